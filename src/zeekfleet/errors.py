@@ -1,0 +1,205 @@
+"""The exception tree.
+
+Every error that zeekfleet raises on purpose is one of these. Each carries one
+sentence for a person (what, where, what was expected) and its facts as
+attributes, so that nobody has to parse the sentence.
+
+    ZeekfleetError
+    ├── ProtocolError            a peer sent what the protocol does not allow
+    │   ├── FrameError           a frame is not JSON, or no message
+    │   ├── ValueMismatchError   a value does not have the declared type (.path)
+    │   └── ForbiddenTopicError  a peer may not publish on a topic (.topic)
+    ├── RequestTimeoutError      no response within the deadline (.reqid, .timeout)
+    ├── TransportError           a connection could not be made, or was lost
+    │   └── ListenError          an address could not be bound (.host, .port)
+    ├── ConfigurationError       a cluster configuration, or its file, is wrong (.errors)
+    ├── SettingsError            an option, variable or settings file is wrong (.key)
+    ├── StoreError               the store cannot be used
+    │   ├── StoreCorruptError    its content cannot be trusted (.path)
+    │   ├── StoreVersionError    it was written by a newer zeekfleet (.path, .version)
+    │   └── StoreWriteError      a write was not made durable
+    ├── StateDirectoryError      a directory cannot be used (.path)
+    └── SupervisionError         processes cannot be managed
+        ├── LaunchError          a node cannot be started (.node)
+        ├── StemError            the stem is gone or refused
+        └── NotSupervisorError   the call is for a Supervisor process only
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class ZeekfleetError(Exception):
+    """Base of all errors of zeekfleet; ``str()`` is one sentence for a person."""
+
+
+class ProtocolError(ZeekfleetError):
+    """A peer sent what the protocol does not allow."""
+
+
+class FrameError(ProtocolError):
+    """A frame is not valid JSON, or no message that the protocol knows."""
+
+
+class ValueMismatchError(ProtocolError):
+    """A value does not have the type that is declared for its place.
+
+    Attributes:
+        path: where, from the outside in, such as ``("config", "nodes", "3", "role")``.
+        problem: what is wrong there.
+    """
+
+    def __init__(self, problem: str, path: tuple[str, ...] = ()) -> None:
+        self.problem = problem
+        self.path = path
+        super().__init__(problem, path)
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}: {self.problem}" if self.path else self.problem
+
+    def within(self, place: str) -> ValueMismatchError:
+        """The same error, seen from one level further out."""
+        return ValueMismatchError(self.problem, (place, *self.path))
+
+
+class ForbiddenTopicError(ProtocolError):
+    """A peer may not publish on a topic.
+
+    Attributes:
+        topic: the topic.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        super().__init__(f"publishing on topic '{topic}' is not allowed on this connection")
+
+
+class RequestTimeoutError(ZeekfleetError):
+    """No response arrived within the deadline.
+
+    Attributes:
+        reqid: the request's id.
+        timeout: the deadline, in seconds.
+    """
+
+    def __init__(self, reqid: str, timeout: float) -> None:
+        self.reqid = reqid
+        self.timeout = timeout
+        super().__init__(f"request {reqid} was not answered within {timeout:g} s")
+
+
+class TransportError(ZeekfleetError):
+    """A connection could not be made, or was lost."""
+
+
+class ListenError(TransportError):
+    """An address could not be bound.
+
+    Attributes:
+        host: the address.
+        port: the port.
+    """
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        self.host = host
+        self.port = port
+        super().__init__(f"cannot listen on {host}:{port}: {reason}")
+
+
+class ConfigurationError(ZeekfleetError):
+    """A cluster configuration, or the file that holds it, is wrong.
+
+    Attributes:
+        errors: every problem found, one sentence each, sorted where the protocol says so.
+    """
+
+    def __init__(self, errors: Sequence[str] | str) -> None:
+        self.errors: tuple[str, ...] = (errors,) if isinstance(errors, str) else tuple(errors)
+        super().__init__("; ".join(self.errors))
+
+
+class SettingsError(ZeekfleetError):
+    """An option, an environment variable or a settings file is wrong.
+
+    Attributes:
+        key: the setting, option, variable or file that the sentence is about.
+    """
+
+    def __init__(self, key: str, problem: str) -> None:
+        self.key = key
+        super().__init__(f"{key}: {problem}")
+
+
+class StoreError(ZeekfleetError):
+    """The store cannot be used."""
+
+
+class StoreCorruptError(StoreError):
+    """The store's content cannot be trusted; it was left as it is.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(f"database {path} is corrupt ({reason}); it was left untouched")
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer zeekfleet; it was left as it is.
+
+    Attributes:
+        path: the file.
+        version: its schema version.
+    """
+
+    def __init__(self, path: Path, version: int, supported: int) -> None:
+        self.path = path
+        self.version = version
+        super().__init__(
+            f"database {path} has schema version {version}, newer than the {supported} this zeekfleet knows;"
+            " it was left untouched"
+        )
+
+
+class StoreWriteError(StoreError):
+    """A write was not made durable; the last acknowledged content still stands."""
+
+
+class StateDirectoryError(ZeekfleetError):
+    """A state or spool directory cannot be used.
+
+    Attributes:
+        path: the directory.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(f"directory {path} cannot be used: {reason}")
+
+
+class SupervisionError(ZeekfleetError):
+    """Processes cannot be managed."""
+
+
+class LaunchError(SupervisionError):
+    """A node cannot be started as configured.
+
+    Attributes:
+        node: the node's name.
+    """
+
+    def __init__(self, node: str, reason: str) -> None:
+        self.node = node
+        super().__init__(f"node '{node}' cannot be started: {reason}")
+
+
+class StemError(SupervisionError):
+    """The stem is gone, or refused what it was asked."""
+
+
+class NotSupervisorError(SupervisionError):
+    """The call is an error in any process but a Supervisor (seed supervisor-api.rst)."""

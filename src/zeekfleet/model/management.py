@@ -1,0 +1,121 @@
+"""The ``Management::*`` records (protocol section 4)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import msgspec
+
+from zeekfleet.model.enums import ClusterRole, Role, State
+from zeekfleet.model.types import UNSPECIFIED, Address, Integer, Port, Record, SetOf
+
+
+def fresh_id() -> str:
+    """A new unique id, for configurations and requests."""
+    return str(uuid.uuid4())
+
+
+class Option(Record, frozen=True):
+    """A Zeek option's name and the value to give it."""
+
+    zeek_name: ClassVar[str] = "Management::Option"
+
+    name: str
+    value: str
+
+
+class Instance(Record, frozen=True):
+    """A host, or a part of one, with its own agent.
+
+    ``host`` is ``0.0.0.0`` while not known. With a ``listen_port`` the
+    controller connects to the agent, without one the agent to the controller.
+    """
+
+    zeek_name: ClassVar[str] = "Management::Instance"
+
+    name: str
+    host: Address = UNSPECIFIED
+    listen_port: Port | None = None
+
+
+class Node(Record, frozen=True):
+    """A Zeek process of the cluster, as configured."""
+
+    zeek_name: ClassVar[str] = "Management::Node"
+
+    name: str
+    instance: str
+    role: ClusterRole
+    state: State
+    p: Port | None = None
+    scripts: tuple[str, ...] | None = None
+    options: SetOf[Option] | None = None
+    interface: str | None = None
+    cpu_affinity: Integer | None = None
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+    metrics_port: Port | None = None
+
+
+class Configuration(Record, frozen=True):
+    """A whole cluster: its instances and nodes, under an id of its own."""
+
+    zeek_name: ClassVar[str] = "Management::Configuration"
+
+    id: str = msgspec.field(default_factory=fresh_id)
+    instances: SetOf[Instance] = ()
+    nodes: SetOf[Node] = ()
+
+
+class NodeStatus(Record, frozen=True):
+    """``Management::NodeStatus``: what is known of a running node."""
+
+    zeek_name: ClassVar[str] = "Management::NodeStatus"
+
+    node: str
+    state: State
+    mgmt_role: Role = Role.NONE
+    cluster_role: ClusterRole = ClusterRole.NONE
+    pid: Integer | None = None
+    p: Port | None = None
+    metrics_port: Port | None = None
+
+
+class Result(Record, frozen=True):
+    """The outcome of a request, or of its part that concerns one instance or node.
+
+    ``data`` may be of any type: a record or plain value on the way out, an
+    undecoded value of the data model on the way in (see ``broker.codec``).
+    """
+
+    zeek_name: ClassVar[str] = "Management::Result"
+
+    reqid: str
+    success: bool = True
+    instance: str | None = None
+    data: Any = None
+    error: str | None = None
+    node: str | None = None
+
+    def __str__(self) -> str:
+        """Zeek's ``result_to_string`` (protocol section 13)."""
+        text = "success" if self.success else f"error ({self.error})" if self.error else "error"
+        details = [f"reqid {self.reqid}"] if self.reqid else []
+        details += [f"instance {self.instance}"] if self.instance else []
+        details += [f"node {self.node}"] if self.node else []
+        return f"{text} ({', '.join(details)})" if details else text
+
+
+def results_text(results: Iterable[Result]) -> str:
+    """Zeek's ``result_vec_to_string``: several results in one line."""
+    return ", ".join(str(result) for result in results)
+
+
+class NodeOutputs(Record, frozen=True):
+    """The last lines a node wrote to its two streams."""
+
+    zeek_name: ClassVar[str] = "Management::NodeOutputs"
+
+    stdout: str
+    stderr: str

@@ -1,0 +1,63 @@
+"""The ``Supervisor::*`` records (protocol section 4, seed supervisor-api.rst)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.types import Address, Integer, Port, Record
+
+
+class ClusterEndpoint(Record, frozen=True):
+    """One row of the cluster layout: where a node of the cluster lives."""
+
+    zeek_name: ClassVar[str] = "Supervisor::ClusterEndpoint"
+
+    role: ClusterRole
+    host: Address
+    p: Port
+    interface: str | None = None
+    pcap_file: str | None = None
+    metrics_port: Port | None = None
+
+
+class NodeConfig(Record, frozen=True):
+    """What a supervised node is launched with; every field takes effect.
+
+    ``bare_mode`` left out means "as the Supervisor itself". ``cluster`` is the
+    whole cluster's layout, keyed by node name.
+    """
+
+    zeek_name: ClassVar[str] = "Supervisor::NodeConfig"
+
+    name: str
+    interface: str | None = None
+    pcap_file: str | None = None
+    directory: str | None = None
+    stdout_file: str | None = None
+    stderr_file: str | None = None
+    bare_mode: bool | None = None
+    addl_base_scripts: tuple[str, ...] = ()
+    addl_user_scripts: tuple[str, ...] = ()
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+    cpu_affinity: Integer | None = None
+    cluster: dict[str, ClusterEndpoint] = msgspec.field(default_factory=dict)
+
+
+class NodeStatus(Record, frozen=True):
+    """``Supervisor::NodeStatus``: a node's configuration and its last known process id."""
+
+    zeek_name: ClassVar[str] = "Supervisor::NodeStatus"
+
+    node: NodeConfig
+    pid: Integer | None = None
+
+
+class Status(Record, frozen=True):
+    """``Supervisor::Status``: the asked-for nodes, keyed by name."""
+
+    zeek_name: ClassVar[str] = "Supervisor::Status"
+
+    nodes: dict[str, NodeStatus] = msgspec.field(default_factory=dict)

@@ -1,0 +1,113 @@
+"""The scalar types that records are made of (protocol section 1).
+
+``str``, ``bool`` and ``float`` stand for Zeek's ``string``, ``bool`` and
+``double``. Where Python has one type for two of Zeek's, an annotation tells
+them apart: :data:`Count` and :data:`Integer`. ``frozenset[T]`` is a set of
+hashable values; :data:`SetOf` is a set of records, kept as a tuple because
+records may hold tables and because a configuration with two records of one
+name must be seen whole by the validation.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from typing import Annotated, ClassVar, Self, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Marker(str):
+    """Names the data model's type where the Python type does not tell it."""
+
+
+COUNT = Marker("count")
+INTEGER = Marker("integer")
+SET = Marker("set")
+
+Count = Annotated[int, COUNT]
+"""Unsigned 64-bit integer."""
+
+Integer = Annotated[int, INTEGER]
+"""Signed 64-bit integer."""
+
+SetOf = Annotated[tuple[T, ...], SET]
+"""A Zeek set of records."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Base of all records; the field order is the wire order."""
+
+    zeek_name: ClassVar[str]
+
+
+@functools.lru_cache(maxsize=4096)
+def _canonical_address(text: str) -> str:
+    return str(ipaddress.ip_address(text))
+
+
+class Address(str):
+    """An IPv4 or IPv6 address in its canonical text.
+
+    Raises:
+        ValueError: the text is no address.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        return super().__new__(cls, _canonical_address(text))
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self else 4
+
+
+UNSPECIFIED = Address("0.0.0.0")  # noqa: S104 - the protocol's word for "not known yet"
+"""An instance with this host connects to the controller (protocol section 4)."""
+
+PORT_PROTOCOLS = frozenset({"tcp", "udp", "icmp", "?"})
+
+
+class Port(msgspec.Struct, frozen=True, order=True):
+    """A transport port, such as ``8080/tcp``; ``0/?`` means "none".
+
+    Raises:
+        ValueError: the number is not within 0 to 65535, or the protocol is unknown.
+    """
+
+    number: int
+    protocol: str = "tcp"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number <= 65535:
+            raise ValueError(f"port number {self.number} is not within 0 to 65535")
+        if self.protocol not in PORT_PROTOCOLS:
+            raise ValueError(f"port protocol '{self.protocol}' is none of tcp, udp, icmp, ?")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.protocol}"
+
+    @classmethod
+    def parse(cls, text: str) -> Port:
+        """Read ``"8080/tcp"``.
+
+        Raises:
+            ValueError: the text is no port.
+        """
+        return _parse_port(text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parse_port(text: str) -> Port:
+    number, slash, protocol = text.partition("/")
+    if not (slash and number.isascii() and number.isdigit()):
+        raise ValueError(f"'{text}' is no port such as 8080/tcp")
+    return Port(int(number), protocol)
+
+
+NO_PORT = Port(0, "?")
+"""What a mandatory port field holds when the node does not listen."""
