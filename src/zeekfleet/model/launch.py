@@ -1,0 +1,62 @@
+"""What the stem needs to know to run one process: no Zeek in it, any program will do.
+
+An engine (``node/``) turns a ``Supervisor::NodeConfig`` into a :class:`LaunchSpec`;
+the supervisor hands it to the stem; the stem runs it and revives it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class RevivalSettings(msgspec.Struct, frozen=True):
+    """How a process that ended by itself comes back (all times in seconds).
+
+    The first revival is immediate, the following ones wait ``initial_delay``
+    times ``factor`` to the power of the revivals so far, with jitter, up to
+    ``max_delay``. ``stable_after`` of life clears the count. More than
+    ``loop_limit`` ends within ``loop_window`` is a crash loop: the node is
+    FAILED and tried again only every ``retry_delay`` (0: never).
+    """
+
+    enabled: bool = True
+    initial_delay: float = 0.5
+    factor: float = 2.0
+    max_delay: float = 30.0
+    jitter: float = 0.1
+    stable_after: float = 30.0
+    loop_limit: int = 8
+    loop_window: float = 60.0
+    retry_delay: float = 60.0
+
+
+class LaunchSpec(msgspec.Struct, frozen=True):
+    """One process to run.
+
+    Attributes:
+        name: the node's name, unique within a stem.
+        argv: the program (absolute, or found on the spec's own PATH) and its arguments.
+        env: the whole environment; nothing is inherited beside it.
+        directory: working directory, absolute; made if missing (mode 0700).
+        stdout_file: absolute path that standard output is appended to.
+        stderr_file: the same for standard error.
+        files: what must be in ``directory`` before the start: relative path to text content.
+        cpu_affinity: the CPU to pin to, if any.
+        grace: seconds between SIGTERM and SIGKILL when it is stopped.
+        forkserver: the command line of a warm process that can fork this node
+            cheaper than it can be executed, or ``()`` to execute ``argv``.
+            The contract stands in ``stem/forkserver.py``.
+        revival: what happens when it ends by itself.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    directory: str
+    stdout_file: str
+    stderr_file: str
+    files: dict[str, str] = msgspec.field(default_factory=dict)
+    cpu_affinity: int | None = None
+    grace: float = 5.0
+    forkserver: tuple[str, ...] = ()
+    revival: RevivalSettings = RevivalSettings()
