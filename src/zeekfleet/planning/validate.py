@@ -1,0 +1,134 @@
+"""Is a cluster configuration sound? (protocol section 8)
+
+The sentences of the protocol come out to the letter. Beside them stand a few of
+our own, each for something that could not be deployed, or not safely: names
+become directories and topics, values become a process' arguments.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.management import Configuration, Instance, Node
+from zeekfleet.model.types import Port
+
+LISTENING_ROLES = frozenset({ClusterRole.MANAGER, ClusterRole.LOGGER, ClusterRole.PROXY})
+"""The roles that need a listening port; workers only connect."""
+
+MAX_NAME_BYTES = 128
+"""Longest name of an instance or node, in UTF-8: file names are made of it."""
+
+
+def validate(configuration: Configuration, *, controller_port: int | None, auto_assign_ports: bool) -> tuple[str, ...]:
+    """Every error of the configuration, sorted; empty if it is sound.
+
+    Args:
+        controller_port: the port agents reach the controller at, or None if it does not listen.
+        auto_assign_ports: whether missing listening ports will be filled in.
+    """
+    errors = [
+        *_name_errors("instance", (instance.name for instance in configuration.instances)),
+        *_name_errors("node", (node.name for node in configuration.nodes)),
+        *_repeated_names(configuration),
+        *_undeclared_instances(configuration),
+        *_port_conflicts(configuration, controller_port),
+        *_impossible_ports(configuration),
+        *(error for node in configuration.nodes for error in _impossible_values(node)),
+    ]
+    if not auto_assign_ports and (lacking := nodes_lacking_ports(configuration)):
+        errors.append(f"Broker port auto-assignment disabled but nodes {', '.join(lacking)} lack ports")
+    return tuple(sorted(errors))
+
+
+def nodes_lacking_ports(configuration: Configuration) -> tuple[str, ...]:
+    """Names of the nodes that need a listening port and have none, sorted."""
+    return tuple(sorted(node.name for node in configuration.nodes if node.role in LISTENING_ROLES and node.p is None))
+
+
+def name_problem(name: str) -> str | None:
+    """Why the name cannot become a directory and a topic, or None if it can."""
+    if not name:
+        return "is empty"
+    if name in {".", ".."}:
+        return "means a directory"
+    if "/" in name:
+        return "contains a slash"
+    if any(character.isspace() or not character.isprintable() for character in name):
+        return "contains a space or an unprintable character"
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"is longer than {MAX_NAME_BYTES} bytes"
+    return None
+
+
+def _name_errors(kind: str, names: Iterable[str]) -> Iterator[str]:
+    for name in sorted(set(names)):
+        if problem := name_problem(name):
+            yield f"{kind} name '{_readable(name)}' {problem}"
+
+
+def _repeated_names(configuration: Configuration) -> Iterator[str]:
+    instances = Counter(instance.name for instance in configuration.instances)
+    nodes = Counter(node.name for node in configuration.nodes)
+    yield from (f"multiple instances named '{name}'" for name, count in instances.items() if count > 1)
+    yield from (f"multiple nodes named '{name}'" for name, count in nodes.items() if count > 1)
+    if both := sorted(instances.keys() & nodes.keys()):
+        yield f"node and instance names collide: {', '.join(both)}"
+
+
+def _undeclared_instances(configuration: Configuration) -> Iterator[str]:
+    declared = {instance.name for instance in configuration.instances}
+    for node in configuration.nodes:
+        if node.instance not in declared:
+            yield undeclared_instance(node)
+
+
+def undeclared_instance(node: Node) -> str:
+    """The sentence for a node whose instance is not in the configuration."""
+    return f"node '{node.name}' has undeclared instance name '{node.instance}'"
+
+
+def _port_conflicts(configuration: Configuration, controller_port: int | None) -> Iterator[str]:
+    agent_ports = {(instance.name, instance.listen_port) for instance in configuration.instances}
+    used: Counter[tuple[str, Port]] = Counter()
+    for node in configuration.nodes:
+        if node.p is None:
+            continue
+        if (node.instance, node.p) in agent_ports:
+            yield f"node '{node.name}' port {node.p} conflicts with agent port on instance '{node.instance}'"
+        if controller_port is not None and node.p == Port(controller_port):
+            yield f"node '{node.name}' port {node.p} conflicts with controller port"
+        used[node.instance, node.p] += 1
+    for (instance, port), count in used.items():
+        if count > 1:
+            yield f"multiple nodes on instance '{instance}' using port {port}"
+
+
+def _impossible_ports(configuration: Configuration) -> Iterator[str]:
+    for what, port in _named_ports(configuration.instances, configuration.nodes):
+        if port is not None and (port.number == 0 or port.protocol != "tcp"):
+            yield f"{what} {port} cannot be listened on, expected 1/tcp to 65535/tcp"
+
+
+def _named_ports(instances: Iterable[Instance], nodes: Iterable[Node]) -> Iterator[tuple[str, Port | None]]:
+    yield from ((f"instance '{instance.name}' port", instance.listen_port) for instance in instances)
+    for node in nodes:
+        yield f"node '{node.name}' port", node.p
+        yield f"node '{node.name}' metrics port", node.metrics_port
+
+
+def _impossible_values(node: Node) -> Iterator[str]:
+    """What no process can be given: the kernel ends every argument and variable at a NUL."""
+    for key in sorted(node.env):
+        if not key or "=" in key:
+            yield f"node '{node.name}' has a variable named '{_readable(key)}', which no process can be given"
+    texts = [node.interface or "", *(node.scripts or ()), *node.env.keys(), *node.env.values()]
+    texts += [text for option in node.options or () for text in (option.name, option.value)]
+    if any("\0" in text for text in texts):
+        yield f"node '{node.name}' has a NUL character in its scripts, interface, options or variables"
+
+
+def _readable(name: str) -> str:
+    """The name, with what would garble a log or terminal escaped."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,128 @@
+"""What the controller keeps, and how durable it is.
+
+A configuration passes through three states (protocol section 8): STAGED as the
+client sent it, READY with addresses and ports filled in, DEPLOYED once every
+agent has answered. The store keeps the latest of each, the history of what was
+staged and deployed, and the agents' latest notifications.
+
+Everything here may block, and may be called from any thread, one call at a time
+(``await asyncio.to_thread(store.put, ...)``).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from zeekfleet.model.enums import State
+from zeekfleet.model.management import Configuration
+
+HISTORY_LIMIT = 100
+"""Entries of history that are kept; the oldest go first."""
+
+NOTIFICATION_LIMIT = 10_000
+"""Notifications that are kept; the oldest go first."""
+
+
+class ConfigState(enum.Enum):
+    """How far a configuration has come."""
+
+    STAGED = "STAGED"
+    READY = "READY"
+    DEPLOYED = "DEPLOYED"
+
+
+class NotificationKind(enum.Enum):
+    """Which of the agent's notifications it was (protocol section 6)."""
+
+    CHANGE = "change"
+    ERROR = "error"
+    LOG = "log"
+
+
+class HistoryEntry(msgspec.Struct, frozen=True):
+    """A configuration that was staged or deployed.
+
+    Attributes:
+        sequence: counts up by one with every entry, never reused.
+        state: what it became; READY ones are no history.
+        time: when, in seconds since 1970.
+        configuration: the whole of it, its id included.
+    """
+
+    sequence: int
+    state: ConfigState
+    time: float
+    configuration: Configuration
+
+    @property
+    def id(self) -> str:
+        """The configuration's id."""
+        return self.configuration.id
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """One ``notify_change``, ``notify_error`` or ``notify_log`` of an agent.
+
+    Attributes:
+        kind: which of the three.
+        time: when it arrived, in seconds since 1970.
+        instance: who sent it.
+        node: the node it is about, or ``""``.
+        message: the text of an error or log, else ``""``.
+        old: the state before a change.
+        new: the state after it.
+    """
+
+    kind: NotificationKind
+    time: float
+    instance: str
+    node: str = ""
+    message: str = ""
+    old: State | None = None
+    new: State | None = None
+
+
+class Store(Protocol):
+    """Where the controller keeps what must outlive it.
+
+    Every method raises StoreError when the store cannot be used, and
+    ValueError when a limit is negative.
+    """
+
+    def get(self, state: ConfigState) -> Configuration | None:
+        """The latest configuration in that state, if there ever was one."""
+        ...
+
+    def put(self, changes: Mapping[ConfigState, Configuration]) -> None:
+        """Set all of these, or none; they are durable when this returns.
+
+        STAGED and DEPLOYED ones enter the history as well.
+
+        Raises:
+            StoreWriteError: nothing was changed; the store stays usable.
+        """
+        ...
+
+    def history(self, limit: int = HISTORY_LIMIT) -> Sequence[HistoryEntry]:
+        """What was staged and deployed, the latest first."""
+        ...
+
+    def record(self, notification: Notification) -> None:
+        """Keep a notification; it may get lost in a power failure, but never torn.
+
+        Raises:
+            StoreWriteError: it was not kept; the store stays usable.
+        """
+        ...
+
+    def notifications(self, limit: int = NOTIFICATION_LIMIT) -> Sequence[Notification]:
+        """The latest notifications, the oldest of them first."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; calling it again does nothing. Other calls raise StoreError from then on."""
+        ...
