@@ -1,0 +1,144 @@
+"""Validation: the protocol's sentences to the letter, and our own few."""
+
+from __future__ import annotations
+
+import pytest
+
+from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.management import Configuration, Instance, Node, Option
+from zeekfleet.model.types import NO_PORT, Address, Port
+from zeekfleet.planning.validate import name_problem, nodes_lacking_ports, validate
+
+
+def node(name: str, instance: str = "a1", role: ClusterRole = ClusterRole.WORKER, **fields: object) -> Node:
+    return Node(name=name, instance=instance, role=role, state=State.RUNNING, **fields)  # type: ignore[arg-type]
+
+
+def check(
+    *nodes: Node,
+    instances: tuple[Instance, ...] = (Instance("a1"),),
+    controller_port: int | None = 2150,
+    auto: bool = True,
+) -> tuple[str, ...]:
+    configuration = Configuration(instances=instances, nodes=nodes)
+    return validate(configuration, controller_port=controller_port, auto_assign_ports=auto)
+
+
+def test_a_sound_configuration_has_no_errors() -> None:
+    sound = (node("m", role=ClusterRole.MANAGER, p=Port(2200)), node("w", interface="lo", env={"A": "b=c"}))
+    assert check(*sound, auto=False) == ()
+
+
+def test_the_empty_configuration_is_sound() -> None:
+    assert check(instances=()) == ()
+
+
+def test_an_instance_without_nodes_is_sound() -> None:
+    assert check(instances=(Instance("a1"), Instance("a2"))) == ()
+
+
+def test_repeated_names_are_told_once_each() -> None:
+    errors = check(node("n"), node("n", interface="x"), node("n", interface="y"), instances=(Instance("a1"),) * 3)
+    assert errors == ("multiple instances named 'a1'", "multiple nodes named 'n'")
+
+
+def test_colliding_names_are_sorted() -> None:
+    instances = (Instance("b"), Instance("a"), Instance("c"))
+    assert check(node("b", "c"), node("a", "c"), instances=instances) == ("node and instance names collide: a, b",)
+
+
+def test_undeclared_instances() -> None:
+    assert check(node("w2", "a2"), node("w1", "a3")) == (
+        "node 'w1' has undeclared instance name 'a3'",
+        "node 'w2' has undeclared instance name 'a2'",
+    )
+
+
+def test_agent_port_conflicts_only_on_its_own_instance() -> None:
+    instances = (Instance("a1", Address("10.0.0.1"), Port(5000)), Instance("a2", Address("10.0.0.2"), Port(5001)))
+    errors = check(node("x", "a1", p=Port(5000)), node("y", "a2", p=Port(5000)), instances=instances)
+    assert errors == ("node 'x' port 5000/tcp conflicts with agent port on instance 'a1'",)
+
+
+def test_controller_port_conflicts() -> None:
+    assert check(node("x", p=Port(2150))) == ("node 'x' port 2150/tcp conflicts with controller port",)
+    assert check(node("x", p=Port(2150)), controller_port=2151) == ()
+    assert check(node("x", p=Port(2150)), controller_port=None) == ()
+
+
+def test_a_port_used_by_several_nodes_is_told_once_an_instance() -> None:
+    nodes = [node(f"{instance}{i}", instance, p=Port(5000)) for instance in ("a1", "a2", "a3") for i in range(3)]
+    instances = (Instance("a1"), Instance("a2"), Instance("a3"))
+    assert check(*nodes[:6], nodes[6], instances=instances) == (
+        "multiple nodes on instance 'a1' using port 5000/tcp",
+        "multiple nodes on instance 'a2' using port 5000/tcp",
+    )
+
+
+def test_without_auto_assignment_all_but_workers_need_a_port() -> None:
+    nodes = (
+        node("z", role=ClusterRole.MANAGER),
+        node("w"),
+        node("a", role=ClusterRole.LOGGER),
+        node("p", role=ClusterRole.PROXY, p=Port(1)),
+    )
+    assert check(*nodes, auto=False) == ("Broker port auto-assignment disabled but nodes a, z lack ports",)
+    assert check(*nodes) == ()
+    assert nodes_lacking_ports(Configuration(nodes=nodes)) == ("a", "z")
+
+
+def test_all_errors_come_at_once_and_sorted() -> None:
+    errors = check(node("x", "nowhere", p=Port(2150)), node("x", p=Port(2150)), node("m", role=ClusterRole.MANAGER))
+    assert list(errors) == sorted(errors)
+    assert len(errors) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("", "is empty"),
+        (".", "means a directory"),
+        ("..", "means a directory"),
+        ("a/b", "contains a slash"),
+        ("a b", "contains a space or an unprintable character"),
+        ("a\0", "contains a space or an unprintable character"),
+        ("a\x1b[2J", "contains a space or an unprintable character"),
+        ("a\u00a0", "contains a space or an unprintable character"),
+        ("a\udc80", "contains a space or an unprintable character"),
+        ("x" * 129, "is longer than 128 bytes"),
+        ("ä" * 65, "is longer than 128 bytes"),
+        ("x" * 128, None),
+        ("..a", None),
+        ("worker-01.ö:%", None),
+    ],
+)
+def test_names_that_cannot_become_directories(name: str, problem: str | None) -> None:
+    assert name_problem(name) == problem
+
+
+def test_hostile_names_are_refused_for_nodes_and_instances_and_printed_safely() -> None:
+    assert check(node("a\nb"), instances=(Instance("a1"), Instance("../x"))) == (
+        "instance name '../x' contains a slash",
+        r"node name 'a\nb' contains a space or an unprintable character",
+    )
+
+
+def test_ports_that_cannot_be_listened_on() -> None:
+    instances = (Instance("a1", Address("::1"), Port(0)),)
+    assert check(node("n", p=NO_PORT, metrics_port=Port(53, "udp")), instances=instances) == (
+        "instance 'a1' port 0/tcp cannot be listened on, expected 1/tcp to 65535/tcp",
+        "node 'n' metrics port 53/udp cannot be listened on, expected 1/tcp to 65535/tcp",
+        "node 'n' port 0/? cannot be listened on, expected 1/tcp to 65535/tcp",
+    )
+
+
+def test_values_no_process_can_be_given() -> None:
+    assert check(node("n", env={"": "x", "A=B": "y"})) == (
+        "node 'n' has a variable named '', which no process can be given",
+        "node 'n' has a variable named 'A=B', which no process can be given",
+    )
+    nul = ("node 'n' has a NUL character in its scripts, interface, options or variables",)
+    assert check(node("n", env={"A": "\0"})) == nul
+    assert check(node("n", scripts=("a\0",))) == nul
+    assert check(node("n", interface="\0")) == nul
+    assert check(node("n", options=(Option("a", "\0"),))) == nul
