@@ -8,6 +8,8 @@ import enum
 class ZeekEnum(enum.Enum):
     """An enum whose values are scoped names, such as ``"Management::RUNNING"``."""
 
+    __hash__ = object.__hash__  # members are single objects; the inherited hash runs Python code each time
+
     def __str__(self) -> str:
         return self.name
 

@@ -25,7 +25,7 @@ class RevivalSettings(msgspec.Struct, frozen=True):
     max_delay: float = 30.0
     jitter: float = 0.1
     stable_after: float = 30.0
-    loop_limit: int = 8
+    loop_limit: int = 5
     loop_window: float = 60.0
     retry_delay: float = 60.0
 

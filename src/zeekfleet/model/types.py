@@ -91,21 +91,17 @@ class Port(msgspec.Struct, frozen=True, order=True):
     def __str__(self) -> str:
         return f"{self.number}/{self.protocol}"
 
-    @classmethod
-    def parse(cls, text: str) -> Port:
-        """Read ``"8080/tcp"``.
-
-        Raises:
-            ValueError: the text is no port.
-        """
-        return _parse_port(text)
-
 
 @functools.lru_cache(maxsize=4096)
-def _parse_port(text: str) -> Port:
+def parse_port(text: str) -> Port:
+    """Read ``"8080/tcp"``.
+
+    Raises:
+        ValueError: the text is no port.
+    """
     number, slash, protocol = text.partition("/")
-    if not (slash and number.isascii() and number.isdigit()):
-        raise ValueError(f"'{text}' is no port such as 8080/tcp")
+    if not (slash and number.isascii() and number.isdigit() and len(number) <= 5):
+        raise ValueError(f"'{text[:60]}' is no port such as 8080/tcp")
     return Port(int(number), protocol)
 
 

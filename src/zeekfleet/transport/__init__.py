@@ -1,0 +1,1 @@
+"""Endpoints: how the roles exchange events, over WebSocket or in memory."""

@@ -1,0 +1,32 @@
+"""``Management::Node::API``: between agent and cluster nodes (protocol section 7)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.model.management import Result
+
+
+class NodeDispatchResponse(Event, frozen=True):
+    """One node's outcome; ``result.node`` is set."""
+
+    event_name: ClassVar[str] = "Management::Node::API::node_dispatch_response"
+    reqid: str
+    result: Result
+
+
+class NodeDispatchRequest(Event, frozen=True):
+    """Run an action; a node that is not named in a non-empty ``nodes`` stays silent."""
+
+    event_name: ClassVar[str] = "Management::Node::API::node_dispatch_request"
+    reqid: str
+    action: tuple[str, ...]
+    nodes: frozenset[str] = frozenset()
+
+
+class NotifyNodeHello(Event, frozen=True):
+    """The node is up and can be talked to."""
+
+    event_name: ClassVar[str] = "Management::Node::API::notify_node_hello"
+    node: str

@@ -1,0 +1,132 @@
+"""Frames: what goes over a WebSocket as one text message (protocol sections 1 and 2)."""
+
+from __future__ import annotations
+
+from json.encoder import encode_basestring
+
+import msgspec
+
+from zeekfleet.broker import values
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.generations import SECOND, Generation, find_event
+from zeekfleet.broker.values import Value, guarded
+from zeekfleet.broker.writers import SCALARS, STRING
+from zeekfleet.errors import FrameError, ValueMismatchError
+from zeekfleet.model.types import COUNT
+
+
+class DataMessage(msgspec.Struct, frozen=True, tag_field="type", tag="data-message"):
+    """A value published on a topic; the value's own keys sit beside ``type`` and ``topic``."""
+
+    topic: str
+    data_type: str = msgspec.field(name="@data-type")
+    data: list[Value]
+
+
+class Ack(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
+    """The server's answer to the subscriptions."""
+
+    endpoint: str
+    version: str
+
+
+class ErrorMessage(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
+    """The server could not accept a frame, or the connection."""
+
+    code: str
+    context: str
+
+
+class UnknownEvent(Event, frozen=True):
+    """An event that is not of the protocol; its arguments stay undecoded."""
+
+    name: str
+    arguments: tuple[Value, ...]
+
+
+DESERIALIZATION_FAILED = "deserialization_failed"
+TOPIC_FORBIDDEN = "topic_forbidden"
+INVALID_URI = "invalid_uri"
+INVALID_APPLICATION_NAME = "invalid_application_name"
+
+Message = DataMessage | Ack | ErrorMessage
+
+_DATA: msgspec.json.Decoder[DataMessage] = msgspec.json.Decoder(DataMessage)
+_MESSAGE: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+_SUBSCRIPTIONS: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
+_ONE = SCALARS[COUNT](1)
+
+
+def decode_subscriptions(frame: bytes | str) -> tuple[str, ...]:
+    """The topic prefixes a client subscribes to, its first frame.
+
+    Raises:
+        FrameError: it is no JSON array of strings.
+    """
+    return tuple(guarded(_SUBSCRIPTIONS.decode, frame))
+
+
+def decode_data(frame: bytes | str) -> DataMessage:
+    """A data message, as a server receives them.
+
+    Raises:
+        FrameError: it is none.
+    """
+    return guarded(_DATA.decode, frame)
+
+
+def decode_message(frame: bytes | str) -> Message:
+    """Any message that a server sends.
+
+    Raises:
+        FrameError: it is none. What a Zeek node writes is repaired first where it is not JSON.
+    """
+    try:
+        return guarded(_MESSAGE.decode, frame)
+    except FrameError:
+        return guarded(_MESSAGE.decode, values.repair_json(frame))
+
+
+def encode_message(message: msgspec.Struct | list[str]) -> bytes:
+    """The frame for an acknowledgement, an error or an array of subscriptions."""
+    return values.to_json(message)
+
+
+def encode_event(topic: str, event: Event, generation: Generation = SECOND) -> bytes:
+    """The frame that publishes an event on a (second-generation) topic.
+
+    Raises:
+        ValueMismatchError: the event holds what the wire cannot carry.
+    """
+    try:
+        arguments = generation.codec.to_json(event, type(event))
+        name = STRING(generation.names[type(event)])
+        return (
+            f'{{"type":"data-message","topic":{encode_basestring(generation.topic(topic))},"@data-type":"vector",'
+            f'"data":[{_ONE},{_ONE},{{"@data-type":"vector","data":[{name},{arguments}]}}]}}'
+        ).encode()
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueMismatchError(f"{type(event).event_name} cannot be encoded: {error}") from None
+
+
+def decode_event(message: DataMessage) -> tuple[Event, Generation]:
+    """The event that a data message holds, and the generation of its name.
+
+    Raises:
+        FrameError: it holds no event.
+        ValueMismatchError: an argument does not have its type.
+    """
+    content = message.data[2] if message.data_type == "vector" and len(message.data) >= 3 else None
+    if not isinstance(content, values.Vector) or len(content.data) < 2:
+        raise FrameError("no event: expected a vector of format, type, and a vector of name and arguments")
+    name, arguments = content.data[0], content.data[1]
+    if not isinstance(name, values.String) or not isinstance(arguments, values.Vector):
+        raise FrameError("no event: expected its name as a string and its arguments as a vector")
+    found = find_event(name.data)
+    if found is None:
+        return UnknownEvent(name.data, tuple(arguments.data)), SECOND
+    generation, event = found
+    try:
+        return generation.codec.from_value(arguments, event), generation
+    except ValueMismatchError as error:
+        raise error.within(name.data) from None

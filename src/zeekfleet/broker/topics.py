@@ -1,0 +1,20 @@
+"""The topics of the protocol (section 3)."""
+
+from __future__ import annotations
+
+CONTROLLER = "zeek/management/controller"
+AGENT_PREFIX = "zeek/management/agent"
+NODE = "zeek/management/node"
+NODE_EXITS = "zeek/management/supervisor"
+SUPERVISOR = "zeek/supervisor"
+NODE_STATUS = "zeek/supervisor/node_status"
+
+
+def agent(instance: str) -> str:
+    """The topic that the controller and one agent share."""
+    return f"{AGENT_PREFIX}/{instance}"
+
+
+def supervisor_response(name: str, reqid: str) -> str:
+    """Where the Supervisor answers, such as ``zeek/supervisor/create_response/<reqid>``."""
+    return f"{SUPERVISOR}/{name}_response/{reqid}"

@@ -1,0 +1,193 @@
+"""The one interface through which everything in zeekfleet talks.
+
+An endpoint is what Broker calls an endpoint: it listens, peers with others,
+subscribes to topic prefixes, and publishes events on topics. Who listens and
+who dials makes no difference to what can be said, except that on the wire a
+dialling side tells its subscriptions and is sent only what matches, whereas it
+sends up all it publishes (narrowed by ``publish`` when it peers).
+
+    async with WebSocketEndpoint(name="agent-1") as endpoint:
+        endpoint.subscribe(topics.agent("agent-1"))
+        endpoint.peer("127.0.0.1", 2150)
+        async for happening in endpoint.events():
+            match happening:
+                case Delivery(event=agent.GetNodesRequest()): endpoint.reply(happening, ...)
+"""
+
+from __future__ import annotations
+
+import abc
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.generations import SECOND, Generation
+
+EVERYTHING = ("",)
+"""The topic prefixes that match every topic."""
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """The other side of a connection.
+
+    Attributes:
+        id: unique among all connections this endpoint ever had.
+        name: what the peer calls itself (``X-Application-Name``), or ``""``.
+        host: its address, or ``unix:PATH``.
+        port: its port (the listening one when we dialled), 0 for ``unix:``.
+        dialled: whether we made the connection.
+    """
+
+    id: int
+    name: str
+    host: str
+    port: int
+    dialled: bool
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """An event that arrived, on a topic this endpoint subscribed to.
+
+    Attributes:
+        topic: its topic, by the second generation's name.
+        event: the event; :class:`~zeekfleet.broker.messages.UnknownEvent` when not of the protocol.
+        generation: whose names the sender used.
+        peer: where it came from.
+    """
+
+    topic: str
+    event: Event
+    generation: Generation
+    peer: Peer
+
+
+class PeerAdded(msgspec.Struct, frozen=True):
+    """A connection is ready: both sides know each other's subscriptions."""
+
+    peer: Peer
+
+
+class PeerLost(msgspec.Struct, frozen=True):
+    """A connection is gone; ``reason`` is for a person."""
+
+    peer: Peer
+    reason: str
+
+
+Happening = Delivery | PeerAdded | PeerLost
+
+
+class TopicPolicy(msgspec.Struct, frozen=True):
+    """What the peers of a listener may do, as topic prefixes (of either generation's name)."""
+
+    publish: tuple[str, ...] = EVERYTHING
+    subscribe: tuple[str, ...] = EVERYTHING
+
+
+class Endpoint(abc.ABC):
+    """An endpoint; use it as an async context manager, which closes everything it opened.
+
+    Attributes:
+        id: a unique id, told to peers in the handshake.
+        name: what it calls itself to peers.
+    """
+
+    id: str
+    name: str
+
+    @abc.abstractmethod
+    async def __aenter__(self) -> Self: ...
+
+    @abc.abstractmethod
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    @abc.abstractmethod
+    def subscribe(self, prefix: str) -> None:
+        """Hear what is published on topics that start with ``prefix``, under both generations' names.
+
+        Subscribe before dialling: the wire has no later subscription, so links that are up are made anew.
+        """
+
+    @abc.abstractmethod
+    def publish(self, topic: str, event: Event, generation: Generation = SECOND) -> None:
+        """Send an event to every subscriber; never waits (queues are bounded, slow readers are cut off).
+
+        Raises:
+            ValueMismatchError: the event holds what the wire cannot carry.
+        """
+
+    def reply(self, delivery: Delivery, event: Event) -> None:
+        """Publish on the topic, and under the generation's names, of what was delivered."""
+        self.publish(delivery.topic, event, delivery.generation)
+
+    @abc.abstractmethod
+    async def request(self, topic: str, event: Event, timeout: float, generation: Generation = SECOND) -> Event:
+        """Publish a request event and wait for the response that has its ``reqid``.
+
+        The response does not appear among :meth:`events`. Nothing is kept of a request after its time-out.
+
+        Args:
+            topic: where to publish it.
+            event: a request: its class has a ``response``.
+            timeout: seconds.
+            generation: whose names to use.
+
+        Raises:
+            RequestTimeoutError: no response came in time.
+        """
+
+    @abc.abstractmethod
+    async def listen(
+        self, host: str, port: int, *, policy: TopicPolicy | None = None, tls: ssl.SSLContext | None = None
+    ) -> int:
+        """Accept connections; may be called several times.
+
+        Args:
+            host: address, or ``unix:PATH`` (mode 0600, any path length).
+            port: 0 takes any free one.
+            policy: what peers that connect here may do; everything when left out.
+            tls: a server's context, or None for plain text.
+
+        Returns:
+            The port that was bound (0 for ``unix:``).
+
+        Raises:
+            ListenError: the address cannot be bound.
+        """
+
+    @abc.abstractmethod
+    def peer(
+        self, host: str, port: int, *, publish: Sequence[str] = EVERYTHING, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Connect, and connect again whenever the connection is lost, until :meth:`unpeer`.
+
+        Attempts are spaced by exponential backoff with jitter. ``PeerAdded`` tells of success.
+
+        Args:
+            host: address or name, or ``unix:PATH``.
+            port: the other side's port.
+            publish: send only what is published on topics with one of these prefixes
+                (second-generation names; the first generation's twins are included).
+            tls: a client's context, or None for plain text.
+        """
+
+    @abc.abstractmethod
+    def unpeer(self, host: str, port: int) -> None:
+        """Close what :meth:`peer` keeps open; unknown addresses are ignored."""
+
+    @abc.abstractmethod
+    def peers(self) -> tuple[Peer, ...]:
+        """The connections that are ready."""
+
+    @abc.abstractmethod
+    def events(self) -> AsyncIterator[Happening]:
+        """What arrives, in order, until the endpoint is closed; for one reader.
+
+        The queue is bounded: a reader that stalls holds back the senders' connections.
+        """
