@@ -6,7 +6,11 @@ the supervisor hands it to the stem; the stem runs it and revives it.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
+
+from zeekfleet.model.supervisor import NodeConfig
 
 
 class RevivalSettings(msgspec.Struct, frozen=True):
@@ -60,3 +64,39 @@ class LaunchSpec(msgspec.Struct, frozen=True):
     grace: float = 5.0
     forkserver: tuple[str, ...] = ()
     revival: RevivalSettings = RevivalSettings()
+
+
+class LaunchContext(msgspec.Struct, frozen=True):
+    """What the supervisor adds to a node's own configuration.
+
+    Attributes:
+        directory: the node's working directory, absolute.
+        stdout_file: absolute path for its standard output.
+        stderr_file: absolute path for its standard error.
+        state_directory: the tree's state directory.
+        spool_directory: the tree's spool directory (rotated logs wait in its ``log-queue``).
+        bare_mode: the node's own setting, else the supervisor's.
+        environment: what every node starts from (PATH, HOME, locale ...), before its own ``env``.
+    """
+
+    directory: str
+    stdout_file: str
+    stderr_file: str
+    state_directory: str
+    spool_directory: str
+    bare_mode: bool
+    environment: dict[str, str]
+
+
+class Engine(Protocol):
+    """What kind of process a node is: a real Zeek, a simulated node, or any program."""
+
+    name: str
+
+    def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
+        """How to run a node.
+
+        Raises:
+            LaunchError: the node cannot be run as configured.
+        """
+        ...
