@@ -20,7 +20,7 @@ attributes, so that nobody has to parse the sentence.
     │   └── StoreWriteError      a write was not made durable
     ├── StateDirectoryError      a directory cannot be used (.path)
     └── SupervisionError         processes cannot be managed
-        ├── LaunchError          a node cannot be started (.node)
+        ├── LaunchError          a node cannot be started (.node, .reason)
         ├── StemError            the stem is gone or refused
         └── NotSupervisorError   the call is for a Supervisor process only
 """
@@ -190,10 +190,12 @@ class LaunchError(SupervisionError):
 
     Attributes:
         node: the node's name.
+        reason: why, as part of a sentence.
     """
 
     def __init__(self, node: str, reason: str) -> None:
         self.node = node
+        self.reason = reason
         super().__init__(f"node '{node}' cannot be started: {reason}")
 
 

@@ -1,0 +1,93 @@
+"""How a process that ended by itself comes back: a policy that decides, and does nothing.
+
+::
+
+    end 1 ── at once ── end 2 ── initial_delay ── end 3 ── x factor ── … up to max_delay
+      ▲                                                          │
+      └──── stable_after seconds of life clear everything        │ more than loop_limit ends
+                                                                 ▼ within loop_window
+                                                     failed: every retry_delay, or never
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from zeekfleet.model.launch import RevivalSettings
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What to do about one end.
+
+    Attributes:
+        delay: seconds until the next start, 0 for at once, None for never.
+        failed: the process is in a crash loop, and the delay that of a slow retry.
+    """
+
+    delay: float | None
+    failed: bool = False
+
+
+NEVER = Decision(delay=None)
+
+
+class Revival:
+    """The revivals of one process.
+
+    Args:
+        settings: the policy's numbers.
+        random: draws from [0, 1); spreads the delays, so that what crashed together does not return together.
+    """
+
+    def __init__(self, settings: RevivalSettings, random: Callable[[], float]) -> None:
+        self._settings = settings
+        self._random = random
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all ends, as after a restart on request."""
+        self._revivals = 0
+        self._failed = False
+        self._ends: deque[float] = deque(maxlen=max(1, self._settings.loop_limit + 1))
+
+    def ended(self, started_at: float, ended_at: float, was_running: bool = True) -> Decision:
+        """Decide about one end; both times are readings of one monotonic clock, in seconds.
+
+        A start that failed before the program ran (``was_running`` False) is never
+        tried again at once: what was missing will hardly be there a moment later.
+        """
+        settings = self._settings
+        if was_running and ended_at - started_at >= settings.stable_after:
+            self.clear()
+        self._ends.append(ended_at)
+        if not settings.enabled:
+            return Decision(delay=None, failed=not was_running)
+        if self._is_loop(ended_at):
+            self._failed = True
+        if self._failed:
+            return Decision(delay=self._spread(settings.retry_delay) if settings.retry_delay > 0 else None, failed=True)
+        return Decision(delay=self._next_delay(was_running))
+
+    def _is_loop(self, now: float) -> bool:
+        limit = self._settings.loop_limit
+        return len(self._ends) > limit and now - self._ends[-limit - 1] <= self._settings.loop_window
+
+    def _next_delay(self, was_running: bool) -> float:
+        if not was_running and self._revivals == 0:
+            self._revivals = 1
+        revivals, self._revivals = self._revivals, self._revivals + 1
+        if revivals == 0:
+            return 0.0
+        settings = self._settings
+        try:
+            delay = settings.initial_delay * settings.factor ** (revivals - 1)
+        except OverflowError:
+            delay = settings.max_delay
+        return self._spread(min(delay, settings.max_delay))
+
+    def _spread(self, delay: float) -> float:
+        """``delay`` with jitter to both sides."""
+        return max(0.0, delay * (1 + self._settings.jitter * (2 * self._random() - 1)))

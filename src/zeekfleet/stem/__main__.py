@@ -1,0 +1,93 @@
+"""``python -m zeekfleet.stem STATE_DIRECTORY [READY_DESCRIPTOR]``: run the stem of a state directory.
+
+To the descriptor, if given, goes ``ready`` once commanders can connect, or else the
+reason why not. Exit codes: 0 shut down, 1 could not start, 75 another stem is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+from zeekfleet.stem.server import Server
+from zeekfleet.stem.sockets import LOCK_NAME
+from zeekfleet.stem.spawn import DIRECTORY_MODE, FILE_MODE, reason_of
+
+EXIT_FAILED = 1
+EXIT_LOCKED = 75
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def _log(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} stem[{os.getpid()}]: {text}\n")
+    sys.stderr.flush()
+
+
+def _become_subreaper() -> None:
+    """Orphans of the nodes come to this process, not to init."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "cannot become a subreaper")
+
+
+def _raise_file_limit() -> None:
+    """One descriptor a node: take as many as we may have. The nodes get the same limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _lock(state: Path) -> bool:
+    """Lock the directory for the life of this process; False if another one has."""
+    descriptor = os.open(state / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    """Run until shut down; the exit code."""
+    state = Path(arguments[0]).absolute()
+    ready = int(arguments[1]) if len(arguments) > 1 else None
+    if ready is not None:
+        os.set_inheritable(ready, False)
+
+    def tell(text: str) -> None:
+        if ready is not None:
+            # Whoever started us may be gone already: the nodes matter more.
+            with contextlib.suppress(OSError):
+                os.write(ready, text.encode("utf-8", "replace"))
+            os.close(ready)
+
+    try:
+        state.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        if not _lock(state):
+            tell("another stem has this state directory")
+            return EXIT_LOCKED
+        os.chdir("/")
+        _become_subreaper()
+        _raise_file_limit()
+        server = Server(state, _log)
+        server.start()
+    except OSError as error:
+        reason = f"state directory {state}: {reason_of(error)}"
+        _log(reason)
+        tell(reason)
+        return EXIT_FAILED
+    tell("ready")
+    server.run()
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python -m zeekfleet.stem STATE_DIRECTORY [READY_DESCRIPTOR]")
+    sys.exit(main(sys.argv[1:]))

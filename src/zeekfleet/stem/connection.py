@@ -1,0 +1,111 @@
+"""One commander's connection to the stem."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from collections.abc import Callable
+
+from zeekfleet.errors import StemError
+from zeekfleet.stem.protocol import MAX_FRAME, FrameReader, Message, encode
+
+MAX_UNSENT = 2 * MAX_FRAME
+"""Bytes kept for a commander that does not read; more, and it is cut off."""
+
+_CHUNK = 256 * 1024
+_LAST_WORDS_TIMEOUT = 2.0
+
+
+class Connection:
+    """Frames in, frames out, never blocking.
+
+    Args:
+        stream: the accepted socket.
+        selector: the loop's.
+        received: takes the body of each frame.
+        closed: called once when the connection is no more.
+    """
+
+    def __init__(
+        self,
+        stream: socket.socket,
+        selector: selectors.BaseSelector,
+        received: Callable[[Connection, bytes], None],
+        closed: Callable[[Connection], None],
+    ) -> None:
+        self.welcomed = False
+        self._socket = stream
+        self._selector = selector
+        self._received = received
+        self._closed = closed
+        self._reader = FrameReader()
+        self._unsent = bytearray()
+        stream.setblocking(False)
+        selector.register(stream, selectors.EVENT_READ, self._ready)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be sent to."""
+        return self._socket.fileno() >= 0
+
+    def send(self, message: Message) -> None:
+        """Send, now or as soon as the peer reads."""
+        if not self.is_open:
+            return
+        was_empty = not self._unsent
+        self._unsent += encode(message)
+        if was_empty:
+            self._flush()
+        if len(self._unsent) > MAX_UNSENT:
+            self.close()
+
+    def finish(self) -> None:
+        """Send what is left, waiting for a short time at most, and close."""
+        if self.is_open and self._unsent:
+            self._socket.settimeout(_LAST_WORDS_TIMEOUT)
+            try:
+                self._socket.sendall(self._unsent)
+            except OSError:
+                self._unsent.clear()
+        self.close()
+
+    def close(self) -> None:
+        """Drop it; safe to call twice."""
+        if self.is_open:
+            self._selector.unregister(self._socket)
+            self._socket.close()
+            self._closed(self)
+
+    def _ready(self, events: int) -> None:
+        if events & selectors.EVENT_WRITE:
+            self._flush()
+        if events & selectors.EVENT_READ and self.is_open:
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        try:
+            for body in self._reader.feed(data):
+                self._received(self, body)
+        except StemError:
+            self.close()
+
+    def _flush(self) -> None:
+        try:
+            sent = self._socket.send(self._unsent)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self.close()
+            return
+        del self._unsent[:sent]
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+        self._selector.modify(self._socket, events, self._ready)

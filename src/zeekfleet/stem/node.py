@@ -1,0 +1,320 @@
+"""One node's life in the stem.
+
+::
+
+              launch                     up                   leader ended
+    WAITING ─────────▶ STARTING ─────────────────▶ RUNNING ─────────────────▶ CLEARING
+       ▲  ▲               │ (fork servers only)       │ stop: SIGTERM, grace,    │ what it left
+       │  └───────────────┘ launch failed             │ SIGKILL, to its group    │ is killed
+       └────────────────────────────────────────────────────────────────────────┘
+                 revived at once, later, or never; restarted; or forgotten
+
+What a node should do next is its ``intent``; a process that ends takes the way that
+the intent of that moment tells.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import signal
+from collections.abc import Callable
+from typing import Protocol
+
+from zeekfleet.errors import LaunchError
+from zeekfleet.lifecycle.revival import NEVER, Decision, Revival
+from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.stem import procfs, spawn
+from zeekfleet.stem.protocol import Event, Exited, LaunchFailed, NodeReport, Started
+from zeekfleet.stem.records import NodeRecord
+from zeekfleet.stem.timers import Timer, Timers
+
+CLEARING_PATIENCE = 10.0
+"""Seconds to wait for killed leftovers: one stuck in the kernel must not hold up its node for ever."""
+
+Finished = Callable[[str], None]
+"""Takes an error text, empty when what was asked for is done."""
+
+
+class Phase(enum.Enum):
+    """Where a node is; see the module's picture."""
+
+    WAITING = enum.auto()
+    STARTING = enum.auto()
+    RUNNING = enum.auto()
+    CLEARING = enum.auto()
+
+
+class Intent(enum.Enum):
+    """What is to become of a node when its process has ended."""
+
+    RUN = enum.auto()
+    RESTART = enum.auto()
+    DESTROY = enum.auto()
+
+
+class Ending:
+    """How a process ended; all unset if nobody knows."""
+
+    __slots__ = ("code", "core_dumped", "signal")
+
+    def __init__(self, result: os.waitid_result | None = None) -> None:
+        exited = result is not None and result.si_code == os.CLD_EXITED
+        self.code = result.si_status if result is not None and exited else None
+        self.signal = result.si_status if result is not None and not exited else None
+        self.core_dumped = result is not None and result.si_code == os.CLD_DUMPED
+
+
+class Surroundings(Protocol):
+    """What a node needs of the table it is in."""
+
+    timers: Timers
+
+    def emit(self, event: Event) -> None: ...
+
+    def fork(self, node: Node) -> None:
+        """Have a fork server start it, and call ``node.up`` or ``node.launch_failed`` then."""
+
+    def watch(self, node: Node) -> None:
+        """It has a new process."""
+
+    def unwatch(self, node: Node) -> None:
+        """Its process ended, or has been reaped."""
+
+    def save(self, node: Node) -> None: ...
+
+    def forget(self, node: Node) -> None: ...
+
+    def kill_leftovers(self, node: Node) -> set[int]:
+        """SIGKILL what its processes left to us; the process ids that will be reaped."""
+
+
+class Node:
+    """One node; all methods return at once."""
+
+    def __init__(self, spec: LaunchSpec, table: Surroundings, random: Callable[[], float], mark: str) -> None:
+        self.spec = spec
+        self.mark = mark
+        self.phase = Phase.WAITING
+        self.pid: int | None = None
+        self.start_time: int | None = None
+        self.pidfd: int | None = None
+        self.is_child = True
+        self.failed = False
+        self.restarts = -1
+        self.offsets = (0, 0)
+        self.leftovers: set[int] = set()
+        self.intent = Intent.RUN
+        self._table = table
+        self._revival = Revival(spec.revival, random)
+        self._started_at = 0.0
+        self._decision = NEVER
+        self._timer: Timer | None = None
+        self._finished: list[Finished] = []
+
+    # --- coming up
+
+    def launch(self) -> None:
+        """Start its process; ends in ``up`` or ``launch_failed``, perhaps later."""
+        self._set_timer(None)
+        self._started_at = self._table.timers.clock()
+        try:
+            spawn.prepare(self.spec)
+            self.offsets = (spawn.size_of(self.spec.stdout_file), spawn.size_of(self.spec.stderr_file))
+            if self.spec.forkserver:
+                self.phase = Phase.STARTING
+                self._table.fork(self)
+                return
+            pid = spawn.execute(self.spec, self.mark)
+        except LaunchError as error:
+            self.launch_failed(error.reason)
+            return
+        self.up(pid)
+
+    def up(self, pid: int) -> None:
+        """It has a process, a child of ours that has not been reaped."""
+        self.is_child = True
+        self._take(pid, procfs.start_time(pid) or 0)
+        self.restarts += 1
+        self.failed = False
+        self._table.emit(Started(self.spec.name, pid, self.start_time or 0, *self.offsets))
+        self._table.save(self)
+        self._go_on()
+
+    def adopt(self, record: NodeRecord, pid: int, start_time: int) -> None:
+        """Watch a process that an earlier stem started."""
+        self.is_child = False
+        self.offsets = (record.stdout_offset, record.stderr_offset)
+        self.restarts = record.restarts
+        self._started_at = self._table.timers.clock()
+        self._take(pid, start_time)
+
+    def launch_failed(self, reason: str) -> None:
+        """There is no process; it is tried again as the policy says."""
+        self.phase = Phase.WAITING
+        if self.intent is Intent.DESTROY:
+            self._table.forget(self)
+            self._answer("")
+            return
+        self.intent = Intent.RUN
+        now = self._table.timers.clock()
+        decision = self._revival.ended(self._started_at, now, was_running=False)
+        self.failed = decision.failed
+        self._table.emit(LaunchFailed(self.spec.name, reason, decision.delay, decision.failed))
+        self._table.save(self)
+        self._launch_after(decision)
+        self._answer(reason)
+
+    def _take(self, pid: int, start_time: int) -> None:
+        self.phase = Phase.RUNNING
+        self.pid, self.start_time = pid, start_time
+        self._table.watch(self)
+
+    def _go_on(self) -> None:
+        """It is up: answer, or carry out what was asked for meanwhile."""
+        if self.intent is Intent.RUN:
+            self._answer("")
+        else:
+            self._terminate()
+
+    # --- going down
+
+    def stop(self, intent: Intent, finished: Finished) -> None:
+        """Destroy or restart; ``finished`` is called once when that is done."""
+        if self.intent is Intent.DESTROY and intent is Intent.RESTART:
+            finished("it is being destroyed")
+            return
+        was_stopping = self.intent is not Intent.RUN
+        self.intent = intent
+        self._finished.append(finished)
+        if self.phase is Phase.WAITING:
+            self._cleared()
+        elif self.phase is Phase.RUNNING and not was_stopping:
+            self._terminate()
+
+    def when_started(self, finished: Finished) -> None:
+        """Call once the first launch has come to an end."""
+        self._finished.append(finished)
+
+    def _terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+        self._set_timer(self._table.timers.after(self.spec.grace, self._kill))
+
+    def _kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+        self.leftovers |= self._table.kill_leftovers(self)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Signal its whole process group, or it alone while it has none of its own yet."""
+        if self.pid is None or not self._is_same_process():
+            return
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            if self.pidfd is not None:
+                self._signal_leader(self.pidfd, number)
+        except PermissionError:
+            # Its group holds processes of another user: what may be signalled was.
+            return
+
+    def _signal_leader(self, pidfd: int, number: signal.Signals) -> None:
+        try:
+            signal.pidfd_send_signal(pidfd, number)
+        except (ProcessLookupError, PermissionError):
+            return
+
+    def _is_same_process(self) -> bool:
+        """Our own child keeps its pid until we reap it; another's might have passed it on."""
+        return self.is_child or procfs.start_time(self.pid or 0) in (None, self.start_time)
+
+    def leader_ended(self, ending: Ending) -> None:
+        """Its process has ended, and has been reaped; its group has been killed."""
+        pid, start_time = self.pid or 0, self.start_time or 0
+        self._set_timer(None)
+        self._table.unwatch(self)
+        self.phase = Phase.CLEARING
+        requested = self.intent is not Intent.RUN
+        if requested:
+            self._decision = Decision(delay=0.0 if self.intent is Intent.RESTART else None)
+        else:
+            self._decision = self._revival.ended(self._started_at, self._table.timers.clock())
+            self.failed = self._decision.failed
+        self._table.emit(
+            Exited(
+                name=self.spec.name,
+                pid=pid,
+                start_time=start_time,
+                code=ending.code,
+                signal=ending.signal,
+                core_dumped=ending.core_dumped,
+                requested=requested,
+                revive_in=self._decision.delay,
+                failed=self.failed,
+                stdout_offset=self.offsets[0],
+                stdout_end=spawn.size_of(self.spec.stdout_file),
+                stderr_offset=self.offsets[1],
+                stderr_end=spawn.size_of(self.spec.stderr_file),
+            )
+        )
+        self.leftovers |= self._table.kill_leftovers(self)
+        if self.leftovers:
+            self._set_timer(self._table.timers.after(CLEARING_PATIENCE, self._cleared))
+        else:
+            self._cleared()
+
+    def leftover_ended(self, pid: int) -> None:
+        """One of what it left behind has been reaped, which may have handed us its own children."""
+        self.leftovers.discard(pid)
+        if self.phase is Phase.CLEARING and not self.leftovers:
+            self.leftovers = self._table.kill_leftovers(self)
+            if not self.leftovers:
+                self._cleared()
+
+    def _cleared(self) -> None:
+        """No process of it is left."""
+        self._set_timer(None)
+        self.leftovers = set()
+        self.phase = Phase.WAITING
+        if self.intent is Intent.DESTROY:
+            self._table.forget(self)
+            self._answer("")
+        elif self.intent is Intent.RESTART:
+            self.intent = Intent.RUN
+            self._revival.clear()
+            self.launch()
+        else:
+            self._launch_after(self._decision)
+
+    def _launch_after(self, decision: Decision) -> None:
+        if decision.delay is None:
+            self._table.save(self)
+        elif decision.delay == 0.0:
+            self.launch()
+        else:
+            self._table.save(self)
+            self._set_timer(self._table.timers.after(decision.delay, self.launch))
+
+    # --- telling
+
+    def report(self) -> NodeReport:
+        """All there is to know."""
+        return NodeReport(
+            spec=self.spec,
+            pid=self.pid,
+            start_time=self.start_time,
+            running=self.phase is Phase.RUNNING,
+            failed=self.failed,
+            restarts=max(0, self.restarts),
+            stdout_offset=self.offsets[0],
+            stderr_offset=self.offsets[1],
+        )
+
+    def _answer(self, text: str) -> None:
+        finished, self._finished = self._finished, []
+        for callback in finished:
+            callback(text)
+
+    def _set_timer(self, timer: Timer | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = timer

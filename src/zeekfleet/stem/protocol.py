@@ -1,0 +1,221 @@
+"""The messages between a supervisor and the stem, and their frames.
+
+A frame is the length of its body, four bytes in network order, and the body: one
+message as JSON. A commander sends ``Hello`` first; the stem answers ``Welcome`` or
+``Refused``. Every later command has a ``request`` number that its ``Done`` repeats;
+events come in between. Times are seconds, ``start_time`` is in the kernel's clock
+ticks since boot (field 22 of ``/proc/<pid>/stat``): pid and start time together name a
+process for ever, a pid alone does not. Offsets are sizes of the output files in bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+from zeekfleet.errors import StemError
+from zeekfleet.model.launch import LaunchSpec
+
+VERSION = 1
+"""Raised whenever an older peer could misunderstand a message."""
+
+MAX_FRAME = 64 * 1024 * 1024
+"""The largest body accepted, in bytes: a listing of some thousand nodes."""
+
+_HEADER = struct.Struct("!I")
+
+
+class Message(msgspec.Struct, tag=True, tag_field="type", frozen=True):
+    """Base of all messages."""
+
+
+class Hello(Message, frozen=True):
+    """The first message on a connection."""
+
+    version: int = VERSION
+
+
+class Create(Message, frozen=True):
+    """Run a node. Outcome: an error text, empty when it has become a node, be it up yet or not."""
+
+    request: int
+    spec: LaunchSpec
+
+
+class Destroy(Message, frozen=True):
+    """Stop nodes, all in parallel, and forget them; answered when nothing of them is left."""
+
+    request: int
+    names: tuple[str, ...]
+
+
+class Restart(Message, frozen=True):
+    """Stop nodes, all in parallel, and start each anew; answered when each has a new process or failed to."""
+
+    request: int
+    names: tuple[str, ...]
+
+
+class List(Message, frozen=True):
+    """Ask for a ``Listing``."""
+
+    request: int
+
+
+class Shutdown(Message, frozen=True):
+    """Stop all nodes and exit: group after group, in parallel within one, then those not named."""
+
+    request: int
+    groups: tuple[tuple[str, ...], ...] = ()
+
+
+class NodeReport(msgspec.Struct, frozen=True):
+    """All the stem knows of one node.
+
+    Attributes:
+        pid: its process, or the last one; None before the first start.
+        start_time: that process's start.
+        running: the process is there.
+        failed: it is in a crash loop or cannot be started.
+        restarts: how often it has been started again.
+        stdout_offset: size of its output file when the process started.
+        stderr_offset: the same for errors.
+    """
+
+    spec: LaunchSpec
+    pid: int | None
+    start_time: int | None
+    running: bool
+    failed: bool
+    restarts: int
+    stdout_offset: int
+    stderr_offset: int
+
+
+class Started(Message, frozen=True):
+    """A node has a new process."""
+
+    name: str
+    pid: int
+    start_time: int
+    stdout_offset: int
+    stderr_offset: int
+
+
+class Exited(Message, frozen=True):
+    """A node's process ended.
+
+    Attributes:
+        code: exit code, None if a signal ended it or it is not known.
+        signal: the number of the signal that ended it.
+        core_dumped: it left a core.
+        requested: it was stopped on request.
+        revive_in: seconds until it is started again, None for never.
+        failed: it is in a crash loop.
+        stdout_offset: size of its output file when it started; ``stdout_end``: when it ended.
+        stderr_offset: the same for errors, as ``stderr_end``.
+    """
+
+    name: str
+    pid: int
+    start_time: int
+    code: int | None
+    signal: int | None
+    core_dumped: bool
+    requested: bool
+    revive_in: float | None
+    failed: bool
+    stdout_offset: int
+    stdout_end: int
+    stderr_offset: int
+    stderr_end: int
+
+
+class LaunchFailed(Message, frozen=True):
+    """A node could not be started; ``revive_in`` and ``failed`` as in ``Exited``."""
+
+    name: str
+    reason: str
+    revive_in: float | None
+    failed: bool
+
+
+Event = Started | Exited | LaunchFailed
+
+
+class Welcome(Message, frozen=True):
+    """The answer to a good ``Hello``.
+
+    Attributes:
+        pid: the stem's.
+        nodes: all nodes as they are now.
+        missed: events since the last commander left, oldest first; ``dropped`` older ones were not kept.
+    """
+
+    version: int
+    pid: int
+    nodes: tuple[NodeReport, ...]
+    missed: tuple[Event, ...]
+    dropped: int
+
+
+class Refused(Message, frozen=True):
+    """The connection is closed after this."""
+
+    reason: str
+
+
+class Done(Message, frozen=True):
+    """The answer to a command: an error text for each node concerned, empty where it went well."""
+
+    request: int
+    outcomes: dict[str, str]
+
+
+class Listing(Message, frozen=True):
+    """The answer to ``List``."""
+
+    request: int
+    nodes: tuple[NodeReport, ...]
+
+
+Command = Create | Destroy | Restart | List | Shutdown
+ToStem = Hello | Command
+FromStem = Welcome | Refused | Done | Listing | Event
+
+_encoder = msgspec.json.Encoder()
+to_stem_decoder: msgspec.json.Decoder[ToStem] = msgspec.json.Decoder(ToStem)
+from_stem_decoder: msgspec.json.Decoder[FromStem] = msgspec.json.Decoder(FromStem)
+
+
+def encode(message: Message) -> bytes:
+    """One message as a frame."""
+    body = _encoder.encode(message)
+    return _HEADER.pack(len(body)) + body
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The bodies that ``data`` completes.
+
+        Raises:
+            StemError: a frame is over the limit.
+        """
+        self._buffer += data
+        while len(self._buffer) >= _HEADER.size:
+            (length,) = _HEADER.unpack_from(self._buffer)
+            if length > MAX_FRAME:
+                raise StemError(f"frame of {length} bytes is over the limit of {MAX_FRAME}")
+            end = _HEADER.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[_HEADER.size : end])
+            del self._buffer[:end]
+            yield body

@@ -1,0 +1,163 @@
+"""The stem's loop: sleeps until a process ends, a commander speaks or a timer is due."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.stem import protocol, sockets
+from zeekfleet.stem.connection import Connection
+from zeekfleet.stem.node import Intent
+from zeekfleet.stem.table import Table
+from zeekfleet.stem.timers import Timers
+
+MAX_MISSED = 1000
+"""Events kept while nobody listens."""
+
+MAX_CONNECTIONS = 32
+
+
+class Server:
+    """The stem of one state directory.
+
+    Args:
+        state: the directory, which this process has locked.
+        log: writes a line.
+
+    Raises:
+        OSError: the socket or the records' directory cannot be made.
+    """
+
+    def __init__(self, state: Path, log: Callable[[str], None]) -> None:
+        self._state = state
+        self._log = log
+        self._running = True
+        self._connections: list[Connection] = []
+        self._missed: deque[protocol.Event] = deque(maxlen=MAX_MISSED)
+        self._dropped = 0
+        self._selector = selectors.DefaultSelector()
+        self._timers = Timers(time.monotonic)
+        self._table = Table(state, self._selector, self._timers, self._emit, log)
+        self._signals, self._signals_in = socket.socketpair()
+        self._listener = sockets.listen(state / sockets.SOCKET_NAME)
+
+    def start(self) -> None:
+        """Listen for signals and commanders, and take over what an earlier stem left."""
+        self._listen_for_signals()
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._table.adopt()
+
+    def run(self) -> None:
+        """Serve until shut down."""
+        while self._running:
+            for key, events in self._selector.select(self._timers.wait()):
+                # A callable for each descriptor; one that an earlier one of this round has closed must not run.
+                if self._is_current(key):
+                    key.data(events)
+            self._timers.run_due()
+        (self._state / sockets.SOCKET_NAME).unlink(missing_ok=True)
+
+    def _is_current(self, key: selectors.SelectorKey) -> bool:
+        now = self._selector.get_map().get(key.fd)
+        return now is not None and bool(now.data == key.data)
+
+    # --- signals
+
+    def _listen_for_signals(self) -> None:
+        self._signals.setblocking(False)
+        self._signals_in.setblocking(False)
+        signal.set_wakeup_fd(self._signals_in.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # Handlers, not SIG_IGN: what is ignored would be ignored by the nodes as well.
+            signal.signal(number, lambda _number, _frame: None)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        self._selector.register(self._signals, selectors.EVENT_READ, self._signalled)
+
+    def _signalled(self, _: int) -> None:
+        numbers = self._signals.recv(4096)
+        self._table.reap()
+        if signal.SIGTERM in numbers:
+            self._log("SIGTERM: stopping all nodes")
+            self._table.shutdown((), self._stop)
+
+    def _stop(self) -> None:
+        for connection in list(self._connections):
+            connection.finish()
+        self._running = False
+
+    # --- commanders
+
+    def _emit(self, event: protocol.Event) -> None:
+        listeners = [connection for connection in self._connections if connection.welcomed]
+        for connection in listeners:
+            connection.send(event)
+        if not listeners:
+            self._dropped += len(self._missed) == MAX_MISSED
+            self._missed.append(event)
+
+    def _accept(self, _: int) -> None:
+        try:
+            stream, _address = self._listener.accept()
+        except OSError as error:
+            self._log(f"cannot accept a connection: {error.strerror}")
+            return
+        if len(self._connections) >= MAX_CONNECTIONS or sockets.peer_user(stream) not in (0, os.getuid()):
+            stream.close()
+            return
+        self._connections.append(Connection(stream, self._selector, self._received, self._connections.remove))
+
+    def _received(self, connection: Connection, body: bytes) -> None:
+        try:
+            message = protocol.to_stem_decoder.decode(body)
+        except msgspec.MsgspecError as error:
+            self._refuse(connection, f"message not understood: {error}")
+            return
+        if isinstance(message, protocol.Hello):
+            self._welcome(connection, message)
+        elif connection.welcomed:
+            self._carry_out(connection, message)
+        else:
+            self._refuse(connection, "the first message must be a hello")
+
+    def _welcome(self, connection: Connection, hello: protocol.Hello) -> None:
+        if hello.version != protocol.VERSION:
+            self._refuse(connection, f"version {hello.version} is not spoken here, but {protocol.VERSION}")
+            return
+        connection.welcomed = True
+        missed, dropped = tuple(self._missed), self._dropped
+        self._missed.clear()
+        self._dropped = 0
+        connection.send(protocol.Welcome(protocol.VERSION, os.getpid(), self._table.reports(), missed, dropped))
+
+    def _refuse(self, connection: Connection, reason: str) -> None:
+        self._log(f"commander refused: {reason}")
+        connection.send(protocol.Refused(reason))
+        connection.finish()
+
+    def _carry_out(self, connection: Connection, command: protocol.Command) -> None:
+        def done(outcomes: dict[str, str]) -> None:
+            connection.send(protocol.Done(command.request, outcomes))
+
+        def stopped() -> None:
+            done({})
+            self._stop()
+
+        match command:
+            case protocol.Create(spec=spec):
+                self._table.create(spec, done)
+            case protocol.Destroy(names=names):
+                self._table.stop(names, Intent.DESTROY, done)
+            case protocol.Restart(names=names):
+                self._table.stop(names, Intent.RESTART, done)
+            case protocol.List(request=request):
+                connection.send(protocol.Listing(request, self._table.reports()))
+            case protocol.Shutdown(groups=groups):
+                self._table.shutdown(groups, stopped)

@@ -1,0 +1,51 @@
+"""Timers for a loop that sleeps until the next one is due, and for ever if there is none."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+
+
+class Timer:
+    """One pending call; ``cancel`` is safe at any time."""
+
+    __slots__ = ("callback", "deadline")
+
+    def __init__(self, deadline: float, callback: Callable[[], None]) -> None:
+        self.deadline = deadline
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Do not call."""
+        self.callback = None
+
+
+class Timers:
+    """A heap of timers over an injected monotonic clock (seconds)."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._sequence = itertools.count()
+
+    def after(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Call back in ``delay`` seconds."""
+        timer = Timer(self.clock() + delay, callback)
+        heapq.heappush(self._heap, (timer.deadline, next(self._sequence), timer))
+        return timer
+
+    def wait(self) -> float | None:
+        """Seconds until the next timer, at least 0; None if there is none."""
+        while self._heap and self._heap[0][2].callback is None:
+            heapq.heappop(self._heap)
+        return max(0.0, self._heap[0][0] - self.clock()) if self._heap else None
+
+    def run_due(self) -> None:
+        """Call all that are due."""
+        now = self.clock()
+        while self._heap and self._heap[0][0] <= now:
+            timer = heapq.heappop(self._heap)[2]
+            if (callback := timer.callback) is not None:
+                timer.callback = None
+                callback()
