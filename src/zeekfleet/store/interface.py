@@ -35,6 +35,21 @@ class ConfigState(enum.Enum):
     DEPLOYED = "DEPLOYED"
 
 
+HISTORY_STATES = frozenset({ConfigState.STAGED, ConfigState.DEPLOYED})
+"""The states that enter the history."""
+
+
+def check_limit(limit: int) -> int:
+    """The limit itself.
+
+    Raises:
+        ValueError: it is negative.
+    """
+    if limit < 0:
+        raise ValueError(f"limit {limit} is negative")
+    return limit
+
+
 class NotificationKind(enum.Enum):
     """Which of the agent's notifications it was (protocol section 6)."""
 

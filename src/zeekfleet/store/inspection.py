@@ -1,0 +1,103 @@
+"""Looking at a database file before anything may write to it.
+
+A file that is damaged, foreign or newer must stay as it is, for whoever has to
+repair it. So the header is read as plain bytes first, then SQLite itself checks
+the whole through a connection that cannot write.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from zeekfleet.errors import StoreCorruptError, StoreError, StoreVersionError
+from zeekfleet.model.management import Configuration
+from zeekfleet.store.encoding import decode, digest
+from zeekfleet.store.schema import APPLICATION_ID, DOCUMENT_TABLES, SCHEMA_VERSION
+
+_HEADER_SIZE = 100
+_MAGIC = b"SQLite format 3\0"
+_USER_VERSION = slice(60, 64)
+_APPLICATION_ID = slice(68, 72)
+
+
+def inspect(path: Path) -> None:
+    """Check that the file is a database of ours, whole, and not newer than this program.
+
+    Raises:
+        StoreCorruptError: it is damaged, or no database of ours.
+        StoreVersionError: a newer zeekfleet wrote it.
+        StoreError: it cannot be read, or another process uses it.
+    """
+    _check_header(path, _read_header(path))
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{_mode(path)}", uri=True, timeout=1.0)
+    except sqlite3.Error as error:
+        raise trouble(path, error) from error
+    try:
+        _check_structure(path, connection)
+        _check_documents(path, connection)
+    except sqlite3.Error as error:
+        raise trouble(path, error) from error
+    finally:
+        connection.close()
+
+
+def trouble(path: Path, error: sqlite3.Error) -> StoreError:
+    """What SQLite reports, as one of our errors."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return StoreError(f"database {path} is in use by another process")
+    if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
+        return StoreError(f"database {path} cannot be used: {error}")
+    return StoreCorruptError(path, str(error))
+
+
+def _mode(path: Path) -> str:
+    """How to look without leaving traces: only a log with something in it needs SQLite's helper file beside it."""
+    log = path.with_name(f"{path.name}-wal")
+    return "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+
+
+def _read_header(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEADER_SIZE)
+    except OSError as error:
+        raise StoreError(f"database {path} cannot be read: {error.strerror}") from error
+
+
+def _check_header(path: Path, header: bytes) -> None:
+    if len(header) < _HEADER_SIZE:
+        raise StoreCorruptError(path, f"only {len(header)} bytes long")
+    if not header.startswith(_MAGIC):
+        raise StoreCorruptError(path, "no SQLite database")
+    if int.from_bytes(header[_APPLICATION_ID], "big") != APPLICATION_ID:
+        raise StoreCorruptError(path, "a database of another program")
+    _check_version(path, int.from_bytes(header[_USER_VERSION], "big"))
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version > SCHEMA_VERSION:
+        raise StoreVersionError(path, version, SCHEMA_VERSION)
+    if version < 1:
+        raise StoreCorruptError(path, f"schema version {version} never existed")
+
+
+def _check_structure(path: Path, connection: sqlite3.Connection) -> None:
+    # Once more, since the log may hold a later header than the file.
+    _check_version(path, connection.execute("PRAGMA user_version").fetchone()[0])
+    findings = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
+    if findings != ["ok"]:
+        raise StoreCorruptError(path, str(findings[0]).replace("\n", " "))
+
+
+def _check_documents(path: Path, connection: sqlite3.Connection) -> None:
+    for table in DOCUMENT_TABLES:
+        for document, expected in connection.execute(f"SELECT document, digest FROM {table}"):  # noqa: S608 - constants
+            if digest(document) != expected:
+                raise StoreCorruptError(path, f"an entry of table {table} was altered")
+    for (document,) in connection.execute("SELECT document FROM configuration"):
+        try:
+            decode(document, Configuration)
+        except ValueError as error:
+            raise StoreCorruptError(path, f"a configuration cannot be read: {error}") from None

@@ -1,0 +1,189 @@
+"""The default store: one SQLite file, durable before it answers.
+
+Write-ahead log, ``synchronous=FULL``: a ``put`` has reached the disk when it
+returns, and a crash at any instant leaves the content before or after it. The
+file is locked for as long as it is open, so no second controller can use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from zeekfleet.errors import StoreCorruptError, StoreError, StoreWriteError
+from zeekfleet.model.management import Configuration
+from zeekfleet.store.encoding import decode, digest, encode
+from zeekfleet.store.inspection import inspect, trouble
+from zeekfleet.store.interface import (
+    HISTORY_LIMIT,
+    HISTORY_STATES,
+    NOTIFICATION_LIMIT,
+    ConfigState,
+    HistoryEntry,
+    Notification,
+    check_limit,
+)
+from zeekfleet.store.schema import create_database
+
+Decoded = TypeVar("Decoded", Configuration, Notification)
+
+_LOCK_TIMEOUT = 1.0
+_JOURNAL_SIZE_LIMIT = 4 * 1024 * 1024
+_SET = "INSERT OR REPLACE INTO configuration (state, document, digest) VALUES (?, ?, ?)"
+_ADD_HISTORY = "INSERT INTO history (state, time, document, digest) VALUES (?, ?, ?, ?)"
+_TRIM_HISTORY = "DELETE FROM history WHERE sequence <= (SELECT max(sequence) FROM history) - ?"
+_ADD_NOTIFICATION = "INSERT INTO notification (document, digest) VALUES (?, ?)"
+_TRIM_NOTIFICATIONS = "DELETE FROM notification WHERE sequence <= (SELECT max(sequence) FROM notification) - ?"
+
+
+class SqliteStore:
+    """A :class:`~zeekfleet.store.interface.Store` in one file.
+
+    Args:
+        path: the file; it is made (mode 0600) if missing, in a directory that must exist.
+        clock: what time it is, in seconds since 1970, for the history.
+
+    Raises:
+        StoreCorruptError: the file is damaged, cut short, or no database of ours; it is left untouched.
+        StoreVersionError: a newer zeekfleet wrote it; it is left untouched.
+        StoreError: it cannot be read or made, or another process uses it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        history_limit: int = HISTORY_LIMIT,
+        notification_limit: int = NOTIFICATION_LIMIT,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._history_limit = history_limit
+        self._notification_limit = notification_limit
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = _open(path)
+
+    def get(self, state: ConfigState) -> Configuration | None:
+        rows = self._read("SELECT document, digest FROM configuration WHERE state = ?", state.value)
+        for document, expected in rows:
+            return self._decoded(document, expected, Configuration)
+        return None
+
+    def put(self, changes: Mapping[ConfigState, Configuration]) -> None:
+        if not changes:
+            return
+        now = self._clock()
+        with self._transaction("FULL") as connection:
+            for state, configuration in changes.items():
+                document = encode(configuration)
+                connection.execute(_SET, (state.value, document, digest(document)))
+                if state in HISTORY_STATES:
+                    connection.execute(_ADD_HISTORY, (state.value, now, document, digest(document)))
+            connection.execute(_TRIM_HISTORY, (self._history_limit,))
+
+    def history(self, limit: int = HISTORY_LIMIT) -> Sequence[HistoryEntry]:
+        rows = self._read(
+            "SELECT sequence, state, time, document, digest FROM history ORDER BY sequence DESC LIMIT ?",
+            check_limit(limit),
+        )
+        return [
+            HistoryEntry(sequence, ConfigState(state), when, self._decoded(document, expected, Configuration))
+            for sequence, state, when, document, expected in rows
+        ]
+
+    def record(self, notification: Notification) -> None:
+        document = encode(notification)
+        # NORMAL spares an fsync for each: a power failure may lose the latest of them, a crash of ours none.
+        with self._transaction("NORMAL") as connection:
+            connection.execute(_ADD_NOTIFICATION, (document, digest(document)))
+            connection.execute(_TRIM_NOTIFICATIONS, (self._notification_limit,))
+
+    def notifications(self, limit: int = NOTIFICATION_LIMIT) -> Sequence[Notification]:
+        rows = self._read(
+            "SELECT document, digest FROM notification ORDER BY sequence DESC LIMIT ?", check_limit(limit)
+        )
+        return [self._decoded(document, expected, Notification) for document, expected in reversed(rows)]
+
+    def close(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError(f"database {self._path} is closed")
+        return self._connection
+
+    def _read(self, statement: str, argument: str | int) -> list[tuple[Any, ...]]:
+        with self._lock:
+            try:
+                return self._opened().execute(statement, (argument,)).fetchall()
+            except sqlite3.Error as error:
+                raise trouble(self._path, error) from error
+
+    @contextlib.contextmanager
+    def _transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            connection = self._opened()
+            try:
+                connection.execute(f"PRAGMA synchronous = {synchronous}")
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise StoreWriteError(f"database {self._path} did not take a change: {error}") from error
+            finally:
+                if connection.in_transaction:
+                    # SQLite has rolled back already where the rollback itself fails.
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+
+    def _decoded(self, document: object, expected: object, kind: type[Decoded]) -> Decoded:
+        if not isinstance(document, bytes) or digest(document) != expected:
+            raise StoreCorruptError(self._path, "an entry was altered")
+        try:
+            return decode(document, kind)
+        except ValueError as error:
+            raise StoreCorruptError(self._path, f"an entry cannot be read: {error}") from None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        if not path.exists():
+            _refuse_orphaned_log(path)
+            create_database(path)
+        inspect(path)
+        path.chmod(0o600)
+        return _connect(path)
+    except OSError as error:
+        raise StoreError(f"database {path} cannot be used: {error.strerror}") from error
+    except sqlite3.Error as error:
+        raise trouble(path, error) from error
+
+
+def _refuse_orphaned_log(path: Path) -> None:
+    # SQLite would apply it to the new file, which it does not belong to.
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise StoreCorruptError(path, f"the file is gone, but its log {log.name} is still there")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_SIZE_LIMIT}")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
