@@ -1,0 +1,113 @@
+"""Logging of the daemons: stderr for people or machines, ``management-<name>.log`` for both (protocol section 12)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import IO, Literal
+
+import structlog
+
+from zeekfleet.model.enums import Role
+
+COLUMNS = ("ts", "node", "level", "role", "message")
+TYPES = ("time", "string", "string", "string", "string")
+
+
+def configure(log_format: Literal["text", "json"], level: str, stream: IO[str] | None = None) -> None:
+    """Send all logging to stderr (or ``stream``), as text or as one JSON object a line."""
+    stream = stream or sys.stderr
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for chatty in ("aiohttp.access", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class ManagementLog(logging.Handler):
+    """Writes ``management-<name>.log``: Zeek's tab-separated form, or JSON.
+
+    Args:
+        directory: the process' working directory.
+        name: the agent's, controller's or node's name.
+        role: what it is.
+        log_format: ``tsv`` or ``json``.
+    """
+
+    def __init__(self, directory: Path, name: str, role: Role, log_format: Literal["tsv", "json"] = "tsv") -> None:
+        super().__init__()
+        self._name = name
+        self._role = role
+        self._json = structlog.processors.JSONRenderer() if log_format == "json" else None
+        path = directory / f"management-{name}.log"
+        fresh = not path.exists() or path.stat().st_size == 0
+        self._file = path.open("a", encoding="utf-8", errors="replace", buffering=1)
+        if fresh and self._json is None:
+            self._file.write(_header(path.stem))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; a full disk must not stop the daemon."""
+        level = "ERROR" if record.levelno >= logging.ERROR else record.levelname
+        fields = (f"{record.created:.6f}", self._name, level, self._role.name, record.getMessage())
+        try:
+            if self._json is None:
+                self._file.write("\t".join(_escape(field) for field in fields) + "\n")
+            else:
+                values: dict[str, object] = dict(zip(COLUMNS, fields, strict=True))
+                self._file.write(f"{self._json(None, '', values | {'ts': round(record.created, 6)})!s}\n")
+        except OSError:
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+def _header(path: str) -> str:
+    opened = time.strftime("%Y-%m-%d-%H-%M-%S")
+    lines = (
+        "#separator \\x09",
+        "#set_separator\t,",
+        "#empty_field\t(empty)",
+        "#unset_field\t-",
+        f"#path\t{path}",
+        f"#open\t{opened}",
+        "\t".join(("#fields", *COLUMNS)),
+        "\t".join(("#types", *TYPES)),
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    """As Zeek writes its logs: what would break a line or field is given in hexadecimal."""
+    if not text:
+        return "(empty)"
+    if text in ("-", "(empty)"):
+        return f"\\x{ord(text[0]):02x}{text[1:]}"
+    text = text.replace("\\", "\\\\")
+    return "".join(f"\\x{ord(character):02x}" if ord(character) < 32 else character for character in text)

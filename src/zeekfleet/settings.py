@@ -1,0 +1,298 @@
+"""Every setting of the daemons, declared once: type, default, option, environment variable, TOML key.
+
+Precedence: option, environment variable, settings file, default. A section here
+is a table of the settings file; a field's name is its key there.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from zeekfleet.errors import SettingsError
+
+EngineName = Literal["auto", "zeek", "sim"]
+BackendName = Literal["zeromq", "broker"]
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+PortNumber = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a setting can be given beside the settings file, and what it means.
+
+    ``option`` is its name where the daemon has one role, ``tree_option`` where
+    ``zeekfleet up`` has several.
+    """
+
+    help: str
+    option: str
+    environment: str = ""
+    tree_option: str = ""
+
+
+class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What all daemons share."""
+
+    state_dir: Annotated[
+        str, Source("directory for what must outlive the daemon", "--state-dir", "ZEEK_MANAGEMENT_STATE_DIR")
+    ] = msgspec.field(default_factory=lambda: _default_directory("lib"))
+    spool_dir: Annotated[
+        str, Source("directory for rotated logs on their way", "--spool-dir", "ZEEK_MANAGEMENT_SPOOL_DIR")
+    ] = msgspec.field(default_factory=lambda: _default_directory("spool"))
+    log_format: Annotated[LogFormat, Source("form of the log on stderr", "--log-format", "ZEEKFLEET_LOG_FORMAT")] = (
+        "text"
+    )
+    log_level: Annotated[LogLevel, Source("least level that is logged", "--log-level", "ZEEKFLEET_LOG_LEVEL")] = "info"
+    management_log_format: Annotated[
+        Literal["tsv", "json"],
+        Source("form of management-<name>.log", "--management-log-format", "ZEEKFLEET_MANAGEMENT_LOG_FORMAT"),
+    ] = "tsv"
+    frame_limit: Annotated[
+        Annotated[int, msgspec.Meta(ge=1024, le=2**30)],
+        Source("largest WebSocket frame accepted, in bytes", "--frame-limit", "ZEEKFLEET_FRAME_LIMIT"),
+    ] = 16 * 2**20
+    connect_retry: Annotated[
+        Seconds, Source("first delay before a lost connection is tried again, seconds", "--connect-retry")
+    ] = 0.2
+
+
+class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The controller's own."""
+
+    name: Annotated[str, Source("the controller's name", "--name", "ZEEK_CONTROLLER_NAME", "--controller-name")] = (
+        msgspec.field(default_factory=lambda: f"controller-{hostname()}")
+    )
+    websocket_listen: Annotated[
+        str,
+        Source("address for clients", "--websocket-listen", "ZEEK_CONTROLLER_WEBSOCKET_ADDR", "--websocket-listen"),
+    ] = "127.0.0.1"
+    websocket_port: Annotated[
+        PortNumber,
+        Source(
+            "port for clients; 0 switches it off", "--websocket-port", "ZEEK_CONTROLLER_WEBSOCKET_PORT",
+            "--websocket-port",
+        ),
+    ] = 2149  # fmt: skip
+    listen: Annotated[str, Source("address for agents", "--listen", "ZEEK_CONTROLLER_ADDR", "--controller-listen")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[
+        PortNumber, Source("port for agents; 0 switches it off", "--port", "ZEEK_CONTROLLER_PORT", "--controller-port")
+    ] = 2150
+    request_timeout: Annotated[
+        Seconds, Source("base of the requests' deadlines, seconds", "--request-timeout", "ZEEKFLEET_CONTROLLER_TIMEOUT",
+                        "--controller-request-timeout")
+    ] = 10.0  # fmt: skip
+    auto_assign_ports: Annotated[
+        bool,
+        Source("give nodes missing listening ports", "--auto-assign-ports", tree_option="--auto-assign-ports"),
+    ] = True
+    auto_assign_start_port: Annotated[
+        PortNumber,
+        Source("where assigned listening ports start", "--auto-assign-start-port",
+               tree_option="--auto-assign-start-port"),
+    ] = 2200  # fmt: skip
+    auto_assign_metrics_ports: Annotated[
+        bool,
+        Source("give nodes the metrics ports they lack", "--auto-assign-metrics-ports",
+               tree_option="--auto-assign-metrics-ports"),
+    ] = True  # fmt: skip
+    auto_assign_metrics_start_port: Annotated[
+        PortNumber,
+        Source("where assigned metrics ports start", "--auto-assign-metrics-start-port",
+               tree_option="--auto-assign-metrics-start-port"),
+    ] = 9000  # fmt: skip
+    tls_certificate: Annotated[
+        str,
+        Source("PEM certificate for clients' TLS", "--tls-certificate", tree_option="--tls-certificate"),
+    ] = ""
+    tls_key: Annotated[
+        str, Source("PEM file with the certificate's private key", "--tls-key", tree_option="--tls-key")
+    ] = ""
+    tls_ca: Annotated[
+        str, Source("PEM file with the authorities that clients' certificates need", "--tls-ca", tree_option="--tls-ca")
+    ] = ""
+
+
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent's own."""
+
+    name: Annotated[str, Source("the agent's name", "--name", "ZEEK_AGENT_NAME", "--agent-name")] = msgspec.field(
+        default_factory=lambda: f"agent-{hostname()}"
+    )
+    listen: Annotated[str, Source("address to listen on", "--listen", "ZEEK_AGENT_ADDR", "--agent-listen")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[
+        PortNumber, Source("port to listen on; 0 takes any free one", "--port", "ZEEK_AGENT_PORT", "--agent-port")
+    ] = 2151
+    controller: Annotated[
+        str,
+        Source("HOST:PORT of the controller, or none to wait for it", "--controller", "ZEEKFLEET_CONTROLLER",
+               "--controller"),
+    ] = "127.0.0.1:2150"  # fmt: skip
+    request_timeout: Annotated[
+        Seconds, Source("base of the requests' deadlines, seconds", "--request-timeout", "ZEEKFLEET_AGENT_TIMEOUT",
+                        "--agent-request-timeout")
+    ] = 5.0  # fmt: skip
+
+
+class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs the nodes of a host."""
+
+    port: Annotated[
+        PortNumber,
+        Source("loopback port for SupervisorControl; 0 takes any free one", "--supervisor-port",
+               "ZEEKFLEET_SUPERVISOR_PORT", "--supervisor-port"),
+    ] = 9999  # fmt: skip
+    engine: Annotated[
+        EngineName, Source("what a node is: zeek, sim, or auto", "--engine", "ZEEKFLEET_ENGINE", "--engine")
+    ] = "auto"
+    backend: Annotated[
+        BackendName, Source("cluster back end of real Zeek nodes", "--backend", "ZEEKFLEET_BACKEND", "--backend")
+    ] = "zeromq"
+    bare_mode: Annotated[bool, Source("start nodes in bare mode", "--bare-mode", tree_option="--bare-mode")] = False
+    exit_lines: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=100_000)],
+        Source("lines of each stream in a node's exit report", "--exit-lines", tree_option="--exit-lines"),
+    ] = 100
+    grace: Annotated[Seconds, Source("seconds between SIGTERM and SIGKILL", "--grace", tree_option="--grace")] = 10.0
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them; a daemon uses the sections of its roles."""
+
+    common: CommonSettings = msgspec.field(default_factory=CommonSettings)
+    controller: ControllerSettings = msgspec.field(default_factory=ControllerSettings)
+    agent: AgentSettings = msgspec.field(default_factory=AgentSettings)
+    supervisor: SupervisorSettings = SupervisorSettings()
+
+
+class Declaration(msgspec.Struct, frozen=True):
+    """One setting, with where it may come from."""
+
+    section: str
+    name: str
+    type: Any
+    source: Source
+
+    @property
+    def key(self) -> str:
+        """Its key in the settings file."""
+        return f"{self.section}.{self.name}"
+
+    def option(self, sections: tuple[str, ...]) -> str:
+        """Its command line option in a daemon with these sections."""
+        both_roles = "controller" in sections and "agent" in sections
+        return self.source.tree_option if both_roles and self.source.tree_option else self.source.option
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """The settings of a daemon, and for each key where its value came from."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+
+def _default_directory(kind: str) -> str:
+    """The system's place for root, a place of the user's own for others."""
+    if os.geteuid() == 0:
+        return f"/var/{kind}/zeekfleet"
+    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return f"{home}/zeekfleet/{kind}"
+
+
+def hostname() -> str:
+    """This host's name, as agents and controllers are named after it."""
+    return socket.gethostname() or "localhost"
+
+
+def declarations(sections: tuple[str, ...]) -> Iterator[Declaration]:
+    """Every setting of these sections."""
+    section_types = typing.get_type_hints(Settings)
+    for section in sections:
+        for name, hint in typing.get_type_hints(section_types[section], include_extras=True).items():
+            source = next(item for item in hint.__metadata__ if isinstance(item, Source))
+            others = tuple(item for item in hint.__metadata__ if not isinstance(item, Source))
+            plain = typing.get_args(hint)[0]
+            yield Declaration(section, name, Annotated[(plain, *others)] if others else plain, source)
+
+
+def resolve(
+    sections: tuple[str, ...],
+    options: Mapping[str, str],
+    environment: Mapping[str, str] = os.environ,
+    file: Path | None = None,
+) -> Resolved:
+    """Put together a daemon's settings.
+
+    Args:
+        sections: the daemon's, such as ``("common", "agent")``.
+        options: what was given on the command line, by key (``"agent.port"``), as text.
+        environment: the environment variables.
+        file: a TOML file with a table for each section.
+
+    Raises:
+        SettingsError: a value is wrong; the sentence tells which, where it was given, and what was expected.
+    """
+    table = _read_file(file) if file is not None else {}
+    chosen: dict[str, dict[str, Any]] = {section: {} for section in sections}
+    origins: dict[str, str] = {}
+    for setting in declarations(sections):
+        variable = setting.source.environment
+        value: Any = None
+        origin = "default"
+        if setting.key in options:
+            value, origin = options[setting.key], setting.option(sections)
+        elif variable and environment.get(variable):
+            value, origin = environment[variable], variable
+        elif setting.name in table.get(setting.section, {}):
+            value, origin = table[setting.section][setting.name], f"{setting.key} in {file}"
+        origins[setting.key] = origin
+        if origin != "default":
+            chosen[setting.section][setting.name] = _convert(setting, value, origin)
+    return Resolved(msgspec.convert(chosen, Settings), origins)
+
+
+def _convert(setting: Declaration, value: Any, origin: str) -> Any:
+    """Check a value; text from options and variables may stand for numbers and booleans."""
+    if isinstance(value, str) and setting.type is bool:
+        lowered = value.lower()
+        if lowered not in ("yes", "no", "true", "false", "on", "off", "1", "0"):
+            raise SettingsError(origin, f"'{value}' is not yes or no")
+        value = lowered in ("yes", "true", "on", "1")
+    try:
+        # Text is read as a number only where it came as text by nature; a TOML file has types of its own.
+        return msgspec.convert(value, setting.type, strict=" in " in origin)
+    except msgspec.ValidationError as error:
+        raise SettingsError(origin, f"'{value}' is wrong: {error}") from None
+
+
+def _read_file(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(str(file), f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(str(file), "is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(str(file), f"is not TOML: {error}") from None
+    known: dict[str, set[str]] = {}
+    for setting in declarations(Settings.__struct_fields__):
+        known.setdefault(setting.section, set()).add(setting.name)
+    for section, table in content.items():
+        if section not in known or not isinstance(table, dict):
+            raise SettingsError(str(file), f"unknown table '{section}', expected {', '.join(sorted(known))}")
+        for key in table:
+            if key not in known[section]:
+                raise SettingsError(str(file), f"unknown key '{section}.{key}'")
+    return content
