@@ -1,0 +1,212 @@
+"""How a real ``zeek`` becomes a cluster node without Zeek's own Supervisor.
+
+Zeek reads the topology from ``cluster-layout.zeek`` on its ZEEKPATH when the
+variable CLUSTER_NODE names the node. What must come after the cluster back end
+(its ports, the node's WebSocket) stands in a second file, since the layout is
+read too early for it. A node that is not part of a cluster gets neither.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
+from zeekfleet.model.types import Address
+from zeekfleet.planning.zeek_text import zeek_address, zeek_string
+
+LAYOUT_FILE = "cluster-layout.zeek"
+"""The name Zeek looks for."""
+
+LAUNCH_FILE = "zeekfleet-launch.zeek"
+"""Our own script beside it."""
+
+STATUS_FILE = ".status"
+"""Where Zeek says what it is doing, relative to the node's directory."""
+
+LOOPBACK = Address("127.0.0.1")
+
+
+class Backend(enum.Enum):
+    """How the nodes of a Zeek cluster talk to each other."""
+
+    ZEROMQ = "zeromq"
+    BROKER = "broker"
+
+
+class ZeekSettings(msgspec.Struct, frozen=True):
+    """What launching needs to know beside the node's own configuration.
+
+    Attributes:
+        program: the ``zeek`` to run.
+        zeekpath: its script path, as ``zeek-config --zeekpath`` prints it.
+        backend: the cluster back end to load.
+        zeromq_xpub_port: where the manager's message hub hands out; two clusters on a host need different ones.
+        zeromq_xsub_port: where it takes in.
+        user_scripts: what every node loads, before its own scripts.
+        management_script: our script for nodes under management, if they are.
+        websocket_port: where this node takes WebSocket clients, if it does (see :func:`may_open_websocket`).
+        websocket_address: the address for that.
+        metrics_address: the address for Prometheus, on nodes that have a metrics port.
+    """
+
+    program: str
+    zeekpath: str
+    backend: Backend = Backend.ZEROMQ
+    zeromq_xpub_port: int = 5555
+    zeromq_xsub_port: int = 5556
+    user_scripts: tuple[str, ...] = ("local",)
+    management_script: str | None = None
+    websocket_port: int | None = None
+    websocket_address: Address = LOOPBACK
+    metrics_address: Address = LOOPBACK
+
+
+def in_cluster(config: NodeConfig) -> bool:
+    """Whether the node is part of the cluster it carries."""
+    return config.name in config.cluster
+
+
+def may_open_websocket(config: NodeConfig, backend: Backend) -> bool:
+    """Whether a WebSocket client could ever complete its handshake with this node.
+
+    Not on a logger: with ZeroMQ each client's own back end claims the port that
+    the logger receives logs on. The same holds for a manager that stands in for
+    the logger, unless it is alone and so receives no logs.
+    """
+    if not in_cluster(config):
+        return False
+    role = config.cluster[config.name].role
+    if role is ClusterRole.LOGGER:
+        return False
+    return backend is Backend.BROKER or role is not ClusterRole.MANAGER or not _receives_logs(config)
+
+
+def _receives_logs(manager: NodeConfig) -> bool:
+    return not _has_logger(manager) and len(manager.cluster) > 1
+
+
+def _has_logger(config: NodeConfig) -> bool:
+    return any(endpoint.role is ClusterRole.LOGGER for endpoint in config.cluster.values())
+
+
+def files(config: NodeConfig, settings: ZeekSettings) -> dict[str, str]:
+    """The files that must be in the node's directory: name to content; none outside a cluster."""
+    if not in_cluster(config):
+        return {}
+    return {LAYOUT_FILE: cluster_layout(config), LAUNCH_FILE: launch_script(config, settings)}
+
+
+def cluster_layout(config: NodeConfig) -> str:
+    """The content of ``cluster-layout.zeek``; the same for all nodes of a cluster."""
+    manager = _manager(config)
+    lines = ["redef Cluster::nodes = {"]
+    lines += [f"\t{_layout_row(name, config.cluster[name], manager)}" for name in sorted(config.cluster)]
+    lines += ["};", f"redef Cluster::manager_is_logger = {'F' if _has_logger(config) else 'T'};", ""]
+    return "\n".join(lines)
+
+
+def _manager(config: NodeConfig) -> str | None:
+    return min(
+        (name for name, endpoint in config.cluster.items() if endpoint.role is ClusterRole.MANAGER), default=None
+    )
+
+
+def _layout_row(name: str, endpoint: ClusterEndpoint, manager: str | None) -> str:
+    fields = [f"$node_type=Cluster::{endpoint.role.name}", f"$ip={zeek_address(endpoint.host)}"]
+    if endpoint.p.number:
+        fields.append(f"$p={endpoint.p}")
+    if manager is not None and name != manager:
+        fields.append(f"$manager={zeek_string(manager)}")
+    if endpoint.metrics_port:
+        fields.append(f"$metrics_port={endpoint.metrics_port}")
+    return f"[{zeek_string(name)}] = [{', '.join(fields)}],"
+
+
+def launch_script(config: NodeConfig, settings: ZeekSettings) -> str:
+    """The content of our own script, loaded right after the back end so that all later ones may change it."""
+    lines = ["@load base/frameworks/cluster", "@load base/frameworks/telemetry"]
+    if settings.backend is Backend.ZEROMQ:
+        lines += _zeromq_lines(config, settings)
+    if config.cluster[config.name].metrics_port:
+        lines.append(f"redef Telemetry::metrics_address = {zeek_string(settings.metrics_address)};")
+    if settings.websocket_port is not None and may_open_websocket(config, settings.backend):
+        lines += _websocket_lines(config, settings, settings.websocket_port)
+    return "\n".join([*lines, ""])
+
+
+def _zeromq_lines(config: NodeConfig, settings: ZeekSettings) -> Iterator[str]:
+    manager = _manager(config)
+    hub = config.cluster[manager].host if manager is not None else LOOPBACK
+    xpub = zeek_string(f"tcp://{zeek_address(hub)}:{settings.zeromq_xpub_port}")
+    xsub = zeek_string(f"tcp://{zeek_address(hub)}:{settings.zeromq_xsub_port}")
+    # A node's outgoing socket (XPUB) meets the hub's incoming one (XSUB), and the other way round.
+    yield f"redef Cluster::Backend::ZeroMQ::listen_xpub_endpoint = {xpub};"
+    yield f"redef Cluster::Backend::ZeroMQ::listen_xsub_endpoint = {xsub};"
+    yield f"redef Cluster::Backend::ZeroMQ::connect_xpub_endpoint = {xsub};"
+    yield f"redef Cluster::Backend::ZeroMQ::connect_xsub_endpoint = {xpub};"
+    if any(endpoint.host.version == 6 for endpoint in config.cluster.values()):
+        yield "redef Cluster::Backend::ZeroMQ::ipv6 = T;"
+    if config.name == manager and not _has_logger(config) and not _receives_logs(config):
+        yield 'redef Cluster::Backend::ZeroMQ::listen_log_endpoint = "";'
+
+
+def _websocket_lines(config: NodeConfig, settings: ZeekSettings, port: int) -> Iterator[str]:
+    where = zeek_address(settings.websocket_address)
+    complaint = f"node {config.name} cannot listen for WebSocket clients on {where}:{port}"
+    yield "event zeek_init()"
+    yield "\t{"
+    yield f"\tif ( ! Cluster::listen_websocket([$listen_addr={where}, $listen_port={port}/tcp]) )"
+    yield f"\t\tReporter::fatal({zeek_string(complaint)});"
+    yield "\t}"
+
+
+def command_line(config: NodeConfig, settings: ZeekSettings, *, directory: str, bare_mode: bool) -> tuple[str, ...]:
+    """The program and its arguments.
+
+    Scripts come in the order base, ``addl_base_scripts``, the user's,
+    ``addl_user_scripts`` (protocol section 5). Zeek itself takes every entry
+    with ``=`` for a setting (``Name::option=value``).
+
+    Args:
+        directory: the node's directory, where :func:`files` are.
+        bare_mode: what counts for a node that does not say.
+    """
+    bare = bare_mode if config.bare_mode is None else config.bare_mode
+    argv = [settings.program, *(["-b"] if bare else [])]
+    if config.interface is not None:
+        argv += ["-i", config.interface]
+    if config.pcap_file is not None:
+        argv += ["-r", config.pcap_file]
+    argv += ["-U", STATUS_FILE]
+    scripts = [*config.addl_base_scripts, *settings.user_scripts]
+    if in_cluster(config):
+        scripts[:0] = [f"frameworks/cluster/backend/{settings.backend.value}", f"{directory}/{LAUNCH_FILE}"]
+        scripts += [settings.management_script] if settings.management_script else []
+    scripts += config.addl_user_scripts
+    return (*argv, *(_no_option(script) for script in scripts))
+
+
+def _no_option(script: str) -> str:
+    """The script, so that it cannot be taken for a command line option."""
+    return f"./{script}" if script.startswith("-") else script
+
+
+def environment(
+    config: NodeConfig, settings: ZeekSettings, *, directory: str, base: Mapping[str, str]
+) -> dict[str, str]:
+    """The node's whole environment: the base, its own variables over it, what a cluster node needs over both.
+
+    Args:
+        directory: the node's directory, put in front of the script path.
+        base: what every node starts from.
+    """
+    variables = {**base, **config.env}
+    variables["ZEEKPATH"] = f"{directory}:{config.env.get('ZEEKPATH', settings.zeekpath)}"
+    variables.pop("CLUSTER_NODE", None)
+    if in_cluster(config):
+        variables["CLUSTER_NODE"] = config.name
+    return variables
