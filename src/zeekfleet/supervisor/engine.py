@@ -2,6 +2,40 @@
 
 from __future__ import annotations
 
-from zeekfleet.model.launch import Engine, LaunchContext
+from collections.abc import Sequence
 
-__all__ = ["Engine", "LaunchContext"]
+from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec, RevivalSettings
+from zeekfleet.model.supervisor import NodeConfig
+
+__all__ = ["CommandEngine", "Engine", "LaunchContext", "LaunchSpec", "RevivalSettings"]
+
+
+class CommandEngine:
+    """Runs one and the same program for every node; what only a Zeek understands has no meaning to it.
+
+    Args:
+        argv: the program and its arguments.
+        grace: seconds between SIGTERM and SIGKILL.
+        revival: how it comes back.
+    """
+
+    name = "command"
+
+    def __init__(self, argv: Sequence[str], *, grace: float = 5.0, revival: RevivalSettings | None = None) -> None:
+        self._argv = tuple(argv)
+        self._grace = grace
+        self._revival = revival or RevivalSettings()
+
+    def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
+        """The command, with the node's own environment, directory, files and CPU."""
+        return LaunchSpec(
+            name=config.name,
+            argv=self._argv,
+            env={**context.environment, **config.env},
+            directory=context.directory,
+            stdout_file=context.stdout_file,
+            stderr_file=context.stderr_file,
+            cpu_affinity=config.cpu_affinity,
+            grace=self._grace,
+            revival=self._revival,
+        )

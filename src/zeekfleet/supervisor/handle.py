@@ -1,0 +1,172 @@
+"""The supervisor's end of the connection to the stem; kept up until closed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.errors import StemError, ZeekfleetError
+from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.stem import protocol
+from zeekfleet.supervisor import stem
+
+logger = logging.getLogger(__name__)
+
+_CHUNK = 256 * 1024
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 5.0
+_HELLO_TIMEOUT = 15.0
+
+
+class StemHandle:
+    """Commands in, events out.
+
+    Args:
+        state: the state directory.
+        welcomed: called at every connection, before any of its events.
+        happened: takes every event, in order.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        welcomed: Callable[[protocol.Welcome], None],
+        happened: Callable[[protocol.Event], None],
+    ) -> None:
+        self._state = state
+        self._welcomed = welcomed
+        self._happened = happened
+        self._requests = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[protocol.Done | protocol.Listing]] = {}
+        self._connected = asyncio.Event()
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._frames = protocol.FrameReader()
+        self._closing = False
+
+    async def connect(self) -> None:
+        """Find or start the stem, and greet it.
+
+        Raises:
+            StateDirectoryError: the state directory cannot be used.
+            StemError: it could not be started, or speaks another version.
+        """
+        connection = await stem.connect(self._state)
+        connection.setblocking(False)
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=connection)
+        self._frames = protocol.FrameReader()
+        self._writer.write(protocol.encode(protocol.Hello()))
+        try:
+            async with asyncio.timeout(_HELLO_TIMEOUT):
+                while not self._connected.is_set():
+                    if not await self._receive():
+                        raise StemError("the stem closed the connection instead of a greeting")
+        except TimeoutError as error:
+            raise StemError(f"the stem did not greet within {_HELLO_TIMEOUT:g} s") from error
+
+    async def run(self) -> None:
+        """Receive; when the connection is lost, find or start the stem again. Ends after :meth:`close`."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                if self._writer is None:
+                    await self.connect()
+                    pause = _FIRST_PAUSE
+                while await self._receive():
+                    continue
+            except (ZeekfleetError, OSError) as error:
+                logger.warning("stem: %s", error)
+            self._disconnect()
+            if self._closing:
+                return
+            logger.warning("connection to the stem lost; looking for it again")
+            await asyncio.to_thread(stem.reap)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def close(self) -> None:
+        """Leave the stem to itself."""
+        self._closing = True
+        self._disconnect()
+
+    def expect_end(self) -> None:
+        """The stem is about to exit: do not look for it again."""
+        self._closing = True
+
+    async def create(self, spec: LaunchSpec, timeout: float) -> dict[str, str]:
+        """See :class:`zeekfleet.stem.protocol.Create`; this and the following raise StemError at the time-out."""
+        return await self._command(lambda request: protocol.Create(request, spec), timeout)
+
+    async def destroy(self, names: tuple[str, ...], timeout: float) -> dict[str, str]:
+        """See :class:`zeekfleet.stem.protocol.Destroy`."""
+        return await self._command(lambda request: protocol.Destroy(request, names), timeout)
+
+    async def restart(self, names: tuple[str, ...], timeout: float) -> dict[str, str]:
+        """See :class:`zeekfleet.stem.protocol.Restart`."""
+        return await self._command(lambda request: protocol.Restart(request, names), timeout)
+
+    async def shutdown(self, groups: tuple[tuple[str, ...], ...], timeout: float) -> dict[str, str]:
+        """See :class:`zeekfleet.stem.protocol.Shutdown`."""
+        return await self._command(lambda request: protocol.Shutdown(request, groups), timeout)
+
+    async def _command(self, make: Callable[[int], protocol.Command], timeout: float) -> dict[str, str]:
+        request = next(self._requests)
+        answer: asyncio.Future[protocol.Done | protocol.Listing] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._connected.wait()
+                if self._writer is None:
+                    raise StemError("the stem is not connected")
+                self._waiting[request] = answer
+                self._writer.write(protocol.encode(make(request)))
+                done = await answer
+        except TimeoutError as error:
+            raise StemError(f"the stem did not answer within {timeout:g} s") from error
+        finally:
+            self._waiting.pop(request, None)
+        return done.outcomes if isinstance(done, protocol.Done) else {}
+
+    async def _receive(self) -> bool:
+        """Handle what comes next; False at the end of the connection."""
+        if self._reader is None:
+            return False
+        try:
+            data = await self._reader.read(_CHUNK)
+        except ConnectionError:
+            data = b""
+        for body in self._frames.feed(data):
+            try:
+                message = protocol.from_stem_decoder.decode(body)
+            except msgspec.MsgspecError as error:
+                raise StemError(f"message of the stem not understood: {error}") from error
+            self._handle(message)
+        return bool(data)
+
+    def _handle(self, message: protocol.FromStem) -> None:
+        match message:
+            case protocol.Refused(reason=reason):
+                raise StemError(f"the stem refused: {reason}")
+            case protocol.Welcome():
+                self._connected.set()
+                self._welcomed(message)
+            case protocol.Done(request=request) | protocol.Listing(request=request):
+                answer = self._waiting.pop(request, None)
+                if answer is not None and not answer.done():
+                    answer.set_result(message)
+            case _:
+                self._happened(message)
+
+    def _disconnect(self) -> None:
+        self._connected.clear()
+        if self._writer is not None:
+            self._writer.close()
+        self._reader = self._writer = None
+        waiting, self._waiting = self._waiting, {}
+        for answer in waiting.values():
+            if not answer.done():
+                answer.set_exception(StemError("the connection to the stem was lost"))

@@ -1,0 +1,74 @@
+"""Who this process is: a Supervisor, a supervised node, or neither (seed supervisor-api.rst).
+
+A supervised process learns its configuration from a file, mode 0600, that the
+environment variable ``ZEEKFLEET_NODE_CONFIG`` names.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zeekfleet.errors import NotSupervisorError
+from zeekfleet.model.supervisor import NodeConfig
+
+CONFIG_VARIABLE = "ZEEKFLEET_NODE_CONFIG"
+CONFIG_FILE = ".zeekfleet-node.json"
+
+_supervisors: set[int] = set()
+
+
+def encode_config(config: NodeConfig) -> str:
+    """A node's configuration as JSON text."""
+    return msgspec.json.encode(config, enc_hook=str).decode()
+
+
+def _construct(kind: type[Any], value: Any) -> Any:
+    return kind(value)
+
+
+def decode_config(text: str | bytes) -> NodeConfig:
+    """The inverse of :func:`encode_config`.
+
+    Raises:
+        msgspec.MsgspecError: it is not.
+    """
+    return msgspec.json.decode(text, type=NodeConfig, dec_hook=_construct)
+
+
+def enter(supervisor: object) -> None:
+    """From now on this process is a Supervisor."""
+    _supervisors.add(id(supervisor))
+
+
+def leave(supervisor: object) -> None:
+    """The opposite of :func:`enter`."""
+    _supervisors.discard(id(supervisor))
+
+
+def is_supervisor() -> bool:
+    """Whether this process is a Supervisor."""
+    return bool(_supervisors)
+
+
+def is_supervised() -> bool:
+    """Whether this process is a supervised node."""
+    return CONFIG_VARIABLE in os.environ
+
+
+def node() -> NodeConfig:
+    """This node's own configuration.
+
+    Raises:
+        NotSupervisorError: this process is not supervised, or its configuration cannot be read.
+    """
+    path = os.environ.get(CONFIG_VARIABLE)
+    if path is None:
+        raise NotSupervisorError("node() was called in a process that is not a supervised node")
+    try:
+        return decode_config(Path(path).read_bytes())
+    except (OSError, msgspec.MsgspecError) as error:
+        raise NotSupervisorError(f"node() cannot read this node's configuration {path}: {error}") from error

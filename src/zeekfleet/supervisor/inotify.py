@@ -1,0 +1,66 @@
+"""Tells when a file has grown, without asking: the kernel's inotify, in the few calls needed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+IN_MODIFY = 0x2
+IN_IGNORED = 0x8000
+IN_Q_OVERFLOW = 0x4000
+_IN_CLOEXEC = os.O_CLOEXEC
+_IN_NONBLOCK = os.O_NONBLOCK
+_EVENT = struct.Struct("iIII")
+_READ_SIZE = 64 * 1024
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int, path: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return result
+
+
+class Inotify:
+    """One inotify instance; ``fileno`` is readable when :meth:`read` has something."""
+
+    def __init__(self) -> None:
+        self._descriptor = _checked(_libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK), "inotify")
+
+    def fileno(self) -> int:
+        """The descriptor to watch."""
+        return self._descriptor
+
+    def watch(self, path: Path) -> int:
+        """Watch a file for growth; the number that events carry, the same for the same file.
+
+        Raises:
+            OSError: the file is missing, or there are too many watches.
+        """
+        encoded = os.fsencode(path)
+        return _checked(_libc.inotify_add_watch(self._descriptor, encoded, IN_MODIFY), str(path))
+
+    def unwatch(self, watch: int) -> None:
+        """Stop watching; unknown numbers are ignored, since a deleted file's watch is gone by itself."""
+        _libc.inotify_rm_watch(self._descriptor, watch)
+
+    def read(self) -> Iterator[tuple[int, int]]:
+        """What happened: watch number (-1 with ``IN_Q_OVERFLOW``: some events are lost) and mask."""
+        try:
+            data = os.read(self._descriptor, _READ_SIZE)
+        except BlockingIOError:
+            return
+        position = 0
+        while position < len(data):
+            watch, mask, _, length = _EVENT.unpack_from(data, position)
+            position += _EVENT.size + length
+            yield watch, mask
+
+    def close(self) -> None:
+        """Close it and all its watches."""
+        os.close(self._descriptor)

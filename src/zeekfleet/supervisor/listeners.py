@@ -1,0 +1,73 @@
+"""Who wants to know: hooks on output lines, and callbacks on starts and ends of nodes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+from zeekfleet.supervisor.records import NodeExit
+
+logger = logging.getLogger(__name__)
+
+Hook = Callable[[str, str], bool]
+"""Takes a node's name (empty: the stem itself) and a line; False suppresses its echo."""
+
+StatusCallback = Callable[[str, int], None]
+ExitCallback = Callable[[NodeExit], None]
+
+
+class Listeners:
+    """The registered callables; one that raises is logged and harms no other.
+
+    Args:
+        echo: repeat the nodes' lines on this process's own streams.
+    """
+
+    def __init__(self, echo: bool) -> None:
+        self.echo = echo
+        self.stdout_hooks: list[Hook] = []
+        self.stderr_hooks: list[Hook] = []
+        self.status_callbacks: list[StatusCallback] = []
+        self.exit_callbacks: list[ExitCallback] = []
+
+    @property
+    def want_lines(self) -> bool:
+        """Whether anybody looks at output at all."""
+        return self.echo or bool(self.stdout_hooks or self.stderr_hooks)
+
+    def stdout_line(self, node: str, line: str) -> None:
+        """A node wrote a line."""
+        self._line(self.stdout_hooks, sys.stdout, node, line)
+
+    def stderr_line(self, node: str, line: str) -> None:
+        """A node wrote a line on its standard error."""
+        self._line(self.stderr_hooks, sys.stderr, node, line)
+
+    def started(self, node: str, pid: int) -> None:
+        """A node has a new process."""
+        for callback in self.status_callbacks:
+            try:
+                callback(node, pid)
+            except Exception:
+                logger.exception("callback on the start of node '%s' failed", node)
+
+    def ended(self, exit_: NodeExit) -> None:
+        """A node's process ended."""
+        for callback in self.exit_callbacks:
+            try:
+                callback(exit_)
+            except Exception:
+                logger.exception("callback on the end of node '%s' failed", exit_.node)
+
+    def _line(self, hooks: list[Hook], stream: TextIO, node: str, line: str) -> None:
+        wanted = True
+        for hook in hooks:
+            try:
+                wanted = hook(node, line) is not False and wanted
+            except Exception:
+                logger.exception("hook on a line of node '%s' failed", node)
+        if self.echo and wanted:
+            stream.write(f"[{node or 'stem'}] {line}\n")
+            stream.flush()

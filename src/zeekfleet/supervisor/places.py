@@ -1,0 +1,78 @@
+"""What must hold of a node's configuration, and where its files are (protocol section 5)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from zeekfleet.model.supervisor import NodeConfig
+
+DIRECTORY_MODE = 0o700
+
+
+class Places(msgspec.Struct, frozen=True):
+    """Absolute paths of one node."""
+
+    directory: Path
+    stdout_file: Path
+    stderr_file: Path
+
+
+def problem_with(config: NodeConfig, taken: Container[str]) -> str:
+    """Why a node cannot be created, in the protocol's words; empty if nothing is wrong."""
+    if not config.name:
+        return "node names must not be an empty string"
+    if " " in config.name:
+        return f"node names must not contain spaces: '{config.name}'"
+    if config.name in taken:
+        return f"node with name '{config.name}' already exists"
+    if config.interface is not None and config.pcap_file is not None:
+        return f"node with name '{config.name}' has interface and pcap_file set"
+    return ""
+
+
+def places_of(config: NodeConfig, state: Path) -> Places:
+    """Where a node lives: what its configuration says, else ``<state>/nodes/<name>``, ``stdout``, ``stderr``.
+
+    A relative directory is relative to this process's own, a relative file to the node's directory.
+    A name that is no plain file name is quoted, so that no node lives outside ``nodes``.
+    """
+    if config.directory:
+        directory = Path(config.directory).absolute()
+    else:
+        name = quote(config.name, safe=":@+,=") if config.name not in (".", "..") else config.name.replace(".", "%2E")
+        directory = state.absolute() / "nodes" / name
+    return Places(
+        directory=directory,
+        stdout_file=directory / (config.stdout_file or "stdout"),
+        stderr_file=directory / (config.stderr_file or "stderr"),
+    )
+
+
+def make_directory(config: NodeConfig, places: Places) -> str:
+    """Make a node's working directory; the error text, empty if it is there."""
+    try:
+        places.directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    except OSError:
+        return f"failed to create working directory {config.directory or places.directory}"
+    return ""
+
+
+def base_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What every node starts from: this process's environment, without what concerns this process alone."""
+    source = os.environ if environment is None else environment
+    own = ("ZEEKFLEET_NODE_CONFIG", "ZEEKFLEET_LAUNCH", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC")
+    return {key: value for key, value in source.items() if key not in own and _is_text(key) and _is_text(value)}
+
+
+def _is_text(value: str) -> bool:
+    """Not so for bytes that are no UTF-8: JSON cannot carry them."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

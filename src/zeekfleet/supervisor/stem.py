@@ -1,0 +1,128 @@
+"""Starts the stem of a state directory, or finds the one that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from zeekfleet.errors import StateDirectoryError, StemError
+from zeekfleet.stem import sockets
+
+STDOUT_NAME = "stem.stdout"
+STDERR_NAME = "stem.stderr"
+START_TIMEOUT = 15.0
+"""Seconds for a new stem to be ready, on a machine that is busy starting."""
+
+_RACE_RETRIES = 50
+_RACE_PAUSE = 0.1
+
+_started: list[tuple[Path, subprocess.Popen[bytes]]] = []
+
+
+def reap() -> None:
+    """Take the exit status of stems started from here that have ended."""
+    _started[:] = [(state, process) for state, process in _started if process.poll() is None]
+
+
+def wait_for_end(state: Path, timeout: float) -> None:
+    """Wait until the stem of a directory, if it was started from here, has ended.
+
+    Raises:
+        StemError: it has not.
+    """
+    for other, process in _started:
+        if other == state:
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired as error:
+                raise StemError(f"the stem with pid {process.pid} does not end") from error
+    reap()
+
+
+async def connect(state: Path) -> socket.socket:
+    """A connection to the stem, which is started if there is none.
+
+    Raises:
+        StateDirectoryError: the state directory cannot be used.
+        StemError: it could not be started.
+    """
+    reap()
+    _make_directory(state)
+    for _ in range(_RACE_RETRIES):
+        try:
+            return sockets.connect(state / sockets.SOCKET_NAME)
+        except (FileNotFoundError, ConnectionRefusedError):
+            locked = await _start(state)
+        except OSError as error:
+            raise StateDirectoryError(state, error.strerror or str(error)) from error
+        if locked:
+            # Another process has just started one, or one is on its last breath: there is nothing to wait on.
+            await asyncio.sleep(_RACE_PAUSE)
+    raise StemError(f"the stem of {state} does not accept connections")
+
+
+def _make_directory(state: Path) -> None:
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateDirectoryError(state, error.strerror or str(error)) from error
+
+
+async def _start(state: Path) -> bool:
+    """Start a stem and wait until it is ready; whether another one has the directory."""
+    reader, writer = os.pipe()
+    try:
+        process = _spawn(state, writer)
+    except OSError as error:
+        os.close(reader)
+        raise StateDirectoryError(state, error.strerror or str(error)) from error
+    finally:
+        os.close(writer)
+    _started.append((state, process))
+    words = await _read_all(reader)
+    if words == "ready":
+        return False
+    if "another stem" in words:
+        await asyncio.to_thread(process.wait, START_TIMEOUT)
+        return True
+    raise StemError(f"the stem could not be started: {words or f'see {state / STDERR_NAME}'}")
+
+
+def _spawn(state: Path, ready: int) -> subprocess.Popen[bytes]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    stdout = os.open(state / STDOUT_NAME, flags, 0o600)
+    try:
+        stderr = os.open(state / STDERR_NAME, flags, 0o600)
+    except OSError:
+        os.close(stdout)
+        raise
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "zeekfleet.stem", str(state), str(ready)],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=(ready,),
+            start_new_session=True,
+        )
+    finally:
+        os.close(stdout)
+        os.close(stderr)
+
+
+async def _read_all(descriptor: int) -> str:
+    stream = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(descriptor, "rb")
+    )
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            return (await stream.read()).decode("utf-8", "replace")
+    except TimeoutError as error:
+        raise StemError(f"the stem was not ready within {START_TIMEOUT:g} s") from error
+    finally:
+        transport.close()

@@ -1,0 +1,41 @@
+"""The last lines of a part of a file, read from its end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_BLOCK = 64 * 1024
+MAX_BYTES = 1024 * 1024
+"""Lines may be long: more than this is not read, whatever number of lines was asked for."""
+
+
+def last_lines(path: Path, start: int, end: int, count: int) -> str:
+    """The last ``count`` lines between two offsets, joined by newlines; empty if the file cannot be read.
+
+    A file that is smaller than ``end`` was truncated or replaced meanwhile: its own end counts then.
+    """
+    if count <= 0:
+        return ""
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            start, end = (start, end) if end <= size else (0, size)
+            content = _read_back(file.fileno(), max(start, end - MAX_BYTES), end, count)
+    except OSError:
+        return ""
+    lines = content.removesuffix(b"\n").split(b"\n")[-count:]
+    return "\n".join(line.removesuffix(b"\r").decode("utf-8", "replace") for line in lines)
+
+
+def _read_back(descriptor: int, start: int, end: int, count: int) -> bytes:
+    """The bytes up to ``end`` that hold at least ``count`` whole lines, or all from ``start`` on."""
+    blocks: list[bytes] = []
+    newlines = 0
+    while end > start and newlines <= count:
+        begin = max(start, end - _BLOCK)
+        block = os.pread(descriptor, end - begin, begin)
+        newlines += block.count(b"\n")
+        blocks.append(block)
+        end = begin
+    return b"".join(reversed(blocks))

@@ -1,0 +1,240 @@
+"""The Supervisor: the public Python API of process supervision (protocol section 5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import msgspec
+
+from zeekfleet.errors import LaunchError, NotSupervisorError, StemError
+from zeekfleet.lifecycle.order import stop_groups
+from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec
+from zeekfleet.model.supervisor import NodeConfig, Status
+from zeekfleet.supervisor import identity, places, stem
+from zeekfleet.supervisor.engine import CommandEngine
+from zeekfleet.supervisor.handle import StemHandle
+from zeekfleet.supervisor.listeners import ExitCallback, Hook, Listeners, StatusCallback
+from zeekfleet.supervisor.watcher import Watcher
+
+COMMAND_TIMEOUT = 60.0
+"""Seconds for the stem to do what does not depend on a node's own time."""
+
+
+class Supervisor:
+    """Owns a tree of processes, through its stem; an async context manager.
+
+    Entering it starts the stem of ``state_directory``, or finds the one that runs, with
+    all its nodes. Leaving it stops the tree in order (``on_exit="stop"``) or leaves it
+    running for the next Supervisor (``"keep"``). If this process dies, the tree runs on.
+
+    Args:
+        state_directory: the tree's own directory, made if missing (mode 0700).
+        engine: what a node is launched as.
+        spool_directory: handed to the engine; ``<state>/spool`` when left out.
+        bare_mode: what a node without a setting of its own inherits.
+        environment: what nodes start from; this process's own when left out.
+        report_lines: how many last lines of each stream an exit report holds.
+        echo: repeat the nodes' output on this process's own streams.
+        on_exit: see above.
+    """
+
+    def __init__(
+        self,
+        state_directory: Path | str,
+        engine: Engine,
+        *,
+        spool_directory: Path | str | None = None,
+        bare_mode: bool = False,
+        environment: Mapping[str, str] | None = None,
+        report_lines: int = 100,
+        echo: bool = False,
+        on_exit: Literal["stop", "keep"] = "stop",
+    ) -> None:
+        self.state_directory = Path(state_directory).absolute()
+        self._spool = Path(spool_directory).absolute() if spool_directory else self.state_directory / "spool"
+        self._engine = engine
+        self._bare_mode = bare_mode
+        self._environment = places.base_environment(environment)
+        self._on_exit = on_exit
+        self._listeners = Listeners(echo)
+        self._watcher = Watcher(self.state_directory, self._listeners, report_lines)
+        self._handle = StemHandle(self.state_directory, self._watcher.welcomed, self._watcher.happened)
+        self._tasks = asyncio.TaskGroup()
+        self._connection: asyncio.Task[None] | None = None
+        self._open = False
+        self._stopped = False
+
+    # --- life
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        try:
+            self._watcher.open(self._tasks)
+            await self._handle.connect()
+        except BaseException:
+            await self._leave(None, None, None)
+            raise
+        self._connection = self._tasks.create_task(self._handle.run())
+        self._open = True
+        identity.enter(self)
+        self._watcher.follow_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._on_exit == "stop" and not self._stopped:
+                await self.shutdown()
+        finally:
+            self._open = False
+            identity.leave(self)
+            cancelled = isinstance(error, asyncio.CancelledError)
+            await (self._leave(kind, error, trace) if cancelled else self._leave(None, None, None))
+
+    async def _leave(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._handle.close()
+        if self._connection is not None:
+            self._connection.cancel()
+        self._watcher.close()
+        await self._tasks.__aexit__(kind, error, trace)
+        stem.reap()
+
+    async def shutdown(self) -> None:
+        """Stop the whole tree, group after group in stop order, in parallel within one, and the stem.
+
+        Raises:
+            StemError: it was not done within the time that the nodes' graces allow.
+        """
+        self._check_open()
+        nodes = self._watcher.nodes
+        configs = [tracked.config for tracked in nodes.values()]
+        groups = tuple(tuple(config.name for config in group) for group in stop_groups(configs))
+        timeout = COMMAND_TIMEOUT + sum(self._longest_grace(group) for group in groups)
+        self._stopped = True
+        self._handle.expect_end()
+        await self._handle.shutdown(groups, timeout)
+        if self._connection is not None:
+            await asyncio.wait([self._connection], timeout=COMMAND_TIMEOUT)
+        await asyncio.to_thread(stem.wait_for_end, self.state_directory, COMMAND_TIMEOUT)
+        for name in list(nodes):
+            await self._watcher.told(name)
+            self._watcher.drop(name)
+
+    # --- the seed's functions
+
+    async def create(self, config: NodeConfig) -> str:
+        """Create a node; an error text, empty on success. A node that cannot be started yet is created as well."""
+        return await self._create(config, self._engine)
+
+    async def create_process(self, config: NodeConfig, argv: Sequence[str], *, grace: float = 10.0) -> str:
+        """Create a node that is a given program, whatever the engine: an agent, a controller, anything."""
+        return await self._create(config, CommandEngine(argv, grace=grace))
+
+    async def destroy(self, name: str = "") -> bool:
+        """Stop and forget a node, or all, in parallel; False if there is none of that name."""
+        return await self.destroy_all((name,) if name else tuple(self._watcher.nodes))
+
+    async def destroy_all(self, names: Sequence[str]) -> bool:
+        """Stop and forget several nodes, in parallel; False if one was not there."""
+        self._check_open()
+        outcomes = await self._handle.destroy(tuple(names), COMMAND_TIMEOUT + self._longest_grace(names))
+        for name, problem in outcomes.items():
+            if not problem:
+                await self._watcher.told(name)
+                self._watcher.drop(name)
+        return not any(outcomes.values())
+
+    async def restart(self, name: str = "") -> bool:
+        """Stop a node, or all in parallel, and start it anew; False if it is unknown or did not start."""
+        return await self.restart_all((name,) if name else tuple(self._watcher.nodes))
+
+    async def restart_all(self, names: Sequence[str]) -> bool:
+        """Restart several nodes, in parallel; False if one was not there or did not start."""
+        self._check_open()
+        outcomes = await self._handle.restart(tuple(names), COMMAND_TIMEOUT + self._longest_grace(names))
+        return not any(outcomes.values())
+
+    def status(self, name: str = "") -> Status:
+        """A node's status, or all; an empty table for an unknown name."""
+        self._check_open()
+        return Status(nodes={key: node.status() for key, node in self._watcher.nodes.items() if name in ("", key)})
+
+    # --- hooks and callbacks
+
+    def stdout_hook(self, hook: Hook) -> Hook:
+        """Register a hook on the lines of all nodes' standard output; can be used as a decorator."""
+        self._listeners.stdout_hooks.append(hook)
+        self._watcher.follow_all()
+        return hook
+
+    def stderr_hook(self, hook: Hook) -> Hook:
+        """The same for standard error."""
+        self._listeners.stderr_hooks.append(hook)
+        self._watcher.follow_all()
+        return hook
+
+    def on_node_status(self, callback: StatusCallback) -> StatusCallback:
+        """Call back with name and process id at every (re)start of a node."""
+        self._listeners.status_callbacks.append(callback)
+        return callback
+
+    def on_node_exit(self, callback: ExitCallback) -> ExitCallback:
+        """Call back with a report when a node's process has ended, or could not be started."""
+        self._listeners.exit_callbacks.append(callback)
+        return callback
+
+    # --- creating
+
+    async def _create(self, config: NodeConfig, engine: Engine) -> str:
+        self._check_open()
+        if problem := places.problem_with(config, self._watcher.nodes):
+            return problem
+        where = places.places_of(config, self.state_directory)
+        if problem := places.make_directory(config, where):
+            return problem
+        context = LaunchContext(
+            directory=str(where.directory),
+            stdout_file=str(where.stdout_file),
+            stderr_file=str(where.stderr_file),
+            state_directory=str(self.state_directory),
+            spool_directory=str(self._spool),
+            bare_mode=self._bare_mode if config.bare_mode is None else config.bare_mode,
+            environment=self._environment,
+        )
+        try:
+            spec = _with_identity(engine.launch(config, context), config)
+        except LaunchError as error:
+            return str(error)
+        self._watcher.track(config, spec)
+        try:
+            problem = (await self._handle.create(spec, COMMAND_TIMEOUT)).get(config.name, "")
+        except StemError as error:
+            problem = str(error)
+        if problem:
+            self._watcher.drop(config.name)
+        return problem
+
+    def _longest_grace(self, names: Iterable[str]) -> float:
+        nodes = self._watcher.nodes
+        return max((nodes[name].spec.grace for name in names if name in nodes), default=0.0)
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise NotSupervisorError("this Supervisor is not running: use it within 'async with'")
+
+
+def _with_identity(spec: LaunchSpec, config: NodeConfig) -> LaunchSpec:
+    """The node can read its own configuration, and so can the next Supervisor."""
+    path = str(Path(spec.directory) / identity.CONFIG_FILE)
+    return msgspec.structs.replace(
+        spec,
+        env={**spec.env, identity.CONFIG_VARIABLE: path},
+        files={**spec.files, identity.CONFIG_FILE: identity.encode_config(config)},
+    )

@@ -1,0 +1,203 @@
+"""What the stem tells becomes what the Supervisor knows, and what it tells its listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.model.management import NodeOutputs
+from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.stem import protocol
+from zeekfleet.supervisor import stem
+from zeekfleet.supervisor.follow import Followers
+from zeekfleet.supervisor.identity import CONFIG_FILE, decode_config
+from zeekfleet.supervisor.listeners import Listeners
+from zeekfleet.supervisor.records import NodeExit, Tracked
+from zeekfleet.supervisor.tail import last_lines
+
+logger = logging.getLogger(__name__)
+
+
+class Watcher:
+    """The nodes of a tree, kept up to date.
+
+    What is known changes at once, in the order of the events. Listeners are told by
+    tasks, one event of a node after the other, since a report must first be read.
+
+    Args:
+        state: the state directory.
+        listeners: who wants to know.
+        report_lines: how many last lines of each stream an exit report holds.
+    """
+
+    def __init__(self, state: Path, listeners: Listeners, report_lines: int) -> None:
+        self.nodes: dict[str, Tracked] = {}
+        self._state = state
+        self._listeners = listeners
+        self._report_lines = report_lines
+        self._tasks: asyncio.TaskGroup | None = None
+        self._followers: Followers | None = None
+
+    def open(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin; ``tasks`` runs what tells the listeners."""
+        self._tasks = tasks
+        self._followers = Followers(tasks)
+
+    def close(self) -> None:
+        """Follow no file any more."""
+        if self._followers is not None:
+            followers, self._followers = self._followers, None
+            followers.close()
+
+    def track(self, config: NodeConfig, spec: LaunchSpec) -> Tracked:
+        """A node that is about to be created, or has been found."""
+        tracked = self.nodes[config.name] = Tracked(config, spec)
+        return tracked
+
+    def drop(self, name: str) -> None:
+        """A node that is no more."""
+        tracked = self.nodes.pop(name, None)
+        if tracked is not None and self._tasks is not None:
+            self._tasks.create_task(self._forget_files(tracked))
+
+    async def told(self, name: str) -> None:
+        """Return when the listeners have been told all that happened to a node so far."""
+        if (tracked := self.nodes.get(name)) is not None:
+            async with tracked.telling:
+                return
+
+    def follow_all(self) -> None:
+        """Somebody has begun to want lines: follow every node from now on, and the stem's own output."""
+        if self._followers is None or not self._listeners.want_lines:
+            return
+        listeners = self._listeners
+        stdout, stderr = self._state / stem.STDOUT_NAME, self._state / stem.STDERR_NAME
+        self._followers.follow(stdout, _size(stdout), lambda line: listeners.stdout_line("", line))
+        self._followers.follow(stderr, _size(stderr), lambda line: listeners.stderr_line("", line))
+        for tracked in self.nodes.values():
+            if tracked.pid is not None:
+                self._follow(tracked, None)
+
+    # --- what the stem tells
+
+    def welcomed(self, welcome: protocol.Welcome) -> None:
+        """Take over all nodes of the stem, and make up for what was missed."""
+        if welcome.dropped:
+            logger.warning("%d events of the stem came too long ago to be kept", welcome.dropped)
+        reports = {report.spec.name: report for report in welcome.nodes}
+        for name, tracked in list(self.nodes.items()):
+            # One without a process yet is about to be created: the stem cannot know it.
+            if name not in reports and tracked.pid is not None:
+                self.drop(name)
+        for name, report in reports.items():
+            if name not in self.nodes:
+                self.track(_config_of(report.spec), report.spec)
+        for event in welcome.missed:
+            self.happened(event)
+        for name, report in reports.items():
+            self._synchronise(self.nodes[name], report)
+
+    def happened(self, event: protocol.Event) -> None:
+        """Take note of one event, and tell."""
+        tracked = self.nodes.get(event.name)
+        if tracked is None or self._tasks is None:
+            return
+        match event:
+            case protocol.Started():
+                self._started(tracked, event.pid, event.start_time, (event.stdout_offset, event.stderr_offset))
+            case protocol.Exited():
+                tracked.running = False
+                tracked.failed = event.failed
+                self._tasks.create_task(self._tell_exit(tracked, event))
+            case protocol.LaunchFailed():
+                tracked.running = False
+                tracked.failed = event.failed
+                self._tasks.create_task(self._tell_failure(tracked, event))
+
+    def _synchronise(self, tracked: Tracked, report: protocol.NodeReport) -> None:
+        process = (report.pid, report.start_time)
+        if report.running and report.pid is not None and process != (tracked.pid, tracked.start_time):
+            offsets = (report.stdout_offset, report.stderr_offset)
+            self._started(tracked, report.pid, report.start_time or 0, offsets)
+        tracked.pid, tracked.start_time = process
+        tracked.running = report.running
+        tracked.failed = report.failed
+
+    def _started(self, tracked: Tracked, pid: int, start_time: int, offsets: tuple[int, int]) -> None:
+        tracked.pid, tracked.start_time = pid, start_time
+        tracked.running = True
+        tracked.failed = False
+        self._follow(tracked, offsets)
+        if self._tasks is not None:
+            self._tasks.create_task(self._tell_start(tracked, pid))
+
+    def _follow(self, tracked: Tracked, offsets: tuple[int, int] | None) -> None:
+        """Follow a node's files from ``offsets`` on, from their present end if None."""
+        if self._followers is None or not self._listeners.want_lines:
+            return
+        name, spec = tracked.config.name, tracked.spec
+        stdout, stderr = Path(spec.stdout_file), Path(spec.stderr_file)
+        at_stdout, at_stderr = offsets if offsets is not None else (_size(stdout), _size(stderr))
+        self._followers.follow(stdout, at_stdout, lambda line: self._listeners.stdout_line(name, line))
+        self._followers.follow(stderr, at_stderr, lambda line: self._listeners.stderr_line(name, line))
+
+    # --- telling
+
+    async def _tell_start(self, tracked: Tracked, pid: int) -> None:
+        async with tracked.telling:
+            self._listeners.started(tracked.config.name, pid)
+
+    async def _tell_exit(self, tracked: Tracked, event: protocol.Exited) -> None:
+        stdout, stderr = Path(tracked.spec.stdout_file), Path(tracked.spec.stderr_file)
+        async with tracked.telling:
+            if self._followers is not None:
+                await self._followers.read_to(stdout, event.stdout_end)
+                await self._followers.read_to(stderr, event.stderr_end)
+            count = self._report_lines
+            outputs = NodeOutputs(
+                stdout=await asyncio.to_thread(last_lines, stdout, event.stdout_offset, event.stdout_end, count),
+                stderr=await asyncio.to_thread(last_lines, stderr, event.stderr_offset, event.stderr_end, count),
+            )
+            report = NodeExit(
+                node=event.name,
+                pid=event.pid,
+                outputs=outputs,
+                code=event.code,
+                signal=event.signal,
+                core_dumped=event.core_dumped,
+                requested=event.requested,
+                revive_in=event.revive_in,
+                failed=event.failed,
+            )
+            self._listeners.ended(report)
+
+    async def _tell_failure(self, tracked: Tracked, event: protocol.LaunchFailed) -> None:
+        outputs = NodeOutputs(stdout="", stderr=event.reason)
+        report = NodeExit(event.name, None, outputs, revive_in=event.revive_in, failed=event.failed)
+        async with tracked.telling:
+            self._listeners.ended(report)
+
+    async def _forget_files(self, tracked: Tracked) -> None:
+        async with tracked.telling:
+            if self._followers is not None and tracked.config.name not in self.nodes:
+                self._followers.forget(Path(tracked.spec.stdout_file))
+                self._followers.forget(Path(tracked.spec.stderr_file))
+
+
+def _config_of(spec: LaunchSpec) -> NodeConfig:
+    """The configuration that a node was created with: it stands in its files."""
+    try:
+        return decode_config(spec.files.get(CONFIG_FILE, ""))
+    except msgspec.MsgspecError:
+        return NodeConfig(name=spec.name, directory=spec.directory)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
