@@ -1,0 +1,70 @@
+"""The agent's side of ``SupervisorControl`` (protocol section 5)."""
+
+from __future__ import annotations
+
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import supervisor as events
+from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.model.management import fresh_id
+from zeekfleet.model.supervisor import NodeConfig, NodeStatus
+from zeekfleet.transport.endpoint import Endpoint
+
+MANAGEMENT_MARK = "ZEEK_MANAGEMENT_NODE"
+"""The environment variable that tells management processes from cluster nodes."""
+
+
+class SupervisorControl:
+    """Requests to the supervisor.
+
+    Args:
+        endpoint: connected, or connecting, to the supervisor.
+        timeout: seconds for a request that stops nothing.
+        stop_timeout: seconds for one that stops nodes, their grace included.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout: float, stop_timeout: float) -> None:
+        self._endpoint = endpoint
+        self._timeout = timeout
+        self._stop_timeout = stop_timeout
+
+    async def status(self) -> dict[str, NodeStatus]:
+        """All processes under the supervisor, by name, the management's own included.
+
+        Raises:
+            RequestTimeoutError: the supervisor did not answer.
+        """
+        response = await self._endpoint.request(topics.SUPERVISOR, events.StatusRequest(fresh_id()), self._timeout)
+        assert isinstance(response, events.StatusResponse)  # noqa: S101 - the endpoint pairs them by class
+        return response.result.nodes
+
+    async def create(self, config: NodeConfig) -> str:
+        """Create a node; the text of what went wrong, or ``""``."""
+        try:
+            response = await self._endpoint.request(
+                topics.SUPERVISOR, events.CreateRequest(fresh_id(), config), self._timeout
+            )
+        except RequestTimeoutError as error:
+            return str(error)
+        assert isinstance(response, events.CreateResponse)  # noqa: S101
+        return response.result
+
+    async def destroy(self, name: str) -> bool:
+        """Stop and forget a node; whether that worked."""
+        return await self._outcome(events.DestroyRequest(fresh_id(), name))
+
+    async def restart(self, name: str) -> bool:
+        """Stop a node and start it; whether that worked."""
+        return await self._outcome(events.RestartRequest(fresh_id(), name))
+
+    async def _outcome(self, request: events.DestroyRequest | events.RestartRequest) -> bool:
+        try:
+            response = await self._endpoint.request(topics.SUPERVISOR, request, self._stop_timeout)
+        except RequestTimeoutError:
+            return False
+        assert isinstance(response, events.DestroyResponse | events.RestartResponse)  # noqa: S101
+        return response.result
+
+
+def cluster_nodes(status: dict[str, NodeStatus]) -> dict[str, NodeConfig]:
+    """The cluster's nodes among all processes, as they were launched."""
+    return {name: entry.node for name, entry in status.items() if MANAGEMENT_MARK not in entry.node.env}

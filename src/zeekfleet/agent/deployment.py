@@ -1,0 +1,114 @@
+"""Bringing an instance's nodes to what a configuration says, with as little disturbance as possible."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from zeekfleet.agent.control import SupervisorControl, cluster_nodes
+from zeekfleet.agent.links import NodeLinks
+from zeekfleet.agent.notifier import Notifier
+from zeekfleet.agent.plan import node_configs, nodes_of
+from zeekfleet.agent.roster import Roster
+from zeekfleet.lifecycle.order import start_groups
+from zeekfleet.lifecycle.reconcile import reconcile
+from zeekfleet.model.management import Configuration, Result, fresh_id
+from zeekfleet.model.supervisor import NodeConfig
+
+logger = logging.getLogger(__name__)
+
+
+class Deployer:
+    """Applies configurations, one at a time.
+
+    Args:
+        instance: the agent's name.
+        state_directory: nodes work in ``nodes/<name>`` below it.
+        control: the supervisor.
+        roster: what is known of the nodes.
+        links: how nodes and agent reach each other.
+        notifier: tells of steps and failures.
+    """
+
+    def __init__(
+        self,
+        instance: str,
+        state_directory: Path,
+        control: SupervisorControl,
+        roster: Roster,
+        links: NodeLinks,
+        notifier: Notifier,
+    ) -> None:
+        self.configuration: Configuration | None = None
+        self.configs: dict[str, NodeConfig] = {}
+        self._instance = instance
+        self._state_directory = state_directory
+        self._control = control
+        self._roster = roster
+        self._links = links
+        self._notifier = notifier
+        self._one_at_a_time = asyncio.Lock()
+
+    def is_running(self, configuration: Configuration) -> bool:
+        """Whether this very configuration has been adopted, by its id."""
+        return self.configuration is not None and self.configuration.id == configuration.id
+
+    async def apply(self, configuration: Configuration, force: bool = False) -> None:
+        """Adopt a configuration and hand its nodes to the supervisor; touches only what differs.
+
+        With ``force`` every node of ours is restarted. Outcomes show in the roster.
+
+        Raises:
+            RequestTimeoutError: the supervisor does not answer; nothing was touched.
+        """
+        async with self._one_at_a_time:
+            actual = cluster_nodes(await self._control.status())
+            nodes = nodes_of(configuration, self._instance)
+            variables = self._links.variables(nodes, actual)
+            desired = node_configs(configuration, self._instance, self._state_directory, variables)
+            actions = reconcile(desired, actual, force)
+            self.configuration, self.configs = configuration, desired
+            self._roster.keep(nodes.values())
+            for config in (*actions.replace, *actions.create):
+                self._roster.launching(config.name)
+            self._tell(configuration, actions.destroy, actions.replace, actions.create)
+            leaving = [config.name for config in (*actions.destroy, *actions.replace)]
+            await self._in_parallel(self._destroy(name) for name in leaving)
+            for group in start_groups((*actions.replace, *actions.create)):
+                await self._in_parallel(self._create(config) for config in group)
+
+    async def stand_by(self) -> None:
+        """Stop all cluster nodes and forget the configuration."""
+        await self.apply(Configuration())
+        self.configuration = None
+
+    async def restart(self, name: str) -> Result:
+        """Restart a node; the result has no request id yet."""
+        self._roster.launching(name)
+        self._notifier.log("restarting", name)
+        if await self._control.restart(name):
+            return Result("", instance=self._instance, node=name)
+        self._roster.refused(name, "could not be restarted")
+        self._notifier.error(f"failed to restart node {name}", name)
+        return Result("", False, self._instance, error=f"could not restart node {name}", node=name)
+
+    def _tell(self, configuration: Configuration, *groups: tuple[NodeConfig, ...]) -> None:
+        left, changed, came = (", ".join(sorted(config.name for config in group)) or "none" for group in groups)
+        self._notifier.log(f"configuration {configuration.id}: stopping {left}; replacing {changed}; starting {came}")
+
+    async def _in_parallel(self, steps: Iterable[asyncio._CoroutineLike[None]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                group.create_task(step)
+
+    async def _destroy(self, name: str) -> None:
+        if not await self._control.destroy(name):
+            self._notifier.error(f"failed to destroy node {name}, {fresh_id()}", name)
+
+    async def _create(self, config: NodeConfig) -> None:
+        problem = await self._control.create(config)
+        if problem:
+            self._roster.refused(config.name, problem)
+            self._notifier.error(f"failed to create node {config.name}: {problem}", config.name)

@@ -1,0 +1,61 @@
+"""What the agent tells the controller unasked, in both generations' names (protocol sections 6 and 9)."""
+
+from __future__ import annotations
+
+import logging
+
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import agent as events
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.generations import FIRST, SECOND
+from zeekfleet.model.enums import State
+from zeekfleet.model.management import Node
+from zeekfleet.model.types import Address
+from zeekfleet.transport.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+
+
+class Notifier:
+    """Publishes the agent's notifications; whoever subscribed to a generation's topic hears that one.
+
+    Args:
+        endpoint: the agent's.
+        instance: its name.
+        connecting: whether the agent dials the controller.
+        host: the address it listens on.
+    """
+
+    def __init__(self, endpoint: Endpoint, instance: str, connecting: bool, host: Address) -> None:
+        self._endpoint = endpoint
+        self._instance = instance
+        self._connecting = connecting
+        self._host = host
+        self._topic = topics.agent(instance)
+
+    def hello(self) -> None:
+        """Check in."""
+        logger.info("checking in as %s", self._instance)
+        hello = events.NotifyAgentHello(self._instance, self._endpoint.id, self._connecting, events.API_VERSION)
+        self._endpoint.publish(self._topic, hello, SECOND)
+        first = events.FirstNotifyAgentHello(self._instance, self._host, events.API_VERSION)
+        self._endpoint.publish(self._topic, first, FIRST)
+
+    def change(self, node: Node, old: State, new: State) -> None:
+        """A node's state has changed."""
+        logger.info("node %s: %s to %s", node.name, old, new)
+        self._both(events.NotifyChange(self._instance, node, old, new))
+
+    def error(self, message: str, node: str = "") -> None:
+        """Something failed."""
+        logger.error(message)
+        self._both(events.NotifyError(self._instance, message, node))
+
+    def log(self, message: str, node: str = "") -> None:
+        """A step was taken."""
+        logger.info(message)
+        self._both(events.NotifyLog(self._instance, message, node))
+
+    def _both(self, event: Event) -> None:
+        self._endpoint.publish(self._topic, event, SECOND)
+        self._endpoint.publish(self._topic, event, FIRST)

@@ -1,0 +1,83 @@
+"""What each node of an instance is launched with: from the configuration, and nothing else, to ``NodeConfig``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePath
+
+from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.management import Configuration, Node
+from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
+from zeekfleet.model.types import NO_PORT, UNSPECIFIED
+
+
+def nodes_of(configuration: Configuration, instance: str) -> dict[str, Node]:
+    """The instance's own nodes by name, in the order of their names."""
+    own = (node for node in configuration.nodes if node.instance == instance)
+    return {node.name: node for node in sorted(own, key=lambda node: node.name)}
+
+
+def cluster_table(configuration: Configuration) -> dict[str, ClusterEndpoint]:
+    """The layout of the whole cluster, which every node is given."""
+    hosts = {instance.name: instance.host for instance in configuration.instances}
+    return {
+        node.name: ClusterEndpoint(
+            role=node.role,
+            host=hosts.get(node.instance, UNSPECIFIED),
+            p=node.p or NO_PORT,
+            interface=node.interface,
+            metrics_port=node.metrics_port,
+        )
+        for node in sorted(configuration.nodes, key=lambda node: node.name)
+    }
+
+
+def node_configs(
+    configuration: Configuration, instance: str, state_directory: PurePath, links: Mapping[str, Mapping[str, str]]
+) -> dict[str, NodeConfig]:
+    """How to launch each of the instance's nodes.
+
+    Args:
+        configuration: with addresses and ports filled in.
+        instance: whose nodes.
+        state_directory: each node works in ``nodes/<name>`` below it.
+        links: by node, the variables that tell it how it and the agent reach each other.
+    """
+    cluster = cluster_table(configuration)
+    return {
+        name: NodeConfig(
+            name=name,
+            interface=node.interface,
+            directory=str(state_directory / "nodes" / name),
+            stdout_file="stdout",
+            stderr_file="stderr",
+            addl_user_scripts=(*(node.scripts or ()), *_option_arguments(node)),
+            env={**node.env, **links.get(name, {})},
+            cpu_affinity=node.cpu_affinity,
+            cluster=cluster,
+        )
+        for name, node in nodes_of(configuration, instance).items()
+    }
+
+
+def _option_arguments(node: Node) -> list[str]:
+    """Zeek takes ``Name=value`` among its scripts."""
+    return sorted(f"{option.name}={option.value}" for option in node.options or ())
+
+
+def node_from_config(instance: str, config: NodeConfig) -> Node:
+    """What can be told of a node from the way it was launched, until a deploy tells more."""
+    endpoint = config.cluster.get(config.name)
+    listens = endpoint is not None and endpoint.p != NO_PORT
+    return Node(
+        config.name,
+        instance,
+        endpoint.role if endpoint else ClusterRole.NONE,
+        State.PENDING,
+        p=endpoint.p if endpoint and listens else None,
+        scripts=config.addl_user_scripts,
+        interface=config.interface,
+        cpu_affinity=config.cpu_affinity,
+        env=config.env,
+        metrics_port=endpoint.metrics_port if endpoint else None,
+    )

@@ -1,0 +1,172 @@
+"""What the agent knows of its nodes: one entry a node, one door for every change of state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from zeekfleet.lifecycle.transitions import Cause, after
+from zeekfleet.model.enums import State
+from zeekfleet.model.management import Node, NodeOutputs
+
+EARLY_EXITS_TO_FAIL = 2
+"""A node that ended this often without a hello has failed, as far as a deploy is concerned.
+
+One end alone may be an accident, such as a port that a predecessor has not let go of yet.
+"""
+
+OnChange = Callable[[Node, State, State], None]
+
+
+@dataclass(slots=True)
+class Entry:
+    """One node.
+
+    Attributes:
+        node: as configured.
+        state: where it is in its life.
+        pid: the running process, once the supervisor has told it.
+        outputs: the last lines of its latest process that ended by itself.
+        early_exits: how often it ended without a hello, since it was last launched on request.
+        problem: why the supervisor could not create it.
+        greeted: it said hello before the supervisor told its pid.
+        expected_end: we have asked for the present process' end, which is thus no crash.
+    """
+
+    node: Node
+    state: State = State.UNKNOWN
+    pid: int | None = None
+    outputs: NodeOutputs | None = None
+    early_exits: int = 0
+    problem: str | None = None
+    greeted: bool = False
+    expected_end: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is known not to come up."""
+        return self.problem is not None or self.early_exits >= EARLY_EXITS_TO_FAIL
+
+    @property
+    def settled(self) -> bool:
+        """Whether the outcome of its launch is known."""
+        return self.state is State.RUNNING or self.failed
+
+
+class Roster:
+    """The instance's nodes.
+
+    Args:
+        on_change: called at every change of a node's state, with the node, the old and the new state.
+    """
+
+    def __init__(self, on_change: OnChange) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._on_change = on_change
+        self._changed = asyncio.Event()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    def get(self, name: str) -> Entry | None:
+        """A node's entry, if there is one."""
+        return self._entries.get(name)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All nodes."""
+        return frozenset(self._entries)
+
+    def pending(self) -> frozenset[str]:
+        """Nodes whose process runs but has not said hello."""
+        return frozenset(
+            name for name, entry in self._entries.items() if entry.state is State.PENDING and entry.pid is not None
+        )
+
+    def keep(self, nodes: Iterable[Node]) -> None:
+        """Have these nodes and no others; what is known of those that stay is kept."""
+        known = self._entries
+        self._entries = {}
+        for node in nodes:
+            entry = known.pop(node.name, None) or Entry(node)
+            entry.node = node
+            self._entries[node.name] = entry
+        for entry in known.values():
+            self._move(entry, Cause.STOPPED)
+
+    def launching(self, name: str) -> None:
+        """The node is about to be started on request, or stopped and started."""
+        entry = self._entries[name]
+        entry.expected_end = entry.pid is not None
+        entry.pid, entry.outputs, entry.problem = None, None, None
+        entry.early_exits, entry.greeted = 0, False
+        self._move(entry, Cause.LAUNCHED)
+
+    def refused(self, name: str, problem: str) -> None:
+        """The supervisor could not create it."""
+        if entry := self._entries.get(name):
+            entry.problem = problem
+            self._move(entry, Cause.GIVEN_UP)
+
+    def started(self, name: str, pid: int) -> None:
+        """A process runs."""
+        entry = self._entries.get(name)
+        if entry is None or entry.pid == pid:
+            return
+        entry.pid, entry.expected_end = pid, False
+        self._move(entry, Cause.LAUNCHED)
+        if entry.greeted:
+            self.hello(name)
+
+    def hello(self, name: str) -> None:
+        """The node can be talked to."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return
+        if entry.pid is None:
+            entry.greeted = True  # the two tell us on different connections
+            return
+        entry.early_exits, entry.greeted = 0, False
+        self._move(entry, Cause.HELLO)
+
+    def exited(self, name: str, outputs: NodeOutputs) -> None:
+        """The process has ended."""
+        entry = self._entries.get(name)
+        if entry is None or entry.expected_end:
+            return
+        if entry.state is not State.RUNNING:
+            entry.early_exits += 1
+        entry.pid, entry.greeted, entry.outputs = None, False, outputs
+        self._move(entry, Cause.ENDED)
+        if entry.failed:
+            self._move(entry, Cause.GIVEN_UP)
+
+    def lost(self) -> None:
+        """The supervisor is out of reach: nobody knows."""
+        for entry in self._entries.values():
+            entry.pid = None
+            self._move(entry, Cause.LOST)
+
+    def found(self, name: str, pid: int | None) -> None:
+        """The supervisor is back, and has this node."""
+        if pid is not None:
+            self.started(name, pid)
+
+    async def settle(self, names: Collection[str]) -> None:
+        """Wait until the outcome of these nodes' launches is known; those that are gone meanwhile count as known."""
+        while any(name in self._entries and not self._entries[name].settled for name in names):
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _move(self, entry: Entry, cause: Cause) -> None:
+        old, new = entry.state, after(entry.state, cause)
+        if new is not None and new is not old:
+            entry.state = new
+            self._on_change(msgspec.structs.replace(entry.node, state=new), old, new)
+        self._changed.set()
