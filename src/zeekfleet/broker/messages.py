@@ -81,10 +81,21 @@ def decode_message(frame: bytes | str) -> Message:
     Raises:
         FrameError: it is none. What a Zeek node writes is repaired first where it is not JSON.
     """
+    return decode_repairing(frame)[0]
+
+
+def decode_repairing(frame: bytes | str) -> tuple[Message, bytes]:
+    """The same, with the text that was read: ``frame``, or what became of it by repair.
+
+    Raises:
+        FrameError: it is no message, even after the repair.
+    """
+    text = frame if isinstance(frame, bytes) else frame.encode(errors="replace")
     try:
-        return guarded(_MESSAGE.decode, frame)
+        return guarded(_MESSAGE.decode, text), text
     except FrameError:
-        return guarded(_MESSAGE.decode, values.repair_json(frame))
+        text = values.repair_json(frame).encode(errors="replace")
+        return guarded(_MESSAGE.decode, text), text
 
 
 def encode_message(message: msgspec.Struct | list[str]) -> bytes:

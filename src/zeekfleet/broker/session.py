@@ -1,0 +1,242 @@
+"""One connection's conversation, without its I/O (protocol section 2).
+
+Frames go in, outputs come out; whoever owns the connection carries them out, in order.
+
+::
+
+    server   opened ── array of strings: ack, Ready ──> subscribed ── data: Deliver, or Problem ──┐
+                │ ▲                                         ▲                                     │
+                └─┘ anything else: Problem                  └─────────────────────────────────────┘
+
+    client   opening() sent ── data: kept ── ack: Ready, then what was kept ──> ready ── data: Deliver
+
+A server answers a frame that it cannot accept with an error frame; a client never does.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.generations import Generation, canonical_topic
+from zeekfleet.broker.messages import (
+    DESERIALIZATION_FAILED,
+    INVALID_APPLICATION_NAME,
+    INVALID_URI,
+    TOPIC_FORBIDDEN,
+    Ack,
+    DataMessage,
+    ErrorMessage,
+    decode_data,
+    decode_event,
+    decode_repairing,
+    decode_subscriptions,
+    encode_message,
+)
+from zeekfleet.errors import ForbiddenTopicError, FrameError, ProtocolError
+
+PATH = "/v1/messages/json"
+APPLICATION_NAME = re.compile(r"[-/_.=:*@a-zA-Z0-9]+")
+
+GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
+
+SUBSCRIPTIONS_MAX = 1000
+EVERYTHING = ("",)
+EARLY_FRAMES_MAX = 1000
+EARLY_BYTES_MAX = 64 * 1024 * 1024
+_CONTEXT_MAX = 1000
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Write a frame to this connection."""
+
+    frame: bytes
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The handshake is complete.
+
+    Attributes:
+        subscriptions: what the peer wants to hear, as sent (server side; empty on the client side).
+        endpoint: the peer's endpoint id (client side; empty on the server side).
+    """
+
+    subscriptions: tuple[str, ...] = ()
+    endpoint: str = ""
+
+
+class Deliver(msgspec.Struct, frozen=True):
+    """An event arrived.
+
+    Attributes:
+        topic: as it was on the wire, of either generation.
+        event: the event.
+        generation: whose names it has.
+        frame: the text it arrived as, to be forwarded.
+    """
+
+    topic: str
+    event: Event
+    generation: Generation
+    frame: bytes
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A frame was not accepted, by us or by the peer; the connection lives on.
+
+    Attributes:
+        code: the protocol's code.
+        context: for a person.
+        reply: the error frame to answer with, if any.
+        received: whether the peer says so about a frame of ours.
+    """
+
+    code: str
+    context: str
+    reply: bytes | None = None
+    received: bool = False
+
+
+class Close(msgspec.Struct, frozen=True):
+    """Close the connection."""
+
+    code: int
+    reason: str
+
+
+Output = Send | Ready | Deliver | Problem | Close
+
+
+def error_frame(code: str, context: str) -> bytes:
+    """The frame that tells a peer what was wrong."""
+    return encode_message(ErrorMessage(code, context[:_CONTEXT_MAX]))
+
+
+def _refusal(code: str, context: str) -> Problem:
+    return Problem(code, context[:_CONTEXT_MAX], error_frame(code, context))
+
+
+def check_request(path: str, application_name: str | None) -> Problem | None:
+    """What is wrong with an upgrade request, or None; the connection is then closed with 1008.
+
+    Args:
+        path: of the request's URI, without query.
+        application_name: the header ``X-Application-Name``, if there is one.
+    """
+    if path != PATH:
+        return _refusal(INVALID_URI, f"invalid URI: only {PATH} is served here")
+    if application_name is not None and not APPLICATION_NAME.fullmatch(application_name):
+        return _refusal(INVALID_APPLICATION_NAME, f"X-Application-Name must match {APPLICATION_NAME.pattern}")
+    return None
+
+
+class ServerSession:
+    """The side that was dialled.
+
+    Args:
+        endpoint: our endpoint id.
+        version: what we call our version.
+        publish: topic prefixes, of either generation's names, that the peer may publish on.
+        subscriptions_max: how many topic prefixes a peer may subscribe to.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        version: str,
+        publish: tuple[str, ...] = EVERYTHING,
+        subscriptions_max: int = SUBSCRIPTIONS_MAX,
+    ) -> None:
+        self._ack = encode_message(Ack(endpoint, version))
+        self._publish = tuple(canonical_topic(prefix) for prefix in publish)
+        self._subscriptions_max = subscriptions_max
+        self.ready = False
+
+    def receive(self, frame: bytes | None) -> tuple[Output, ...]:
+        """What a frame leads to; None stands for a binary one."""
+        if frame is None:
+            return (_refusal(DESERIALIZATION_FAILED, "binary frame: expected text"),)
+        try:
+            return self._data(frame) if self.ready else self._subscribe(frame)
+        except ForbiddenTopicError as error:
+            return (_refusal(TOPIC_FORBIDDEN, str(error)),)
+        except ProtocolError as error:
+            return (_refusal(DESERIALIZATION_FAILED, str(error)),)
+
+    def _subscribe(self, frame: bytes) -> tuple[Output, ...]:
+        try:
+            subscriptions = decode_subscriptions(frame)
+        except FrameError as error:
+            raise FrameError(f"the first frame must be an array of topic prefixes: {error}") from None
+        if len(subscriptions) > self._subscriptions_max:
+            raise FrameError(f"{len(subscriptions)} subscriptions are more than the {self._subscriptions_max} allowed")
+        self.ready = True
+        return Send(self._ack), Ready(subscriptions)
+
+    def _data(self, frame: bytes) -> tuple[Output, ...]:
+        message = decode_data(frame)
+        event, generation = decode_event(message)
+        if not canonical_topic(message.topic).startswith(self._publish):
+            raise ForbiddenTopicError(message.topic[:200])
+        return (Deliver(message.topic, event, generation, frame),)
+
+
+class ClientSession:
+    """The side that dials; the peer may be a Zeek process, whose JSON is repaired where it is none.
+
+    Args:
+        subscriptions: topic prefixes to hear, wire names.
+    """
+
+    def __init__(self, subscriptions: tuple[str, ...]) -> None:
+        self._subscriptions = subscriptions
+        self._early: list[Deliver] = []
+        self._early_bytes = 0
+        self.ready = False
+
+    def opening(self) -> bytes:
+        """The first frame."""
+        return encode_message(list(self._subscriptions))
+
+    def receive(self, frame: bytes | None) -> tuple[Output, ...]:
+        """What a frame leads to; None stands for a binary one."""
+        if frame is None:
+            return (Problem(DESERIALIZATION_FAILED, "binary frame: expected text"),)
+        try:
+            message, text = decode_repairing(frame)
+            match message:
+                case DataMessage():
+                    return self._data(message, text)
+                case Ack():
+                    return self._acknowledged(message)
+                case ErrorMessage():
+                    return self._refused(message)
+        except ProtocolError as error:
+            return (Problem(DESERIALIZATION_FAILED, str(error)[:_CONTEXT_MAX]),)
+
+    def _data(self, message: DataMessage, frame: bytes) -> tuple[Output, ...]:
+        event, generation = decode_event(message)
+        delivery = Deliver(message.topic, event, generation, frame)
+        if self.ready:
+            return (delivery,)
+        self._early.append(delivery)
+        self._early_bytes += len(frame)
+        if len(self._early) > EARLY_FRAMES_MAX or self._early_bytes > EARLY_BYTES_MAX:
+            return (Close(POLICY_VIOLATION, "too many messages before the acknowledgement"),)
+        return ()
+
+    def _acknowledged(self, message: Ack) -> tuple[Output, ...]:
+        if self.ready:
+            return ()
+        self.ready = True
+        early, self._early = self._early, []
+        return Ready(endpoint=message.endpoint), *early
+
+    def _refused(self, message: ErrorMessage) -> tuple[Output, ...]:
+        problem = Problem(message.code, message.context[:_CONTEXT_MAX], received=True)
+        if self.ready:
+            return (problem,)
+        return problem, Close(POLICY_VIOLATION, f"refused: {problem.code}: {problem.context}")

@@ -1,0 +1,110 @@
+"""Keeps one connection to a peer that we dial, for as long as it is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from zeekfleet.broker.session import GOING_AWAY, ClientSession
+from zeekfleet.errors import TransportError
+from zeekfleet.transport.exchange import dial
+from zeekfleet.transport.link import Link
+from zeekfleet.transport.router import Router
+from zeekfleet.transport.settings import TransportSettings
+
+logger = logging.getLogger(__name__)
+
+
+def backoff(failures: int, first: float, cap: float) -> float:
+    """The longest delay before the next attempt, in seconds; the real one is a random part of it."""
+    return min(cap, first * 2.0 ** min(failures, 32))
+
+
+class Dialler:
+    """Connects, and connects again.
+
+    The delays between attempts grow until a connection has lasted for a while,
+    and are spread at random (full jitter), so that many who lost one peer do
+    not come back to it all at once.
+
+    Args:
+        router: the endpoint's.
+        settings: its times.
+        address: whom we dial, for the log.
+        connect: makes a connection, up to its upgrade.
+    """
+
+    def __init__(
+        self, router: Router, settings: TransportSettings, address: str, connect: Callable[[], Awaitable[Link]]
+    ) -> None:
+        self._router = router
+        self._settings = settings
+        self._address = address
+        self._connect = connect
+        self._link: Link | None = None
+        self._subscriptions: tuple[str, ...] = ()
+        self._failures = 0
+        self._task: asyncio.Task[None] | None = None
+        self._was_up = False
+        self._stopped = False
+
+    async def run(self) -> None:
+        """Keep the connection until :meth:`stop`."""
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        while not self._stopped:
+            started = loop.time()
+            renewed = await self._attempt(started + self._settings.handshake_timeout)
+            if renewed:
+                continue
+            lasted = loop.time() - started
+            if self._was_up and lasted > self._settings.backoff_cap:
+                self._failures = 0
+            if not self._stopped:
+                await self._pause()
+                self._failures += 1
+
+    async def stop(self) -> None:
+        """Take leave of the peer and end :meth:`run`."""
+        self._stopped = True
+        if self._link is not None:
+            self._link.reason = self._link.reason or "unpeered"
+            await self._link.close(GOING_AWAY, "unpeered")
+        elif self._task is not None:
+            self._task.cancel()
+
+    async def renew(self) -> None:
+        """Make the connection anew if our subscriptions have changed since it was made."""
+        link = self._link
+        if link is not None and self._subscriptions != self._router.subscriptions:
+            link.reason = "subscriptions changed"
+            await link.close(GOING_AWAY, link.reason)
+
+    async def _attempt(self, deadline: float) -> bool:
+        """Make one connection and run it; whether it ended to be made anew at once."""
+        self._was_up = False
+        self._router.metrics.connection_attempts += 1
+        try:
+            async with asyncio.timeout_at(deadline):
+                link = await self._connect()
+        except (OSError, TransportError) as error:
+            level = logging.WARNING if self._failures == 0 else logging.DEBUG
+            logger.log(level, "cannot connect to %s: %s", self._address, str(error) or type(error).__name__)
+            return False
+        self._link = link
+        self._subscriptions = self._router.subscriptions
+        session = ClientSession(self._subscriptions)
+        try:
+            await dial(self._router, link, session, deadline)
+        finally:
+            self._link = None
+            self._was_up = session.ready
+            if not session.ready:
+                logger.warning("no handshake with %s: %s", self._address, link.reason)
+        return self._subscriptions != self._router.subscriptions
+
+    async def _pause(self) -> None:
+        longest = backoff(self._failures, self._settings.backoff_first, self._settings.backoff_cap)
+        await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - spreads load, keeps no secret

@@ -1,0 +1,129 @@
+"""Runs one connection: frames from the link to the session, the session's outputs to link and router."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from zeekfleet.broker.messages import TOPIC_FORBIDDEN
+from zeekfleet.broker.session import (
+    GOING_AWAY,
+    POLICY_VIOLATION,
+    ClientSession,
+    Close,
+    Deliver,
+    Problem,
+    Ready,
+    Send,
+    ServerSession,
+    error_frame,
+)
+from zeekfleet.errors import TransportError
+from zeekfleet.transport.endpoint import TopicPolicy
+from zeekfleet.transport.link import Link
+from zeekfleet.transport.prefixes import common, on_the_wire, reduced
+from zeekfleet.transport.router import Router
+
+logger = logging.getLogger(__name__)
+
+Session = ServerSession | ClientSession
+
+
+async def serve(router: Router, link: Link, session: ServerSession, policy: TopicPolicy, deadline: float) -> None:
+    """Run a connection from a peer that dialled, until it is over.
+
+    Args:
+        router: the endpoint's.
+        link: the connection, upgraded.
+        session: its conversation.
+        policy: what the peer may subscribe to.
+        deadline: when the handshake must be complete, in the loop's time.
+    """
+
+    def subscribed(ready: Ready) -> None:
+        allowed = on_the_wire(policy.subscribe)
+        link.hears = common(reduced(ready.subscriptions), allowed)
+        refused = [prefix for prefix in ready.subscriptions if not common([prefix], allowed)]
+        if refused:
+            router.metrics.forbidden += 1
+            context = f"subscribing to topic '{refused[0][:200]}' is not allowed on this connection"
+            logger.warning("%s: %s", link, context)
+            link.send(error_frame(TOPIC_FORBIDDEN, context))
+
+    await _exchange(router, link, session, subscribed, deadline)
+
+
+async def dial(router: Router, link: Link, session: ClientSession, deadline: float) -> None:
+    """Run a connection that we made, until it is over; arguments as for :func:`serve`."""
+    link.send(session.opening())
+    await _exchange(router, link, session, lambda _: None, deadline)
+
+
+async def _exchange(
+    router: Router, link: Link, session: Session, on_ready: Callable[[Ready], None], deadline: float
+) -> None:
+    try:
+        async with asyncio.timeout_at(deadline) as handshake:
+
+            def ready(output: Ready) -> None:
+                handshake.reschedule(None)
+                on_ready(output)
+                router.attach(link)
+
+            await _run(router, link, session, ready)
+    except TimeoutError:
+        link.reason = "handshake timed out"
+        await link.close(POLICY_VIOLATION, link.reason)
+    except TransportError as error:
+        link.reason = link.reason or str(error)
+    except asyncio.CancelledError:
+        await link.close(GOING_AWAY, "endpoint closed")
+        raise
+    except BaseException:
+        link.cut("internal error")
+        raise
+    finally:
+        router.detach(link)
+        if not session.ready:
+            router.metrics.handshakes_failed += 1
+
+
+async def _run(router: Router, link: Link, session: Session, on_ready: Callable[[Ready], None]) -> None:
+    happenings, metrics = router.happenings, router.metrics
+    problems = 0
+    while True:
+        if not happenings.has_room:
+            link.hold(True)
+            await happenings.room()
+            link.hold(False)
+        frame = await link.receive()
+        metrics.frames_in += 1
+        for output in session.receive(frame):
+            match output:
+                case Deliver():
+                    router.receive(link, output)
+                case Send():
+                    link.send(output.frame)
+                case Ready():
+                    on_ready(output)
+                case Problem():
+                    problems += 1
+                    _tell(router, link, output, logging.WARNING if problems == 1 else logging.DEBUG)
+                case Close():
+                    link.reason = output.reason
+                    await link.close(output.code, output.reason)
+                    return
+
+
+def _tell(router: Router, link: Link, problem: Problem, level: int) -> None:
+    """Log a problem (a peer's first as a warning, so that bad peers cannot fill the log), count and answer it."""
+    logger.log(level, "%s: %s: %s", link, problem.code, problem.context)
+    if problem.received:
+        router.metrics.errors_received += 1
+    elif problem.code == TOPIC_FORBIDDEN:
+        router.metrics.forbidden += 1
+    else:
+        router.metrics.decode_errors += 1
+    if problem.reply is not None:
+        link.send(problem.reply)

@@ -1,0 +1,52 @@
+"""One connection to a peer, whatever carries it."""
+
+from __future__ import annotations
+
+import abc
+
+from zeekfleet.transport.endpoint import Peer
+
+
+class Link(abc.ABC):
+    """A connection that carries text frames.
+
+    Attributes:
+        peer: who is on the other side.
+        hears: the topic prefixes of what to send there: the peer's subscriptions, as wire
+            names, if it dialled; what to publish, by second-generation names, if we did.
+        reason: why the connection ended; for a person.
+    """
+
+    def __init__(self, peer: Peer, hears: tuple[str, ...] = ()) -> None:
+        self.peer = peer
+        self.hears = hears
+        self.reason = ""
+
+    def __str__(self) -> str:
+        name = f"{self.peer.name} " if self.peer.name else ""
+        place = self.peer.host if self.peer.host.startswith("unix:") else f"{self.peer.host}:{self.peer.port}"
+        return f"{name}({place})"
+
+    @abc.abstractmethod
+    def send(self, frame: bytes) -> None:
+        """Send a text frame, without waiting; a peer that does not read is cut off."""
+
+    @abc.abstractmethod
+    async def receive(self) -> bytes | None:
+        """The next frame; None for a binary one.
+
+        Raises:
+            TransportError: the connection is over; the error says why.
+        """
+
+    @abc.abstractmethod
+    def hold(self, held: bool) -> None:
+        """Say that reading is held back, or goes on: meanwhile the peer's silence means nothing."""
+
+    @abc.abstractmethod
+    def cut(self, reason: str) -> None:
+        """End the connection at once."""
+
+    @abc.abstractmethod
+    async def close(self, code: int, reason: str) -> None:
+        """Take leave within the time for that; what was sent before still arrives if the peer reads."""

@@ -1,0 +1,190 @@
+"""Endpoints within one process: the same frames, over queues instead of sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import ssl
+from collections import deque
+
+from zeekfleet import __version__
+from zeekfleet.broker.session import GOING_AWAY, ServerSession
+from zeekfleet.errors import ListenError, TransportError
+from zeekfleet.transport.endpoint import Peer, TopicPolicy
+from zeekfleet.transport.exchange import serve
+from zeekfleet.transport.link import Link
+from zeekfleet.transport.metrics import TransportMetrics
+from zeekfleet.transport.routed import RoutedEndpoint
+from zeekfleet.transport.settings import TransportSettings
+
+WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - nothing is bound here
+LOOPBACK = "127.0.0.1"
+
+
+class MemoryLink(Link):
+    """One half of a connection; what is sent goes to the other half's inbox."""
+
+    other: MemoryLink
+
+    def __init__(self, peer: Peer, hears: tuple[str, ...], settings: TransportSettings, metrics: TransportMetrics):
+        super().__init__(peer, hears)
+        self._settings = settings
+        self._metrics = metrics
+        self._inbox: deque[bytes] = deque()
+        self._inbox_bytes = 0
+        self._over = False
+        self._changed = asyncio.Event()
+
+    def send(self, frame: bytes) -> None:
+        if self._over:
+            return
+        if not self.other._take(frame, self._settings):
+            self._metrics.slow_peers += 1
+            self.cut("peer does not read")
+
+    async def receive(self) -> bytes | None:
+        while not self._inbox:
+            if self._over:
+                raise TransportError(self.reason or "connection closed by peer")
+            self._changed.clear()
+            await self._changed.wait()
+        frame = self._inbox.popleft()
+        self._inbox_bytes -= len(frame)
+        return frame
+
+    def hold(self, held: bool) -> None:
+        """Queues have no pings."""
+
+    def cut(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        for half in (self, self.other):
+            half._inbox.clear()
+            half._end()
+
+    async def close(self, code: int, reason: str) -> None:
+        self.reason = self.reason or reason
+        self._inbox.clear()
+        self._end()
+        self.other._end()
+
+    def _take(self, frame: bytes, settings: TransportSettings) -> bool:
+        full = len(self._inbox) >= settings.queue_frames or self._inbox_bytes + len(frame) > settings.queue_bytes
+        if self._inbox and full:
+            return False
+        self._inbox.append(frame)
+        self._inbox_bytes += len(frame)
+        self._changed.set()
+        return True
+
+    def _end(self) -> None:
+        self._over = True
+        self._changed.set()
+
+
+class MemoryNetwork:
+    """Where memory endpoints find each other; addresses are as on a network of one host."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[tuple[str, int], tuple[MemoryEndpoint, TopicPolicy]] = {}
+        self._ports = itertools.count(49152)
+        self._changed = asyncio.Condition()
+
+    def ephemeral_port(self) -> int:
+        """A port that nobody has had."""
+        return next(self._ports)
+
+    async def bind(self, host: str, port: int, endpoint: MemoryEndpoint, policy: TopicPolicy) -> int:
+        """Take an address; port 0 takes a free one.
+
+        Raises:
+            ListenError: it is taken.
+        """
+        port = 0 if host.startswith("unix:") else port or self.ephemeral_port()
+        if (host, port) in self._listeners:
+            raise ListenError(host, port, "address already in use")
+        async with self._changed:
+            self._listeners[host, port] = endpoint, policy
+            self._changed.notify_all()
+        return port
+
+    def free(self, host: str, port: int) -> None:
+        """Give an address back."""
+        del self._listeners[host, port]
+
+    async def connect(self, host: str, port: int, theirs: Peer, hears: tuple[str, ...], ours: MemoryEndpoint) -> Link:
+        """A connection to whoever listens there, as soon as somebody does."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._find(host, port) is not None)
+        found = self._find(host, port)
+        if found is None:
+            raise TransportError("connection refused")
+        endpoint, policy = found
+        dialled = MemoryLink(theirs, hears, ours.settings, ours.metrics)
+        caller = Peer(endpoint.new_peer_id(), ours.name, LOOPBACK, self.ephemeral_port(), dialled=False)
+        inbound = MemoryLink(caller, (), endpoint.settings, endpoint.metrics)
+        dialled.other, inbound.other = inbound, dialled
+        dialled.peer = Peer(theirs.id, endpoint.name, host, port, dialled=True)
+        endpoint.accept(inbound, policy)
+        return dialled
+
+    def _find(self, host: str, port: int) -> tuple[MemoryEndpoint, TopicPolicy] | None:
+        hosts = (host, *WILDCARDS)
+        return next((found for name in hosts if (found := self._listeners.get((name, port)))), None)
+
+
+class MemoryEndpoint(RoutedEndpoint):
+    """An endpoint on a :class:`MemoryNetwork`.
+
+    Args:
+        network: shared by those who are to find each other.
+        name: what it calls itself to peers.
+        settings: its limits and times.
+    """
+
+    def __init__(self, network: MemoryNetwork, name: str = "", settings: TransportSettings | None = None) -> None:
+        super().__init__(name, settings)
+        self._network = network
+        self._addresses: list[tuple[str, int]] = []
+        self._accepted: set[MemoryLink] = set()
+
+    async def listen(
+        self, host: str, port: int, *, policy: TopicPolicy | None = None, tls: ssl.SSLContext | None = None
+    ) -> int:
+        port = await self._network.bind(host, port, self, policy or TopicPolicy())
+        self._addresses.append((host, port))
+        return port
+
+    def new_peer_id(self) -> int:
+        """A number no other peer of this endpoint has had."""
+        return self._router.new_peer_id()
+
+    def accept(self, link: MemoryLink, policy: TopicPolicy) -> None:
+        """Serve a connection that was made to us.
+
+        Raises:
+            TransportError: there are too many.
+        """
+        if len(self._accepted) >= self.settings.connections:
+            self.metrics.connections_refused += 1
+            raise TransportError("too many connections")
+        self._accepted.add(link)
+        self._opened.create_task(self._serve(link, policy), name=f"serve {link}")
+
+    async def _serve(self, link: MemoryLink, policy: TopicPolicy) -> None:
+        session = ServerSession(self.id, __version__, policy.publish, self.settings.subscriptions)
+        deadline = asyncio.get_running_loop().time() + self.settings.handshake_timeout
+        try:
+            await serve(self._router, link, session, policy, deadline)
+        finally:
+            self._accepted.discard(link)
+
+    async def _connect(self, host: str, port: int, hears: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
+        theirs = Peer(self._router.new_peer_id(), "", host, port, dialled=True)
+        return await self._network.connect(host, port, theirs, hears, self)
+
+    async def _close_listeners(self) -> None:
+        for address in self._addresses:
+            self._network.free(*address)
+        self._addresses.clear()
+        for link in tuple(self._accepted):
+            await link.close(GOING_AWAY, "endpoint closed")

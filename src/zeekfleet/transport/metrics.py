@@ -1,0 +1,41 @@
+"""What an endpoint counts."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class TransportMetrics(msgspec.Struct):
+    """Counters since the endpoint was made; ``pending_requests`` and ``waiting_happenings`` are gauges.
+
+    Attributes:
+        frames_in: text frames that arrived.
+        frames_out: frames handed to connections.
+        deliveries: events handed to the endpoint's reader.
+        decode_errors: frames that could not be understood.
+        forbidden: frames refused by a topic policy.
+        errors_received: error frames from the peers we dialled.
+        slow_peers: peers cut off because they did not read.
+        silent_peers: peers cut off because they sent no pong.
+        handshakes_failed: connections that ended before they were ready.
+        connections_refused: connections over a listener's limit.
+        connection_attempts: attempts to connect to peers.
+        requests_timed_out: requests without a response in time.
+        pending_requests: requests that wait for their response.
+        waiting_happenings: what waits for the endpoint's reader.
+    """
+
+    frames_in: int = 0
+    frames_out: int = 0
+    deliveries: int = 0
+    decode_errors: int = 0
+    forbidden: int = 0
+    errors_received: int = 0
+    slow_peers: int = 0
+    silent_peers: int = 0
+    handshakes_failed: int = 0
+    connections_refused: int = 0
+    connection_attempts: int = 0
+    requests_timed_out: int = 0
+    pending_requests: int = 0
+    waiting_happenings: int = 0

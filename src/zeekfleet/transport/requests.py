@@ -1,0 +1,85 @@
+"""Requests that wait for their responses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.errors import RequestTimeoutError, TransportError
+from zeekfleet.transport.metrics import TransportMetrics
+
+
+class RequestTable:
+    """Ties responses to requests by the response's class and ``reqid``.
+
+    Nothing stays in the table after a request's deadline.
+
+    Args:
+        metrics: where to count.
+        expect: told whether any request waits, when that changes.
+    """
+
+    def __init__(self, metrics: TransportMetrics, expect: Callable[[bool], None]) -> None:
+        self._metrics = metrics
+        self._expect = expect
+        self._pending: dict[tuple[type[Event], str], asyncio.Future[Event]] = {}
+
+    async def response(self, event: Event, timeout: float, send: Callable[[], None]) -> Event:
+        """Send a request and wait for its response.
+
+        Args:
+            event: the request.
+            timeout: seconds.
+            send: publishes it.
+
+        Raises:
+            RequestTimeoutError: no response came in time.
+            TransportError: the endpoint was closed, or a request of this id waits already.
+        """
+        if event.response is None:
+            raise TransportError(f"{event.event_name} is no request: it has no response")
+        reqid: str = getattr(event, "reqid")  # noqa: B009 - every request has one, the base class has not
+        key = (event.response, reqid)
+        if key in self._pending:
+            raise TransportError(f"a request with the id '{reqid}' waits for its response already")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Event] = loop.create_future()
+        self._pending[key] = future
+        self._changed()
+        deadline = loop.call_later(timeout, self._expire, future, reqid, timeout)
+        try:
+            send()
+            return await future
+        finally:
+            deadline.cancel()
+            if self._pending.get(key) is future:
+                del self._pending[key]
+            self._changed()
+
+    def resolve(self, event: Event) -> bool:
+        """Hand an event to the request that waits for it; False if none does."""
+        if not self._pending:
+            return False
+        future = self._pending.pop((type(event), getattr(event, "reqid", "")), None)
+        if future is None or future.done():
+            return False
+        future.set_result(event)
+        return True
+
+    def close(self) -> None:
+        """Fail everything that waits."""
+        for future in self._pending.values():
+            if not future.done():
+                future.set_exception(TransportError("the endpoint was closed while a request was pending"))
+
+    def _expire(self, future: asyncio.Future[Event], reqid: str, timeout: float) -> None:
+        if not future.done():
+            self._metrics.requests_timed_out += 1
+            future.set_exception(RequestTimeoutError(reqid, timeout))
+
+    def _changed(self) -> None:
+        waiting = len(self._pending)
+        if bool(waiting) != bool(self._metrics.pending_requests):
+            self._expect(bool(waiting))
+        self._metrics.pending_requests = waiting

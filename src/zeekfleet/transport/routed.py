@@ -1,0 +1,121 @@
+"""What all endpoints have in common: everything but how a connection is made."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import ssl
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.generations import SECOND, Generation
+from zeekfleet.errors import TransportError
+from zeekfleet.transport.dialler import Dialler
+from zeekfleet.transport.endpoint import EVERYTHING, Endpoint, Happening, Peer
+from zeekfleet.transport.link import Link
+from zeekfleet.transport.metrics import TransportMetrics
+from zeekfleet.transport.prefixes import canonical
+from zeekfleet.transport.router import Router
+from zeekfleet.transport.settings import TransportSettings
+
+
+class RoutedEndpoint(Endpoint):
+    """An endpoint with a :class:`Router`; a subclass makes and accepts the connections.
+
+    Args:
+        name: what it calls itself to peers.
+        settings: its limits and times.
+    """
+
+    def __init__(self, name: str = "", settings: TransportSettings | None = None) -> None:
+        self.id = str(uuid.uuid4())
+        self.name = name
+        self.metrics = TransportMetrics()
+        self.settings = settings or TransportSettings()
+        self._router = Router(self.settings, self.metrics)
+        self._diallers: dict[tuple[str, int], tuple[Dialler, asyncio.Task[None]]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def __aenter__(self) -> Self:
+        self._group = asyncio.TaskGroup()
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        group = self._opened
+        try:
+            await self._take_leave()
+        finally:
+            self._router.close()
+            for _, task in self._diallers.values():
+                task.cancel()
+            self._diallers.clear()
+            self._group = None
+            await group.__aexit__(kind, error, trace)
+
+    def subscribe(self, prefix: str) -> None:
+        if self._router.subscribe(prefix):
+            for dialler, _ in self._diallers.values():
+                self._opened.create_task(dialler.renew())
+
+    def publish(self, topic: str, event: Event, generation: Generation = SECOND) -> None:
+        self._router.publish(topic, event, generation)
+
+    async def request(self, topic: str, event: Event, timeout: float, generation: Generation = SECOND) -> Event:
+        return await self._router.requests.response(
+            event, timeout, lambda: self._router.publish(topic, event, generation)
+        )
+
+    def peer(
+        self, host: str, port: int, *, publish: Sequence[str] = EVERYTHING, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.unpeer(host, port)
+        hears = canonical(publish)
+        address = host if host.startswith("unix:") else f"{host}:{port}"
+
+        async def connect() -> Link:
+            return await self._connect(host, port, hears, tls)
+
+        dialler = Dialler(self._router, self.settings, address, connect)
+        task = self._opened.create_task(dialler.run(), name=f"peer {address}")
+        self._diallers[host, port] = dialler, task
+
+    def unpeer(self, host: str, port: int) -> None:
+        found = self._diallers.pop((host, port), None)
+        if found is not None:
+            self._opened.create_task(found[0].stop())
+
+    def peers(self) -> tuple[Peer, ...]:
+        return self._router.peers()
+
+    def events(self) -> AsyncIterator[Happening]:
+        return self._router.happenings
+
+    @property
+    def _opened(self) -> asyncio.TaskGroup:
+        if self._group is None:
+            raise TransportError("the endpoint is not open: use it as an async context manager")
+        return self._group
+
+    async def _take_leave(self) -> None:
+        async with asyncio.TaskGroup() as leaving:
+            leaving.create_task(self._close_listeners())
+            for dialler, _ in self._diallers.values():
+                leaving.create_task(dialler.stop())
+
+    @abc.abstractmethod
+    async def _connect(self, host: str, port: int, hears: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
+        """Make one connection to a peer, up to its upgrade.
+
+        Raises:
+            OSError, TransportError: it cannot be made.
+        """
+
+    @abc.abstractmethod
+    async def _close_listeners(self) -> None:
+        """Accept no more, and take leave of those who dialled us, within the time for that."""
