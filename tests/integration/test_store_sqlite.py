@@ -178,7 +178,18 @@ def test_missing_tables_are_refused(filled: Path) -> None:
     connection = sqlite3.connect(filled)
     connection.execute("DROP TABLE history")
     connection.close()
-    assert_refused_untouched(filled, StoreCorruptError, "no such table: history")
+    assert_refused_untouched(filled, StoreCorruptError, "its tables are not what they should be")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"sequence INTEGER", b"sAquence INTEGER"), (b"TABLE history", b"TABLE \x80istory"), (b"STAGED", b"STAGE\x80")],
+)
+def test_damaged_definitions_are_refused(filled: Path, old: bytes, new: bytes) -> None:
+    content = filled.read_bytes()
+    assert old in content
+    filled.write_bytes(content.replace(old, new))
+    assert_refused_untouched(filled, StoreCorruptError, "left untouched")
 
 
 def test_an_altered_entry_is_refused(filled: Path) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from zeekfleet.errors import StoreCorruptError, StoreError, StoreVersionError
 from zeekfleet.model.management import Configuration
 from zeekfleet.store.encoding import decode, digest
-from zeekfleet.store.schema import APPLICATION_ID, DOCUMENT_TABLES, SCHEMA_VERSION
+from zeekfleet.store.interface import ConfigState
+from zeekfleet.store.schema import APPLICATION_ID, DOCUMENT_TABLES, SCHEMA_VERSION, expected_tables, tables
 
 _HEADER_SIZE = 100
 _MAGIC = b"SQLite format 3\0"
@@ -34,11 +35,14 @@ def inspect(path: Path) -> None:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?{_mode(path)}", uri=True, timeout=1.0)
     except sqlite3.Error as error:
         raise trouble(path, error) from error
+    connection.text_factory = _lenient_text
     try:
         _check_structure(path, connection)
         _check_documents(path, connection)
     except sqlite3.Error as error:
         raise trouble(path, error) from error
+    except UnicodeDecodeError as error:  # damaged text in SQLite's own message
+        raise StoreCorruptError(path, f"text that is not UTF-8: {error.reason}") from error
     finally:
         connection.close()
 
@@ -50,6 +54,10 @@ def trouble(path: Path, error: sqlite3.Error) -> StoreError:
     if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
         return StoreError(f"database {path} cannot be used: {error}")
     return StoreCorruptError(path, str(error))
+
+
+def _lenient_text(text: bytes) -> str:
+    return text.decode(errors="replace")
 
 
 def _mode(path: Path) -> str:
@@ -89,13 +97,18 @@ def _check_structure(path: Path, connection: sqlite3.Connection) -> None:
     findings = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
     if findings != ["ok"]:
         raise StoreCorruptError(path, str(findings[0]).replace("\n", " "))
+    if tables(connection) != expected_tables():
+        raise StoreCorruptError(path, "its tables are not what they should be")
 
 
 def _check_documents(path: Path, connection: sqlite3.Connection) -> None:
     for table in DOCUMENT_TABLES:
         for document, expected in connection.execute(f"SELECT document, digest FROM {table}"):  # noqa: S608 - constants
-            if digest(document) != expected:
+            if not isinstance(document, bytes) or digest(document) != expected:
                 raise StoreCorruptError(path, f"an entry of table {table} was altered")
+    for (state,) in connection.execute("SELECT state FROM configuration UNION SELECT state FROM history"):
+        if state not in ConfigState.__members__:
+            raise StoreCorruptError(path, f"no configuration can be in state {state!r}")
     for (document,) in connection.execute("SELECT document FROM configuration"):
         try:
             decode(document, Configuration)

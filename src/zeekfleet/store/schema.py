@@ -54,6 +54,18 @@ def create_database(path: Path) -> None:
         raise
 
 
+def tables(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    """What SQLite knows of the tables: kind, name, definition."""
+    return connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
+
+
+def expected_tables() -> list[tuple[object, ...]]:
+    """What :func:`tables` gives for a sound database of this version."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_SCHEMA)
+        return tables(connection)
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
