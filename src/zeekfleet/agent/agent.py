@@ -238,34 +238,39 @@ class Agent:
     async def _deploy_and_wait(self, request: api.DeployRequest) -> list[Result]:
         name = self._options.name
         own = [node.name for node in request.config.nodes if node.instance == name]
-        timed_out = False
         # The work goes on after the deadline: a configuration is never left half applied.
         work = self._tasks.create_task(self._apply(request))
         try:
             async with asyncio.timeout(agent_deadline(len(own), base=self._options.request_timeout)):
-                await asyncio.shield(work)
+                if not await asyncio.shield(work):
+                    return [Result(request.reqid, False, name, error=TIMED_OUT)]
                 await self._roster.settle(own)
-        except (TimeoutError, RequestTimeoutError):
-            timed_out = True
+        except TimeoutError:
             self._notifier.error(f"configuration {request.config.id} is not all up in time")
-        return deploy_results(request.reqid, name, self._roster, own, timed_out)
+            return deploy_results(request.reqid, name, self._roster, own, timed_out=True)
+        return deploy_results(request.reqid, name, self._roster, own, timed_out=False)
 
-    async def _apply(self, request: api.DeployRequest | api.SetConfigurationRequest) -> None:
+    async def _apply(self, request: api.DeployRequest | api.SetConfigurationRequest) -> bool:
+        """Whether the configuration was adopted; the supervisor's silence is the one thing that prevents it."""
         force = isinstance(request, api.DeployRequest) and request.force
         try:
             await self._deployer.apply(request.config, force)
         except RequestTimeoutError as error:
             self._notifier.error(f"configuration {request.config.id} was not adopted: {error}")
+            return False
         finally:
             self._follow()
+        return True
 
     async def _set_configuration(self, delivery: Delivery) -> None:
         """First generation: answer as soon as the nodes are handed over; no answer is wanted without an id."""
         request = delivery.event
         assert isinstance(request, api.SetConfigurationRequest)  # noqa: S101
-        await self._apply(request)
+        result = self._result(request.reqid)
+        if not await self._apply(request):
+            result = msgspec.structs.replace(result, success=False, error=TIMED_OUT)
         if request.reqid:
-            self._endpoint.reply(delivery, api.SetConfigurationResponse(request.reqid, self._result(request.reqid)))
+            self._endpoint.reply(delivery, api.SetConfigurationResponse(request.reqid, result))
 
     async def _get_nodes(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, api.GetNodesRequest)  # noqa: S101

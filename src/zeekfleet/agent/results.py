@@ -39,7 +39,7 @@ def node_statuses(
         pid_means_running: the first generation's idea of RUNNING.
     """
     statuses = []
-    for name, process in sorted(processes.items()):
+    for _, process in sorted(processes.items()):
         mark = process.node.env.get(MANAGEMENT_MARK)
         if mark in (Role.AGENT.name, Role.CONTROLLER.name):
             statuses.append(_management_status(process, Role[mark], agent_port))

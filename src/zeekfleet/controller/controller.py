@@ -1,0 +1,241 @@
+"""The controller itself: hears clients and agents, has the work done, answers (protocol section 8)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import agent as agent_api
+from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.controller.deployment import Deployment, without_id
+from zeekfleet.controller.fanout import TIMED_OUT
+from zeekfleet.controller.instances import Instances
+from zeekfleet.controller.notifications import NotificationKeeper
+from zeekfleet.controller.requests import NodeRequests
+from zeekfleet.controller.staging import PortAssignment, Stage
+from zeekfleet.errors import ConfigurationError, StoreError
+from zeekfleet.model.management import Configuration, Result, fresh_id, results_text
+from zeekfleet.store.interface import ConfigState, Store
+from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer, PeerAdded, PeerLost
+
+logger = logging.getLogger(__name__)
+
+
+class ControllerOptions(msgspec.Struct, frozen=True):
+    """What a controller needs to know.
+
+    Attributes:
+        name: its name.
+        port: its port for agents, or None if it has none.
+        request_timeout: base of all deadlines, in seconds.
+        assignment: which ports it fills in.
+    """
+
+    name: str
+    port: int | None = 2150
+    request_timeout: float = 10.0
+    assignment: PortAssignment = PortAssignment()
+
+
+class Controller:
+    """A cluster's controller.
+
+    Args:
+        options: see there.
+        endpoint: its listeners, for clients and agents, are open.
+        store: what survives it.
+    """
+
+    def __init__(self, options: ControllerOptions, endpoint: Endpoint, store: Store) -> None:
+        self._endpoint = endpoint
+        self._timeout = options.request_timeout
+        self._instances = Instances()
+        self._stage = Stage(store, self._instances, options.port, options.assignment)
+        self._tasks = asyncio.TaskGroup()
+        self._deployment = Deployment(
+            endpoint, self._instances, self._stage, options.request_timeout, self._tasks, self._check_ready
+        )
+        self._requests = NodeRequests(endpoint, self._instances, self._stage, options.request_timeout)
+        self._keeper = NotificationKeeper(store)
+        endpoint.subscribe(topics.CONTROLLER)
+        endpoint.subscribe(topics.AGENT_PREFIX)
+
+    async def run(self) -> None:
+        """Serve until cancelled; a configuration that was deployed before is deployed again."""
+        async with self._tasks:
+            self._tasks.create_task(self._keeper.run())
+            persisted = await self._stage.get(ConfigState.DEPLOYED)
+            if persisted is not None:
+                logger.info("deploying persisted configuration %s", persisted.id)
+                self._deployment.adopt(persisted)
+                self._check_ready()
+            async for happening in self._endpoint.events():
+                self._happened(happening)
+
+    def _happened(self, happening: Delivery | PeerAdded | PeerLost) -> None:
+        match happening:
+            case PeerAdded(peer=peer):
+                logger.debug("peer %s added", peer)
+            case PeerLost(peer=peer, reason=reason):
+                for name in self._instances.lost(peer):
+                    logger.info("instance %s is gone: %s", name, reason)
+            case Delivery(topic=topics.CONTROLLER):
+                self._heard_client(happening)
+            case Delivery(topic=topic):
+                self._heard_agent(topic.removeprefix(topics.AGENT_PREFIX + "/"), happening)
+
+    # --- agents
+
+    def _heard_agent(self, sender: str, delivery: Delivery) -> None:
+        """Take a notification; an agent speaks for itself, on its own topic."""
+        match delivery.event:
+            case agent_api.NotifyAgentHello(instance=name, connecting=connecting, api_version=version):
+                self._hello(name, delivery.peer, connecting, version, SECOND)
+            case agent_api.FirstNotifyAgentHello(instance=name, api_version=version):
+                self._hello(name, delivery.peer, not delivery.peer.dialled, version, FIRST)
+            case agent_api.NotifyChange() | agent_api.NotifyError() | agent_api.NotifyLog() as notice:
+                known = self._instances.known.get(sender)
+                # An agent of ours tells everything in both generations' names.
+                if notice.instance == sender and (known is None or known.generation is delivery.generation):
+                    self._keeper.keep(notice)
+
+    def _hello(self, name: str, peer: Peer, connecting: bool, version: int, generation: Generation) -> None:
+        if version != agent_api.API_VERSION:
+            logger.warning("instance %s has checked in with incompatible API version %s", name, version)
+            if configured := self._instances.configured.get(name):
+                self._deployment.drop(configured)
+            self._instances.forget(name)
+            return
+        if not self._instances.hello(name, peer, connecting, generation):
+            return
+        logger.info("instance %s checked in from %s", name, peer.host)
+        if name in self._instances.configured and name not in self._instances.ready:
+            self._deployment.welcome(name)
+
+    def _check_ready(self) -> None:
+        """When all are ready and nothing is under way, what is deployed is deployed again: whoever runs it does nothing."""
+        if self._instances.all_ready and self._instances.configured and not self._deployment.pending:
+            self._tasks.create_task(self._redeploy())
+
+    async def _redeploy(self) -> None:
+        configuration = await self._stage.get(ConfigState.DEPLOYED)
+        if configuration is None or self._deployment.pending:
+            return
+        names = ", ".join(sorted(self._instances.configured))
+        logger.info("agents ready: %s; deploying configuration %s again", names, configuration.id)
+        results = await self._deployment.deploy(fresh_id(), configuration)
+        logger.info("deployed again: %s", results_text(results))
+
+    # --- clients
+
+    def _heard_client(self, delivery: Delivery) -> None:
+        handler: Callable[[Delivery], Awaitable[None]] | None = None
+        match delivery.event:
+            case api.GetInstancesRequest(reqid=reqid):
+                self._get_instances(delivery, reqid)  # at once: nothing to wait for
+            case api.StageConfigurationRequest():
+                handler = self._stage_configuration
+            case api.GetConfigurationRequest():
+                handler = self._get_configuration
+            case api.DeployRequest():
+                handler = self._deploy
+            case api.SetConfigurationRequest():
+                handler = self._set_configuration
+            case api.GetNodesRequest() | api.GetIdValueRequest() | api.RestartRequest():
+                handler = self._ask_agents
+            case api.TestTimeoutRequest(with_state=True):
+                handler = self._test_timeout
+        if handler is not None:
+            logger.debug("received %s", type(delivery.event).event_name)
+            self._tasks.create_task(self._handle(handler, delivery))
+
+    async def _handle(self, handler: Callable[[Delivery], Awaitable[None]], delivery: Delivery) -> None:
+        try:
+            await handler(delivery)
+        except Exception:
+            # One request must not take the controller down; whoever asked runs into its deadline.
+            logger.exception("request %s failed", type(delivery.event).event_name)
+
+    def _get_instances(self, delivery: Delivery, reqid: str) -> None:
+        instances = {name: known.instance for name, known in self._instances.known.items()}
+        if delivery.generation is FIRST:
+            instances = self._instances.configured
+        data = tuple(instances[name] for name in sorted(instances))
+        self._endpoint.reply(delivery, api.GetInstancesResponse(reqid, Result(reqid, data=data)))
+
+    async def _stage_configuration(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, api.StageConfigurationRequest)  # noqa: S101 - see _heard_client
+        reqid, configuration = delivery.event.reqid, delivery.event.config
+        results = await self._try_to_stage(reqid, configuration) or [Result(reqid, data=configuration.id)]
+        self._endpoint.reply(delivery, api.StageConfigurationResponse(reqid, tuple(results)))
+
+    async def _try_to_stage(self, reqid: str, configuration: Configuration) -> list[Result]:
+        """Stage it; the errors, if any."""
+        try:
+            await self._stage.stage(configuration)
+        except ConfigurationError as error:
+            return [Result(reqid, False, error=problem) for problem in error.errors]
+        except StoreError as error:
+            logger.error("configuration %s was not staged: %s", configuration.id, error)
+            return [Result(reqid, False, error=str(error))]
+        logger.info("configuration %s staged", configuration.id)
+        return []
+
+    async def _get_configuration(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, api.GetConfigurationRequest)  # noqa: S101
+        reqid = delivery.event.reqid
+        state = ConfigState.DEPLOYED if delivery.event.deployed else ConfigState.STAGED
+        configuration = await self._stage.get(state)
+        result = Result(reqid, data=configuration)
+        if configuration is None:
+            result = Result(reqid, False, error=f"no {state.value.lower()} configuration available")
+        self._endpoint.reply(delivery, api.GetConfigurationResponse(reqid, result))
+
+    async def _deploy(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, api.DeployRequest)  # noqa: S101
+        reqid = delivery.event.reqid
+        ready = await self._stage.get(ConfigState.READY)
+        if ready is None:
+            results = [Result(reqid, False, error="no configuration available to deploy")]
+        elif self._deployment.pending:
+            results = [Result(reqid, False, error=f"earlier deployment {self._deployment.pending} still pending")]
+        else:
+            results = await self._deployment.deploy(reqid, ready)
+        self._endpoint.reply(delivery, api.DeployResponse(reqid, tuple(results)))
+
+    async def _set_configuration(self, delivery: Delivery) -> None:
+        """First generation: validate, stage and deploy in one; no answer is wanted without an id."""
+        assert isinstance(delivery.event, api.SetConfigurationRequest)  # noqa: S101
+        reqid, configuration = delivery.event.reqid, delivery.event.config
+        if self._deployment.pending:
+            results = [Result(reqid, False, error=f"request {self._deployment.pending} still pending")]
+        else:
+            results = await self._try_to_stage(reqid, configuration)
+            ready = await self._stage.get(ConfigState.READY)
+            if not results and ready is not None:
+                results = without_id(await self._deployment.deploy(reqid or fresh_id(), ready))
+        if reqid:
+            self._endpoint.reply(delivery, api.SetConfigurationResponse(reqid, tuple(results)))
+
+    async def _ask_agents(self, delivery: Delivery) -> None:
+        match delivery.event:
+            case api.GetNodesRequest(reqid=reqid):
+                results = await self._requests.get_nodes(reqid, delivery.generation)
+                self._endpoint.reply(delivery, api.GetNodesResponse(reqid, tuple(results)))
+            case api.GetIdValueRequest(reqid=reqid, id=identifier, nodes=nodes):
+                results = await self._requests.get_id_value(reqid, identifier, nodes)
+                self._endpoint.reply(delivery, api.GetIdValueResponse(reqid, tuple(results)))
+            case api.RestartRequest(reqid=reqid, nodes=nodes):
+                results = await self._requests.restart(reqid, nodes)
+                self._endpoint.reply(delivery, api.RestartResponse(reqid, tuple(results)))
+
+    async def _test_timeout(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, api.TestTimeoutRequest)  # noqa: S101
+        reqid = delivery.event.reqid
+        await asyncio.sleep(self._timeout)
+        self._endpoint.reply(delivery, api.TestTimeoutResponse(reqid, Result(reqid, False, error=TIMED_OUT)))

@@ -1,0 +1,179 @@
+"""Deploying: instances first, then the configuration to all of them at once (protocol section 8)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import agent as api
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.controller.fanout import TIMED_OUT, ask, results_of
+from zeekfleet.controller.instances import Instances
+from zeekfleet.controller.staging import Stage
+from zeekfleet.errors import RequestTimeoutError, StoreError
+from zeekfleet.model.management import Configuration, Instance, Result, fresh_id
+from zeekfleet.planning.deadlines import controller_deadline
+from zeekfleet.store.interface import ConfigState
+from zeekfleet.transport.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+
+
+class Deployment:
+    """Carries configurations to the agents, one at a time.
+
+    Args:
+        endpoint: the controller's.
+        instances: the bookkeeping, which this keeps up to date.
+        stage: where configurations are kept.
+        request_timeout: base of the deadlines, in seconds.
+        tasks: where welcomes run.
+        on_ready: called when an instance has become ready.
+
+    Attributes:
+        pending: the request id of the deployment under way, or ``""``.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        instances: Instances,
+        stage: Stage,
+        request_timeout: float,
+        tasks: asyncio.TaskGroup,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self.pending = ""
+        self._endpoint = endpoint
+        self._instances = instances
+        self._stage = stage
+        self._timeout = request_timeout
+        self._tasks = tasks
+        self._on_ready = on_ready
+        self._ready_changed = asyncio.Event()
+
+    def adopt(self, configuration: Configuration) -> None:
+        """Make the configuration's instances the current ones: part with those that left, meet those that came."""
+        changes = self._instances.changes(configuration)
+        for instance in changes.drop:
+            self.drop(instance)
+        for instance in changes.add:
+            self._add(instance)
+        self._instances.configured = {instance.name: instance for instance in configuration.instances}
+
+    def drop(self, instance: Instance) -> None:
+        """The instance is not needed: its agent is to stand by."""
+        known = self._instances.known.get(instance.name)
+        self.stand_by(instance.name, known.generation if known else SECOND)
+        self._instances.configured.pop(instance.name, None)
+        self._instances.ready.discard(instance.name)
+        if instance.listen_port is not None:
+            # The order is on its way; the link closes behind it.
+            self._endpoint.unpeer(instance.host, instance.listen_port.number)
+        self._ready_changed.set()
+        logger.info("dropped instance %s", instance.name)
+
+    def stand_by(self, name: str, generation: Generation) -> None:
+        """Tell an agent to let go of its nodes; no answer is waited for."""
+        self._endpoint.publish(topics.agent(name), api.AgentStandbyRequest(""), generation)
+
+    def _add(self, instance: Instance) -> None:
+        self._instances.configured[instance.name] = instance
+        if instance.listen_port is not None:
+            own = (topics.agent(instance.name),)
+            self._endpoint.peer(instance.host, instance.listen_port.number, publish=own)
+        if instance.name in self._instances.known:
+            self.welcome(instance.name)
+
+    def welcome(self, name: str) -> None:
+        """Tell an agent that it is part of the cluster; it is ready when it has answered."""
+        self._tasks.create_task(self._welcome(name))
+
+    async def _welcome(self, name: str) -> None:
+        known = self._instances.known.get(name)
+        if known is None:
+            return
+        try:
+            response = await self._endpoint.request(
+                topics.agent(name), api.AgentWelcomeRequest(fresh_id()), self._timeout, known.generation
+            )
+        except RequestTimeoutError:
+            logger.warning("instance %s does not answer its welcome", name)
+            return
+        assert isinstance(response, api.AgentWelcomeResponse)  # noqa: S101 - the endpoint pairs them by class
+        present = self._instances.known.get(name)
+        if not response.result.success or name not in self._instances.configured:
+            self.stand_by(name, known.generation)
+        elif present is not None and present.peer == known.peer:
+            self._instances.ready.add(name)
+            logger.info("instance %s ready", name)
+            self._ready_changed.set()
+            self._on_ready()
+
+    async def deploy(self, reqid: str, configuration: Configuration) -> list[Result]:
+        """Deploy, and tell each agent's results, then the outcome of all.
+
+        On success the last result carries the configuration's id; it is DEPLOYED and durable then. On a
+        time-out the results that came are there, and an error for what did not.
+        """
+        self.pending = reqid
+        try:
+            self.adopt(configuration)
+            if not configuration.instances:
+                return await self._finish(reqid, configuration, [])
+            per_instance = Counter(node.instance for node in configuration.nodes)
+            timeout = controller_deadline(max(per_instance.values(), default=0), base=self._timeout)
+            deadline = asyncio.get_running_loop().time() + timeout
+            if not await self._all_ready(deadline):
+                missing = sorted(self._instances.configured.keys() - self._instances.ready)
+                logger.warning("deployment %s: no word from instances %s in time", reqid, ", ".join(missing))
+                return [Result(reqid, False, error=TIMED_OUT)]
+            return await self._send(reqid, configuration, deadline)
+        finally:
+            self.pending = ""
+
+    async def _all_ready(self, deadline: float) -> bool:
+        try:
+            async with asyncio.timeout_at(deadline):
+                while not self._instances.all_ready:
+                    await self._ready_changed.wait()
+                    self._ready_changed.clear()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _send(self, reqid: str, configuration: Configuration, deadline: float) -> list[Result]:
+        configuration = self._instances.with_addresses(configuration)
+        agents = sorted((name, self._instances.known[name]) for name in self._instances.configured)
+        rest = deadline - asyncio.get_running_loop().time()
+
+        def request(fresh: str, generation: Generation) -> Event:
+            if generation is FIRST:
+                return api.SetConfigurationRequest(fresh, configuration)
+            return api.DeployRequest(fresh, configuration)
+
+        logger.info("deploying configuration %s to %s", configuration.id, ", ".join(name for name, _ in agents))
+        answers = await ask(self._endpoint, agents, request, rest)
+        results = results_of(reqid, answers)
+        if any(answer.response is None for answer in answers):
+            return results
+        return await self._finish(reqid, configuration, results)
+
+    async def _finish(self, reqid: str, configuration: Configuration, results: list[Result]) -> list[Result]:
+        try:
+            if await self._stage.get(ConfigState.DEPLOYED) != configuration:
+                await self._stage.deployed(configuration)
+        except StoreError as error:
+            logger.error("deployed configuration %s could not be kept: %s", configuration.id, error)
+            return [*results, Result(reqid, False, error=f"deployed, but it could not be kept: {error}")]
+        logger.info("configuration %s deployed", configuration.id)
+        return [*results, Result(reqid, data=configuration.id)]
+
+
+def without_id(results: list[Result]) -> list[Result]:
+    """The agents' results alone, as the first generation has it."""
+    return [result for result in results if result.instance is not None or not result.success]

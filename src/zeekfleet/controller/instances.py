@@ -1,0 +1,114 @@
+"""Which instances there are, which have said hello, which are ready: pure bookkeeping (protocol section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from zeekfleet.broker.generations import FIRST, Generation
+from zeekfleet.model.management import Configuration, Instance
+from zeekfleet.model.types import UNSPECIFIED, Address, Port
+from zeekfleet.transport.endpoint import Peer
+
+
+class Known(msgspec.Struct, frozen=True):
+    """An instance that has said hello.
+
+    Attributes:
+        instance: its name, and the address and port as the controller sees them.
+        peer: the connection it said hello on.
+        generation: whose names it speaks.
+    """
+
+    instance: Instance
+    peer: Peer
+    generation: Generation
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What a new configuration means for the instances."""
+
+    drop: tuple[Instance, ...]
+    add: tuple[Instance, ...]
+
+
+class Instances:
+    """The controller's view of its instances.
+
+    Attributes:
+        configured: those of the current configuration, by name.
+        known: those that said hello and are still connected, by name.
+        ready: names of configured ones that answered the welcome.
+    """
+
+    def __init__(self) -> None:
+        self.configured: dict[str, Instance] = {}
+        self.known: dict[str, Known] = {}
+        self.ready: set[str] = set()
+
+    def hello(self, name: str, peer: Peer, connecting: bool, generation: Generation) -> bool:
+        """Note a hello; whether it adds anything (an agent says hello in both generations' names)."""
+        present = self.known.get(name)
+        if generation is FIRST and present is not None and present.peer == peer and present.generation is not FIRST:
+            return False
+        self.known[name] = Known(
+            Instance(
+                name,
+                Address(peer.host) if not peer.host.startswith("unix:") else UNSPECIFIED,
+                Port(peer.port) if not connecting and peer.dialled else None,
+            ),
+            peer,
+            generation,
+        )
+        if present is not None and present.peer != peer:
+            self.ready.discard(name)
+        return True
+
+    def lost(self, peer: Peer) -> list[str]:
+        """Forget who was known by this connection; their names."""
+        names = [name for name, known in self.known.items() if known.peer == peer]
+        for name in names:
+            self.forget(name)
+        return names
+
+    def forget(self, name: str) -> None:
+        """The instance is neither known nor ready."""
+        self.known.pop(name, None)
+        self.ready.discard(name)
+
+    @property
+    def all_ready(self) -> bool:
+        """Whether every configured instance is ready."""
+        return self.ready == self.configured.keys()
+
+    def changes(self, configuration: Configuration) -> Changes:
+        """Who leaves and who comes; one whose host or port changed does both."""
+        wanted = {instance.name: instance for instance in configuration.instances}
+        moved = {name for name, instance in wanted.items() if self._moved(instance)}
+        drop = [instance for name, instance in self.configured.items() if name not in wanted or name in moved]
+        add = [instance for name, instance in wanted.items() if name not in self.configured or name in moved]
+        return Changes(_by_name(drop), _by_name(add))
+
+    def _moved(self, instance: Instance) -> bool:
+        present = self.configured.get(instance.name)
+        if present is None:
+            return False
+        moved_host = instance.host not in (UNSPECIFIED, present.host) and present.host != UNSPECIFIED
+        return moved_host or instance.listen_port != present.listen_port
+
+    def with_addresses(self, configuration: Configuration) -> Configuration:
+        """A copy in which instances without address have the one that the controller sees."""
+        return msgspec.structs.replace(
+            configuration, instances=tuple(self._with_address(instance) for instance in configuration.instances)
+        )
+
+    def _with_address(self, instance: Instance) -> Instance:
+        known = self.known.get(instance.name)
+        if instance.host != UNSPECIFIED or known is None:
+            return instance
+        return msgspec.structs.replace(instance, host=known.instance.host)
+
+
+def _by_name(instances: Iterable[Instance]) -> tuple[Instance, ...]:
+    return tuple(sorted(instances, key=lambda instance: instance.name))

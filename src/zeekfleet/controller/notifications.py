@@ -1,0 +1,65 @@
+"""Keeping what agents tell unasked, in the store, without holding anything up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from zeekfleet.broker.events import agent as api
+from zeekfleet.errors import StoreError
+from zeekfleet.store.interface import Notification, NotificationKind, Store
+
+logger = logging.getLogger(__name__)
+
+QUEUE_LIMIT = 10_000
+"""Notifications that wait to be written; beyond it the newest are dropped, with a log line."""
+
+Notice = api.NotifyChange | api.NotifyError | api.NotifyLog
+
+
+class NotificationKeeper:
+    """Writes notifications one after the other, in a thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queue: asyncio.Queue[Notification] = asyncio.Queue(QUEUE_LIMIT)
+        self.dropped = 0
+
+    def keep(self, notice: Notice) -> None:
+        """Log it and have it written; never waits."""
+        notification = _notification(notice)
+        if notification.kind is NotificationKind.ERROR:
+            logger.error("instance %s: %s", notification.instance, notification.message)
+        elif notification.kind is NotificationKind.LOG:
+            logger.info("instance %s: %s", notification.instance, notification.message)
+        else:
+            logger.info(
+                "instance %s: node %s: %s to %s",
+                notification.instance, notification.node, notification.old, notification.new,
+            )  # fmt: skip
+        try:
+            self._queue.put_nowait(notification)
+        except asyncio.QueueFull:
+            self.dropped += 1
+            logger.warning("notifications come faster than they can be written; %d dropped so far", self.dropped)
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            notification = await self._queue.get()
+            try:
+                await asyncio.to_thread(self._store.record, notification)
+            except StoreError as error:
+                logger.warning("a notification was not kept: %s", error)
+
+
+def _notification(notice: Notice) -> Notification:
+    now = time.time()
+    match notice:
+        case api.NotifyChange(instance=instance, n=node, old=old, new=new):
+            return Notification(NotificationKind.CHANGE, now, instance, node.name, old=old, new=new)
+        case api.NotifyError(instance=instance, msg=message, node=name):
+            return Notification(NotificationKind.ERROR, now, instance, name, message)
+        case api.NotifyLog(instance=instance, msg=message, node=name):
+            return Notification(NotificationKind.LOG, now, instance, name, message)

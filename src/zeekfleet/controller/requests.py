@@ -1,0 +1,96 @@
+"""The clients' requests that concern what is deployed: get_nodes, get_id_value, restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from zeekfleet.broker.events import agent as api
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.generations import FIRST, Generation
+from zeekfleet.controller.fanout import MakeRequest, ask, results_of
+from zeekfleet.controller.instances import Instances, Known
+from zeekfleet.controller.staging import Stage
+from zeekfleet.model.management import Configuration, Result
+from zeekfleet.planning.deadlines import controller_deadline
+from zeekfleet.store.interface import ConfigState
+from zeekfleet.transport.endpoint import Endpoint
+
+
+class NodeRequests:
+    """Asks agents on behalf of clients.
+
+    Args:
+        endpoint: the controller's.
+        instances: who can be asked.
+        stage: where the deployed configuration is.
+        request_timeout: base of the deadlines, in seconds.
+    """
+
+    def __init__(self, endpoint: Endpoint, instances: Instances, stage: Stage, request_timeout: float) -> None:
+        self._endpoint = endpoint
+        self._instances = instances
+        self._stage = stage
+        self._timeout = request_timeout
+
+    async def get_nodes(self, reqid: str, generation: Generation) -> list[Result]:
+        """One result an instance: every known one, or the configured ones for the first generation."""
+        names = set(self._instances.known)
+        if generation is FIRST:
+            names &= self._instances.configured.keys()
+        if not names:
+            return [Result(reqid, False, error="no instances connected")]
+        return await self._ask(reqid, names, lambda fresh, _: api.GetNodesRequest(fresh), self._timeout)
+
+    async def get_id_value(self, reqid: str, identifier: str, nodes: frozenset[str]) -> list[Result]:
+        """One result a node: the value as JSON text."""
+        if not self._instances.configured:
+            return [Result(reqid, False, error="no cluster deployed")]
+        configuration = await self._stage.get(ConfigState.DEPLOYED) or Configuration()
+
+        def request(fresh: str, generation: Generation, wanted: frozenset[str]) -> Event | None:
+            action = ("get_id_value", identifier)
+            return None if generation is FIRST else api.NodeDispatchRequest(fresh, action, wanted)
+
+        return await self._ask_nodes(reqid, configuration, nodes, request, self._timeout)
+
+    async def restart(self, reqid: str, nodes: frozenset[str]) -> list[Result]:
+        """One result a node."""
+        if not self._instances.known:
+            return [Result(reqid, False, error="no instances connected")]
+        configuration = await self._stage.get(ConfigState.DEPLOYED)
+        if configuration is None:
+            return [Result(reqid, False, error="no active cluster deployment")]
+
+        def request(fresh: str, generation: Generation, wanted: frozenset[str]) -> Event | None:
+            return None if generation is FIRST else api.RestartRequest(fresh, wanted)
+
+        timeout = controller_deadline(len(nodes or configuration.nodes), base=self._timeout)
+        return await self._ask_nodes(reqid, configuration, nodes, request, timeout)
+
+    async def _ask_nodes(
+        self,
+        reqid: str,
+        configuration: Configuration,
+        nodes: frozenset[str],
+        make_request: Callable[[str, Generation, frozenset[str]], Event | None],
+        timeout: float,
+    ) -> list[Result]:
+        """Ask the ready agents about nodes; unknown nodes, and those out of reach, are errors beside the others."""
+        places = {node.name: node.instance for node in configuration.nodes}
+        known = nodes & places.keys()
+        results = [Result(reqid, False, error="unknown cluster node", node=name) for name in sorted(nodes - known)]
+        if nodes and not known:
+            return results
+        ready = self._instances.ready & self._instances.known.keys()
+        results += [
+            Result(reqid, False, error=f"instance '{places[name]}' is not ready", node=name)
+            for name in sorted(known or places)
+            if places[name] not in ready
+        ]
+        return results + await self._ask(
+            reqid, ready, lambda fresh, generation: make_request(fresh, generation, known), timeout
+        )
+
+    async def _ask(self, reqid: str, names: Collection[str], make_request: MakeRequest, timeout: float) -> list[Result]:
+        agents: list[tuple[str, Known]] = [(name, self._instances.known[name]) for name in sorted(names)]
+        return results_of(reqid, await ask(self._endpoint, agents, make_request, timeout))

@@ -1,0 +1,73 @@
+"""From a client's configuration to one that can be deployed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from zeekfleet.controller.instances import Instances
+from zeekfleet.errors import ConfigurationError
+from zeekfleet.model.management import Configuration
+from zeekfleet.planning.ports import assign_metrics_ports, assign_ports
+from zeekfleet.planning.validate import validate
+from zeekfleet.store.interface import ConfigState, Store
+
+
+class PortAssignment(msgspec.Struct, frozen=True):
+    """Whether and from where missing ports are filled in."""
+
+    listening: bool = True
+    listening_start: int = 2200
+    metrics: bool = True
+    metrics_start: int = 9000
+
+
+class Stage:
+    """Validates and keeps configurations.
+
+    Args:
+        store: where they are kept.
+        instances: whose addresses are filled in.
+        controller_port: the port for agents, None if there is none.
+        assignment: which ports are filled in.
+    """
+
+    def __init__(
+        self, store: Store, instances: Instances, controller_port: int | None, assignment: PortAssignment
+    ) -> None:
+        self._store = store
+        self._instances = instances
+        self._controller_port = controller_port
+        self._assignment = assignment
+
+    async def stage(self, configuration: Configuration) -> None:
+        """Keep it as STAGED, and as READY with addresses and ports filled in; durable on return.
+
+        Raises:
+            ConfigurationError: it is not sound; every problem is told, and nothing was changed.
+            StoreError: it could not be kept; nothing was changed.
+        """
+        errors = validate(
+            configuration, controller_port=self._controller_port, auto_assign_ports=self._assignment.listening
+        )
+        if errors:
+            raise ConfigurationError(errors)
+        ready = self._instances.with_addresses(configuration)
+        if self._assignment.listening:
+            ready = assign_ports(ready, start=self._assignment.listening_start)
+        if self._assignment.metrics:
+            ready = assign_metrics_ports(ready, start=self._assignment.metrics_start)
+        await asyncio.to_thread(self._store.put, {ConfigState.STAGED: configuration, ConfigState.READY: ready})
+
+    async def get(self, state: ConfigState) -> Configuration | None:
+        """The latest configuration in that state."""
+        return await asyncio.to_thread(self._store.get, state)
+
+    async def deployed(self, configuration: Configuration) -> None:
+        """Note that every agent has answered; durable on return.
+
+        Raises:
+            StoreError: it could not be kept.
+        """
+        await asyncio.to_thread(self._store.put, {ConfigState.DEPLOYED: configuration})
