@@ -1,0 +1,42 @@
+"""The engine of simulated nodes."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from zeekfleet.model.launch import LaunchContext, LaunchSpec
+from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.node.simulator.configuration import CONFIG_FILE, CONFIG_VARIABLE, NAME_VARIABLE, to_text
+
+# -P keeps the node's directory off the import path: a stray json.py there must not become ours.
+PROGRAM = (sys.executable, "-P", "-m", "zeekfleet.node.simulator")
+
+
+class SimEngine:
+    """Launches simulated nodes, forked from one warm process.
+
+    Attributes:
+        name: ``sim``.
+        description: for a person.
+    """
+
+    name = "sim"
+    description = "simulated nodes (no Zeek, no traffic is looked at)"
+
+    def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
+        """How to run the node; its configuration travels as a file in its directory."""
+        bare = context.bare_mode if config.bare_mode is None else config.bare_mode
+        resolved = msgspec.structs.replace(config, bare_mode=bare)
+        return LaunchSpec(
+            name=config.name,
+            argv=PROGRAM,
+            env={**context.environment, **config.env, NAME_VARIABLE: config.name, CONFIG_VARIABLE: CONFIG_FILE},
+            directory=context.directory,
+            stdout_file=context.stdout_file,
+            stderr_file=context.stderr_file,
+            files={CONFIG_FILE: to_text(resolved)},
+            cpu_affinity=config.cpu_affinity,
+            forkserver=(*PROGRAM, "--forkserver"),
+        )

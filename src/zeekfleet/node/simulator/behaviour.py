@@ -1,0 +1,88 @@
+"""What a simulated node does beside working well, on request by environment variables.
+
+==============================  =====================================================================
+``ZEEKFLEET_SIM_START_DELAY``   seconds before it does anything but say what it is
+``ZEEKFLEET_SIM_FAIL_AT_START`` exit status (1 to 255) to end with at once, after a line on stderr
+``ZEEKFLEET_SIM_CRASH_AFTER``   seconds after its start to die of SIGABRT, after a line on stderr
+``ZEEKFLEET_SIM_IGNORE_SIGTERM``  ``1``: only SIGKILL ends it
+``ZEEKFLEET_SIM_SILENT``        ``1``: connects, but neither says hello nor answers
+``ZEEKFLEET_SIM_OUTPUT``        text for standard output at the start; ``\\n`` starts a new line
+``ZEEKFLEET_SIM_ERRORS``        the same for standard error
+``ZEEKFLEET_SIM_OUTPUT_REPEAT`` how many times the two are written (default 1)
+==============================  =====================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from zeekfleet.errors import SettingsError
+
+PREFIX = "ZEEKFLEET_SIM_"
+LONGEST = 366 * 86400.0
+MOST_REPEATS = 10_000_000
+
+
+class Behaviour(msgspec.Struct, frozen=True):
+    """What to do; the defaults are a node that works well. Times in seconds."""
+
+    start_delay: float = 0.0
+    fail_at_start: int = 0
+    crash_after: float | None = None
+    ignore_sigterm: bool = False
+    silent: bool = False
+    output: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    output_repeat: int = 1
+
+
+def read(environment: Mapping[str, str]) -> Behaviour:
+    """The behaviour that the variables ask for; an empty variable is like an absent one.
+
+    Raises:
+        SettingsError: a variable holds what it cannot, or is unknown.
+    """
+    given = {name.removeprefix(PREFIX): text for name, text in environment.items() if name.startswith(PREFIX) and text}
+    fields = {name.upper() for name in Behaviour.__struct_fields__}
+    for name in sorted(given.keys() - fields):
+        raise SettingsError(PREFIX + name, f"unknown; there are {', '.join(sorted(fields))}")
+    after = given.get("CRASH_AFTER")
+    return Behaviour(
+        start_delay=_seconds("START_DELAY", given.get("START_DELAY", "0")),
+        fail_at_start=_number("FAIL_AT_START", given.get("FAIL_AT_START", "0"), 255),
+        crash_after=None if after is None else _seconds("CRASH_AFTER", after),
+        ignore_sigterm=_flag("IGNORE_SIGTERM", given.get("IGNORE_SIGTERM", "0")),
+        silent=_flag("SILENT", given.get("SILENT", "0")),
+        output=_lines(given.get("OUTPUT", "")),
+        errors=_lines(given.get("ERRORS", "")),
+        output_repeat=_number("OUTPUT_REPEAT", given.get("OUTPUT_REPEAT", "1"), MOST_REPEATS),
+    )
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= LONGEST:
+        raise SettingsError(PREFIX + name, f"'{text}' is no number of seconds from 0 to a year")
+    return seconds
+
+
+def _number(name: str, text: str, largest: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and int(text) <= largest):
+        raise SettingsError(PREFIX + name, f"'{text}' is no whole number from 0 to {largest}")
+    return int(text)
+
+
+def _flag(name: str, text: str) -> bool:
+    if text not in ("0", "1"):
+        raise SettingsError(PREFIX + name, f"'{text}' is neither 0 nor 1")
+    return text == "1"
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(text.replace("\\n", "\n").splitlines())

@@ -1,0 +1,176 @@
+"""One simulated node, from its first line to its exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.node import NodeDispatchRequest, NotifyNodeHello
+from zeekfleet.errors import ConfigurationError, ListenError, SettingsError
+from zeekfleet.logs import ManagementLog
+from zeekfleet.model.enums import Role
+from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.node.link import agent_link
+from zeekfleet.node.simulator import behaviour, configuration
+from zeekfleet.node.simulator.behaviour import Behaviour
+from zeekfleet.node.simulator.dispatch import answer
+from zeekfleet.node.simulator.identifiers import identifiers
+from zeekfleet.node.simulator.metrics import Metrics
+from zeekfleet.node.simulator.options import TypeClashError
+from zeekfleet.node.simulator.uplink import Uplink
+
+FAILURE = 1
+
+
+def run(environment: Mapping[str, str], directory: Path) -> int:
+    """Be a node until SIGTERM or SIGINT, or until it fails.
+
+    Args:
+        environment: its configuration, link and behaviour.
+        directory: its working directory.
+
+    Returns:
+        The exit status: 0 after a signal, 1 (or what the behaviour says) after a failure, told on stderr.
+    """
+    try:
+        conduct = behaviour.read(environment)
+        link = agent_link(environment)
+        config = configuration.load(environment, directory)
+    except (SettingsError, ConfigurationError) as error:
+        return _fail(f"error: {error}")
+    print(f"zeekfleet simulated node {config.name}: no Zeek, and no traffic is looked at", flush=True)
+    if conduct.ignore_sigterm:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    problem = configuration.missing_input(config, directory)
+    if problem is not None:
+        return _fail(problem)
+    if conduct.fail_at_start:
+        return _fail(f"error: node {config.name} fails at its start, as asked for", conduct.fail_at_start)
+    try:
+        log = ManagementLog(directory, config.name, Role.NODE)
+    except OSError as error:
+        return _fail(f"error: cannot write in {directory}: {error.strerror}")
+    try:
+        return asyncio.run(SimulatedNode(config, conduct, link, log).live())
+    except TypeClashError as error:
+        return _fail(f"error in <params>, line 1: {error}")
+    except ListenError as error:
+        return _fail(f"error: metrics port of node {config.name}: {error}")
+    finally:
+        log.close()
+
+
+def _fail(message: str, status: int = FAILURE) -> int:
+    print(message, file=sys.stderr, flush=True)
+    return status
+
+
+class SimulatedNode:
+    """A node that is about to run.
+
+    Args:
+        config: its configuration.
+        conduct: what it does beside working well.
+        link: where its agent is, if it has one.
+        log: its management log.
+    """
+
+    def __init__(
+        self, config: NodeConfig, conduct: Behaviour, link: tuple[str, int] | None, log: logging.Handler
+    ) -> None:
+        self._config = config
+        self._conduct = conduct
+        self._table = identifiers(config)
+        own = config.cluster.get(config.name)
+        self._metrics_port = own.metrics_port.number if own and own.metrics_port else None
+        self._metrics = Metrics({"node": config.name, "role": own.role.name if own else "NONE"})
+        self._log = logging.Logger("node")
+        self._log.addHandler(log)
+        self._link = link
+        self._uplink: Uplink | None = None
+
+    async def live(self) -> int:
+        """Run until told to stop.
+
+        Raises:
+            ListenError: the metrics port cannot be bound.
+        """
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, stop.set)
+        if not self._conduct.ignore_sigterm:
+            loop.add_signal_handler(signal.SIGTERM, stop.set)
+        if self._conduct.crash_after is not None:
+            loop.call_later(self._conduct.crash_after, self._crash)
+        if not await _waited(stop, self._conduct.start_delay):
+            await self._serve(stop)
+        self._log.info("node %s ends", self._config.name)
+        return 0
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        server = await self._metrics.serve(self._metrics_port) if self._metrics_port else None
+        try:
+            self._write_output()
+            self._log.info("node %s is live, simulated", self._config.name)
+            async with asyncio.TaskGroup() as tasks:
+                linked = tasks.create_task(self._keep_linked())
+                await stop.wait()
+                linked.cancel()
+        finally:
+            if server is not None:
+                server.close()
+
+    async def _keep_linked(self) -> None:
+        if self._link is not None:
+            host, port = self._link
+            self._uplink = Uplink(host, port, self._config.name, self._connected, self._received, self._tell)
+            await self._uplink.run()
+
+    def _tell(self, sentence: str) -> None:
+        self._metrics.connected = self._uplink is not None and self._uplink.up
+        self._log.info("%s", sentence)
+
+    def _connected(self) -> None:
+        if self._uplink is not None and not self._conduct.silent:
+            self._uplink.send(NotifyNodeHello(node=self._config.name))
+
+    def _received(self, event: Event) -> None:
+        if not isinstance(event, NodeDispatchRequest) or self._conduct.silent or self._uplink is None:
+            return
+        response = answer(event, self._config.name, self._table)
+        if response is None:
+            return
+        self._metrics.dispatches += 1
+        self._log.debug("dispatch %s: %s", " ".join(event.action), response.result)
+        self._uplink.send(response)
+
+    def _write_output(self) -> None:
+        for stream, lines in ((sys.stdout, self._conduct.output), (sys.stderr, self._conduct.errors)):
+            if lines:
+                text = "".join(f"{line}\n" for line in lines)
+                for _ in range(self._conduct.output_repeat):
+                    stream.write(text)
+                stream.flush()
+
+    def _crash(self) -> None:
+        print(f"error: node {self._config.name} crashes, as asked for", file=sys.stderr, flush=True)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.abort()
+
+
+async def _waited(stop: asyncio.Event, seconds: float) -> bool:
+    """Whether the stop came within the time."""
+    if not seconds:
+        return False
+    try:
+        async with asyncio.timeout(seconds):
+            return await stop.wait()
+    except TimeoutError:
+        return False

@@ -1,0 +1,61 @@
+"""Values as Zeek's ``to_json`` writes them (seen with Zeek 9.0.0-rc1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from zeekfleet.model.types import Port
+
+_UNITS = (
+    ("day", 86_400_000_000),
+    ("hr", 3_600_000_000),
+    ("min", 60_000_000),
+    ("sec", 1_000_000),
+    ("msec", 1_000),
+    ("usec", 1),
+)
+
+
+def string(text: str) -> str:
+    """``"text"``; strings, enums, addresses and subnets all look like this."""
+    return msgspec.json.encode(text.encode("utf-8", "replace").decode()).decode()
+
+
+def boolean(value: bool) -> str:
+    """``true`` or ``false``."""
+    return "true" if value else "false"
+
+
+def double(value: float) -> str:
+    """``0.5``; always with a point."""
+    return repr(float(value))
+
+
+def port(value: Port | None) -> str:
+    """``{"port":80,"proto":"tcp"}``; no port is number 0 of an unknown protocol."""
+    number, protocol = (value.number, value.protocol) if value else (0, "?")
+    return f'{{"port":{number},"proto":{string("unknown" if protocol == "?" else protocol)}}}'
+
+
+def interval(seconds: float) -> str:
+    """``"1.0 day 2.0 hrs"``: every unit that is not zero; ``"0 secs"`` for nothing at all."""
+    sign = -1.0 if seconds < 0 else 1.0
+    rest = round(abs(seconds) * 1_000_000)
+    words = []
+    for unit, microseconds in _UNITS:
+        count, rest = divmod(rest, microseconds)
+        if count:
+            words.append(f"{sign * count:.1f} {unit}{'' if count == 1 else 's'}")
+    return string(" ".join(words) or "0 secs")
+
+
+def sequence(items: Iterable[str]) -> str:
+    """A set or vector of values that are JSON already."""
+    return f"[{','.join(items)}]"
+
+
+def mapping(fields: Mapping[str, str | None]) -> str:
+    """A record or table of values that are JSON already; unset fields are left out."""
+    return "{" + ",".join(f"{string(name)}:{text}" for name, text in fields.items() if text is not None) + "}"
