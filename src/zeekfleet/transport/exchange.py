@@ -77,16 +77,14 @@ async def _exchange(
         await link.close(POLICY_VIOLATION, link.reason)
     except TransportError as error:
         link.reason = link.reason or str(error)
-    except asyncio.CancelledError:
-        await link.close(GOING_AWAY, "endpoint closed")
-        raise
     except BaseException:
-        link.cut("internal error")
+        link.reason = link.reason or "endpoint closed"
         raise
     finally:
         router.detach(link)
         if not session.ready:
             router.metrics.handshakes_failed += 1
+        await link.close(GOING_AWAY, link.reason)
 
 
 async def _run(router: Router, link: Link, session: Session, on_ready: Callable[[Ready], None]) -> None:
