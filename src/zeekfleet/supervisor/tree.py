@@ -129,9 +129,14 @@ class Supervisor:
 
     # --- the seed's functions
 
-    async def create(self, config: NodeConfig) -> str:
-        """Create a node; an error text, empty on success. A node that cannot be started yet is created as well."""
-        return await self._create(config, self._engine)
+    async def create(self, config: NodeConfig, engine: Engine | None = None) -> str:
+        """Create a node; an error text, empty on success. A node that cannot be started yet is created as well.
+
+        Args:
+            config: the node.
+            engine: what it is launched as, if not the Supervisor's own.
+        """
+        return await self._create(config, engine or self._engine)
 
     async def create_process(self, config: NodeConfig, argv: Sequence[str], *, grace: float = 10.0) -> str:
         """Create a node that is a given program, whatever the engine: an agent, a controller, anything."""
@@ -160,6 +165,19 @@ class Supervisor:
         self._check_open()
         outcomes = await self._handle.restart(tuple(names), COMMAND_TIMEOUT + self._longest_grace(names))
         return not any(outcomes.values())
+
+    def is_launched_as(self, config: NodeConfig, engine: Engine | None = None) -> bool:
+        """Whether a node of that name was launched just so; the environment that all nodes start from does not count.
+
+        Raises:
+            LaunchError: the engine cannot launch such a node at all.
+        """
+        self._check_open()
+        tracked = self._watcher.nodes.get(config.name)
+        if tracked is None:
+            return False
+        spec = _with_identity((engine or self._engine).launch(config, self._context(config)), config)
+        return msgspec.structs.replace(spec, env=tracked.spec.env) == tracked.spec
 
     def status(self, name: str = "") -> Status:
         """A node's status, or all; an empty table for an unknown name."""
@@ -196,20 +214,10 @@ class Supervisor:
         self._check_open()
         if problem := places.problem_with(config, self._watcher.nodes):
             return problem
-        where = places.places_of(config, self.state_directory)
-        if problem := places.make_directory(config, where):
+        if problem := places.make_directory(config, places.places_of(config, self.state_directory)):
             return problem
-        context = LaunchContext(
-            directory=str(where.directory),
-            stdout_file=str(where.stdout_file),
-            stderr_file=str(where.stderr_file),
-            state_directory=str(self.state_directory),
-            spool_directory=str(self._spool),
-            bare_mode=self._bare_mode if config.bare_mode is None else config.bare_mode,
-            environment=self._environment,
-        )
         try:
-            spec = _with_identity(engine.launch(config, context), config)
+            spec = _with_identity(engine.launch(config, self._context(config)), config)
         except LaunchError as error:
             return str(error)
         self._watcher.track(config, spec)
@@ -220,6 +228,18 @@ class Supervisor:
         if problem:
             self._watcher.drop(config.name)
         return problem
+
+    def _context(self, config: NodeConfig) -> LaunchContext:
+        where = places.places_of(config, self.state_directory)
+        return LaunchContext(
+            directory=str(where.directory),
+            stdout_file=str(where.stdout_file),
+            stderr_file=str(where.stderr_file),
+            state_directory=str(self.state_directory),
+            spool_directory=str(self._spool),
+            bare_mode=self._bare_mode if config.bare_mode is None else config.bare_mode,
+            environment=self._environment,
+        )
 
     def _longest_grace(self, names: Iterable[str]) -> float:
         nodes = self._watcher.nodes

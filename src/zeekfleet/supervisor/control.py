@@ -1,0 +1,106 @@
+"""The Supervisor by events: ``SupervisorControl`` (protocol section 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import supervisor as events
+from zeekfleet.errors import StemError, ValueMismatchError
+from zeekfleet.model.supervisor import Status
+from zeekfleet.supervisor.records import NodeExit
+from zeekfleet.supervisor.tree import Supervisor
+from zeekfleet.transport.endpoint import Delivery, Endpoint
+
+logger = logging.getLogger(__name__)
+
+MAX_CONCURRENT = 1024
+"""Requests carried out at the same time; more wait in the endpoint's bounded queue."""
+
+
+class SupervisorControl:
+    """Answers requests on ``zeek/supervisor``, and publishes starts and ends of nodes.
+
+    Args:
+        supervisor: the tree.
+        endpoint: this side of the wire; the caller has it listen.
+        stop: called at a ``stop_request``; has the tree stopped and the process ended.
+    """
+
+    def __init__(self, supervisor: Supervisor, endpoint: Endpoint, stop: Callable[[], None]) -> None:
+        self._supervisor = supervisor
+        self._endpoint = endpoint
+        self._stop = stop
+        self._free = asyncio.Semaphore(MAX_CONCURRENT)
+        endpoint.subscribe(topics.SUPERVISOR)
+        supervisor.on_node_status(self._started)
+        supervisor.on_node_exit(self._ended)
+
+    async def run(self) -> None:
+        """Serve until the endpoint is closed; what is under way is finished before this returns."""
+        async with asyncio.TaskGroup() as tasks:
+            async for happening in self._endpoint.events():
+                # Subscriptions match prefixes: our own answers' topics begin like this one.
+                if isinstance(happening, Delivery) and happening.topic == topics.SUPERVISOR:
+                    if isinstance(happening.event, events.StopRequest):
+                        logger.info("stop requested by %s", happening.peer.name or happening.peer.host)
+                        self._stop()
+                    elif (work := self._work_for(happening.event)) is not None:
+                        await self._free.acquire()
+                        tasks.create_task(self._carry_out(work))
+
+    def _work_for(self, event: object) -> Coroutine[Any, Any, None] | None:
+        match event:
+            case events.CreateRequest():
+                return self._create(event)
+            case events.DestroyRequest():
+                return self._destroy(event)
+            case events.RestartRequest():
+                return self._restart(event)
+            case events.StatusRequest():
+                return self._status(event)
+        return None
+
+    async def _carry_out(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except ValueMismatchError:
+            logger.exception("an answer could not be sent")
+        finally:
+            self._free.release()
+
+    async def _create(self, request: events.CreateRequest) -> None:
+        problem = await self._supervisor.create(request.node)
+        answer = events.CreateResponse(reqid=request.reqid, result=problem)
+        self._endpoint.publish(topics.supervisor_response("create", request.reqid), answer)
+
+    async def _destroy(self, request: events.DestroyRequest) -> None:
+        result = await self._succeeds(self._supervisor.destroy(request.node))
+        answer = events.DestroyResponse(reqid=request.reqid, result=result)
+        self._endpoint.publish(topics.supervisor_response("destroy", request.reqid), answer)
+
+    async def _restart(self, request: events.RestartRequest) -> None:
+        result = await self._succeeds(self._supervisor.restart(request.node))
+        answer = events.RestartResponse(reqid=request.reqid, result=result)
+        self._endpoint.publish(topics.supervisor_response("restart", request.reqid), answer)
+
+    async def _status(self, request: events.StatusRequest) -> None:
+        status: Status = self._supervisor.status(request.node)
+        answer = events.StatusResponse(reqid=request.reqid, result=status)
+        self._endpoint.publish(topics.supervisor_response("status", request.reqid), answer)
+
+    async def _succeeds(self, work: Coroutine[Any, Any, bool]) -> bool:
+        try:
+            return await work
+        except StemError as error:
+            logger.warning("request failed: %s", error)
+            return False
+
+    def _started(self, node: str, pid: int) -> None:
+        self._endpoint.publish(topics.NODE_STATUS, events.NodeStatus(node=node, pid=pid))
+
+    def _ended(self, exit_: NodeExit) -> None:
+        self._endpoint.publish(topics.NODE_EXITS, events.NotifyNodeExit(node=exit_.node, outputs=exit_.outputs))
