@@ -6,23 +6,19 @@ a node on a ``SOCK_SEQPACKET`` socket, one packet back.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import signal
 import socket
 import sys
-import time
 import traceback
 from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 
-from zeekfleet.broker import messages, topics
-from zeekfleet.broker.events.node import NodeDispatchRequest, NotifyNodeHello
-from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.node.simulator import configuration, dispatch, identifiers, process
+from zeekfleet.node.simulator import configuration, process
+from zeekfleet.node.simulator.rehearsal import rehearse
 
 DESCRIPTOR_VARIABLE = "ZEEKFLEET_FORKSERVER_FD"
 LARGEST_PACKET = 1024 * 1024
@@ -64,15 +60,7 @@ def serve() -> int:
 
 def warm_up() -> None:
     """Do once what every node would do for itself, then keep the collector off the pages all of them share."""
-    config = NodeConfig(name="warm")
-    configuration.from_text(configuration.to_text(config))
-    request = NodeDispatchRequest(reqid="1", action=("get_id_value", "bits_per_uid"))
-    response = dispatch.answer(request, config.name, identifiers.identifiers(config))
-    for event in (NotifyNodeHello(node="warm"), request, *([response] if response else [])):
-        message = messages.decode_message(messages.encode_event(topics.NODE, event))
-        if isinstance(message, messages.DataMessage):
-            messages.decode_event(message)
-    asyncio.run(asyncio.sleep(0))
+    rehearse()
     gc.collect()
     gc.freeze()
 
@@ -151,10 +139,8 @@ def _be_node(request: Request, descriptors: tuple[int, int, int]) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.environ.clear()
-        os.environ.update(request.env)
-        time.tzset()
         _rename(request.env.get(configuration.NAME_VARIABLE, "node"))
+        # The node takes its environment as an argument; putting it into os.environ would cost 0.3 MiB.
         status = process.run(request.env, Path.cwd())
         sys.stdout.flush()
     except BaseException:  # the fork must end here, whatever happened, and never return into the warm process

@@ -108,8 +108,7 @@ class ClientFrames:
         if status.split(" ")[1:2] != ["101"]:
             raise TransportError(f"no WebSocket there: {status[:100]}")
         given = {name.strip().lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
-        digest = hashlib.sha1((self._key + _ACCEPT_SALT).encode(), usedforsecurity=False).digest()
-        if given.get("sec-websocket-accept") != base64.b64encode(digest).decode():
+        if given.get("sec-websocket-accept") != accept_value(self._key):
             raise TransportError("no WebSocket there: wrong Sec-WebSocket-Accept")
         return True
 
@@ -153,6 +152,12 @@ class ClientFrames:
                 self._message.clear()
                 return Text(whole)
         raise TransportError(f"the server sent an unexpected frame (opcode {opcode})")
+
+
+def accept_value(key: str) -> str:
+    """What a server answers to a ``Sec-WebSocket-Key``."""
+    digest = hashlib.sha1((key + _ACCEPT_SALT).encode(), usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode()
 
 
 def frame(opcode: int, content: bytes) -> bytes:

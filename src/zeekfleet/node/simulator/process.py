@@ -80,21 +80,40 @@ class SimulatedNode:
         conduct: what it does beside working well.
         link: where its agent is, if it has one.
         log: its management log.
+        metrics_port: where to serve metrics instead of what the configuration says (0: any free port).
     """
 
     def __init__(
-        self, config: NodeConfig, conduct: Behaviour, link: tuple[str, int] | None, log: logging.Handler
+        self,
+        config: NodeConfig,
+        conduct: Behaviour,
+        link: tuple[str, int] | None,
+        log: logging.Handler,
+        *,
+        metrics_port: int | None = None,
     ) -> None:
         self._config = config
         self._conduct = conduct
         self._table = identifiers(config)
         own = config.cluster.get(config.name)
         self._metrics_port = own.metrics_port.number if own and own.metrics_port else None
+        if metrics_port is not None:
+            self._metrics_port = metrics_port
         self._metrics = Metrics({"node": config.name, "role": own.role.name if own else "NONE"})
         self._log = logging.Logger("node")
         self._log.addHandler(log)
         self._link = link
         self._uplink: Uplink | None = None
+        self._stop = asyncio.Event()
+
+    @property
+    def dispatches(self) -> int:
+        """How many dispatches it answered."""
+        return self._metrics.dispatches
+
+    def stop(self) -> None:
+        """End in good order."""
+        self._stop.set()
 
     async def live(self) -> int:
         """Run until told to stop.
@@ -102,26 +121,25 @@ class SimulatedNode:
         Raises:
             ListenError: the metrics port cannot be bound.
         """
-        stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, stop.set)
+        loop.add_signal_handler(signal.SIGINT, self.stop)
         if not self._conduct.ignore_sigterm:
-            loop.add_signal_handler(signal.SIGTERM, stop.set)
+            loop.add_signal_handler(signal.SIGTERM, self.stop)
         if self._conduct.crash_after is not None:
             loop.call_later(self._conduct.crash_after, self._crash)
-        if not await _waited(stop, self._conduct.start_delay):
-            await self._serve(stop)
+        if not await _waited(self._stop, self._conduct.start_delay):
+            await self._serve()
         self._log.info("node %s ends", self._config.name)
         return 0
 
-    async def _serve(self, stop: asyncio.Event) -> None:
-        server = await self._metrics.serve(self._metrics_port) if self._metrics_port else None
+    async def _serve(self) -> None:
+        server = await self._metrics.serve(self._metrics_port) if self._metrics_port is not None else None
         try:
             self._write_output()
             self._log.info("node %s is live, simulated", self._config.name)
             async with asyncio.TaskGroup() as tasks:
                 linked = tasks.create_task(self._keep_linked())
-                await stop.wait()
+                await self._stop.wait()
                 linked.cancel()
         finally:
             if server is not None:
