@@ -42,12 +42,13 @@ class StemHandle:
         self._welcomed = welcomed
         self._happened = happened
         self._requests = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[protocol.Done | protocol.Listing]] = {}
+        self._waiting: dict[int, asyncio.Future[protocol.Done | protocol.Listing | None]] = {}
         self._connected = asyncio.Event()
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._frames = protocol.FrameReader()
         self._closing = False
+        self._last_request = 0
 
     async def connect(self) -> None:
         """Find or start the stem, and greet it.
@@ -94,42 +95,58 @@ class StemHandle:
         self._closing = True
         self._disconnect()
 
-    def expect_end(self) -> None:
-        """The stem is about to exit: do not look for it again."""
-        self._closing = True
-
     async def create(self, spec: LaunchSpec, timeout: float) -> dict[str, str]:
-        """See :class:`zeekfleet.stem.protocol.Create`; this and the following raise StemError at the time-out."""
-        return await self._command(lambda request: protocol.Create(request, spec), timeout)
+        """See :class:`zeekfleet.stem.protocol.Create`; this and the following raise StemError at the time-out.
+
+        A command whose answer was lost with the connection is given again to the stem
+        that is there then; what it had done already counts as done.
+        """
+        outcomes, again = await self._command(lambda request: protocol.Create(request, spec), timeout)
+        return dict.fromkeys(outcomes, "") if again else outcomes
 
     async def destroy(self, names: tuple[str, ...], timeout: float) -> dict[str, str]:
         """See :class:`zeekfleet.stem.protocol.Destroy`."""
-        return await self._command(lambda request: protocol.Destroy(request, names), timeout)
+        outcomes, again = await self._command(lambda request: protocol.Destroy(request, names), timeout)
+        return dict.fromkeys(outcomes, "") if again else outcomes
 
     async def restart(self, names: tuple[str, ...], timeout: float) -> dict[str, str]:
         """See :class:`zeekfleet.stem.protocol.Restart`."""
-        return await self._command(lambda request: protocol.Restart(request, names), timeout)
+        return (await self._command(lambda request: protocol.Restart(request, names), timeout))[0]
 
-    async def shutdown(self, groups: tuple[tuple[str, ...], ...], timeout: float) -> dict[str, str]:
-        """See :class:`zeekfleet.stem.protocol.Shutdown`."""
-        return await self._command(lambda request: protocol.Shutdown(request, groups), timeout)
+    async def shutdown(self, groups: tuple[tuple[str, ...], ...], timeout: float) -> None:
+        """See :class:`zeekfleet.stem.protocol.Shutdown`; the connection is not made again after it."""
 
-    async def _command(self, make: Callable[[int], protocol.Command], timeout: float) -> dict[str, str]:
-        request = next(self._requests)
-        answer: asyncio.Future[protocol.Done | protocol.Listing] = asyncio.get_running_loop().create_future()
+        def command(request: int) -> protocol.Command:
+            self._last_request = request
+            return protocol.Shutdown(request, groups)
+
+        await self._command(command, timeout)
+
+    async def _command(self, make: Callable[[int], protocol.Command], timeout: float) -> tuple[dict[str, str], bool]:
+        """Give a command; its outcomes, and whether it had to be given again."""
+        attempts = 0
         try:
             async with asyncio.timeout(timeout):
-                await self._connected.wait()
-                if self._writer is None:
-                    raise StemError("the stem is not connected")
-                self._waiting[request] = answer
-                self._writer.write(protocol.encode(make(request)))
-                done = await answer
+                while True:
+                    await self._connected.wait()
+                    attempts += 1
+                    if (done := await self._attempt(make)) is not None:
+                        return done.outcomes if isinstance(done, protocol.Done) else {}, attempts > 1
         except TimeoutError as error:
             raise StemError(f"the stem did not answer within {timeout:g} s") from error
+
+    async def _attempt(self, make: Callable[[int], protocol.Command]) -> protocol.Done | protocol.Listing | None:
+        """Give a command once; None if the connection was lost before the answer."""
+        if self._writer is None:
+            raise StemError("the stem is not connected")
+        request = next(self._requests)
+        answer: asyncio.Future[protocol.Done | protocol.Listing | None] = asyncio.get_running_loop().create_future()
+        self._waiting[request] = answer
+        try:
+            self._writer.write(protocol.encode(make(request)))
+            return await answer
         finally:
             self._waiting.pop(request, None)
-        return done.outcomes if isinstance(done, protocol.Done) else {}
 
     async def _receive(self) -> bool:
         """Handle what comes next; False at the end of the connection."""
@@ -158,6 +175,8 @@ class StemHandle:
                 answer = self._waiting.pop(request, None)
                 if answer is not None and not answer.done():
                     answer.set_result(message)
+                if request == self._last_request:
+                    self._closing = True  # the end of the connection that follows is wanted
             case _:
                 self._happened(message)
 
@@ -169,4 +188,4 @@ class StemHandle:
         waiting, self._waiting = self._waiting, {}
         for answer in waiting.values():
             if not answer.done():
-                answer.set_exception(StemError("the connection to the stem was lost"))
+                answer.set_result(None)

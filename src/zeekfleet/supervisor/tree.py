@@ -118,7 +118,6 @@ class Supervisor:
         groups = tuple(tuple(config.name for config in group) for group in stop_groups(configs))
         timeout = COMMAND_TIMEOUT + sum(self._longest_grace(group) for group in groups)
         self._stopped = True
-        self._handle.expect_end()
         await self._handle.shutdown(groups, timeout)
         if self._connection is not None:
             await asyncio.wait([self._connection], timeout=COMMAND_TIMEOUT)
