@@ -7,8 +7,10 @@ import sys
 import msgspec
 
 from zeekfleet.model.launch import LaunchContext, LaunchSpec
-from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.node.simulator.configuration import CONFIG_FILE, CONFIG_VARIABLE, NAME_VARIABLE, to_text
+from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
+from zeekfleet.node.simulator import configuration
+from zeekfleet.node.simulator.configuration import CONFIG_FILE, CONFIG_VARIABLE, NAME_VARIABLE
+from zeekfleet.node.simulator.identifiers import cluster_nodes_text
 
 # -P keeps the node's directory off the import path: a stray json.py there must not become ours.
 PROGRAM = (sys.executable, "-P", "-m", "zeekfleet.node.simulator")
@@ -25,6 +27,9 @@ class SimEngine:
     name = "sim"
     description = "simulated nodes (no Zeek, no traffic is looked at)"
 
+    def __init__(self) -> None:
+        self._last: tuple[dict[str, ClusterEndpoint], str] = ({}, "{}")
+
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
         """How to run the node; its configuration travels as a file in its directory."""
         bare = context.bare_mode if config.bare_mode is None else config.bare_mode
@@ -36,7 +41,13 @@ class SimEngine:
             directory=context.directory,
             stdout_file=context.stdout_file,
             stderr_file=context.stderr_file,
-            files={CONFIG_FILE: to_text(resolved)},
+            files=configuration.files(resolved, self._cluster_nodes(resolved)),
             cpu_affinity=config.cpu_affinity,
             forkserver=(*PROGRAM, "--forkserver"),
         )
+
+    def _cluster_nodes(self, config: NodeConfig) -> str:
+        """The text is the same for all nodes of a cluster, so the last one is kept."""
+        if self._last[0] != config.cluster:
+            self._last = (config.cluster, cluster_nodes_text(config))
+        return self._last[1]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from zeekfleet.broker import values
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.errors import ConfigurationError, FrameError, ValueMismatchError
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.node.simulator.identifiers import without_others
 
 CONFIG_VARIABLE = "ZEEKFLEET_NODE_CONFIG"
 """The file's path; relative ones start at the working directory."""
 
 CONFIG_FILE = "node-config.json"
+CLUSTER_FILE = "cluster-nodes.json"
+"""The text of ``Cluster::nodes``, read only when asked for."""
+
 NAME_VARIABLE = "CLUSTER_NODE"
 
 
@@ -50,6 +55,30 @@ def load(environment: Mapping[str, str], directory: Path) -> NodeConfig:
     if not name:
         raise ConfigurationError(f"set {CONFIG_VARIABLE} to a node configuration file, or {NAME_VARIABLE} to a name")
     return NodeConfig(name=name)
+
+
+def files(config: NodeConfig, cluster_nodes: str) -> dict[str, str]:
+    """What a node's directory must hold: file name to content.
+
+    Args:
+        config: the node's whole configuration.
+        cluster_nodes: the value of ``Cluster::nodes``.
+    """
+    return {CONFIG_FILE: to_text(without_others(config)), CLUSTER_FILE: cluster_nodes}
+
+
+def cluster_nodes_reader(environment: Mapping[str, str], directory: Path) -> Callable[[], str | None] | None:
+    """Reads the cluster file beside the configuration file; None when there is no such file."""
+    given = environment.get(CONFIG_VARIABLE)
+    path = (directory / given).with_name(CLUSTER_FILE) if given else None
+    return functools.partial(_read, path) if path and path.is_file() else None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeError):
+        return None
 
 
 def missing_input(config: NodeConfig, directory: Path) -> str | None:

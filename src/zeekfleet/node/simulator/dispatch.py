@@ -25,5 +25,6 @@ def _run(action: tuple[str, ...], table: Identifiers) -> tuple[str | None, str |
         return None, "get_id_value expects name of global identifier"
     if action[1] not in table:
         return None, "unknown id"
-    text = table[action[1]][1]
+    held = table[action[1]][1]
+    text = held() if callable(held) else held
     return (text, None) if text is not None else (None, "no ID value")

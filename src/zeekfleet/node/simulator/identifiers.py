@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import msgspec
+
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.node.simulator import options, zeek_json
 from zeekfleet.node.simulator.zeek_json import boolean, interval, mapping, sequence, string
 
-Identifiers = dict[str, tuple[str, str | None]]
-"""Name to kind and JSON text; None is declared but without a value."""
+Text = str | None | Callable[[], str | None]
+"""JSON text, at once or when asked for; None is declared but without a value."""
+
+Identifiers = dict[str, tuple[str, Text]]
+"""Name to kind and text."""
 
 PRIVATE_NETS = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 
 
-def identifiers(config: NodeConfig) -> Identifiers:
+def identifiers(config: NodeConfig, cluster_nodes: Callable[[], str | None] | None = None) -> Identifiers:
     """What ``get_id_value`` knows of a node with this configuration.
 
     Options among the node's scripts (``Name::option=value``) give values to known
     identifiers and make new ones, in the order in which Zeek would take them.
 
+    Args:
+        config: the configuration.
+        cluster_nodes: gives the text of ``Cluster::nodes`` where the configuration does not hold the whole cluster.
+
     Raises:
         TypeClashError: an option's value is not of the identifier's type; the text is Zeek's.
     """
     table = _core(config) | _cluster(config)
+    table["Cluster::nodes"] = ("table", cluster_nodes or cluster_nodes_text(config))
     if not config.bare_mode:
         table |= _base(config)
     for script in (*config.addl_base_scripts, *config.addl_user_scripts):
@@ -52,13 +64,26 @@ def _core(config: NodeConfig) -> Identifiers:
 
 
 def _cluster(config: NodeConfig) -> Identifiers:
-    manager = min((name for name, row in config.cluster.items() if row.role is ClusterRole.MANAGER), default=None)
-    rows = {name: _row(name, row, manager) for name, row in sorted(config.cluster.items())}
     return {
         "Cluster::node": ("string", string(config.name if config.name in config.cluster else "")),
-        "Cluster::nodes": ("table", mapping(rows)),
         "Cluster::manager_is_logger": ("bool", boolean(not has_logger(config))),
     }
+
+
+def cluster_nodes_text(config: NodeConfig) -> str:
+    """The value of ``Cluster::nodes``."""
+    manager = min((name for name, row in config.cluster.items() if row.role is ClusterRole.MANAGER), default=None)
+    return mapping({name: _row(name, row, manager) for name, row in sorted(config.cluster.items())})
+
+
+def without_others(config: NodeConfig) -> NodeConfig:
+    """The configuration with no more of the cluster than :func:`identifiers` needs beside ``Cluster::nodes``.
+
+    A thousand nodes that each hold a thousand rows would take gigabytes.
+    """
+    logger = next((name for name, row in config.cluster.items() if row.role is ClusterRole.LOGGER), None)
+    kept = {name: row for name, row in config.cluster.items() if name in (config.name, logger)}
+    return msgspec.structs.replace(config, cluster=kept)
 
 
 def _row(name: str, row: ClusterEndpoint, manager: str | None) -> str:

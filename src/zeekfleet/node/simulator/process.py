@@ -21,7 +21,7 @@ from zeekfleet.node.link import agent_link
 from zeekfleet.node.simulator import behaviour, configuration
 from zeekfleet.node.simulator.behaviour import Behaviour
 from zeekfleet.node.simulator.dispatch import answer
-from zeekfleet.node.simulator.identifiers import identifiers
+from zeekfleet.node.simulator.identifiers import Identifiers, identifiers
 from zeekfleet.node.simulator.metrics import Metrics
 from zeekfleet.node.simulator.options import TypeClashError
 from zeekfleet.node.simulator.uplink import Uplink
@@ -54,13 +54,15 @@ def run(environment: Mapping[str, str], directory: Path) -> int:
     if conduct.fail_at_start:
         return _fail(f"error: node {config.name} fails at its start, as asked for", conduct.fail_at_start)
     try:
+        table = identifiers(config, configuration.cluster_nodes_reader(environment, directory))
+    except TypeClashError as error:
+        return _fail(f"error in <params>, line 1: {error}")
+    try:
         log = ManagementLog(directory, config.name, Role.NODE)
     except OSError as error:
         return _fail(f"error: cannot write in {directory}: {error.strerror}")
     try:
-        return asyncio.run(SimulatedNode(config, conduct, link, log).live())
-    except TypeClashError as error:
-        return _fail(f"error in <params>, line 1: {error}")
+        return asyncio.run(SimulatedNode(config, table, conduct, link, log).live())
     except ListenError as error:
         return _fail(f"error: metrics port of node {config.name}: {error}")
     finally:
@@ -77,6 +79,7 @@ class SimulatedNode:
 
     Args:
         config: its configuration.
+        table: its identifiers.
         conduct: what it does beside working well.
         link: where its agent is, if it has one.
         log: its management log.
@@ -86,6 +89,7 @@ class SimulatedNode:
     def __init__(
         self,
         config: NodeConfig,
+        table: Identifiers,
         conduct: Behaviour,
         link: tuple[str, int] | None,
         log: logging.Handler,
@@ -94,7 +98,7 @@ class SimulatedNode:
     ) -> None:
         self._config = config
         self._conduct = conduct
-        self._table = identifiers(config)
+        self._table = table
         own = config.cluster.get(config.name)
         self._metrics_port = own.metrics_port.number if own and own.metrics_port else None
         if metrics_port is not None:

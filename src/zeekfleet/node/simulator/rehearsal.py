@@ -8,7 +8,6 @@ shared by every fork, instead of once in each. It saves a node about 1 MiB.
 from __future__ import annotations
 
 import asyncio
-import logging
 import tempfile
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from zeekfleet.model.enums import ClusterRole, Role
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.node.simulator import configuration, frames
-from zeekfleet.node.simulator.behaviour import Behaviour, read
+from zeekfleet.node.simulator.behaviour import read
+from zeekfleet.node.simulator.identifiers import identifiers
 from zeekfleet.node.simulator.process import SimulatedNode
 
 LIVES = 12
@@ -37,22 +37,25 @@ def rehearse(lives: int = LIVES) -> int:
 
 def _life(directory: Path) -> int:
     row = ClusterEndpoint(ClusterRole.WORKER, Address("127.0.0.1"), NO_PORT, "eth0", None, Port(9000))
-    text = configuration.to_text(NodeConfig(name="rehearsal", cluster={"rehearsal": row}, env={"A": "B"}))
-    (directory / configuration.CONFIG_FILE).write_text(text)
+    config = NodeConfig(name="rehearsal", cluster={"rehearsal": row}, env={"A": "B"})
+    for name, content in configuration.files(config, "{}").items():
+        (directory / name).write_text(content)
     environment = {configuration.CONFIG_VARIABLE: configuration.CONFIG_FILE}
     config = configuration.load(environment, directory)
     configuration.missing_input(config, directory)
+    table = identifiers(config, configuration.cluster_nodes_reader(environment, directory))
     log = ManagementLog(directory, config.name, Role.NODE)
     socket = directory / "agent.sock"
     try:
-        return asyncio.run(_played(config, read(environment), log, socket))
+        return asyncio.run(
+            _played(SimulatedNode(config, table, read(environment), (f"unix:{socket}", 0), log, metrics_port=0), socket)
+        )
     finally:
         log.close()
         socket.unlink(missing_ok=True)
 
 
-async def _played(config: NodeConfig, conduct: Behaviour, log: logging.Handler, path: Path) -> int:
-    node = SimulatedNode(config, conduct, (f"unix:{path}", 0), log, metrics_port=0)
+async def _played(node: SimulatedNode, path: Path) -> int:
     answered = asyncio.Event()
 
     async def agent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
