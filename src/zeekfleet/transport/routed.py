@@ -56,7 +56,10 @@ class RoutedEndpoint(Endpoint):
                 task.cancel()
             self._diallers.clear()
             self._group = None
-            await group.__aexit__(kind, error, trace)
+            if kind is not None and issubclass(kind, asyncio.CancelledError):
+                await group.__aexit__(kind, error, trace)
+            else:  # the caller's own error stays as it is, not within an ExceptionGroup
+                await group.__aexit__(None, None, None)
 
     def subscribe(self, prefix: str) -> None:
         if self._router.subscribe(prefix):
