@@ -10,6 +10,7 @@ attributes, so that nobody has to parse the sentence.
     │   ├── ValueMismatchError   a value does not have the declared type (.path)
     │   └── ForbiddenTopicError  a peer may not publish on a topic (.topic)
     ├── RequestTimeoutError      no response within the deadline (.reqid, .timeout)
+    ├── RequestFailedError       the controller answered that it cannot (.reqid)
     ├── TransportError           a connection could not be made, or was lost
     │   └── ListenError          an address could not be bound (.host, .port)
     ├── ConfigurationError       a cluster configuration, or its file, is wrong (.errors)
@@ -88,6 +89,18 @@ class RequestTimeoutError(ZeekfleetError):
         self.reqid = reqid
         self.timeout = timeout
         super().__init__(f"request {reqid} was not answered within {timeout:g} s")
+
+
+class RequestFailedError(ZeekfleetError):
+    """The controller answered that it cannot do what was asked.
+
+    Attributes:
+        reqid: the request's id.
+    """
+
+    def __init__(self, reqid: str, reason: str) -> None:
+        self.reqid = reqid
+        super().__init__(reason)
 
 
 class TransportError(ZeekfleetError):

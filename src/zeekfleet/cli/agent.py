@@ -1,0 +1,33 @@
+"""``zeekfleet agent``: an instance, its supervisor in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+
+from zeekfleet.cli.daemon_options import add_options, resolve_options
+
+SECTIONS = ("common", "agent", "supervisor")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb and its options."""
+    parser = subparsers.add_parser(
+        "agent",
+        help="run an instance: supervisor, agent and nodes",
+        description="Run an instance in the foreground: a supervisor, and below it the agent and its nodes."
+        " SIGTERM or Ctrl-C stops them all in order.",
+    )
+    add_options(parser, SECTIONS)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop; the exit code."""
+    from zeekfleet.daemon import tree  # noqa: PLC0415 - the other verbs must not pay for its imports
+    from zeekfleet.daemon.agent import parse_controller  # noqa: PLC0415
+    from zeekfleet.daemon.run import run as run_daemon  # noqa: PLC0415
+    from zeekfleet.model.enums import Role  # noqa: PLC0415
+
+    settings = resolve_options(args).settings
+    parse_controller(settings.agent.controller)
+    return run_daemon(settings.common, lambda stop: tree.serve(settings, (Role.AGENT,), stop))

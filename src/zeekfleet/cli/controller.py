@@ -1,0 +1,29 @@
+"""``zeekfleet controller``: the controller in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+
+from zeekfleet.cli.daemon_options import add_options, resolve_options
+
+SECTIONS = ("common", "controller")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb and its options."""
+    parser = subparsers.add_parser(
+        "controller",
+        help="run a controller",
+        description="Run a controller in the foreground; SIGTERM or Ctrl-C ends it, agents and nodes run on.",
+    )
+    add_options(parser, SECTIONS)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop; the exit code."""
+    from zeekfleet.daemon import controller  # noqa: PLC0415 - the other verbs must not pay for its imports
+    from zeekfleet.daemon.run import run as run_daemon  # noqa: PLC0415
+
+    settings = resolve_options(args).settings
+    return run_daemon(settings.common, lambda stop: controller.serve(settings, stop))

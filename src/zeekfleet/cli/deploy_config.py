@@ -1,0 +1,27 @@
+"""``zeekfleet deploy-config FILE``: stage a configuration, then deploy it."""
+
+from __future__ import annotations
+
+import argparse
+
+from zeekfleet.cli import deployment
+from zeekfleet.cli.config_file import read_cluster_file
+from zeekfleet.cli.options import Subparsers, add_verb
+from zeekfleet.cli.session import Session
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb."""
+    parser = add_verb(subparsers, "deploy-config", "Upload a cluster configuration and deploy it.")
+    parser.add_argument("config", metavar="FILE", help='Cluster configuration file, "-" for stdin.')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb; the outcome of staging is shown only if it failed."""
+    session = Session(args)
+    configuration = read_cluster_file(args.config, session.messages)
+    with session.connected(deployment.HEARD) as connection:
+        staged = deployment.stage(connection, configuration)
+        if not staged.ok:
+            return deployment.show_staged(session, staged)
+        return deployment.deploy(session, connection, configuration)

@@ -1,0 +1,33 @@
+"""``zeekfleet get-instances``: the instances connected to the controller."""
+
+from __future__ import annotations
+
+import argparse
+
+from zeekfleet.broker.events.controller import GetInstancesRequest, GetInstancesResponse
+from zeekfleet.cli import tables
+from zeekfleet.cli.options import Subparsers, add_verb
+from zeekfleet.cli.session import Session
+from zeekfleet.client import report, results
+from zeekfleet.errors import ValueMismatchError
+from zeekfleet.model.management import fresh_id
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb."""
+    add_verb(subparsers, "get-instances", "Show instances connected to the controller.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    session = Session(args)
+    with session.connected() as connection:
+        response = connection.ask(GetInstancesRequest(fresh_id()), GetInstancesResponse)
+    try:
+        found = results.read_instances(response.result)
+    except ValueMismatchError as error:
+        # As zeek-client has it: the answer came, so what can be shown is shown.
+        session.messages.error(f"instance data invalid: {error}")
+        found = ()
+    session.output.show(report.instances(found), lambda: tables.instances(found))
+    return 0

@@ -1,0 +1,121 @@
+"""The console script: finds the verb, runs it, and turns errors into one sentence and an exit code.
+
+Only the verb's own module is imported, so that every verb feels instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from zeekfleet import __version__
+from zeekfleet.cli.messages import Messages
+from zeekfleet.cli.options import GLOBAL_VALUE_OPTIONS, add_global_options
+from zeekfleet.errors import ZeekfleetError
+
+VERBS = {
+    "up": "Run supervisor, controller and an agent, and deploy a configuration.",
+    "controller": "Run a controller.",
+    "agent": "Run an agent with its supervisor.",
+    "supervise": "Run a set of processes from a file, and nothing else.",
+    "deploy": "Deploy a staged cluster configuration.",
+    "deploy-config": "Upload a cluster configuration and deploy it.",
+    "get-config": "Retrieve staged or deployed cluster configuration.",
+    "get-id-value": "Show the value of a global identifier in Zeek cluster nodes.",
+    "get-instances": "Show instances connected to the controller.",
+    "get-nodes": "Show active Zeek nodes at each instance.",
+    "monitor": "For troubleshooting: do nothing, just report events.",
+    "restart": "Restart cluster nodes.",
+    "stage-config": "Upload a cluster configuration for later deployment.",
+    "show-settings": "Show the settings in force.",
+    "test-timeout": "Have the controller let a request time out.",
+}
+"""Each verb and what it does; its module has the same name, with underscores."""
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes standard output once more at its end; let that succeed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return code
+
+
+def _run(given: Sequence[str]) -> int:
+    verb = find_verb(given)
+    module = _module(verb) if verb in VERBS else None
+    args = _parser(module).parse_args(given)
+    messages = Messages(quiet=args.quiet or getattr(args, "verb_quiet", False))
+    if args.version:
+        print(__version__)
+        return 0
+    if module is None:
+        messages.error("please provide a command to execute, see zeekfleet --help")
+        return 1
+    try:
+        code: int = module.run(args)
+    except ZeekfleetError as error:
+        messages.error(str(error))
+        return 1
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        messages.error(str(error))
+        return 1
+    return code
+
+
+def find_verb(arguments: Sequence[str]) -> str | None:
+    """The first word that is neither an option nor an option's value."""
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            return word
+        if _takes_next(word):
+            next(words, None)
+    return None
+
+
+def _takes_next(word: str) -> bool:
+    if word.startswith("--"):
+        return len(word) > 2 and any(option.startswith(word) for option in GLOBAL_VALUE_OPTIONS)
+    return word.startswith("-") and word.endswith("c") and set(word[1:-1]) <= {"q", "v"}
+
+
+def _module(verb: str) -> ModuleType:
+    return importlib.import_module(f"zeekfleet.cli.{verb.replace('-', '_')}")
+
+
+def _parser(module: ModuleType | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zeekfleet",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Cluster management for Zeek.",
+        epilog="environment variables:\n\n"
+        "    ZEEK_CLIENT_CONFIG_FILE:      same as --configfile, but weaker\n"
+        "    ZEEK_CLIENT_CONFIG_SETTINGS:  same as a series of --set, separated by spaces, but weaker\n",
+    )
+    add_global_options(parser)
+    verbs = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", help="See 'zeekfleet COMMAND --help' for each."
+    )
+    if module is not None:
+        module.add_parser(verbs)
+    else:
+        for name, purpose in VERBS.items():
+            verbs.add_parser(name, help=purpose)
+    return parser

@@ -1,0 +1,74 @@
+"""What the client verbs' command lines share: zeek-client's global options, before or after the verb."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TypeAlias
+
+from zeekfleet.client.settings import DEFAULT_FILE
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+GLOBAL_VALUE_OPTIONS = ("--configfile", "--controller", "--set")
+"""Long options before the verb whose value is the next word; ``-c`` is the only short one."""
+
+
+def add_global_options(parser: argparse.ArgumentParser) -> None:
+    """The options before the verb."""
+    _add(parser, "", None)
+    parser.add_argument("--version", action="store_true", help="Show version number and exit.")
+
+
+def add_verb(subparsers: Subparsers, name: str, purpose: str) -> argparse.ArgumentParser:
+    """A client verb's parser, which takes the global options too."""
+    parser = subparsers.add_parser(name, help=purpose, description=purpose)
+    _add(parser, "verb_", argparse.SUPPRESS)
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, prefix: str, default: str | None) -> None:
+    parser.add_argument(
+        "-c",
+        "--configfile",
+        metavar="FILE",
+        dest="configfile",
+        default=default,
+        help=f"Path to the client's configuration file, the same as zeek-client's (default: {DEFAULT_FILE}).",
+    )
+    parser.add_argument(
+        "--controller",
+        metavar="HOST:PORT",
+        dest="controller",
+        default=default,
+        help="Address and port of the controller, either of which may be omitted (default: 127.0.0.1:2149).",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="SECTION.KEY=VAL",
+        action="append",
+        dest=f"{prefix}set",
+        default=[],
+        help="Adjust a configuration setting. Can use repeatedly. See show-settings.",
+    )
+    verbosity = parser.add_mutually_exclusive_group()
+    verbosity.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        dest=f"{prefix}quiet",
+        help="Write nothing to stderr.",
+    )
+    verbosity.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        dest=f"{prefix}verbose",
+        help="Increase informational output to stderr. Repeat for more output (e.g. -vvv).",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        dest=f"{prefix}json",
+        help="Print zeek-client's JSON instead of tables.",
+    )

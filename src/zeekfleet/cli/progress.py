@@ -1,0 +1,98 @@
+"""What is shown while a deployment runs: which nodes are pending, which run, which failed.
+
+:class:`DeploymentProgress` is pure; :class:`LiveProgress` shows it with rich on
+stderr and leaves nothing behind but the agents' error messages.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from zeekfleet.broker.events.agent import NotifyChange, NotifyError
+from zeekfleet.broker.events.base import Event
+from zeekfleet.cli.colour import renderable
+from zeekfleet.cli.deployment import is_progress
+from zeekfleet.cli.output import BAD, FAINT, Cell, Note, Table, printable
+from zeekfleet.cli.tables import TONES
+from zeekfleet.model.enums import State
+from zeekfleet.model.management import Configuration
+
+LARGEST_TABLE = 40
+"""With more nodes than this, only those that are not running yet get a row."""
+
+
+class DeploymentProgress:
+    """What is known of each node so far; a node without news may well be one that is not touched."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._states: dict[tuple[str, str], State | None] = {
+            (node.instance, node.name): None
+            for node in sorted(configuration.nodes, key=lambda node: (node.instance, node.name))
+        }
+        self._moves: dict[tuple[str, str], str] = {}
+
+    def update(self, event: Event) -> None:
+        """Take note of a node's change of state."""
+        if isinstance(event, NotifyChange):
+            self._states[event.instance, event.n.name] = event.new
+            self._moves[event.instance, event.n.name] = f"{event.old.name.lower()} -> {event.new.name.lower()}"
+
+    def summary(self) -> str:
+        """How many nodes are where, such as ``3 running, 1 pending, 2 without news``."""
+        counts = {state: list(self._states.values()).count(state) for state in (*State, None)}
+        order = (State.RUNNING, State.PENDING, State.FAILED, State.CRASHED, State.STOPPED, State.UNKNOWN, None)
+        told = [
+            f"{counts[state]} {state.name.lower() if state else 'without news'}" for state in order if counts[state]
+        ]
+        return ", ".join(told) or "waiting for the controller"
+
+    def table(self) -> Table:
+        """A node a row."""
+        rows = tuple(
+            (
+                Cell(instance),
+                Cell(node),
+                Cell(self._moves.get((instance, node), "no news"), FAINT if state is None else TONES[state]),
+            )
+            for (instance, node), state in self._states.items()
+            if len(self._states) <= LARGEST_TABLE or state is not State.RUNNING
+        )
+        return Table(("INSTANCE", "NODE", "STATE"), rows[:LARGEST_TABLE])
+
+
+class LiveProgress:
+    """Shows a deployment's progress from entry to exit."""
+
+    def __init__(self, configuration: Configuration, console: Console | None = None) -> None:
+        self._progress = DeploymentProgress(configuration)
+        self._started = time.monotonic()
+        self._console = console or Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, transient=True, get_renderable=self._render, refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def watch(self, topic: str, event: Event) -> bool:
+        """Take note of an event; whether it is a sign of progress."""
+        self._progress.update(event)
+        if isinstance(event, NotifyError):
+            place = f"{event.instance}, {event.node}" if event.node else event.instance
+            self._console.print(Text(printable(f"{place}: {event.msg}"), style=BAD))
+        return is_progress(topic, event)
+
+    def _render(self) -> Group:
+        seconds = time.monotonic() - self._started
+        summary = Note(f"deploying, {seconds:.0f} s: {self._progress.summary()}")
+        return Group(renderable(self._progress.table()), renderable(summary))

@@ -1,0 +1,149 @@
+"""The verbs' results for people: typed results in, views out; pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from zeekfleet.cli.output import BAD, BUSY, FAINT, GOOD, Cell, Note, Table, View
+from zeekfleet.client.results import (
+    Deployed,
+    Failure,
+    IdValues,
+    NodeDeployment,
+    NodesSeen,
+    Restarted,
+    Staged,
+    role_name,
+)
+from zeekfleet.model.enums import State
+from zeekfleet.model.management import Instance, NodeStatus, Result
+from zeekfleet.model.types import UNSPECIFIED, Port
+
+TONES = {
+    State.PENDING: BUSY,
+    State.RUNNING: GOOD,
+    State.STOPPED: FAINT,
+    State.FAILED: BAD,
+    State.CRASHED: BAD,
+    State.UNKNOWN: BUSY,
+}
+ABSENT = Cell("-", FAINT)
+
+
+def staged(outcome: Staged) -> View:
+    """The id, or what is wrong with the configuration."""
+    notes = [Note(f"error: {error}", BAD) for error in outcome.errors]
+    return [*notes, Note(f"staged configuration {outcome.id}", GOOD)] if outcome.id else notes
+
+
+def deployed(outcome: Deployed) -> View:
+    """Each node's fate, the outputs of those that failed, and the id."""
+    view: list[Table | Note] = []
+    nodes = sorted(outcome.nodes, key=lambda node: (node.instance, node.name))
+    if nodes:
+        rows = tuple(
+            (Cell(node.instance), Cell(node.name), Cell("running", GOOD) if node.success else Cell("failed", BAD))
+            for node in nodes
+        )
+        view.append(Table(("INSTANCE", "NODE", "RESULT"), rows))
+    for node in nodes:
+        view += _outputs(node)
+    view += [Note(f"error: {error}", BAD) for error in outcome.errors]
+    if outcome.id:
+        failed = sum(not node.success for node in nodes)
+        told = f", {failed} of {len(nodes)} nodes failed" if failed else f", {len(nodes)} nodes" if nodes else ""
+        view.append(Note(f"deployed configuration {outcome.id}{told}", BAD if failed else GOOD))
+    return view
+
+
+def nodes(outcome: NodesSeen) -> View:
+    """All processes of all instances."""
+    rows = tuple(
+        (Cell(instance), *_status(status))
+        for instance in sorted(outcome.instances)
+        for status in outcome.instances[instance]
+    )
+    columns = ("INSTANCE", "NODE", "ROLE", "STATE", "PID", "PORT", "METRICS PORT")
+    return [Table(columns, rows), *failures(outcome.errors)]
+
+
+def instances(found: Iterable[Instance]) -> View:
+    """Connected instances; a port only where the controller connects to it."""
+    rows = tuple(
+        (
+            Cell(instance.name),
+            ABSENT if instance.host == UNSPECIFIED else Cell(str(instance.host)),
+            _port(instance.listen_port),
+        )
+        for instance in found
+    )
+    return [Table(("INSTANCE", "HOST", "PORT"), rows)] if rows else [Note("no instances connected", FAINT)]
+
+
+def id_values(outcome: IdValues) -> View:
+    """A node a row."""
+    rows = tuple((Cell(node), Cell(_value(outcome.values[node]))) for node in sorted(outcome.values))
+    return [*([Table(("NODE", "VALUE"), rows)] if rows else []), *failures(outcome.errors)]
+
+
+def restarted(outcome: Restarted) -> View:
+    """A node a row."""
+    rows = tuple(
+        (Cell(node), Cell("restarted", GOOD) if outcome.nodes[node] else Cell("failed", BAD))
+        for node in sorted(outcome.nodes)
+    )
+    return [*([Table(("NODE", "RESULT"), rows)] if rows else []), *failures(outcome.errors)]
+
+
+def timed_out(result: Result) -> View:
+    """The controller's answer."""
+    return [Note("success", GOOD) if result.success else Note(f"error: {result.error}", BUSY)]
+
+
+def settings(items: dict[str, dict[str, str]], origins: dict[tuple[str, str], str]) -> View:
+    """A setting a row, with its origin."""
+    rows = tuple(
+        (Cell(f"{section}.{key}"), Cell(value), Cell(origins[section, key], FAINT))
+        for section, keys in items.items()
+        for key, value in keys.items()
+    )
+    return [Table(("SETTING", "VALUE", "ORIGIN"), rows)]
+
+
+def failures(found: Iterable[Failure]) -> list[Note]:
+    """What failed where."""
+    return [
+        Note(f"error: {failure.source}: {failure.error}" if failure.source else f"error: {failure.error}", BAD)
+        for failure in found
+    ]
+
+
+def _outputs(node: NodeDeployment) -> Iterable[Note]:
+    if node.outputs is None:
+        return
+    for stream, text in (("stdout", node.outputs.stdout), ("stderr", node.outputs.stderr)):
+        if text.strip():
+            lines = "\n".join(f"    {line}" for line in text.rstrip().splitlines())
+            yield Note(f"{node.name}, {stream}:\n{lines}")
+
+
+def _status(status: NodeStatus) -> tuple[Cell, ...]:
+    role = role_name(status.cluster_role) or role_name(status.mgmt_role)
+    return (
+        Cell(status.node),
+        Cell(role.lower()) if role else ABSENT,
+        Cell(status.state.name.lower(), TONES[status.state]),
+        ABSENT if status.pid is None else Cell(str(status.pid)),
+        _port(status.p),
+        _port(status.metrics_port),
+    )
+
+
+def _port(port: Port | None) -> Cell:
+    return ABSENT if port is None else Cell(str(port.number))
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,279 @@
+"""What a controller's answers say, typed: ``Result`` records in, frozen structs out (protocol sections 8 and 10).
+
+A struct's ``ok`` tells whether all went well, which is also what decides
+zeek-client's exit code. The reading rules are zeek-client's, since a stock
+client and this one must understand every controller in the same way.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from zeekfleet.broker import values
+from zeekfleet.broker.generations import SECOND
+from zeekfleet.errors import RequestFailedError, ValueMismatchError
+from zeekfleet.model.enums import ClusterRole, Role, State
+from zeekfleet.model.management import Configuration, Instance, NodeOutputs, NodeStatus, Result
+
+NO_REASON = "no reason given"
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """What went wrong at one instance or node.
+
+    Attributes:
+        error: what, None if whoever reported it did not say.
+        source: the instance's or node's name, None if the controller itself reported it.
+        unattributed: whether the result itself was malformed, so that there is no source to speak of.
+    """
+
+    error: str | None
+    source: str | None = None
+    unattributed: bool = False
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """The outcome of staging: the configuration's id, or what is wrong with it."""
+
+    id: str | None
+    errors: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the configuration is staged."""
+        return not self.errors
+
+
+class NodeDeployment(msgspec.Struct, frozen=True):
+    """What became of one node in a deployment; the outputs are there if it failed and wrote something."""
+
+    name: str
+    instance: str
+    success: bool
+    outputs: NodeOutputs | None = None
+
+
+class Deployed(msgspec.Struct, frozen=True):
+    """The outcome of a deployment.
+
+    Attributes:
+        id: the deployed configuration's id, if it came that far.
+        nodes: one entry a node, in the order of the answer.
+        errors: what concerns no single node.
+        ok: whether every result was a success.
+        skipped: results that no rule knows what to do with.
+    """
+
+    id: str | None
+    nodes: tuple[NodeDeployment, ...]
+    errors: tuple[str, ...]
+    ok: bool
+    skipped: tuple[str, ...] = ()
+
+
+class NodesSeen(msgspec.Struct, frozen=True):
+    """The processes of every instance, sorted by name, and the instances that could not tell.
+
+    Attributes:
+        malformed: what could not be understood, for a person.
+    """
+
+    instances: dict[str, tuple[NodeStatus, ...]]
+    errors: tuple[Failure, ...] = ()
+    malformed: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every instance told."""
+        return not self.errors
+
+
+class IdValues(msgspec.Struct, frozen=True):
+    """The value of an identifier by node name, as Python data made of its JSON, and who could not tell."""
+
+    values: dict[str, Any]
+    errors: tuple[Failure, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every node that was asked told."""
+        return not self.errors
+
+
+class Restarted(msgspec.Struct, frozen=True):
+    """Whether each node was restarted, and what the controller could not even try."""
+
+    nodes: dict[str, bool]
+    errors: tuple[Failure, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything asked for was tried; a node's own failure stands in ``nodes``."""
+        return not self.errors
+
+
+def read_staged(results: Iterable[Result]) -> Staged:
+    """The outcome that ``stage_configuration_response`` tells."""
+    identifier: str | None = None
+    errors = []
+    for result in results:
+        if not result.success:
+            errors.append(result.error or NO_REASON)
+        elif _present(result.data):
+            identifier = _text(result.data)
+    return Staged(identifier, tuple(errors))
+
+
+def read_deployed(results: Iterable[Result]) -> Deployed:
+    """The outcome that ``deploy_response`` tells.
+
+    Raises:
+        ValueMismatchError: a node's outputs are none.
+    """
+    identifier: str | None = None
+    nodes: dict[str, NodeDeployment] = {}
+    errors: list[str] = []
+    skipped: list[str] = []
+    ok = True
+    for result in results:
+        ok = ok and result.success
+        if not result.success and result.node is None and result.error:
+            errors.append(result.error)
+        elif result.success and result.node is None and result.instance is None and _present(result.data):
+            identifier = _text(result.data)
+        elif result.instance is None:
+            skipped.append(str(result))
+        elif result.node is not None:
+            outputs = SECOND.codec.from_value(result.data, NodeOutputs) if _present(result.data) else None
+            nodes[result.node] = NodeDeployment(result.node, result.instance, result.success, outputs)
+        # An instance without nodes says so by a plain success, which is no news.
+    return Deployed(identifier, tuple(nodes.values()), tuple(errors), ok, tuple(skipped))
+
+
+def read_nodes(results: Iterable[Result]) -> NodesSeen:
+    """The processes that ``get_nodes_response`` tells of."""
+    instances: dict[str, tuple[NodeStatus, ...]] = {}
+    errors: list[Failure] = []
+    malformed: list[str] = []
+    for result in in_order(results):
+        if not result.success:
+            errors.append(Failure(result.error, result.instance))
+        elif result.data is None:
+            errors.append(Failure("result does not contain node status data", result.instance))
+        else:
+            name = result.instance or ""
+            instances[name] = ()
+            try:
+                found = SECOND.codec.sequence_from_value(result.data, NodeStatus)
+            except ValueMismatchError as error:
+                malformed.append(f"node status data of instance '{name}' is invalid: {error}")
+            else:
+                instances[name] = tuple(sorted(found, key=lambda status: status.node))
+    return NodesSeen(instances, tuple(errors), tuple(malformed))
+
+
+def read_instances(result: Result) -> tuple[Instance, ...]:
+    """The instances that ``get_instances_response`` tells of, sorted by name.
+
+    Raises:
+        RequestFailedError: the controller could not tell.
+        ValueMismatchError: the data is no vector of instances.
+    """
+    data = _expect_data(result, "instances")
+    return tuple(sorted(SECOND.codec.sequence_from_value(data, Instance), key=lambda instance: instance.name))
+
+
+def read_configuration(result: Result) -> Configuration:
+    """The configuration that ``get_configuration_response`` holds.
+
+    Raises:
+        RequestFailedError: there is none.
+        ValueMismatchError: the data is no configuration.
+    """
+    return SECOND.codec.from_value(_expect_data(result, "a configuration"), Configuration)
+
+
+def read_id_values(results: Iterable[Result]) -> IdValues:
+    """The values that ``get_id_value_response`` tells of."""
+    found: dict[str, Any] = {}
+    errors: list[Failure] = []
+    for result in in_order(results):
+        if not result.success:
+            errors.append(Failure(result.error, result.node))
+        elif not result.node:
+            errors.append(Failure(f"result lacking node: {_wire_text(result.data, 4)}", unattributed=True))
+        elif not isinstance(result.data, values.String):
+            errors.append(Failure(f"invalid result data type {_wire_text(result.data)}", result.node))
+        else:
+            try:
+                found[result.node] = json.loads(result.data.data)
+            except (json.JSONDecodeError, RecursionError) as error:
+                errors.append(Failure(f"JSON decode error: {error}", result.node))
+    return IdValues(found, tuple(errors))
+
+
+def read_restarted(results: Iterable[Result]) -> Restarted:
+    """The outcome that ``restart_response`` tells."""
+    nodes: dict[str, bool] = {}
+    errors: list[Failure] = []
+    for result in in_order(results):
+        if not result.success and result.instance is None:
+            errors.append(Failure(result.error, result.node))
+        elif result.node:
+            nodes[result.node] = result.success
+        else:
+            errors.append(Failure(f"result lacking node: {result}", unattributed=True))
+    return Restarted(nodes, tuple(errors))
+
+
+def in_order(results: Iterable[Result]) -> list[Result]:
+    """Sorted by instance (none last), then by node where both have one: zeek-client's order of errors."""
+    return sorted(results, key=functools.cmp_to_key(_compare))
+
+
+def _compare(one: Result, other: Result) -> int:
+    if (one.instance is None) != (other.instance is None):
+        return 1 if one.instance is None else -1
+    if one.instance != other.instance:
+        return -1 if str(one.instance) < str(other.instance) else 1
+    if one.node is None or other.node is None or one.node == other.node:
+        return 0
+    return -1 if one.node < other.node else 1
+
+
+def role_name(role: Role | ClusterRole) -> str | None:
+    """A role's bare name, None for NONE."""
+    return None if role.name == "NONE" else role.name
+
+
+def state_name(state: State) -> str:
+    """A state's bare name."""
+    return state.name
+
+
+def _expect_data(result: Result, what: str) -> Any:
+    if not result.success:
+        raise RequestFailedError(result.reqid, result.error or NO_REASON)
+    if result.data is None:
+        raise RequestFailedError(result.reqid, f"the controller's answer does not contain {what}")
+    return result.data
+
+
+def _present(data: Any) -> bool:
+    """Whether there is data that says something: an absent value and an empty container do not."""
+    if isinstance(data, values.Vector | values.Set | values.Table):
+        return bool(data.data)
+    return data is not None
+
+
+def _text(data: Any) -> str:
+    return data.data if isinstance(data, values.String) else _wire_text(data)
+
+
+def _wire_text(data: Any, indent: int | None = None) -> str:
+    return str(None) if data is None else json.dumps(msgspec.to_builtins(data), indent=indent, sort_keys=True)
