@@ -27,6 +27,12 @@ LAUNCH_FILE = "zeekfleet-launch.zeek"
 STATUS_FILE = ".status"
 """Where Zeek says what it is doing, relative to the node's directory."""
 
+NAMED_BROKER_BACKEND = (8, 1)
+"""Before, Broker was the back end without being loaded, and had no script of its own."""
+
+LISTEN_ADDR = (8, 0)
+"""Before, a WebSocket server's address was a string in ``$listen_host``."""
+
 LOOPBACK = Address("127.0.0.1")
 
 
@@ -43,6 +49,7 @@ class ZeekSettings(msgspec.Struct, frozen=True):
     Attributes:
         program: the ``zeek`` to run.
         zeekpath: its script path, as ``zeek-config --zeekpath`` prints it.
+        version: its major and minor version number.
         backend: the cluster back end to load.
         zeromq_xpub_port: where the manager's message hub hands out; two clusters on a host need different ones.
         zeromq_xsub_port: where it takes in.
@@ -55,6 +62,7 @@ class ZeekSettings(msgspec.Struct, frozen=True):
 
     program: str
     zeekpath: str
+    version: tuple[int, int] = (9, 0)
     backend: Backend = Backend.ZEROMQ
     zeromq_xpub_port: int = 5555
     zeromq_xsub_port: int = 5556
@@ -157,9 +165,12 @@ def _zeromq_lines(config: NodeConfig, settings: ZeekSettings) -> Iterator[str]:
 def _websocket_lines(config: NodeConfig, settings: ZeekSettings, port: int) -> Iterator[str]:
     where = zeek_address(settings.websocket_address)
     complaint = f"node {config.name} cannot listen for WebSocket clients on {where}:{port}"
+    listen = f"$listen_addr={where}"
+    if settings.version < LISTEN_ADDR:
+        listen = f"$listen_host={zeek_string(settings.websocket_address)}"
     yield "event zeek_init()"
     yield "\t{"
-    yield f"\tif ( ! Cluster::listen_websocket([$listen_addr={where}, $listen_port={port}/tcp]) )"
+    yield f"\tif ( ! Cluster::listen_websocket([{listen}, $listen_port={port}/tcp]) )"
     yield f"\t\tReporter::fatal({zeek_string(complaint)});"
     yield "\t}"
 
@@ -184,7 +195,9 @@ def command_line(config: NodeConfig, settings: ZeekSettings, *, directory: str, 
     argv += ["-U", STATUS_FILE]
     scripts = [*config.addl_base_scripts, *settings.user_scripts]
     if in_cluster(config):
-        scripts[:0] = [f"frameworks/cluster/backend/{settings.backend.value}", f"{directory}/{LAUNCH_FILE}"]
+        scripts.insert(0, f"{directory}/{LAUNCH_FILE}")
+        if settings.backend is not Backend.BROKER or settings.version >= NAMED_BROKER_BACKEND:
+            scripts.insert(0, f"frameworks/cluster/backend/{settings.backend.value}")
         scripts += [settings.management_script] if settings.management_script else []
     scripts += config.addl_user_scripts
     return (*argv, *(_no_option(script) for script in scripts))

@@ -30,3 +30,9 @@ class NotifyNodeHello(Event, frozen=True):
 
     event_name: ClassVar[str] = "Management::Node::API::notify_node_hello"
     node: str
+
+
+class HelloRequest(Event, frozen=True):
+    """Every node that hears it says hello; ours, for agents that have just connected."""
+
+    event_name: ClassVar[str] = "Zeekfleet::hello_request"

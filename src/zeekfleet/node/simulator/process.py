@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zeekfleet.broker.events.base import Event
-from zeekfleet.broker.events.node import NodeDispatchRequest, NotifyNodeHello
+from zeekfleet.broker.events.node import HelloRequest, NodeDispatchRequest, NotifyNodeHello
 from zeekfleet.errors import ConfigurationError, ListenError, SettingsError
 from zeekfleet.logs import ManagementLog
 from zeekfleet.model.enums import Role
@@ -164,6 +164,8 @@ class SimulatedNode:
             self._uplink.send(NotifyNodeHello(node=self._config.name))
 
     def _received(self, event: Event) -> None:
+        if isinstance(event, HelloRequest):
+            self._connected()
         if not isinstance(event, NodeDispatchRequest) or self._conduct.silent or self._uplink is None:
             return
         response = answer(event, self._config.name, self._table)

@@ -1,0 +1,78 @@
+"""Finding a real Zeek, and what must be known of it before it can be launched."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.errors import ConfigurationError
+
+OLDEST = (7, 2)
+"""The first Zeek whose WebSocket server works with every cluster back end."""
+
+ASK_TIMEOUT = 30.0
+_VERSION = re.compile(r"version (\d+)\.(\d+)(\S*)")
+
+
+class Installation(msgspec.Struct, frozen=True):
+    """A Zeek that can be launched.
+
+    Attributes:
+        program: absolute path of ``zeek``.
+        version: major and minor number.
+        version_text: the whole version, such as ``9.0.0-rc1``.
+        zeekpath: its script path.
+    """
+
+    program: str
+    version: tuple[int, int]
+    version_text: str
+    zeekpath: str
+
+
+def on_path(search_path: str | None = None) -> str | None:
+    """The ``zeek`` that PATH (or ``search_path``) finds, if any."""
+    found = shutil.which("zeek", path=search_path)
+    return str(Path(found).absolute()) if found else None
+
+
+def examine(program: str) -> Installation:
+    """Ask a Zeek for its version and its script path.
+
+    Raises:
+        ConfigurationError: it does not run, is too old, or its ``zeek-config`` is missing.
+    """
+    answer = _ask(program, "--version")
+    found = _VERSION.search(answer)
+    if found is None:
+        raise ConfigurationError(f"{program} is no Zeek: it gives its version as '{answer.strip()[:100]}'")
+    version = (int(found[1]), int(found[2]))
+    text = f"{version[0]}.{version[1]}{found[3]}"
+    if version < OLDEST:
+        raise ConfigurationError(f"{program} is Zeek {text}, too old: {OLDEST[0]}.{OLDEST[1]} or later is needed")
+    config = Path(program).with_name("zeek-config")
+    tool = str(config) if config.is_file() else shutil.which("zeek-config")
+    if tool is None:
+        raise ConfigurationError(f"zeek-config, which tells the script path, is neither beside {program} nor on PATH")
+    zeekpath = _ask(tool, "--zeekpath").strip()
+    if not zeekpath:
+        raise ConfigurationError(f"{tool} --zeekpath tells no script path")
+    return Installation(program, version, text, zeekpath)
+
+
+def _ask(program: str, question: str) -> str:
+    try:
+        done = subprocess.run(
+            (program, question), capture_output=True, text=True, errors="replace", timeout=ASK_TIMEOUT, check=False
+        )
+    except OSError as error:
+        raise ConfigurationError(f"{program} cannot be run: {error.strerror}") from error
+    except subprocess.TimeoutExpired:
+        raise ConfigurationError(f"'{program} {question}' did not end within {ASK_TIMEOUT:g} s") from None
+    if done.returncode:
+        raise ConfigurationError(f"'{program} {question}' failed with status {done.returncode}: {done.stderr[:200]}")
+    return done.stdout + done.stderr

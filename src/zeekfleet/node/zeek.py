@@ -1,0 +1,100 @@
+"""The engine of real Zeek nodes."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import msgspec
+
+from zeekfleet.errors import LaunchError, SettingsError
+from zeekfleet.model.launch import LaunchContext, LaunchSpec
+from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.node.installation import Installation
+from zeekfleet.node.link import WEBSOCKET_PORT, websocket_port
+from zeekfleet.planning import layout
+from zeekfleet.planning.layout import Backend, ZeekSettings
+
+GRACE = 10.0
+"""Seconds from SIGTERM to SIGKILL: a quiet Zeek takes two, one with logs to flush more."""
+
+
+class ZeekOptions(msgspec.Struct, frozen=True):
+    """What the operator may choose for all nodes.
+
+    Attributes:
+        backend: how the nodes talk to each other.
+        zeromq_xpub_port: the hub's outgoing port, on the manager's host.
+        zeromq_xsub_port: its incoming port.
+        user_scripts: what every node loads beside its own scripts.
+    """
+
+    backend: Backend = Backend.ZEROMQ
+    zeromq_xpub_port: int = 5555
+    zeromq_xsub_port: int = 5556
+    user_scripts: tuple[str, ...] = ("local",)
+
+
+class ZeekEngine:
+    """Launches real Zeeks.
+
+    Attributes:
+        name: ``zeek``.
+        description: for a person.
+
+    Args:
+        installation: the Zeek to run.
+        options: what the operator chose.
+    """
+
+    name = "zeek"
+
+    def __init__(self, installation: Installation, options: ZeekOptions | None = None) -> None:
+        self._installation = installation
+        self._options = options or ZeekOptions()
+        self.description = f"Zeek {installation.version_text} at {installation.program}"
+
+    def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
+        """How to run the node.
+
+        Raises:
+            LaunchError: the node cannot be run as configured.
+        """
+        if config.interface is not None and config.pcap_file is not None:
+            raise LaunchError(config.name, "it has interface and pcap_file set")
+        try:
+            port = websocket_port(config.env)
+        except SettingsError as error:
+            raise LaunchError(config.name, str(error)) from error
+        settings = self._settings(port)
+        environment = layout.environment(config, settings, directory=context.directory, base=context.environment)
+        if not layout.may_open_websocket(config, settings.backend):
+            environment.pop(WEBSOCKET_PORT, None)
+        return LaunchSpec(
+            name=config.name,
+            argv=layout.command_line(config, settings, directory=context.directory, bare_mode=context.bare_mode),
+            env=environment,
+            directory=context.directory,
+            stdout_file=context.stdout_file,
+            stderr_file=context.stderr_file,
+            files=layout.files(config, settings),
+            cpu_affinity=config.cpu_affinity,
+            grace=GRACE,
+        )
+
+    def _settings(self, port: int | None) -> ZeekSettings:
+        return ZeekSettings(
+            program=self._installation.program,
+            zeekpath=self._installation.zeekpath,
+            version=self._installation.version,
+            backend=self._options.backend,
+            zeromq_xpub_port=self._options.zeromq_xpub_port,
+            zeromq_xsub_port=self._options.zeromq_xsub_port,
+            user_scripts=self._options.user_scripts,
+            management_script=management_script(),
+            websocket_port=port,
+        )
+
+
+def management_script() -> str:
+    """The absolute path of our script for nodes under management."""
+    return str(resources.files("zeekfleet.node").joinpath("scripts", "zeekfleet-node.zeek"))
