@@ -260,7 +260,14 @@ def resolve(
         origins[setting.key] = origin
         if origin != "default":
             chosen[setting.section][setting.name] = _convert(setting, value, origin)
-    return Resolved(msgspec.convert(chosen, Settings), origins)
+    settings = msgspec.convert(chosen, Settings)
+    # Daemons change their working directory: what is relative means the one they were started in.
+    common = msgspec.structs.replace(
+        settings.common,
+        state_dir=str(Path(settings.common.state_dir).expanduser().absolute()),
+        spool_dir=str(Path(settings.common.spool_dir).expanduser().absolute()),
+    )
+    return Resolved(msgspec.structs.replace(settings, common=common), origins)
 
 
 def _convert(setting: Declaration, value: Any, origin: str) -> Any:

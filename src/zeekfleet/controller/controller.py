@@ -118,7 +118,7 @@ class Controller:
             self._deployment.welcome(name)
 
     def _check_ready(self) -> None:
-        """When all are ready and nothing is under way, what is deployed is deployed again: whoever runs it does nothing."""
+        """When all are ready, deploy what is deployed once more: who runs it already does nothing."""
         if self._instances.all_ready and self._instances.configured and not self._deployment.pending:
             self._tasks.create_task(self._redeploy())
 
@@ -217,7 +217,9 @@ class Controller:
         else:
             results = await self._try_to_stage(reqid, configuration)
             ready = await self._stage.get(ConfigState.READY)
-            if not results and ready is not None:
+            if not results and self._deployment.pending:
+                results = [Result(reqid, False, error=f"request {self._deployment.pending} still pending")]
+            elif not results and ready is not None:
                 results = without_id(await self._deployment.deploy(reqid or fresh_id(), ready))
         if reqid:
             self._endpoint.reply(delivery, api.SetConfigurationResponse(reqid, tuple(results)))

@@ -125,20 +125,17 @@ class Deployment:
             self.adopt(configuration)
             if not configuration.instances:
                 return await self._finish(reqid, configuration, [])
-            per_instance = Counter(node.instance for node in configuration.nodes)
-            timeout = controller_deadline(max(per_instance.values(), default=0), base=self._timeout)
-            deadline = asyncio.get_running_loop().time() + timeout
-            if not await self._all_ready(deadline):
+            if not await self._all_ready():
                 missing = sorted(self._instances.configured.keys() - self._instances.ready)
                 logger.warning("deployment %s: no word from instances %s in time", reqid, ", ".join(missing))
                 return [Result(reqid, False, error=TIMED_OUT)]
-            return await self._send(reqid, configuration, deadline)
+            return await self._send(reqid, configuration)
         finally:
             self.pending = ""
 
-    async def _all_ready(self, deadline: float) -> bool:
+    async def _all_ready(self) -> bool:
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(self._timeout):
                 while not self._instances.all_ready:
                     await self._ready_changed.wait()
                     self._ready_changed.clear()
@@ -146,10 +143,11 @@ class Deployment:
             return False
         return True
 
-    async def _send(self, reqid: str, configuration: Configuration, deadline: float) -> list[Result]:
+    async def _send(self, reqid: str, configuration: Configuration) -> list[Result]:
         configuration = self._instances.with_addresses(configuration)
         agents = sorted((name, self._instances.known[name]) for name in self._instances.configured)
-        rest = deadline - asyncio.get_running_loop().time()
+        per_instance = Counter(node.instance for node in configuration.nodes)
+        timeout = controller_deadline(max(per_instance.values(), default=0), base=self._timeout)
 
         def request(fresh: str, generation: Generation) -> Event:
             if generation is FIRST:
@@ -157,7 +155,7 @@ class Deployment:
             return api.DeployRequest(fresh, configuration)
 
         logger.info("deploying configuration %s to %s", configuration.id, ", ".join(name for name, _ in agents))
-        answers = await ask(self._endpoint, agents, request, rest)
+        answers = await ask(self._endpoint, agents, request, timeout)
         results = results_of(reqid, answers)
         if any(answer.response is None for answer in answers):
             return results

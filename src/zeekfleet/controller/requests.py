@@ -43,9 +43,9 @@ class NodeRequests:
 
     async def get_id_value(self, reqid: str, identifier: str, nodes: frozenset[str]) -> list[Result]:
         """One result a node: the value as JSON text."""
-        if not self._instances.configured:
+        configuration = await self._stage.get(ConfigState.DEPLOYED)
+        if not self._instances.configured or configuration is None:
             return [Result(reqid, False, error="no cluster deployed")]
-        configuration = await self._stage.get(ConfigState.DEPLOYED) or Configuration()
 
         def request(fresh: str, generation: Generation, wanted: frozenset[str]) -> Event | None:
             action = ("get_id_value", identifier)

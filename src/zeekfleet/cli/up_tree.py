@@ -1,0 +1,66 @@
+"""What ``zeekfleet up`` does: the tree, then the same verbs that a person would type."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import sys
+from contextlib import suppress
+
+from zeekfleet.cli.config_file import read_cluster_file
+from zeekfleet.cli.messages import Messages
+from zeekfleet.daemon import tree
+from zeekfleet.daemon.run import run as run_daemon
+from zeekfleet.errors import SettingsError
+from zeekfleet.model.enums import Role
+from zeekfleet.settings import Settings
+
+GRACE = 5.0
+"""Seconds for a verb to end when the tree is told to stop."""
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Serve until told to stop; the exit code.
+
+    Raises:
+        ZeekfleetError: settings or configuration are wrong; nothing was started.
+    """
+    serving = None
+    if args.config is not None:
+        if not settings.controller.websocket_port:
+            raise SettingsError("controller.websocket_port", "must not be 0 where a configuration is to be deployed")
+        read_cluster_file(str(args.config), Messages())
+        serving = functools.partial(_deploy, str(args.config), settings)
+    roles = (Role.CONTROLLER, Role.AGENT)
+    return run_daemon(settings.common, lambda stop: tree.serve(settings, roles, stop, serving))
+
+
+async def _deploy(config: str, settings: Settings) -> None:
+    """Deploy and show the nodes; that a deployment fails is shown, and the tree serves on."""
+    await _verb(settings, "deploy-config", config)
+    await _verb(settings, "get-nodes")
+
+
+async def _verb(settings: Settings, *words: str) -> None:
+    own = settings.controller
+    controller = f"{_reachable(own.websocket_listen)}:{own.websocket_port}"
+    command = (sys.executable, "-m", "zeekfleet", "--controller", controller, *words)
+    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)
+    try:
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), GRACE)
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+def _reachable(listen: str) -> str:
+    """An address to connect to where the listener has this one."""
+    if listen in ("0.0.0.0", "::"):  # noqa: S104 - what others bind, we reach by loopback
+        return "127.0.0.1"
+    return f"[{listen}]" if ":" in listen else listen

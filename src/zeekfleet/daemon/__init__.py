@@ -1,0 +1,1 @@
+"""The composition root: settings, signals and tasks around the roles. Imports everything; only ``cli`` imports it."""

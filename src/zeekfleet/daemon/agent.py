@@ -1,0 +1,96 @@
+"""The agent as a process, under its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+from zeekfleet import logs
+from zeekfleet.agent.agent import Agent, AgentOptions
+from zeekfleet.agent.links import DialledByNodes, DialsOneNode, NodeLinks
+from zeekfleet.daemon import endpoints, readiness
+from zeekfleet.daemon.directories import held, node_directory
+from zeekfleet.daemon.run import until
+from zeekfleet.errors import SettingsError
+from zeekfleet.model.enums import Role
+from zeekfleet.model.types import Address
+from zeekfleet.settings import Settings
+from zeekfleet.transport.endpoint import Endpoint
+
+SOCKET = "agent.sock"
+LOOPBACK = "127.0.0.1"
+NO_CONTROLLER = ("none", "0.0.0.0")  # noqa: S104 - the protocol's word for "wait to be connected to"
+
+
+async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asyncio.Event) -> None:
+    """Serve a controller until told to stop.
+
+    Args:
+        settings: common and agent's.
+        supervisor_port: where the supervisor listens, on loopback.
+        engine: the name of the engine that the supervisor launches nodes with.
+        stop: when set, ends it; nodes are left as they are.
+
+    Raises:
+        ZeekfleetError: a directory or port cannot be used.
+    """
+    own = settings.agent
+    controller = parse_controller(own.controller)
+    with held(node_directory(settings.common, own.name)) as directory:
+        os.chdir(directory)
+        log = logs.ManagementLog(directory, own.name, Role.AGENT, settings.common.management_log_format)
+        logging.getLogger().addHandler(log)
+        try:
+            async with (
+                endpoints.endpoint(own.name, settings.common) as endpoint,
+                endpoints.endpoint(own.name, settings.common) as supervisor,
+            ):
+                # Subscriptions go first, in the agent's making: links tell them when they are made.
+                port = await endpoint.listen(own.listen, own.port, policy=endpoints.agent_policy(own.name))
+                await endpoint.listen(f"unix:{directory / SOCKET}", 0, policy=endpoints.NODES)
+                options = AgentOptions(
+                    name=own.name,
+                    state_directory=Path(settings.common.state_dir),
+                    host=_address(own.listen),
+                    port=port,
+                    controller=controller,
+                    request_timeout=own.request_timeout,
+                    grace=settings.supervisor.grace,
+                )
+                agent = Agent(options, endpoint, supervisor, _links(engine, endpoint, directory))
+                supervisor.peer(LOOPBACK, supervisor_port)
+                whom = f"controller {own.controller}" if controller else "waiting for a controller"
+                readiness.announce(f"agent {own.name} {own.listen}:{port}, {whom}")
+                await until(stop, agent.run())
+        finally:
+            logging.getLogger().removeHandler(log)
+            log.close()
+
+
+def _links(engine: str, endpoint: Endpoint, directory: Path) -> NodeLinks:
+    return DialsOneNode(endpoint) if engine == "zeek" else DialledByNodes(directory / SOCKET)
+
+
+def parse_controller(text: str) -> tuple[str, int] | None:
+    """``HOST:PORT``, ``[v6]:PORT``, or None for ``none``.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    if text in NO_CONTROLLER or text.partition(":")[0] in NO_CONTROLLER:
+        return None
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
+        raise SettingsError("agent.controller", f"'{text}' is neither HOST:PORT nor none")
+    return host, int(port)
+
+
+def _address(host: str) -> Address:
+    """The listening address as the protocol has it; a name stands for the loopback address."""
+    try:
+        return Address(host)
+    except ValueError:
+        return Address(LOOPBACK)

@@ -1,0 +1,66 @@
+"""The controller as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+
+from zeekfleet import logs
+from zeekfleet.controller.controller import Controller, ControllerOptions
+from zeekfleet.controller.staging import PortAssignment
+from zeekfleet.daemon import endpoints, readiness
+from zeekfleet.daemon.directories import held, node_directory
+from zeekfleet.daemon.run import until
+from zeekfleet.daemon.tls import server_context
+from zeekfleet.model.enums import Role
+from zeekfleet.settings import Settings
+from zeekfleet.store.sqlite import SqliteStore
+
+DATABASE = "controller.sqlite"
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve clients and agents until told to stop.
+
+    Raises:
+        ZeekfleetError: a directory, port, certificate or the database cannot be used.
+    """
+    own = settings.controller
+    tls = server_context(own)
+    with held(node_directory(settings.common, own.name)) as directory:
+        os.chdir(directory)
+        log = logs.ManagementLog(directory, own.name, Role.CONTROLLER, settings.common.management_log_format)
+        logging.getLogger().addHandler(log)
+        store = SqliteStore(directory / DATABASE)
+        try:
+            async with endpoints.endpoint(own.name, settings.common) as endpoint:
+                controller = Controller(_options(settings), endpoint, store)
+                places = []
+                if own.websocket_port:
+                    await endpoint.listen(own.websocket_listen, own.websocket_port, policy=endpoints.CLIENTS, tls=tls)
+                    places.append(f"clients {own.websocket_listen}:{own.websocket_port}{' (TLS)' if tls else ''}")
+                if own.port:
+                    await endpoint.listen(own.listen, own.port, policy=endpoints.AGENTS)
+                    places.append(f"agents {own.listen}:{own.port}")
+                readiness.announce(", ".join([f"controller {own.name}", *places]))
+                await until(stop, controller.run())
+        finally:
+            store.close()
+            logging.getLogger().removeHandler(log)
+            log.close()
+
+
+def _options(settings: Settings) -> ControllerOptions:
+    own = settings.controller
+    return ControllerOptions(
+        name=own.name,
+        port=own.port or None,
+        request_timeout=own.request_timeout,
+        assignment=PortAssignment(
+            own.auto_assign_ports,
+            own.auto_assign_start_port,
+            own.auto_assign_metrics_ports,
+            own.auto_assign_metrics_start_port,
+        ),
+    )

@@ -1,0 +1,40 @@
+"""The endpoints of the daemons, and what peers may do on each listener: the one place for it."""
+
+from __future__ import annotations
+
+from zeekfleet.broker import topics
+from zeekfleet.settings import CommonSettings
+from zeekfleet.transport.endpoint import TopicPolicy
+from zeekfleet.transport.settings import TransportSettings
+from zeekfleet.transport.websocket import WebSocketEndpoint
+
+CLIENTS = TopicPolicy(publish=(topics.CONTROLLER,), subscribe=(topics.CONTROLLER, topics.AGENT_PREFIX))
+"""Clients ask the controller, and may watch the agents."""
+
+AGENTS = TopicPolicy(
+    publish=(topics.AGENT_PREFIX, topics.CONTROLLER),
+    subscribe=(topics.AGENT_PREFIX, topics.CONTROLLER, topics.NODE),
+)
+"""Agents speak on their topics; clients of the first generation come by this port, too.
+
+An agent subscribes to its nodes' topic on all its links; nothing is ever published on it here.
+"""
+
+NODES = TopicPolicy(publish=(topics.NODE,), subscribe=(topics.NODE,))
+"""Nodes talk to their agent and nobody else."""
+
+SUPERVISOR = TopicPolicy(publish=(topics.SUPERVISOR,), subscribe=(topics.SUPERVISOR, topics.NODE_EXITS))
+"""Whoever may reach the supervisor's port may ask it anything: it is on loopback alone."""
+
+
+def agent_policy(name: str) -> TopicPolicy:
+    """What may be said at an agent's port: the controller's on the agent's topic, the nodes' on theirs."""
+    allowed = (topics.agent(name), topics.NODE)
+    return TopicPolicy(publish=allowed, subscribe=(topics.AGENT_PREFIX, topics.NODE))
+
+
+def endpoint(name: str, common: CommonSettings) -> WebSocketEndpoint:
+    """A new endpoint with the configured limits."""
+    return WebSocketEndpoint(
+        name, TransportSettings(frame_bytes=common.frame_limit, backoff_first=common.connect_retry)
+    )

@@ -1,0 +1,37 @@
+"""``python -m zeekfleet.daemon.role FILE``: an agent or controller as its tree starts it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.daemon.run import run
+from zeekfleet.model.enums import Role
+from zeekfleet.settings import Settings
+
+
+class RoleSettings(msgspec.Struct, frozen=True):
+    """What a process of a tree is started with, as a file in its directory."""
+
+    role: str
+    settings: Settings
+    supervisor_port: int
+    engine: str
+
+
+def main(file: Path) -> int:
+    """Serve in the role that the file tells; the exit code."""
+    own = msgspec.json.decode(file.read_bytes(), type=RoleSettings)
+    if own.role == Role.AGENT.name:
+        from zeekfleet.daemon import agent  # noqa: PLC0415 - each process carries one role only
+
+        return run(own.settings.common, lambda stop: agent.serve(own.settings, own.supervisor_port, own.engine, stop))
+    from zeekfleet.daemon import controller  # noqa: PLC0415
+
+    return run(own.settings.common, lambda stop: controller.serve(own.settings, stop))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,182 @@
+"""The process tree of a host: a supervisor in the foreground, its stem, and below it agent, controller and nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.agent.control import MANAGEMENT_MARK
+from zeekfleet.daemon import endpoints, readiness
+from zeekfleet.daemon.directories import held, node_directory, prepare
+from zeekfleet.daemon.role import RoleSettings
+from zeekfleet.daemon.run import until
+from zeekfleet.errors import SupervisionError, TransportError
+from zeekfleet.model.enums import Role
+from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.node.engines import select
+from zeekfleet.settings import Settings
+from zeekfleet.supervisor import NodeExit, Supervisor
+from zeekfleet.supervisor.control import SupervisorControl
+from zeekfleet.transport.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+SETTINGS_FILE = "settings.json"
+START_TIMEOUT = 30.0
+"""Seconds until the agent or controller serves, or has failed."""
+
+
+class Tree:
+    """A running tree.
+
+    Args:
+        settings: all of it.
+        supervisor: owns the processes.
+        port: where it serves SupervisorControl.
+        engine: the engine's name.
+    """
+
+    def __init__(self, settings: Settings, supervisor: Supervisor, port: int, engine: str) -> None:
+        self._settings = settings
+        self._supervisor = supervisor
+        self._port = port
+        self._engine = engine
+        self._starting: dict[str, asyncio.Future[str]] = {}
+        supervisor.on_node_exit(self._ended)
+
+    async def start(self, role: Role) -> str:
+        """Start the agent or the controller anew (nodes are not touched); what it says of itself when it serves.
+
+        Raises:
+            SupervisionError: it did not come up; the sentence has its own words.
+        """
+        name = self._settings.agent.name if role is Role.AGENT else self._settings.controller.name
+        await self._remove(role, name)
+        directory = prepare(node_directory(self._settings.common, name))
+        file = directory / SETTINGS_FILE
+        content = RoleSettings(role.name, self._settings, self._port, self._engine)
+        _write_private(file, msgspec.json.encode(content))
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._starting[name] = ready
+
+        def heard(status: str) -> None:
+            if not ready.done():
+                ready.set_result(status)
+
+        async with readiness.receiver(heard) as receiver:
+            config = NodeConfig(
+                name=name,
+                directory=str(directory),
+                stdout_file="stdout",
+                stderr_file="stderr",
+                env={
+                    MANAGEMENT_MARK: role.name,
+                    readiness.VARIABLE: receiver.address,
+                    "ZEEK_CONTROLLER_PORT": str(self._settings.controller.port),
+                },
+            )
+            argv = (sys.executable, "-P", "-m", "zeekfleet.daemon.role", str(file))
+            try:
+                problem = await self._supervisor.create_process(config, argv, grace=self._settings.supervisor.grace)
+                if problem:
+                    raise SupervisionError(f"{role.name.lower()} {name} could not be started: {problem}")
+                return await asyncio.wait_for(ready, START_TIMEOUT)
+            except TimeoutError:
+                raise SupervisionError(f"{role.name.lower()} {name} does not serve after {START_TIMEOUT:g} s") from None
+            finally:
+                del self._starting[name]
+
+    async def _remove(self, role: Role, name: str) -> None:
+        """Stop what plays this role from an earlier life of the tree."""
+        earlier = [
+            process
+            for process, status in self._supervisor.status().nodes.items()
+            if status.node.env.get(MANAGEMENT_MARK) == role.name or process == name
+        ]
+        if earlier:
+            await self._supervisor.destroy_all(earlier)
+
+    def _ended(self, exit_: NodeExit) -> None:
+        """One of ours that ends before it serves will not come up by trying again."""
+        ready = self._starting.get(exit_.node)
+        if ready is not None and not ready.done():
+            lines = exit_.outputs.stderr.strip().splitlines() or ["it told no reason"]
+            ready.set_exception(SupervisionError(lines[-1].removeprefix("error: ")))
+
+
+async def serve(
+    settings: Settings,
+    roles: tuple[Role, ...],
+    stop: asyncio.Event,
+    serving: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Run a tree until told to stop, then stop all of it in order.
+
+    Args:
+        settings: of all roles.
+        roles: who runs in it, in the order of their start.
+        stop: when set, ends it.
+        serving: what to do once all serve; cancelled at the end.
+
+    Raises:
+        ZeekfleetError: a directory, a port, or a role's own needs cannot be met.
+    """
+    engine = select(settings.supervisor.engine, backend=settings.supervisor.backend)
+    logger.info("engine %s: %s", engine.name, engine.description)
+    state, spool = Path(settings.common.state_dir), Path(settings.common.spool_dir)
+    with held(state):
+        prepare(spool)
+        async with endpoints.endpoint("supervisor", settings.common) as endpoint:
+            port = await endpoint.listen(LOOPBACK, settings.supervisor.port, policy=endpoints.SUPERVISOR)
+            async with Supervisor(
+                state,
+                engine,
+                spool_directory=spool,
+                bare_mode=settings.supervisor.bare_mode,
+                report_lines=settings.supervisor.exit_lines,
+            ) as supervisor:
+                supervisor.on_node_exit(_log_exit)
+                tree = Tree(settings, supervisor, port, engine.name)
+                control = SupervisorControl(supervisor, endpoint, stop.set)
+                await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))
+                logger.info("stopping all nodes")
+
+
+async def _run(
+    tree: Tree,
+    roles: tuple[Role, ...],
+    control: SupervisorControl,
+    endpoint: Endpoint,
+    place: str,
+    serving: Callable[[], Awaitable[None]] | None,
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(control.run())
+        parts = [await tree.start(role) for role in roles]
+        readiness.announce("; ".join([*parts, place]))
+        if serving is not None:
+            await serving()
+    raise TransportError(f"the supervisor's endpoint {endpoint.id} was closed")
+
+
+def _log_exit(exit_: NodeExit) -> None:
+    level = logging.INFO if exit_.requested else logging.WARNING
+    logger.log(level, "node '%s' %s", exit_.node, exit_)
+
+
+def _write_private(file: Path, content: bytes) -> None:
+    """Write a file that only we can read, whole or not at all."""
+    temporary = file.with_name(f".{file.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)

@@ -1,0 +1,76 @@
+"""The table in ARCHITECTURE.md is the law: no folder imports what the table does not allow."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "zeekfleet"
+EVERYWHERE = {"errors"}
+
+
+def allowed_imports() -> dict[str, set[str]]:
+    """The rows between the table's header and the next blank line: | part | may import |."""
+    lines = (ROOT / "ARCHITECTURE.md").read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("| part | may import"))
+    table: dict[str, set[str]] = {}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        part, imports, *_ = (cell.strip().strip("`") for cell in line.strip("|").split("|"))
+        names = {name.strip().strip("`") for name in imports.split(",")} - {"none", ""}
+        table[part] = names
+    return table
+
+
+TABLE = allowed_imports()
+
+
+def part_of(module: str) -> str:
+    """``zeekfleet.broker.values`` belongs to ``broker``."""
+    return module.split(".")[1]
+
+
+def imported_parts(file: Path) -> set[str]:
+    found: set[str] = set()
+    for item in ast.walk(ast.parse(file.read_text())):
+        if isinstance(item, ast.Import):
+            names = [alias.name for alias in item.names]
+        elif isinstance(item, ast.ImportFrom):
+            assert item.level == 0, f"{file}: imports are absolute"
+            if item.module == "zeekfleet":
+                names = [f"zeekfleet.{alias.name}" for alias in item.names]
+            else:
+                names = [item.module or ""]
+        else:
+            continue
+        found |= {part_of(name) for name in names if name.startswith("zeekfleet.") and name != "zeekfleet.__version__"}
+    return found
+
+
+def files() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(SOURCE)))
+def test_imports_follow_the_table(file: Path) -> None:
+    part = file.relative_to(SOURCE).parts[0].removesuffix(".py")
+    if part in ("__init__", "__main__"):
+        part = "cli"
+    if TABLE[part] == {"everything"}:
+        return
+    forbidden = imported_parts(file) - TABLE[part] - EVERYWHERE - {part}
+    assert not forbidden, f"{part} may not import {', '.join(sorted(forbidden))}"
+
+
+def test_every_part_has_a_row() -> None:
+    parts = {path.name.removesuffix(".py") for path in SOURCE.iterdir() if not path.name.startswith(("_", "."))}
+    assert parts - {"py.typed"} == TABLE.keys()
+
+
+def test_modules_are_small() -> None:
+    too_long = [str(file) for file in files() if len(file.read_text().splitlines()) > 400]
+    assert not too_long
