@@ -160,6 +160,24 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     backend: Annotated[
         BackendName, Source("cluster back end of real Zeek nodes", "--backend", "ZEEKFLEET_BACKEND", "--backend")
     ] = "zeromq"
+    zeromq_xpub_port: Annotated[
+        PortNumber,
+        Source(
+            "outgoing port of the manager's ZeroMQ hub",
+            "--zeromq-xpub-port",
+            "ZEEKFLEET_ZEROMQ_XPUB_PORT",
+            "--zeromq-xpub-port",
+        ),
+    ] = 5555
+    zeromq_xsub_port: Annotated[
+        PortNumber,
+        Source(
+            "incoming port of the manager's ZeroMQ hub",
+            "--zeromq-xsub-port",
+            "ZEEKFLEET_ZEROMQ_XSUB_PORT",
+            "--zeromq-xsub-port",
+        ),
+    ] = 5556
     bare_mode: Annotated[bool, Source("start nodes in bare mode", "--bare-mode", tree_option="--bare-mode")] = False
     exit_lines: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=100_000)],

@@ -17,6 +17,7 @@ from zeekfleet.broker import topics
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Node
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.planning.layout import Backend, may_open_websocket
 from zeekfleet.transport.endpoint import Endpoint
 
 AGENT_LINK = "ZEEKFLEET_AGENT_LINK"
@@ -53,8 +54,9 @@ class DialledByNodes:
 class DialsOneNode:
     """The agent dials a node's WebSocket; when that node goes, another's."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, backend: Backend) -> None:
         self._endpoint = endpoint
+        self._backend = backend
         self._port: int | None = None
 
     def variables(self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig]) -> dict[str, dict[str, str]]:
@@ -67,7 +69,8 @@ class DialsOneNode:
 
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
         """Keep the present link while its node runs; else take the first node that runs and has a port."""
-        ports = [int(configs[name].env[WEBSOCKET_PORT]) for name in sorted(running) if _has_port(configs.get(name))]
+        listening = (configs[name] for name in sorted(running) if _has_port(configs.get(name)))
+        ports = [int(config.env[WEBSOCKET_PORT]) for config in listening if may_open_websocket(config, self._backend)]
         if self._port in ports:
             return
         if self._port is not None:

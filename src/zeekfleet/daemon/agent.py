@@ -16,6 +16,7 @@ from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import Role
 from zeekfleet.model.types import Address
+from zeekfleet.planning.layout import Backend
 from zeekfleet.settings import Settings
 from zeekfleet.transport.endpoint import Endpoint
 
@@ -59,7 +60,9 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                     request_timeout=own.request_timeout,
                     grace=settings.supervisor.grace,
                 )
-                agent = Agent(options, endpoint, supervisor, _links(engine, endpoint, directory))
+                agent = Agent(
+                    options, endpoint, supervisor, _links(engine, settings.supervisor.backend, endpoint, directory)
+                )
                 supervisor.peer(LOOPBACK, supervisor_port)
                 whom = f"controller {own.controller}" if controller else "waiting for a controller"
                 readiness.announce(f"agent {own.name} {own.listen}:{port}, {whom}")
@@ -69,8 +72,8 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
             log.close()
 
 
-def _links(engine: str, endpoint: Endpoint, directory: Path) -> NodeLinks:
-    return DialsOneNode(endpoint) if engine == "zeek" else DialledByNodes(directory / SOCKET)
+def _links(engine: str, backend: str, endpoint: Endpoint, directory: Path) -> NodeLinks:
+    return DialsOneNode(endpoint, Backend(backend)) if engine == "zeek" else DialledByNodes(directory / SOCKET)
 
 
 def parse_controller(text: str) -> tuple[str, int] | None:

@@ -20,7 +20,11 @@ from zeekfleet.errors import SupervisionError, TransportError
 from zeekfleet.model.enums import Role
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.engines import select
-from zeekfleet.settings import Settings
+from zeekfleet.node.zeek import ZeekOptions
+from zeekfleet.planning.layout import Backend
+from zeekfleet.node.zeek import ZeekOptions
+from zeekfleet.planning.layout import Backend
+from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.supervisor import NodeExit, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
 from zeekfleet.transport.endpoint import Endpoint
@@ -128,7 +132,7 @@ async def serve(
     Raises:
         ZeekfleetError: a directory, a port, or a role's own needs cannot be met.
     """
-    engine = select(settings.supervisor.engine, backend=settings.supervisor.backend)
+    engine = select(settings.supervisor.engine, _zeek_options(settings.supervisor))
     logger.info("engine %s: %s", engine.name, engine.description)
     state, spool = Path(settings.common.state_dir), Path(settings.common.spool_dir)
     with held(state):
@@ -164,6 +168,10 @@ async def _run(
         if serving is not None:
             await serving()
     raise TransportError(f"the supervisor's endpoint {endpoint.id} was closed")
+
+
+def _zeek_options(own: SupervisorSettings) -> ZeekOptions:
+    return ZeekOptions(Backend(own.backend), own.zeromq_xpub_port, own.zeromq_xsub_port)
 
 
 def _log_exit(exit_: NodeExit) -> None:
