@@ -63,6 +63,7 @@ async def dial(router: Router, link: Link, session: ClientSession, deadline: flo
 async def _exchange(
     router: Router, link: Link, session: Session, on_ready: Callable[[Ready], None], deadline: float
 ) -> None:
+    code = GOING_AWAY
     try:
         async with asyncio.timeout_at(deadline) as handshake:
 
@@ -73,8 +74,7 @@ async def _exchange(
 
             await _run(router, link, session, ready)
     except TimeoutError:
-        link.reason = "handshake timed out"
-        await link.close(POLICY_VIOLATION, link.reason)
+        link.reason, code = "handshake timed out", POLICY_VIOLATION
     except TransportError as error:
         link.reason = link.reason or str(error)
     except BaseException:
@@ -84,7 +84,7 @@ async def _exchange(
         router.detach(link)
         if not session.ready:
             router.metrics.handshakes_failed += 1
-        await link.close(GOING_AWAY, link.reason)
+        await link.close(code, link.reason)
 
 
 async def _run(router: Router, link: Link, session: Session, on_ready: Callable[[Ready], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import ssl
 from collections import deque
 
@@ -16,6 +17,8 @@ from zeekfleet.transport.link import Link
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.routed import RoutedEndpoint
 from zeekfleet.transport.settings import TransportSettings
+
+logger = logging.getLogger(__name__)
 
 WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - nothing is bound here
 LOOPBACK = "127.0.0.1"
@@ -166,6 +169,7 @@ class MemoryEndpoint(RoutedEndpoint):
         """
         if len(self._accepted) >= self.settings.connections:
             self.metrics.connections_refused += 1
+            logger.warning("refused a connection: there are %s", self.settings.connections)
             raise TransportError("too many connections")
         self._accepted.add(link)
         self._opened.create_task(self._serve(link, policy), name=f"serve {link}")

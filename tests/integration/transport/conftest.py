@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
@@ -27,3 +29,30 @@ def make(request: pytest.FixtureRequest) -> Make:
         return WebSocketEndpoint(name, settings)
 
     return make_endpoint
+
+
+@pytest.fixture
+def log_says() -> Iterator[Callable[[str], Awaitable[None]]]:
+    """Wait until a log line of the transport's holds a text."""
+    lines: list[str] = []
+    arrived = asyncio.Event()
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+            arrived.set()
+
+    async def says(text: str) -> None:
+        async with asyncio.timeout(20):
+            while not any(text in line for line in lines):
+                arrived.clear()
+                await arrived.wait()
+
+    handler = Collect()
+    logger = logging.getLogger("zeekfleet.transport")
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    yield says
+    logger.setLevel(level)
+    logger.removeHandler(handler)

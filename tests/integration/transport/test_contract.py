@@ -39,21 +39,21 @@ async def test_prefix_subscriptions_decide_what_is_heard(make):
         one.subscribe(A1)
         ten.subscribe(topics.agent("a10"))
         other.subscribe(topics.NODE)
-        async with Recorder(hub) as hub_sees, Recorder(one) as one_sees, Recorder(ten) as ten_sees:
-            async with Recorder(other) as other_sees:
-                for endpoint in (one, ten, other):
-                    endpoint.peer(HOST, port)
-                    await hub_sees.added(start=len(hub_sees.seen))
-                hub.publish(A1, log(1))
-                hub.publish(topics.agent("a10"), log(2))
-                hub.publish(topics.NODE, node.NotifyNodeHello("end"))
-                await other_sees.event(node.NotifyNodeHello)
-                await one_sees.event(log(2))  # a1 is a prefix of a10
-                await ten_sees.event(log(2))
-                assert [seen.event for seen in one_sees.deliveries] == [log(1), log(2)]
-                assert [seen.event for seen in ten_sees.deliveries] == [log(2)]
-                assert [seen.topic for seen in one_sees.deliveries] == [A1, topics.agent("a10")]
-                assert [seen.event for seen in other_sees.deliveries] == [node.NotifyNodeHello("end")]
+        sees = [Recorder(endpoint) for endpoint in (hub, one, ten, other)]
+        async with sees[0] as hub_sees, sees[1] as one_sees, sees[2] as ten_sees, sees[3] as other_sees:
+            for endpoint in (one, ten, other):
+                endpoint.peer(HOST, port)
+                await hub_sees.added(start=len(hub_sees.seen))
+            hub.publish(A1, log(1))
+            hub.publish(topics.agent("a10"), log(2))
+            hub.publish(topics.NODE, node.NotifyNodeHello("end"))
+            await other_sees.event(node.NotifyNodeHello)
+            await one_sees.event(log(2))  # a1 is a prefix of a10
+            await ten_sees.event(log(2))
+            assert [seen.event for seen in one_sees.deliveries] == [log(1), log(2)]
+            assert [seen.event for seen in ten_sees.deliveries] == [log(2)]
+            assert [seen.topic for seen in one_sees.deliveries] == [A1, topics.agent("a10")]
+            assert [seen.event for seen in other_sees.deliveries] == [node.NotifyNodeHello("end")]
 
 
 async def test_delivered_to_others_and_the_local_process_but_never_back(make):
@@ -361,7 +361,7 @@ async def test_a_peer_that_does_not_read_is_cut_off(make):
             assert "does not read" in (await hub_sees.lost()).reason
 
 
-async def test_too_many_connections_are_refused(make):
+async def test_too_many_connections_are_refused(make, log_says):
     settings = TransportSettings(connections=1, backoff_first=0.01)
     async with make("hub", settings) as hub, make("one") as one, make("two", settings) as two:
         port = await hub.listen(HOST, 0)
@@ -369,8 +369,8 @@ async def test_too_many_connections_are_refused(make):
             one.peer(HOST, port)
             await one_sees.added()
             two.peer(HOST, port)
-            while not hub.metrics.connections_refused:
-                await asyncio.sleep(0)
+            await log_says("refused a connection")
+            assert hub.metrics.connections_refused
             one.unpeer(HOST, port)
             await hub_sees.lost()
             await two_sees.added()
@@ -408,10 +408,14 @@ async def test_an_event_that_the_wire_cannot_carry_is_the_callers_error(make):
 async def test_the_callers_error_comes_out_as_it_went_in(make):
     async with make() as hub:
         port = await hub.listen(HOST, 0)
-        with pytest.raises(RequestTimeoutError):
+
+        async def leaf_fails() -> None:
             async with make() as leaf:
                 leaf.peer(HOST, port)
                 await leaf.request(A1, agent.GetNodesRequest("x"), 0.01)
+
+        with pytest.raises(RequestTimeoutError):
+            await leaf_fails()
 
 
 async def test_needs_to_be_open(make):

@@ -1,0 +1,335 @@
+"""The listener against peers that do not behave (protocol section 2)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import tracemalloc
+from collections.abc import AsyncIterator
+
+import pytest
+
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import agent
+from zeekfleet.broker.messages import encode_event
+from zeekfleet.testing.raw_peer import CLOSE, RawPeer
+from zeekfleet.testing.recorder import Recorder
+from zeekfleet.transport.endpoint import TopicPolicy
+from zeekfleet.transport.frames import PING, PONG, client_frame
+from zeekfleet.transport.settings import TransportSettings
+from zeekfleet.transport.websocket import WebSocketEndpoint
+
+HOST = "127.0.0.1"
+A1 = topics.agent("a1")
+EVENT = agent.NotifyLog("a1", "hello")
+FRAME = encode_event(A1, EVENT)
+
+
+@contextlib.asynccontextmanager
+async def listening(**settings) -> AsyncIterator[tuple[WebSocketEndpoint, int]]:
+    async with WebSocketEndpoint("hub", TransportSettings(close_timeout=0.5, **settings)) as hub:
+        hub.subscribe(A1)
+        yield hub, await hub.listen(HOST, 0)
+
+
+async def served(port: int) -> None:
+    """The next ones are served."""
+    async with RawPeer(port) as one, RawPeer(port) as two:
+        assert (await one.subscribe(A1))["type"] == "ack"
+        assert (await two.subscribe())["type"] == "ack"
+        two.text(FRAME)
+        assert (await one.frame()) == (1, FRAME)
+
+
+async def test_handshake_and_delivery_to_the_letter():
+    async with listening() as (hub, port), RawPeer(port) as peer, Recorder(hub) as sees:
+        head = await peer.upgrade(X_Application_Name="zeek-client@*")
+        assert head.startswith("HTTP/1.1 101 ")
+        assert "extensions" not in head.lower()
+        peer.text("[]")
+        assert await peer.message() == {"type": "ack", "endpoint": hub.id, "version": "0.1.0"}
+        assert (await sees.added()).name == "zeek-client@*"
+        peer.text(FRAME)
+        assert (await sees.event(EVENT)).topic == A1
+
+
+async def test_forwards_the_text_it_received():
+    odd = json.dumps(json.loads(FRAME) | {"more": "é"}, indent=1)
+    async with listening() as (_, port), RawPeer(port) as one, RawPeer(port) as two:
+        await one.subscribe()
+        await two.subscribe("zeek/management")
+        one.text(odd)
+        assert await two.frame() == (1, odd.encode())
+
+
+async def test_wrong_path():
+    async with listening() as (_, port):
+        async with RawPeer(port) as peer:
+            assert (await peer.upgrade("/elsewhere")).startswith("HTTP/1.1 101 ")
+            assert (await peer.message())["code"] == "invalid_uri"
+            assert await peer.close_code() == 1008
+        await served(port)
+
+
+@pytest.mark.parametrize("name", ["", "two words", "naïve"])
+async def test_bad_application_name(name):
+    async with listening() as (_, port):
+        async with RawPeer(port) as peer:
+            await peer.upgrade(X_Application_Name=name)
+            assert (await peer.message())["code"] == "invalid_application_name"
+            assert await peer.close_code() == 1008
+        await served(port)
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/messages/json"])
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+async def test_plain_http_gets_404(path, method):
+    async with listening() as (_, port):
+        async with RawPeer(port) as peer:
+            peer.raw(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert (await peer.ended()).startswith(b"HTTP/1.1 404 ")
+        await served(port)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /v1/messages/json HT", b"\x16\x03\x01\x02\x00\x01", b"\0" * 100])
+async def test_half_an_upgrade_is_dropped_at_the_deadline(sent):
+    async with listening(handshake_timeout=0.2) as (_, port):
+        async with RawPeer(port) as peer:
+            peer.raw(sent)
+            await peer.ended()
+        await served(port)
+
+
+async def test_no_subscriptions_by_the_deadline():
+    async with listening(handshake_timeout=0.2) as (hub, port):
+        async with RawPeer(port) as peer:
+            await peer.upgrade()
+            assert await peer.close_code() == 1008
+        assert hub.metrics.handshakes_failed == 1
+        await served(port)
+
+
+@pytest.mark.parametrize("bad", ["", "{}", "null", '["a", 1]', "[", FRAME.decode(), '"zeek/"', "[[]]"])
+async def test_a_bad_subscription_then_a_good_one(bad):
+    async with listening() as (hub, port), RawPeer(port) as peer, Recorder(hub) as sees:
+        await peer.upgrade()
+        peer.text(bad)
+        error = await peer.message()
+        assert (error["type"], error["code"]) == ("error", "deserialization_failed")
+        assert not sees.seen
+        peer.text("[]")
+        assert (await peer.message())["type"] == "ack"
+        await sees.added()
+
+
+async def test_nothing_is_delivered_before_the_ack():
+    async with listening() as (hub, port), RawPeer(port) as peer:
+        await peer.upgrade()
+        hub.publish(A1, EVENT)
+        peer.text(json.dumps([A1]))
+        assert (await peer.message())["type"] == "ack"
+        hub.publish(A1, EVENT)
+        assert (await peer.message())["type"] == "data-message"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"nonsense",
+        b"[" * 100_000,
+        b'{"type":"data-message","topic":"t","@data-type":"vector","data":'
+        + b'[{"@data-type":"vector","data":' * 50_000,
+        b'{"type":"data-message","topic":"t","@data-type":"count","data":18446744073709551616}',
+        b'{"type":"data-message","topic":"t","@data-type":"vector","data":[{"@data-type":"real","data":NaN}]}',
+        b'{"type":"data-message","topic":"t","@data-type":"vector","data":[{"@data-type":"novel","data":1}]}',
+        b'{"type":"data-message","topic":"t","@data-type":"vector","data":[]}',
+        b'{"type":"data-message","topic":"\xff\xfe","@data-type":"vector","data":[]}',
+        b'{"type":"ack","endpoint":"e","version":"v"}',
+        b'{"type":"error","code":"c","context":"x"}',
+        FRAME.replace(b'"string"', b'"count"'),
+        b'["zeek/management"]',
+        b"",
+    ],
+)
+async def test_a_frame_that_is_not_understood(bad):
+    async with listening() as (hub, port), RawPeer(port) as peer, Recorder(hub) as sees:
+        await peer.subscribe(A1)
+        peer.text(bad)
+        error = await peer.message()
+        assert (error["type"], error["code"]) == ("error", "deserialization_failed")
+        assert error["context"]
+        peer.text(FRAME)
+        await sees.event(EVENT)
+        assert hub.metrics.decode_errors == 1
+
+
+async def test_two_to_the_64_minus_one_is_exact():
+    hello = agent.NotifyAgentHello("a1", "id", True, 2**64 - 1)
+    async with listening() as (hub, port), RawPeer(port) as peer, Recorder(hub) as sees:
+        await peer.subscribe()
+        peer.text(encode_event(A1, hello))
+        await sees.event(hello)
+
+
+async def test_binary_frames_are_answered_with_an_error():
+    async with listening() as (hub, port), RawPeer(port) as peer, Recorder(hub) as sees:
+        await peer.upgrade()
+        peer.text("[]", opcode=2)
+        assert (await peer.message())["code"] == "deserialization_failed"
+        peer.text("[]")
+        assert (await peer.message())["type"] == "ack"
+        peer.text(FRAME, opcode=2)
+        assert "binary" in (await peer.message())["context"]
+        peer.text(FRAME)
+        await sees.event(EVENT)
+
+
+async def test_forbidden_topic_and_forbidden_subscription():
+    async with WebSocketEndpoint() as hub, Recorder(hub) as sees:
+        hub.subscribe("")
+        port = await hub.listen(HOST, 0, policy=TopicPolicy(publish=(A1,), subscribe=(A1,)))
+        async with RawPeer(port) as peer:
+            assert (await peer.subscribe("zeek/supervisor", A1))["type"] == "ack"
+            assert (await peer.message())["code"] == "topic_forbidden"
+            peer.text(encode_event(topics.SUPERVISOR, EVENT))
+            error = await peer.message()
+            assert error["code"] == "topic_forbidden"
+            assert topics.SUPERVISOR in error["context"]
+            peer.text(FRAME)
+            await sees.event(EVENT)
+            assert len(sees.deliveries) == 1
+
+
+async def test_ten_thousand_subscriptions():
+    async with listening() as (hub, port), RawPeer(port) as peer:
+        await peer.upgrade()
+        peer.text(json.dumps([f"zeek/{number}" for number in range(10_000)]))
+        assert "10000" in (await peer.message())["context"]
+        peer.text(json.dumps([f"zeek/{number}" for number in range(999)] + [A1]))
+        assert (await peer.message())["type"] == "ack"
+        hub.publish(A1, EVENT)
+        assert (await peer.frame())[1] == FRAME
+
+
+async def test_a_frame_over_the_limit_closes_with_1009():
+    async with listening(frame_bytes=len(FRAME)) as (hub, port):
+        async with RawPeer(port) as peer, Recorder(hub) as sees:
+            await peer.subscribe()
+            peer.text(FRAME)
+            await sees.event(EVENT)
+            peer.text(FRAME + b" ")
+            assert await peer.close_code() == 1009
+            await sees.lost()
+        async with RawPeer(port) as peer:
+            await peer.subscribe()
+            peer.raw(client_frame(1, b"x" * 65536)[:4] + b"\x7f" * 6)  # announced, never sent
+            assert await peer.close_code() == 1009
+        await served(port)
+
+
+async def test_fragments_count_together():
+    async with listening(frame_bytes=1000) as (_, port):
+        async with RawPeer(port) as peer:
+            await peer.subscribe()
+            part = client_frame(0, b"x" * 400)
+            peer.raw(b"\x01" + part[1:] + b"\x00" + part[1:] + b"\x00" + part[1:])
+            assert await peer.close_code() == 1009
+        await served(port)
+
+
+async def test_memory_stays_bounded_with_a_reader_that_never_reads():
+    limit = 1024 * 1024
+    large = agent.NotifyLog("a1", "x" * 100_000)
+    async with listening(queue_bytes=limit) as (hub, port), Recorder(hub) as sees:
+        async with RawPeer(port) as peer:
+            await peer.subscribe(A1)
+            peer.writer.transport.pause_reading()
+            tracemalloc.start()
+            for _ in range(1000):  # 100 MB in all
+                hub.publish(A1, large)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < 4 * limit
+            assert "does not read" in (await sees.lost()).reason
+            assert hub.metrics.slow_peers == 1
+        await served(port)
+
+
+async def test_a_slow_reader_is_also_bounded_by_its_frames():
+    async with listening(queue_frames=100) as (hub, port), Recorder(hub) as sees, RawPeer(port) as peer:
+        await peer.subscribe(A1)
+        peer.writer.transport.pause_reading()
+        hub.publish(A1, agent.NotifyLog("a1", "x" * 20_000_000))  # fills the kernel's buffers
+        for _ in range(99):
+            hub.publish(A1, EVENT)
+        assert hub.metrics.slow_peers == 0
+        hub.publish(A1, EVENT)
+        assert hub.metrics.slow_peers == 1
+        await sees.lost()
+
+
+async def test_pings_are_answered_and_sent():
+    async with listening(ping_interval=0.02) as (_, port), RawPeer(port) as peer:
+        await peer.subscribe()
+        assert (await peer.frame())[0] == PING
+        peer.text(b"payload", opcode=PING)
+        while (received := await peer.frame())[0] != PONG:
+            pass
+        assert received[1] == b"payload"
+
+
+async def test_no_pong_closes():
+    impatient = listening(ping_interval=0.02, pong_timeout=0.1)
+    async with impatient as (hub, port), Recorder(hub) as sees, RawPeer(port) as peer:
+        await peer.subscribe()
+        assert "no pong" in (await sees.lost()).reason
+        await peer.ended()
+        assert hub.metrics.silent_peers == 1
+
+
+async def test_a_peer_that_answers_pings_stays():
+    impatient = listening(ping_interval=0.01, pong_timeout=0.3)
+    async with impatient as (hub, port), Recorder(hub) as sees, RawPeer(port) as peer:
+        await peer.subscribe()
+        for _ in range(50):
+            assert (await peer.frame())[0] == PING
+            peer.text(b"", opcode=PONG)
+        peer.text(FRAME)
+        await sees.event(EVENT)
+        assert hub.metrics.silent_peers == 0
+
+
+async def test_leaves_politely():
+    async with contextlib.AsyncExitStack() as stack:
+        async with listening() as (hub, port):
+            peer = await stack.enter_async_context(RawPeer(port))
+            await peer.subscribe(A1)
+            hub.publish(A1, EVENT)
+        assert (await peer.frame())[1] == FRAME
+        opcode, payload = await peer.frame()
+        assert (opcode, payload[:2]) == (CLOSE, (1001).to_bytes(2, "big"))
+
+
+async def test_a_peer_that_ignores_the_close_does_not_hold_up_the_end():
+    async with contextlib.AsyncExitStack() as stack:
+        async with asyncio.timeout(5):
+            async with listening() as (_, port):
+                for state in ("idle", "upgraded", "subscribed"):
+                    peer = await stack.enter_async_context(RawPeer(port))
+                    if state == "upgraded":
+                        await peer.upgrade()
+                    elif state == "subscribed":
+                        await peer.subscribe()
+
+
+async def test_an_event_sent_just_before_the_end_arrives():
+    async with listening() as (hub, port), Recorder(hub) as sees:
+        async with RawPeer(port) as peer:
+            await peer.subscribe()
+            peer.text(FRAME)
+            peer.text((1000).to_bytes(2, "big"), opcode=CLOSE)
+            peer.writer.write_eof()
+            await peer.ended()
+        await sees.event(EVENT)
+        assert "1000" in (await sees.lost()).reason
