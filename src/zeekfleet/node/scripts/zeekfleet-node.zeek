@@ -57,18 +57,19 @@ function open_log()
 	set_buf(management_log, F);
 
 	if ( fresh )
-		print management_log, string_cat(
+		# Raw: print would escape the tabs.
+		write_file(management_log, string_cat(
 		    "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n",
 		    "#path\tmanagement-", Cluster::node, "\n",
 		    "#open\t", strftime("%Y-%m-%d-%H-%M-%S", current_time()), "\n",
 		    "#fields\tts\tnode\tlevel\trole\tmessage\n",
-		    "#types\ttime\tstring\tstring\tstring\tstring");
+		    "#types\ttime\tstring\tstring\tstring\tstring\n"));
 	}
 
 function note(level: string, message: string)
 	{
-	print management_log, fmt("%.6f\t%s\t%s\tNODE\t%s", time_to_double(current_time()), Cluster::node, level,
-	    gsub(message, /[\x00-\x1f]/, " "));
+	write_file(management_log, fmt("%.6f\t%s\t%s\tNODE\t%s\n", time_to_double(current_time()), Cluster::node,
+	    level, gsub(message, /[\x00-\x1f]/, " ")));
 	}
 
 function say_hello()

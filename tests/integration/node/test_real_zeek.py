@@ -1,0 +1,97 @@
+"""A small cluster of real Zeeks, launched by the engine and talked to through our script."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zeekfleet.broker import topics
+from zeekfleet.broker.events.node import HelloRequest
+from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.launch import LaunchContext
+from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
+from zeekfleet.model.types import NO_PORT, Address, Port
+from zeekfleet.node import engines
+from zeekfleet.node.link import WEBSOCKET_PORT
+from zeekfleet.node.zeek import ZeekOptions
+from zeekfleet.planning.layout import Backend
+
+pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
+
+NODES = {"manager": ClusterRole.MANAGER, "logger": ClusterRole.LOGGER, "worker": ClusterRole.WORKER}
+LOOPBACK = Address("127.0.0.1")
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@pytest.mark.parametrize("backend", list(Backend), ids=lambda backend: backend.value)
+async def test_a_cluster_says_hello_and_answers(
+    backend: Backend, agent: Any, runner: Any, context: Callable[..., LaunchContext]
+) -> None:
+    manager, logger, xpub, xsub, websocket = free_ports(5)
+    engine = engines.select("zeek", ZeekOptions(backend, xpub, xsub, user_scripts=()))
+    cluster = {
+        "manager": ClusterEndpoint(ClusterRole.MANAGER, LOOPBACK, Port(manager)),
+        "logger": ClusterEndpoint(ClusterRole.LOGGER, LOOPBACK, Port(logger)),
+        "worker": ClusterEndpoint(ClusterRole.WORKER, LOOPBACK, NO_PORT),
+    }
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    for name in ("logger", "manager", "worker"):
+        env = {WEBSOCKET_PORT: str(websocket)} if name == "worker" else {}
+        scripts = ("Notice::mail_dest=someone@example.com",)
+        config = NodeConfig(name=name, cluster=cluster, env=env, addl_user_scripts=scripts)
+        processes[name] = runner.start(engine.launch(config, context(name)))
+    agent.endpoint.peer("127.0.0.1", websocket)
+    await agent.until(lambda: agent.added)
+
+    async def ask_until_all_said_hello() -> None:
+        while not set(NODES) <= set(agent.hellos):
+            agent.endpoint.publish(topics.NODE, HelloRequest())
+            await asyncio.sleep(0.5)  # subscriptions of a fresh peering take a while to spread: ask again
+
+    async with asyncio.timeout(60):
+        await ask_until_all_said_hello()
+
+    agent.dispatch("1", "get_id_value", "Cluster::node")
+    found = await agent.answers_to("1", 3)
+    assert {node: answer.result.data.data for node, answer in found.items()} == {name: f'"{name}"' for name in NODES}
+    only = frozenset({"worker"})
+    expected = {
+        ("get_id_value", "bits_per_uid"): (True, "96", None),
+        ("get_id_value", "Notice::mail_dest"): (True, '"someone@example.com"', None),
+        ("get_id_value", "nosuch"): (False, None, "unknown id"),
+        ("get_id_value",): (False, None, "get_id_value expects name of global identifier"),
+        ("frobnicate", "x"): (False, None, "dispatch frobnicate unknown"),
+        (): (False, None, "no dispatch arguments provided"),
+    }
+    for number, (action, outcome) in enumerate(expected.items()):
+        agent.dispatch(f"r{number}", *action, nodes=only)
+        result = (await agent.answers_to(f"r{number}", 1))["worker"].result
+        assert (result.success, result.data and result.data.data, result.error) == outcome, action
+        assert result.node == "worker"
+        assert result.reqid == f"r{number}"
+    assert {answer.result.node for answer in agent.answers if answer.reqid.startswith("r")} == {"worker"}
+
+    for name in ("worker", "manager", "logger"):
+        processes[name].terminate()
+    for name, process in processes.items():
+        assert await runner.ended(process) in (0, -15), name
+        directory = Path(context(name).directory)
+        log = (directory / f"management-{name}.log").read_text().splitlines()
+        assert log[0] == "#separator \\x09"
+        assert log[8].split("\t")[1:4] == [name, "INFO", "NODE"]
+        assert (directory / ".status").read_text().startswith("TERMINATED")
