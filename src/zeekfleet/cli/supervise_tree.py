@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zeekfleet.cli import supervise_file
 from zeekfleet.cli.supervise_file import Program, SuperviseFile
-from zeekfleet.errors import SupervisionError, ZeekfleetError
+from zeekfleet.errors import SupervisionError
 from zeekfleet.lifecycle.order import start_groups
 from zeekfleet.model.launch import Engine
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
@@ -22,16 +22,15 @@ logger = logging.getLogger(__name__)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Supervise until told to stop; the exit code."""
+    """Supervise until told to stop; the exit code.
+
+    Raises:
+        ZeekfleetError: the file is wrong, the state directory cannot be used, or a node cannot be created.
+    """
     if not logging.getLogger().handlers:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    try:
-        content = supervise_file.read(args.file)
-        state = _state_directory(args, content.state_directory)
-        return asyncio.run(_supervise(content, state, getattr(args, "echo", False)))
-    except ZeekfleetError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+    content = supervise_file.read(args.file)
+    return asyncio.run(_supervise(content, _state_directory(args, content.state_directory), args.echo))
 
 
 def _state_directory(args: argparse.Namespace, configured: Path | None) -> Path:
