@@ -22,8 +22,6 @@ from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.engines import select
 from zeekfleet.node.zeek import ZeekOptions
 from zeekfleet.planning.layout import Backend
-from zeekfleet.node.zeek import ZeekOptions
-from zeekfleet.planning.layout import Backend
 from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.supervisor import NodeExit, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl

@@ -12,7 +12,7 @@ from zeekfleet.errors import ConfigurationError, FrameError, ValueMismatchError
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.simulator.identifiers import without_others
 
-CONFIG_VARIABLE = "ZEEKFLEET_SIM_CONFIG"
+CONFIG_VARIABLE = "ZEEKFLEET_NODE_FILE"
 """The file's path; relative ones start at the working directory."""
 
 CONFIG_FILE = "node-config.json"
