@@ -1,0 +1,322 @@
+"""What befalls a stem: torn records, recycled pids, full tables, strangers on its socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from zeekfleet.errors import StemError
+from zeekfleet.model.launch import LaunchSpec, RevivalSettings
+from zeekfleet.stem import protocol, records, sockets
+
+DEADLINE = 30.0
+EAGER = RevivalSettings(initial_delay=0.01, max_delay=0.02, loop_limit=100000)
+
+
+class Commander:
+    """A client that does nothing by itself."""
+
+    def __init__(self, state: Path) -> None:
+        self.socket = sockets.connect(state / sockets.SOCKET_NAME)
+        self.socket.settimeout(DEADLINE)
+        self._reader = protocol.FrameReader()
+        self._messages: list[protocol.FromStem] = []
+
+    def send(self, message: protocol.Message) -> None:
+        self.socket.sendall(protocol.encode(message))
+
+    def receive(self) -> protocol.FromStem:
+        while not self._messages:
+            data = self.socket.recv(65536)
+            if not data:
+                raise EOFError
+            self._messages += [protocol.from_stem_decoder.decode(body) for body in self._reader.feed(data)]
+        return self._messages.pop(0)
+
+    def until(self, kind: type[protocol.Message]) -> protocol.FromStem:
+        while not isinstance(message := self.receive(), kind):
+            continue
+        return message
+
+    def last_words(self) -> list[protocol.FromStem]:
+        """All that comes until the stem closes the connection."""
+        messages = []
+        try:
+            while True:
+                messages.append(self.receive())
+        except (EOFError, ConnectionResetError):
+            return messages
+
+    def hello(self) -> protocol.Welcome:
+        self.send(protocol.Hello())
+        message = self.receive()
+        assert isinstance(message, protocol.Welcome)
+        return message
+
+    def create(self, spec: LaunchSpec) -> int:
+        """Create a node that starts; its process id."""
+        self.send(protocol.Create(1, spec))
+        started = self.until(protocol.Started)
+        assert isinstance(started, protocol.Started)
+        assert self.until(protocol.Done) == protocol.Done(1, {spec.name: ""})
+        return started.pid
+
+
+def start(state: Path) -> subprocess.Popen[bytes]:
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "zeekfleet.stem", str(state), str(writer)]
+    process = subprocess.Popen(command, pass_fds=(writer,), start_new_session=True)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as ready:
+        assert ready.read() == b"ready"
+    return process
+
+
+@contextmanager
+def stem(state: Path) -> Iterator[subprocess.Popen[bytes]]:
+    process = start(state)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(DEADLINE)
+
+
+def spec(state: Path, name: str, *argv: str, revival: RevivalSettings = EAGER) -> LaunchSpec:
+    directory = state / "nodes" / name
+    return LaunchSpec(
+        name=name,
+        argv=argv or ("sleep", "1000"),
+        env={"PATH": os.environ["PATH"]},
+        directory=str(directory),
+        stdout_file=str(directory / "stdout"),
+        stderr_file=str(directory / "stderr"),
+        revival=revival,
+    )
+
+
+def test_sigterm_stops_all(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        assert commander.hello().nodes == ()
+        pids = [commander.create(spec(tmp_path, name)) for name in ("a", "b")]
+        process.terminate()
+        assert process.wait(DEADLINE) == 0
+        assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_only_one_stem_a_directory(tmp_path: Path) -> None:
+    with stem(tmp_path):
+        second = subprocess.run([sys.executable, "-m", "zeekfleet.stem", str(tmp_path)], check=False, timeout=DEADLINE)
+        assert second.returncode == 75
+        assert Commander(tmp_path).hello().nodes == ()
+
+
+def test_records_torn_or_newer_are_set_aside_and_the_others_used(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pids = {name: commander.create(spec(tmp_path, name)) for name in ("a", "torn", "newer")}
+        process.kill()
+        process.wait(DEADLINE)
+    directory = tmp_path / records.DIRECTORY_NAME
+    torn, newer = directory / "torn.json", directory / "newer.json"
+    torn.write_bytes(torn.read_bytes()[:100])
+    newer.write_bytes(newer.read_bytes().replace(b'"version":1', b'"version":2'))
+    try:
+        with stem(tmp_path):
+            nodes = Commander(tmp_path).hello().nodes
+            assert [(node.spec.name, node.pid, node.running) for node in nodes] == [("a", pids["a"], True)]
+            assert sorted(path.name for path in directory.glob("*.unreadable")) == [
+                "newer.unreadable",
+                "torn.unreadable",
+            ]
+    finally:
+        for name in ("torn", "newer"):
+            os.kill(pids[name], signal.SIGKILL)
+
+
+def test_a_recycled_pid_is_no_node(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pid = commander.create(spec(tmp_path, "a"))
+        process.kill()
+        process.wait(DEADLINE)
+    path = tmp_path / records.DIRECTORY_NAME / "a.json"
+    record = msgspec.json.decode(path.read_bytes(), type=records.NodeRecord)
+    # The stranger has our node's pid, but was started at another time.
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
+        earlier = (record.start_time or 0) - 1
+        path.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, pid=stranger.pid, start_time=earlier)))
+        try:
+            with stem(tmp_path):
+                (node,) = Commander(tmp_path).hello().nodes
+                assert node.running
+                assert node.pid not in (stranger.pid, pid)
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_records_of_another_boot_name_no_process(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pid = commander.create(spec(tmp_path, "a"))
+        process.kill()
+        process.wait(DEADLINE)
+    path = tmp_path / records.DIRECTORY_NAME / "a.json"
+    record = msgspec.json.decode(path.read_bytes(), type=records.NodeRecord)
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, boot="another", start_time=1)))
+    try:
+        with stem(tmp_path):
+            (node,) = Commander(tmp_path).hello().nodes
+            assert node.pid != pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_no_descriptors_left_is_survived(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        used = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+        before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used + 1, before[1]))
+        commander.send(protocol.Create(1, spec(tmp_path, "a")))
+        failed = commander.until(protocol.LaunchFailed)
+        assert isinstance(failed, protocol.LaunchFailed)
+        assert "Too many open files" in failed.reason
+        assert failed.revive_in is not None
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, before)
+        started = commander.until(protocol.Started)
+        assert isinstance(started, protocol.Started)
+        assert psutil.pid_exists(started.pid)
+
+
+def test_a_thousand_crashes(tmp_path: Path) -> None:
+    settings = RevivalSettings(initial_delay=0, max_delay=0, loop_limit=100000)
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        sibling = commander.create(spec(tmp_path, "sibling"))
+        commander.send(protocol.Create(1, spec(tmp_path, "a", "false", revival=settings)))
+        before = psutil.Process(process.pid).memory_info().rss
+        for _ in range(1000):
+            exited = commander.until(protocol.Exited)
+            assert isinstance(exited, protocol.Exited)
+            assert exited.code == 1
+        assert psutil.pid_exists(sibling)
+        assert psutil.Process(process.pid).memory_info().rss < min(before + 5_000_000, 25 * 1024 * 1024)
+        assert psutil.Process(process.pid).num_fds() < 20
+        commander.send(protocol.Destroy(2, ("a",)))
+        commander.until(protocol.Done)
+
+
+def test_the_directory_of_a_node_may_vanish(tmp_path: Path) -> None:
+    with stem(tmp_path):
+        commander = Commander(tmp_path)
+        commander.hello()
+        node = spec(tmp_path, "a")
+        pid = commander.create(node)
+        directory = Path(node.directory)
+        for path in directory.iterdir():
+            path.unlink()
+        directory.rmdir()
+        directory.parent.rmdir()
+        directory.parent.write_text("in the way")
+        os.kill(pid, signal.SIGKILL)
+        failed = commander.until(protocol.LaunchFailed)
+        assert isinstance(failed, protocol.LaunchFailed)
+        directory.parent.unlink()
+        started = commander.until(protocol.Started)
+        assert isinstance(started, protocol.Started)
+        assert directory.is_dir()
+
+
+def test_events_missed_are_kept_within_bounds(tmp_path: Path) -> None:
+    settings = RevivalSettings(initial_delay=0, max_delay=0, loop_limit=100000)
+    with stem(tmp_path):
+        commander = Commander(tmp_path)
+        commander.hello()
+        commander.send(protocol.Create(1, spec(tmp_path, "a", "sh", "-c", "echo >> count", revival=settings)))
+        commander.until(protocol.Exited)
+        commander.socket.close()
+        count = tmp_path / "nodes/a/count"
+        deadline = time.monotonic() + DEADLINE
+        while count.stat().st_size < 700:
+            assert time.monotonic() < deadline
+            os.sched_yield()
+        welcome = Commander(tmp_path).hello()
+        assert len(welcome.missed) == 1000
+        assert welcome.dropped > 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        struct.pack("!I", 0xFFFFFFFF),
+        struct.pack("!I", 2) + b"{}",
+        struct.pack("!I", 3) + b"\xff\xff\xff",
+        protocol.encode(protocol.Hello(version=99)),
+        protocol.encode(protocol.List(1)),
+        struct.pack("!I", 100000) + b"[" * 100000,
+    ],
+)
+def test_strangers_are_shown_out_and_others_served(tmp_path: Path, data: bytes) -> None:
+    with stem(tmp_path):
+        half = Commander(tmp_path)
+        half.socket.sendall(b"\x00\x00")
+        stranger = Commander(tmp_path)
+        stranger.socket.sendall(data)
+        assert all(isinstance(message, protocol.Refused) for message in stranger.last_words())
+        assert Commander(tmp_path).hello().nodes == ()
+
+
+def test_nobody_is_woken_while_nothing_happens(tmp_path: Path) -> None:
+    def wakeups(pid: int) -> int:
+        fields = Path(f"/proc/{pid}/status").read_text().split()
+        return int(fields[fields.index("voluntary_ctxt_switches:") + 1])
+
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        for number in range(10):
+            commander.create(spec(tmp_path, f"n{number}"))
+        commander.send(protocol.List(9))
+        commander.until(protocol.Listing)
+        before = wakeups(process.pid)
+        time.sleep(2)  # what is measured is this time
+        assert wakeups(process.pid) - before <= 1
+
+
+async def test_a_supervisor_says_so_when_the_stem_cannot_start(tmp_path: Path) -> None:
+    from zeekfleet.supervisor import CommandEngine, Supervisor
+
+    (tmp_path / sockets.LOCK_NAME).mkdir()
+    with pytest.raises(StemError, match="Is a directory"):
+        async with asyncio.timeout(DEADLINE), Supervisor(tmp_path, CommandEngine(["true"])):
+            raise AssertionError("it started")
+
+
+def test_a_socket_file_of_a_dead_stem_is_replaced(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / sockets.SOCKET_NAME))
+    with stem(tmp_path):
+        assert Commander(tmp_path).hello().nodes == ()

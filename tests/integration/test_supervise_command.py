@@ -1,0 +1,110 @@
+"""``zeekfleet supervise`` as a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import psutil
+
+PROGRAM = [sys.executable, "-c", "import sys; from zeekfleet.cli.main import main; sys.exit(main())", "supervise"]
+DEADLINE = 30
+
+
+@contextmanager
+def supervising(file: Path, state: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [*PROGRAM, str(file), "--state-dir", str(state)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("ready: "), line
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.communicate(timeout=DEADLINE)
+
+
+def pids(state: Path) -> dict[str, int]:
+    records = [msgspec.json.decode(path.read_bytes()) for path in (state / "stem").glob("*.json")]
+    return {record["spec"]["name"]: record["pid"] for record in records}
+
+
+def nodes(**commands: str) -> str:
+    return "\n".join(
+        f'[[node]]\nname = "{name}"\ncommand = ["sleep", "{command}"]' for name, command in commands.items()
+    )
+
+
+def test_runs_until_told_to_stop(tmp_path: Path) -> None:
+    file, state = tmp_path / "nodes.toml", tmp_path / "state"
+    file.write_text(nodes(a="1000", b="1000"))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with supervising(file, state) as process:
+            running = pids(state)
+            assert sorted(running) == ["a", "b"]
+            assert all(psutil.Process(pid).cmdline() == ["sleep", "1000"] for pid in running.values())
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=DEADLINE)
+            assert process.returncode == 0
+            assert "node 'a' started" in errors
+            assert not any(psutil.pid_exists(pid) for pid in running.values())
+
+
+def test_killed_and_started_again_it_finds_its_nodes_and_touches_only_what_changed(tmp_path: Path) -> None:
+    file, state = tmp_path / "nodes.toml", tmp_path / "state"
+    file.write_text(nodes(a="1000", b="1000", c="1000"))
+    with supervising(file, state) as process:
+        before = pids(state)
+        process.kill()
+        process.wait(DEADLINE)
+    assert all(psutil.pid_exists(pid) for pid in before.values())
+    file.write_text(nodes(a="1000", b="1001", d="1000"))
+    with supervising(file, state):
+        after = pids(state)
+        assert sorted(after) == ["a", "b", "d"]
+        assert after["a"] == before["a"]
+        assert psutil.Process(after["b"]).cmdline() == ["sleep", "1001"]
+        assert not psutil.pid_exists(before["b"])
+        assert not psutil.pid_exists(before["c"])
+    assert not any(psutil.pid_exists(pid) for pid in after.values())
+
+
+def test_mistakes_are_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
+    file = tmp_path / "nodes.toml"
+    file.write_text("[[node]]\nname = 'a'\nnmae = 'b'\n")
+    result = subprocess.run([*PROGRAM, str(file)], capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert result.returncode == 1
+    assert f"{file}: [[node]] 'a': nmae: unknown key" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert os.listdir(tmp_path) == ["nodes.toml"]  # noqa: PTH208
+
+
+def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    file = tmp_path / "nodes.toml"
+    file.write_text(nodes(a="1000"))
+    command = [*PROGRAM, str(file), "--state-dir", str(file / "below")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert result.returncode == 1
+    assert str(file / "below") in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_directory_that_cannot_be_made_stops_the_rest(tmp_path: Path) -> None:
+    file = tmp_path / "nodes.toml"
+    file.write_text(nodes(a="1000", b="1000") + f'\ndirectory = "{file}/below"')
+    command = [*PROGRAM, str(file), "--state-dir", str(tmp_path / "state")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert result.returncode == 1
+    assert f"failed to create working directory {file}/below" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert pids(tmp_path / "state") == {}

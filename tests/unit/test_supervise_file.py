@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from zeekfleet.cli.supervise_file import Program, read
+from zeekfleet.errors import SettingsError
+from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
+from zeekfleet.model.types import NO_PORT, Address, Port
+
+FULL = """
+state_dir = "state"
+command = ["sleep", "1000"]
+bare_mode = true
+
+[[node]]
+name = "a"
+interface = "lo"
+directory = "/d"
+stdout_file = "o"
+stderr_file = "e"
+bare_mode = false
+addl_base_scripts = ["b"]
+addl_user_scripts = ["u", "v"]
+env = { K = "V" }
+cpu_affinity = 1
+engine = "sim"
+[node.cluster.a]
+role = "worker"
+host = "::1"
+[node.cluster.m]
+role = "Supervisor::MANAGER"
+host = "127.0.0.1"
+p = 2200
+metrics_port = "9000/tcp"
+
+[[node]]
+name = "b"
+pcap_file = "f"
+"""
+A = NodeConfig(
+    name="a",
+    interface="lo",
+    directory="/d",
+    stdout_file="o",
+    stderr_file="e",
+    bare_mode=False,
+    addl_base_scripts=("b",),
+    addl_user_scripts=("u", "v"),
+    env={"K": "V"},
+    cpu_affinity=1,
+    cluster={
+        "a": ClusterEndpoint(ClusterRole.WORKER, Address("::1"), NO_PORT),
+        "m": ClusterEndpoint(ClusterRole.MANAGER, Address("127.0.0.1"), Port(2200), metrics_port=Port(9000)),
+    },
+)
+
+
+def test_everything(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.toml"
+    path.write_text(FULL)
+    content = read(path)
+    assert content.state_directory == tmp_path / "state"
+    assert content.bare_mode
+    sleep = Program(command=("sleep", "1000"))
+    assert content.nodes == ((A, Program(engine="sim")), (NodeConfig(name="b", pcap_file="f"), sleep))
+
+
+def test_json_and_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.json"
+    path.write_text(json.dumps({"node": [{"name": "a"}]}))
+    content = read(path)
+    assert content.state_directory is None
+    assert content.nodes == ((NodeConfig(name="a"), Program(engine="auto")),)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "there is no [[node]] table in it"),
+        ("node = 1", ": node: Expected array, got int"),
+        ("x = 1", ": x: unknown key at the top level"),
+        ("[[node]]", ": [[node]] number 1: name: missing"),
+        ("[[node]]\nname = ''", "name: must not be empty or contain spaces"),
+        ("[[node]]\nname = 1", "[[node]] number 1: name: Expected str, got int"),
+        ("[[node]]\nname = 'a'\nnmae = 'b'", "[[node]] 'a': nmae: unknown key"),
+        ("[[node]]\nname = 'a'\ncpu_affinity = 'x'", "[[node]] 'a': cpu_affinity: Expected int | null, got str"),
+        ("[[node]]\nname = 'a'\nenv = { A = 1 }", "[[node]] 'a': env: Expected str, got int"),
+        ("[[node]]\nname = 'a'\n[[node]]\nname = 'a'", "[[node]] 'a': name: another node has the same name"),
+        ("[[node]]\nname = 'a'\nengine = 'x'", "[[node]] 'a': engine: expected one of auto, zeek, sim, not 'x'"),
+        ("[[node]]\nname = 'a'\ncommand = []", "[[node]] 'a': command: must name a program"),
+        ("[[node]]\nname = 'a'\ncommand = 'sleep'", "[[node]] 'a': command: Expected array, got str"),
+        ("[[node]]\nname = 'a'\ncommand = ['x']\nengine = 'sim'", "command: cannot be set beside engine"),
+        ("[[node]]\nname = 'a'\ninterface = 'x'\npcap_file = 'y'", "pcap_file: cannot be set beside interface"),
+        ("[[node]]\nname = 'a'\n[node.cluster.m]\nhost = '::1'", "'a': cluster.m.role: missing"),
+        ("[[node]]\nname = 'a'\n[node.cluster.m]\nrole = 'x'", "cluster.m.role: expected one of NONE, LOGGER"),
+        ("[[node]]\nname = 'a'\n[node.cluster.m]\nrole = 'NONE'\nhost = 'x'", "cluster.m.host: 'x' does not appear"),
+        ("[[node]]\nname = 'a'\n[node.cluster.m]\np = '99999/tcp'", "cluster.m.p: port number 99999"),
+        ("[[node]]\nname = 'a'\n[node.cluster.m]\nq = 1", "cluster.m.q: unknown key"),
+        ("[[node]", "not valid TOML"),
+    ],
+)
+def test_one_sentence_that_names_file_table_and_key(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "nodes.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert sentence in message
+    assert message.startswith(str(path))
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("content", [b"[", b"\xff", b"[]", b"[" * 100000])
+def test_bad_json(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "nodes.json"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError):
+        read(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file"):
+        read(tmp_path / "nosuch.toml")
