@@ -53,7 +53,8 @@ def deployed(outcome: Deployed) -> View:
     view += [Note(f"error: {error}", BAD) for error in outcome.errors]
     if outcome.id:
         failed = sum(not node.success for node in nodes)
-        told = f", {failed} of {len(nodes)} nodes failed" if failed else f", {len(nodes)} nodes" if nodes else ""
+        count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
+        told = f", {failed} of {count} failed" if failed else f", {count}" if nodes else ""
         view.append(Note(f"deployed configuration {outcome.id}{told}", BAD if failed else GOOD))
     return view
 

@@ -1,0 +1,169 @@
+"""The asynchronous API against a scripted controller."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from zeekfleet.broker.events import agent
+from zeekfleet.broker.events import controller as api
+from zeekfleet.client import Client
+from zeekfleet.errors import ConfigurationError, RequestFailedError, RequestTimeoutError, TransportError
+from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, Result
+from zeekfleet.transport.endpoint import Delivery
+from zeekfleet.transport.websocket import WebSocketEndpoint
+
+NODE = Node("w", "a", ClusterRole.WORKER, State.RUNNING)
+CONFIGURATION = Configuration("c-1", (Instance("a"),), (NODE,))
+
+
+def accept(controller: Any) -> None:
+    controller.on(
+        api.StageConfigurationRequest,
+        lambda r: api.StageConfigurationResponse(r.reqid, (Result(r.reqid, data=r.config.id),)),
+    )
+    controller.on(
+        api.DeployRequest,
+        lambda r: api.DeployResponse(r.reqid, (Result(r.reqid, instance="a", node="w"), Result(r.reqid, data="c-1"))),
+    )
+
+
+async def test_deploy_config(controller):
+    accept(controller)
+    async with Client("127.0.0.1", controller.port) as client:
+        outcome = await client.deploy_config(CONFIGURATION)
+    assert outcome.ok
+    assert outcome.id == "c-1"
+    assert [(node.name, node.success) for node in outcome.nodes] == [("w", True)]
+    assert controller.heard[0].config == CONFIGURATION
+
+
+async def test_refused_configuration_raises_with_all_errors(controller):
+    controller.on(
+        api.StageConfigurationRequest,
+        lambda r: api.StageConfigurationResponse(
+            r.reqid, (Result(r.reqid, success=False, error="one"), Result(r.reqid, success=False, error="two"))
+        ),
+    )
+    async with Client("127.0.0.1", controller.port) as client:
+        with pytest.raises(ConfigurationError) as caught:
+            await client.deploy_config(CONFIGURATION)
+    assert caught.value.errors == ("one", "two")
+
+
+async def test_questions_at_the_same_time(controller):
+    status = NodeStatus("w", State.RUNNING, pid=5)
+    controller.on(
+        api.GetNodesRequest, lambda r: api.GetNodesResponse(r.reqid, (Result(r.reqid, instance="a", data=(status,)),))
+    )
+    controller.on(
+        api.GetInstancesRequest,
+        lambda r: api.GetInstancesResponse(r.reqid, Result(r.reqid, data=(Instance("b"), Instance("a")))),
+    )
+    controller.on(
+        api.GetConfigurationRequest,
+        lambda r: api.GetConfigurationResponse(
+            r.reqid,
+            Result(r.reqid, data=CONFIGURATION)
+            if r.deployed
+            else Result(r.reqid, success=False, error="no staged configuration available"),
+        ),
+    )
+    controller.on(
+        api.GetIdValueRequest,
+        lambda r: api.GetIdValueResponse(r.reqid, (Result(r.reqid, instance="a", node="w", data="[1]"),)),
+    )
+    controller.on(
+        api.RestartRequest,
+        lambda r: api.RestartResponse(r.reqid, (Result(r.reqid, success=False, instance="a", node="w"),)),
+    )
+    controller.on(
+        api.TestTimeoutRequest, lambda r: api.TestTimeoutResponse(r.reqid, Result(r.reqid, success=False, error="late"))
+    )
+    async with Client("127.0.0.1", controller.port) as client, asyncio.TaskGroup() as tasks:
+        nodes = tasks.create_task(client.get_nodes())
+        instances = tasks.create_task(client.get_instances())
+        configuration = tasks.create_task(client.get_configuration(deployed=True))
+        values = tasks.create_task(client.get_id_value("x", ["w"]))
+        restarted = tasks.create_task(client.restart())
+        timed_out = tasks.create_task(client.test_timeout(with_state=True))
+        with pytest.raises(RequestFailedError, match="no staged configuration available"):
+            await client.get_configuration()
+    assert nodes.result().instances == {"a": (status,)}
+    assert instances.result() == (Instance("a"), Instance("b"))
+    assert configuration.result() == CONFIGURATION
+    assert values.result().values == {"w": [1]}
+    assert (restarted.result().nodes, restarted.result().ok) == ({"w": False}, True)
+    assert timed_out.result().error == "late"
+
+
+async def test_silence_times_out_and_the_client_stays_usable(controller):
+    accept(controller)
+    async with Client("127.0.0.1", controller.port, timeout=10) as client:
+        with pytest.raises(RequestTimeoutError):
+            await client.test_timeout(timeout=0.1)
+        assert (await client.deploy()).ok
+
+
+async def test_watcher_sees_the_agents(controller):
+    accept(controller)
+    change = agent.NotifyChange("a", NODE, State.PENDING, State.RUNNING)
+    seen: list[Any] = []
+    arrived = asyncio.Event()
+
+    def watch(delivery: Any) -> None:
+        seen.append(delivery.event)
+        arrived.set()
+
+    async with Client("127.0.0.1", controller.port, watcher=watch) as client:
+        await client.deploy()
+        controller.endpoint.publish("zeek/management/agent/a", change)
+        async with asyncio.timeout(10):
+            await arrived.wait()
+    assert seen == [change]
+
+
+async def test_no_controller(unused_tcp_port):
+    with pytest.raises(TransportError, match=f"cannot connect to controller 127.0.0.1:{unused_tcp_port}"):
+        async with Client("127.0.0.1", unused_tcp_port, connect_timeout=0.2):
+            raise AssertionError
+
+
+async def test_lost_connection_ends_the_request_at_once():
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(TransportError, match="cannot connect"):
+            async with Client("127.0.0.1", port, connect_timeout=0.3):
+                raise AssertionError
+
+
+async def test_controller_that_dies_in_mid_request():
+    """The answer comes long before the time-out."""
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def die_when_asked() -> None:
+        async with WebSocketEndpoint() as endpoint:
+            endpoint.subscribe("zeek/management/controller")
+            port.set_result(await endpoint.listen("127.0.0.1", 0))
+            async for happening in endpoint.events():
+                if isinstance(happening, Delivery):
+                    return
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        tasks.create_task(die_when_asked())
+        async with Client("127.0.0.1", await port, timeout=60) as client:
+            with pytest.raises(TransportError, match="is lost"):
+                await client.deploy()
+
+
+async def test_errors_in_the_body_come_through_as_they_are(controller):
+    with pytest.raises(ZeroDivisionError):
+        async with Client("127.0.0.1", controller.port):
+            raise ZeroDivisionError

@@ -1,0 +1,70 @@
+"""The ``[ssl]`` settings, side by side with zeek-client."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from zeekfleet.broker.events import controller as api
+from zeekfleet.model.management import Instance, Result
+from zeekfleet.transport.websocket import WebSocketEndpoint
+
+AUTHORITY = trustme.CA()
+
+
+@pytest.fixture
+async def secure(controller: Any, tmp_path: Path) -> int:
+    """The port of the scripted controller's TLS listener; certificates stand in ``tmp_path``."""
+    endpoint: WebSocketEndpoint = controller.endpoint
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+    AUTHORITY.cert_pem.write_to_path(tmp_path / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    AUTHORITY.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+    controller.on(
+        api.GetInstancesRequest, lambda r: api.GetInstancesResponse(r.reqid, Result(r.reqid, data=(Instance("a"),)))
+    )
+    return await endpoint.listen("127.0.0.1", 0, tls=context)
+
+
+def options(port: int, **settings: str) -> list[str]:
+    chosen = {"ssl.enable": "yes", "client.peering_attempts": "2"} | {
+        f"ssl.{key}": path for key, path in settings.items()
+    }
+    return [
+        "--controller",
+        f"127.0.0.1:{port}",
+        *(word for item in chosen.items() for word in ("--set", "=".join(item))),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ({}, 0),
+        ({"certificate": "client.pem", "cafile": "ca.pem"}, 0),
+        ({"certificate": "client.pem", "cafile": "other.pem"}, 1),
+        ({"certificate": "absent.pem"}, 1),
+        ({"certificate": "client.pem", "cafile": "absent.pem"}, 1),
+    ],
+)
+async def test_like_zeek_client(secure: int, run: Any, settings: dict[str, str], code: int):
+    theirs, ours = await asyncio.gather(
+        run("zeek-client", *options(secure, **settings), "get-instances"),
+        run("zeekfleet", "--json", *options(secure, **settings), "get-instances"),
+    )
+    assert (ours.code, ours.stdout) == (theirs.code, theirs.stdout)
+    assert ours.code == code
+    assert ours.stderr.count("\n") == (code != 0)
+
+
+@pytest.mark.parametrize(("authority", "code"), [("ca.pem", 0), ("other.pem", 1)])
+async def test_trusted_certificates_alone_verify_the_server(secure: int, run: Any, authority: str, code: int):
+    done = await run("zeekfleet", "--json", *options(secure, cafile=authority), "get-instances")
+    assert done.code == code
+    assert ("certificate verify failed" in done.stderr) == (code == 1)

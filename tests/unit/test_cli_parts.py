@@ -1,0 +1,106 @@
+"""The command line's pure parts."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+
+import pytest
+
+from zeekfleet.broker.events.agent import NotifyChange
+from zeekfleet.cli import tables
+from zeekfleet.cli.main import VERBS, find_verb
+from zeekfleet.cli.messages import Messages
+from zeekfleet.cli.output import Cell, Note, Table, plain_text, printable
+from zeekfleet.cli.progress import LARGEST_TABLE, DeploymentProgress
+from zeekfleet.client.results import Deployed, IdValues, NodeDeployment, Staged
+from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.management import Configuration, Node
+
+
+@pytest.mark.parametrize(
+    ("line", "verb"),
+    [
+        ("get-nodes", "get-nodes"),
+        ("-v -q get-nodes", "get-nodes"),
+        ("--controller h:1 get-nodes", "get-nodes"),
+        ("--controller=h:1 get-nodes", "get-nodes"),
+        ("--contr h:1 get-nodes", "get-nodes"),
+        ("-c deploy get-nodes", "get-nodes"),
+        ("-vvc deploy get-nodes", "get-nodes"),
+        ("-cdeploy get-nodes", "get-nodes"),
+        ("--set deploy --set=restart get-nodes", "get-nodes"),
+        ("--json deploy get-nodes", "deploy"),
+        ("--version", None),
+        ("", None),
+        ("--set", None),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_find_verb(line: str, verb: str | None):
+    assert find_verb(line.split()) == verb
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS.keys() - {"up", "controller", "agent", "supervise"}))
+def test_every_client_verb_has_a_module(verb: str):
+    assert importlib.util.find_spec(f"zeekfleet.cli.{verb.replace('-', '_')}")
+
+
+def test_plain_tables_are_aligned():
+    table = Table(("A", "LONG"), ((Cell("long cell"), Cell("x")), (Cell("s"), Cell("y\nz"))))
+    assert plain_text([table, Note("two\nlines")]) == "A          LONG\nlong cell  x\ns          y z\ntwo\nlines\n"
+
+
+def test_nothing_steers_the_terminal():
+    assert printable("a\x1b]0;b\x07\tc\nd\x85\u202e\r") == "a\\x1b]0;b\\x07\tc\nd\\x85\\u202e\\x0d"
+
+
+def test_messages_keep_to_one_line_and_their_level():
+    stream = io.StringIO()
+    messages = Messages(verbosity=2, stream=stream)
+    messages.error("one\ntwo")
+    messages.warning("w")
+    messages.information("i")
+    messages.detail("d")
+    assert stream.getvalue() == "error: one two\nwarning: w\ninfo: i\n"
+
+
+def test_quiet_and_closed_streams_are_silent():
+    stream = io.StringIO()
+    Messages(quiet=True, stream=stream).error("x")
+    assert not stream.getvalue()
+    stream.close()
+    Messages(stream=stream).error("x")
+
+
+def change(name: str, old: State, new: State) -> NotifyChange:
+    return NotifyChange("a", Node(name, "a", ClusterRole.WORKER, State.RUNNING), old, new)
+
+
+def test_progress():
+    nodes = tuple(Node(name, "a", ClusterRole.WORKER, State.RUNNING) for name in ("n1", "n2", "n3"))
+    progress = DeploymentProgress(Configuration(nodes=nodes))
+    assert progress.summary() == "3 without news"
+    progress.update(change("n1", State.PENDING, State.RUNNING))
+    progress.update(change("n2", State.RUNNING, State.CRASHED))
+    assert progress.summary() == "1 running, 1 crashed, 1 without news"
+    assert [row[2].text for row in progress.table().rows] == ["pending -> running", "running -> crashed", "no news"]
+
+
+def test_progress_of_a_large_cluster_shows_what_is_missing():
+    nodes = tuple(Node(f"n{n:03}", "a", ClusterRole.WORKER, State.RUNNING) for n in range(LARGEST_TABLE + 5))
+    progress = DeploymentProgress(Configuration(nodes=nodes))
+    for node in nodes[:-1]:
+        progress.update(change(node.name, State.PENDING, State.RUNNING))
+    assert [row[1].text for row in progress.table().rows] == [nodes[-1].name]
+
+
+def test_views_say_what_went_wrong():
+    assert plain_text(tables.staged(Staged(None, ("first", "second")))) == "error: first\nerror: second\n"
+    nothing = Deployed(None, (), ("no configuration available to deploy",), ok=False)
+    assert plain_text(tables.deployed(nothing)) == "error: no configuration available to deploy\n"
+    some = Deployed("c", (NodeDeployment("n", "a", success=True),), (), ok=True)
+    assert plain_text(tables.deployed(some)) == (
+        "INSTANCE  NODE  RESULT\na         n     running\ndeployed configuration c, 1 node\n"
+    )
+    assert "ä" in plain_text(tables.id_values(IdValues({"n": {"k": "ä"}})))
