@@ -208,10 +208,16 @@ class Declaration(msgspec.Struct, frozen=True):
         """Its key in the settings file."""
         return f"{self.section}.{self.name}"
 
-    def option(self, sections: tuple[str, ...]) -> str:
-        """Its command line option in a daemon with these sections."""
+    def options(self, sections: tuple[str, ...]) -> tuple[str, ...]:
+        """Its command line options in a daemon with these sections, the one to speak of first.
+
+        Where two roles meet in one daemon, the controller keeps the plain names of its addresses and ports.
+        """
         both_roles = "controller" in sections and "agent" in sections
-        return self.source.tree_option if both_roles and self.source.tree_option else self.source.option
+        if not both_roles or not self.source.tree_option:
+            return (self.source.option,)
+        plain = self.section == "controller" and self.source.option in ("--port", "--listen")
+        return (self.source.tree_option, self.source.option) if plain else (self.source.tree_option,)
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -270,7 +276,7 @@ def resolve(
         value: Any = None
         origin = "default"
         if setting.key in options:
-            value, origin = options[setting.key], setting.option(sections)
+            value, origin = options[setting.key], setting.options(sections)[0]
         elif variable and environment.get(variable):
             value, origin = environment[variable], variable
         elif setting.name in table.get(setting.section, {}):

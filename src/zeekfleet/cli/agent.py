@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zeekfleet.cli.daemon_options import add_options, resolve_options
-
-SECTIONS = ("common", "agent", "supervisor")
+from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,7 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Run an instance in the foreground: a supervisor, and below it the agent and its nodes."
         " SIGTERM or Ctrl-C stops them all in order.",
     )
-    add_options(parser, SECTIONS)
+    add_options(parser, SECTIONS["agent"])
     parser.set_defaults(run=run)
 
 

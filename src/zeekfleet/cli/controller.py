@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zeekfleet.cli.daemon_options import add_options, resolve_options
-
-SECTIONS = ("common", "controller")
+from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -16,7 +14,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="run a controller",
         description="Run a controller in the foreground; SIGTERM or Ctrl-C ends it, agents and nodes run on.",
     )
-    add_options(parser, SECTIONS)
+    add_options(parser, SECTIONS["controller"])
     parser.set_defaults(run=run)
 
 

@@ -9,6 +9,14 @@ from zeekfleet.settings import Resolved, declarations, resolve
 
 PREFIX = "setting:"
 
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "agent": ("common", "agent", "supervisor"),
+    "controller": ("common", "controller"),
+    "supervise": ("common", "supervisor"),
+    "up": ("common", "controller", "agent", "supervisor"),
+}
+"""The sections of settings that each daemon has."""
+
 
 def add_options(parser: argparse.ArgumentParser, sections: tuple[str, ...]) -> None:
     """One option a setting of these sections, and ``--settings FILE``."""
@@ -16,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser, sections: tuple[str, ...]) -> N
     for setting in declarations(sections):
         variable = f" [{setting.source.environment}]" if setting.source.environment else ""
         parser.add_argument(
-            setting.option(sections),
+            *setting.options(sections),
             dest=PREFIX + setting.key,
             metavar="VALUE",
             default=None,

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from zeekfleet import __version__
 from zeekfleet.cli.messages import Messages
-from zeekfleet.cli.options import GLOBAL_VALUE_OPTIONS, add_global_options
+from zeekfleet.cli.options import GLOBAL_VALUE_OPTIONS, HelpFormatter, add_global_options
 from zeekfleet.errors import ZeekfleetError
 
 VERBS = {
@@ -103,7 +103,7 @@ def _module(verb: str) -> ModuleType:
 def _parser(module: ModuleType | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="zeekfleet",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         description="Cluster management for Zeek.",
         epilog="environment variables:\n\n"
         "    ZEEK_CLIENT_CONFIG_FILE:      same as --configfile, but weaker\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TypeAlias
 
 from zeekfleet.client.settings import DEFAULT_FILE
@@ -13,6 +14,23 @@ GLOBAL_VALUE_OPTIONS = ("--configfile", "--controller", "--set")
 """Long options before the verb whose value is the next word; ``-c`` is the only short one."""
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Finds out the terminal's width without importing shutil, which argparse would do for every parser."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given) > 0:
+        return int(given)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
+
+
 def add_global_options(parser: argparse.ArgumentParser) -> None:
     """The options before the verb."""
     _add(parser, "", None)
@@ -21,7 +39,7 @@ def add_global_options(parser: argparse.ArgumentParser) -> None:
 
 def add_verb(subparsers: Subparsers, name: str, purpose: str) -> argparse.ArgumentParser:
     """A client verb's parser, which takes the global options too."""
-    parser = subparsers.add_parser(name, help=purpose, description=purpose)
+    parser = subparsers.add_parser(name, help=purpose, description=purpose, formatter_class=HelpFormatter)
     _add(parser, "verb_", argparse.SUPPRESS)
     return parser
 

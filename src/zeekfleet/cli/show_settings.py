@@ -1,4 +1,4 @@
-"""``zeekfleet show-settings``: the client's settings, as zeek-client shows them; ``--origin`` also where from."""
+"""``zeekfleet show-settings``: the client's settings as zeek-client shows them, or a daemon's with their origins."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from zeekfleet.cli import tables
+from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 
@@ -13,16 +14,25 @@ from zeekfleet.cli.session import Session
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
     parser = add_verb(subparsers, "show-settings", "Show the settings in force.")
-    parser.add_argument("--origin", action="store_true", help="A table of values with where each comes from.")
+    parser.add_argument("--origin", action="store_true", help="Client: a table of values with where each comes from.")
+    parser.add_argument(
+        "daemon", nargs="?", choices=sorted(SECTIONS), help="A daemon, for its settings instead of the client's."
+    )
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="Options that the daemon would be given.")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb: INI as zeek-client prints it, a table with ``--origin``, a document with ``--json``."""
+    """Run the verb."""
     session = Session(args)
+    return _show_client(session, args.origin) if args.daemon is None else _show_daemon(session, args)
+
+
+def _show_client(session: Session, with_origin: bool) -> int:
+    """INI as zeek-client prints it, a table with ``--origin``, a document with ``--json``."""
     settings = session.settings
     items = settings.items()
     origins = {(section, key): settings.origin(section, key) for section, keys in items.items() for key in keys}
-    if args.origin:
+    if with_origin:
         document = {
             section: {key: {"value": value, "origin": origins[section, key]} for key, value in keys.items()}
             for section, keys in items.items()
@@ -33,3 +43,27 @@ def run(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(settings.as_ini())
     return 0
+
+
+def _show_daemon(session: Session, args: argparse.Namespace) -> int:
+    """Every setting with its value and origin."""
+    parser = argparse.ArgumentParser(prog=f"zeekfleet show-settings {args.daemon}")
+    sections = SECTIONS[args.daemon]
+    add_options(parser, sections)
+    resolved = resolve_options(parser.parse_args(args.options))
+    items = {
+        section: {name: str(value) for name, value in _fields(getattr(resolved.settings, section))}
+        for section in sections
+    }
+    origins = {(section, key): resolved.origins[f"{section}.{key}"] for section, keys in items.items() for key in keys}
+    document = {
+        section: {key: {"value": value, "origin": origins[section, key]} for key, value in keys.items()}
+        for section, keys in items.items()
+    }
+    session.output.show(document, lambda: tables.settings(items, origins))
+    return 0
+
+
+def _fields(settings: object) -> list[tuple[str, object]]:
+    names: tuple[str, ...] = getattr(settings, "__struct_fields__")  # noqa: B009 - any section's struct
+    return [(name, getattr(settings, name)) for name in names]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zeekfleet.cli.daemon_options import add_options, resolve_options
-
-SECTIONS = ("common", "controller", "agent", "supervisor")
+from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " with INI, deploy it and show what came of it. SIGTERM or Ctrl-C stops all of it in order.",
     )
     parser.add_argument("config", metavar="INI", nargs="?", type=Path, help="cluster configuration to deploy")
-    add_options(parser, SECTIONS)
+    add_options(parser, SECTIONS["up"])
     parser.set_defaults(run=run)
 
 
@@ -27,5 +25,5 @@ def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; the exit code."""
     from zeekfleet.cli import up_tree  # noqa: PLC0415 - the other verbs must not pay for its imports
 
-    code: int = up_tree.run(args, resolve_options(args).settings)
+    code: int = up_tree.run(args, up_tree.joined(resolve_options(args)))
     return code

@@ -8,13 +8,15 @@ import functools
 import sys
 from contextlib import suppress
 
+import msgspec
+
 from zeekfleet.cli.config_file import read_cluster_file
 from zeekfleet.cli.messages import Messages
 from zeekfleet.daemon import tree
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import Role
-from zeekfleet.settings import Settings
+from zeekfleet.settings import Resolved, Settings
 
 GRACE = 5.0
 """Seconds for a verb to end when the tree is told to stop."""
@@ -34,6 +36,16 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         serving = functools.partial(_deploy, str(args.config), settings)
     roles = (Role.CONTROLLER, Role.AGENT)
     return run_daemon(settings.common, lambda stop: tree.serve(settings, roles, stop, serving))
+
+
+def joined(resolved: Resolved) -> Settings:
+    """The settings, with an agent that dials this tree's own controller unless told otherwise."""
+    settings = resolved.settings
+    if resolved.origins["agent.controller"] != "default":
+        return settings
+    own = settings.controller
+    place = f"{_reachable(own.listen)}:{own.port}" if own.port else "none"
+    return msgspec.structs.replace(settings, agent=msgspec.structs.replace(settings.agent, controller=place))
 
 
 async def _deploy(config: str, settings: Settings) -> None:
