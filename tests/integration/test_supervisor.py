@@ -203,7 +203,7 @@ async def test_one_that_ignores_sigterm_costs_its_own_grace_only(tmp_path: Path)
         began = time.monotonic()
         assert await supervisor.destroy()
         assert 0.7 <= time.monotonic() - began < 5
-        assert [exit_.signal for exit_ in seen.exits] == [15, 15, 9, 9]
+        assert {exit_.node: exit_.signal for exit_ in seen.exits} == {"a": 15, "b": 15, "s1": 9, "s2": 9}
         assert {exit_.node for exit_ in seen.exits[:2]} == {"a", "b"}
 
 
@@ -382,7 +382,7 @@ async def test_directory_cannot_be_made(tmp_path: Path) -> None:
 
 
 async def test_every_field_that_any_program_has_takes_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = script('echo "$A,$BASE,$PWD"; echo wrong >&2; umask; exec sleep 1000')
+    engine = script('echo "$A,$BASE,$PWD"; echo wrong >&2; umask; sleep 1000 & wait')
     directory = tmp_path / "own"
     cpu = max(os.sched_getaffinity(0))
     config = NodeConfig(
@@ -447,11 +447,16 @@ async def test_stop_order(tmp_path: Path) -> None:
 
     roles = {"l": ClusterRole.LOGGER, "m": ClusterRole.MANAGER, "p": ClusterRole.PROXY, "w": ClusterRole.WORKER}
     cluster = {name: ClusterEndpoint(role, Address("127.0.0.1"), NO_PORT) for name, role in roles.items()}
-    async with Supervisor(tmp_path, SLEEP) as supervisor:
+    last_words = f"trap 'echo $NAME >> {tmp_path}/order; exit' TERM; echo up; while :; do sleep 1000 & wait; done"
+    async with Supervisor(tmp_path / "state", script(last_words)) as supervisor:
         seen = Seen(supervisor)
+        seen.hook(supervisor)
         for name in ("m", "w", "l", "p"):
-            await supervisor.create(NodeConfig(name=name, cluster=cluster))
-        await supervisor.create_process(NodeConfig(name="agent"), ["sleep", "999"])
-        assert psutil.Process(pid_of(supervisor, "agent")).cmdline() == ["sleep", "999"]
+            await supervisor.create(NodeConfig(name=name, cluster=cluster, env={"NAME": name}))
+        argv = ["sh", "-c", last_words]
+        await supervisor.create_process(NodeConfig(name="agent", env={"NAME": "agent"}), argv)
+        await seen.until(lambda: len(seen.stdout) == 5)
+        assert psutil.Process(pid_of(supervisor, "agent")).cmdline() == argv
         await supervisor.shutdown()
-        assert [exit_.node for exit_ in seen.exits] == ["agent", "w", "p", "m", "l"]
+        assert {exit_.node for exit_ in seen.exits} == {"agent", "w", "p", "m", "l"}
+    assert (tmp_path / "order").read_text().split() == ["agent", "w", "p", "m", "l"]

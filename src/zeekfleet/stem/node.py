@@ -21,6 +21,8 @@ import signal
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from zeekfleet.errors import LaunchError
 from zeekfleet.lifecycle.revival import NEVER, Decision, Revival
 from zeekfleet.model.launch import LaunchSpec
@@ -297,9 +299,9 @@ class Node:
     # --- telling
 
     def report(self) -> NodeReport:
-        """All there is to know."""
+        """All there is to know, but for the content of files: they may be large, and lie in the node's directory."""
         return NodeReport(
-            spec=self.spec,
+            spec=msgspec.structs.replace(self.spec, files={}),
             pid=self.pid,
             start_time=self.start_time,
             running=self.phase is Phase.RUNNING,

@@ -75,6 +75,7 @@ class NodeReport(msgspec.Struct, frozen=True):
     """All the stem knows of one node.
 
     Attributes:
+        spec: what it is launched with, without ``files``.
         pid: its process, or the last one; None before the first start.
         start_time: that process's start.
         running: the process is there.

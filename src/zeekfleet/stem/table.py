@@ -7,8 +7,11 @@ import os
 import random
 import selectors
 import signal
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+import msgspec
 
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem import procfs
@@ -149,7 +152,7 @@ class Table:
 
     def _add(self, spec: LaunchSpec) -> Node:
         mark = f"{os.getpid()}.{next(self._marks)}"
-        node = Node(spec, self, random.random, mark)
+        node = Node(_shared(spec), self, random.random, mark)
         self._nodes[spec.name] = node
         return node
 
@@ -308,6 +311,16 @@ class Table:
             _kill(pid)
         if not children and self._swept is not None:
             self._swept()
+
+
+def _shared(spec: LaunchSpec) -> LaunchSpec:
+    """The same with its texts shared: the environments of nodes are much alike, and there may be a thousand."""
+    return msgspec.structs.replace(
+        spec,
+        argv=tuple(sys.intern(word) for word in spec.argv),
+        env={sys.intern(key): sys.intern(value) for key, value in spec.env.items()},
+        forkserver=tuple(sys.intern(word) for word in spec.forkserver),
+    )
 
 
 def _kill(pid: int) -> None:

@@ -173,10 +173,11 @@ class Supervisor:
         """
         self._check_open()
         tracked = self._watcher.nodes.get(config.name)
-        if tracked is None:
+        if tracked is None or tracked.config != config:
             return False
         spec = _with_identity((engine or self._engine).launch(config, self._context(config)), config)
-        return msgspec.structs.replace(spec, env=tracked.spec.env) == tracked.spec
+        # A Supervisor that has found a node knows its files only as far as they are its configuration.
+        return msgspec.structs.replace(spec, env=tracked.spec.env, files=tracked.spec.files) == tracked.spec
 
     def status(self, name: str = "") -> Status:
         """A node's status, or all; an empty table for an unknown name."""

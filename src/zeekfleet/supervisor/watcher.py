@@ -14,7 +14,7 @@ from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.stem import protocol
 from zeekfleet.supervisor import stem
 from zeekfleet.supervisor.follow import Followers
-from zeekfleet.supervisor.identity import CONFIG_FILE, decode_config
+from zeekfleet.supervisor.identity import CONFIG_VARIABLE, decode_config
 from zeekfleet.supervisor.listeners import Listeners
 from zeekfleet.supervisor.records import NodeExit, Tracked
 from zeekfleet.supervisor.tail import last_lines
@@ -189,10 +189,11 @@ class Watcher:
 
 
 def _config_of(spec: LaunchSpec) -> NodeConfig:
-    """The configuration that a node was created with: it stands in its files."""
+    """The configuration that a node was created with, from its directory; what can still be told if it is not there."""
     try:
-        return decode_config(spec.files.get(CONFIG_FILE, ""))
-    except msgspec.MsgspecError:
+        return decode_config(Path(spec.env[CONFIG_VARIABLE]).read_bytes())
+    except (KeyError, OSError, msgspec.MsgspecError) as error:
+        logger.warning("the configuration of node '%s' cannot be read: %s", spec.name, error)
         return NodeConfig(name=spec.name, directory=spec.directory)
 
 
