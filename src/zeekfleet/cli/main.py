@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -43,16 +44,36 @@ BROKEN_PIPE = 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names are anyone's, terminals too
     try:
         code = _run(given)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes standard output once more at its end; let that succeed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_stdout()
         return BROKEN_PIPE
+    except OSError as error:
+        Messages(quiet=bool({"-q", "--quiet"} & set(given))).error(_sentence(error))
+        _abandon_stdout()
+        return 1
     return code
+
+
+def _sentence(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"
+
+
+def _abandon_stdout() -> None:
+    """Let Python's own last flush succeed, whatever became of standard output."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+    except (OSError, ValueError):
+        return  # there is no real standard output to flush
+    os.close(null)
 
 
 def _run(given: Sequence[str]) -> int:
@@ -69,11 +90,6 @@ def _run(given: Sequence[str]) -> int:
     try:
         code: int = module.run(args)
     except ZeekfleetError as error:
-        messages.error(str(error))
-        return 1
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
         messages.error(str(error))
         return 1
     return code

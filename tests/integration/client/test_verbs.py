@@ -122,7 +122,8 @@ async def test_progress_on_a_terminal(controller):
     assert "deployed configuration c-1" in written
 
 
-async def test_signs_of_progress_prolong_the_wait(controller, run):
+@pytest.mark.parametrize(("verb", "request_type"), [("deploy", api.DeployRequest), ("restart", api.RestartRequest)])
+async def test_signs_of_progress_prolong_the_wait(controller, run, verb: str, request_type: Any):
     """With two seconds of patience, an answer after three still counts if agents are at work."""
 
     async def work(request: Any) -> None:
@@ -130,16 +131,16 @@ async def test_signs_of_progress_prolong_the_wait(controller, run):
             await asyncio.sleep(0.75)  # the pace of the script, no synchronisation
             change = agent.NotifyChange("a1", WORKER, State.PENDING, State.RUNNING)
             controller.endpoint.publish("zeek/management/agent/a1", change)
-        response = api.DeployResponse(request.reqid, (Result(request.reqid, data="c-1"),))
+        response = request_type.response(request.reqid, (Result(request.reqid, instance="a1", node="worker"),))
         controller.endpoint.publish("zeek/management/controller", response)
 
     async with asyncio.TaskGroup() as tasks:
-        controller.on(api.DeployRequest, lambda request: tasks.create_task(work(request)) and None)
+        controller.on(request_type, lambda request: tasks.create_task(work(request)) and None)
         done = await run(
-            "zeekfleet", "--controller", f":{controller.port}", "--set", "client.request_timeout_secs=2", "deploy"
+            "zeekfleet", "--controller", f":{controller.port}", "--set", "client.request_timeout_secs=2", verb
         )
     assert (done.code, done.stderr) == (0, "")
-    assert "c-1" in done.stdout
+    assert "worker" in done.stdout
 
 
 async def test_other_responses_are_not_taken_for_ours(controller, run):
@@ -312,3 +313,22 @@ def test_a_verb_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_full_disk_is_one_sentence():
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [BIN / "zeekfleet", "show-settings"], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
+
+
+async def test_arguments_that_are_no_text(controller):
+    process = await asyncio.create_subprocess_exec(
+        str(BIN / "zeekfleet"), "--controller", f":{controller.port}", "get-id-value", b"\xff", stderr=subprocess.PIPE
+    )
+    async with asyncio.timeout(30):
+        _, stderr = await process.communicate()
+    assert process.returncode == 1
+    assert b"cannot be encoded" in stderr
+    assert stderr.count(b"\n") == 1
