@@ -45,7 +45,8 @@ class DeploymentProgress:
 
     def summary(self) -> str:
         """How many nodes are where, such as ``3 running, 1 pending, 2 without news``."""
-        counts = {state: list(self._states.values()).count(state) for state in (*State, None)}
+        known = list(self._states.values())
+        counts = {state: known.count(state) for state in (*State, None)}
         order = (State.RUNNING, State.PENDING, State.FAILED, State.CRASHED, State.STOPPED, State.UNKNOWN, None)
         told = [
             f"{counts[state]} {state.name.lower() if state else 'without news'}" for state in order if counts[state]
@@ -60,7 +61,7 @@ class DeploymentProgress:
                 Cell(node),
                 Cell(self._moves.get((instance, node), "no news"), FAINT if state is None else TONES[state]),
             )
-            for (instance, node), state in self._states.items()
+            for (instance, node), state in list(self._states.items())  # rich draws in a thread of its own
             if len(self._states) <= LARGEST_TABLE or state is not State.RUNNING
         )
         return Table(("INSTANCE", "NODE", "STATE"), rows[:LARGEST_TABLE])
