@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import time
 from collections.abc import Mapping
@@ -47,7 +48,8 @@ class Metrics:
         try:
             return await asyncio.start_server(self._answer, HOST, port, limit=LARGEST_HEAD)
         except OSError as error:
-            raise ListenError(HOST, port, error.strerror or str(error)) from error
+            reason = os.strerror(error.errno) if error.errno else str(error)  # asyncio's own text repeats the address
+            raise ListenError(HOST, port, reason) from error
 
     def text(self) -> str:
         """All metrics in Prometheus' text format."""
