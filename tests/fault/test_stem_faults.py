@@ -150,6 +150,28 @@ def test_records_torn_or_newer_are_set_aside_and_the_others_used(tmp_path: Path)
             os.kill(pids[name], signal.SIGKILL)
 
 
+def test_files_are_written_again_at_every_start_also_by_the_next_stem(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pid = commander.create(msgspec.structs.replace(spec(tmp_path, "a"), files={"sub/file": "content"}))
+        file = tmp_path / "nodes/a/sub/file"
+        assert file.read_text() == "content"
+        assert file.stat().st_mode & 0o777 == 0o600
+        process.kill()
+        process.wait(DEADLINE)
+    file.write_text("spoilt")
+    with stem(tmp_path):
+        commander = Commander(tmp_path)
+        assert commander.hello().nodes[0].pid == pid
+        os.kill(pid, signal.SIGKILL)
+        commander.until(protocol.Started)
+        assert file.read_text() == "content"
+        commander.send(protocol.Destroy(1, ("a",)))
+        commander.until(protocol.Done)
+        assert list((tmp_path / records.DIRECTORY_NAME).iterdir()) == []
+
+
 def test_a_recycled_pid_is_no_node(tmp_path: Path) -> None:
     with stem(tmp_path) as process:
         commander = Commander(tmp_path)

@@ -83,6 +83,9 @@ class Surroundings(Protocol):
     def unwatch(self, node: Node) -> None:
         """Its process ended, or has been reaped."""
 
+    def files_of(self, node: Node) -> dict[str, str]:
+        """What must be in its directory; raises LaunchError."""
+
     def save(self, node: Node) -> None: ...
 
     def forget(self, node: Node) -> None: ...
@@ -121,7 +124,7 @@ class Node:
         self._set_timer(None)
         self._started_at = self._table.timers.clock()
         try:
-            spawn.prepare(self.spec)
+            spawn.prepare(self.spec, self._table.files_of(self))
             self.offsets = (spawn.size_of(self.spec.stdout_file), spawn.size_of(self.spec.stderr_file))
             if self.spec.forkserver:
                 self.phase = Phase.STARTING

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem import procfs
 from zeekfleet.stem.spawn import DIRECTORY_MODE, FILE_MODE
@@ -78,22 +79,59 @@ class Records:
 
     def save(self, record: NodeRecord) -> None:
         """Replace a node's record; a failure is logged, since the nodes matter more."""
-        path = self._directory / file_name(record.spec.name)
-        temporary = path.with_suffix(".new")
+        self._replace(self._directory / file_name(record.spec.name), msgspec.json.encode(record))
+
+    def put_away(self, spec: LaunchSpec) -> LaunchSpec:
+        """The spec without its files, which are kept on disk; the whole spec if that fails.
+
+        In a large cluster every node's files hold the whole layout: not to be kept in memory,
+        nor written again at each start.
+        """
+        if not spec.files:
+            return spec
+        path = self._files_path(spec.name)
+        if not self._replace(path, msgspec.json.encode(spec.files)):
+            return spec
+        return msgspec.structs.replace(spec, files={})
+
+    def files_of(self, spec: LaunchSpec) -> dict[str, str]:
+        """What was put away for a node.
+
+        Raises:
+            LaunchError: it cannot be read.
+        """
+        if spec.files:
+            return spec.files
+        path = self._files_path(spec.name)
         try:
-            temporary.touch(mode=FILE_MODE)
-            temporary.write_bytes(msgspec.json.encode(record))
-            temporary.replace(path)
-        except OSError as error:
-            self._log(f"cannot write {path}: {error.strerror}")
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.MsgspecError) as error:
+            raise LaunchError(spec.name, f"its files cannot be read from {path}: {error}") from error
 
     def remove(self, node: str) -> None:
         """Forget a node."""
-        path = self._directory / file_name(node)
+        for path in (self._directory / file_name(node), self._files_path(node)):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                self._log(f"cannot remove {path}: {error.strerror}")
+
+    def _files_path(self, node: str) -> Path:
+        return (self._directory / file_name(node)).with_suffix(".files")
+
+    def _replace(self, path: Path, content: bytes) -> bool:
+        """Write a file whole or not at all; whether it was written."""
+        temporary = path.with_name(f"{path.name}.new")
         try:
-            path.unlink(missing_ok=True)
+            temporary.touch(mode=FILE_MODE)
+            temporary.write_bytes(content)
+            temporary.replace(path)
         except OSError as error:
-            self._log(f"cannot remove {path}: {error.strerror}")
+            self._log(f"cannot write {path}: {error.strerror}")
+            return False
+        return True
 
     def _set_aside(self, path: Path, reason: str) -> None:
         aside = path.with_suffix(".unreadable")

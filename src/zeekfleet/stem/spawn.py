@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def size_of(path: str) -> int:
         return 0
 
 
-def prepare(spec: LaunchSpec) -> None:
+def prepare(spec: LaunchSpec, files: Mapping[str, str]) -> None:
     """Make the working directory, the output files and the files the node wants to find.
 
     Raises:
@@ -59,7 +59,7 @@ def prepare(spec: LaunchSpec) -> None:
     try:
         directory = Path(spec.directory)
         directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        for name, content in spec.files.items():
+        for name, content in files.items():
             _write_file(directory / name, content)
         for path in (spec.stdout_file, spec.stderr_file):
             os.close(open_output(path))

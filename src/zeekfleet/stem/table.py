@@ -152,7 +152,7 @@ class Table:
 
     def _add(self, spec: LaunchSpec) -> Node:
         mark = f"{os.getpid()}.{next(self._marks)}"
-        node = Node(_shared(spec), self, random.random, mark)
+        node = Node(_shared(self._records.put_away(spec)), self, random.random, mark)
         self._nodes[spec.name] = node
         return node
 
@@ -179,6 +179,10 @@ class Table:
             self._selector.unregister(node.pidfd)
             os.close(node.pidfd)
             node.pidfd = None
+
+    def files_of(self, node: Node) -> dict[str, str]:
+        """What the node wants to find in its directory."""
+        return self._records.files_of(node.spec)
 
     def save(self, node: Node) -> None:
         """Write the node's record."""
