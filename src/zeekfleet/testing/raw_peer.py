@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import struct
 from types import TracebackType
@@ -76,6 +77,11 @@ class RawPeer:
     def text(self, text: str | bytes, opcode: int = TEXT) -> None:
         """Send one frame."""
         self.raw(client_frame(opcode, text.encode() if isinstance(text, str) else text))
+
+    def end(self) -> None:
+        """Send no more; nothing happens if the listener has closed already."""
+        with contextlib.suppress(OSError):
+            self.writer.write_eof()
 
     async def frame(self) -> tuple[int, bytes]:
         """The next frame's opcode and payload.

@@ -329,7 +329,7 @@ async def test_an_event_sent_just_before_the_end_arrives():
             await peer.subscribe()
             peer.text(FRAME)
             peer.text((1000).to_bytes(2, "big"), opcode=CLOSE)
-            peer.writer.write_eof()
+            peer.end()
             await peer.ended()
         await sees.event(EVENT)
         assert "1000" in (await sees.lost()).reason
