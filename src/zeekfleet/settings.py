@@ -288,10 +288,17 @@ def resolve(
     # Daemons change their working directory: what is relative means the one they were started in.
     common = msgspec.structs.replace(
         settings.common,
-        state_dir=str(Path(settings.common.state_dir).expanduser().absolute()),
-        spool_dir=str(Path(settings.common.spool_dir).expanduser().absolute()),
+        state_dir=_absolute(settings.common.state_dir, origins["common.state_dir"]),
+        spool_dir=_absolute(settings.common.spool_dir, origins["common.spool_dir"]),
     )
     return Resolved(msgspec.structs.replace(settings, common=common), origins)
+
+
+def _absolute(directory: str, origin: str) -> str:
+    try:
+        return str(Path(directory).expanduser().absolute())
+    except RuntimeError:
+        raise SettingsError(origin, f"'{directory}': there is no such home directory") from None
 
 
 def _convert(setting: Declaration, value: Any, origin: str) -> Any:
@@ -301,6 +308,8 @@ def _convert(setting: Declaration, value: Any, origin: str) -> Any:
         if lowered not in ("yes", "no", "true", "false", "on", "off", "1", "0"):
             raise SettingsError(origin, f"'{value}' is not yes or no")
         value = lowered in ("yes", "true", "on", "1")
+    if isinstance(value, str) and "\0" in value:
+        raise SettingsError(origin, "must not contain a NUL character")
     try:
         # Text is read as a number only where it came as text by nature; a TOML file has types of its own.
         return msgspec.convert(value, setting.type, strict=" in " in origin)

@@ -27,9 +27,13 @@ from zeekfleet.model.enums import State
 from zeekfleet.model.management import Result
 from zeekfleet.model.types import Address
 from zeekfleet.planning.deadlines import agent_deadline
-from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded, PeerLost
+from zeekfleet.transport.admission import Admission
+from zeekfleet.transport.endpoint import Delivery, Endpoint, Happening, PeerAdded, PeerLost
 
 logger = logging.getLogger(__name__)
+
+MAX_REQUESTS = 1024
+"""Requests that are worked on at a time."""
 
 PING_AFTER = 1.0
 """Seconds after which a started node that has not said hello is asked for a sign of life, and again."""
@@ -83,6 +87,7 @@ class Agent:
             options.name, options.state_directory, self._control, self._roster, links, self._notifier
         )
         self._tasks = asyncio.TaskGroup()
+        self._admission = Admission(MAX_REQUESTS, "requests of the controller")
         self._supervised = False
         self._launched = asyncio.Event()
         endpoint.subscribe(self._topic)
@@ -103,18 +108,25 @@ class Agent:
 
     async def _hear(self) -> None:
         async for happening in self._endpoint.events():
-            match happening:
-                case PeerAdded(peer=peer):
-                    logger.debug("peer %s added", peer)
-                    if self._supervised and not peer.host.startswith("unix:"):
-                        self._notifier.hello()
-                case PeerLost(peer=peer, reason=reason):
-                    logger.debug("peer %s lost: %s", peer, reason)
-                case Delivery(topic=topics.NODE, event=event):
-                    self._heard_node(event)
-                case Delivery(topic=topic) if topic == self._topic:
-                    # A prefix match brings in what is meant for agents whose names begin like ours.
-                    self._heard_request(happening)
+            try:
+                self._happened(happening)
+            except Exception:
+                # Whatever a peer made us stumble over must not take the agent down.
+                logger.exception("%s was not dealt with", type(happening).__name__)
+
+    def _happened(self, happening: Happening) -> None:
+        match happening:
+            case PeerAdded(peer=peer):
+                logger.debug("peer %s added", peer)
+                if self._supervised and not peer.host.startswith("unix:"):
+                    self._notifier.hello()
+            case PeerLost(peer=peer, reason=reason):
+                logger.debug("peer %s lost: %s", peer, reason)
+            case Delivery(topic=topics.NODE, event=event):
+                self._heard_node(event)
+            case Delivery(topic=topic) if topic == self._topic:
+                # A prefix match brings in what is meant for agents whose names begin like ours.
+                self._heard_request(happening)
 
     def _heard_node(self, event: object) -> None:
         match event:
@@ -142,7 +154,7 @@ class Agent:
                 handler = self._node_dispatch
             case api.RestartRequest():
                 handler = self._restart
-        if handler is not None:
+        if handler is not None and self._admission.admit():
             logger.debug("received %s", type(delivery.event).event_name)
             self._tasks.create_task(self._handle(handler, delivery))
 
@@ -152,6 +164,8 @@ class Agent:
         except Exception:
             # One request must not take the agent down; whoever asked runs into its deadline.
             logger.exception("request %s failed", type(delivery.event).event_name)
+        finally:
+            self._admission.release()
 
     async def _hear_supervisor(self) -> None:
         async for happening in self._supervisor.events():

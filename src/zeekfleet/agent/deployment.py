@@ -16,6 +16,7 @@ from zeekfleet.lifecycle.order import start_groups
 from zeekfleet.lifecycle.reconcile import reconcile
 from zeekfleet.model.management import Configuration, Result, fresh_id
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.planning.validate import name_problem
 
 logger = logging.getLogger(__name__)
 
@@ -68,12 +69,17 @@ class Deployer:
             nodes = nodes_of(configuration, self._instance)
             variables = self._links.variables(nodes, actual)
             desired = node_configs(configuration, self._instance, self._state_directory, variables)
+            impossible = {name: problem for name in nodes if (problem := name_problem(name))}
+            for name in impossible:
+                del desired[name]
             actions = reconcile(desired, actual, force)
             self.configuration, self.configs = configuration, desired
             self._roster.keep(nodes.values())
             for config in (*actions.replace, *actions.create):
                 self._roster.launching(config.name)
             self._tell(configuration, actions.destroy, actions.replace, actions.create)
+            for name, problem in impossible.items():
+                self._refuse(name, f"its name {problem}")
             leaving = [config.name for config in (*actions.destroy, *actions.replace)]
             await self._in_parallel(self._destroy(name) for name in leaving)
             for group in start_groups((*actions.replace, *actions.create)):
@@ -110,5 +116,8 @@ class Deployer:
     async def _create(self, config: NodeConfig) -> None:
         problem = await self._control.create(config)
         if problem:
-            self._roster.refused(config.name, problem)
-            self._notifier.error(f"failed to create node {config.name}: {problem}", config.name)
+            self._refuse(config.name, problem)
+
+    def _refuse(self, name: str, problem: str) -> None:
+        self._roster.refused(name, problem)
+        self._notifier.error(f"failed to create node {name}: {problem}", name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePath
 
+from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
@@ -52,12 +53,17 @@ def node_configs(
             stdout_file="stdout",
             stderr_file="stderr",
             addl_user_scripts=(*(node.scripts or ()), *_option_arguments(node)),
-            env={**node.env, **links.get(name, {})},
+            env={**_own_variables(node), **links.get(name, {})},
             cpu_affinity=node.cpu_affinity,
             cluster=cluster,
         )
         for name, node in nodes_of(configuration, instance).items()
     }
+
+
+def _own_variables(node: Node) -> dict[str, str]:
+    """Without the mark of management processes: nobody may pass a node off as one of those."""
+    return {key: value for key, value in node.env.items() if key != MANAGEMENT_MARK}
 
 
 def _option_arguments(node: Node) -> list[str]:

@@ -20,10 +20,18 @@ from zeekfleet.controller.requests import NodeRequests
 from zeekfleet.controller.staging import PortAssignment, Stage
 from zeekfleet.errors import ConfigurationError, StoreError
 from zeekfleet.model.management import Configuration, Result, fresh_id, results_text
+from zeekfleet.planning.validate import name_problem
 from zeekfleet.store.interface import ConfigState, Store
+from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer, PeerAdded, PeerLost
 
 logger = logging.getLogger(__name__)
+
+MAX_REQUESTS = 1024
+"""Clients' requests that are worked on at a time."""
+
+MAX_INSTANCES = 10_000
+"""Instances that may be known at a time."""
 
 
 class ControllerOptions(msgspec.Struct, frozen=True):
@@ -62,6 +70,7 @@ class Controller:
         )
         self._requests = NodeRequests(endpoint, self._instances, self._stage, options.request_timeout)
         self._keeper = NotificationKeeper(store)
+        self._admission = Admission(MAX_REQUESTS, "requests of clients")
         endpoint.subscribe(topics.CONTROLLER)
         endpoint.subscribe(topics.AGENT_PREFIX)
 
@@ -75,7 +84,11 @@ class Controller:
                 self._deployment.adopt(persisted)
                 self._check_ready()
             async for happening in self._endpoint.events():
-                self._happened(happening)
+                try:
+                    self._happened(happening)
+                except Exception:
+                    # Whatever a peer made us stumble over must not take the controller down.
+                    logger.exception("%s was not dealt with", type(happening).__name__)
 
     def _happened(self, happening: Delivery | PeerAdded | PeerLost) -> None:
         match happening:
@@ -94,6 +107,10 @@ class Controller:
     def _heard_agent(self, sender: str, delivery: Delivery) -> None:
         """Take a notification; an agent speaks for itself, on its own topic."""
         match delivery.event:
+            case agent_api.NotifyAgentHello(instance=name) | agent_api.FirstNotifyAgentHello(instance=name) if (
+                name != sender or name_problem(name)
+            ):
+                logger.warning("a hello of instance %r on the topic of %r is ignored", name[:200], sender[:200])
             case agent_api.NotifyAgentHello(instance=name, connecting=connecting, api_version=version):
                 self._hello(name, delivery.peer, connecting, version, SECOND)
             case agent_api.FirstNotifyAgentHello(instance=name, api_version=version):
@@ -110,6 +127,9 @@ class Controller:
             if configured := self._instances.configured.get(name):
                 self._deployment.drop(configured)
             self._instances.forget(name)
+            return
+        if name not in self._instances.known and len(self._instances.known) >= MAX_INSTANCES:
+            logger.warning("instance %s is ignored: there are %d already", name, MAX_INSTANCES)
             return
         if not self._instances.hello(name, peer, connecting, generation):
             return
@@ -150,7 +170,7 @@ class Controller:
                 handler = self._ask_agents
             case api.TestTimeoutRequest(with_state=True):
                 handler = self._test_timeout
-        if handler is not None:
+        if handler is not None and self._admission.admit():
             logger.debug("received %s", type(delivery.event).event_name)
             self._tasks.create_task(self._handle(handler, delivery))
 
@@ -160,6 +180,8 @@ class Controller:
         except Exception:
             # One request must not take the controller down; whoever asked runs into its deadline.
             logger.exception("request %s failed", type(delivery.event).event_name)
+        finally:
+            self._admission.release()
 
     def _get_instances(self, delivery: Delivery, reqid: str) -> None:
         instances = {name: known.instance for name, known in self._instances.known.items()}
@@ -205,7 +227,7 @@ class Controller:
         elif self._deployment.pending:
             results = [Result(reqid, False, error=f"earlier deployment {self._deployment.pending} still pending")]
         else:
-            results = await self._deployment.deploy(reqid, ready)
+            results = await self._deployment.deploy(reqid or fresh_id(), ready)
         self._endpoint.reply(delivery, api.DeployResponse(reqid, tuple(results)))
 
     async def _set_configuration(self, delivery: Delivery) -> None:

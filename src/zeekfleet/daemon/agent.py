@@ -11,7 +11,7 @@ from zeekfleet import logs
 from zeekfleet.agent.agent import Agent, AgentOptions
 from zeekfleet.agent.links import DialledByNodes, DialsOneNode, NodeLinks
 from zeekfleet.daemon import endpoints, readiness
-from zeekfleet.daemon.directories import held, node_directory
+from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import Role
@@ -38,6 +38,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
         ZeekfleetError: a directory or port cannot be used.
     """
     own = settings.agent
+    check_name("agent.name", own.name)
     controller = parse_controller(own.controller)
     with held(node_directory(settings.common, own.name)) as directory:
         os.chdir(directory)

@@ -5,34 +5,43 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 from zeekfleet import logs
 from zeekfleet.controller.controller import Controller, ControllerOptions
 from zeekfleet.controller.staging import PortAssignment
 from zeekfleet.daemon import endpoints, readiness
-from zeekfleet.daemon.directories import held, node_directory
+from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.run import until
 from zeekfleet.daemon.tls import server_context
 from zeekfleet.model.enums import Role
 from zeekfleet.settings import Settings
+from zeekfleet.store.interface import Store
 from zeekfleet.store.sqlite import SqliteStore
 
 DATABASE = "controller.sqlite"
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
+async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[Path], Store] = SqliteStore) -> None:
     """Serve clients and agents until told to stop.
+
+    Args:
+        settings: common and controller's.
+        stop: when set, ends it; agents and nodes are left as they are.
+        open_store: opens what survives it, given the file.
 
     Raises:
         ZeekfleetError: a directory, port, certificate or the database cannot be used.
     """
     own = settings.controller
+    check_name("controller.name", own.name)
     tls = server_context(own)
     with held(node_directory(settings.common, own.name)) as directory:
         os.chdir(directory)
         log = logs.ManagementLog(directory, own.name, Role.CONTROLLER, settings.common.management_log_format)
         logging.getLogger().addHandler(log)
-        store = SqliteStore(directory / DATABASE)
+        store = open_store(directory / DATABASE)
         try:
             async with endpoints.endpoint(own.name, settings.common) as endpoint:
                 controller = Controller(_options(settings), endpoint, store)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from zeekfleet.errors import StateDirectoryError
+from zeekfleet.errors import SettingsError, StateDirectoryError
+from zeekfleet.planning.validate import name_problem
 from zeekfleet.settings import CommonSettings
 
 LOCK = "daemon.lock"
@@ -43,17 +43,32 @@ def held(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise StateDirectoryError(path, error.strerror or str(error)) from None
     try:
+        _lock(path, lock)
+        yield path
+    finally:
+        os.close(lock)
+
+
+def _lock(path: Path, lock: int) -> None:
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
-        yield path
-    except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        holder = os.pread(lock, 32, 0).decode().strip()
+    except BlockingIOError:
+        holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
         raise StateDirectoryError(path, f"another zeekfleet daemon holds it (pid {holder or 'unknown'})") from None
-    finally:
-        os.close(lock)
+    except OSError as error:
+        raise StateDirectoryError(path, error.strerror or str(error)) from None
+
+
+def check_name(key: str, name: str) -> None:
+    """See that a process of that name can have a directory, a topic and log files.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    if problem := name_problem(name):
+        raise SettingsError(key, f"the name {name[:200]!r} {problem}")
 
 
 def node_directory(common: CommonSettings, name: str) -> Path:

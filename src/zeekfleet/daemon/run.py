@@ -25,10 +25,10 @@ def run(common: CommonSettings, serve: Serve) -> int:
     logs.configure(common.log_format, common.log_level)
     try:
         asyncio.run(_run(serve))
-    except ZeekfleetError as error:
+    except (ZeekfleetError, OSError) as error:
         return _refuse(error)
     except BaseExceptionGroup as group:
-        expected, unexpected = group.split(ZeekfleetError)
+        expected, unexpected = group.split((ZeekfleetError, OSError))
         if unexpected is not None:
             raise
         return _refuse(_first(expected))
@@ -51,7 +51,16 @@ async def _run(serve: Serve) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(stop)
+    async with asyncio.TaskGroup() as tasks:
+        telling = tasks.create_task(_tell_of_stop(stop))
+        try:
+            await serve(stop)
+        finally:
+            telling.cancel()
+
+
+async def _tell_of_stop(stop: asyncio.Event) -> None:
+    await stop.wait()
     readiness.notify("STOPPING=1")
 
 

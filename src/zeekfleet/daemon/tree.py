@@ -13,10 +13,10 @@ import msgspec
 
 from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.daemon import endpoints, readiness
-from zeekfleet.daemon.directories import held, node_directory, prepare
+from zeekfleet.daemon.directories import check_name, held, node_directory, prepare
 from zeekfleet.daemon.role import RoleSettings
 from zeekfleet.daemon.run import until
-from zeekfleet.errors import SupervisionError, TransportError
+from zeekfleet.errors import SettingsError, SupervisionError, TransportError
 from zeekfleet.model.enums import Role
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.engines import select
@@ -130,6 +130,7 @@ async def serve(
     Raises:
         ZeekfleetError: a directory, a port, or a role's own needs cannot be met.
     """
+    _check_names(settings, roles)
     engine = select(settings.supervisor.engine, _zeek_options(settings.supervisor))
     logger.info("engine %s: %s", engine.name, engine.description)
     state, spool = Path(settings.common.state_dir), Path(settings.common.spool_dir)
@@ -149,6 +150,15 @@ async def serve(
                 control = SupervisorControl(supervisor, endpoint, stop.set)
                 await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))
                 logger.info("stopping all nodes")
+
+
+def _check_names(settings: Settings, roles: tuple[Role, ...]) -> None:
+    if Role.AGENT in roles:
+        check_name("agent.name", settings.agent.name)
+    if Role.CONTROLLER in roles:
+        check_name("controller.name", settings.controller.name)
+    if len(roles) > 1 and settings.agent.name == settings.controller.name:
+        raise SettingsError("agent.name", f"the agent must not have the controller's name, '{settings.agent.name}'")
 
 
 async def _run(

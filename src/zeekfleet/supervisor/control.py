@@ -9,7 +9,7 @@ from typing import Any
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import supervisor as events
-from zeekfleet.errors import StemError, ValueMismatchError
+from zeekfleet.errors import StemError
 from zeekfleet.model.supervisor import Status
 from zeekfleet.supervisor.records import NodeExit
 from zeekfleet.supervisor.tree import Supervisor
@@ -67,8 +67,9 @@ class SupervisorControl:
     async def _carry_out(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except ValueMismatchError:
-            logger.exception("an answer could not be sent")
+        except Exception:
+            # One request must not take the tree down; whoever asked runs into its deadline.
+            logger.exception("a request failed")
         finally:
             self._free.release()
 

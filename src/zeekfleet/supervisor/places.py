@@ -57,7 +57,7 @@ def make_directory(config: NodeConfig, places: Places) -> str:
     """Make a node's working directory; the error text, empty if it is there."""
     try:
         places.directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return f"failed to create working directory {config.directory or places.directory}"
     return ""
 
