@@ -14,6 +14,7 @@ import msgspec
 from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.daemon import endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory, prepare
+from zeekfleet.daemon.graced import Graced
 from zeekfleet.daemon.role import RoleSettings
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError, SupervisionError, TransportError
@@ -140,7 +141,7 @@ async def serve(
             port = await endpoint.listen(LOOPBACK, settings.supervisor.port, policy=endpoints.SUPERVISOR)
             async with Supervisor(
                 state,
-                engine,
+                Graced(engine, settings.supervisor.grace),
                 spool_directory=spool,
                 bare_mode=settings.supervisor.bare_mode,
                 report_lines=settings.supervisor.exit_lines,
