@@ -8,7 +8,7 @@
         await supervisor.restart("one")
 
 ``tree`` the Supervisor · ``watcher`` what it knows · ``handle`` its connection to the stem ·
-``stem`` starts that · ``follow``, ``lines``, ``tail``, ``inotify`` the nodes' output ·
+``stem`` starts that · ``follow``, ``lines``, ``tail`` the nodes' output ·
 ``listeners`` hooks and callbacks · ``places`` files and checks · ``identity`` who am I ·
 ``engine`` what a node is launched as · ``control`` the same by events.
 """

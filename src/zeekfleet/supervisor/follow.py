@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from zeekfleet.supervisor.inotify import IN_IGNORED, Inotify
+from zeekfleet.system.inotify import IN_IGNORED, Inotify
 from zeekfleet.supervisor.lines import LineSplitter
 
 logger = logging.getLogger(__name__)

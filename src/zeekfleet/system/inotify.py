@@ -1,4 +1,4 @@
-"""Tells when a file has grown, without asking: the kernel's inotify, in the few calls needed."""
+"""Tells when a file has grown or a directory has changed, without asking: the kernel's inotify, in few calls."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 IN_MODIFY = 0x2
+IN_CLOSE_WRITE = 0x8
+IN_MOVED_TO = 0x80
+IN_DELETE_SELF = 0x400
+IN_MOVE_SELF = 0x800
 IN_IGNORED = 0x8000
 IN_Q_OVERFLOW = 0x4000
 _IN_CLOEXEC = os.O_CLOEXEC
@@ -36,14 +40,17 @@ class Inotify:
         """The descriptor to watch."""
         return self._descriptor
 
-    def watch(self, path: Path) -> int:
-        """Watch a file for growth; the number that events carry, the same for the same file.
+    def watch(self, path: Path, mask: int = IN_MODIFY) -> int:
+        """Watch a file (for growth, if nothing else is said) or a directory.
+
+        Returns:
+            The number that events carry, the same for the same file.
 
         Raises:
-            OSError: the file is missing, or there are too many watches.
+            OSError: it is missing, or there are too many watches.
         """
         encoded = os.fsencode(path)
-        return _checked(_libc.inotify_add_watch(self._descriptor, encoded, IN_MODIFY), str(path))
+        return _checked(_libc.inotify_add_watch(self._descriptor, encoded, mask), str(path))
 
     def unwatch(self, watch: int) -> None:
         """Stop watching; unknown numbers are ignored, since a deleted file's watch is gone by itself."""
