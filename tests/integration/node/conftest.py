@@ -24,15 +24,30 @@ DEADLINE = 60.0
 class Agent:
     """Hears everything on the nodes' topic and lets a test wait for it."""
 
-    def __init__(self, endpoint: WebSocketEndpoint) -> None:
-        self.endpoint = endpoint
+    def __init__(self) -> None:
         self.hellos: list[str] = []
         self.answers: list[NodeDispatchResponse] = []
         self.added: list[str] = []
         self.lost: list[str] = []
         self._news = asyncio.Event()
+        self._stack = contextlib.AsyncExitStack()
 
-    async def listen_to_all(self) -> None:
+    async def start(self) -> None:
+        self.endpoint = await self._stack.enter_async_context(WebSocketEndpoint(name="agent"))
+        self.endpoint.subscribe(topics.NODE)
+        self._reader = asyncio.create_task(self._listen_to_all())
+
+    async def stop(self) -> None:
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def restart(self, link: str) -> None:
+        await self.stop()
+        await self.start()
+        await self.endpoint.listen(link, 0)
+
+    async def _listen_to_all(self) -> None:
         async for happening in self.endpoint.events():
             match happening:
                 case Delivery(event=NotifyNodeHello(node=node)):
@@ -64,13 +79,10 @@ class Agent:
 
 @pytest.fixture
 async def agent() -> AsyncIterator[Agent]:
-    async with WebSocketEndpoint(name="agent") as endpoint:
-        endpoint.subscribe(topics.NODE)
-        agent = Agent(endpoint)
-        reader = asyncio.create_task(agent.listen_to_all())
-        yield agent
-        reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
+    agent = Agent()
+    await agent.start()
+    yield agent
+    await agent.stop()
 
 
 @pytest.fixture

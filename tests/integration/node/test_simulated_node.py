@@ -113,6 +113,17 @@ async def test_keeps_dialling_until_there_is_an_agent(agent: Any, start: Any) ->
     await agent.until(lambda: agent.hellos)
 
 
+async def test_says_hello_at_every_connection(agent: Any, link: str, start: Any, output: Any) -> None:
+    start("w", link)
+    await agent.until(lambda: agent.hellos)
+    await agent.restart(link)
+    await agent.until(lambda: len(agent.hellos) == 2)
+    messages = [line.split("\t")[-1] for line in output("w", "management-w.log").splitlines() if line[0] != "#"]
+    assert messages[1] == "linked to the agent"
+    assert messages[2].startswith("no link to the agent: ")
+    assert messages[-1] == "linked to the agent"
+
+
 async def test_serves_metrics(agent: Any, link: str, start: Any) -> None:
     port = free_port()
     row = ClusterEndpoint(ClusterRole.WORKER, LOOPBACK, NO_PORT, metrics_port=Port(port))

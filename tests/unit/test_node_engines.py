@@ -1,0 +1,213 @@
+"""Choosing an engine, and what it makes of a node's configuration."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from zeekfleet.errors import ConfigurationError, LaunchError, SettingsError
+from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.launch import Engine, LaunchContext
+from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
+from zeekfleet.model.types import NO_PORT, Address, Port
+from zeekfleet.node import engines
+from zeekfleet.node.installation import Installation
+from zeekfleet.node.link import AGENT_LINK, WEBSOCKET_PORT, agent_link, websocket_port
+from zeekfleet.node.sim import SimEngine
+from zeekfleet.node.zeek import ZeekEngine, ZeekOptions, management_script
+from zeekfleet.planning.layout import Backend
+
+LOOPBACK = Address("127.0.0.1")
+CLUSTER = {
+    "manager": ClusterEndpoint(ClusterRole.MANAGER, LOOPBACK, Port(2200), metrics_port=Port(9000)),
+    "logger": ClusterEndpoint(ClusterRole.LOGGER, LOOPBACK, Port(2201)),
+    "worker": ClusterEndpoint(ClusterRole.WORKER, LOOPBACK, NO_PORT, interface="lo"),
+}
+CONTEXT = LaunchContext(
+    directory="/state/nodes/worker",
+    stdout_file="/state/nodes/worker/stdout",
+    stderr_file="/state/nodes/worker/stderr",
+    state_directory="/state",
+    spool_directory="/spool",
+    bare_mode=False,
+    environment={"PATH": "/bin", "HOME": "/root"},
+)
+INSTALLATION = Installation("/opt/zeek/bin/zeek", (9, 0), "9.0.0-rc1", "/opt/zeek/share/zeek")
+
+
+def pretend_zeek(directory: Path, version: str) -> Path:
+    for name, answer in (("zeek", f"zeek version {version}"), ("zeek-config", "/z/share:/z/policy")):
+        program = directory / name
+        program.write_text(f"#!/bin/sh\necho '{answer}'\n")
+        program.chmod(0o755)
+    return directory / "zeek"
+
+
+def test_auto_takes_zeek_where_there_is_one(tmp_path: Path) -> None:
+    program = pretend_zeek(tmp_path, "8.1.2")
+    engine = engines.select("auto", search_path=str(tmp_path))
+    assert isinstance(engine, ZeekEngine)
+    assert (engine.name, engine.description) == ("zeek", f"Zeek 8.1.2 at {program}")
+    config = NodeConfig(name="worker", cluster=CLUSTER)
+    assert engine.launch(config, CONTEXT).env["ZEEKPATH"] == "/state/nodes/worker:/z/share:/z/policy"
+
+
+def test_auto_simulates_where_there_is_none(tmp_path: Path) -> None:
+    engine = engines.select("auto", search_path=str(tmp_path))
+    assert engine.name == "sim"
+    assert "no Zeek" in engine.description
+
+
+def test_sim_is_sim_even_with_a_zeek(tmp_path: Path) -> None:
+    pretend_zeek(tmp_path, "9.0.0")
+    assert engines.select("sim", search_path=str(tmp_path)).name == "sim"
+
+
+def test_a_zeek_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="'zeek' was asked for, but there is no zeek on PATH"):
+        engines.select("zeek", search_path=str(tmp_path))
+
+
+def test_an_unknown_engine_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="engine 'bro' is unknown; there are auto, zeek, sim"):
+        engines.select("bro")
+
+
+@pytest.mark.parametrize("name", ["auto", "zeek"])
+@pytest.mark.parametrize(
+    ("version", "problem"), [("7.1.1", "is Zeek 7.1.1, too old: 7.2 or later is needed"), ("x", "is no Zeek")]
+)
+def test_an_unusable_zeek_is_told(tmp_path: Path, name: str, version: str, problem: str) -> None:
+    program = pretend_zeek(tmp_path, version)
+    with pytest.raises(ConfigurationError) as caught:
+        engines.select(name, search_path=str(tmp_path))
+    assert problem in str(caught.value)
+    assert str(program) in str(caught.value)
+
+
+def test_a_zeek_that_fails_is_told(tmp_path: Path) -> None:
+    pretend_zeek(tmp_path, "9.0.0").write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
+    with pytest.raises(ConfigurationError, match="failed with status 3: broken"):
+        engines.select("zeek", search_path=str(tmp_path))
+
+
+def test_zeek_launch_of_a_worker() -> None:
+    config = NodeConfig(
+        name="worker",
+        interface="lo",
+        cluster=CLUSTER,
+        env={WEBSOCKET_PORT: "7700", "MINE": "yes"},
+        addl_user_scripts=("mine.zeek", "Notice::mail_dest=x@y"),
+        cpu_affinity=2,
+    )
+    spec = ZeekEngine(INSTALLATION).launch(config, CONTEXT)
+    assert spec.argv == (
+        "/opt/zeek/bin/zeek",
+        "-i",
+        "lo",
+        "-U",
+        ".status",
+        "frameworks/cluster/backend/zeromq",
+        "/state/nodes/worker/zeekfleet-launch.zeek",
+        "local",
+        management_script(),
+        "mine.zeek",
+        "Notice::mail_dest=x@y",
+    )
+    assert spec.env == {
+        "PATH": "/bin",
+        "HOME": "/root",
+        "MINE": "yes",
+        WEBSOCKET_PORT: "7700",
+        "CLUSTER_NODE": "worker",
+        "ZEEKPATH": "/state/nodes/worker:/opt/zeek/share/zeek",
+    }
+    assert spec.files["cluster-layout.zeek"] == (
+        "redef Cluster::nodes = {\n"
+        '\t["logger"] = [$node_type=Cluster::LOGGER, $ip=127.0.0.1, $p=2201/tcp, $manager="manager"],\n'
+        '\t["manager"] = [$node_type=Cluster::MANAGER, $ip=127.0.0.1, $p=2200/tcp, $metrics_port=9000/tcp],\n'
+        '\t["worker"] = [$node_type=Cluster::WORKER, $ip=127.0.0.1, $manager="manager"],\n'
+        "};\n"
+        "redef Cluster::manager_is_logger = F;\n"
+    )
+    assert "$listen_port=7700/tcp" in spec.files["zeekfleet-launch.zeek"]
+    assert (spec.name, spec.directory, spec.cpu_affinity) == ("worker", CONTEXT.directory, 2)
+    assert (spec.stdout_file, spec.stderr_file) == (CONTEXT.stdout_file, CONTEXT.stderr_file)
+    assert spec.forkserver == ()
+    assert spec.grace == 10.0
+
+
+def test_no_websocket_on_a_logger() -> None:
+    config = NodeConfig(name="logger", cluster=CLUSTER, env={WEBSOCKET_PORT: "7700"})
+    spec = ZeekEngine(INSTALLATION).launch(config, CONTEXT)
+    assert WEBSOCKET_PORT not in spec.env
+    assert "listen_websocket" not in spec.files["zeekfleet-launch.zeek"]
+
+
+@pytest.mark.parametrize(
+    ("version", "back_end_loaded", "listens_by"),
+    [
+        ((7, 2), False, '$listen_host="127.0.0.1"'),
+        ((8, 0), False, "$listen_addr=127.0.0.1"),
+        ((8, 1), True, "$listen_addr=127.0.0.1"),
+    ],
+)
+def test_older_zeeks(version: tuple[int, int], back_end_loaded: bool, listens_by: str) -> None:
+    installation = msgspec.structs.replace(INSTALLATION, version=version)
+    config = NodeConfig(name="worker", cluster=CLUSTER, env={WEBSOCKET_PORT: "7700"})
+    spec = ZeekEngine(installation, ZeekOptions(Backend.BROKER)).launch(config, CONTEXT)
+    assert ("frameworks/cluster/backend/broker" in spec.argv) == back_end_loaded
+    assert listens_by in spec.files["zeekfleet-launch.zeek"]
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (NodeConfig(name="w", interface="lo", pcap_file="x.pcap"), "interface and pcap_file"),
+        (NodeConfig(name="w", env={WEBSOCKET_PORT: "many"}), "'many' is no port number"),
+    ],
+)
+def test_what_zeek_cannot_be_launched_with(config: NodeConfig, problem: str) -> None:
+    with pytest.raises(LaunchError, match=problem) as caught:
+        ZeekEngine(INSTALLATION).launch(config, CONTEXT)
+    assert caught.value.node == "w"
+
+
+def test_sim_launch() -> None:
+    config = NodeConfig(name="worker", cluster=CLUSTER, env={"PATH": "/mine", "CLUSTER_NODE": "other"}, cpu_affinity=1)
+    engine: Engine = SimEngine()
+    spec = engine.launch(config, CONTEXT)
+    assert spec.argv == (sys.executable, "-P", "-m", "zeekfleet.node.simulator")
+    assert spec.forkserver == (*spec.argv, "--forkserver")
+    assert (spec.env["CLUSTER_NODE"], spec.env["PATH"], spec.env["HOME"]) == ("worker", "/mine", "/root")
+    assert (spec.name, spec.directory, spec.cpu_affinity) == ("worker", CONTEXT.directory, 1)
+    assert set(spec.files) == {"node-config.json", "cluster-nodes.json"}
+    other = engine.launch(msgspec.structs.replace(config, name="logger"), CONTEXT)
+    assert other.files["cluster-nodes.json"] == spec.files["cluster-nodes.json"]
+    assert '"manager"' not in spec.files["node-config.json"]
+    smaller = engine.launch(NodeConfig(name="alone"), CONTEXT)
+    assert smaller.files["cluster-nodes.json"] == "{}"
+
+
+def test_our_script_is_shipped() -> None:
+    assert "Management::Node::API::notify_node_hello" in Path(management_script()).read_text()
+
+
+def test_where_the_agent_is() -> None:
+    assert agent_link({}) is None
+    assert agent_link({AGENT_LINK: "unix:/run/agent.sock"}) == ("unix:/run/agent.sock", 0)
+    assert agent_link({AGENT_LINK: "127.0.0.1:2152"}) == ("127.0.0.1", 2152)
+    assert agent_link({AGENT_LINK: "[::1]:2152"}) == ("::1", 2152)
+    for bad in ("unix:", "nowhere", ":1", "host:0", "host:65536", "host:x"):
+        with pytest.raises(SettingsError, match=AGENT_LINK):
+            agent_link({AGENT_LINK: bad})
+
+
+def test_where_zeek_listens() -> None:
+    assert websocket_port({}) is None
+    assert websocket_port({WEBSOCKET_PORT: "7700"}) == 7700
+    with pytest.raises(SettingsError, match=WEBSOCKET_PORT):
+        websocket_port({WEBSOCKET_PORT: "70000"})
