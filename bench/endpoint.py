@@ -124,7 +124,7 @@ def main() -> None:
         for who, rate in (
             ("raw socket, no codec", raw_rate(port)),
             ("websocket-client, no codec", bare_rate(port)),
-            ("websocket-client, zeek-client's types", zeek_client_rate(port)),
+            ("zeek-client's types (mostly its own cost)", zeek_client_rate(port)),
             ("zeekfleet's endpoint", asyncio.run(endpoint_rate(port))),
         ):
             print(f"{who:<40} {rate:8.0f} round trips a second, {rate / aimed:5.2f} x the {aimed} aimed at")

@@ -66,12 +66,12 @@ class Dialler:
                 await self._pause()
                 self._failures += 1
 
-    async def stop(self) -> None:
+    async def stop(self, reason: str) -> None:
         """Take leave of the peer and end :meth:`run`."""
         self._stopped = True
         if self._link is not None:
-            self._link.reason = self._link.reason or "unpeered"
-            await self._link.close(GOING_AWAY, "unpeered")
+            self._link.reason = self._link.reason or reason
+            await self._link.close(GOING_AWAY, reason)
         elif self._task is not None:
             self._task.cancel()
 
@@ -90,8 +90,7 @@ class Dialler:
             async with asyncio.timeout_at(deadline):
                 link = await self._connect()
         except (OSError, TransportError) as error:
-            level = logging.WARNING if self._failures == 0 else logging.DEBUG
-            logger.log(level, "cannot connect to %s: %s", self._address, str(error) or type(error).__name__)
+            logger.log(self._level, "cannot connect to %s: %s", self._address, str(error) or type(error).__name__)
             return False
         self._link = link
         self._subscriptions = self._router.subscriptions
@@ -102,8 +101,13 @@ class Dialler:
             self._link = None
             self._was_up = session.ready
             if not session.ready:
-                logger.warning("no handshake with %s: %s", self._address, link.reason)
+                logger.log(self._level, "no handshake with %s: %s", self._address, link.reason)
         return self._subscriptions != self._router.subscriptions
+
+    @property
+    def _level(self) -> int:
+        """Of failures in a row, the first is a warning."""
+        return logging.WARNING if self._failures == 0 else logging.DEBUG
 
     async def _pause(self) -> None:
         longest = backoff(self._failures, self._settings.backoff_first, self._settings.backoff_cap)

@@ -26,6 +26,7 @@ import msgspec
 
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import SECOND, Generation
+from zeekfleet.transport.metrics import TransportMetrics
 
 EVERYTHING = ("",)
 """The topic prefixes that match every topic."""
@@ -94,10 +95,12 @@ class Endpoint(abc.ABC):
     Attributes:
         id: a unique id, told to peers in the handshake.
         name: what it calls itself to peers.
+        metrics: what it has counted so far.
     """
 
     id: str
     name: str
+    metrics: TransportMetrics
 
     @abc.abstractmethod
     async def __aenter__(self) -> Self: ...

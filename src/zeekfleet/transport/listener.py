@@ -9,6 +9,7 @@ import ssl
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from zeekfleet import __version__
 from zeekfleet.broker.session import (
@@ -189,6 +190,14 @@ class _Connection(web.RequestHandler):
         if not self._is_upgraded:
             self._listener.failed()
         super().connection_lost(exc)
+
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        """One line for a request that is none; only our own errors deserve a traceback."""
+        error = options.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            logger.warning("bad request from %s: %s", self.peername, " ".join(str(error).split())[:200])
+        else:
+            super().log_exception(*args, **options)
 
     def upgraded(self) -> None:
         """The deadline is the session's from now on."""

@@ -91,7 +91,7 @@ class RoutedEndpoint(Endpoint):
     def unpeer(self, host: str, port: int) -> None:
         found = self._diallers.pop((host, port), None)
         if found is not None:
-            self._opened.create_task(found[0].stop())
+            self._opened.create_task(found[0].stop("unpeered"))
 
     def peers(self) -> tuple[Peer, ...]:
         return self._router.peers()
@@ -109,7 +109,7 @@ class RoutedEndpoint(Endpoint):
         async with asyncio.TaskGroup() as leaving:
             leaving.create_task(self._close_listeners())
             for dialler, _ in self._diallers.values():
-                leaving.create_task(dialler.stop())
+                leaving.create_task(dialler.stop("endpoint closed"))
 
     @abc.abstractmethod
     async def _connect(self, host: str, port: int, hears: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:

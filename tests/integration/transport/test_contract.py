@@ -418,6 +418,24 @@ async def test_the_callers_error_comes_out_as_it_went_in(make):
             await leaf_fails()
 
 
+async def test_cancelling_the_user_closes_everything(make):
+    async with make("hub") as hub, Recorder(hub) as hub_sees:
+        port = await hub.listen(HOST, 0)
+
+        async def use() -> None:
+            async with make("leaf") as leaf:
+                leaf.peer(HOST, port)
+                await asyncio.Event().wait()
+
+        user = asyncio.create_task(use())
+        await hub_sees.added()
+        user.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await user
+        await hub_sees.lost()
+        assert hub.peers() == ()
+
+
 async def test_needs_to_be_open(make):
     with pytest.raises(TransportError, match="not open"):
         make().peer(HOST, 1)

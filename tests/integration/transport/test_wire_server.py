@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from zeekfleet import __version__
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.messages import encode_event
@@ -48,7 +49,7 @@ async def test_handshake_and_delivery_to_the_letter():
         assert head.startswith("HTTP/1.1 101 ")
         assert "extensions" not in head.lower()
         peer.text("[]")
-        assert await peer.message() == {"type": "ack", "endpoint": hub.id, "version": "0.1.0"}
+        assert await peer.message() == {"type": "ack", "endpoint": hub.id, "version": __version__}
         assert (await sees.added()).name == "zeek-client@*"
         peer.text(FRAME)
         assert (await sees.event(EVENT)).topic == A1
@@ -89,6 +90,16 @@ async def test_plain_http_gets_404(path, method):
         async with RawPeer(port) as peer:
             peer.raw(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             assert (await peer.ended()).startswith(b"HTTP/1.1 404 ")
+        await served(port)
+
+
+@pytest.mark.parametrize("request_bytes", [b"garbage\r\n\r\n", b"GET /v1/messages/json HTTP/1.1\r\n\r\n"])
+async def test_a_request_that_is_none_gets_400_and_one_line_in_the_log(request_bytes, caplog):
+    async with listening() as (_, port):
+        async with RawPeer(port) as peer:
+            peer.raw(request_bytes)
+            assert b" 400 " in (await peer.ended())[:20]
+        assert not [record for record in caplog.records if record.exc_info]
         await served(port)
 
 
