@@ -10,6 +10,7 @@ from typing import IO, Literal
 
 import structlog
 
+from zeekfleet.errors import StateDirectoryError
 from zeekfleet.model.enums import Role
 
 COLUMNS = ("ts", "node", "level", "role", "message")
@@ -56,18 +57,19 @@ class ManagementLog(logging.Handler):
         name: the agent's, controller's or node's name.
         role: what it is.
         log_format: ``tsv`` or ``json``.
+
+    Raises:
+        StateDirectoryError: the file cannot be opened.
     """
 
     def __init__(self, directory: Path, name: str, role: Role, log_format: Literal["tsv", "json"] = "tsv") -> None:
-        super().__init__()
+        self._file = _open(directory / f"management-{name}.log")
+        super().__init__()  # from here on it is known to logging, which closes it at the end of the process
         self._name = name
         self._role = role
         self._json = structlog.processors.JSONRenderer() if log_format == "json" else None
-        path = directory / f"management-{name}.log"
-        fresh = not path.exists() or path.stat().st_size == 0
-        self._file = path.open("a", encoding="utf-8", errors="replace", buffering=1)
-        if fresh and self._json is None:
-            self._file.write(_header(path.stem))
+        if self._file.tell() == 0 and self._json is None:
+            self._file.write(_header(f"management-{name}"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line; a full disk must not stop the daemon."""
@@ -86,6 +88,13 @@ class ManagementLog(logging.Handler):
         """Close the file."""
         self._file.close()
         super().close()
+
+
+def _open(path: Path) -> IO[str]:
+    try:
+        return path.open("a", encoding="utf-8", errors="replace", buffering=1)
+    except OSError as error:
+        raise StateDirectoryError(path.parent, f"log {path}: {error.strerror}") from None
 
 
 def _header(path: str) -> str:

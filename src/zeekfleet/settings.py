@@ -288,8 +288,8 @@ def resolve(
     # Daemons change their working directory: what is relative means the one they were started in.
     common = msgspec.structs.replace(
         settings.common,
-        state_dir=_absolute(settings.common.state_dir, origins["common.state_dir"]),
-        spool_dir=_absolute(settings.common.spool_dir, origins["common.spool_dir"]),
+        state_dir=_absolute(settings.common.state_dir, origins.get("common.state_dir", "state_dir")),
+        spool_dir=_absolute(settings.common.spool_dir, origins.get("common.spool_dir", "spool_dir")),
     )
     return Resolved(msgspec.structs.replace(settings, common=common), origins)
 

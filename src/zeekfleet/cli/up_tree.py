@@ -13,6 +13,7 @@ import msgspec
 from zeekfleet.cli.config_file import read_cluster_file
 from zeekfleet.cli.messages import Messages
 from zeekfleet.daemon import tree
+from zeekfleet.daemon.agent import parse_controller
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import Role
@@ -28,6 +29,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     Raises:
         ZeekfleetError: settings or configuration are wrong; nothing was started.
     """
+    parse_controller(settings.agent.controller)
     serving = None
     if args.config is not None:
         if not settings.controller.websocket_port:

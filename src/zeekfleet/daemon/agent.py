@@ -83,13 +83,16 @@ def parse_controller(text: str) -> tuple[str, int] | None:
     Raises:
         SettingsError: it is neither.
     """
-    if text in NO_CONTROLLER or text.partition(":")[0] in NO_CONTROLLER:
+    if text in NO_CONTROLLER:
         return None
     host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""  # an IPv6 address needs its brackets, or the port could be a part of it
     if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
         raise SettingsError("agent.controller", f"'{text}' is neither HOST:PORT nor none")
-    return host, int(port)
+    return None if host in NO_CONTROLLER else (host, int(port))
 
 
 def _address(host: str) -> Address:

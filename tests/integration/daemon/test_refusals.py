@@ -1,0 +1,307 @@
+"""What keeps a daemon from serving: one sentence that names file, key or port, exit code 1, the old state untouched."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zeekfleet.testing.daemons import Daemon, clean_environment, free_ports, processes_mentioning
+
+INI = "[manager]\nrole = manager\n"
+
+
+def refused(
+    directory: Path, *arguments: str, naming: tuple[str, ...], environment: dict[str, str] | None = None
+) -> str:
+    """Run a daemon that cannot come up; what it says on stderr."""
+    with Daemon(directory / "output", *arguments, environment=environment) as daemon:
+        code = daemon.wait()
+    told = daemon.stderr
+    errors = [line for line in told.splitlines() if line.startswith("error: ")]
+    assert code == 1, told
+    assert "Traceback" not in told, told
+    assert len(errors) == 1, told
+    assert told.splitlines()[-1] == errors[0], told
+    for word in naming:
+        assert word in errors[0], told
+    assert "ready:" not in daemon.stdout
+    assert processes_mentioning(str(directory)) == {}
+    return told
+
+
+class Site:
+    """Where the daemons of one test live."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.clients, self.agents = free_ports(2)
+        self.state = root / "state"
+        self.spool = root / "spool"
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return ("--state-dir", str(self.state), "--spool-dir", str(self.spool))
+
+    @property
+    def controller(self) -> tuple[str, ...]:
+        ports = ("--websocket-port", str(self.clients), "--port", str(self.agents))
+        return ("controller", "--name", "c", *self.places, *ports)
+
+    @property
+    def agent(self) -> tuple[str, ...]:
+        links = ("--controller", f"127.0.0.1:{self.agents}", "--port", "0", "--supervisor-port", "0")
+        return ("agent", "--name", "a", *self.places, *links, "--engine", "sim")
+
+    @property
+    def up(self) -> tuple[str, ...]:
+        names = ("--controller-name", "c", "--agent-name", "a")
+        ports = ("--websocket-port", str(self.clients), "--controller-port", str(self.agents), "--agent-port", "0")
+        links = ("--controller", f"127.0.0.1:{self.agents}", "--supervisor-port", "0", "--engine", "sim")
+        return ("up", *names, *self.places, *ports, *links)
+
+    @property
+    def database(self) -> Path:
+        return self.state / "nodes" / "c" / "controller.sqlite"
+
+    def command(self, verb: str) -> tuple[str, ...]:
+        return {"controller": self.controller, "agent": self.agent, "up": self.up}[verb]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def contents(directory: Path) -> dict[str, str]:
+    """Digests of all files that hold state: locks, logs and output do not."""
+    passing = ("daemon.lock", "stdout", "stderr", "settings.json", ".zeekfleet-node.json")
+    return {
+        str(file.relative_to(directory)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(directory.rglob("*"))
+        if file.is_file() and file.name not in passing and not file.name.startswith(("management-", "stem."))
+    }
+
+
+DAEMONS = pytest.mark.parametrize("verb", ["controller", "agent", "up"])
+
+
+@DAEMONS
+def test_settings_file_that_is_no_toml(site: Site, verb: str) -> None:
+    file = site.root / "settings.toml"
+    file.write_bytes(b"[controller\n")
+    refused(site.root, verb, "--settings", str(file), naming=(str(file), "is not TOML", "line 1"))
+    assert not site.state.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"\xff\xfe", "UTF-8"),
+        (b"[nonsense]\n", "nonsense"),
+        (b"controller = 5\n", "controller"),
+        (b"[controller]\nprot = 5\n", "controller.prot"),
+        (b"[common]\nframe_limit = 5\n", "common.frame_limit"),
+        (b'[common]\nstate_dir = "a\\u0000b"\n', "common.state_dir"),
+        (b"[common]\nconnect_retry = nan\n", "common.connect_retry"),
+        (b'[common]\nlog_level = "loud"\n', "common.log_level"),
+    ],
+)
+def test_bad_settings_file(site: Site, content: bytes, word: str) -> None:
+    file = site.root / "settings.toml"
+    file.write_bytes(content)
+    refused(site.root, "controller", "--settings", str(file), naming=(str(file), word))
+    assert not site.state.exists()
+
+
+def test_missing_settings_file(site: Site) -> None:
+    refused(site.root, "agent", "--settings", "nowhere.toml", naming=("nowhere.toml", "No such file"))
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "value", "words"),
+    [
+        ("controller", "--websocket-port", "70000", ("--websocket-port", "70000")),
+        ("controller", "--request-timeout", "nan", ("--request-timeout", "nan")),
+        ("controller", "--auto-assign-ports", "maybe", ("--auto-assign-ports", "maybe")),
+        ("controller", "--name", "../c", ("controller.name", "../c")),
+        ("controller", "--state-dir", "~nobody-by-that-name/x", ("--state-dir", "~nobody-by-that-name")),
+        ("controller", "--tls-certificate", "nowhere.pem", ("controller.tls_certificate", "No such file")),
+        ("agent", "--engine", "steam", ("--engine", "steam")),
+        ("agent", "--controller", "somewhere", ("agent.controller", "somewhere")),
+        ("agent", "--controller", "127.0.0.1:0", ("agent.controller", "127.0.0.1:0")),
+        ("agent", "--name", "a/b", ("agent.name", "a/b")),
+        ("agent", "--name", "n" * 300, ("agent.name", "longer")),
+        ("agent", "--listen", "no such host", ("no such host",)),
+        ("up", "--agent-name", "c", ("agent.name", "'c'")),
+        ("up", "--controller-name", "..", ("controller.name", "'..'")),
+        ("up", "--controller", "none:x:", ("agent.controller", "none:x:")),
+    ],
+)
+def test_bad_option(site: Site, verb: str, option: str, value: str, words: tuple[str, ...]) -> None:
+    refused(site.root, *site.command(verb), option, value, naming=words)
+
+
+@pytest.mark.parametrize(
+    ("verb", "variable", "value"),
+    [
+        ("controller", "ZEEK_CONTROLLER_WEBSOCKET_PORT", "-1"),
+        ("agent", "ZEEK_AGENT_PORT", "2151/tcp"),
+        ("up", "ZEEKFLEET_ENGINE", "steam"),
+    ],
+)
+def test_bad_environment(site: Site, verb: str, variable: str, value: str) -> None:
+    refused(site.root, verb, *site.places, naming=(variable, value), environment={variable: value})
+    assert not site.state.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[manager\nrole = manager\n", ("cluster.ini",)),
+        (b"[manager]\nrole = king\n", ("cluster.ini", "manager", "role", "king")),
+        (b"[manager]\nrole = manager\nport = x\n", ("manager", "port", "x")),
+        (b"\xff\xff", ("cluster.ini", "UTF-8")),
+    ],
+)
+def test_bad_ini(site: Site, content: bytes, words: tuple[str, ...]) -> None:
+    file = site.root / "cluster.ini"
+    file.write_bytes(content)
+    refused(site.root, *site.up, str(file), naming=words)
+    assert not site.state.exists()
+
+
+def test_missing_ini(site: Site) -> None:
+    refused(site.root, *site.up, "nowhere.ini", naming=("nowhere.ini", "No such file"))
+    assert not site.state.exists()
+
+
+@DAEMONS
+@pytest.mark.parametrize("place", ["below a file", "in /proc"])
+def test_unwritable_state_directory(site: Site, verb: str, place: str) -> None:
+    file = site.root / "file"
+    file.write_text("here")
+    state = str(file / "state") if place == "below a file" else "/proc/zeekfleet"
+    refused(site.root, *site.command(verb), "--state-dir", state, naming=(state,))
+    assert file.read_text() == "here"
+
+
+@pytest.mark.parametrize("verb", ["agent", "up"])
+def test_unwritable_spool_directory(site: Site, verb: str) -> None:
+    refused(site.root, *site.command(verb), "--spool-dir", "/proc/zeekfleet", naming=("/proc/zeekfleet",))
+
+
+def test_a_file_where_the_directory_of_a_role_should_be(site: Site) -> None:
+    site.state.mkdir()
+    (site.state / "nodes").write_text("here")
+    refused(site.root, *site.up, naming=(str(site.state / "nodes"),))
+    refused(site.root, *site.controller, naming=(str(site.state / "nodes"),))
+    assert (site.state / "nodes").read_text() == "here"
+
+
+def test_a_directory_where_a_log_should_be(site: Site) -> None:
+    log = site.state / "nodes" / "c" / "management-c.log"
+    log.mkdir(parents=True)
+    for verb in ("controller", "up"):
+        refused(site.root, *site.command(verb), naming=(str(log),))
+
+
+@pytest.mark.parametrize(
+    ("verb", "option"),
+    [
+        ("controller", "--websocket-port"),
+        ("controller", "--port"),
+        ("agent", "--port"),
+        ("agent", "--supervisor-port"),
+        ("up", "--websocket-port"),
+        ("up", "--controller-port"),
+        ("up", "--agent-port"),
+        ("up", "--supervisor-port"),
+    ],
+)
+def test_port_in_use(site: Site, verb: str, option: str) -> None:
+    with Daemon(site.root, *site.controller) as earlier:
+        earlier.ready()
+    before = contents(site.state)
+    assert "nodes/c/controller.sqlite" in before
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused(site.root, *site.command(verb), option, port, naming=(f":{port}", "in use"))
+    assert contents(site.state) == before
+
+
+def garbage(database: Path) -> None:
+    database.write_bytes(os.urandom(8192))
+
+
+def truncated(database: Path) -> None:
+    database.write_bytes(database.read_bytes()[: database.stat().st_size // 2])
+
+
+def empty(database: Path) -> None:
+    database.write_bytes(b"")
+
+
+def newer(database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+
+
+def foreign(database: Path) -> None:
+    database.unlink()
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE something (value)")
+    connection.close()
+
+
+@pytest.mark.parametrize("verb", ["controller", "up"])
+@pytest.mark.parametrize("damage", [garbage, truncated, empty, newer, foreign])
+def test_database_that_cannot_be_used(site: Site, verb: str, damage: Callable[[Path], None]) -> None:
+    with Daemon(site.root, *site.controller) as earlier:
+        earlier.ready()
+    damage(site.database)
+    before = contents(site.state)
+    word = "999" if damage is newer else "corrupt"
+    refused(site.root, *site.command(verb), naming=(str(site.database), word))
+    assert contents(site.state) == before
+
+
+@pytest.mark.parametrize(("first", "second"), [("controller", "controller"), ("agent", "agent"), ("up", "up")])
+def test_two_daemons_on_one_state_directory(site: Site, first: str, second: str) -> None:
+    with Daemon(site.root, *site.command(first)) as holder:
+        holder.ready()
+        other = Site(site.root)
+        finished = subprocess.run(
+            [sys.executable, "-m", "zeekfleet", *other.command(second)],
+            capture_output=True, text=True, timeout=60, check=False, env=clean_environment(),
+        )  # fmt: skip
+        assert finished.returncode == 1
+        assert finished.stderr.splitlines()[-1].startswith(f"error: directory {site.state}")
+        assert f"another zeekfleet daemon holds it (pid {holder.pid})" in finished.stderr
+        assert "Traceback" not in finished.stderr
+        assert holder.alive
+        assert holder.stop() == 0
+    assert processes_mentioning(str(site.root)) == {}
+
+
+def test_a_controller_beside_the_one_of_a_tree(site: Site) -> None:
+    """They share the state directory, but each role's own directory has one holder."""
+    with Daemon(site.root, *site.up) as tree:
+        tree.ready()
+        other = Site(site.root)
+        finished = subprocess.run(
+            [sys.executable, "-m", "zeekfleet", *other.controller],
+            capture_output=True, text=True, timeout=60, check=False, env=clean_environment(),
+        )  # fmt: skip
+        assert finished.returncode == 1
+        assert str(site.database.parent) in finished.stderr
+        assert "another zeekfleet daemon holds it" in finished.stderr
+        assert tree.stop() == 0
