@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import shutil
 import socket
@@ -56,15 +55,16 @@ async def test_a_cluster_says_hello_and_answers(
         config = NodeConfig(name=name, cluster=cluster, env=env, addl_user_scripts=scripts)
         processes[name] = runner.start(engine.launch(config, context(name)))
     agent.endpoint.peer("127.0.0.1", websocket)
-    await agent.until(lambda: agent.added)
-
-    async def ask_until_all_said_hello() -> None:
-        while not set(NODES) <= set(agent.hellos):
-            agent.endpoint.publish(topics.NODE, HelloRequest())
-            await asyncio.sleep(0.5)  # subscriptions of a fresh peering take a while to spread: ask again
-
-    async with asyncio.timeout(60):
-        await ask_until_all_said_hello()
+    await agent.until(lambda: set(NODES) <= set(agent.hellos))
+    # An agent that comes back hears from all of them again, and so does one that asks.
+    await agent.stop()
+    agent.hellos.clear()
+    await agent.start()
+    agent.endpoint.peer("127.0.0.1", websocket)
+    await agent.until(lambda: set(NODES) <= set(agent.hellos))
+    agent.hellos.clear()
+    agent.endpoint.publish(topics.NODE, HelloRequest())
+    await agent.until(lambda: set(NODES) <= set(agent.hellos))
 
     agent.dispatch("1", "get_id_value", "Cluster::node")
     found = await agent.answers_to("1", 3)

@@ -26,7 +26,11 @@ export {
 		node: string &optional;
 	};
 
-	## Agents publish it to hear from every node once more.
+	## Everybody says hello when a new agent connects, and once more after this time,
+	## since the subscriptions of a fresh connection take a moment to spread.
+	const hello_repetition = 1 sec &redef;
+
+	## Agents, and the nodes they connect to, publish it to hear from every node once more.
 	global hello_request: event();
 }
 
@@ -48,6 +52,7 @@ module Zeekfleet;
 global management_log: file;
 global heard_from_agent = F;
 global say_hello_again: event(tries: count, pause: interval);
+global gather_hellos: event();
 
 function open_log()
 	{
@@ -132,7 +137,15 @@ event Zeekfleet::hello_request()
 event Cluster::websocket_client_added(endpoint: Cluster::EndpointInfo, subscriptions: string_vec)
 	{
 	note("INFO", "linked to the agent");
+	event gather_hellos();
+	schedule hello_repetition { gather_hellos() };
+	}
+
+# The agent dials one node only; what is published here does not come back to this node.
+event gather_hellos()
+	{
 	say_hello();
+	Cluster::publish(node_topic, Zeekfleet::hello_request);
 	}
 
 # Nodes that no agent dials reach it through others, which may not be up yet.
