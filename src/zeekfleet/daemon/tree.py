@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 SETTINGS_FILE = "settings.json"
+REASON = "error: "
+"""How the line begins that tells why a daemon does not serve."""
+
 START_TIMEOUT = 30.0
 """Seconds until the agent or controller serves, or has failed."""
 
@@ -110,8 +113,10 @@ class Tree:
         """One of ours that ends before it serves will not come up by trying again."""
         ready = self._starting.get(exit_.node)
         if ready is not None and not ready.done():
-            lines = exit_.outputs.stderr.strip().splitlines() or ["it told no reason"]
-            ready.set_exception(SupervisionError(lines[-1].removeprefix("error: ")))
+            told = [line for line in exit_.outputs.stderr.splitlines() if line.startswith(REASON)]
+            log = node_directory(self._settings.common, exit_.node) / "stderr"
+            reason = told[-1].removeprefix(REASON) if told else f"'{exit_.node}' {exit_}, see {log}"
+            ready.set_exception(SupervisionError(reason))
 
 
 async def serve(
