@@ -144,6 +144,20 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds, Source("base of the requests' deadlines, seconds", "--request-timeout", "ZEEKFLEET_AGENT_TIMEOUT",
                         "--agent-request-timeout")
     ] = 5.0  # fmt: skip
+    health_interval: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=86400)],
+        Source("seconds between health checks of a node; 0: none", "--health-interval", "ZEEKFLEET_HEALTH_INTERVAL"),
+    ] = 10.0
+    health_misses: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=1000)],
+        Source("unanswered health checks in a row that make a node a failed one", "--health-misses"),
+    ] = 3
+    start_limit: Annotated[
+        Seconds, Source("seconds for a started node to say hello", "--start-limit", "ZEEKFLEET_START_LIMIT")
+    ] = 60.0
+    health_restart: Annotated[
+        bool, Source("restart nodes that do not answer, or never say hello", "--health-restart")
+    ] = True
 
 
 class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,9 @@ import msgspec
 
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
 from zeekfleet.agent.deployment import Deployer
-from zeekfleet.agent.dispatch import NodeDispatcher
+from zeekfleet.agent.dispatch import PING, NodeDispatcher
+from zeekfleet.agent.gates import Gate, StartOrder, hello_gate
+from zeekfleet.agent.health import HealthSettings, HealthWatch
 from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.plan import node_from_config
@@ -38,8 +40,6 @@ MAX_REQUESTS = 1024
 PING_AFTER = 1.0
 """Seconds after which a started node that has not said hello is asked for a sign of life, and again."""
 
-PING = ("get_id_value", "Cluster::node")
-
 
 class AgentOptions(msgspec.Struct, frozen=True):
     """What an agent needs to know of itself.
@@ -52,6 +52,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
         controller: host and port that it dials, or None to be dialled.
         request_timeout: base of all deadlines, in seconds.
         grace: seconds that a node may take to stop.
+        health: what is asked of nodes.
     """
 
     name: str
@@ -61,6 +62,11 @@ class AgentOptions(msgspec.Struct, frozen=True):
     controller: tuple[str, int] | None
     request_timeout: float = 5.0
     grace: float = 10.0
+    health: HealthSettings = HealthSettings()
+
+
+START_STEP = 0.2
+"""How much of the request time-out a deployment waits, at most, for one group of nodes before it starts the next."""
 
 
 class Agent:
@@ -71,9 +77,17 @@ class Agent:
         endpoint: its listeners (controller and nodes) are open; the agent dials the controller itself.
         supervisor: an endpoint that peers with the supervisor.
         links: how the engine's nodes are reached.
+        make_gate: tells when a node of the engine is up, given the roster.
     """
 
-    def __init__(self, options: AgentOptions, endpoint: Endpoint, supervisor: Endpoint, links: NodeLinks) -> None:
+    def __init__(
+        self,
+        options: AgentOptions,
+        endpoint: Endpoint,
+        supervisor: Endpoint,
+        links: NodeLinks,
+        make_gate: Callable[[Roster], Gate] = hello_gate,
+    ) -> None:
         self._options = options
         self._endpoint = endpoint
         self._supervisor = supervisor
@@ -84,7 +98,16 @@ class Agent:
         self._control = SupervisorControl(supervisor, options.request_timeout, options.request_timeout + options.grace)
         self._dispatcher = NodeDispatcher(endpoint)
         self._deployer = Deployer(
-            options.name, options.state_directory, self._control, self._roster, links, self._notifier
+            options.name,
+            options.state_directory,
+            self._control,
+            self._roster,
+            links,
+            self._notifier,
+            StartOrder(make_gate(self._roster), options.request_timeout * START_STEP),
+        )
+        self._health = HealthWatch(
+            options.health, self._roster, self._dispatcher, links, self._notifier, self._deployer.restart
         )
         self._tasks = asyncio.TaskGroup()
         self._admission = Admission(MAX_REQUESTS, "requests of the controller")
@@ -100,6 +123,7 @@ class Agent:
         async with self._tasks:
             self._tasks.create_task(self._hear_supervisor())
             self._tasks.create_task(self._ask_for_hellos())
+            self._tasks.create_task(self._health.run())
             if self._options.controller is not None:
                 self._endpoint.peer(*self._options.controller, publish=(self._topic,))
             await self._hear()

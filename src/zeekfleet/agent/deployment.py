@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
+from zeekfleet.agent.gates import StartOrder
 from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.plan import node_configs, nodes_of
 from zeekfleet.agent.roster import Roster
-from zeekfleet.lifecycle.order import start_groups
+from zeekfleet.lifecycle.order import start_groups, stop_groups
 from zeekfleet.lifecycle.reconcile import reconcile
 from zeekfleet.model.management import Configuration, Result, fresh_id
 from zeekfleet.model.supervisor import NodeConfig
@@ -31,6 +32,7 @@ class Deployer:
         roster: what is known of the nodes.
         links: how nodes and agent reach each other.
         notifier: tells of steps and failures.
+        order: holds back each group until the one before is up.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Deployer:
         roster: Roster,
         links: NodeLinks,
         notifier: Notifier,
+        order: StartOrder,
     ) -> None:
         self.configuration: Configuration | None = None
         self.configs: dict[str, NodeConfig] = {}
@@ -50,6 +53,7 @@ class Deployer:
         self._roster = roster
         self._links = links
         self._notifier = notifier
+        self._order = order
         self._one_at_a_time = asyncio.Lock()
 
     def is_running(self, configuration: Configuration) -> bool:
@@ -80,10 +84,17 @@ class Deployer:
             self._tell(configuration, actions.destroy, actions.replace, actions.create)
             for name, problem in impossible.items():
                 self._refuse(name, f"its name {problem}")
-            leaving = [config.name for config in (*actions.destroy, *actions.replace)]
-            await self._in_parallel(self._destroy(name) for name in leaving)
-            for group in start_groups((*actions.replace, *actions.create)):
-                await self._in_parallel(self._create(config) for config in group)
+            for group in stop_groups((*actions.destroy, *actions.replace)):
+                await self._in_parallel(self._destroy(config.name) for config in group)
+            await self._start((*actions.replace, *actions.create))
+
+    async def _start(self, configs: Iterable[NodeConfig]) -> None:
+        """Start group after group, each when the one before is up; one that takes too long holds up nobody."""
+        groups = start_groups(configs)
+        for place, group in enumerate(groups, start=1):
+            await self._in_parallel(self._create(config) for config in group)
+            if place < len(groups) and not await self._order.wait_for(group):
+                logger.info("not all of %s are up in time; going on", ", ".join(config.name for config in group))
 
     async def stand_by(self) -> None:
         """Stop all cluster nodes and forget the configuration."""

@@ -15,6 +15,9 @@ from zeekfleet.transport.endpoint import Endpoint
 REPEAT_AFTER = 1.0
 """Seconds until a node that has not answered is asked again: a fresh subscription may not have reached it yet."""
 
+PING = ("get_id_value", "Cluster::node")
+"""An action that any node can run, for a sign of life."""
+
 
 class NodeDispatcher:
     """Sends dispatches to the instance's nodes and gathers what comes back."""

@@ -36,6 +36,10 @@ class NodeLinks(Protocol):
         """Connect to what runs now: pids and launch configurations by node."""
         ...
 
+    def take_another(self) -> bool:
+        """Nobody answers by the present way: choose another; False if there is none."""
+        ...
+
 
 class DialledByNodes:
     """Nodes dial the agent's Unix socket."""
@@ -50,6 +54,10 @@ class DialledByNodes:
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
         """Nothing to do: they come."""
 
+    def take_another(self) -> bool:
+        """Each node has a way of its own."""
+        return False
+
 
 class DialsOneNode:
     """The agent dials a node's WebSocket; when that node goes, another's."""
@@ -58,6 +66,7 @@ class DialsOneNode:
         self._endpoint = endpoint
         self._backend = backend
         self._port: int | None = None
+        self._candidates: list[int] = []
 
     def variables(self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig]) -> dict[str, dict[str, str]]:
         """A port for each node that may have a WebSocket: its present one, else a free one."""
@@ -71,13 +80,24 @@ class DialsOneNode:
         """Keep the present link while its node runs; else take the first node that runs and has a port."""
         listening = (configs[name] for name in sorted(running) if _has_port(configs.get(name)))
         ports = [int(config.env[WEBSOCKET_PORT]) for config in listening if may_open_websocket(config, self._backend)]
-        if self._port in ports:
-            return
+        self._candidates = ports
+        if self._port not in ports:
+            self._dial(ports[0] if ports else None)
+
+    def take_another(self) -> bool:
+        """Dial the next node after the present one."""
+        if len(self._candidates) < 2:
+            return False
+        place = self._candidates.index(self._port) + 1 if self._port in self._candidates else 0
+        self._dial(self._candidates[place % len(self._candidates)])
+        return True
+
+    def _dial(self, port: int | None) -> None:
         if self._port is not None:
             self._endpoint.unpeer(LOOPBACK, self._port)
-        self._port = ports[0] if ports else None
-        if self._port is not None:
-            self._endpoint.peer(LOOPBACK, self._port, publish=(topics.NODE,))
+        self._port = port
+        if port is not None:
+            self._endpoint.peer(LOOPBACK, port, publish=(topics.NODE,))
 
 
 def _has_port(config: NodeConfig | None) -> bool:

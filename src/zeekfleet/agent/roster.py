@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ class Entry:
         problem: why the supervisor could not create it.
         greeted: it said hello before the supervisor told its pid.
         expected_end: we have asked for the present process' end, which is thus no crash.
+        started_at: when its process was started, by the monotonic clock.
+        given_up: it was told to be unresponsive in its present life.
     """
 
     node: Node
@@ -44,11 +47,13 @@ class Entry:
     problem: str | None = None
     greeted: bool = False
     expected_end: bool = False
+    started_at: float = 0.0
+    given_up: bool = False
 
     @property
     def failed(self) -> bool:
         """Whether it is known not to come up."""
-        return self.problem is not None or self.early_exits >= EARLY_EXITS_TO_FAIL
+        return self.given_up or self.problem is not None or self.early_exits >= EARLY_EXITS_TO_FAIL
 
     @property
     def settled(self) -> bool:
@@ -61,9 +66,11 @@ class Roster:
 
     Args:
         on_change: called at every change of a node's state, with the node, the old and the new state.
+        clock: monotonic, in seconds.
     """
 
-    def __init__(self, on_change: OnChange) -> None:
+    def __init__(self, on_change: OnChange, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._entries: dict[str, Entry] = {}
         self._on_change = on_change
         self._changed = asyncio.Event()
@@ -89,6 +96,18 @@ class Roster:
             name for name, entry in self._entries.items() if entry.state is State.PENDING and entry.pid is not None
         )
 
+    def running(self) -> frozenset[str]:
+        """Nodes that are up."""
+        return frozenset(name for name, entry in self._entries.items() if entry.state is State.RUNNING)
+
+    async def next_overdue(self, limit: float) -> tuple[str, float]:
+        """The started node that will have been silent for ``limit`` seconds next, and in how many; waits for one."""
+        while not (silent := [self._entries[name] for name in self.pending()]):
+            self._changed.clear()
+            await self._changed.wait()
+        oldest = min(silent, key=lambda entry: entry.started_at)
+        return oldest.node.name, oldest.started_at + limit - self._clock()
+
     def keep(self, nodes: Iterable[Node]) -> None:
         """Have these nodes and no others; what is known of those that stay is kept."""
         known = self._entries
@@ -105,7 +124,7 @@ class Roster:
         entry = self._entries[name]
         entry.expected_end = entry.pid is not None
         entry.pid, entry.outputs, entry.problem = None, None, None
-        entry.early_exits, entry.greeted = 0, False
+        entry.early_exits, entry.greeted, entry.given_up = 0, False, False
         self._move(entry, Cause.LAUNCHED)
 
     def refused(self, name: str, problem: str) -> None:
@@ -119,7 +138,7 @@ class Roster:
         entry = self._entries.get(name)
         if entry is None or entry.pid == pid:
             return
-        entry.pid, entry.expected_end = pid, False
+        entry.pid, entry.expected_end, entry.started_at, entry.given_up = pid, False, self._clock(), False
         self._move(entry, Cause.LAUNCHED)
         if entry.greeted:
             self.hello(name)
@@ -132,7 +151,7 @@ class Roster:
         if entry.pid is None:
             entry.greeted = True  # the two tell us on different connections
             return
-        entry.early_exits, entry.greeted = 0, False
+        entry.early_exits, entry.greeted, entry.given_up = 0, False, False
         self._move(entry, Cause.HELLO)
 
     def exited(self, name: str, outputs: NodeOutputs) -> None:
@@ -145,6 +164,12 @@ class Roster:
         entry.pid, entry.greeted, entry.outputs = None, False, outputs
         self._move(entry, Cause.ENDED)
         if entry.failed:
+            self._move(entry, Cause.GIVEN_UP)
+
+    def unresponsive(self, name: str) -> None:
+        """The process lives, but is as good as dead."""
+        if entry := self._entries.get(name):
+            entry.given_up = True
             self._move(entry, Cause.GIVEN_UP)
 
     def lost(self) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from zeekfleet import logs
 from zeekfleet.agent.agent import Agent, AgentOptions
+from zeekfleet.agent.gates import Gate, hello_gate, status_gate
+from zeekfleet.agent.health import HealthSettings
 from zeekfleet.agent.links import DialledByNodes, DialsOneNode, NodeLinks
+from zeekfleet.agent.roster import Roster
 from zeekfleet.daemon import endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.run import until
@@ -60,6 +64,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                     controller=controller,
                     request_timeout=own.request_timeout,
                     grace=settings.supervisor.grace,
+                    health=HealthSettings(own.health_interval, own.health_misses, own.start_limit, own.health_restart),
                 )
                 agent = Agent(
                     options, endpoint, supervisor, _links(engine, settings.supervisor.backend, endpoint, directory)
@@ -71,6 +76,10 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
         finally:
             logging.getLogger().removeHandler(log)
             log.close()
+
+
+def _gate(engine: str, backend: str) -> Callable[[Roster], Gate]:
+    return status_gate if engine == "zeek" and Backend(backend) is Backend.ZEROMQ else hello_gate
 
 
 def _links(engine: str, backend: str, endpoint: Endpoint, directory: Path) -> NodeLinks:

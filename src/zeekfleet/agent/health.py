@@ -1,0 +1,104 @@
+"""Nodes that are alive but deaf, or never came up: found, told, and restarted if the policy says so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from zeekfleet.agent.dispatch import PING, NodeDispatcher
+from zeekfleet.agent.links import NodeLinks
+from zeekfleet.agent.notifier import Notifier
+from zeekfleet.agent.roster import Roster
+
+logger = logging.getLogger(__name__)
+
+
+class HealthSettings(msgspec.Struct, frozen=True):
+    """What is asked of nodes.
+
+    Attributes:
+        interval: seconds between two checks of a running node; 0 switches them off.
+        misses: unanswered checks in a row that make a node a failed one.
+        start_limit: seconds for a started node to say hello.
+        restart: whether a failed node is restarted, or only told of.
+    """
+
+    interval: float = 10.0
+    misses: int = 3
+    start_limit: float = 60.0
+    restart: bool = True
+
+
+class HealthWatch:
+    """Asks running nodes for a sign of life, and looks after those that do not come up.
+
+    Args:
+        settings: see there.
+        roster: the nodes.
+        dispatcher: the way to ask them.
+        links: taken anew when nobody answers: then the way is at fault, rather than all nodes at once.
+        notifier: tells of what is found.
+        restart: restarts a node.
+    """
+
+    def __init__(
+        self,
+        settings: HealthSettings,
+        roster: Roster,
+        dispatcher: NodeDispatcher,
+        links: NodeLinks,
+        notifier: Notifier,
+        restart: Callable[[str], Awaitable[object]],
+    ) -> None:
+        self._settings = settings
+        self._roster = roster
+        self._dispatcher = dispatcher
+        self._links = links
+        self._notifier = notifier
+        self._restart = restart
+        self._missed: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_starts())
+            if self._settings.interval:
+                group.create_task(self._watch_running())
+
+    async def _watch_starts(self) -> None:
+        while True:
+            name, overdue_in = await self._roster.next_overdue(self._settings.start_limit)
+            if overdue_in > 0:
+                await asyncio.sleep(overdue_in)
+                continue
+            await self._failed(name, f"has not said hello within {self._settings.start_limit:g} s")
+
+    async def _watch_running(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.interval)
+            asked = self._roster.running()
+            self._missed = {name: count for name, count in self._missed.items() if name in asked}
+            if asked:
+                answers = await self._dispatcher.ask(PING, asked, self._settings.interval)
+                await self._judge({name for name, answer in answers.items() if answer is None}, asked)
+
+    async def _judge(self, silent: set[str], asked: frozenset[str]) -> None:
+        """Count who was silent; one that answered, or changed its state meanwhile, starts anew."""
+        silent &= self._roster.running()
+        if len(asked) > 1 and silent == asked and self._links.take_another():
+            logger.warning("no node answers; taking another way to them")
+            return
+        self._missed = {name: self._missed.get(name, 0) + 1 for name in silent}
+        for name in sorted(name for name, count in self._missed.items() if count >= self._settings.misses):
+            del self._missed[name]
+            await self._failed(name, f"has not answered {self._settings.misses} health checks")
+
+    async def _failed(self, name: str, why: str) -> None:
+        self._roster.unresponsive(name)
+        then = "; restarting it" if self._settings.restart else ""
+        self._notifier.error(f"node {name} {why}{then}", name)
+        if self._settings.restart:
+            await self._restart(name)
