@@ -14,6 +14,7 @@ from zeekfleet.errors import RequestTimeoutError, TransportError
 from zeekfleet.model.management import Result
 from zeekfleet.testing.recorder import Recorder
 from zeekfleet.transport.endpoint import Delivery, Happening, PeerAdded, PeerLost, TopicPolicy
+from zeekfleet.transport.settings import TransportSettings
 
 HOST = "127.0.0.1"
 A1 = topics.agent("a1")
@@ -212,7 +213,8 @@ async def test_dials_until_somebody_listens(make):
 
 
 async def test_a_later_subscription_makes_the_link_anew(make):
-    async with make() as hub, make() as leaf:
+    patient = TransportSettings(backoff_first=1000.0, backoff_cap=1000.0)  # no delay where nothing failed
+    async with make() as hub, make("", patient) as leaf:
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees:
             leaf.subscribe(topics.NODE)
