@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+import msgspec
+
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Event
-from zeekfleet.broker.generations import FIRST, Generation
+from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.fanout import MakeRequest, ask, results_of
 from zeekfleet.controller.instances import Instances, Known
 from zeekfleet.controller.staging import Stage
-from zeekfleet.model.management import Configuration, Result
+from zeekfleet.errors import ValueMismatchError
+from zeekfleet.model.management import Configuration, NodeStatus, Result
 from zeekfleet.planning.deadlines import controller_deadline
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.endpoint import Endpoint
@@ -39,7 +42,9 @@ class NodeRequests:
             names &= self._instances.configured.keys()
         if not names:
             return [Result(reqid, False, error="no instances connected")]
-        return await self._ask(reqid, names, lambda fresh, _: api.GetNodesRequest(fresh), self._timeout)
+        spoken = {name: self._instances.known[name].generation for name in names}
+        results = await self._ask(reqid, names, lambda fresh, _: api.GetNodesRequest(fresh), self._timeout)
+        return [_with_statuses_read(result, spoken.get(result.instance or "", SECOND)) for result in results]
 
     async def get_id_value(self, reqid: str, identifier: str, nodes: frozenset[str]) -> list[Result]:
         """One result a node: the value as JSON text."""
@@ -94,3 +99,14 @@ class NodeRequests:
     async def _ask(self, reqid: str, names: Collection[str], make_request: MakeRequest, timeout: float) -> list[Result]:
         agents: list[tuple[str, Known]] = [(name, self._instances.known[name]) for name in sorted(names)]
         return results_of(reqid, await ask(self._endpoint, agents, make_request, timeout))
+
+
+def _with_statuses_read(result: Result, generation: Generation) -> Result:
+    """The result with its data as records, which can be written for a client of either generation."""
+    if not result.success or result.data is None:
+        return result
+    try:
+        statuses = generation.codec.sequence_from_value(result.data, NodeStatus)
+    except ValueMismatchError as error:
+        return msgspec.structs.replace(result, success=False, data=None, error=f"no node statuses: {error}")
+    return msgspec.structs.replace(result, data=statuses)
