@@ -1,0 +1,36 @@
+"""A controller whose store fails as the environment says: ``controller_with_faulty_store.py STATE CLIENTS AGENTS``.
+
+The composition is the daemon's own; only the store is wrapped.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from zeekfleet.daemon import controller
+from zeekfleet.daemon.run import run
+from zeekfleet.settings import resolve
+from zeekfleet.store.interface import Store
+from zeekfleet.store.sqlite import SqliteStore
+from zeekfleet.testing.failing import with_fault_from_environment
+
+
+def open_store(path: Path) -> Store:
+    return with_fault_from_environment(SqliteStore(path), os.environ)
+
+
+def main(state: str, clients: str, agents: str) -> int:
+    given = {
+        "common.state_dir": state,
+        "controller.name": "c",
+        "controller.websocket_port": clients,
+        "controller.port": agents,
+    }
+    settings = resolve(("common", "controller"), given, {}).settings
+    return run(settings.common, lambda stop: controller.serve(settings, stop, open_store))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
