@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from zeekfleet.agent.check import ConfigurationCheck, NodeChecker
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
 from zeekfleet.agent.deployment import Deployer
 from zeekfleet.agent.dispatch import PING, NodeDispatcher
@@ -21,6 +22,7 @@ from zeekfleet.agent.results import TIMED_OUT, deploy_results, dispatch_results,
 from zeekfleet.agent.roster import Roster
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
+from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import node as node_api
 from zeekfleet.broker.events import supervisor as supervisor_api
 from zeekfleet.broker.generations import FIRST
@@ -78,6 +80,7 @@ class Agent:
         supervisor: an endpoint that peers with the supervisor.
         links: how the engine's nodes are reached.
         make_gate: tells when a node of the engine is up, given the roster.
+        checker: tells what would keep nodes from coming up; without one, configurations cannot be checked.
     """
 
     def __init__(
@@ -87,15 +90,22 @@ class Agent:
         supervisor: Endpoint,
         links: NodeLinks,
         make_gate: Callable[[Roster], Gate] = hello_gate,
+        checker: NodeChecker | None = None,
     ) -> None:
         self._options = options
         self._endpoint = endpoint
         self._supervisor = supervisor
         self._links = links
         self._topic = topics.agent(options.name)
-        self._notifier = Notifier(endpoint, options.name, options.controller is not None, options.host)
+        capabilities = frozenset({check_api.CHECK} if checker is not None else ())
+        self._notifier = Notifier(endpoint, options.name, options.controller is not None, options.host, capabilities)
         self._roster = Roster(self._notifier.change)
         self._control = SupervisorControl(supervisor, options.request_timeout, options.request_timeout + options.grace)
+        self._check: ConfigurationCheck | None = None
+        if checker is not None:
+            self._check = ConfigurationCheck(
+                options.name, options.state_directory, self._control, links, checker, options.request_timeout
+            )
         self._dispatcher = NodeDispatcher(endpoint)
         self._deployer = Deployer(
             options.name,
@@ -178,6 +188,8 @@ class Agent:
                 handler = self._node_dispatch
             case api.RestartRequest():
                 handler = self._restart
+            case check_api.AgentCheckRequest():
+                handler = self._check_configuration
         if handler is not None and self._admission.admit():
             logger.debug("received %s", type(delivery.event).event_name)
             self._tasks.create_task(self._handle(handler, delivery))
@@ -299,6 +311,13 @@ class Agent:
         finally:
             self._follow()
         return True
+
+    async def _check_configuration(self, delivery: Delivery) -> None:
+        request = delivery.event
+        assert isinstance(request, check_api.AgentCheckRequest)  # noqa: S101
+        if self._check is not None:
+            results = await self._check.results(request.reqid, request.config, request.deployed)
+            self._endpoint.reply(delivery, check_api.AgentCheckResponse(request.reqid, tuple(results)))
 
     async def _set_configuration(self, delivery: Delivery) -> None:
         """First generation: answer as soon as the nodes are handed over; no answer is wanted without an id."""

@@ -6,6 +6,7 @@ import logging
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as events
+from zeekfleet.broker.events import checks
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.model.enums import State
@@ -24,13 +25,22 @@ class Notifier:
         instance: its name.
         connecting: whether the agent dials the controller.
         host: the address it listens on.
+        capabilities: what it can do beyond the protocol.
     """
 
-    def __init__(self, endpoint: Endpoint, instance: str, connecting: bool, host: Address) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        instance: str,
+        connecting: bool,
+        host: Address,
+        capabilities: frozenset[str] = frozenset(),
+    ) -> None:
         self._endpoint = endpoint
         self._instance = instance
         self._connecting = connecting
         self._host = host
+        self._capabilities = capabilities
         self._topic = topics.agent(instance)
 
     def hello(self) -> None:
@@ -38,6 +48,8 @@ class Notifier:
         logger.info("checking in as %s", self._instance)
         hello = events.NotifyAgentHello(self._instance, self._endpoint.id, self._connecting, events.API_VERSION)
         self._endpoint.publish(self._topic, hello, SECOND)
+        if self._capabilities:
+            self._endpoint.publish(self._topic, checks.NotifyCapabilities(self._instance, self._capabilities), SECOND)
         first = events.FirstNotifyAgentHello(self._instance, self._host, events.API_VERSION)
         self._endpoint.publish(self._topic, first, FIRST)
 

@@ -14,7 +14,7 @@ from zeekfleet.agent.gates import Gate, hello_gate, status_gate
 from zeekfleet.agent.health import HealthSettings
 from zeekfleet.agent.links import DialledByNodes, DialsOneNode, NodeLinks
 from zeekfleet.agent.roster import Roster
-from zeekfleet.daemon import endpoints, readiness
+from zeekfleet.daemon import checking, endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError
@@ -67,7 +67,11 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                     health=HealthSettings(own.health_interval, own.health_misses, own.start_limit, own.health_restart),
                 )
                 agent = Agent(
-                    options, endpoint, supervisor, _links(engine, settings.supervisor.backend, endpoint, directory)
+                    options,
+                    endpoint,
+                    supervisor,
+                    _links(engine, settings.supervisor.backend, endpoint, directory),
+                    checker=checking.node_checker(settings, engine),
                 )
                 supervisor.peer(LOOPBACK, supervisor_port)
                 whom = f"controller {own.controller}" if controller else "waiting for a controller"

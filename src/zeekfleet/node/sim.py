@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from pathlib import Path
 
 import msgspec
 
@@ -11,6 +13,8 @@ from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.node.simulator import configuration
 from zeekfleet.node.simulator.configuration import CONFIG_FILE, CONFIG_VARIABLE, NAME_VARIABLE
 from zeekfleet.node.simulator.identifiers import cluster_nodes_text
+from zeekfleet.planning import listeners
+from zeekfleet.planning.checks import Needs
 
 # -P keeps the node's directory off the import path: a stray json.py there must not become ours.
 PROGRAM = (sys.executable, "-P", "-m", "zeekfleet.node.simulator")
@@ -26,6 +30,7 @@ class SimEngine:
 
     name = "sim"
     description = "simulated nodes (no Zeek, no traffic is looked at)"
+    program: str | None = None
 
     def __init__(self) -> None:
         self._last: tuple[dict[str, ClusterEndpoint], str] = ({}, "{}")
@@ -45,6 +50,15 @@ class SimEngine:
             cpu_affinity=config.cpu_affinity,
             forkserver=(*PROGRAM, "--forkserver"),
         )
+
+    def needs(self, config: NodeConfig) -> Needs:
+        """A CPU and a port for metrics; any interface will do, as it is not opened."""
+        return Needs(config.name, cpu=config.cpu_affinity, listeners=listeners.of_simulated_node(config))
+
+    async def check(self, config: NodeConfig, context: LaunchContext, _scratch: Path) -> list[str]:
+        """Whether the scripts and capture file are there that the node would look for."""
+        problem = await asyncio.to_thread(configuration.missing_input, config, Path(context.directory))
+        return [problem] if problem is not None else []
 
     def _cluster_nodes(self, config: NodeConfig) -> str:
         """The text is the same for all nodes of a cluster, so the last one is kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 
 import msgspec
 
@@ -11,7 +12,9 @@ from zeekfleet.model.launch import LaunchContext, LaunchSpec
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.installation import Installation
 from zeekfleet.node.link import WEBSOCKET_PORT, websocket_port
-from zeekfleet.planning import layout
+from zeekfleet.node.parse import parse
+from zeekfleet.planning import layout, listeners, parsing
+from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.layout import Backend, ZeekSettings
 
 GRACE = 10.0
@@ -81,6 +84,34 @@ class ZeekEngine:
             grace=GRACE,
         )
 
+    @property
+    def program(self) -> str:
+        """The ``zeek`` that nodes run."""
+        return self._installation.program
+
+    def needs(self, config: NodeConfig) -> Needs:
+        """What the node needs of its host."""
+        hub = (self._options.zeromq_xpub_port, self._options.zeromq_xsub_port)
+        places = listeners.of_zeek(config, self._options.backend, hub)
+        return Needs(config.name, config.interface, config.cpu_affinity, places)
+
+    async def check(self, config: NodeConfig, context: LaunchContext, scratch: Path) -> list[str]:
+        """What Zeek itself says of the node's scripts and settings, and whether its trace can be read.
+
+        Raises:
+            LaunchError: the node cannot be run as configured.
+            OSError: Zeek cannot be run.
+        """
+        spec = self.launch(config, msgspec.structs.replace(context, directory=str(scratch)))
+        for name, content in spec.files.items():
+            (scratch / name).write_text(content)
+        # The layout to try is in the scratch directory, whatever else the node finds is in its own.
+        zeekpath = f"{scratch}:{context.directory}:{spec.env['ZEEKPATH'].removeprefix(f'{scratch}:')}"
+        environment = {**spec.env, **parsing.VARIABLES, "ZEEKPATH": zeekpath}
+        errors = await parse(parsing.command_line(spec.argv, context.directory), environment, scratch)
+        found = [error.replace(str(scratch), context.directory) for error in errors]
+        return [*found, *unreadable_trace(config, context.directory)]
+
     def _settings(self, port: int | None) -> ZeekSettings:
         return ZeekSettings(
             program=self._installation.program,
@@ -93,6 +124,17 @@ class ZeekEngine:
             management_script=management_script(),
             websocket_port=port,
         )
+
+
+def unreadable_trace(config: NodeConfig, directory: str) -> list[str]:
+    """Why the capture file cannot be read, as a list of one, or none."""
+    if config.pcap_file is None:
+        return []
+    try:
+        with (Path(directory) / config.pcap_file).open("rb"):
+            return []
+    except OSError as error:
+        return [f"trace file {config.pcap_file} cannot be read: {error.strerror}"]
 
 
 def management_script() -> str:

@@ -1,0 +1,114 @@
+"""Telling whether a configuration's nodes would come up here, while nothing is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from zeekfleet.agent.control import SupervisorControl, cluster_nodes
+from zeekfleet.agent.links import NodeLinks
+from zeekfleet.agent.plan import node_configs, nodes_of
+from zeekfleet.agent.results import TIMED_OUT
+from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.model.management import Configuration, Result
+from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.model.types import UNSPECIFIED, Address
+from zeekfleet.planning.checks import Problem
+from zeekfleet.planning.deadlines import AGENT_BASE, agent_deadline
+
+logger = logging.getLogger(__name__)
+
+
+class NodeChecker(Protocol):
+    """Knows the nodes' engine and this host."""
+
+    async def check(
+        self, configs: Sequence[NodeConfig], present: Sequence[NodeConfig], pids: frozenset[int]
+    ) -> list[Problem]:
+        """All that would go wrong, sorted.
+
+        Args:
+            configs: how the nodes would be launched.
+            present: the nodes that the cluster has on this host now, whoever runs them.
+            pids: this instance's own running nodes.
+        """
+        ...
+
+
+class ConfigurationCheck:
+    """Checks configurations, one at a time.
+
+    Args:
+        instance: the agent's name.
+        state_directory: nodes work in ``nodes/<name>`` below it.
+        control: the supervisor.
+        links: how nodes and agent would reach each other.
+        checker: does the work.
+        request_timeout: base of the deadline, in seconds.
+    """
+
+    def __init__(
+        self,
+        instance: str,
+        state_directory: Path,
+        control: SupervisorControl,
+        links: NodeLinks,
+        checker: NodeChecker,
+        request_timeout: float,
+    ) -> None:
+        self._instance = instance
+        self._state_directory = state_directory
+        self._control = control
+        self._links = links
+        self._checker = checker
+        self._base = max(request_timeout, AGENT_BASE)
+        self._one_at_a_time = asyncio.Lock()
+
+    async def results(self, reqid: str, configuration: Configuration, deployed: Configuration | None) -> list[Result]:
+        """A failed result a problem, with the nodes' names as data, or one plain success.
+
+        Args:
+            reqid: of the request.
+            configuration: with addresses and ports filled in.
+            deployed: what the cluster runs now, as far as the controller knows.
+        """
+        nodes = nodes_of(configuration, self._instance)
+        limit = agent_deadline(len(nodes), base=self._base)
+        try:
+            async with asyncio.timeout(limit), self._one_at_a_time:
+                problems = await self._problems(configuration, deployed)
+        except RequestTimeoutError:
+            return [Result(reqid, False, self._instance, error=TIMED_OUT)]
+        except TimeoutError:
+            error = f"instance '{self._instance}': the check did not end within {limit:g} s"
+            return [Result(reqid, False, self._instance, error=error)]
+        logger.info("configuration %s checked: %d problems", configuration.id, len(problems))
+        return [self._failure(reqid, problem) for problem in problems] or [Result(reqid, instance=self._instance)]
+
+    async def _problems(self, configuration: Configuration, deployed: Configuration | None) -> list[Problem]:
+        status = await self._control.status()
+        actual = cluster_nodes(status)
+        pids = frozenset(pid for name in actual if (pid := status[name].pid) is not None)
+        variables = self._links.variables(nodes_of(configuration, self._instance), actual)
+        desired = node_configs(configuration, self._instance, self._state_directory, variables)
+        present = [*actual.values(), *self._deployed_here(configuration, deployed or Configuration())]
+        return await self._checker.check(tuple(desired.values()), present, pids)
+
+    def _deployed_here(self, configuration: Configuration, deployed: Configuration) -> Iterator[NodeConfig]:
+        """Deployed nodes of every instance that may share this host: their ports are the cluster's already."""
+        own = {instance.host for instance in configuration.instances if instance.name == self._instance}
+        for instance in deployed.instances:
+            if instance.name == self._instance or _may_be_one(instance.host, own):
+                yield from node_configs(deployed, instance.name, self._state_directory, {}).values()
+
+    def _failure(self, reqid: str, problem: Problem) -> Result:
+        node = problem.nodes[0] if len(problem.nodes) == 1 else None
+        error = str(problem) if problem.nodes else f"instance '{self._instance}': {problem}"
+        return Result(reqid, False, self._instance, data=problem.nodes, error=error, node=node)
+
+
+def _may_be_one(host: Address, own: set[Address]) -> bool:
+    return host in own or host == UNSPECIFIED or UNSPECIFIED in own

@@ -1,0 +1,58 @@
+"""``Zeekfleet::``: what Zeek's own framework does not have, checking a configuration without touching the cluster.
+
+Whoever does not know these events ignores them: an agent is asked only after it
+said that it can (:class:`NotifyCapabilities`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.model.management import Configuration, Result
+
+CHECK = "check"
+"""The capability of an agent that answers :class:`AgentCheckRequest`."""
+
+
+class AgentCheckResponse(Event, frozen=True):
+    """One failed result a problem, its nodes' names as ``data``; one plain success if there is none."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Agent::API::check_response"
+    reqid: str
+    results: tuple[Result, ...]
+
+
+class AgentCheckRequest(Event, frozen=True):
+    """Would the instance's nodes come up with this configuration? ``deployed`` is what the cluster runs now."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Agent::API::check_request"
+    response: ClassVar[type[Event] | None] = AgentCheckResponse
+    reqid: str
+    config: Configuration
+    deployed: Configuration | None = None
+
+
+class ControllerCheckResponse(Event, frozen=True):
+    """The agents' results; a success whose ``data`` is a text is of an instance that could not be checked."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Controller::API::check_response"
+    reqid: str
+    results: tuple[Result, ...]
+
+
+class ControllerCheckRequest(Event, frozen=True):
+    """Validate a configuration and have all instances check it; nothing is staged."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Controller::API::check_request"
+    response: ClassVar[type[Event] | None] = ControllerCheckResponse
+    reqid: str
+    config: Configuration
+
+
+class NotifyCapabilities(Event, frozen=True):
+    """What an agent can do beyond the protocol; follows its hello."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Agent::API::notify_capabilities"
+    instance: str
+    names: frozenset[str]

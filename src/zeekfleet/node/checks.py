@@ -1,0 +1,139 @@
+"""Would these nodes come up here? Asks the engine what they need, the host what there is, and Zeek to read scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from zeekfleet.errors import LaunchError, ZeekfleetError
+from zeekfleet.model.launch import LaunchContext
+from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.node.facts import gather
+from zeekfleet.node.link import AGENT_LINK, WEBSOCKET_PORT
+from zeekfleet.planning.checks import Held, HostFacts, Needs, Problem, held_ports, host_problems, merged, unavailable
+from zeekfleet.planning.parsing import groups
+
+LEAVING = 3.0
+"""Seconds that a node which is not part of the cluster any more is given to let go of a port: a Zeek takes two."""
+
+LINK_VARIABLES = frozenset({AGENT_LINK, WEBSOCKET_PORT})
+
+
+class CheckedEngine(Protocol):
+    """An engine that can tell in advance.
+
+    Attributes:
+        program: the nodes' program where its file may bring capabilities, else None.
+    """
+
+    @property
+    def program(self) -> str | None: ...
+
+    def needs(self, config: NodeConfig) -> Needs:
+        """What the node needs of its host."""
+        ...
+
+    async def check(self, config: NodeConfig, context: LaunchContext, scratch: Path) -> list[str]:
+        """What keeps the node's scripts and files from being loaded, a text each.
+
+        Args:
+            config: the node's.
+            context: where it would be launched.
+            scratch: an empty directory to try in.
+
+        Raises:
+            LaunchError: the node could not even be launched.
+            OSError: it cannot be tried.
+        """
+        ...
+
+
+class NodeChecker:
+    """Checks the nodes of one instance, on the instance's own host.
+
+    Args:
+        make_engine: called once, in a thread, when first needed.
+        make_context: where a node would be launched.
+        parallel: how many parses run at a time, one for each CPU when left out.
+    """
+
+    def __init__(
+        self,
+        make_engine: Callable[[], CheckedEngine],
+        make_context: Callable[[NodeConfig], LaunchContext],
+        parallel: int | None = None,
+    ) -> None:
+        self._make_engine = make_engine
+        self._make_context = make_context
+        self._parallel = asyncio.Semaphore(parallel or len(os.sched_getaffinity(0)))
+        self._engine: CheckedEngine | None = None
+
+    async def check(
+        self, configs: Sequence[NodeConfig], present: Sequence[NodeConfig], pids: frozenset[int]
+    ) -> list[Problem]:
+        """All that would go wrong, sorted; empty if nothing is known to.
+
+        Args:
+            configs: how the nodes would be launched.
+            present: the nodes that the cluster has on this host now, whoever runs them.
+            pids: this instance's own running nodes.
+        """
+        if self._engine is None:
+            try:
+                self._engine = await asyncio.to_thread(self._make_engine)
+            except ZeekfleetError as error:
+                return [Problem((), str(error))]
+        engine = self._engine
+        needs = [engine.needs(config) for config in configs]
+        held = Held(pids, held_ports([engine.needs(config) for config in present]))
+        async with asyncio.TaskGroup() as tasks:
+            host = tasks.create_task(self._host(engine, needs, held))
+            parses = [tasks.create_task(self._parse(engine, group)) for group in groups(configs, LINK_VARIABLES)]
+        return merged([*host.result(), *(problem for parse in parses for problem in parse.result())])
+
+    async def _host(self, engine: CheckedEngine, needs: Sequence[Needs], held: Held) -> list[Problem]:
+        facts = await asyncio.to_thread(gather, needs, held.pids, engine.program)
+        if leaving := _nodes_in_the_way(needs, facts, held):
+            await asyncio.to_thread(_wait_for_ends, leaving)
+            facts = await asyncio.to_thread(gather, needs, held.pids, engine.program)
+        return host_problems(needs, facts, held)
+
+    async def _parse(self, engine: CheckedEngine, group: Sequence[NodeConfig]) -> list[Problem]:
+        names = tuple(sorted(config.name for config in group))
+        config = group[0]
+        async with self._parallel:
+            try:
+                with tempfile.TemporaryDirectory(prefix="zeekfleet-check-") as scratch:
+                    texts = await engine.check(config, self._make_context(config), Path(scratch))
+            except OSError as error:
+                texts = [f"its scripts cannot be checked: {error.strerror or error}"]
+            except LaunchError as error:
+                texts = [error.reason]
+        return [Problem(names, text) for text in texts]
+
+
+def _nodes_in_the_way(needs: Sequence[Needs], facts: HostFacts, held: Held) -> list[int]:
+    """Nodes of a zeekfleet that may be about to end: the cluster has let go of them."""
+    return [use.pid for use in unavailable(needs, facts, held) if use.is_node and use.pid is not None]
+
+
+def _wait_for_ends(pids: Sequence[int], timeout: float = LEAVING) -> None:
+    """Wait until all of these processes have ended, or the time is over."""
+    deadline = time.monotonic() + timeout
+    for pid in dict.fromkeys(pids):
+        try:
+            descriptor = os.pidfd_open(pid)
+        except OSError:
+            continue
+        try:
+            waiter = select.poll()
+            waiter.register(descriptor, select.POLLIN)
+            waiter.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        finally:
+            os.close(descriptor)

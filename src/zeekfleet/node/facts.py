@@ -1,0 +1,120 @@
+"""What there is on this host, of what nodes need: asked of the kernel."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from zeekfleet.node.portholders import holders
+from zeekfleet.planning.checks import HostFacts, Listener, Needs, PortUse
+
+CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
+"""Those that matter to nodes, and their bits."""
+
+FILE_CAPABILITIES = "security.capability"
+FILE_EFFECTIVE = 0x1
+ADDRESS_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+def gather(needs: Iterable[Needs], likely: frozenset[int], program: str | None) -> HostFacts:
+    """The facts that decide on these needs; takes milliseconds.
+
+    Args:
+        needs: of the nodes.
+        likely: processes that probably hold the ports that are in use.
+        program: the nodes' program, whose file may bring capabilities; None where it has none.
+    """
+    wanted = list(needs)
+    capabilities = node_capabilities(program)
+    return HostFacts(
+        interfaces=frozenset(name for _, name in socket.if_nameindex()),
+        cpus=frozenset(cpu for cpu in {need.cpu for need in wanted} if cpu is not None and can_pin(cpu)),
+        capabilities=capabilities,
+        ports=_ports((listener for need in wanted for listener in need.listeners), likely, capabilities),
+    )
+
+
+def can_pin(cpu: int) -> bool:
+    """Whether a thread can be bound to this CPU; tried with the calling thread, which has its own back at once."""
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except (OSError, OverflowError, ValueError):
+        return False
+    os.sched_setaffinity(0, before)
+    return True
+
+
+def node_capabilities(program: str | None, status: str | None = None) -> frozenset[str]:
+    """What a program started from this process would be able to do.
+
+    This process was itself executed without capabilities in its file, so it has what any other would.
+
+    Args:
+        program: its path.
+        status: the text of ``/proc/self/status``, read when left out.
+    """
+    text = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace") if status is None else status
+    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    mask = int(fields.get("CapEff", "0").strip(), 16)
+    if program is not None and fields.get("NoNewPrivs", "0").strip() == "0":
+        mask |= _granted_by_file(program)
+    return frozenset(name for name, bit in CAPABILITIES.items() if mask >> bit & 1)
+
+
+def _granted_by_file(program: str) -> int:
+    try:
+        found = Path(program).stat()
+        if found.st_uid == 0 and found.st_mode & stat.S_ISUID:
+            return ~0
+        content = os.getxattr(program, FILE_CAPABILITIES)
+    except OSError:
+        return 0
+    return file_capabilities(content)
+
+
+def file_capabilities(content: bytes) -> int:
+    """The capabilities that an executable file's attribute gives to whoever runs it (capabilities(7))."""
+    if len(content) < 12:
+        return 0
+    kind, permitted = struct.unpack_from("<II", content)
+    return int(permitted) if kind & FILE_EFFECTIVE else 0
+
+
+def _ports(
+    listeners: Iterable[Listener], likely: frozenset[int], capabilities: frozenset[str]
+) -> dict[tuple[str, int], PortUse]:
+    refused: dict[tuple[str, int], PortUse] = {}
+    for place in {(listener.host, listener.port) for listener in listeners}:
+        number = _refusal(*place)
+        if number == errno.EACCES and "CAP_NET_BIND_SERVICE" in capabilities:
+            continue
+        if number == errno.EADDRINUSE:
+            refused[place] = PortUse("is in use")
+        elif number is not None:
+            refused[place] = PortUse(f"cannot be listened on: {os.strerror(number)}")
+    taken = {port for (_, port), use in refused.items() if use.reason == "is in use"}
+    known = holders(taken, likely) if taken else {}
+    for place in refused:
+        holder = known.get(place[1])
+        if holder is not None:
+            refused[place] = PortUse("is in use", holder.pid, holder.program, holder.is_node)
+    return refused
+
+
+def _refusal(host: str, port: int) -> int | None:
+    """The error number of binding as a server would, None if that works or the address is not of this host."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            # As all servers here do: connections of a predecessor that linger are no obstacle, a listener is.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return None if error.errno in ADDRESS_NOT_HERE else error.errno
+    return None

@@ -1,0 +1,59 @@
+"""Running a Zeek that reads scripts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from zeekfleet.planning.parsing import reported_errors
+
+TIMEOUT = 60.0
+"""Seconds for one parse; a quiet Zeek needs 0.4."""
+
+LARGEST_REPORT = 256 * 1024
+"""Bytes of standard error that are looked at."""
+
+STDERR = "stderr"
+
+
+async def parse(
+    argv: Sequence[str], environment: Mapping[str, str], scratch: Path, timeout: float = TIMEOUT
+) -> list[str]:
+    """Run it in a directory of its own; its errors, none if it is content.
+
+    Raises:
+        OSError: it cannot be run.
+    """
+    with (scratch / STDERR).open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            cwd=scratch,
+            env=dict(environment),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    try:
+        async with asyncio.timeout(timeout):
+            code = await process.wait()
+    except TimeoutError:
+        return [f"its scripts were not read within {timeout:g} s"]
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    if code == 0:
+        return []
+    with (scratch / STDERR).open("rb") as stderr:
+        text = stderr.read(LARGEST_REPORT).decode(errors="replace")
+    return reported_errors(text) or [f"reading its scripts ended with {_end(code)}"]
+
+
+def _end(code: int) -> str:
+    return f"status {code}" if code >= 0 else f"signal {-code} ({signal.strsignal(-code)})"

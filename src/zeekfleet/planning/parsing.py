@@ -1,0 +1,69 @@
+"""Having a Zeek read a node's scripts and stop: which nodes need it, by what command line, and what it said."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.supervisor import NodeConfig
+
+VARIABLES = {"ZEEKCTL_CHECK_CONFIG": "1", "ZEEKCTL_DISABLE_LISTEN": "1"}
+"""What scripts look at to learn that they are only checked, as under ZeekControl."""
+
+MOST_ERRORS = 20
+"""How many errors of one parse are told."""
+
+LAST_LINES = 3
+"""How many lines are told of a Zeek that failed without calling anything an error."""
+
+
+def groups(configs: Iterable[NodeConfig], ignored_variables: Collection[str]) -> list[list[NodeConfig]]:
+    """The nodes by what their scripts see: one parse answers for a group.
+
+    Args:
+        configs: the nodes of one instance.
+        ignored_variables: those that differ from node to node and no script looks at.
+    """
+    found: dict[tuple[object, ...], list[NodeConfig]] = {}
+    for config in configs:
+        found.setdefault(_what_scripts_see(config, ignored_variables), []).append(config)
+    return list(found.values())
+
+
+def _what_scripts_see(config: NodeConfig, ignored_variables: Collection[str]) -> tuple[object, ...]:
+    own = config.cluster.get(config.name)
+    scripts = (*config.addl_base_scripts, *config.addl_user_scripts)
+    relative = any(script.startswith(".") for script in scripts) or config.pcap_file is not None
+    return (
+        own.role if own is not None else ClusterRole.NONE,
+        own is not None,
+        config.pcap_file,
+        config.directory if relative else None,
+        config.bare_mode,
+        scripts,
+        tuple(sorted((key, value) for key, value in config.env.items() if key not in ignored_variables)),
+    )
+
+
+def command_line(argv: Sequence[str], directory: str) -> tuple[str, ...]:
+    """The node's own command line, made to parse and stop (``-a``).
+
+    Args:
+        argv: with the program first.
+        directory: the node's, from which relative scripts are found though the parse runs elsewhere.
+    """
+    program, *arguments = argv
+    return (program, "-a", *(_from(directory, argument) for argument in arguments))
+
+
+def _from(directory: str, argument: str) -> str:
+    return f"{directory}/{argument}" if argument.startswith(("./", "../")) else argument
+
+
+def reported_errors(stderr: str) -> list[str]:
+    """What a Zeek that refused its scripts said, an error each: its error lines, else the last ones it wrote."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("error", "fatal error", "internal error"))]
+    found = list(dict.fromkeys(errors)) or lines[-LAST_LINES:]
+    more = len(found) - MOST_ERRORS
+    return [*found[:MOST_ERRORS], f"{more} more errors"] if more > 0 else found
