@@ -111,6 +111,11 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
         Source("where assigned metrics ports start", "--auto-assign-metrics-start-port",
                tree_option="--auto-assign-metrics-start-port"),
     ] = 9000  # fmt: skip
+    check_before_deploy: Annotated[
+        bool,
+        Source("have agents check a configuration before it is deployed", "--check-before-deploy",
+               "ZEEKFLEET_CHECK_BEFORE_DEPLOY", "--check-before-deploy"),
+    ] = True  # fmt: skip
     tls_certificate: Annotated[
         str,
         Source("PEM certificate for clients' TLS", "--tls-certificate", tree_option="--tls-certificate"),

@@ -10,8 +10,10 @@ import msgspec
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as agent_api
+from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.deployment import Deployment, without_id
 from zeekfleet.controller.fanout import TIMED_OUT
 from zeekfleet.controller.instances import Instances
@@ -42,12 +44,14 @@ class ControllerOptions(msgspec.Struct, frozen=True):
         port: its port for agents, or None if it has none.
         request_timeout: base of all deadlines, in seconds.
         assignment: which ports it fills in.
+        check_before_deploy: whether clients' deployments wait for the agents to find nothing wrong.
     """
 
     name: str
     port: int | None = 2150
     request_timeout: float = 10.0
     assignment: PortAssignment = PortAssignment()
+    check_before_deploy: bool = True
 
 
 class Controller:
@@ -65,8 +69,16 @@ class Controller:
         self._instances = Instances()
         self._stage = Stage(store, self._instances, options.port, options.assignment)
         self._tasks = asyncio.TaskGroup()
+        self._checking = Checking(endpoint, self._instances, self._stage, options.request_timeout)
+        self._check_first = options.check_before_deploy
         self._deployment = Deployment(
-            endpoint, self._instances, self._stage, options.request_timeout, self._tasks, self._check_ready
+            endpoint,
+            self._instances,
+            self._stage,
+            options.request_timeout,
+            self._tasks,
+            self._check_ready,
+            self._checking,
         )
         self._requests = NodeRequests(endpoint, self._instances, self._stage, options.request_timeout)
         self._keeper = NotificationKeeper(store)
@@ -115,6 +127,9 @@ class Controller:
                 self._hello(name, delivery.peer, connecting, version, SECOND)
             case agent_api.FirstNotifyAgentHello(instance=name, api_version=version):
                 self._hello(name, delivery.peer, not delivery.peer.dialled, version, FIRST)
+            case check_api.NotifyCapabilities(instance=name, names=names) if name == sender:
+                if check_api.CHECK in names:
+                    self._instances.told_that_it_can_check(name, delivery.peer)
             case agent_api.NotifyChange() | agent_api.NotifyError() | agent_api.NotifyLog() as notice:
                 known = self._instances.known.get(sender)
                 # An agent of ours tells everything in both generations' names.
@@ -168,6 +183,8 @@ class Controller:
                 handler = self._set_configuration
             case api.GetNodesRequest() | api.GetIdValueRequest() | api.RestartRequest():
                 handler = self._ask_agents
+            case check_api.ControllerCheckRequest():
+                handler = self._check
             case api.TestTimeoutRequest(with_state=True):
                 handler = self._test_timeout
         if handler is not None and self._admission.admit():
@@ -227,7 +244,7 @@ class Controller:
         elif self._deployment.pending:
             results = [Result(reqid, False, error=f"earlier deployment {self._deployment.pending} still pending")]
         else:
-            results = await self._deployment.deploy(reqid or fresh_id(), ready)
+            results = await self._deployment.deploy(reqid or fresh_id(), ready, self._check_first)
         self._endpoint.reply(delivery, api.DeployResponse(reqid, tuple(results)))
 
     async def _set_configuration(self, delivery: Delivery) -> None:
@@ -242,9 +259,18 @@ class Controller:
             if not results and self._deployment.pending:
                 results = [Result(reqid, False, error=f"request {self._deployment.pending} still pending")]
             elif not results and ready is not None:
-                results = without_id(await self._deployment.deploy(reqid or fresh_id(), ready))
+                results = without_id(await self._deployment.deploy(reqid or fresh_id(), ready, self._check_first))
         if reqid:
             self._endpoint.reply(delivery, api.SetConfigurationResponse(reqid, tuple(results)))
+
+    async def _check(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, check_api.ControllerCheckRequest)  # noqa: S101
+        reqid, configuration = delivery.event.reqid, delivery.event.config
+        try:
+            results = await self._checking.check(reqid, self._stage.complete(configuration))
+        except ConfigurationError as error:
+            results = [Result(reqid, False, error=problem) for problem in error.errors]
+        self._endpoint.reply(delivery, check_api.ControllerCheckResponse(reqid, tuple(results)))
 
     async def _ask_agents(self, delivery: Delivery) -> None:
         match delivery.event:

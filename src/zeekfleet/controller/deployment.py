@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.fanout import TIMED_OUT, ask, results_of
 from zeekfleet.controller.instances import Instances
 from zeekfleet.controller.staging import Stage
@@ -33,6 +34,7 @@ class Deployment:
         request_timeout: base of the deadlines, in seconds.
         tasks: where welcomes run.
         on_ready: called when an instance has become ready.
+        checking: asks agents before they are sent anything, where that is asked for.
 
     Attributes:
         pending: the request id of the deployment under way, or ``""``.
@@ -46,6 +48,7 @@ class Deployment:
         request_timeout: float,
         tasks: asyncio.TaskGroup,
         on_ready: Callable[[], None],
+        checking: Checking,
     ) -> None:
         self.pending = ""
         self._endpoint = endpoint
@@ -54,6 +57,7 @@ class Deployment:
         self._timeout = request_timeout
         self._tasks = tasks
         self._on_ready = on_ready
+        self._checking = checking
         self._ready_changed = asyncio.Event()
 
     def adopt(self, configuration: Configuration) -> None:
@@ -114,29 +118,67 @@ class Deployment:
             self._ready_changed.set()
             self._on_ready()
 
-    async def deploy(self, reqid: str, configuration: Configuration) -> list[Result]:
+    async def deploy(self, reqid: str, configuration: Configuration, check: bool = False) -> list[Result]:
         """Deploy, and tell each agent's results, then the outcome of all.
 
         On success the last result carries the configuration's id; it is DEPLOYED and durable then. On a
         time-out the results that came are there, and an error for what did not.
+
+        Args:
+            reqid: of the request.
+            configuration: with addresses and ports filled in.
+            check: have the agents check it first; a problem then leaves the running cluster as it is.
         """
         self.pending = reqid
         try:
+            patience = self._timeout
+            unchecked = {instance.name for instance in configuration.instances} if check else set()
+            if unchecked:
+                met, present = self._meet(configuration)
+                if not await self._all_ready(present, patience):
+                    patience = 0.0  # they have been waited for
+                elif problems := await self._checking.problems(reqid, configuration, present):
+                    self._withdraw(met)
+                    return problems
+                unchecked -= present
             self.adopt(configuration)
             if not configuration.instances:
                 return await self._finish(reqid, configuration, [])
-            if not await self._all_ready():
+            if not await self._all_ready(self._instances.configured.keys(), patience):
                 missing = sorted(self._instances.configured.keys() - self._instances.ready)
                 logger.warning("deployment %s: no word from instances %s in time", reqid, ", ".join(missing))
                 return [Result(reqid, False, error=TIMED_OUT)]
+            if unchecked and (problems := await self._checking.problems(reqid, configuration, unchecked)):
+                return problems
             return await self._send(reqid, configuration)
         finally:
             self.pending = ""
 
-    async def _all_ready(self) -> bool:
+    def _meet(self, configuration: Configuration) -> tuple[list[Instance], set[str]]:
+        """Meet the instances that come, while those that leave stay.
+
+        Returns:
+            Those that came, and the names of all that can be asked already: all but those that move.
+        """
+        changes = self._instances.changes(configuration)
+        leaving = {instance.name for instance in changes.drop}
+        coming = [instance for instance in changes.add if instance.name not in leaving]
+        for instance in coming:
+            self._add(instance)
+        return coming, {instance.name for instance in configuration.instances} - leaving
+
+    def _withdraw(self, met: list[Instance]) -> None:
+        """Part with instances that were met in vain; their agents have been told nothing they would have to forget."""
+        for instance in met:
+            self._instances.configured.pop(instance.name, None)
+            self._instances.ready.discard(instance.name)
+            if instance.listen_port is not None:
+                self._endpoint.unpeer(instance.host, instance.listen_port.number)
+
+    async def _all_ready(self, names: Set[str], timeout: float) -> bool:
         try:
-            async with asyncio.timeout(self._timeout):
-                while not self._instances.all_ready:
+            async with asyncio.timeout(timeout):
+                while not names <= self._instances.ready:
                     await self._ready_changed.wait()
                     self._ready_changed.clear()
         except TimeoutError:

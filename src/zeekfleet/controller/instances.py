@@ -46,6 +46,18 @@ class Instances:
         self.configured: dict[str, Instance] = {}
         self.known: dict[str, Known] = {}
         self.ready: set[str] = set()
+        self._checkers: dict[str, Peer] = {}
+
+    def told_that_it_can_check(self, name: str, peer: Peer) -> None:
+        """Note that a known instance's agent can check configurations."""
+        present = self.known.get(name)
+        if present is not None and present.peer == peer:
+            self._checkers[name] = peer
+
+    def can_check(self, name: str) -> bool:
+        """Whether the instance is known, and its agent can check configurations."""
+        present = self.known.get(name)
+        return present is not None and self._checkers.get(name) == present.peer
 
     def hello(self, name: str, peer: Peer, connecting: bool, generation: Generation) -> bool:
         """Note a hello; whether it adds anything (an agent says hello in both generations' names)."""
@@ -75,6 +87,7 @@ class Instances:
     def forget(self, name: str) -> None:
         """The instance is neither known nor ready."""
         self.known.pop(name, None)
+        self._checkers.pop(name, None)
         self.ready.discard(name)
 
     @property

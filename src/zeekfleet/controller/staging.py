@@ -48,6 +48,15 @@ class Stage:
             ConfigurationError: it is not sound; every problem is told, and nothing was changed.
             StoreError: it could not be kept; nothing was changed.
         """
+        ready = self.complete(configuration)
+        await asyncio.to_thread(self._store.put, {ConfigState.STAGED: configuration, ConfigState.READY: ready})
+
+    def complete(self, configuration: Configuration) -> Configuration:
+        """A copy with addresses and ports filled in.
+
+        Raises:
+            ConfigurationError: it is not sound; every problem is told.
+        """
         errors = validate(
             configuration, controller_port=self._controller_port, auto_assign_ports=self._assignment.listening
         )
@@ -58,7 +67,7 @@ class Stage:
             ready = assign_ports(ready, start=self._assignment.listening_start)
         if self._assignment.metrics:
             ready = assign_metrics_ports(ready, start=self._assignment.metrics_start)
-        await asyncio.to_thread(self._store.put, {ConfigState.STAGED: configuration, ConfigState.READY: ready})
+        return ready
 
     async def get(self, state: ConfigState) -> Configuration | None:
         """The latest configuration in that state."""

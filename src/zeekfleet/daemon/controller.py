@@ -72,4 +72,5 @@ def _options(settings: Settings) -> ControllerOptions:
             own.auto_assign_metrics_ports,
             own.auto_assign_metrics_start_port,
         ),
+        check_before_deploy=own.check_before_deploy,
     )

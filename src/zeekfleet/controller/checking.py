@@ -1,0 +1,79 @@
+"""Having agents check a configuration before anything is done about it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from zeekfleet.broker.events import checks as api
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.generations import Generation
+from zeekfleet.controller.fanout import ask, results_of
+from zeekfleet.controller.instances import Instances
+from zeekfleet.controller.staging import Stage
+from zeekfleet.model.management import Configuration, Result
+from zeekfleet.planning.deadlines import controller_deadline
+from zeekfleet.store.interface import ConfigState
+from zeekfleet.transport.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+
+NOT_ABLE = "not checked: its agent does not know how to"
+
+
+class Checking:
+    """Asks agents whether a configuration's nodes would come up.
+
+    Args:
+        endpoint: the controller's.
+        instances: who can be asked.
+        stage: where the deployed configuration is.
+        request_timeout: base of the deadline, in seconds.
+    """
+
+    def __init__(self, endpoint: Endpoint, instances: Instances, stage: Stage, request_timeout: float) -> None:
+        self._endpoint = endpoint
+        self._instances = instances
+        self._stage = stage
+        self._timeout = request_timeout
+
+    async def check(self, reqid: str, configuration: Configuration) -> list[Result]:
+        """What is known of every instance: its problems, a plain success, or why it could not be checked."""
+        names = sorted(instance.name for instance in configuration.instances)
+        results: list[Result] = []
+        for name in names:
+            if name not in self._instances.known:
+                error = f"instance '{name}' is not connected, its nodes cannot be checked"
+                results.append(Result(reqid, False, name, error=error))
+            elif not self._instances.can_check(name):
+                results.append(Result(reqid, instance=name, data=NOT_ABLE))
+        results += await self._ask(reqid, configuration, names)
+        return results or [Result(reqid)]
+
+    async def problems(self, reqid: str, configuration: Configuration, names: Iterable[str]) -> list[Result]:
+        """What speaks against deploying to these instances, as failed results without node; empty if nothing does.
+
+        Results that name a node tell what became of it, and zeek-client shows errors only of the others.
+        """
+        results = await self._ask(reqid, configuration, names)
+        failed = [msgspec.structs.replace(result, node=None) for result in results if not result.success]
+        if failed:
+            logger.warning("configuration %s is not deployed: %s", configuration.id, failed[0].error)
+        return failed
+
+    async def _ask(self, reqid: str, configuration: Configuration, names: Iterable[str]) -> list[Result]:
+        able = [(name, self._instances.known[name]) for name in sorted(names) if self._instances.can_check(name)]
+        if not able:
+            return []
+        deployed = await self._stage.get(ConfigState.DEPLOYED)
+        complete = self._instances.with_addresses(configuration)
+        per_instance = Counter(node.instance for node in configuration.nodes)
+        timeout = controller_deadline(max(per_instance.values(), default=0), base=self._timeout)
+
+        def request(fresh: str, _: Generation) -> Event:
+            return api.AgentCheckRequest(fresh, complete, deployed)
+
+        return results_of(reqid, await ask(self._endpoint, able, request, timeout))
