@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import os
 import socket
-import tomllib
-import typing
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-
-from zeekfleet.errors import SettingsError
 
 EngineName = Literal["auto", "zeek", "sim"]
 BackendName = Literal["zeromq", "broker"]
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+CompressionName = Literal["gzip", "zstd", "none"]
 PortNumber = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 
@@ -203,6 +199,40 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
         Source("lines of each stream in a node's exit report", "--exit-lines", tree_option="--exit-lines"),
     ] = 100
     grace: Annotated[Seconds, Source("seconds between SIGTERM and SIGKILL", "--grace", tree_option="--grace")] = 10.0
+    rotation_interval: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=31 * 86400)],
+        Source("seconds after which loggers rotate a log; 0: never", "--rotation-interval",
+               "ZEEKFLEET_ROTATION_INTERVAL"),
+    ] = 3600.0  # fmt: skip
+
+
+class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of rotated logs."""
+
+    enabled: Annotated[bool, Source("archive rotated logs", "--archive", "ZEEKFLEET_ARCHIVE")] = True
+    directory: Annotated[
+        str, Source("directory for archived logs; by default 'logs' beside the spool, or /var/log/zeekfleet",
+                    "--log-dir", "ZEEKFLEET_LOG_DIR")
+    ] = ""  # fmt: skip
+    compression: Annotated[
+        CompressionName, Source("how they are compressed: gzip, zstd or none", "--archive-compression")
+    ] = "gzip"
+    expire_days: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=100_000)],
+        Source("days after which archived logs are removed; 0: never", "--archive-expire-days"),
+    ] = 0
+    disk_watermark: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, lt=100)],
+        Source("percent of the disk above which the oldest archived logs are removed; 0: never",
+               "--archive-disk-watermark"),
+    ] = 0.0  # fmt: skip
+    command: Annotated[
+        str, Source("program to run instead, with {queue} and {logs}, or as 'COMMAND -1 QUEUE LOGS'",
+                    "--archive-command")
+    ] = ""  # fmt: skip
+    interval: Annotated[
+        Seconds, Source("seconds between two runs of that program", "--archive-interval")
+    ] = 3600.0  # fmt: skip
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,38 +242,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     controller: ControllerSettings = msgspec.field(default_factory=ControllerSettings)
     agent: AgentSettings = msgspec.field(default_factory=AgentSettings)
     supervisor: SupervisorSettings = SupervisorSettings()
-
-
-class Declaration(msgspec.Struct, frozen=True):
-    """One setting, with where it may come from."""
-
-    section: str
-    name: str
-    type: Any
-    source: Source
-
-    @property
-    def key(self) -> str:
-        """Its key in the settings file."""
-        return f"{self.section}.{self.name}"
-
-    def options(self, sections: tuple[str, ...]) -> tuple[str, ...]:
-        """Its command line options in a daemon with these sections, the one to speak of first.
-
-        Where two roles meet in one daemon, the controller keeps the plain names of its addresses and ports.
-        """
-        both_roles = "controller" in sections and "agent" in sections
-        if not both_roles or not self.source.tree_option:
-            return (self.source.option,)
-        plain = self.section == "controller" and self.source.option in ("--port", "--listen")
-        return (self.source.tree_option, self.source.option) if plain else (self.source.tree_option,)
-
-
-class Resolved(msgspec.Struct, frozen=True):
-    """The settings of a daemon, and for each key where its value came from."""
-
-    settings: Settings
-    origins: dict[str, str]
+    archive: ArchiveSettings = ArchiveSettings()
 
 
 def _default_directory(kind: str) -> str:
@@ -257,101 +256,3 @@ def _default_directory(kind: str) -> str:
 def hostname() -> str:
     """This host's name, as agents and controllers are named after it."""
     return socket.gethostname() or "localhost"
-
-
-def declarations(sections: tuple[str, ...]) -> Iterator[Declaration]:
-    """Every setting of these sections."""
-    section_types = typing.get_type_hints(Settings)
-    for section in sections:
-        for name, hint in typing.get_type_hints(section_types[section], include_extras=True).items():
-            source = next(item for item in hint.__metadata__ if isinstance(item, Source))
-            others = tuple(item for item in hint.__metadata__ if not isinstance(item, Source))
-            plain = typing.get_args(hint)[0]
-            yield Declaration(section, name, Annotated[(plain, *others)] if others else plain, source)
-
-
-def resolve(
-    sections: tuple[str, ...],
-    options: Mapping[str, str],
-    environment: Mapping[str, str] = os.environ,
-    file: Path | None = None,
-) -> Resolved:
-    """Put together a daemon's settings.
-
-    Args:
-        sections: the daemon's, such as ``("common", "agent")``.
-        options: what was given on the command line, by key (``"agent.port"``), as text.
-        environment: the environment variables.
-        file: a TOML file with a table for each section.
-
-    Raises:
-        SettingsError: a value is wrong; the sentence tells which, where it was given, and what was expected.
-    """
-    table = _read_file(file) if file is not None else {}
-    chosen: dict[str, dict[str, Any]] = {section: {} for section in sections}
-    origins: dict[str, str] = {}
-    for setting in declarations(sections):
-        variable = setting.source.environment
-        value: Any = None
-        origin = "default"
-        if setting.key in options:
-            value, origin = options[setting.key], setting.options(sections)[0]
-        elif variable and environment.get(variable):
-            value, origin = environment[variable], variable
-        elif setting.name in table.get(setting.section, {}):
-            value, origin = table[setting.section][setting.name], f"{setting.key} in {file}"
-        origins[setting.key] = origin
-        if origin != "default":
-            chosen[setting.section][setting.name] = _convert(setting, value, origin)
-    settings = msgspec.convert(chosen, Settings)
-    # Daemons change their working directory: what is relative means the one they were started in.
-    common = msgspec.structs.replace(
-        settings.common,
-        state_dir=_absolute(settings.common.state_dir, origins.get("common.state_dir", "state_dir")),
-        spool_dir=_absolute(settings.common.spool_dir, origins.get("common.spool_dir", "spool_dir")),
-    )
-    return Resolved(msgspec.structs.replace(settings, common=common), origins)
-
-
-def _absolute(directory: str, origin: str) -> str:
-    try:
-        return str(Path(directory).expanduser().absolute())
-    except RuntimeError:
-        raise SettingsError(origin, f"'{directory}': there is no such home directory") from None
-
-
-def _convert(setting: Declaration, value: Any, origin: str) -> Any:
-    """Check a value; text from options and variables may stand for numbers and booleans."""
-    if isinstance(value, str) and setting.type is bool:
-        lowered = value.lower()
-        if lowered not in ("yes", "no", "true", "false", "on", "off", "1", "0"):
-            raise SettingsError(origin, f"'{value}' is not yes or no")
-        value = lowered in ("yes", "true", "on", "1")
-    if isinstance(value, str) and "\0" in value:
-        raise SettingsError(origin, "must not contain a NUL character")
-    try:
-        # Text is read as a number only where it came as text by nature; a TOML file has types of its own.
-        return msgspec.convert(value, setting.type, strict=" in " in origin)
-    except msgspec.ValidationError as error:
-        raise SettingsError(origin, f"'{value}' is wrong: {error}") from None
-
-
-def _read_file(file: Path) -> dict[str, dict[str, Any]]:
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(str(file), f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(str(file), "is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(str(file), f"is not TOML: {error}") from None
-    known: dict[str, set[str]] = {}
-    for setting in declarations(Settings.__struct_fields__):
-        known.setdefault(setting.section, set()).add(setting.name)
-    for section, table in content.items():
-        if section not in known or not isinstance(table, dict):
-            raise SettingsError(str(file), f"unknown table '{section}', expected {', '.join(sorted(known))}")
-        for key in table:
-            if key not in known[section]:
-                raise SettingsError(str(file), f"unknown key '{section}.{key}'")
-    return content

@@ -1,4 +1,4 @@
-"""A controller whose store fails as the environment says: ``controller_with_faulty_store.py STATE CLIENTS AGENTS``.
+"""A controller whose store fails as the environment says: ``controller_with_faulty_store.py STATE CLIENTS AGENTS METRICS``.
 
 The composition is the daemon's own; only the store is wrapped.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from zeekfleet.daemon import controller
 from zeekfleet.daemon.run import run
-from zeekfleet.settings import resolve
+from zeekfleet.resolution import resolve
 from zeekfleet.store.interface import Store
 from zeekfleet.store.sqlite import SqliteStore
 from zeekfleet.testing.failing import with_fault_from_environment
@@ -21,12 +21,13 @@ def open_store(path: Path) -> Store:
     return with_fault_from_environment(SqliteStore(path), os.environ)
 
 
-def main(state: str, clients: str, agents: str) -> int:
+def main(state: str, clients: str, agents: str, metrics: str) -> int:
     given = {
         "common.state_dir": state,
         "controller.name": "c",
         "controller.websocket_port": clients,
         "controller.port": agents,
+        "controller.auto_assign_metrics_start_port": metrics,
     }
     settings = resolve(("common", "controller"), given, {}).settings
     return run(settings.common, lambda stop: controller.serve(settings, stop, open_store))

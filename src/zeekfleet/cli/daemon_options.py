@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zeekfleet.settings import Resolved, declarations, resolve
+from zeekfleet.resolution import Resolved, declarations, resolve
 
 PREFIX = "setting:"
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "agent": ("common", "agent", "supervisor"),
+    "agent": ("common", "agent", "supervisor", "archive"),
     "controller": ("common", "controller"),
     "supervise": ("common", "supervisor"),
-    "up": ("common", "controller", "agent", "supervisor"),
+    "up": ("common", "controller", "agent", "supervisor", "archive"),
 }
 """The sections of settings that each daemon has."""
 

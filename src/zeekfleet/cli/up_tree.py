@@ -17,7 +17,8 @@ from zeekfleet.daemon.agent import parse_controller
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import Role
-from zeekfleet.settings import Resolved, Settings
+from zeekfleet.resolution import Resolved
+from zeekfleet.settings import Settings
 
 GRACE = 5.0
 """Seconds for a verb to end when the tree is told to stop."""

@@ -13,8 +13,10 @@ from zeekfleet.agent.agent import Agent, AgentOptions
 from zeekfleet.agent.gates import Gate, hello_gate, status_gate
 from zeekfleet.agent.health import HealthSettings
 from zeekfleet.agent.links import DialledByNodes, DialsOneNode, NodeLinks
+from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.roster import Roster
-from zeekfleet.daemon import checking, endpoints, readiness
+from zeekfleet.archive.archiver import Archiver
+from zeekfleet.daemon import archiving, checking, endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError
@@ -33,7 +35,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
     """Serve a controller until told to stop.
 
     Args:
-        settings: common and agent's.
+        settings: common, agent's and archive's.
         supervisor_port: where the supervisor listens, on loopback.
         engine: the name of the engine that the supervisor launches nodes with.
         stop: when set, ends it; nodes are left as they are.
@@ -76,7 +78,8 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                 supervisor.peer(LOOPBACK, supervisor_port)
                 whom = f"controller {own.controller}" if controller else "waiting for a controller"
                 readiness.announce(f"agent {own.name} {own.listen}:{port}, {whom}")
-                await until(stop, agent.run())
+                notifier = Notifier(endpoint, own.name, controller is not None, options.host)
+                await until(stop, _run(agent, archiving.archiver(settings, notifier.error)))
         finally:
             logging.getLogger().removeHandler(log)
             log.close()
@@ -84,6 +87,13 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
 
 def _gate(engine: str, backend: str) -> Callable[[Roster], Gate]:
     return status_gate if engine == "zeek" and Backend(backend) is Backend.ZEROMQ else hello_gate
+
+
+async def _run(agent: Agent, archiver: Archiver | None) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(agent.run())
+        if archiver is not None:
+            tasks.create_task(archiver.run())
 
 
 def _links(engine: str, backend: str, endpoint: Endpoint, directory: Path) -> NodeLinks:

@@ -12,8 +12,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from zeekfleet.system.inotify import IN_IGNORED, Inotify
 from zeekfleet.supervisor.lines import LineSplitter
+from zeekfleet.system.inotify import IN_IGNORED, Inotify
 
 logger = logging.getLogger(__name__)
 

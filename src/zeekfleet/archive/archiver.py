@@ -1,0 +1,273 @@
+"""The task that archives the logs of a host."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.archive import clearing, command
+from zeekfleet.archive.clearing import Cleared, Limits
+from zeekfleet.archive.compression import Compression, require
+from zeekfleet.archive.names import RotatedLog, parse_rotated
+from zeekfleet.archive.shelf import Outcome, Shelf
+from zeekfleet.archive.watch import DirectoryWatch
+
+logger = logging.getLogger(__name__)
+
+QUEUE = "log-queue"
+"""The directory of rotated logs in a spool."""
+
+LOCK = ".zeekfleet-archiver.lock"
+WORKERS = 2
+"""Logs that are compressed at a time."""
+
+NICENESS = 10
+CLEARING_INTERVAL = 600.0
+"""Seconds between two looks at ages and at the disk, when nothing else happens."""
+
+MAX_TOLD = 1000
+"""Kinds of trouble at a time; more are not told."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+Alarm = Callable[[str], None]
+"""Told what went wrong, once, until it goes well again."""
+
+
+class ArchiveOptions(msgspec.Struct, frozen=True):
+    """How to archive.
+
+    Attributes:
+        queue: where rotated logs wait; made if missing.
+        logs: where they go; made if missing.
+        compression: how they are compressed.
+        limits: what the archive may hold.
+        command: run in place of the built-in archiver (see ``command.command_line``), if not empty.
+        interval: seconds between two such runs.
+        first_delay: seconds before what failed is tried again; doubles from one time to the next.
+        last_delay: no longer than that.
+    """
+
+    queue: Path
+    logs: Path
+    compression: Compression = Compression.GZIP
+    limits: Limits = Limits()
+    command: str = ""
+    interval: float = 3600.0
+    first_delay: float = 1.0
+    last_delay: float = 300.0
+
+
+class Archiver:
+    """Archives what comes into a queue, as long as it runs.
+
+    Args:
+        options: see there.
+        alarm: told of failures; by default they are logged.
+
+    Raises:
+        SettingsError: the options cannot be met here.
+    """
+
+    def __init__(self, options: ArchiveOptions, alarm: Alarm = logger.error) -> None:
+        require(options.compression)
+        self._options = options
+        self._command = (
+            command.command_line(options.command, options.queue, options.logs) if options.command.strip() else ()
+        )
+        self._alarm = alarm
+        self._told: set[object] = set()
+        self._strange: set[str] = set()
+        self._failed: set[str] = set()
+        self._delay = options.first_delay
+
+    async def run(self) -> None:
+        """Archive until cancelled; whatever fails is told and tried again."""
+        while True:
+            try:
+                with _held(self._options.queue) as queue, _held(self._options.logs) as logs:
+                    await (self._command_runs((queue, logs)) if self._command else self._archive())
+            except BlockingIOError:
+                logger.info("another archiver is at work in %s or %s", self._options.queue, self._options.logs)
+            except OSError as error:
+                self._tell(error.errno, f"logs cannot be archived: {_sentence(error)}")
+            else:
+                continue  # the queue was moved away, and is made anew
+            await asyncio.sleep(self._next_delay())
+
+    # --- the built-in archiver
+
+    async def _archive(self) -> None:
+        """Serve the queue until it is moved away."""
+        options = self._options
+        stopping = threading.Event()
+        shelf = Shelf(options.queue, options.logs, options.compression, stopping.is_set)
+        # Watched before it is looked into, so that nothing falls between.
+        with (
+            DirectoryWatch(options.queue) as watch,
+            ThreadPoolExecutor(WORKERS, "archive", initializer=_be_nice) as threads,
+        ):
+            try:
+                await asyncio.to_thread(clearing.remove_leftovers, options.logs)
+                while not watch.ended:
+                    full = await self._archive_all(shelf, threads, stopping)
+                    cleared = await self._clear()
+                    retry = self._next_delay() if self._failed else CLEARING_INTERVAL
+                    if not full:
+                        await watch.arrival(min(retry, CLEARING_INTERVAL))
+                    elif not cleared.removed:
+                        await asyncio.sleep(retry)  # what arrives meanwhile has no room either
+            finally:
+                stopping.set()
+
+    async def _archive_all(self, shelf: Shelf, threads: ThreadPoolExecutor, stopping: threading.Event) -> bool:
+        """Archive what is in the queue; whether the disk is full."""
+        waiting = await asyncio.to_thread(self._waiting)
+        loop = asyncio.get_running_loop()
+        full = False
+        attempts: set[asyncio.Future[Outcome]] = set()
+        names: dict[asyncio.Future[Outcome], str] = {}
+        self._failed.clear()
+        try:
+            while (waiting and not full) or attempts:
+                while waiting and not full and len(attempts) < WORKERS:
+                    name, log = waiting.pop(0)
+                    attempt = loop.run_in_executor(threads, shelf.put, name, log)
+                    names[attempt] = name
+                    attempts.add(attempt)
+                done, attempts = await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
+                for attempt in done:
+                    full = self._finished(names.pop(attempt), attempt) or full
+        except asyncio.CancelledError:
+            stopping.set()
+            if attempts:
+                await asyncio.wait(attempts)
+            raise
+        if not self._failed and not full:
+            self._well_again()
+        return full
+
+    def _waiting(self) -> list[tuple[str, RotatedLog]]:
+        """The rotated logs in the queue, oldest first."""
+        found: list[tuple[str, RotatedLog]] = []
+        strange: set[str] = set()
+        for entry in os.scandir(self._options.queue):
+            if entry.name.startswith(".") or not entry.is_file(follow_symlinks=False):
+                continue
+            log = parse_rotated(entry.name)
+            if log is None:
+                strange.add(entry.name)
+            else:
+                found.append((entry.name, log))
+        for name in sorted(strange - self._strange):
+            logger.warning("%r in %s is not named like a rotated log; it is left there", name, self._options.queue)
+        self._strange = strange
+        return sorted(found, key=lambda pair: (pair[1].opened, pair[0]))
+
+    def _finished(self, name: str, attempt: asyncio.Future[Outcome]) -> bool:
+        """Take note of what became of a log; whether the disk is full."""
+        error = attempt.exception()
+        if error is None:
+            logger.debug("log %r: %s", name, attempt.result().value)
+            return False
+        self._failed.add(name)
+        if isinstance(error, OSError):
+            self._tell(error.errno, f"log {name!r} cannot be archived: {_sentence(error)}")
+            return error.errno in _FULL
+        # A log that we stumble over must not keep the others from being archived.
+        logger.error("log %r cannot be archived", name, exc_info=error)
+        self._tell(type(error), f"log {name!r} cannot be archived: {error}")
+        return False
+
+    # --- another program instead
+
+    async def _command_runs(self, locks: tuple[int, int]) -> None:
+        while True:
+            if await asyncio.to_thread(_has_entries, self._options.queue):
+                logger.debug("running %s", self._command)
+                if problem := await command.run(self._command, locks):
+                    self._tell(problem, f"logs were not archived: {problem}")
+                else:
+                    self._well_again()
+            await self._clear()
+            await asyncio.sleep(self._options.interval)
+
+    # --- both
+
+    async def _clear(self) -> Cleared:
+        options = self._options
+        today = datetime.now().astimezone().date()
+        try:
+            cleared = await asyncio.to_thread(clearing.clear, options.logs, today, options.limits)
+        except OSError as error:
+            self._tell("clear", f"old logs cannot be removed: {_sentence(error)}")
+            return Cleared()
+        if cleared.removed:
+            logger.info("%d old logs removed, %d bytes freed", cleared.removed, cleared.freed)
+        if cleared.excess:
+            share = f"over {options.limits.disk_percent:g} % full"
+            self._tell("full", f"the disk of {options.logs} is {share}, and only today's logs are left to remove")
+        else:
+            self._told.discard("full")
+        return cleared
+
+    def _next_delay(self) -> float:
+        delay = self._delay
+        self._delay = min(2 * delay, self._options.last_delay)
+        return delay
+
+    def _tell(self, kind: object, problem: str) -> None:
+        """Give the alarm, unless it was given for this kind of trouble already."""
+        if kind in self._told or len(self._told) >= MAX_TOLD:
+            logger.debug(problem)
+            return
+        self._told.add(kind)
+        self._alarm(problem)
+
+    def _well_again(self) -> None:
+        self._delay = self._options.first_delay
+        if self._told - {"full", "clear"}:
+            logger.info("logs are archived again")
+            self._told &= {"full", "clear"}
+
+
+@contextlib.contextmanager
+def _held(directory: Path) -> Iterator[int]:
+    """Make the directory and be the only archiver in it; the lock's descriptor.
+
+    Raises:
+        BlockingIOError: there is another one.
+        OSError: it cannot be used.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _has_entries(directory: Path) -> bool:
+    return any(not entry.name.startswith(".") for entry in os.scandir(directory))
+
+
+def _be_nice() -> None:
+    """Priority is a thread's own on Linux: the others, the event loop's among them, keep theirs."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def _sentence(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return where + (error.strerror or str(error))

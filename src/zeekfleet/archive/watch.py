@@ -1,0 +1,65 @@
+"""Tells when something arrives in a directory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from zeekfleet.system.inotify import (
+    IN_CLOSE_WRITE,
+    IN_DELETE_SELF,
+    IN_IGNORED,
+    IN_MOVE_SELF,
+    IN_MOVED_TO,
+    Inotify,
+)
+
+_END = IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF
+
+
+class DirectoryWatch:
+    """Watches while it is entered.
+
+    Args:
+        directory: must be there.
+
+    Raises:
+        OSError: on entering, it is not, or there are too many watches.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._arrived = asyncio.Event()
+        self.ended = False
+        """Whether the directory was removed or moved away; nothing more will be told of it."""
+
+    def __enter__(self) -> Self:
+        self._inotify = Inotify()
+        try:
+            self._inotify.watch(self._directory, IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE_SELF | IN_MOVE_SELF)
+        except OSError:
+            self._inotify.close()
+            raise
+        asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._happened)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        asyncio.get_running_loop().remove_reader(self._inotify.fileno())
+        self._inotify.close()
+
+    async def arrival(self, timeout: float) -> None:
+        """Return when something has arrived since the last return, when the watch has ended, or after the time-out."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._arrived.wait()
+        self._arrived.clear()
+
+    def _happened(self) -> None:
+        for _, mask in self._inotify.read():
+            self.ended = self.ended or bool(mask & _END)
+        self._arrived.set()

@@ -1,0 +1,34 @@
+"""The archiver that an agent runs, from the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zeekfleet.archive.archiver import QUEUE, Alarm, ArchiveOptions, Archiver
+from zeekfleet.archive.clearing import Limits
+from zeekfleet.archive.compression import Compression
+from zeekfleet.settings import Settings
+
+
+def archiver(settings: Settings, alarm: Alarm) -> Archiver | None:
+    """The archiver of this host's spool; None if logs are left where they are.
+
+    Args:
+        settings: common and archive.
+        alarm: told of what goes wrong.
+
+    Raises:
+        SettingsError: it cannot work as the settings say.
+    """
+    own = settings.archive
+    if not own.enabled:
+        return None
+    options = ArchiveOptions(
+        queue=Path(settings.common.spool_dir) / QUEUE,
+        logs=Path(own.directory),
+        compression=Compression(own.compression),
+        limits=Limits(own.expire_days, own.disk_watermark),
+        command=own.command,
+        interval=own.interval,
+    )
+    return Archiver(options, alarm)
