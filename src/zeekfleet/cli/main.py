@@ -23,6 +23,7 @@ VERBS = {
     "controller": "Run a controller.",
     "agent": "Run an agent with its supervisor.",
     "supervise": "Run a set of processes from a file, and nothing else.",
+    "check": "Check a cluster configuration without deploying it.",
     "deploy": "Deploy a staged cluster configuration.",
     "deploy-config": "Upload a cluster configuration and deploy it.",
     "get-config": "Retrieve staged or deployed cluster configuration.",

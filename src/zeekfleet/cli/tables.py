@@ -8,6 +8,7 @@ from typing import Any
 
 from zeekfleet.cli.output import BAD, BUSY, FAINT, GOOD, Cell, Note, Table, View
 from zeekfleet.client.results import (
+    Checked,
     Deployed,
     Failure,
     IdValues,
@@ -57,6 +58,19 @@ def deployed(outcome: Deployed) -> View:
         told = f", {failed} of {count} failed" if failed else f", {count}" if nodes else ""
         view.append(Note(f"deployed configuration {outcome.id}{told}", BAD if failed else GOOD))
     return view
+
+
+def checked(outcome: Checked) -> View:
+    """Who has checked, and what was found."""
+    found = {finding.instance for finding in outcome.findings}
+    rows = [(Cell(name), Cell("nothing found", GOOD)) for name in outcome.instances]
+    rows += [(Cell(name), Cell(why, BUSY)) for name, why in outcome.unchecked.items()]
+    rows += [(Cell(name), Cell("problems found", BAD)) for name in found if name is not None]
+    view: list[Table | Note] = []
+    if rows:
+        view.append(Table(("INSTANCE", "RESULT"), tuple(sorted(rows, key=lambda row: row[0].text))))
+    view += [Note(f"error: {finding.error}", BAD) for finding in outcome.findings]
+    return view if outcome.findings else [*view, Note("nothing speaks against this configuration", GOOD)]
 
 
 def nodes(outcome: NodesSeen) -> View:

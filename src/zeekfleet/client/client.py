@@ -18,10 +18,11 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from zeekfleet.broker import topics
+from zeekfleet.broker.events import checks
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.client import results
-from zeekfleet.client.results import Deployed, IdValues, NodesSeen, Restarted, Staged
+from zeekfleet.client.results import Checked, Deployed, IdValues, NodesSeen, Restarted, Staged
 from zeekfleet.errors import ConfigurationError, ProtocolError, TransportError
 from zeekfleet.model.management import Configuration, Instance, Result, fresh_id
 from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded, PeerLost
@@ -116,6 +117,11 @@ class Client:
         if not staged.ok:
             raise ConfigurationError(staged.errors)
         return await self.deploy(timeout=timeout)
+
+    async def check(self, configuration: Configuration, *, timeout: float | None = None) -> Checked:
+        """Have the controller validate a configuration, and its instances check it; nothing is staged or touched."""
+        request = checks.ControllerCheckRequest(fresh_id(), configuration)
+        return results.read_checked((await self._request(request, checks.ControllerCheckResponse, timeout)).results)
 
     async def get_nodes(self) -> NodesSeen:
         """The processes of every known instance."""

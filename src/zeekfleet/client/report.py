@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from zeekfleet.client.results import (
+    Checked,
     Deployed,
     Failure,
     IdValues,
@@ -39,6 +40,22 @@ def deployed(outcome: Deployed) -> Document:
     if outcome.nodes:
         results["nodes"] = {node.name: _deployment(node) for node in outcome.nodes}
     return {"results": results, "errors": list(outcome.errors)}
+
+
+def checked(outcome: Checked) -> Document:
+    """``check``: ``{"errors": [{"error", ...}], "results": {"checked": [NAME], "unchecked": {NAME: WHY}}}``.
+
+    An error has ``instance`` and ``nodes`` where they are known.
+    """
+    errors = []
+    for finding in outcome.findings:
+        entry: Document = {"error": finding.error}
+        if finding.instance is not None:
+            entry["instance"] = finding.instance
+        if finding.nodes:
+            entry["nodes"] = list(finding.nodes)
+        errors.append(entry)
+    return {"errors": errors, "results": {"checked": list(outcome.instances), "unchecked": dict(outcome.unchecked)}}
 
 
 def nodes(outcome: NodesSeen) -> Document:

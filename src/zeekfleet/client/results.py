@@ -76,6 +76,33 @@ class Deployed(msgspec.Struct, frozen=True):
     skipped: tuple[str, ...] = ()
 
 
+class Finding(msgspec.Struct, frozen=True):
+    """What would go wrong, a whole sentence, and the nodes that it is about, if any."""
+
+    error: str
+    instance: str | None = None
+    nodes: tuple[str, ...] = ()
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """The outcome of a check.
+
+    Attributes:
+        findings: what would go wrong.
+        instances: names of the instances that checked it and found nothing.
+        unchecked: by instance, why it could not check.
+    """
+
+    findings: tuple[Finding, ...]
+    instances: tuple[str, ...] = ()
+    unchecked: dict[str, str] = {}
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
 class NodesSeen(msgspec.Struct, frozen=True):
     """The processes of every instance, sorted by name, and the instances that could not tell.
 
@@ -153,6 +180,23 @@ def read_deployed(results: Iterable[Result]) -> Deployed:
             nodes[result.node] = NodeDeployment(result.node, result.instance, result.success, outputs)
         # An instance without nodes says so by a plain success, which is no news.
     return Deployed(identifier, tuple(nodes.values()), tuple(errors), ok, tuple(skipped))
+
+
+def read_checked(results: Iterable[Result]) -> Checked:
+    """The outcome that ``check_response`` tells."""
+    findings: list[Finding] = []
+    instances: list[str] = []
+    unchecked: dict[str, str] = {}
+    for result in in_order(results):
+        if not result.success:
+            names = result.data.data if isinstance(result.data, values.Vector) else ()
+            nodes = tuple(name.data for name in names if isinstance(name, values.String))
+            findings.append(Finding(result.error or NO_REASON, result.instance, nodes))
+        elif result.instance is not None and isinstance(result.data, values.String):
+            unchecked[result.instance] = result.data.data
+        elif result.instance is not None:
+            instances.append(result.instance)
+    return Checked(tuple(findings), tuple(instances), unchecked)
 
 
 def read_nodes(results: Iterable[Result]) -> NodesSeen:
