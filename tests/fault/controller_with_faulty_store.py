@@ -1,4 +1,4 @@
-"""A controller whose store fails as the environment says: ``controller_with_faulty_store.py STATE CLIENTS AGENTS METRICS``.
+"""A controller whose store fails as the environment says: ``STATE CLIENTS AGENTS METRICS`` are its arguments.
 
 The composition is the daemon's own; only the store is wrapped.
 """

@@ -42,7 +42,7 @@ class Site:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.clients, self.agents = free_ports(2)
+        self.clients, self.agents, self.metrics = free_ports(3)
         self.state = root / "controller"
         self.supervisor = 0
         self._lives = 0
@@ -57,7 +57,7 @@ class Site:
         self._lives += 1
         return Daemon(
             self.root / f"life-{self._lives}",
-            str(self.state), str(self.clients), str(self.agents),
+            str(self.state), str(self.clients), str(self.agents), str(self.metrics),
             environment={"ZEEKFLEET_TEST_STORE_FAULT": fault} if fault else {},
             command=(sys.executable, str(PROGRAM)),
         )  # fmt: skip

@@ -37,7 +37,8 @@ from zeekfleet.transport.endpoint import Delivery, Endpoint, Happening, PeerAdde
 logger = logging.getLogger(__name__)
 
 MAX_REQUESTS = 1024
-"""Requests that are worked on at a time."""
+MAX_REQUESTS_OF_A_PEER = 256
+"""How many are worked on at a time."""
 
 PING_AFTER = 1.0
 """Seconds after which a started node that has not said hello is asked for a sign of life, and again."""
@@ -120,7 +121,7 @@ class Agent:
             options.health, self._roster, self._dispatcher, links, self._notifier, self._deployer.restart
         )
         self._tasks = asyncio.TaskGroup()
-        self._admission = Admission(MAX_REQUESTS, "requests of the controller")
+        self._admission = Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests")
         self._supervised = False
         self._launched = asyncio.Event()
         endpoint.subscribe(self._topic)
@@ -190,7 +191,7 @@ class Agent:
                 handler = self._restart
             case check_api.AgentCheckRequest():
                 handler = self._check_configuration
-        if handler is not None and self._admission.admit():
+        if handler is not None and self._admission.admit(delivery.peer.id):
             logger.debug("received %s", type(delivery.event).event_name)
             self._tasks.create_task(self._handle(handler, delivery))
 
@@ -201,7 +202,7 @@ class Agent:
             # One request must not take the agent down; whoever asked runs into its deadline.
             logger.exception("request %s failed", type(delivery.event).event_name)
         finally:
-            self._admission.release()
+            self._admission.release(delivery.peer.id)
 
     async def _hear_supervisor(self) -> None:
         async for happening in self._supervisor.events():

@@ -30,7 +30,8 @@ from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer, PeerAdded, Pe
 logger = logging.getLogger(__name__)
 
 MAX_REQUESTS = 1024
-"""Clients' requests that are worked on at a time."""
+MAX_REQUESTS_OF_A_PEER = 256
+"""How many are worked on at a time."""
 
 MAX_INSTANCES = 10_000
 """Instances that may be known at a time."""
@@ -82,7 +83,7 @@ class Controller:
         )
         self._requests = NodeRequests(endpoint, self._instances, self._stage, options.request_timeout)
         self._keeper = NotificationKeeper(store)
-        self._admission = Admission(MAX_REQUESTS, "requests of clients")
+        self._admission = Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests")
         endpoint.subscribe(topics.CONTROLLER)
         endpoint.subscribe(topics.AGENT_PREFIX)
 
@@ -187,7 +188,7 @@ class Controller:
                 handler = self._check
             case api.TestTimeoutRequest(with_state=True):
                 handler = self._test_timeout
-        if handler is not None and self._admission.admit():
+        if handler is not None and self._admission.admit(delivery.peer.id):
             logger.debug("received %s", type(delivery.event).event_name)
             self._tasks.create_task(self._handle(handler, delivery))
 
@@ -198,7 +199,7 @@ class Controller:
             # One request must not take the controller down; whoever asked runs into its deadline.
             logger.exception("request %s failed", type(delivery.event).event_name)
         finally:
-            self._admission.release()
+            self._admission.release(delivery.peer.id)
 
     def _get_instances(self, delivery: Delivery, reqid: str) -> None:
         instances = {name: known.instance for name, known in self._instances.known.items()}

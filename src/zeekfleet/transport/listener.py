@@ -101,6 +101,10 @@ class Listener:
         """Count a connection that ended without an upgrade."""
         self._router.metrics.handshakes_failed += 1
 
+    def tell(self, what: str) -> None:
+        """Log what became of a connection that has no name yet."""
+        logger.info("%s: %s", self._address, what)
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one HTTP request, which should be an upgrade."""
         upgrade = request.headers.get("Upgrade", "").strip().lower()
@@ -189,6 +193,7 @@ class _Connection(web.RequestHandler):
         self._timer.cancel()
         if not self._is_upgraded:
             self._listener.failed()
+            self._listener.tell("a connection ended without an upgrade to WebSocket")
         super().connection_lost(exc)
 
     def log_exception(self, *args: Any, **options: Any) -> None:
