@@ -30,7 +30,13 @@ def node_checker(settings: Settings, engine: str) -> NodeChecker:
         from zeekfleet.node.zeek import ZeekOptions  # noqa: PLC0415
 
         own: SupervisorSettings = settings.supervisor
-        return select(engine, ZeekOptions(Backend(own.backend), own.zeromq_xpub_port, own.zeromq_xsub_port))
+        options = ZeekOptions(
+            Backend(own.backend),
+            own.zeromq_xpub_port,
+            own.zeromq_xsub_port,
+            rotation_interval=own.rotation_interval,
+        )
+        return select(engine, options)
 
     def make_context(config: NodeConfig) -> LaunchContext:
         directory = config.directory or f"{settings.common.state_dir}/nodes/{config.name}"

@@ -185,7 +185,12 @@ async def _run(
 
 
 def _zeek_options(own: SupervisorSettings) -> ZeekOptions:
-    return ZeekOptions(Backend(own.backend), own.zeromq_xpub_port, own.zeromq_xsub_port)
+    return ZeekOptions(
+        Backend(own.backend),
+        own.zeromq_xpub_port,
+        own.zeromq_xsub_port,
+        rotation_interval=own.rotation_interval,
+    )
 
 
 def _log_exit(exit_: NodeExit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from importlib import resources
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from zeekfleet.planning import layout, listeners, parsing
 from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.layout import Backend, ZeekSettings
 
+LOG_QUEUE = "log-queue"
+"""Where in the spool rotated logs wait to be archived."""
+
 GRACE = 10.0
 """Seconds from SIGTERM to SIGKILL: a quiet Zeek takes two, one with logs to flush more."""
 
@@ -29,12 +33,14 @@ class ZeekOptions(msgspec.Struct, frozen=True):
         zeromq_xpub_port: the hub's outgoing port, on the manager's host.
         zeromq_xsub_port: its incoming port.
         user_scripts: what every node loads beside its own scripts.
+        rotation_interval: seconds after which a log is rotated into the spool's queue; 0: never.
     """
 
     backend: Backend = Backend.ZEROMQ
     zeromq_xpub_port: int = 5555
     zeromq_xsub_port: int = 5556
     user_scripts: tuple[str, ...] = ("local",)
+    rotation_interval: float = 3600.0
 
 
 class ZeekEngine:
@@ -62,13 +68,15 @@ class ZeekEngine:
         Raises:
             LaunchError: the node cannot be run as configured.
         """
-        if config.interface is not None and config.pcap_file is not None:
-            raise LaunchError(config.name, "it has interface and pcap_file set")
+        self._refuse(config, context)
+        return self._spec(config, context)
+
+    def _spec(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
         try:
             port = websocket_port(config.env)
         except SettingsError as error:
             raise LaunchError(config.name, str(error)) from error
-        settings = self._settings(port)
+        settings = self._settings(port, context)
         environment = layout.environment(config, settings, directory=context.directory, base=context.environment)
         if not layout.may_open_websocket(config, settings.backend):
             environment.pop(WEBSOCKET_PORT, None)
@@ -83,6 +91,17 @@ class ZeekEngine:
             cpu_affinity=config.cpu_affinity,
             grace=GRACE,
         )
+
+    def _refuse(self, config: NodeConfig, context: LaunchContext) -> None:
+        if config.interface is not None and config.pcap_file is not None:
+            raise LaunchError(config.name, "it has interface and pcap_file set")
+        # Zeek renames logs into the queue; where it cannot, a logger that has crashed never starts again.
+        if not self._options.rotation_interval or not layout.writes_logs(config):
+            return
+        directory, spool = Path(context.directory), Path(context.spool_directory)
+        if _file_system(directory) != _file_system(spool):
+            reason = f"its directory {directory} and the spool {spool} are on different file systems"
+            raise LaunchError(config.name, f"{reason}; logs could not be rotated")
 
     @property
     def program(self) -> str:
@@ -102,7 +121,8 @@ class ZeekEngine:
             LaunchError: the node cannot be run as configured.
             OSError: Zeek cannot be run.
         """
-        spec = self.launch(config, msgspec.structs.replace(context, directory=str(scratch)))
+        self._refuse(config, context)
+        spec = self._spec(config, msgspec.structs.replace(context, directory=str(scratch)))
         for name, content in spec.files.items():
             (scratch / name).write_text(content)
         # The layout to try is in the scratch directory, whatever else the node finds is in its own.
@@ -112,7 +132,7 @@ class ZeekEngine:
         found = [error.replace(str(scratch), context.directory) for error in errors]
         return [*found, *unreadable_trace(config, context.directory)]
 
-    def _settings(self, port: int | None) -> ZeekSettings:
+    def _settings(self, port: int | None, context: LaunchContext) -> ZeekSettings:
         return ZeekSettings(
             program=self._installation.program,
             zeekpath=self._installation.zeekpath,
@@ -123,6 +143,8 @@ class ZeekEngine:
             user_scripts=self._options.user_scripts,
             management_script=management_script(),
             websocket_port=port,
+            log_queue=f"{context.spool_directory}/{LOG_QUEUE}",
+            rotation_interval=self._options.rotation_interval,
         )
 
 
@@ -135,6 +157,14 @@ def unreadable_trace(config: NodeConfig, directory: str) -> list[str]:
             return []
     except OSError as error:
         return [f"trace file {config.pcap_file} cannot be read: {error.strerror}"]
+
+
+def _file_system(path: Path) -> int | None:
+    """The device that the path is on, or will be once it is made."""
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            return place.stat().st_dev
+    return None
 
 
 def management_script() -> str:

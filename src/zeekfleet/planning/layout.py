@@ -58,6 +58,8 @@ class ZeekSettings(msgspec.Struct, frozen=True):
         websocket_port: where this node takes WebSocket clients, if it does (see :func:`may_open_websocket`).
         websocket_address: the address for that.
         metrics_address: the address for Prometheus, on nodes that have a metrics port.
+        log_queue: the directory that nodes which write logs rotate them into; without it rotation is Zeek's own.
+        rotation_interval: seconds between two rotations of a log; 0: none.
     """
 
     program: str
@@ -71,6 +73,8 @@ class ZeekSettings(msgspec.Struct, frozen=True):
     websocket_port: int | None = None
     websocket_address: Address = LOOPBACK
     metrics_address: Address = LOOPBACK
+    log_queue: str | None = None
+    rotation_interval: float = 3600.0
 
 
 def in_cluster(config: NodeConfig) -> bool:
@@ -91,6 +95,14 @@ def may_open_websocket(config: NodeConfig, backend: Backend) -> bool:
     if role is ClusterRole.LOGGER:
         return False
     return backend is Backend.BROKER or role is not ClusterRole.MANAGER or not _receives_logs(config)
+
+
+def writes_logs(config: NodeConfig) -> bool:
+    """Whether the node writes the cluster's logs: a logger, or the manager where there is none."""
+    if not in_cluster(config):
+        return False
+    role = config.cluster[config.name].role
+    return role is ClusterRole.LOGGER or (role is ClusterRole.MANAGER and not _has_logger(config))
 
 
 def _receives_logs(manager: NodeConfig) -> bool:
@@ -141,6 +153,8 @@ def launch_script(config: NodeConfig, settings: ZeekSettings) -> str:
         lines += _zeromq_lines(config, settings)
     if config.cluster[config.name].metrics_port:
         lines.append(f"redef Telemetry::metrics_address = {zeek_string(settings.metrics_address)};")
+    if settings.log_queue is not None:
+        lines += _rotation_lines(config, settings, settings.log_queue)
     if settings.websocket_port is not None and may_open_websocket(config, settings.backend):
         lines += _websocket_lines(config, settings, settings.websocket_port)
     return "\n".join([*lines, ""])
@@ -160,6 +174,18 @@ def _zeromq_lines(config: NodeConfig, settings: ZeekSettings) -> Iterator[str]:
         yield "redef Cluster::Backend::ZeroMQ::ipv6 = T;"
     if config.name == manager and not _has_logger(config) and not _receives_logs(config):
         yield 'redef Cluster::Backend::ZeroMQ::listen_log_endpoint = "";'
+
+
+def _rotation_lines(config: NodeConfig, settings: ZeekSettings, queue: str) -> Iterator[str]:
+    # By default Zeek runs a program of zeekctl's on every rotated log.
+    yield 'redef Log::default_rotation_postprocessor_cmd = "";'
+    if not writes_logs(config):
+        return
+    yield f"redef Log::default_rotation_interval = {settings.rotation_interval:.6f} secs;"
+    yield f"redef Log::default_rotation_dir = {zeek_string(queue)};"
+    yield "redef Log::rotation_format_func = archiver_rotation_format_func;"
+    # What a crashed logger leaves in its directory is rotated when it starts again.
+    yield "redef LogAscii::enable_leftover_log_rotation = T;"
 
 
 def _websocket_lines(config: NodeConfig, settings: ZeekSettings, port: int) -> Iterator[str]:
