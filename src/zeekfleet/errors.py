@@ -22,6 +22,7 @@ attributes, so that nobody has to parse the sentence.
     ├── StateDirectoryError      a directory cannot be used (.path)
     └── SupervisionError         processes cannot be managed
         ├── LaunchError          a node cannot be started (.node, .reason)
+        │   └── ShortageError    nor could any other, for the moment
         ├── StemError            the stem is gone or refused
         └── NotSupervisorError   the call is for a Supervisor process only
 """
@@ -210,6 +211,10 @@ class LaunchError(SupervisionError):
         self.node = node
         self.reason = reason
         super().__init__(f"node '{node}' cannot be started: {reason}")
+
+
+class ShortageError(LaunchError):
+    """The system is short of processes, descriptors or memory: nothing is wrong with the node itself."""
 
 
 class StemError(SupervisionError):

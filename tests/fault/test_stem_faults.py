@@ -21,7 +21,7 @@ import pytest
 
 from zeekfleet.errors import StemError
 from zeekfleet.model.launch import LaunchSpec, RevivalSettings
-from zeekfleet.stem import protocol, records, sockets
+from zeekfleet.stem import procfs, protocol, records, sockets
 
 DEADLINE = 30.0
 EAGER = RevivalSettings(initial_delay=0.01, max_delay=0.02, loop_limit=100000)
@@ -69,7 +69,7 @@ class Commander:
 
     def create(self, spec: LaunchSpec) -> int:
         """Create a node that starts; its process id."""
-        self.send(protocol.Create(1, spec))
+        self.send(protocol.Create(1, (spec,)))
         started = self.until(protocol.Started)
         assert isinstance(started, protocol.Started)
         assert self.until(protocol.Done) == protocol.Done(1, {spec.name: ""})
@@ -126,7 +126,7 @@ def test_only_one_stem_a_directory(tmp_path: Path) -> None:
         assert Commander(tmp_path).hello().nodes == ()
 
 
-def test_records_torn_or_newer_are_set_aside_and_the_others_used(tmp_path: Path) -> None:
+def test_nodes_whose_records_are_torn_or_newer_are_known_by_their_processes(tmp_path: Path) -> None:
     with stem(tmp_path) as process:
         commander = Commander(tmp_path)
         commander.hello()
@@ -136,18 +136,55 @@ def test_records_torn_or_newer_are_set_aside_and_the_others_used(tmp_path: Path)
     directory = tmp_path / records.DIRECTORY_NAME
     torn, newer = directory / "torn.json", directory / "newer.json"
     torn.write_bytes(torn.read_bytes()[:100])
-    newer.write_bytes(newer.read_bytes().replace(b'"version":1', b'"version":2'))
-    try:
-        with stem(tmp_path):
-            nodes = Commander(tmp_path).hello().nodes
-            assert [(node.spec.name, node.pid, node.running) for node in nodes] == [("a", pids["a"], True)]
-            assert sorted(path.name for path in directory.glob("*.unreadable")) == [
-                "newer.unreadable",
-                "torn.unreadable",
-            ]
-    finally:
+    newer.write_bytes(newer.read_bytes().replace(b'"version":2', b'"version":3'))
+    with stem(tmp_path):
+        nodes = {node.spec.name: node for node in Commander(tmp_path).hello().nodes}
+        assert {name: node.pid for name, node in nodes.items()} == pids
+        assert nodes["torn"].spec == msgspec.structs.replace(spec(tmp_path, "torn"), revival=RevivalSettings())
+        assert sorted(path.name for path in directory.glob("*.unreadable")) == ["newer.unreadable", "torn.unreadable"]
         for name in ("torn", "newer"):
-            os.kill(pids[name], signal.SIGKILL)
+            assert msgspec.json.decode((directory / f"{name}.json").read_bytes())["version"] == 2
+
+
+@pytest.mark.parametrize("damage", ["last line torn", "empty", "lost", "garbage"])
+def test_a_torn_journal_loses_no_node(tmp_path: Path, damage: str) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pids = {name: commander.create(spec(tmp_path, name)) for name in ("a", "b")}
+        process.kill()
+        process.wait(DEADLINE)
+    journal = tmp_path / records.DIRECTORY_NAME / records.JOURNAL_NAME
+    match damage:
+        case "last line torn":
+            journal.write_bytes(journal.read_bytes()[:-20])
+        case "empty":
+            journal.write_bytes(b"")
+        case "lost":
+            journal.unlink()
+        case "garbage":
+            journal.write_bytes(os.urandom(1000))
+    with stem(tmp_path):
+        nodes = {node.spec.name: node for node in Commander(tmp_path).hello().nodes}
+        assert {name: node.pid for name, node in nodes.items()} == pids
+        assert all(node.running for node in nodes.values())
+
+
+def test_a_process_that_carries_our_mark_and_is_no_node_is_killed(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pid = commander.create(spec(tmp_path, "a"))
+        process.kill()
+        process.wait(DEADLINE)
+    tree = (tmp_path / records.DIRECTORY_NAME / records.TREE_NAME).read_text().strip()
+    # Such as a fork server leaves that died with its stem between two words.
+    with (
+        subprocess.Popen(["sleep", "1000"], env={"ZEEKFLEET_LAUNCH": f"{tree}:f:1.1"}, start_new_session=True) as stray,
+        stem(tmp_path),
+    ):
+        assert stray.wait(DEADLINE) == -signal.SIGKILL
+        assert Commander(tmp_path).hello().nodes[0].pid == pid
 
 
 def test_files_are_written_again_at_every_start_also_by_the_next_stem(tmp_path: Path) -> None:
@@ -169,7 +206,15 @@ def test_files_are_written_again_at_every_start_also_by_the_next_stem(tmp_path: 
         assert file.read_text() == "content"
         commander.send(protocol.Destroy(1, ("a",)))
         commander.until(protocol.Done)
-        assert list((tmp_path / records.DIRECTORY_NAME).iterdir()) == []
+        assert list((tmp_path / records.DIRECTORY_NAME).glob("*.json")) == []
+
+
+def rewrite_process(state: Path, **changes: object) -> None:
+    """Change what the journal says of the one process that is in it."""
+    path = state / records.DIRECTORY_NAME / records.JOURNAL_NAME
+    head, *lines = path.read_bytes().splitlines()
+    record = msgspec.json.decode(lines[-1], type=records.ProcessRecord)
+    path.write_bytes(head + b"\n" + msgspec.json.encode(msgspec.structs.replace(record, **changes)) + b"\n")
 
 
 def test_a_recycled_pid_is_no_node(tmp_path: Path) -> None:
@@ -179,12 +224,10 @@ def test_a_recycled_pid_is_no_node(tmp_path: Path) -> None:
         pid = commander.create(spec(tmp_path, "a"))
         process.kill()
         process.wait(DEADLINE)
-    path = tmp_path / records.DIRECTORY_NAME / "a.json"
-    record = msgspec.json.decode(path.read_bytes(), type=records.NodeRecord)
+    os.kill(pid, signal.SIGKILL)
     # The stranger has our node's pid, but was started at another time.
     with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
-        earlier = (record.start_time or 0) - 1
-        path.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, pid=stranger.pid, start_time=earlier)))
+        rewrite_process(tmp_path, pid=stranger.pid, start_time=1)
         try:
             with stem(tmp_path):
                 (node,) = Commander(tmp_path).hello().nodes
@@ -193,7 +236,6 @@ def test_a_recycled_pid_is_no_node(tmp_path: Path) -> None:
             assert stranger.poll() is None
         finally:
             stranger.kill()
-            os.kill(pid, signal.SIGKILL)
 
 
 def test_records_of_another_boot_name_no_process(tmp_path: Path) -> None:
@@ -203,15 +245,19 @@ def test_records_of_another_boot_name_no_process(tmp_path: Path) -> None:
         pid = commander.create(spec(tmp_path, "a"))
         process.kill()
         process.wait(DEADLINE)
-    path = tmp_path / records.DIRECTORY_NAME / "a.json"
-    record = msgspec.json.decode(path.read_bytes(), type=records.NodeRecord)
-    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(record, boot="another", start_time=1)))
-    try:
-        with stem(tmp_path):
-            (node,) = Commander(tmp_path).hello().nodes
-            assert node.pid != pid
-    finally:
-        os.kill(pid, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    path = tmp_path / records.DIRECTORY_NAME / records.JOURNAL_NAME
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
+        # Even pid and start time together may come again after a boot.
+        rewrite_process(tmp_path, pid=stranger.pid, start_time=procfs.start_time(stranger.pid))
+        path.write_bytes(path.read_bytes().replace(procfs.boot_id().encode(), b"another"))
+        try:
+            with stem(tmp_path):
+                (node,) = Commander(tmp_path).hello().nodes
+                assert node.pid not in (stranger.pid, pid)
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
 
 
 def test_no_descriptors_left_is_survived(tmp_path: Path) -> None:
@@ -221,7 +267,7 @@ def test_no_descriptors_left_is_survived(tmp_path: Path) -> None:
         used = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
         before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used + 1, before[1]))
-        commander.send(protocol.Create(1, spec(tmp_path, "a")))
+        commander.send(protocol.Create(1, (spec(tmp_path, "a"),)))
         failed = commander.until(protocol.LaunchFailed)
         assert isinstance(failed, protocol.LaunchFailed)
         assert "Too many open files" in failed.reason
@@ -238,7 +284,7 @@ def test_a_thousand_crashes(tmp_path: Path) -> None:
         commander = Commander(tmp_path)
         commander.hello()
         sibling = commander.create(spec(tmp_path, "sibling"))
-        commander.send(protocol.Create(1, spec(tmp_path, "a", "false", revival=settings)))
+        commander.send(protocol.Create(1, (spec(tmp_path, "a", "false", revival=settings),)))
         before = psutil.Process(process.pid).memory_info().rss
         for _ in range(1000):
             exited = commander.until(protocol.Exited)
@@ -277,7 +323,7 @@ def test_events_missed_are_kept_within_bounds(tmp_path: Path) -> None:
     with stem(tmp_path):
         commander = Commander(tmp_path)
         commander.hello()
-        commander.send(protocol.Create(1, spec(tmp_path, "a", "sh", "-c", "echo >> count", revival=settings)))
+        commander.send(protocol.Create(1, (spec(tmp_path, "a", "sh", "-c", "echo >> count", revival=settings),)))
         commander.until(protocol.Exited)
         commander.socket.close()
         count = tmp_path / "nodes/a/count"

@@ -34,8 +34,11 @@ def supervising(file: Path, state: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def pids(state: Path) -> dict[str, int]:
-    records = [msgspec.json.decode(path.read_bytes()) for path in (state / "stem").glob("*.json")]
-    return {record["spec"]["name"]: record["pid"] for record in records}
+    """What the stem's records say: the process of each node that it has."""
+    journal = state / "stem" / "processes"
+    lines = journal.read_bytes().splitlines()[1:] if journal.exists() else []
+    records = {record["name"]: record["pid"] for record in map(msgspec.json.decode, lines)}
+    return {path.stem: records[path.stem] for path in (state / "stem").glob("*.json")}
 
 
 def nodes(**commands: str) -> str:

@@ -93,7 +93,9 @@ def descriptors_of(pid: int) -> list[int]:
 
 def signal_masks_of(pid: int) -> dict[str, int]:
     fields = Path(f"/proc/{pid}/status").read_text().split()
-    return {name: int(fields[fields.index(name) + 1], 16) for name in ("SigBlk:", "SigIgn:")}
+    # 32 and 33 are the C library's own: whatever posix_spawn starts finds them ignored, until it makes threads.
+    own = 1 << 31 | 1 << 32
+    return {name: int(fields[fields.index(name) + 1], 16) & ~own for name in ("SigBlk:", "SigIgn:")}
 
 
 def stem_of(supervisor: Supervisor, name: str) -> psutil.Process:
@@ -273,7 +275,8 @@ async def test_nodes_outlive_a_killed_stem_and_are_watched_again(tmp_path: Path)
         os.kill(a, signal.SIGKILL)
         await seen.until(lambda: [exit_ for exit_ in seen.exits if exit_.node == "a"])
         report = next(exit_ for exit_ in seen.exits if exit_.node == "a")
-        assert (report.pid, report.code, report.signal) == (a, None, None)
+        # Its own parent is gone; kernels before 6.15 tell nobody else how it ended.
+        assert (report.pid, report.code, report.signal) in ((a, None, signal.SIGKILL), (a, None, None))
         await seen.until(lambda: pid_of(supervisor, "a") != a)
         assert await supervisor.destroy()
         assert len({pid for name, pid in seen.starts if name == "a"}) == 2

@@ -15,7 +15,7 @@ from zeekfleet.stem.timers import Timers
 SPEC = LaunchSpec("n", ("sleep", "1"), {"A": "ü"}, "/d", "/d/out", "/d/err", files={"a/b": "x"}, cpu_affinity=0)
 TO_STEM: list[protocol.ToStem] = [
     protocol.Hello(),
-    protocol.Create(1, SPEC),
+    protocol.Create(1, (SPEC,)),
     protocol.Destroy(2, ("n",)),
     protocol.Restart(3, ()),
     protocol.List(4),

@@ -33,6 +33,10 @@ class Decision(msgspec.Struct, frozen=True):
 
 NEVER = Decision(delay=None)
 
+FIRST_SHORTAGE = 0.1
+LONGEST_SHORTAGE = 5.0
+"""Seconds until a start is tried again that failed because the system was short of something, at first and at most."""
+
 
 class Revival:
     """The revivals of one process.
@@ -50,6 +54,7 @@ class Revival:
     def clear(self) -> None:
         """Forget all ends, as after a restart on request."""
         self._revivals = 0
+        self._shortages = 0
         self._failed = False
         self._ends: deque[float] = deque(maxlen=max(1, self._settings.loop_limit + 1))
 
@@ -60,6 +65,7 @@ class Revival:
         tried again at once: what was missing will hardly be there a moment later.
         """
         settings = self._settings
+        self._shortages = 0
         if was_running and ended_at - started_at >= settings.stable_after:
             self.clear()
         self._ends.append(ended_at)
@@ -70,6 +76,12 @@ class Revival:
         if self._failed:
             return Decision(delay=self._spread(settings.retry_delay) if settings.retry_delay > 0 else None, failed=True)
         return Decision(delay=self._next_delay(was_running))
+
+    def was_short(self) -> Decision:
+        """Decide about a start that the system could not afford: tried for ever, and never held against the process."""
+        self._shortages += 1
+        delay = FIRST_SHORTAGE * 2.0 ** min(self._shortages - 1, 16)
+        return Decision(delay=self._spread(min(delay, LONGEST_SHORTAGE)), failed=self._failed)
 
     def _is_loop(self, now: float) -> bool:
         limit = self._settings.loop_limit

@@ -34,6 +34,26 @@ class RevivalSettings(msgspec.Struct, frozen=True):
     retry_delay: float = 60.0
 
 
+class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a process may use; left out: as much as the stem itself.
+
+    Attributes:
+        cpus: the CPUs it may run on; ``LaunchSpec.cpu_affinity`` goes before it.
+        nice: its priority, -20 to 19.
+        memory: bytes; by a control group where we may make one, else by ``RLIMIT_DATA``.
+        open_files: how many descriptors it may have (``RLIMIT_NOFILE``).
+        core: the largest core file, in bytes (``RLIMIT_CORE``).
+        cgroup: give it a control group of its own, where we may make one, also without a memory limit.
+    """
+
+    cpus: tuple[int, ...] = ()
+    nice: int | None = None
+    memory: int | None = None
+    open_files: int | None = None
+    core: int | None = None
+    cgroup: bool = False
+
+
 class LaunchSpec(msgspec.Struct, frozen=True):
     """One process to run.
 
@@ -51,6 +71,7 @@ class LaunchSpec(msgspec.Struct, frozen=True):
             cheaper than it can be executed, or ``()`` to execute ``argv``.
             The contract stands in ``stem/forkserver.py``.
         revival: what happens when it ends by itself.
+        resources: what it may use.
     """
 
     name: str
@@ -64,6 +85,7 @@ class LaunchSpec(msgspec.Struct, frozen=True):
     grace: float = 5.0
     forkserver: tuple[str, ...] = ()
     revival: RevivalSettings = RevivalSettings()
+    resources: Resources = Resources()
 
 
 class LaunchContext(msgspec.Struct, frozen=True):

@@ -13,6 +13,8 @@ MAX_UNSENT = 2 * MAX_FRAME
 """Bytes kept for a commander that does not read; more, and it is cut off."""
 
 _CHUNK = 256 * 1024
+_ENOUGH = 4096
+"""Bytes that are sent at once: whoever listens can begin while the stem is still busy."""
 _LAST_WORDS_TIMEOUT = 2.0
 
 
@@ -40,6 +42,7 @@ class Connection:
         self._closed = closed
         self._reader = FrameReader()
         self._unsent = bytearray()
+        self._blocked = False
         stream.setblocking(False)
         selector.register(stream, selectors.EVENT_READ, self._ready)
 
@@ -52,12 +55,16 @@ class Connection:
         """Send, now or as soon as the peer reads."""
         if not self.is_open:
             return
-        was_empty = not self._unsent
         self._unsent += encode(message)
-        if was_empty:
-            self._flush()
         if len(self._unsent) > MAX_UNSENT:
             self.close()
+        elif len(self._unsent) >= _ENOUGH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has been gathered; the loop calls this before it sleeps."""
+        if self._unsent and not self._blocked:
+            self._flush()
 
     def finish(self) -> None:
         """Send what is left, waiting for a short time at most, and close."""
@@ -107,5 +114,7 @@ class Connection:
             self.close()
             return
         del self._unsent[:sent]
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
-        self._selector.modify(self._socket, events, self._ready)
+        if bool(self._unsent) != self._blocked:
+            self._blocked = bool(self._unsent)
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._blocked else 0)
+            self._selector.modify(self._socket, events, self._ready)

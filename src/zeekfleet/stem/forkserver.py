@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import selectors
 import socket
-import subprocess
 from collections import deque
 from collections.abc import Callable
 
@@ -38,9 +37,10 @@ import msgspec
 
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem.spawn import MARK_VARIABLE, reason_of
+from zeekfleet.stem.spawn import MARK_VARIABLE, failure, spawn
 
 DESCRIPTOR_VARIABLE = "ZEEKFLEET_FORKSERVER_FD"
+_DESCRIPTOR = 3
 _LARGEST_ANSWER = 64 * 1024
 _SEND_BUFFER = 1024 * 1024
 
@@ -89,14 +89,20 @@ class ForkServer:
         self._lost = lost
         self._unsent: deque[bytes] = deque()
         self._waiting: deque[Reply] = deque()
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            raise failure(spec.name, error, "fork server: ") from error
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         with theirs:
             try:
                 self.pid = self._start(spec, theirs)
             except OSError as error:
                 self._socket.close()
-                raise LaunchError(spec.name, f"fork server: {reason_of(error)}") from error
+                raise failure(spec.name, error, "fork server: ") from error
+            except ValueError as error:
+                self._socket.close()
+                raise LaunchError(spec.name, f"fork server: {error}") from error
         self._socket.setblocking(False)
         self._events = selectors.EVENT_READ
         selector.register(self._socket, self._events, self._ready)
@@ -133,18 +139,8 @@ class ForkServer:
         self._lose("fork server was closed")
 
     def _start(self, spec: LaunchSpec, theirs: socket.socket) -> int:
-        process = subprocess.Popen(
-            self.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=2,
-            cwd="/",
-            env={**spec.env, DESCRIPTOR_VARIABLE: str(theirs.fileno()), MARK_VARIABLE: self.mark},
-            pass_fds=(theirs.fileno(),),
-            restore_signals=True,
-            start_new_session=True,
-        )
-        process.returncode = 0  # reaped by the stem's loop
-        return process.pid
+        env = {**spec.env, DESCRIPTOR_VARIABLE: str(_DESCRIPTOR), MARK_VARIABLE: self.mark}
+        return spawn(self.argv[0], self.argv, env, {1: 2, 2: 2, _DESCRIPTOR: theirs.fileno()})
 
     def _watch(self) -> None:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)

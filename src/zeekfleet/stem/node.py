@@ -18,17 +18,20 @@ from __future__ import annotations
 import enum
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
-from zeekfleet.errors import LaunchError
+from zeekfleet.errors import LaunchError, ShortageError
 from zeekfleet.lifecycle.revival import NEVER, Decision, Revival
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import procfs, spawn
-from zeekfleet.stem.protocol import Event, Exited, LaunchFailed, NodeReport, Started
-from zeekfleet.stem.records import NodeRecord
+from zeekfleet.stem import procfs, resources, spawn
+from zeekfleet.stem.cgroups import Cgroup
+from zeekfleet.stem.ending import Ending
+from zeekfleet.stem.protocol import Event, Exited, LastExit, LaunchFailed, NodeReport, Started
+from zeekfleet.stem.records import ProcessRecord
 from zeekfleet.stem.timers import Timer, Timers
 
 CLEARING_PATIENCE = 10.0
@@ -55,18 +58,6 @@ class Intent(enum.Enum):
     DESTROY = enum.auto()
 
 
-class Ending:
-    """How a process ended; all unset if nobody knows."""
-
-    __slots__ = ("code", "core_dumped", "signal")
-
-    def __init__(self, result: os.waitid_result | None = None) -> None:
-        exited = result is not None and result.si_code == os.CLD_EXITED
-        self.code = result.si_status if result is not None and exited else None
-        self.signal = result.si_status if result is not None and not exited else None
-        self.core_dumped = result is not None and result.si_code == os.CLD_DUMPED
-
-
 class Surroundings(Protocol):
     """What a node needs of the table it is in."""
 
@@ -91,7 +82,10 @@ class Surroundings(Protocol):
     def forget(self, node: Node) -> None: ...
 
     def kill_leftovers(self, node: Node) -> set[int]:
-        """SIGKILL what its processes left to us; the process ids that will be reaped."""
+        """SIGKILL what its processes left; the process ids whose end will be told to ``node.leftover_ended``."""
+
+    def group_of(self, node: Node) -> Cgroup | None:
+        """Its control group, if it is to have one and can."""
 
 
 class Node:
@@ -108,8 +102,14 @@ class Node:
         self.failed = False
         self.restarts = -1
         self.offsets = (0, 0)
+        self.since = time.time()
+        self.effects: resources.Effects = {}
+        self.last_exit: LastExit | None = None
+        self.cgroup: Cgroup | None = None
         self.leftovers: set[int] = set()
         self.intent = Intent.RUN
+        self._memory_is_limited = False
+        self._memory_kills = 0
         self._table = table
         self._revival = Revival(spec.revival, random)
         self._started_at = 0.0
@@ -124,37 +124,68 @@ class Node:
         self._set_timer(None)
         self._started_at = self._table.timers.clock()
         try:
-            spawn.prepare(self.spec, self._table.files_of(self))
-            self.offsets = (spawn.size_of(self.spec.stdout_file), spawn.size_of(self.spec.stderr_file))
-            if self.spec.forkserver:
-                self.phase = Phase.STARTING
-                self._table.fork(self)
-                return
-            pid = spawn.execute(self.spec, self.mark)
+            outputs = spawn.prepare(self.spec, self._table.files_of(self))
+            try:
+                self.offsets = outputs.offsets
+                if self.spec.forkserver:
+                    self.phase = Phase.STARTING
+                    self._table.fork(self)
+                    return
+                pid = spawn.execute(self.spec, self.mark, outputs, self._starter())
+            finally:
+                outputs.close()
         except LaunchError as error:
-            self.launch_failed(error.reason)
+            self.launch_failed(error.reason, is_shortage=isinstance(error, ShortageError))
             return
         self.up(pid)
+
+    def _starter(self) -> spawn.Start:
+        """How its process comes to be: in its control group, if it has one."""
+        self.cgroup = self._table.group_of(self)
+        if self.cgroup is None:
+            return spawn.start_plain
+        memory = self.spec.resources.memory
+        self._memory_is_limited = memory is not None and self.cgroup.limit_memory(memory)
+        self._memory_kills = self.cgroup.out_of_memory_kills()
+        return self.cgroup.start
 
     def up(self, pid: int) -> None:
         """It has a process, a child of ours that has not been reaped."""
         self.is_child = True
+        if self.spec.forkserver:
+            resources.pin(self.spec, pid)
+        self.effects = resources.apply(self.spec, pid, self._memory_is_limited)
+        if self.cgroup is not None:
+            self.effects["cgroup"] = str(self.cgroup.path)
         self._take(pid, procfs.start_time(pid) or 0)
         self.restarts += 1
         self.failed = False
-        self._table.emit(Started(self.spec.name, pid, self.start_time or 0, *self.offsets))
+        self.since = time.time()
         self._table.save(self)
+        self._table.emit(
+            Started(self.spec.name, pid, self.start_time or 0, *self.offsets, self.restarts, self.since, self.effects)
+        )
         self._go_on()
 
-    def adopt(self, record: NodeRecord, pid: int, start_time: int) -> None:
-        """Watch a process that an earlier stem started."""
-        self.is_child = False
+    def recall(self, record: ProcessRecord) -> None:
+        """What an earlier stem knew of it."""
         self.offsets = (record.stdout_offset, record.stderr_offset)
         self.restarts = record.restarts
-        self._started_at = self._table.timers.clock()
+        self.since = record.since
+        self.effects = record.effects
+        self.last_exit = record.last_exit
+
+    def adopt(self, pid: int, start_time: int) -> None:
+        """Watch a process that an earlier stem started."""
+        self.is_child = False
+        self.restarts = max(0, self.restarts)
+        self._started_at = self._table.timers.clock() - procfs.uptime(start_time)
+        if "cgroup" in self.effects:
+            self.cgroup = self._table.group_of(self)
+            self._memory_kills = self.cgroup.out_of_memory_kills() if self.cgroup is not None else 0
         self._take(pid, start_time)
 
-    def launch_failed(self, reason: str) -> None:
+    def launch_failed(self, reason: str, is_shortage: bool = False) -> None:
         """There is no process; it is tried again as the policy says."""
         self.phase = Phase.WAITING
         if self.intent is Intent.DESTROY:
@@ -163,10 +194,12 @@ class Node:
             return
         self.intent = Intent.RUN
         now = self._table.timers.clock()
-        decision = self._revival.ended(self._started_at, now, was_running=False)
+        if is_shortage:
+            decision = self._revival.was_short()
+        else:
+            decision = self._revival.ended(self._started_at, now, was_running=False)
         self.failed = decision.failed
         self._table.emit(LaunchFailed(self.spec.name, reason, decision.delay, decision.failed))
-        self._table.save(self)
         self._launch_after(decision)
         self._answer(reason)
 
@@ -206,6 +239,8 @@ class Node:
         self._set_timer(self._table.timers.after(self.spec.grace, self._kill))
 
     def _kill(self) -> None:
+        if self.cgroup is not None:
+            self.cgroup.kill()
         self.send_signal(signal.SIGKILL)
         self.leftovers |= self._table.kill_leftovers(self)
 
@@ -244,6 +279,9 @@ class Node:
         else:
             self._decision = self._revival.ended(self._started_at, self._table.timers.clock())
             self.failed = self._decision.failed
+        self.since = time.time()
+        killed = self.cgroup is not None and self.cgroup.out_of_memory_kills() > self._memory_kills
+        self.last_exit = LastExit(self.since, ending.code, ending.signal, ending.core_dumped, requested, killed)
         self._table.emit(
             Exited(
                 name=self.spec.name,
@@ -259,6 +297,13 @@ class Node:
                 stdout_end=spawn.size_of(self.spec.stdout_file),
                 stderr_offset=self.offsets[1],
                 stderr_end=spawn.size_of(self.spec.stderr_file),
+                at=self.since,
+                uptime=procfs.uptime(start_time) if start_time else 0.0,
+                restarts=max(0, self.restarts),
+                out_of_memory=killed,
+                usage=ending.usage,
+                limits=ending.limits,
+                effects=self.effects,
             )
         )
         self.leftovers |= self._table.kill_leftovers(self)
@@ -280,6 +325,9 @@ class Node:
         self._set_timer(None)
         self.leftovers = set()
         self.phase = Phase.WAITING
+        if self.cgroup is not None:
+            self.cgroup.remove()
+            self.cgroup = None
         if self.intent is Intent.DESTROY:
             self._table.forget(self)
             self._answer("")
@@ -312,6 +360,9 @@ class Node:
             restarts=max(0, self.restarts),
             stdout_offset=self.offsets[0],
             stderr_offset=self.offsets[1],
+            since=self.since,
+            effects=self.effects,
+            last_exit=self.last_exit,
         )
 
     def _answer(self, text: str) -> None:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import time
+from collections.abc import Iterator
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+# Numbers of the fields of /proc/<pid>/stat, counted from the third on.
+_STATE, _PARENT, _GROUP, _SESSION, _START, _EXIT_CODE = 0, 1, 2, 3, 19, 49
+
+
+def read(path: str) -> bytes:
+    """A small file of the kernel's; empty if it cannot be read."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - paths are made a thousand times
+            return file.read()
+    except OSError:
+        return b""
 
 
 def _stat_fields(pid: int) -> list[bytes]:
     """The fields of ``/proc/<pid>/stat`` from the third on; empty if there is no such process."""
-    try:
-        content = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return []
+    content = read(f"/proc/{pid}/stat")
     # The second field is the program's name in parentheses and may hold anything, parentheses included.
     return content[content.rfind(b")") + 2 :].split()
 
@@ -19,35 +31,58 @@ def _stat_fields(pid: int) -> list[bytes]:
 def start_time(pid: int) -> int | None:
     """When the process started, in clock ticks since boot; None if there is no such process."""
     fields = _stat_fields(pid)
-    return int(fields[19]) if fields else None
+    return int(fields[_START]) if fields else None
+
+
+def uptime(start: int) -> float:
+    """Seconds since a ``start_time``."""
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - start / _TICKS)
+
+
+def exit_status(pid: int, start: int) -> int | None:
+    """The wait status of a process that has ended and was not reaped yet, whoever's child it is; None if not known."""
+    fields = _stat_fields(pid)
+    if len(fields) <= _EXIT_CODE or int(fields[_START]) != start or fields[_STATE] not in (b"Z", b"X"):
+        return None
+    return int(fields[_EXIT_CODE])
 
 
 def process_group(pid: int) -> int | None:
     """The process's group; None if there is no such process."""
     fields = _stat_fields(pid)
-    return int(fields[2]) if fields else None
+    return int(fields[_GROUP]) if fields else None
+
+
+def session(pid: int) -> int | None:
+    """The process's session; None if there is no such process, or it has ended."""
+    fields = _stat_fields(pid)
+    return int(fields[_SESSION]) if fields and fields[_STATE] not in (b"Z", b"X") else None
 
 
 def children(pid: int) -> list[int]:
     """The direct children of a single-threaded process, zombies included."""
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split()]
-    except OSError:
-        return []
+    return [int(child) for child in read(f"/proc/{pid}/task/{pid}/children").split()]
 
 
-def has_environment(pid: int, entry: str) -> bool:
-    """Whether the environment that the process was executed with holds ``entry`` (``NAME=value``)."""
-    try:
-        content = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return False
-    return os.fsencode(entry) in content.split(b"\0")
+def variable(pid: int, name: str) -> str | None:
+    """A variable of the environment that the process was executed with; None if it has none such."""
+    start = os.fsencode(name) + b"="
+    for entry in read(f"/proc/{pid}/environ").split(b"\0"):
+        if entry.startswith(start):
+            return os.fsdecode(entry[len(start) :])
+    return None
+
+
+def processes_with(name: str, prefix: str) -> Iterator[tuple[int, str]]:
+    """All processes that were executed with a variable that begins so, and its value."""
+    start = os.fsencode(f"{name}={prefix}")
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
+        if entry.isdigit() and start in read(f"/proc/{entry}/environ"):
+            value = variable(int(entry), name)
+            if value is not None and value.startswith(prefix):
+                yield int(entry), value
 
 
 def boot_id() -> str:
     """A name for the time since the machine booted: pids and start times of another one mean nothing."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+    return read("/proc/sys/kernel/random/boot_id").decode("ascii", "replace").strip()

@@ -17,8 +17,9 @@ import msgspec
 
 from zeekfleet.errors import StemError
 from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.stem.ending import Usage
 
-VERSION = 1
+VERSION = 2
 """Raised whenever an older peer could misunderstand a message."""
 
 MAX_FRAME = 64 * 1024 * 1024
@@ -38,10 +39,10 @@ class Hello(Message, frozen=True):
 
 
 class Create(Message, frozen=True):
-    """Run a node. Outcome: an error text, empty when it has become a node, be it up yet or not."""
+    """Run nodes. Outcome of each: an error text, empty when it has become a node, be it up yet or not."""
 
     request: int
-    spec: LaunchSpec
+    specs: tuple[LaunchSpec, ...]
 
 
 class Destroy(Message, frozen=True):
@@ -71,6 +72,17 @@ class Shutdown(Message, frozen=True):
     groups: tuple[tuple[str, ...], ...] = ()
 
 
+class LastExit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a node's last process ended: fields as in ``Exited``; ``at`` is a Unix time."""
+
+    at: float
+    code: int | None = None
+    signal: int | None = None
+    core_dumped: bool = False
+    requested: bool = False
+    out_of_memory: bool = False
+
+
 class NodeReport(msgspec.Struct, frozen=True):
     """All the stem knows of one node.
 
@@ -83,6 +95,9 @@ class NodeReport(msgspec.Struct, frozen=True):
         restarts: how often it has been started again.
         stdout_offset: size of its output file when the process started.
         stderr_offset: the same for errors.
+        since: the Unix time since which it is running, or is not.
+        effects: what its process may use, as it took effect.
+        last_exit: how its last process ended, if one has.
     """
 
     spec: LaunchSpec
@@ -93,16 +108,22 @@ class NodeReport(msgspec.Struct, frozen=True):
     restarts: int
     stdout_offset: int
     stderr_offset: int
+    since: float = 0.0
+    effects: dict[str, str] = msgspec.field(default_factory=dict)
+    last_exit: LastExit | None = None
 
 
 class Started(Message, frozen=True):
-    """A node has a new process."""
+    """A node has a new process; fields as in ``NodeReport``."""
 
     name: str
     pid: int
     start_time: int
     stdout_offset: int
     stderr_offset: int
+    restarts: int = 0
+    at: float = 0.0
+    effects: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Exited(Message, frozen=True):
@@ -117,6 +138,13 @@ class Exited(Message, frozen=True):
         failed: it is in a crash loop.
         stdout_offset: size of its output file when it started; ``stdout_end``: when it ended.
         stderr_offset: the same for errors, as ``stderr_end``.
+        at: the Unix time of its end.
+        uptime: seconds that it lived.
+        restarts: how often the node had been started again.
+        out_of_memory: the kernel killed it for want of memory within its control group.
+        usage: what it used up, where it was a child of the stem.
+        limits: ``/proc/<pid>/limits`` at an abnormal end.
+        effects: what it was allowed to use.
     """
 
     name: str
@@ -132,6 +160,13 @@ class Exited(Message, frozen=True):
     stdout_end: int
     stderr_offset: int
     stderr_end: int
+    at: float = 0.0
+    uptime: float = 0.0
+    restarts: int = 0
+    out_of_memory: bool = False
+    usage: Usage | None = None
+    limits: str = ""
+    effects: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class LaunchFailed(Message, frozen=True):
@@ -151,6 +186,7 @@ class Welcome(Message, frozen=True):
 
     Attributes:
         pid: the stem's.
+        release: the version of zeekfleet that it is of.
         nodes: all nodes as they are now.
         missed: events since the last commander left, oldest first; ``dropped`` older ones were not kept.
     """
@@ -160,6 +196,7 @@ class Welcome(Message, frozen=True):
     nodes: tuple[NodeReport, ...]
     missed: tuple[Event, ...]
     dropped: int
+    release: str = ""
 
 
 class Refused(Message, frozen=True):

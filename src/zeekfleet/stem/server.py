@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+import zeekfleet
 from zeekfleet.stem import protocol, sockets
 from zeekfleet.stem.connection import Connection
 from zeekfleet.stem.node import Intent
@@ -43,6 +44,7 @@ class Server:
         self._connections: list[Connection] = []
         self._missed: deque[protocol.Event] = deque(maxlen=MAX_MISSED)
         self._dropped = 0
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._selector = selectors.DefaultSelector()
         self._timers = Timers(time.monotonic)
         self._table = Table(state, self._selector, self._timers, self._emit, log)
@@ -58,6 +60,8 @@ class Server:
     def run(self) -> None:
         """Serve until shut down."""
         while self._running:
+            for connection in list(self._connections):
+                connection.flush()
             for key, events in self._selector.select(self._timers.wait()):
                 # A callable for each descriptor; one that an earlier one of this round has closed must not run.
                 if self._is_current(key):
@@ -108,11 +112,22 @@ class Server:
             stream, _address = self._listener.accept()
         except OSError as error:
             self._log(f"cannot accept a connection: {error.strerror}")
+            self._turn_away()
             return
         if len(self._connections) >= MAX_CONNECTIONS or sockets.peer_user(stream) not in (0, os.getuid()):
             stream.close()
             return
         self._connections.append(Connection(stream, self._selector, self._received, self._connections.remove))
+
+    def _turn_away(self) -> None:
+        """Without a free descriptor, whoever waits would wake us for ever: let in by a spare one, and out."""
+        os.close(self._spare)
+        try:
+            self._listener.accept()[0].close()
+        except OSError as error:
+            self._log(f"cannot turn a connection away: {error.strerror}")
+        finally:
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def _received(self, connection: Connection, body: bytes) -> None:
         try:
@@ -135,7 +150,10 @@ class Server:
         missed, dropped = tuple(self._missed), self._dropped
         self._missed.clear()
         self._dropped = 0
-        connection.send(protocol.Welcome(protocol.VERSION, os.getpid(), self._table.reports(), missed, dropped))
+        welcome = protocol.Welcome(
+            protocol.VERSION, os.getpid(), self._table.reports(), missed, dropped, zeekfleet.__version__
+        )
+        connection.send(welcome)
 
     def _refuse(self, connection: Connection, reason: str) -> None:
         self._log(f"commander refused: {reason}")
@@ -151,8 +169,8 @@ class Server:
             self._stop()
 
         match command:
-            case protocol.Create(spec=spec):
-                self._table.create(spec, done)
+            case protocol.Create(specs=specs):
+                self._table.create(specs, done)
             case protocol.Destroy(names=names):
                 self._table.stop(names, Intent.DESTROY, done)
             case protocol.Restart(names=names):

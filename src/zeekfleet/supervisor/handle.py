@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+import zeekfleet
 from zeekfleet.errors import StemError, ZeekfleetError
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import protocol
+from zeekfleet.stem import protocol, sockets
 from zeekfleet.supervisor import stem
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,14 @@ _CHUNK = 256 * 1024
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
 _HELLO_TIMEOUT = 15.0
+
+
+class _OutdatedError(StemError):
+    """The stem that runs is of another release, and ``pid`` is its process."""
+
+    def __init__(self, pid: int, reason: str) -> None:
+        self.pid = pid
+        super().__init__(reason)
 
 
 class StemHandle:
@@ -49,16 +58,27 @@ class StemHandle:
         self._frames = protocol.FrameReader()
         self._closing = False
         self._last_request = 0
+        self._stem_pid = 0
 
     async def connect(self) -> None:
-        """Find or start the stem, and greet it.
+        """Find or start the stem, and greet it; one of another release is replaced, its nodes run on.
 
         Raises:
             StateDirectoryError: the state directory cannot be used.
-            StemError: it could not be started, or speaks another version.
+            StemError: it could not be started, or does not answer.
         """
+        try:
+            await self._greet()
+        except _OutdatedError as error:
+            logger.info("the stem is replaced: %s", error)
+            self._disconnect()
+            await asyncio.to_thread(stem.end, error.pid)
+            await self._greet()
+
+    async def _greet(self) -> None:
         connection = await stem.connect(self._state)
         connection.setblocking(False)
+        self._stem_pid = sockets.peer_process(connection)
         self._reader, self._writer = await asyncio.open_unix_connection(sock=connection)
         self._frames = protocol.FrameReader()
         self._writer.write(protocol.encode(protocol.Hello()))
@@ -71,13 +91,16 @@ class StemHandle:
             raise StemError(f"the stem did not greet within {_HELLO_TIMEOUT:g} s") from error
 
     async def run(self) -> None:
-        """Receive; when the connection is lost, find or start the stem again. Ends after :meth:`close`."""
-        pause = _FIRST_PAUSE
+        """Receive; when the connection is lost, find or start the stem again, at once the first time.
+
+        Ends after :meth:`close`.
+        """
+        pause = 0.0
         while True:
             try:
                 if self._writer is None:
                     await self.connect()
-                    pause = _FIRST_PAUSE
+                    pause = 0.0
                 while await self._receive():
                     continue
             except (ZeekfleetError, OSError) as error:
@@ -86,22 +109,23 @@ class StemHandle:
             if self._closing:
                 return
             logger.warning("connection to the stem lost; looking for it again")
-            await asyncio.to_thread(stem.reap)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            stem.reap()
+            if pause:
+                await asyncio.sleep(pause)
+            pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
 
     def close(self) -> None:
         """Leave the stem to itself."""
         self._closing = True
         self._disconnect()
 
-    async def create(self, spec: LaunchSpec, timeout: float) -> dict[str, str]:
+    async def create(self, specs: tuple[LaunchSpec, ...], timeout: float) -> dict[str, str]:
         """See :class:`zeekfleet.stem.protocol.Create`; this and the following raise StemError at the time-out.
 
         A command whose answer was lost with the connection is given again to the stem
         that is there then; what it had done already counts as done.
         """
-        outcomes, again = await self._command(lambda request: protocol.Create(request, spec), timeout)
+        outcomes, again = await self._command(lambda request: protocol.Create(request, specs), timeout)
         return dict.fromkeys(outcomes, "") if again else outcomes
 
     async def destroy(self, names: tuple[str, ...], timeout: float) -> dict[str, str]:
@@ -167,7 +191,9 @@ class StemHandle:
     def _handle(self, message: protocol.FromStem) -> None:
         match message:
             case protocol.Refused(reason=reason):
-                raise StemError(f"the stem refused: {reason}")
+                raise _OutdatedError(self._stem_pid, reason)
+            case protocol.Welcome(release=release) if release != zeekfleet.__version__:
+                raise _OutdatedError(self._stem_pid, f"it is of release {release}")
             case protocol.Welcome():
                 self._connected.set()
                 self._welcomed(message)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -41,6 +43,27 @@ def wait_for_end(state: Path, timeout: float) -> None:
             except subprocess.TimeoutExpired as error:
                 raise StemError(f"the stem with pid {process.pid} does not end") from error
     reap()
+
+
+def end(pid: int) -> None:
+    """Kill a stem, and wait until it is gone; its nodes are for the next one.
+
+    Raises:
+        StemError: it does not go.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        if not select.select([descriptor], [], [], START_TIMEOUT)[0]:
+            raise StemError(f"the stem with pid {pid} does not end")
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(descriptor)
+        reap()
 
 
 async def connect(state: Path) -> socket.socket:

@@ -222,7 +222,7 @@ class Supervisor:
             return str(error)
         self._watcher.track(config, spec)
         try:
-            problem = (await self._handle.create(spec, COMMAND_TIMEOUT)).get(config.name, "")
+            problem = (await self._handle.create((spec,), COMMAND_TIMEOUT)).get(config.name, "")
         except StemError as error:
             problem = str(error)
         if problem:

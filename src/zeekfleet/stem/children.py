@@ -1,0 +1,253 @@
+"""Every process that belongs to a stem: whose end is awaited, and what is left when a node has ended."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import selectors
+import signal
+from collections.abc import Callable
+
+from zeekfleet.stem import ending, marks, procfs
+from zeekfleet.stem.ending import Ending
+from zeekfleet.stem.forkserver import ForkServer
+from zeekfleet.stem.node import Intent, Node
+from zeekfleet.stem.spawn import MARK_VARIABLE
+from zeekfleet.stem.timers import Timers
+
+SWEEP_PATIENCE = 10.0
+"""Seconds to wait for the last killed processes when all is shut down."""
+
+_WATCH_AGAIN = 0.2
+"""Seconds until a process that is no child of ours is tried to be watched again, for want of descriptors."""
+
+
+class Children:
+    """The processes.
+
+    Args:
+        tree: begins all marks.
+        selector: gets the pidfds and the fork servers' sockets, each with a callable taking the event mask.
+        timers: the loop's.
+        log: writes a line.
+    """
+
+    def __init__(self, tree: str, selector: selectors.BaseSelector, timers: Timers, log: Callable[[str], None]) -> None:
+        self._tree = tree
+        self._selector = selector
+        self._timers = timers
+        self._log = log
+        self._by_pid: dict[int, Node] = {}
+        self._leftovers: dict[int, Node] = {}
+        self._fork_servers: dict[tuple[str, ...], ForkServer] = {}
+        self._early: dict[int, Ending] = {}
+        self._numbers = itertools.count(1)
+        self._swept: Callable[[], None] | None = None
+
+    # --- processes of nodes
+
+    def watch(self, node: Node) -> None:
+        """Have the loop tell when the node's process ends."""
+        pid = node.pid or 0
+        self._by_pid[pid] = node
+        try:
+            node.pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            node.pidfd = None
+            if not node.is_child:
+                node.leader_ended(Ending())
+            return
+        except OSError as error:
+            # A child's end is told by SIGCHLD as well; another's must be watched as soon as that is possible.
+            node.pidfd = None
+            if not node.is_child:
+                self._log(f"node '{node.spec.name}' cannot be watched yet: {error.strerror}")
+                self._timers.after(_WATCH_AGAIN, lambda: self._watch_again(node, pid))
+            return
+        self._selector.register(node.pidfd, selectors.EVENT_READ, lambda _: self._pidfd_ready(node, pid))
+
+    def _watch_again(self, node: Node, pid: int) -> None:
+        if self._by_pid.get(pid) is not node or node.pidfd is not None:
+            return
+        if procfs.start_time(pid) == node.start_time:
+            self.watch(node)
+        else:
+            node.leader_ended(Ending())
+
+    def unwatch(self, node: Node) -> None:
+        """Its process is no more."""
+        self._by_pid.pop(node.pid or 0, None)
+        if node.pidfd is not None:
+            self._selector.unregister(node.pidfd)
+            os.close(node.pidfd)
+            node.pidfd = None
+
+    def kill_leftovers(self, node: Node) -> set[int]:
+        """SIGKILL processes of its group, its control group or with its mark; those whose end will be told."""
+        grouped: set[int] = set()
+        if node.cgroup is not None:
+            grouped = set(node.cgroup.processes()) - {node.pid}
+            node.cgroup.kill()
+        found = set()
+        for pid in self._unknown_children():
+            if (
+                pid in grouped
+                or procfs.process_group(pid) == node.pid
+                or procfs.variable(pid, MARK_VARIABLE) == node.mark
+            ):
+                found.add(pid)
+                self._leftovers[pid] = node
+                _kill(pid)
+        if not node.is_child:
+            found |= self._kill_elsewhere(node)
+        return found
+
+    def _kill_elsewhere(self, node: Node) -> set[int]:
+        """What an adopted node leaves does not come to us: its mark tells it, and a descriptor each its end."""
+        found = set()
+        for pid, mark in list(procfs.processes_with(MARK_VARIABLE, node.mark)):
+            if mark != node.mark or pid == node.pid or pid in self._leftovers:
+                continue
+            try:
+                descriptor = os.pidfd_open(pid)
+                if procfs.variable(pid, MARK_VARIABLE) != node.mark:
+                    os.close(descriptor)
+                    continue
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            except OSError:
+                continue
+            found.add(pid)
+            self._leftovers[pid] = node
+            self._selector.register(descriptor, selectors.EVENT_READ, self._leftover_watcher(pid, descriptor))
+        return found
+
+    def _leftover_watcher(self, pid: int, descriptor: int) -> Callable[[int], None]:
+        def ended(_: int) -> None:
+            self._selector.unregister(descriptor)
+            os.close(descriptor)
+            if (owner := self._leftovers.pop(pid, None)) is not None:
+                owner.leftover_ended(pid)
+
+        return ended
+
+    # --- fork servers
+
+    def fork(self, node: Node) -> None:
+        """Have the node forked by the fork server of its command line."""
+        server = self._fork_servers.get(node.spec.forkserver)
+        if server is None:
+            mark = marks.of_fork_server(self._tree, f"{os.getpid()}.{next(self._numbers)}")
+            server = ForkServer(node.spec, mark, self._selector, self._fork_server_lost)
+            self._fork_servers[node.spec.forkserver] = server
+
+        def reply(result: int | str) -> None:
+            if isinstance(result, str):
+                node.launch_failed(result)
+                return
+            ended = self._early.pop(result, None)
+            node.up(result)
+            if ended is not None:
+                node.leader_ended(ended)
+
+        server.launch(node.spec, node.mark, reply)
+
+    def _fork_server_lost(self, server: ForkServer) -> None:
+        self._fork_servers.pop(server.argv, None)
+        self._log(f"fork server with pid {server.pid} is gone")
+        # What it had forked and not told yet belongs to nobody: left alone, its node would run twice.
+        for pid in self._unknown_children():
+            if pid == server.pid or procfs.variable(pid, MARK_VARIABLE) == server.mark:
+                _kill(pid)
+
+    # --- ends
+
+    def reap(self) -> None:
+        """Take the exit status of every child that has ended."""
+        while True:
+            try:
+                result = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                break
+            if result is None:
+                break
+            self._ended(result)
+        if not any(server.busy for server in self._fork_servers.values()):
+            self._early.clear()
+        if self._swept is not None:
+            self._kill_all()
+
+    def _pidfd_ready(self, node: Node, pid: int) -> None:
+        if self._by_pid.get(pid) is not node:
+            return
+        if not node.is_child:
+            node.send_signal(signal.SIGKILL)
+            node.leader_ended(self._ending_of_another(node, pid))
+            return
+        result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if result is not None:
+            self._ended(result)
+
+    def _ending_of_another(self, node: Node, pid: int) -> Ending:
+        """How a process ended that another one reaps, if the kernel still tells it."""
+        status = procfs.exit_status(pid, node.start_time or 0)
+        if status is None and node.pidfd is not None:
+            status = ending.status_of_reaped(node.pidfd)
+        return Ending() if status is None else ending.from_status(status)
+
+    def _ended(self, result: os.waitid_result) -> None:
+        pid = result.si_pid
+        node = self._by_pid.get(pid)
+        limits = ""
+        if node is not None:
+            # Before it is reaped: as long as it is not, its process id, and so its group, can be no other's.
+            node.send_signal(signal.SIGKILL)
+            if node.intent is Intent.RUN and (result.si_code, result.si_status) != (os.CLD_EXITED, 0):
+                limits = procfs.read(f"/proc/{pid}/limits").decode("ascii", "replace")
+        _, status, used = os.wait4(pid, 0)
+        if node is not None:
+            node.leader_ended(ending.from_status(status, used, limits))
+        elif (owner := self._leftovers.pop(pid, None)) is not None:
+            owner.leftover_ended(pid)
+        else:
+            # Perhaps a node that its fork server has not told us yet.
+            self._early[pid] = ending.from_status(status, used)
+
+    def _unknown_children(self) -> list[int]:
+        known = {server.pid for server in self._fork_servers.values()}
+        return [
+            pid
+            for pid in procfs.children(os.getpid())
+            if pid not in self._by_pid and pid not in known and pid not in self._leftovers
+        ]
+
+    # --- the end of all
+
+    def sweep(self, done: Callable[[], None]) -> None:
+        """Kill whatever else is a child of ours, and call back when nothing is left."""
+        for server in list(self._fork_servers.values()):
+            server.close()
+
+        def finish() -> None:
+            if self._swept is not None:
+                self._swept = None
+                timer.cancel()
+                done()
+
+        self._swept = finish
+        timer = self._timers.after(SWEEP_PATIENCE, finish)
+        self._kill_all()
+
+    def _kill_all(self) -> None:
+        children = procfs.children(os.getpid())
+        for pid in children:
+            _kill(pid)
+        if not children and self._swept is not None:
+            self._swept()
+
+
+def _kill(pid: int) -> None:
+    """SIGKILL a child of ours that has not been reaped, so that the id is its own."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return

@@ -1,0 +1,81 @@
+"""How a process ended, as far as the kernel tells it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import struct
+
+import msgspec
+
+_PIDFD_GET_INFO = (3 << 30) | (64 << 16) | (0xFF << 8) | 11
+_INFO = struct.Struct("=QQ11Ii")
+_INFO_EXIT = 1 << 3
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a process used up (``getrusage``): seconds, bytes, counts; its reaped children included."""
+
+    user: float
+    system: float
+    max_resident: int
+    minor_faults: int
+    major_faults: int
+    blocks_read: int
+    blocks_written: int
+    voluntary_switches: int
+    involuntary_switches: int
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """All unset if nobody knows."""
+
+    code: int | None = None
+    signal: int | None = None
+    core_dumped: bool = False
+    usage: Usage | None = None
+    limits: str = ""
+    """What ``/proc/<pid>/limits`` said, for an abnormal end."""
+
+    @property
+    def is_abnormal(self) -> bool:
+        """Not an exit with code 0."""
+        return self.code != 0
+
+
+def from_status(status: int, used: resource.struct_rusage | None = None, limits: str = "") -> Ending:
+    """From a wait status, as ``wait4`` gives it."""
+    exited = os.WIFEXITED(status)
+    return Ending(
+        code=os.WEXITSTATUS(status) if exited else None,
+        signal=None if exited else os.WTERMSIG(status),
+        core_dumped=not exited and os.WCOREDUMP(status),
+        usage=None if used is None else _usage(used),
+        limits=limits,
+    )
+
+
+def status_of_reaped(pidfd: int) -> int | None:
+    """The wait status of a process that another has reaped; None where the kernel (before 6.15) does not keep it."""
+    buffer = bytearray(_INFO.pack(_INFO_EXIT, *([0] * 13)))
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, buffer)
+    except OSError:
+        return None
+    mask, *_, status = _INFO.unpack(buffer)
+    return status if mask & _INFO_EXIT else None
+
+
+def _usage(used: resource.struct_rusage) -> Usage:
+    return Usage(
+        user=used.ru_utime,
+        system=used.ru_stime,
+        max_resident=used.ru_maxrss * 1024,
+        minor_faults=used.ru_minflt,
+        major_faults=used.ru_majflt,
+        blocks_read=used.ru_inblock,
+        blocks_written=used.ru_oublock,
+        voluntary_switches=used.ru_nvcsw,
+        involuntary_switches=used.ru_nivcsw,
+    )
