@@ -1,0 +1,200 @@
+"""What speaks against nodes on a host: needs and facts to problems."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
+from zeekfleet.model.types import NO_PORT, Address, Port
+from zeekfleet.planning import listeners, parsing
+from zeekfleet.planning.checks import (
+    CAPTURE,
+    Held,
+    HostFacts,
+    Listener,
+    Needs,
+    PortUse,
+    Problem,
+    host_problems,
+    network_device,
+    unavailable,
+)
+from zeekfleet.planning.layout import Backend
+
+HOST = Address("192.0.2.1")
+METRICS = Listener("metrics port", "127.0.0.1", 9001)
+FACTS = HostFacts(interfaces=frozenset({"eth0", "lo"}), cpus=frozenset({0, 1}), capabilities=frozenset({CAPTURE}))
+
+
+NOTHING_HELD = Held()
+
+
+def told(need: Needs, facts: HostFacts = FACTS, held: Held = NOTHING_HELD) -> list[str]:
+    return [str(problem) for problem in host_problems([need], facts, held)]
+
+
+def using(use: PortUse, listener: Listener = METRICS) -> HostFacts:
+    return msgspec.structs.replace(FACTS, ports={(listener.host, listener.port): use})
+
+
+def test_a_node_that_needs_nothing_special_is_fine() -> None:
+    assert told(Needs("w")) == []
+    assert told(Needs("w", "eth0", 1, (METRICS,))) == []
+
+
+def test_a_cpu_that_is_not_there() -> None:
+    assert told(Needs("w", cpu=64)) == ["node 'w': CPU 64 to pin to is offline or absent"]
+
+
+@pytest.mark.parametrize(
+    ("interface", "device"),
+    [
+        (None, None),
+        ("eth0", "eth0"),
+        ("af_packet::eth0", "eth0"),
+        ("pcap::lo", "lo"),
+        ("eth0.100", "eth0.100"),
+        ("netmap::eth0", None),
+        ("dpdk::0", None),
+        ("any", None),
+        ("nflog:5", None),
+        ("usbmon1", None),
+        ("", None),
+    ],
+)
+def test_the_device_behind_an_interface(interface: str | None, device: str | None) -> None:
+    assert network_device(interface) == device
+
+
+def test_interfaces_that_do_not_exist() -> None:
+    assert told(Needs("w", "eth9")) == ["node 'w': there is no interface 'eth9', only eth0, lo"]
+    assert told(Needs("w", "af_packet::eth9")) == ["node 'w': there is no interface 'eth9', only eth0, lo"]
+    many = msgspec.structs.replace(FACTS, interfaces=frozenset(f"veth{number:03}" for number in range(50)))
+    assert told(Needs("w", "eth9"), many)[0].endswith("veth019, …")
+
+
+def test_live_traffic_needs_a_capability() -> None:
+    powerless = msgspec.structs.replace(FACTS, capabilities=frozenset())
+    assert told(Needs("w", "eth0"), powerless) == [
+        "node 'w': reading from interface 'eth0' needs CAP_NET_RAW, which nodes do not have here"
+    ]
+    assert told(Needs("w", None), powerless) == []
+
+
+def test_a_port_in_use_is_named_with_its_holder() -> None:
+    need = Needs("w", listeners=(METRICS,))
+    assert told(need, using(PortUse("is in use", 12, "nginx"))) == [
+        "node 'w': metrics port 9001/tcp is in use by process 12 (nginx)"
+    ]
+    assert told(need, using(PortUse("is in use"))) == ["node 'w': metrics port 9001/tcp is in use"]
+    assert told(need, using(PortUse("is in use", 12, "x"), Listener("", "192.0.2.7", 9001))) == []
+
+
+@pytest.mark.parametrize(
+    ("use", "held", "fine"),
+    [
+        (PortUse("is in use", 12), Held(pids=frozenset({12})), True),
+        (PortUse("is in use", 12), Held(pids=frozenset({13})), False),
+        # Another instance of this cluster has it, on the same host, and a deploy frees it.
+        (PortUse("is in use", 12, "zeek", is_node=True), Held(ports=frozenset({9001})), True),
+        (PortUse("is in use"), Held(ports=frozenset({9001})), True),
+        # Our port, but it is a stranger who has it.
+        (PortUse("is in use", 12, "nginx"), Held(ports=frozenset({9001})), False),
+        # A node, but of another cluster.
+        (PortUse("is in use", 12, "zeek", is_node=True), Held(ports=frozenset({9002})), False),
+    ],
+)
+def test_whose_port_it_is(use: PortUse, held: Held, fine: bool) -> None:
+    need = Needs("w", listeners=(METRICS,))
+    assert (told(need, using(use), held) == []) is fine
+    assert (unavailable([need], using(use), held) == []) is fine
+
+
+def test_two_nodes_that_want_one_port() -> None:
+    needs = [Needs("w2", listeners=(METRICS,)), Needs("w1", listeners=(METRICS,))]
+    assert [str(problem) for problem in host_problems(needs, FACTS, Held())] == [
+        "nodes 'w1', 'w2': port 9001/tcp would be listened on 2 times"
+    ]
+
+
+def test_the_same_problem_of_several_nodes_is_told_once() -> None:
+    needs = [Needs("b", "eth9"), Needs("a", "eth9"), Needs("c", cpu=7)]
+    assert host_problems(needs, FACTS, Held()) == [
+        Problem(("a", "b"), "there is no interface 'eth9', only eth0, lo"),
+        Problem(("c",), "CPU 7 to pin to is offline or absent"),
+    ]
+
+
+CLUSTER = {
+    "m": ClusterEndpoint(ClusterRole.MANAGER, HOST, Port(2200), metrics_port=Port(9000)),
+    "l": ClusterEndpoint(ClusterRole.LOGGER, HOST, Port(2201), metrics_port=Port(9001)),
+    "w": ClusterEndpoint(ClusterRole.WORKER, HOST, NO_PORT, metrics_port=Port(9002)),
+}
+
+
+def places(name: str, backend: Backend, cluster: dict[str, ClusterEndpoint] = CLUSTER) -> set[tuple[str, int]]:
+    found = listeners.of_zeek(NodeConfig(name=name, cluster=cluster), backend, (5555, 5556))
+    return {(listener.host, listener.port) for listener in found}
+
+
+def test_where_real_nodes_listen() -> None:
+    assert places("m", Backend.ZEROMQ) == {("127.0.0.1", 9000), (HOST, 5555), (HOST, 5556)}
+    assert places("l", Backend.ZEROMQ) == {("127.0.0.1", 9001), (HOST, 2201)}
+    assert places("w", Backend.ZEROMQ) == {("127.0.0.1", 9002)}
+    assert places("m", Backend.BROKER) == {("127.0.0.1", 9000), ("", 2200)}
+    without_logger = {name: row for name, row in CLUSTER.items() if name != "l"}
+    assert (HOST, 2200) in places("m", Backend.ZEROMQ, without_logger)
+    assert places("stranger", Backend.ZEROMQ) == set()
+
+
+def test_simulated_nodes_serve_metrics_alone() -> None:
+    assert listeners.of_simulated_node(NodeConfig(name="m", cluster=CLUSTER)) == (
+        Listener("metrics port", "127.0.0.1", 9000),
+    )
+
+
+def config(name: str, **fields: object) -> NodeConfig:
+    row = ClusterEndpoint(ClusterRole.WORKER, HOST, NO_PORT)
+    return NodeConfig(name=name, cluster={**CLUSTER, name: row}, directory=f"/nodes/{name}", **fields)  # type: ignore[arg-type]
+
+
+def grouped(*configs: NodeConfig) -> list[list[str]]:
+    return [[each.name for each in group] for group in parsing.groups(configs, {"LINK"})]
+
+
+def test_nodes_with_equal_scripts_are_parsed_once() -> None:
+    assert grouped(config("a", interface="eth0", cpu_affinity=1), config("b", interface="eth1")) == [["a", "b"]]
+    assert grouped(config("a", env={"LINK": "1"}), config("b", env={"LINK": "2"})) == [["a", "b"]]
+    assert grouped(config("a", env={"X": "1"}), config("b", env={"X": "2"})) == [["a"], ["b"]]
+    assert grouped(config("a", addl_user_scripts=("x",)), config("b")) == [["a"], ["b"]]
+    assert grouped(config("a", pcap_file="t"), config("b")) == [["a"], ["b"]]
+    # Relative scripts are the node's own.
+    assert grouped(config("a", addl_user_scripts=("./x",)), config("b", addl_user_scripts=("./x",))) == [["a"], ["b"]]
+    manager = NodeConfig(name="m", cluster=CLUSTER)
+    assert grouped(manager, config("a")) == [["m"], ["a"]]
+
+
+def test_the_command_line_of_a_parse() -> None:
+    argv = ("/opt/zeek", "-i", "lo", "local", "./own", "../other", "/abs", "A::b=c")
+    assert parsing.command_line(argv, "/n/w") == (
+        "/opt/zeek", "-a", "-i", "lo", "local", "/n/w/./own", "/n/w/../other", "/abs", "A::b=c",
+    )  # fmt: skip
+
+
+def test_what_zeek_reported() -> None:
+    text = (
+        "warning in /x, line 1: deprecated\n\n"
+        "error in /a/bad.zeek, line 3: unknown identifier foo\n"
+        "error in /a/bad.zeek, line 3: unknown identifier foo\n"
+        "fatal error: can't find ./missing\n"
+    )
+    assert parsing.reported_errors(text) == [
+        "error in /a/bad.zeek, line 3: unknown identifier foo",
+        "fatal error: can't find ./missing",
+    ]
+    assert parsing.reported_errors("1\n2\n3\nout of memory\n") == ["2", "3", "out of memory"]
+    assert parsing.reported_errors("") == []
+    many = parsing.reported_errors("".join(f"error {number}\n" for number in range(50)))
+    assert many[-2:] == ["error 19", "30 more errors"]
