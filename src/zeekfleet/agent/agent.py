@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-
-import msgspec
+from collections.abc import Callable
 
 from zeekfleet.agent.check import ConfigurationCheck, NodeChecker
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
 from zeekfleet.agent.deployment import Deployer
 from zeekfleet.agent.dispatch import PING, NodeDispatcher
 from zeekfleet.agent.gates import Gate, StartOrder, hello_gate
-from zeekfleet.agent.health import HealthSettings, HealthWatch
+from zeekfleet.agent.health import HealthWatch
 from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.notifier import Notifier
+from zeekfleet.agent.options import AgentOptions
 from zeekfleet.agent.plan import node_from_config
-from zeekfleet.agent.results import TIMED_OUT, deploy_results, dispatch_results, node_statuses
+from zeekfleet.agent.requests import Handler, Requests, Work
 from zeekfleet.agent.roster import Roster
 from zeekfleet.broker import topics
-from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import node as node_api
 from zeekfleet.broker.events import supervisor as supervisor_api
-from zeekfleet.broker.generations import FIRST
 from zeekfleet.errors import RequestTimeoutError
-from zeekfleet.model.enums import State
 from zeekfleet.model.management import Result
-from zeekfleet.model.types import Address
-from zeekfleet.planning.deadlines import agent_deadline
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Endpoint, Happening, PeerAdded, PeerLost
 
@@ -42,30 +35,6 @@ MAX_REQUESTS_OF_A_PEER = 256
 
 PING_AFTER = 1.0
 """Seconds after which a started node that has not said hello is asked for a sign of life, and again."""
-
-
-class AgentOptions(msgspec.Struct, frozen=True):
-    """What an agent needs to know of itself.
-
-    Attributes:
-        name: its instance's name.
-        state_directory: of the whole tree.
-        host: the address it listens on.
-        port: the port it listens on.
-        controller: host and port that it dials, or None to be dialled.
-        request_timeout: base of all deadlines, in seconds.
-        grace: seconds that a node may take to stop.
-        health: what is asked of nodes.
-    """
-
-    name: str
-    state_directory: Path
-    host: Address
-    port: int
-    controller: tuple[str, int] | None
-    request_timeout: float = 5.0
-    grace: float = 10.0
-    health: HealthSettings = HealthSettings()
 
 
 START_STEP = 0.2
@@ -102,9 +71,9 @@ class Agent:
         self._notifier = Notifier(endpoint, options.name, options.controller is not None, options.host, capabilities)
         self._roster = Roster(self._notifier.change)
         self._control = SupervisorControl(supervisor, options.request_timeout, options.request_timeout + options.grace)
-        self._check: ConfigurationCheck | None = None
+        check = None
         if checker is not None:
-            self._check = ConfigurationCheck(
+            check = ConfigurationCheck(
                 options.name, options.state_directory, self._control, links, checker, options.request_timeout
             )
         self._dispatcher = NodeDispatcher(endpoint)
@@ -121,6 +90,8 @@ class Agent:
             options.health, self._roster, self._dispatcher, links, self._notifier, self._deployer.restart
         )
         self._tasks = asyncio.TaskGroup()
+        work = Work(self._control, self._roster, self._dispatcher, self._deployer, check, self._notifier)
+        self._requests = Requests(options, endpoint, work, self._tasks, self._follow)
         self._admission = Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests")
         self._supervised = False
         self._launched = asyncio.Event()
@@ -173,29 +144,12 @@ class Agent:
                 self._dispatcher.received(event)
 
     def _heard_request(self, delivery: Delivery) -> None:
-        handler: Callable[[Delivery], Awaitable[None]] | None = None
-        match delivery.event:
-            case api.AgentWelcomeRequest():
-                handler = self._welcome
-            case api.AgentStandbyRequest():
-                handler = self._standby
-            case api.DeployRequest():
-                handler = self._deploy
-            case api.SetConfigurationRequest():
-                handler = self._set_configuration
-            case api.GetNodesRequest():
-                handler = self._get_nodes
-            case api.NodeDispatchRequest():
-                handler = self._node_dispatch
-            case api.RestartRequest():
-                handler = self._restart
-            case check_api.AgentCheckRequest():
-                handler = self._check_configuration
+        handler = self._requests.handler_of(delivery.event)
         if handler is not None and self._admission.admit(delivery.peer.id):
             logger.debug("received %s", type(delivery.event).event_name)
             self._tasks.create_task(self._handle(handler, delivery))
 
-    async def _handle(self, handler: Callable[[Delivery], Awaitable[None]], delivery: Delivery) -> None:
+    async def _handle(self, handler: Handler, delivery: Delivery) -> None:
         try:
             await handler(delivery)
         except Exception:
@@ -254,119 +208,3 @@ class Agent:
             while waiting := self._roster.pending():
                 self._dispatcher.send(PING, waiting)
                 await asyncio.sleep(PING_AFTER)
-
-    # --- requests
-
-    def _result(self, reqid: str) -> Result:
-        return Result(reqid, instance=self._options.name)
-
-    async def _welcome(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.event, api.AgentWelcomeRequest)  # noqa: S101 - see _heard_request
-        reqid = delivery.event.reqid
-        self._endpoint.reply(delivery, api.AgentWelcomeResponse(reqid, self._result(reqid)))
-
-    async def _standby(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.event, api.AgentStandbyRequest)  # noqa: S101
-        reqid = delivery.event.reqid
-        result = self._result(reqid)
-        try:
-            await self._deployer.stand_by()
-            self._notifier.log("standing by")
-        except RequestTimeoutError:
-            result = msgspec.structs.replace(result, success=False, error=TIMED_OUT)
-        self._endpoint.reply(delivery, api.AgentStandbyResponse(reqid, result))
-
-    async def _deploy(self, delivery: Delivery) -> None:
-        request = delivery.event
-        assert isinstance(request, api.DeployRequest)  # noqa: S101
-        if self._deployer.is_running(request.config) and not request.force:
-            logger.info("already running configuration %s", request.config.id)
-            results = [self._result(request.reqid)]
-        else:
-            results = await self._deploy_and_wait(request)
-        self._endpoint.reply(delivery, api.DeployResponse(request.reqid, tuple(results)))
-
-    async def _deploy_and_wait(self, request: api.DeployRequest) -> list[Result]:
-        name = self._options.name
-        own = [node.name for node in request.config.nodes if node.instance == name]
-        # The work goes on after the deadline: a configuration is never left half applied.
-        work = self._tasks.create_task(self._apply(request))
-        try:
-            async with asyncio.timeout(agent_deadline(len(own), base=self._options.request_timeout)):
-                if not await asyncio.shield(work):
-                    return [Result(request.reqid, False, name, error=TIMED_OUT)]
-                await self._roster.settle(own)
-        except TimeoutError:
-            self._notifier.error(f"configuration {request.config.id} is not all up in time")
-            return deploy_results(request.reqid, name, self._roster, own, timed_out=True)
-        return deploy_results(request.reqid, name, self._roster, own, timed_out=False)
-
-    async def _apply(self, request: api.DeployRequest | api.SetConfigurationRequest) -> bool:
-        """Whether the configuration was adopted; the supervisor's silence is the one thing that prevents it."""
-        force = isinstance(request, api.DeployRequest) and request.force
-        try:
-            await self._deployer.apply(request.config, force)
-        except RequestTimeoutError as error:
-            self._notifier.error(f"configuration {request.config.id} was not adopted: {error}")
-            return False
-        finally:
-            self._follow()
-        return True
-
-    async def _check_configuration(self, delivery: Delivery) -> None:
-        request = delivery.event
-        assert isinstance(request, check_api.AgentCheckRequest)  # noqa: S101
-        if self._check is not None:
-            results = await self._check.results(request.reqid, request.config, request.deployed)
-            self._endpoint.reply(delivery, check_api.AgentCheckResponse(request.reqid, tuple(results)))
-
-    async def _set_configuration(self, delivery: Delivery) -> None:
-        """First generation: answer as soon as the nodes are handed over; no answer is wanted without an id."""
-        request = delivery.event
-        assert isinstance(request, api.SetConfigurationRequest)  # noqa: S101
-        result = self._result(request.reqid)
-        if not await self._apply(request):
-            result = msgspec.structs.replace(result, success=False, error=TIMED_OUT)
-        if request.reqid:
-            self._endpoint.reply(delivery, api.SetConfigurationResponse(request.reqid, result))
-
-    async def _get_nodes(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.event, api.GetNodesRequest)  # noqa: S101
-        reqid = delivery.event.reqid
-        try:
-            processes = await self._control.status()
-        except RequestTimeoutError:
-            result = Result(reqid, False, self._options.name, error=TIMED_OUT)
-        else:
-            port = self._options.port if self._options.controller is None else None
-            statuses = node_statuses(processes, self._roster, port, delivery.generation is FIRST)
-            result = Result(reqid, instance=self._options.name, data=statuses)
-        self._endpoint.reply(delivery, api.GetNodesResponse(reqid, result))
-
-    async def _node_dispatch(self, delivery: Delivery) -> None:
-        request = delivery.event
-        assert isinstance(request, api.NodeDispatchRequest)  # noqa: S101
-        asked = self._overlap(request.nodes)
-        running = {name for name in asked if self._roster[name].state is State.RUNNING}
-        answers = await self._dispatcher.ask(request.action, running, self._options.request_timeout)
-        results = dispatch_results(request.reqid, self._options.name, answers, asked - running)
-        self._endpoint.reply(delivery, api.NodeDispatchResponse(request.reqid, tuple(results)))
-
-    async def _restart(self, delivery: Delivery) -> None:
-        request = delivery.event
-        assert isinstance(request, api.RestartRequest)  # noqa: S101
-        asked = sorted(self._overlap(request.nodes))
-        work = [self._tasks.create_task(self._deployer.restart(name)) for name in asked]
-        done: set[asyncio.Task[Result]] = set()
-        if work:
-            done, _ = await asyncio.wait(work, timeout=agent_deadline(len(asked), base=self._options.request_timeout))
-        results = [
-            msgspec.structs.replace(task.result(), reqid=request.reqid)
-            if task in done
-            else Result(request.reqid, False, self._options.name, error=TIMED_OUT, node=name)
-            for name, task in zip(asked, work, strict=True)
-        ]
-        self._endpoint.reply(delivery, api.RestartResponse(request.reqid, tuple(results)))
-
-    def _overlap(self, nodes: frozenset[str]) -> frozenset[str]:
-        return nodes & self._roster.names if nodes else self._roster.names

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zeekfleet import logs
-from zeekfleet.agent.agent import Agent, AgentOptions
+from zeekfleet.agent.agent import Agent
 from zeekfleet.agent.gates import Gate, hello_gate, status_gate
 from zeekfleet.agent.health import HealthSettings
 from zeekfleet.agent.links import DialledByNodes, DialsOneNode, NodeLinks
 from zeekfleet.agent.notifier import Notifier
+from zeekfleet.agent.options import AgentOptions
 from zeekfleet.agent.roster import Roster
 from zeekfleet.archive.archiver import Archiver
 from zeekfleet.daemon import archiving, checking, endpoints, readiness

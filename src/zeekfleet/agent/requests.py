@@ -1,0 +1,204 @@
+"""The controller's requests, and how the agent answers them (protocol section 6)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from zeekfleet.agent.check import ConfigurationCheck
+from zeekfleet.agent.control import SupervisorControl
+from zeekfleet.agent.deployment import Deployer
+from zeekfleet.agent.dispatch import NodeDispatcher
+from zeekfleet.agent.notifier import Notifier
+from zeekfleet.agent.options import AgentOptions
+from zeekfleet.agent.results import TIMED_OUT, deploy_results, dispatch_results, node_statuses
+from zeekfleet.agent.roster import Roster
+from zeekfleet.broker.events import agent as api
+from zeekfleet.broker.events import checks as check_api
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.generations import FIRST
+from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.model.enums import State
+from zeekfleet.model.management import Result
+from zeekfleet.planning.deadlines import agent_deadline
+from zeekfleet.transport.endpoint import Delivery, Endpoint
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Delivery], Awaitable[None]]
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What does the work that requests ask for."""
+
+    control: SupervisorControl
+    roster: Roster
+    dispatcher: NodeDispatcher
+    deployer: Deployer
+    check: ConfigurationCheck | None
+    notifier: Notifier
+
+
+class Requests:
+    """Answers requests.
+
+    Args:
+        options: the agent's.
+        endpoint: where answers go.
+        work: what does it.
+        tasks: where work goes on that has outlived its request.
+        follow: called when what should run has changed.
+    """
+
+    def __init__(
+        self,
+        options: AgentOptions,
+        endpoint: Endpoint,
+        work: Work,
+        tasks: asyncio.TaskGroup,
+        follow: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._endpoint = endpoint
+        self._control = work.control
+        self._roster = work.roster
+        self._dispatcher = work.dispatcher
+        self._deployer = work.deployer
+        self._check = work.check
+        self._notifier = work.notifier
+        self._tasks = tasks
+        self._follow = follow
+        self._handlers: dict[type[Event], Handler] = {
+            api.AgentWelcomeRequest: self._welcome,
+            api.AgentStandbyRequest: self._standby,
+            api.DeployRequest: self._deploy,
+            api.SetConfigurationRequest: self._set_configuration,
+            api.GetNodesRequest: self._get_nodes,
+            api.NodeDispatchRequest: self._node_dispatch,
+            api.RestartRequest: self._restart,
+            check_api.AgentCheckRequest: self._check_configuration,
+        }
+
+    def handler_of(self, event: Event) -> Handler | None:
+        """What answers this event, or None if it is no request."""
+        return self._handlers.get(type(event))
+
+    def _result(self, reqid: str) -> Result:
+        return Result(reqid, instance=self._options.name)
+
+    async def _welcome(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, api.AgentWelcomeRequest)  # noqa: S101 - the handlers are found by class
+        reqid = delivery.event.reqid
+        self._endpoint.reply(delivery, api.AgentWelcomeResponse(reqid, self._result(reqid)))
+
+    async def _standby(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, api.AgentStandbyRequest)  # noqa: S101
+        reqid = delivery.event.reqid
+        result = self._result(reqid)
+        try:
+            await self._deployer.stand_by()
+            self._notifier.log("standing by")
+        except RequestTimeoutError:
+            result = msgspec.structs.replace(result, success=False, error=TIMED_OUT)
+        self._endpoint.reply(delivery, api.AgentStandbyResponse(reqid, result))
+
+    async def _deploy(self, delivery: Delivery) -> None:
+        request = delivery.event
+        assert isinstance(request, api.DeployRequest)  # noqa: S101
+        if self._deployer.is_running(request.config) and not request.force:
+            logger.info("already running configuration %s", request.config.id)
+            results = [self._result(request.reqid)]
+        else:
+            results = await self._deploy_and_wait(request)
+        self._endpoint.reply(delivery, api.DeployResponse(request.reqid, tuple(results)))
+
+    async def _deploy_and_wait(self, request: api.DeployRequest) -> list[Result]:
+        name = self._options.name
+        own = [node.name for node in request.config.nodes if node.instance == name]
+        # The work goes on after the deadline: a configuration is never left half applied.
+        work = self._tasks.create_task(self._apply(request))
+        try:
+            async with asyncio.timeout(agent_deadline(len(own), base=self._options.request_timeout)):
+                if not await asyncio.shield(work):
+                    return [Result(request.reqid, False, name, error=TIMED_OUT)]
+                await self._roster.settle(own)
+        except TimeoutError:
+            self._notifier.error(f"configuration {request.config.id} is not all up in time")
+            return deploy_results(request.reqid, name, self._roster, own, timed_out=True)
+        return deploy_results(request.reqid, name, self._roster, own, timed_out=False)
+
+    async def _apply(self, request: api.DeployRequest | api.SetConfigurationRequest) -> bool:
+        """Whether the configuration was adopted; the supervisor's silence is the one thing that prevents it."""
+        force = isinstance(request, api.DeployRequest) and request.force
+        try:
+            await self._deployer.apply(request.config, force)
+        except RequestTimeoutError as error:
+            self._notifier.error(f"configuration {request.config.id} was not adopted: {error}")
+            return False
+        except Exception:
+            logger.exception("configuration %s was not adopted", request.config.id)
+            return False
+        finally:
+            self._follow()
+        return True
+
+    async def _check_configuration(self, delivery: Delivery) -> None:
+        request = delivery.event
+        assert isinstance(request, check_api.AgentCheckRequest)  # noqa: S101
+        if self._check is not None:
+            results = await self._check.results(request.reqid, request.config, request.deployed)
+            self._endpoint.reply(delivery, check_api.AgentCheckResponse(request.reqid, tuple(results)))
+
+    async def _set_configuration(self, delivery: Delivery) -> None:
+        """First generation: answer as soon as the nodes are handed over; no answer is wanted without an id."""
+        request = delivery.event
+        assert isinstance(request, api.SetConfigurationRequest)  # noqa: S101
+        result = self._result(request.reqid)
+        if not await self._apply(request):
+            result = msgspec.structs.replace(result, success=False, error=TIMED_OUT)
+        if request.reqid:
+            self._endpoint.reply(delivery, api.SetConfigurationResponse(request.reqid, result))
+
+    async def _get_nodes(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, api.GetNodesRequest)  # noqa: S101
+        reqid = delivery.event.reqid
+        try:
+            processes = await self._control.status()
+        except RequestTimeoutError:
+            result = Result(reqid, False, self._options.name, error=TIMED_OUT)
+        else:
+            port = self._options.port if self._options.controller is None else None
+            statuses = node_statuses(processes, self._roster, port, delivery.generation is FIRST)
+            result = Result(reqid, instance=self._options.name, data=statuses)
+        self._endpoint.reply(delivery, api.GetNodesResponse(reqid, result))
+
+    async def _node_dispatch(self, delivery: Delivery) -> None:
+        request = delivery.event
+        assert isinstance(request, api.NodeDispatchRequest)  # noqa: S101
+        asked = self._overlap(request.nodes)
+        running = {name for name in asked if self._roster[name].state is State.RUNNING}
+        answers = await self._dispatcher.ask(request.action, running, self._options.request_timeout)
+        results = dispatch_results(request.reqid, self._options.name, answers, asked - running)
+        self._endpoint.reply(delivery, api.NodeDispatchResponse(request.reqid, tuple(results)))
+
+    async def _restart(self, delivery: Delivery) -> None:
+        request = delivery.event
+        assert isinstance(request, api.RestartRequest)  # noqa: S101
+        asked = sorted(self._overlap(request.nodes))
+        work = [self._tasks.create_task(self._deployer.restart(name)) for name in asked]
+        done: set[asyncio.Task[Result]] = set()
+        if work:
+            done, _ = await asyncio.wait(work, timeout=agent_deadline(len(asked), base=self._options.request_timeout))
+        results = [
+            msgspec.structs.replace(task.result(), reqid=request.reqid)
+            if task in done
+            else Result(request.reqid, False, self._options.name, error=TIMED_OUT, node=name)
+            for name, task in zip(asked, work, strict=True)
+        ]
+        self._endpoint.reply(delivery, api.RestartResponse(request.reqid, tuple(results)))
+
+    def _overlap(self, nodes: frozenset[str]) -> frozenset[str]:
+        return nodes & self._roster.names if nodes else self._roster.names
