@@ -31,6 +31,9 @@ SETTINGS = ZeekSettings(
     management_script="/usr/lib/zeekfleet/management",
     websocket_port=7700,
 )
+ROTATING = msgspec.structs.replace(
+    SETTINGS, websocket_port=None, log_queue="/var/spool/zeekfleet/log-queue", rotation_interval=900.0
+)
 
 
 def endpoint(
@@ -90,6 +93,13 @@ def test_the_layout_does_not_depend_on_the_order_of_the_table() -> None:
 @pytest.mark.parametrize(
     ("name", "node", "settings"),
     [
+        ("launch-rotation-logger", config("logger"), ROTATING),
+        ("launch-rotation-worker", config(), ROTATING),
+        (
+            "launch-rotation-manager",
+            config("manager", WITHOUT_LOGGER),
+            msgspec.structs.replace(ROTATING, log_queue='/srv/"spool"/log-queue', rotation_interval=0.0),
+        ),
         ("launch-worker-zeromq", config(), SETTINGS),
         ("launch-worker-broker", config(), msgspec.structs.replace(SETTINGS, backend=Backend.BROKER)),
         ("launch-logger", config("logger"), SETTINGS),

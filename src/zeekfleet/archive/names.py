@@ -68,8 +68,8 @@ class RotatedLog(msgspec.Struct, frozen=True):
 def parse_rotated(name: str) -> RotatedLog | None:
     """What a file in the queue is; None if it is no rotated log.
 
-    Every name that zeek-archiver takes is taken, and beyond that paths and
-    suffixes that contain two underscores.
+    As zeek-archiver decides it, but paths and suffixes may contain two
+    underscores, and times must be written as Zeek writes them.
     """
     found = _ROTATED.fullmatch(name)
     if found is None:
