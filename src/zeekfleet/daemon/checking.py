@@ -9,8 +9,7 @@ from zeekfleet.daemon import readiness
 from zeekfleet.model.launch import LaunchContext
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.checks import CheckedEngine, NodeChecker
-from zeekfleet.planning.layout import Backend
-from zeekfleet.settings import Settings, SupervisorSettings
+from zeekfleet.settings import Settings
 
 ROLE_VARIABLES = frozenset({MANAGEMENT_MARK, readiness.VARIABLE, "ZEEK_CONTROLLER_PORT", "ZEEKFLEET_LAUNCH"})
 """What the supervisor adds to an agent's environment, and no node has."""

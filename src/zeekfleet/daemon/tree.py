@@ -15,15 +15,14 @@ from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.daemon import endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory, prepare
 from zeekfleet.daemon.graced import Graced
+from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.role import RoleSettings
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError, SupervisionError, TransportError
 from zeekfleet.model.enums import Role
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.engines import select
-from zeekfleet.node.zeek import ZeekOptions
-from zeekfleet.planning.layout import Backend
-from zeekfleet.settings import Settings, SupervisorSettings
+from zeekfleet.settings import Settings
 from zeekfleet.supervisor import NodeExit, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
 from zeekfleet.transport.endpoint import Endpoint
@@ -137,7 +136,7 @@ async def serve(
         ZeekfleetError: a directory, a port, or a role's own needs cannot be met.
     """
     _check_names(settings, roles)
-    engine = select(settings.supervisor.engine, _zeek_options(settings.supervisor))
+    engine = select(settings.supervisor.engine, zeek_options(settings.supervisor))
     logger.info("engine %s: %s", engine.name, engine.description)
     state, spool = Path(settings.common.state_dir), Path(settings.common.spool_dir)
     with held(state):
@@ -182,15 +181,6 @@ async def _run(
         if serving is not None:
             await serving()
     raise TransportError(f"the supervisor's endpoint {endpoint.id} was closed")
-
-
-def _zeek_options(own: SupervisorSettings) -> ZeekOptions:
-    return ZeekOptions(
-        Backend(own.backend),
-        own.zeromq_xpub_port,
-        own.zeromq_xsub_port,
-        rotation_interval=own.rotation_interval,
-    )
 
 
 def _log_exit(exit_: NodeExit) -> None:
