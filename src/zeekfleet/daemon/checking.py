@@ -25,17 +25,10 @@ def node_checker(settings: Settings, engine: str) -> NodeChecker:
     environment = {key: value for key, value in os.environ.items() if key not in ROLE_VARIABLES}
 
     def make_engine() -> CheckedEngine:
-        from zeekfleet.node.engines import select  # noqa: PLC0415 - an agent that never checks needs none of it
-        from zeekfleet.node.zeek import ZeekOptions  # noqa: PLC0415
+        from zeekfleet.daemon.engine_options import zeek_options  # noqa: PLC0415 - who never checks needs none of it
+        from zeekfleet.node.engines import select  # noqa: PLC0415
 
-        own: SupervisorSettings = settings.supervisor
-        options = ZeekOptions(
-            Backend(own.backend),
-            own.zeromq_xpub_port,
-            own.zeromq_xsub_port,
-            rotation_interval=own.rotation_interval,
-        )
-        return select(engine, options)
+        return select(engine, zeek_options(settings.supervisor))
 
     def make_context(config: NodeConfig) -> LaunchContext:
         directory = config.directory or f"{settings.common.state_dir}/nodes/{config.name}"

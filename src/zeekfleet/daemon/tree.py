@@ -14,8 +14,8 @@ import msgspec
 from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.daemon import endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory, prepare
-from zeekfleet.daemon.graced import Graced
 from zeekfleet.daemon.engine_options import zeek_options
+from zeekfleet.daemon.graced import Graced
 from zeekfleet.daemon.role import RoleSettings
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError, SupervisionError, TransportError
