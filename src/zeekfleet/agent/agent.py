@@ -25,7 +25,7 @@ from zeekfleet.broker.events import supervisor as supervisor_api
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.management import Result
 from zeekfleet.transport.admission import Admission
-from zeekfleet.transport.endpoint import Delivery, Endpoint, Happening, PeerAdded, PeerLost
+from zeekfleet.transport.endpoint import Delivery, Endpoint, Happening, Peer, PeerAdded, PeerLost
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Agent:
             check = ConfigurationCheck(
                 options.name, options.state_directory, self._control, links, checker, options.request_timeout
             )
-        self._dispatcher = NodeDispatcher(endpoint)
+        self._dispatcher = NodeDispatcher(links)
         self._deployer = Deployer(
             options.name,
             options.state_directory,
@@ -95,6 +95,7 @@ class Agent:
         self._admission = Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests")
         self._supervised = False
         self._launched = asyncio.Event()
+        links.hear(self._heard_node)
         endpoint.subscribe(self._topic)
         endpoint.subscribe(topics.NODE)
         supervisor.subscribe(topics.SUPERVISOR)
@@ -108,7 +109,10 @@ class Agent:
             self._tasks.create_task(self._health.run())
             if self._options.controller is not None:
                 self._endpoint.peer(*self._options.controller, publish=(self._topic,))
-            await self._hear()
+            try:
+                await self._hear()
+            finally:
+                self._links.close()
 
     # --- what arrives
 
@@ -124,7 +128,7 @@ class Agent:
         match happening:
             case PeerAdded(peer=peer):
                 logger.debug("peer %s added", peer)
-                if self._supervised and not peer.host.startswith("unix:"):
+                if self._supervised and self._may_be_controller(peer):
                     self._notifier.hello()
             case PeerLost(peer=peer, reason=reason):
                 logger.debug("peer %s lost: %s", peer, reason)
@@ -133,6 +137,12 @@ class Agent:
             case Delivery(topic=topic) if topic == self._topic:
                 # A prefix match brings in what is meant for agents whose names begin like ours.
                 self._heard_request(happening)
+
+    def _may_be_controller(self, peer: Peer) -> bool:
+        """Not a node, which dials our socket, or is dialled."""
+        if self._options.controller is None:
+            return not peer.dialled and not peer.host.startswith("unix:")
+        return (peer.host, peer.port) == self._options.controller
 
     def _heard_node(self, event: object) -> None:
         match event:

@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from zeekfleet.broker import topics
+from zeekfleet.agent.links import NodeLinks
 from zeekfleet.broker.events import node as events
 from zeekfleet.model.management import Result, fresh_id
-from zeekfleet.transport.endpoint import Endpoint
 
 REPEAT_AFTER = 1.0
 """Seconds until a node that has not answered is asked again: a fresh subscription may not have reached it yet."""
@@ -20,17 +19,20 @@ PING = ("get_id_value", "Cluster::node")
 
 
 class NodeDispatcher:
-    """Sends dispatches to the instance's nodes and gathers what comes back."""
+    """Sends dispatches to the instance's nodes and gathers what comes back.
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
+    Args:
+        links: the ways to the nodes.
+    """
+
+    def __init__(self, links: NodeLinks) -> None:
+        self._links = links
         self._waiting: dict[str, dict[str, Result | None]] = {}
         self._answered = asyncio.Event()
 
     def send(self, action: tuple[str, ...], nodes: Iterable[str], reqid: str = "") -> None:
         """Ask without waiting; any answer shows that the node is there."""
-        request = events.NodeDispatchRequest(reqid or fresh_id(), action, frozenset(nodes))
-        self._endpoint.publish(topics.NODE, request)
+        self._links.send(events.NodeDispatchRequest(reqid or fresh_id(), action, frozenset(nodes)))
 
     async def ask(self, action: tuple[str, ...], nodes: Collection[str], timeout: float) -> dict[str, Result | None]:
         """Each node's answer, or None for those without one within ``timeout`` seconds."""

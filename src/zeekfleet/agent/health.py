@@ -88,8 +88,8 @@ class HealthWatch:
     async def _judge(self, silent: set[str], asked: frozenset[str]) -> None:
         """Count who was silent; one that answered, or changed its state meanwhile, starts anew."""
         silent &= self._roster.running()
-        if len(asked) > 1 and silent == asked and self._links.take_another():
-            logger.warning("no node answers; taking another way to them")
+        if self._links.take_another(silent, asked):
+            logger.warning("no node answers by the link; taking another")
             return
         self._missed = {name: self._missed.get(name, 0) + 1 for name in silent}
         for name in sorted(name for name, count in self._missed.items() if count >= self._settings.misses):

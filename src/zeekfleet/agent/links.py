@@ -3,21 +3,29 @@
 A simulated node dials the agent's socket. A real Zeek opens a WebSocket on
 loopback, and the agent dials one node that has one: over the cluster's own
 pub/sub that reaches all of them. A logger never opens one: with ZeroMQ it
-would hang (zeek-facts).
+would hang (zeek-facts). Loggers are reached by files, so that one that is alone
+on its instance, or whose manager is down, can be talked to like any other.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
+from zeekfleet.agent.mailbox import Mailboxes
+from zeekfleet.agent.status_files import StatusFiles
 from zeekfleet.broker import topics
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.node import NodeDispatchRequest
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Node
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.planning.layout import Backend, may_open_websocket
+from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, needs_mailbox
 from zeekfleet.transport.endpoint import Endpoint
 
 AGENT_LINK = "ZEEKFLEET_AGENT_LINK"
@@ -36,15 +44,28 @@ class NodeLinks(Protocol):
         """Connect to what runs now: pids and launch configurations by node."""
         ...
 
-    def take_another(self) -> bool:
-        """Nobody answers by the present way: choose another; False if there is none."""
+    def send(self, request: NodeDispatchRequest) -> None:
+        """Send a dispatch to the nodes that it names."""
+        ...
+
+    def hear(self, listener: Callable[[Event], None]) -> None:
+        """Have a listener called with what nodes say by other ways than the endpoint."""
+        ...
+
+    def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
+        """If nobody answers who shares one way, choose another for them; whether that was so."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything that is not the endpoint's."""
         ...
 
 
 class DialledByNodes:
     """Nodes dial the agent's Unix socket."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, endpoint: Endpoint, path: Path) -> None:
+        self._endpoint = endpoint
         self._address = f"unix:{path}"
 
     def variables(self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig]) -> dict[str, dict[str, str]]:
@@ -54,19 +75,39 @@ class DialledByNodes:
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
         """Nothing to do: they come."""
 
-    def take_another(self) -> bool:
+    def send(self, request: NodeDispatchRequest) -> None:
+        """All hear it; who is not named stays silent."""
+        self._endpoint.publish(topics.NODE, request)
+
+    def hear(self, listener: Callable[[Event], None]) -> None:
+        """There is no other way."""
+
+    def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
         """Each node has a way of its own."""
         return False
 
+    def close(self) -> None:
+        """The endpoint closes all."""
+
 
 class DialsOneNode:
-    """The agent dials a node's WebSocket; when that node goes, another's."""
+    """The agent dials a node's WebSocket; when that node goes, another's. Nodes without one have a mailbox.
+
+    A node is dialled once its status file says that it runs: before, it would refuse.
+
+    Args:
+        endpoint: dials.
+        backend: of the cluster.
+    """
 
     def __init__(self, endpoint: Endpoint, backend: Backend) -> None:
         self._endpoint = endpoint
         self._backend = backend
+        self._mailboxes = Mailboxes()
+        self._statuses = StatusFiles(self._choose)
+        self._node: str | None = None
         self._port: int | None = None
-        self._candidates: list[int] = []
+        self._ports: dict[str, int] = {}
 
     def variables(self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig]) -> dict[str, dict[str, str]]:
         """A port for each node that may have a WebSocket: its present one, else a free one."""
@@ -77,27 +118,62 @@ class DialsOneNode:
         return {name: {WEBSOCKET_PORT: kept.get(name) or fresh[name]} for name in wanted}
 
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
-        """Keep the present link while its node runs; else take the first node that runs and has a port."""
-        listening = (configs[name] for name in sorted(running) if _has_port(configs.get(name)))
-        ports = [int(config.env[WEBSOCKET_PORT]) for config in listening if may_open_websocket(config, self._backend)]
-        self._candidates = ports
-        if self._port not in ports:
-            self._dial(ports[0] if ports else None)
+        """Keep the present link while its node runs; else take the first node that is up and has a port."""
+        known = {name: configs[name] for name in sorted(running) if name in configs}
+        self._ports = {
+            name: int(config.env[WEBSOCKET_PORT])
+            for name, config in known.items()
+            if _has_port(config) and may_open_websocket(config, self._backend)
+        }
+        directories = {name: Path(config.directory) for name, config in known.items() if config.directory is not None}
+        self._statuses.follow({name: (running[name], directories[name]) for name in self._ports if name in directories})
+        self._mailboxes.follow(
+            {
+                name: directory / MAILBOX_DIRECTORY
+                for name, directory in directories.items()
+                if needs_mailbox(known[name], self._backend)
+            }
+        )
+        self._choose()
 
-    def take_another(self) -> bool:
-        """Dial the next node after the present one."""
-        if len(self._candidates) < 2:
+    def _choose(self) -> None:
+        if self._node is None or self._ports.get(self._node) != self._port or self._node not in self._statuses.up:
+            up = [name for name in self._ports if name in self._statuses.up]
+            self._dial(up[0] if up else None)
+
+    def send(self, request: NodeDispatchRequest) -> None:
+        """To nodes with mailboxes by these, to the others over the one WebSocket."""
+        shared = frozenset(name for name in request.nodes if name not in self._mailboxes)
+        for name in sorted(request.nodes - shared):
+            self._mailboxes.send(request.reqid, request.action, name)
+        if shared or not request.nodes:
+            self._endpoint.publish(topics.NODE, msgspec.structs.replace(request, nodes=shared))
+
+    def hear(self, listener: Callable[[Event], None]) -> None:
+        """What comes by mailboxes."""
+        self._mailboxes.hear = listener
+
+    def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
+        """If nobody answers over the WebSocket, dial the next node after the present one."""
+        shared = {name for name in asked if name not in self._mailboxes}
+        candidates = [name for name in self._ports if name in self._statuses.up]
+        if len(shared) < 2 or not shared <= set(silent) or len(candidates) < 2:
             return False
-        place = self._candidates.index(self._port) + 1 if self._port in self._candidates else 0
-        self._dial(self._candidates[place % len(self._candidates)])
+        place = candidates.index(self._node) + 1 if self._node in candidates else 0
+        self._dial(candidates[place % len(candidates)])
         return True
 
-    def _dial(self, port: int | None) -> None:
+    def close(self) -> None:
+        """Watch no files any more."""
+        self._mailboxes.close()
+        self._statuses.close()
+
+    def _dial(self, node: str | None) -> None:
         if self._port is not None:
             self._endpoint.unpeer(LOOPBACK, self._port)
-        self._port = port
-        if port is not None:
-            self._endpoint.peer(LOOPBACK, port, publish=(topics.NODE,))
+        self._node, self._port = node, None if node is None else self._ports[node]
+        if self._port is not None:
+            self._endpoint.peer(LOOPBACK, self._port, publish=(topics.NODE,))
 
 
 def _has_port(config: NodeConfig | None) -> bool:

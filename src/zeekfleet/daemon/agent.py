@@ -74,6 +74,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                     endpoint,
                     supervisor,
                     _links(engine, settings.supervisor.backend, endpoint, directory),
+                    _gate(engine),
                     checker=checking.node_checker(settings, engine),
                 )
                 supervisor.peer(LOOPBACK, supervisor_port)
@@ -86,8 +87,8 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
             log.close()
 
 
-def _gate(engine: str, backend: str) -> Callable[[Roster], Gate]:
-    return status_gate if engine == "zeek" and Backend(backend) is Backend.ZEROMQ else hello_gate
+def _gate(engine: str) -> Callable[[Roster], Gate]:
+    return status_gate if engine == "zeek" else hello_gate
 
 
 async def _run(agent: Agent, archiver: Archiver | None) -> None:
@@ -98,7 +99,9 @@ async def _run(agent: Agent, archiver: Archiver | None) -> None:
 
 
 def _links(engine: str, backend: str, endpoint: Endpoint, directory: Path) -> NodeLinks:
-    return DialsOneNode(endpoint, Backend(backend)) if engine == "zeek" else DialledByNodes(directory / SOCKET)
+    if engine == "zeek":
+        return DialsOneNode(endpoint, Backend(backend))
+    return DialledByNodes(endpoint, directory / SOCKET)
 
 
 def parse_controller(text: str) -> tuple[str, int] | None:

@@ -17,6 +17,7 @@ from zeekfleet.node.parse import parse
 from zeekfleet.planning import layout, listeners, parsing
 from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.layout import Backend, ZeekSettings
+from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, MAILBOX_VARIABLE, REQUESTS_FILE, needs_mailbox
 
 LOG_QUEUE = "log-queue"
 """Where in the spool rotated logs wait to be archived."""
@@ -78,8 +79,15 @@ class ZeekEngine:
             raise LaunchError(config.name, str(error)) from error
         settings = self._settings(port, context)
         environment = layout.environment(config, settings, directory=context.directory, base=context.environment)
+        files = layout.files(config, settings)
+        # What an earlier life left there would tell that this one runs before it does.
+        files[layout.STATUS_FILE] = "STARTING\n"
+        environment.pop(MAILBOX_VARIABLE, None)
         if not layout.may_open_websocket(config, settings.backend):
             environment.pop(WEBSOCKET_PORT, None)
+        if needs_mailbox(config, settings.backend):
+            environment[MAILBOX_VARIABLE] = f"{context.directory}/{MAILBOX_DIRECTORY}"
+            files[f"{MAILBOX_DIRECTORY}/{REQUESTS_FILE}"] = ""
         return LaunchSpec(
             name=config.name,
             argv=layout.command_line(config, settings, directory=context.directory, bare_mode=context.bare_mode),
@@ -87,7 +95,7 @@ class ZeekEngine:
             directory=context.directory,
             stdout_file=context.stdout_file,
             stderr_file=context.stderr_file,
-            files=layout.files(config, settings),
+            files=files,
             cpu_affinity=config.cpu_affinity,
             grace=GRACE,
         )
@@ -124,6 +132,7 @@ class ZeekEngine:
         self._refuse(config, context)
         spec = self._spec(config, msgspec.structs.replace(context, directory=str(scratch)))
         for name, content in spec.files.items():
+            (scratch / name).parent.mkdir(exist_ok=True)
             (scratch / name).write_text(content)
         # The layout to try is in the scratch directory, whatever else the node finds is in its own.
         zeekpath = f"{scratch}:{context.directory}:{spec.env['ZEEKPATH'].removeprefix(f'{scratch}:')}"

@@ -3,6 +3,9 @@
 ##! nodes must not be loaded beside it: they would dial an agent by Broker.
 
 @load base/frameworks/cluster
+@load ./zeekfleet-dispatch
+@load ./zeekfleet-mailbox
+@load ./zeekfleet-trace
 
 module Zeekfleet;
 
@@ -14,17 +17,7 @@ export {
 	const hello_limit = 10 &redef;
 
 	## The time before the second hello; it doubles from one to the next.
-	const hello_interval = 250 msec &redef;
-
-	## On the wire the same as Management::Result.
-	type Result: record {
-		reqid: string;
-		success: bool &default=T;
-		instance: string &optional;
-		data: any &optional;
-		error: string &optional;
-		node: string &optional;
-	};
+	const hello_interval = 50 msec &redef;
 
 	## Everybody says hello when a new agent connects, and once more after this time,
 	## since the subscriptions of a fresh connection take a moment to spread.
@@ -80,45 +73,15 @@ function note(level: string, message: string)
 function say_hello()
 	{
 	Cluster::publish(node_topic, Management::Node::API::notify_node_hello, Cluster::node);
-	}
 
-## What the node answers to an action.
-function outcome(reqid: string, action: vector of string): Result
-	{
-	local result = Result($reqid=reqid, $node=Cluster::node);
-
-	if ( |action| == 0 )
-		result$error = "no dispatch arguments provided";
-	else if ( action[0] != "get_id_value" )
-		result$error = fmt("dispatch %s unknown", action[0]);
-	else if ( |action| == 1 )
-		result$error = "get_id_value expects name of global identifier";
-	else
-		{
-		local found = lookup_ID(action[1]);
-
-		if ( type_name(found) == "string" )
-			{
-			local text: string = found;
-
-			# This is how lookup_ID tells that there is nothing to tell.
-			if ( text == "<unknown id>" )
-				result$error = "unknown id";
-			else if ( text == "<no ID value>" )
-				result$error = "no ID value";
-			}
-
-		if ( ! result?$error )
-			result$data = to_json(found);
-		}
-
-	result$success = ! result?$error;
-	return result;
+	if ( trace_read != "" )
+		Cluster::publish(node_topic, Zeekfleet::notify_trace_done, Cluster::node, trace_read);
 	}
 
 event Management::Node::API::node_dispatch_request(reqid: string, action: vector of string, nodes: set[string])
 	{
 	heard_from_agent = T;
+	trace_overdue();
 
 	if ( |nodes| > 0 && Cluster::node !in nodes )
 		return;
@@ -158,6 +121,13 @@ event say_hello_again(tries: count, pause: interval)
 
 	if ( tries < hello_limit )
 		schedule pause { say_hello_again(tries + 1, 2 * pause) };
+	}
+
+event Pcap::file_done(path: string)
+	{
+	trace_read = path;
+	note("INFO", fmt("%s is read", path));
+	Cluster::publish(node_topic, Zeekfleet::notify_trace_done, Cluster::node, path);
 	}
 
 event zeek_init() &priority=-10

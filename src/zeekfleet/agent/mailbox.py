@@ -1,0 +1,201 @@
+"""Reaching nodes by files (see ``planning/mailbox.py``): inotify tells of answers, nothing is asked again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.node import NodeDispatchResponse, NotifyNodeHello
+from zeekfleet.model.dispatches import DATA
+from zeekfleet.model.management import Result
+from zeekfleet.planning.mailbox import ANSWER_SUFFIX, REQUESTS_FILE
+from zeekfleet.system.inotify import IN_MOVED_TO, IN_Q_OVERFLOW, Inotify
+
+logger = logging.getLogger(__name__)
+
+OPEN_FOR = 10.0
+"""Seconds after which an unanswered request is taken back: its asker has given up."""
+
+MOST_OPEN = 64
+"""Requests to one node that are open at a time; the oldest gives way."""
+
+LARGEST_ANSWER = 16 * 2**20
+"""Bytes; a larger answer is not read."""
+
+Hear = Callable[[Event], None]
+
+
+NOTHING = msgspec.Raw()
+
+
+class _Answer(msgspec.Struct):
+    reqid: str
+    success: bool = True
+    data: msgspec.Raw = NOTHING
+    error: str | None = None
+    node: str | None = None
+
+
+class _Mail(msgspec.Struct):
+    hello: str | None = None
+    action: str = ""
+    result: _Answer | None = None
+
+
+class _Request(msgspec.Struct, frozen=True):
+    reqid: str
+    action: tuple[str, ...]
+
+
+class Mailboxes:
+    """The mailboxes of an instance's nodes.
+
+    Args:
+        clock: monotonic, in seconds.
+
+    Attributes:
+        hear: called with what nodes say; to be set before the first :meth:`follow`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.hear: Hear = _unheard
+        self._clock = clock
+        self._directories: dict[str, Path] = {}
+        self._open: dict[str, dict[str, tuple[float, _Request]]] = {}
+        self._inotify: Inotify | None = None
+        self._watches: dict[int, str] = {}
+
+    def __contains__(self, node: str) -> bool:
+        return node in self._directories
+
+    def follow(self, directories: Mapping[str, Path]) -> None:
+        """Have these nodes' mailboxes and no others; what lies there already is read."""
+        for node in self._directories.keys() - directories.keys():
+            self._forget(node)
+        for node, directory in directories.items():
+            if self._directories.get(node) != directory:
+                self._forget(node)
+                self._watch(node, directory)
+
+    def send(self, reqid: str, action: tuple[str, ...], node: str) -> None:
+        """Ask a node that has a mailbox; asking again with the same id changes nothing for the node."""
+        waiting = self._open.setdefault(node, {})
+        now = self._clock()
+        for old in [old for old, (since, _) in waiting.items() if now - since > OPEN_FOR]:
+            del waiting[old]
+        if reqid not in waiting:
+            waiting[reqid] = now, _Request(reqid, action)
+        while len(waiting) > MOST_OPEN:
+            del waiting[next(iter(waiting))]
+        self._write(node, [request for _, request in waiting.values()])
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        if self._inotify is not None:
+            asyncio.get_running_loop().remove_reader(self._inotify.fileno())
+            self._inotify.close()
+            self._inotify = None
+        self._watches.clear()
+        self._directories.clear()
+
+    def _watch(self, node: str, directory: Path) -> None:
+        if self._inotify is None:
+            self._inotify = Inotify()
+            asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._happened)
+        try:
+            self._watches[self._inotify.watch(directory, IN_MOVED_TO)] = node
+        except OSError as error:
+            logger.warning("node %s cannot be reached by its mailbox: %s", node, error)
+            return
+        self._directories[node] = directory
+        self._read(node)
+
+    def _forget(self, node: str) -> None:
+        self._directories.pop(node, None)
+        self._open.pop(node, None)
+        for watch in [watch for watch, name in self._watches.items() if name == node]:
+            del self._watches[watch]
+            if self._inotify is not None:
+                self._inotify.unwatch(watch)
+
+    def _happened(self) -> None:
+        if self._inotify is None:
+            return
+        nodes: set[str] = set()
+        for watch, mask in self._inotify.read():
+            if mask & IN_Q_OVERFLOW:
+                nodes |= self._directories.keys()
+            elif watch in self._watches:
+                nodes.add(self._watches[watch])
+        for node in nodes & self._directories.keys():
+            self._read(node)
+
+    def _read(self, node: str) -> None:
+        """Take out all that has arrived, oldest first."""
+        try:
+            found = [path for path in self._directories[node].iterdir() if path.name.endswith(ANSWER_SUFFIX)]
+        except OSError as error:
+            logger.warning("mailbox of node %s: %s", node, error)
+            return
+        for path in sorted(found, key=_order):
+            try:
+                content = path.read_bytes() if path.stat().st_size <= LARGEST_ANSWER else b""
+                path.unlink()
+            except OSError as error:
+                logger.warning("mailbox of node %s: %s", node, error)
+                continue
+            event = _event(node, content)
+            if event is None:
+                logger.warning("mailbox of node %s: %s is not understood", node, path.name)
+                continue
+            if isinstance(event, NodeDispatchResponse):
+                self._open.get(node, {}).pop(event.reqid, None)
+            self.hear(event)
+
+    def _write(self, node: str, requests: list[_Request]) -> None:
+        file = self._directories[node] / REQUESTS_FILE
+        temporary = file.with_suffix(".new")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.writelines(msgspec.json.encode(request) + b"\n" for request in requests)
+            temporary.replace(file)
+        except OSError as error:
+            logger.warning("mailbox of node %s: %s", node, error)
+
+
+def _unheard(event: Event) -> None:
+    logger.debug("nobody hears %s", event.event_name)
+
+
+def _order(path: Path) -> tuple[float, int, str]:
+    """Within one life of the node by number; lives by the time of the file."""
+    number = path.stem.rpartition("-")[2]
+    try:
+        when = path.stat().st_mtime
+    except OSError:
+        when = 0.0
+    return when, int(number) if number.isdigit() else 0, path.name
+
+
+def _event(node: str, content: bytes) -> Event | None:
+    """What a file says, or None if it makes no sense; the node can speak for itself only."""
+    try:
+        mail = msgspec.json.decode(content, type=_Mail)
+        if mail.hello is not None:
+            return NotifyNodeHello(node)
+        answer = mail.result
+        if answer is None:
+            return None
+        data = msgspec.json.decode(answer.data, type=DATA.get(mail.action, str)) if bytes(answer.data) else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    result = Result(answer.reqid, answer.success, data=data, error=answer.error, node=node)
+    return NodeDispatchResponse(answer.reqid, result)

@@ -1,0 +1,43 @@
+"""``Zeekfleet::``: having cluster nodes run any action, and what nodes tell unasked beyond the protocol."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.model.management import Result
+
+
+class ControllerDispatchResponse(Event, frozen=True):
+    """One result a node; ``data`` is what ``model.dispatches.DATA`` says of the action."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Controller::API::dispatch_response"
+    reqid: str
+    results: tuple[Result, ...]
+
+
+class ControllerDispatchRequest(Event, frozen=True):
+    """Have cluster nodes run an action, such as ``["net_stats"]``; no ``nodes`` means all."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Controller::API::dispatch_request"
+    response: ClassVar[type[Event] | None] = ControllerDispatchResponse
+    reqid: str
+    action: tuple[str, ...]
+    nodes: frozenset[str] = frozenset()
+
+
+class NodeTraceDone(Event, frozen=True):
+    """A node has read its trace to the end; it tells this again with each hello."""
+
+    event_name: ClassVar[str] = "Zeekfleet::notify_trace_done"
+    node: str
+    path: str
+
+
+class NotifyTraceDone(Event, frozen=True):
+    """The same, as an agent tells it on its own topic."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Agent::API::notify_trace_done"
+    instance: str
+    node: str
+    path: str

@@ -1,0 +1,178 @@
+##! What an agent can have this node do.
+
+@load base/frameworks/cluster
+@load base/frameworks/config
+@load ./zeekfleet-options
+
+module Zeekfleet;
+
+export {
+	## On the wire the same as Management::Result.
+	type Result: record {
+		reqid: string;
+		success: bool &default=T;
+		instance: string &optional;
+		data: any &optional;
+		error: string &optional;
+		node: string &optional;
+	};
+
+	## The result of ``net_stats``: packets and bytes since the node's start.
+	type NetworkStatistics: record {
+		received: count;
+		dropped: count;
+		link: count;
+		bytes: count;
+		filtered: count &optional;
+	};
+
+	## Another node of the cluster, as this one sees it.
+	type Peer: record {
+		node: string;
+		id: string;
+		## Since when it is up, seconds since the epoch.
+		since: double;
+	};
+
+	## The result of ``peer_stats``: who is connected, sorted by name, and the events of this node.
+	type PeerStatistics: record {
+		peers: vector of Peer;
+		events_queued: count;
+		events_dispatched: count;
+	};
+
+	## The result of ``set_option``: the value before and now, as JSON text.
+	type OptionChange: record {
+		name: string;
+		before: string;
+		now: string;
+	};
+
+	## Do what a request asks for.
+	global outcome: function(reqid: string, action: vector of string): Result;
+}
+
+global peers: table[string] of Peer;
+
+event Cluster::node_up(name: string, id: string)
+	{
+	peers[name] = Peer($node=name, $id=id, $since=time_to_double(current_time()));
+	}
+
+event Cluster::node_down(name: string, id: string)
+	{
+	if ( name in peers && peers[name]$id == id )
+		delete peers[name];
+	}
+
+function get_id_value(result: Result, action: vector of string)
+	{
+	if ( |action| < 2 )
+		{
+		result$error = "get_id_value expects name of global identifier";
+		return;
+		}
+
+	local found = lookup_ID(action[1]);
+
+	if ( type_name(found) == "string" )
+		{
+		local text: string = found;
+
+		# This is how lookup_ID tells that there is nothing to tell.
+		if ( text == "<unknown id>" )
+			result$error = "unknown id";
+		else if ( text == "<no ID value>" )
+			result$error = "no ID value";
+		}
+
+	if ( ! result?$error )
+		result$data = to_json(found);
+	}
+
+function net_stats(result: Result)
+	{
+	local found = get_net_stats();
+	local data = NetworkStatistics($received=found$pkts_recvd, $dropped=found$pkts_dropped, $link=found$pkts_link,
+	                               $bytes=found$bytes_recvd);
+
+	if ( found?$pkts_filtered )
+		data$filtered = found$pkts_filtered;
+
+	result$data = data;
+	}
+
+function peer_stats(result: Result)
+	{
+	local names: string_vec;
+	local sorted: vector of Peer;
+
+	for ( name in peers )
+		names += name;
+
+	sort(names, strcmp);
+
+	for ( i in names )
+		sorted += peers[names[i]];
+
+	local events = get_event_stats();
+	result$data = PeerStatistics($peers=sorted, $events_queued=events$queued, $events_dispatched=events$dispatched);
+	}
+
+function set_option(result: Result, action: vector of string)
+	{
+	if ( |action| < 3 )
+		{
+		result$error = "set_option expects name and value of an option";
+		return;
+		}
+
+	local name = action[1];
+
+	if ( name !in global_options() )
+		{
+		result$error = "unknown option";
+		return;
+		}
+
+	local present = lookup_ID(name);
+	local kind = type_name(present);
+	local read = read_option_value(kind, action[2]);
+
+	if ( ! read?$value )
+		{
+		result$error = fmt("'%s' is no value of type %s", action[2], kind);
+		return;
+		}
+
+	local before = to_json(present);
+	# The manager tells an option of the whole cluster to nodes that come later, too.
+	local for_all = |action| > 3 && action[3] == "cluster" && Cluster::local_node_type() == Cluster::MANAGER;
+	local done = for_all ? Config::set_value(name, read$value, "zeekfleet") : Option::set(name, read$value, "zeekfleet");
+
+	if ( done )
+		result$data = OptionChange($name=name, $before=before, $now=to_json(lookup_ID(name)));
+	else
+		result$error = "the option was not changed";
+	}
+
+function outcome(reqid: string, action: vector of string): Result
+	{
+	local result = Result($reqid=reqid, $node=Cluster::node);
+
+	if ( |action| == 0 )
+		result$error = "no dispatch arguments provided";
+	else if ( action[0] == "get_id_value" )
+		get_id_value(result, action);
+	else if ( action[0] == "net_stats" )
+		net_stats(result);
+	else if ( action[0] == "peer_stats" )
+		peer_stats(result);
+	else if ( action[0] == "set_option" )
+		set_option(result, action);
+	else
+		result$error = fmt("dispatch %s unknown", action[0]);
+
+	result$success = ! result?$error;
+	return result;
+	}
