@@ -166,10 +166,12 @@ class Shelf:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as target:
             with contextlib.closing(compression.writer(form, target)) as sink:
-                while chunk := stream.read(CHUNK):
+                rest = source.st_size  # whoever appends to the log cannot keep us here
+                while rest > 0 and (chunk := stream.read(min(CHUNK, rest))):
                     if self._stopping():
                         raise _NotNowError(Outcome.STOPPED)
                     sink.write(chunk)
+                    rest -= len(chunk)
                     self._done(Step.CHUNK_WRITTEN)
             if _identity(os.fstat(stream.fileno())) != _identity(source):
                 raise _NotNowError(Outcome.CHANGED)
