@@ -716,6 +716,7 @@ def test_hostile_nodes_at_the_agent(house: House) -> None:
             outcome = {result.node: result.success for result in response.results if result.node is not None}
             for name in (name for name in HOSTILE_NAMES if name != "-"):
                 assert outcome[name] is False, name
+            assert outcome["nul"] is False
             assert outcome["mark"] is True
             peer.text(encode_event(listener.topic, agent_api.DeployRequest("b", _first())))
             response = await peer.heard(agent_api.DeployResponse, reqid="b")
@@ -751,10 +752,13 @@ def test_hostile_nodes_at_the_supervisor(house: House) -> None:
                 peer.text(encode_event(topics.SUPERVISOR, supervisor_api.CreateRequest(reqid := fresh_id(), config)))
                 response = await peer.heard(supervisor_api.CreateResponse, reqid=reqid)
                 assert isinstance(response, supervisor_api.CreateResponse)
-                if not response.result:  # then it is there, and goes
-                    assert "\\x00" in str(config)
-                    peer.text(encode_event(topics.SUPERVISOR, supervisor_api.DestroyRequest(reqid, config.name)))
-                    await peer.heard(supervisor_api.DestroyResponse, reqid=reqid, result=True)
+                assert response.result, config
+            # What is only found out at the start is created, fails, and can be destroyed.
+            lost = NodeConfig("lost", stdout_file="/proc/nowhere/stdout")
+            peer.text(encode_event(topics.SUPERVISOR, supervisor_api.CreateRequest("c", lost)))
+            await peer.heard(supervisor_api.CreateResponse, reqid="c")
+            peer.text(encode_event(topics.SUPERVISOR, supervisor_api.DestroyRequest("l", "lost")))
+            await peer.heard(supervisor_api.DestroyResponse, reqid="l")
             for request in (supervisor_api.DestroyRequest("d", "nobody"), supervisor_api.RestartRequest("r", "a\0b")):
                 peer.text(encode_event(topics.SUPERVISOR, request))
                 answer = await peer.heard(request.response or Event, reqid=request.reqid)

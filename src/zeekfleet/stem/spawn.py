@@ -102,6 +102,10 @@ def prepare(spec: LaunchSpec, files: Mapping[str, str]) -> Outputs:
         if stdout >= 0:
             os.close(stdout)
         raise failure(spec.name, error) from error
+    except ValueError as error:  # a NUL in a path
+        if stdout >= 0:
+            os.close(stdout)
+        raise LaunchError(spec.name, str(error)) from error
 
 
 Start = Callable[[str, tuple[str, ...], dict[str, str], Outputs], int]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -32,7 +32,16 @@ def problem_with(config: NodeConfig, taken: Container[str]) -> str:
         return f"node with name '{config.name}' already exists"
     if config.interface is not None and config.pcap_file is not None:
         return f"node with name '{config.name}' has interface and pcap_file set"
+    if any("\0" in text for text in _texts(config)):
+        return f"node with name {config.name!r} has a NUL character in its configuration"
     return ""
+
+
+def _texts(config: NodeConfig) -> Iterator[str]:
+    """What becomes a path, an argument or a variable of the process: none of them can hold a NUL."""
+    alone = (config.name, config.interface, config.pcap_file, config.directory, config.stdout_file, config.stderr_file)
+    yield from (text for text in alone if text is not None)
+    yield from (*config.addl_base_scripts, *config.addl_user_scripts, *config.env, *config.env.values())
 
 
 def places_of(config: NodeConfig, state: Path) -> Places:

@@ -1,0 +1,171 @@
+"""Every setting of the daemons: option before environment before settings file before default, and told which."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+
+from zeekfleet.cli.daemon_options import add_options, resolve_options
+from zeekfleet.errors import SettingsError
+from zeekfleet.resolution import Declaration, declarations, resolve
+from zeekfleet.settings import Settings
+
+ALL = Settings.__struct_fields__
+TREE = ("common", "controller", "agent", "supervisor")
+DECLARATIONS = list(declarations(ALL))
+
+
+def plain_type(setting: Declaration) -> Any:
+    return typing.get_args(setting.type)[0] if typing.get_origin(setting.type) is Annotated else setting.type
+
+
+def samples(setting: Declaration) -> list[Any]:
+    """Three values of the setting's own type that differ from its default."""
+    kind = plain_type(setting)
+    default = getattr(getattr(Settings(), setting.section), setting.name)
+    if kind is bool:
+        return [not default, default, not default]
+    if typing.get_origin(kind) is Literal:
+        others = [value for value in typing.get_args(kind) if value != default]
+        return [others[0], others[-1], others[0]]
+    if kind is int:
+        return [default + 1, default + 2, default + 3]
+    if kind is float:
+        return [1.25, 2.5, 3.75]
+    if setting.name.endswith(("_dir", "directory")):
+        return ["/one", "/two", "/three"]
+    return ["one", "two", "three"]
+
+
+def toml(value: Any) -> str:
+    return json.dumps(value)
+
+
+def value_of(settings: Settings, setting: Declaration) -> Any:
+    return getattr(getattr(settings, setting.section), setting.name)
+
+
+def command_line(sections: tuple[str, ...], *arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_options(parser, sections)
+    return parser.parse_args(arguments)
+
+
+@pytest.mark.parametrize("setting", DECLARATIONS, ids=lambda setting: setting.key)
+def test_precedence_and_origin(setting: Declaration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_file, by_variable, by_option = samples(setting)
+    file = tmp_path / "settings.toml"
+    file.write_text(f"[{setting.section}]\n{setting.name} = {toml(by_file)}\n")
+    sections = (setting.section,) if setting.section == "common" else ("common", setting.section)
+    variable = setting.source.environment
+    for other in DECLARATIONS:
+        if other.source.environment:
+            monkeypatch.delenv(other.source.environment, raising=False)
+
+    def resolved(*arguments: str) -> tuple[Any, str]:
+        found = resolve_options(command_line(sections, *arguments))
+        return value_of(found.settings, setting), found.origins[setting.key]
+
+    assert resolved()[1] == "default"
+    assert resolved("--settings", str(file)) == (by_file, f"{setting.key} in {file}")
+    if variable:
+        monkeypatch.setenv(variable, str(by_variable))
+        assert resolved("--settings", str(file)) == (by_variable, variable)
+    for option in setting.options(sections):
+        origin = setting.options(sections)[0]
+        assert resolved("--settings", str(file), option, str(by_option)) == (by_option, origin)
+
+
+@pytest.mark.parametrize("setting", DECLARATIONS, ids=lambda setting: setting.key)
+def test_a_wrong_value_names_where_it_was_given(setting: Declaration, tmp_path: Path) -> None:
+    wrong = "a\0b" if plain_type(setting) is str else "wrong"
+    sections = (setting.section,)
+    with pytest.raises(SettingsError) as caught:
+        resolve(sections, {setting.key: wrong}, {})
+    assert caught.value.key == setting.options(sections)[0]
+    if setting.source.environment:
+        with pytest.raises(SettingsError) as caught:
+            resolve(sections, {}, {setting.source.environment: wrong})
+        assert caught.value.key == setting.source.environment
+    file = tmp_path / "settings.toml"
+    file.write_text(f"[{setting.section}]\n{setting.name} = [1]\n")
+    with pytest.raises(SettingsError) as caught:
+        resolve(sections, {}, {}, file)
+    assert setting.key in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sections", [TREE, ("common", "controller"), ("common", "agent", "supervisor"), ALL], ids="+".join
+)
+def test_options_and_variables_are_each_of_one_setting(sections: tuple[str, ...]) -> None:
+    found = list(declarations(sections))
+    options = [option for setting in found for option in setting.options(sections)]
+    variables = [setting.source.environment for setting in found if setting.source.environment]
+    assert len(set(options)) == len(options)
+    assert len(set(variables)) == len(variables)
+    assert all(setting.source.help for setting in found)
+
+
+def test_the_names_that_are_fixed() -> None:
+    """The command line's contract."""
+    by_key = {setting.key: setting for setting in DECLARATIONS}
+    fixed = {
+        "common.state_dir": ("--state-dir", "ZEEK_MANAGEMENT_STATE_DIR"),
+        "common.spool_dir": ("--spool-dir", "ZEEK_MANAGEMENT_SPOOL_DIR"),
+        "controller.name": ("--name", "ZEEK_CONTROLLER_NAME"),
+        "controller.websocket_port": ("--websocket-port", "ZEEK_CONTROLLER_WEBSOCKET_PORT"),
+        "controller.websocket_listen": ("--websocket-listen", "ZEEK_CONTROLLER_WEBSOCKET_ADDR"),
+        "controller.port": ("--port", "ZEEK_CONTROLLER_PORT"),
+        "controller.listen": ("--listen", "ZEEK_CONTROLLER_ADDR"),
+        "agent.name": ("--name", "ZEEK_AGENT_NAME"),
+        "agent.port": ("--port", "ZEEK_AGENT_PORT"),
+        "agent.listen": ("--listen", "ZEEK_AGENT_ADDR"),
+        "agent.controller": ("--controller", "ZEEKFLEET_CONTROLLER"),
+        "supervisor.port": ("--supervisor-port", "ZEEKFLEET_SUPERVISOR_PORT"),
+        "supervisor.engine": ("--engine", "ZEEKFLEET_ENGINE"),
+    }
+    for key, (option, variable) in fixed.items():
+        assert (by_key[key].source.option, by_key[key].source.environment) == (option, variable)
+    defaults = Settings()
+    assert (defaults.controller.websocket_port, defaults.controller.port) == (2149, 2150)
+    assert (defaults.agent.port, defaults.supervisor.port) == (2151, 9999)
+    assert {defaults.controller.listen, defaults.controller.websocket_listen, defaults.agent.listen} == {"127.0.0.1"}
+    assert defaults.agent.controller == "127.0.0.1:2150"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("yes", True), ("TRUE", True), ("on", True), ("1", True), ("no", False), ("0", False)]
+)
+def test_booleans_as_text(text: str, value: bool) -> None:
+    resolved = resolve(("common", "supervisor"), {"supervisor.bare_mode": text}, {})
+    assert resolved.settings.supervisor.bare_mode is value
+
+
+@pytest.mark.parametrize("key", ["controller.port", "agent.port"])
+@pytest.mark.parametrize("text", ["-1", "65536", "1.5", "2150/tcp", "nan"])
+def test_numbers_out_of_range(key: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=text.replace(".", r"\.")):
+        resolve(("common", "controller", "agent"), {key: text}, {})
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "0", "-1", "1e9"])
+def test_seconds_are_finite_and_positive(text: str) -> None:
+    with pytest.raises(SettingsError):
+        resolve(("common",), {"common.connect_retry": text}, {})
+
+
+def test_directories_become_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    found = resolve(("common",), {"common.state_dir": "here", "common.spool_dir": "~/spool"}, {}).settings.common
+    assert (found.state_dir, found.spool_dir) == (str(tmp_path / "here"), "/home/somebody/spool")
+
+
+def test_an_empty_variable_is_none() -> None:
+    assert resolve(("common", "agent"), {}, {"ZEEK_AGENT_PORT": ""}).origins["agent.port"] == "default"
