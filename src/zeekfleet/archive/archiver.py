@@ -136,6 +136,7 @@ class Archiver:
         waiting = await asyncio.to_thread(self._waiting)
         loop = asyncio.get_running_loop()
         full = False
+        count = 0
         attempts: set[asyncio.Future[Outcome]] = set()
         names: dict[asyncio.Future[Outcome], str] = {}
         self._failed.clear()
@@ -149,11 +150,14 @@ class Archiver:
                 done, attempts = await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
                 for attempt in done:
                     full = self._finished(names.pop(attempt), attempt) or full
+                    count += attempt.exception() is None and attempt.result() is Outcome.ARCHIVED
         except asyncio.CancelledError:
             stopping.set()
             if attempts:
                 await asyncio.wait(attempts)
             raise
+        if count:
+            logger.info("%d logs archived", count)
         if not self._failed and not full:
             self._well_again()
         return full

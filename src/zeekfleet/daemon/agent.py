@@ -77,11 +77,12 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                     _gate(engine),
                     checker=checking.node_checker(settings, engine),
                 )
+                notifier = Notifier(endpoint, own.name, controller is not None, options.host)
+                archiver = archiving.archiver(settings, notifier.error)
                 supervisor.peer(LOOPBACK, supervisor_port)
                 whom = f"controller {own.controller}" if controller else "waiting for a controller"
                 readiness.announce(f"agent {own.name} {own.listen}:{port}, {whom}")
-                notifier = Notifier(endpoint, own.name, controller is not None, options.host)
-                await until(stop, _run(agent, archiving.archiver(settings, notifier.error)))
+                await until(stop, _run(agent, archiver))
         finally:
             logging.getLogger().removeHandler(log)
             log.close()

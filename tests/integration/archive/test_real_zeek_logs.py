@@ -1,0 +1,98 @@
+"""Logs of a real Zeek cluster: rotated into the spool's queue, archived; those of a crashed logger too."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from zeekfleet.testing.daemons import Daemon, free_ports, processes_mentioning
+
+pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
+
+PATIENCE = 60.0
+TWO_LOGGERS = "[manager]\nrole = manager\n[logger-1]\nrole = logger\n[logger-2]\nrole = logger\n"
+NO_LOGGER = "[manager]\nrole = manager\n"
+WORKER = "[worker-1]\nrole = worker\ninterface = lo\n"
+
+Found = TypeVar("Found")
+
+
+def until(found: Callable[[], Found], what: str) -> Found:
+    """Wait for what other programs bring about."""
+    end = time.monotonic() + PATIENCE
+    while not (result := found()):
+        assert time.monotonic() < end, f"{what} did not come about within {PATIENCE:g} s"
+        time.sleep(0.05)
+    return result
+
+
+def pid_of(directory: Path) -> int:
+    (pid,) = (pid for pid, command in processes_mentioning(str(directory)).items() if "/zeek " in command)
+    return pid
+
+
+def kill_while_it_writes(directory: Path) -> str:
+    """Kill the node that works there at a moment when it has a log open; the log's name."""
+
+    def caught() -> str:
+        pid = pid_of(directory)
+        os.kill(pid, signal.SIGSTOP)
+        for shadow in directory.glob(".shadow.*"):
+            os.kill(pid, signal.SIGKILL)
+            return shadow.name.removeprefix(".shadow.").removesuffix(".log")
+        os.kill(pid, signal.SIGCONT)
+        return ""
+
+    return until(caught, "an open log")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "writer", "backend", "suffix"),
+    [(TWO_LOGGERS, "logger-1", "zeromq", "-logger-1"), (NO_LOGGER, "manager", "broker", "")],
+    ids=["two-loggers-zeromq", "manager-broker"],
+)
+def test_logs_are_rotated_and_archived(tmp_path: Path, nodes: str, writer: str, backend: str, suffix: str) -> None:
+    (tmp_path / "cluster.ini").write_text(nodes + WORKER)
+    clients, agents, agent, xpub, xsub, first, metrics = free_ports(7)
+    options = {
+        "state-dir": "state", "spool-dir": "spool", "engine": "zeek", "backend": backend, "rotation-interval": 2,
+        "websocket-port": clients, "controller-port": agents, "agent-port": agent, "supervisor-port": 0,
+        "zeromq-xpub-port": xpub, "zeromq-xsub-port": xsub,
+        "auto-assign-start-port": first, "auto-assign-metrics-start-port": metrics,
+    }  # fmt: skip
+    arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    logs = tmp_path / "logs"
+    with Daemon(tmp_path, "up", "cluster.ini", *arguments) as daemon:
+        daemon.ready()
+        pattern = f"????-??-??/conn.??:??:??-??:??:??{suffix}.log.gz"
+        archived = until(lambda: list(logs.glob(pattern)), f"{pattern} in {logs}")
+        text = gzip.decompress(archived[0].read_bytes()).decode()
+        assert text.startswith("#separator")
+        assert re.search(r"^#path\tconn$", text, re.MULTILINE)
+        assert text.splitlines()[-1].startswith("#close")
+
+        directory = tmp_path / "state" / "nodes" / writer
+        left = kill_while_it_writes(directory)
+        errors = directory / "stderr"
+        moved = until(
+            lambda: re.search(rf"leftover log .*/{re.escape(left)}\.log' -> '(.*)'", errors.read_text()),
+            f"rotation of {left}.log after the crash",
+        )
+        queued = Path(moved[1])
+        assert queued.parent == tmp_path / "spool" / "log-queue"
+        until(lambda: not queued.exists(), f"archival of {queued.name}")
+        opened = queued.name.split("__")[1]
+        start = opened[11:].replace("-", ":")
+        assert list((logs / opened[:10]).glob(f"{left}.{start}-*{suffix}.log.gz"))
+    for output in (tmp_path / "state" / "nodes").glob("*/std*"):
+        assert "not found" not in output.read_text(), output
+        assert "archive-log" not in output.read_text(), output
