@@ -59,6 +59,20 @@ def session(pid: int) -> int | None:
     return int(fields[_SESSION]) if fields and fields[_STATE] not in (b"Z", b"X") else None
 
 
+def session_of_ended(pid: int) -> int | None:
+    """The session of a process that has ended and was not reaped yet; None if it is not so."""
+    fields = _stat_fields(pid)
+    return int(fields[_SESSION]) if fields and fields[_STATE] in (b"Z", b"X") else None
+
+
+def threads(pid: int) -> list[int]:
+    """The threads of a process."""
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]  # noqa: PTH208
+    except OSError:
+        return []
+
+
 def children(pid: int) -> list[int]:
     """The direct children of a single-threaded process, zombies included."""
     return [int(child) for child in read(f"/proc/{pid}/task/{pid}/children").split()]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from zeekfleet.broker import topics
+from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as events
 from zeekfleet.errors import StemError
 from zeekfleet.model.supervisor import Status
@@ -62,6 +63,8 @@ class SupervisorControl:
                 return self._restart(event)
             case events.StatusRequest():
                 return self._status(event)
+            case supervision.DetailsRequest():
+                return self._details(event)
         return None
 
     async def _carry_out(self, work: Coroutine[Any, Any, None]) -> None:
@@ -93,6 +96,10 @@ class SupervisorControl:
         answer = events.StatusResponse(reqid=request.reqid, result=status)
         self._endpoint.publish(topics.supervisor_response("status", request.reqid), answer)
 
+    async def _details(self, request: supervision.DetailsRequest) -> None:
+        answer = supervision.DetailsResponse(request.reqid, self._supervisor.details(request.node))
+        self._endpoint.publish(topics.supervisor_response("details", request.reqid), answer)
+
     async def _succeeds(self, work: Coroutine[Any, Any, bool]) -> bool:
         try:
             return await work
@@ -105,3 +112,21 @@ class SupervisorControl:
 
     def _ended(self, exit_: NodeExit) -> None:
         self._endpoint.publish(topics.NODE_EXITS, events.NotifyNodeExit(node=exit_.node, outputs=exit_.outputs))
+        detail = supervision.NodeExitDetail(
+            node=exit_.node,
+            pid=exit_.pid,
+            reason=str(exit_),
+            code=exit_.code,
+            signal=exit_.signal_name,
+            core_dumped=exit_.core_dumped,
+            out_of_memory=exit_.out_of_memory,
+            requested=exit_.requested,
+            revive_in=exit_.revive_in,
+            failed=exit_.failed,
+            uptime=exit_.uptime,
+            restarts=exit_.restarts,
+            crash_report=exit_.crash_report,
+        )
+        self._endpoint.publish(topics.NODE_EXITS, detail)
+        if exit_.newly_failed:
+            self._endpoint.publish(topics.NODE_EXITS, supervision.NodeFailed(exit_.node, f"{exit_.node} {exit_}"))

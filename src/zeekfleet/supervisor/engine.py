@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec, RevivalSettings
+from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec, Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 
-__all__ = ["CommandEngine", "Engine", "LaunchContext", "LaunchSpec", "RevivalSettings"]
+__all__ = ["CommandEngine", "Engine", "LaunchContext", "LaunchSpec", "Resources", "RevivalSettings"]
 
 
 class CommandEngine:
@@ -17,14 +17,23 @@ class CommandEngine:
         argv: the program and its arguments.
         grace: seconds between SIGTERM and SIGKILL.
         revival: how it comes back.
+        resources: what it may use.
     """
 
     name = "command"
 
-    def __init__(self, argv: Sequence[str], *, grace: float = 5.0, revival: RevivalSettings | None = None) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        grace: float = 5.0,
+        revival: RevivalSettings | None = None,
+        resources: Resources | None = None,
+    ) -> None:
         self._argv = tuple(argv)
         self._grace = grace
         self._revival = revival or RevivalSettings()
+        self._resources = resources or Resources()
 
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
         """The command, with the node's own environment, directory, files and CPU."""
@@ -38,4 +47,5 @@ class CommandEngine:
             cpu_affinity=config.cpu_affinity,
             grace=self._grace,
             revival=self._revival,
+            resources=self._resources,
         )

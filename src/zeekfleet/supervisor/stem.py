@@ -30,6 +30,11 @@ def reap() -> None:
     _started[:] = [(state, process) for state, process in _started if process.poll() is None]
 
 
+def is_ours(pid: int) -> bool:
+    """Whether a process is a stem that was started from here, and is waited for by this module."""
+    return any(process.pid == pid for _, process in _started)
+
+
 def wait_for_end(state: Path, timeout: float) -> None:
     """Wait until the stem of a directory, if it was started from here, has ended.
 

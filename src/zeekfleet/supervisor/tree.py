@@ -13,12 +13,17 @@ import msgspec
 from zeekfleet.errors import LaunchError, NotSupervisorError, StemError
 from zeekfleet.lifecycle.order import stop_groups
 from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec
+from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, Status
 from zeekfleet.supervisor import identity, places, stem
+from zeekfleet.supervisor.crash import CrashSettings
 from zeekfleet.supervisor.engine import CommandEngine
 from zeekfleet.supervisor.handle import StemHandle
 from zeekfleet.supervisor.listeners import ExitCallback, Hook, Listeners, StatusCallback
+from zeekfleet.supervisor.orphans import Orphans
 from zeekfleet.supervisor.watcher import Watcher
+
+MAX_STARTING = 64
 
 COMMAND_TIMEOUT = 60.0
 """Seconds for the stem to do what does not depend on a node's own time."""
@@ -40,6 +45,10 @@ class Supervisor:
         report_lines: how many last lines of each stream an exit report holds.
         echo: repeat the nodes' output on this process's own streams.
         on_exit: see above.
+        crashes: how many crash reports are kept.
+        max_starting: how many nodes are started at a time; others wait.
+        inherit: become the parent of what a dead stem leaves. For a daemon, which has no other children
+            in sessions of their own, and whose loop runs in the main thread.
     """
 
     def __init__(
@@ -53,6 +62,9 @@ class Supervisor:
         report_lines: int = 100,
         echo: bool = False,
         on_exit: Literal["stop", "keep"] = "stop",
+        crashes: CrashSettings = CrashSettings(),  # noqa: B008 - frozen
+        max_starting: int = MAX_STARTING,
+        inherit: bool = False,
     ) -> None:
         self.state_directory = Path(state_directory).absolute()
         self._spool = Path(spool_directory).absolute() if spool_directory else self.state_directory / "spool"
@@ -61,7 +73,9 @@ class Supervisor:
         self._environment = places.base_environment(environment)
         self._on_exit = on_exit
         self._listeners = Listeners(echo)
-        self._watcher = Watcher(self.state_directory, self._listeners, report_lines)
+        self._orphans = Orphans(self._is_running, stem.is_ours) if inherit else None
+        self._watcher = Watcher(self.state_directory, self._listeners, report_lines, crashes, self._reap)
+        self._starting = asyncio.Semaphore(max_starting)
         self._handle = StemHandle(self.state_directory, self._watcher.welcomed, self._watcher.happened)
         self._tasks = asyncio.TaskGroup()
         self._connection: asyncio.Task[None] | None = None
@@ -73,6 +87,8 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         try:
+            if self._orphans is not None:
+                self._orphans.open()
             self._watcher.open(self._tasks)
             await self._handle.connect()
         except BaseException:
@@ -103,6 +119,8 @@ class Supervisor:
         if self._connection is not None:
             self._connection.cancel()
         self._watcher.close()
+        if self._orphans is not None:
+            self._orphans.close()
         await self._tasks.__aexit__(kind, error, trace)
         stem.reap()
 
@@ -135,11 +153,15 @@ class Supervisor:
             config: the node.
             engine: what it is launched as, if not the Supervisor's own.
         """
-        return await self._create(config, engine or self._engine)
+        return (await self._create((config,), engine or self._engine))[config.name]
+
+    async def create_all(self, configs: Sequence[NodeConfig], engine: Engine | None = None) -> dict[str, str]:
+        """Create several nodes of one engine, in one go; the outcome of each, as ``create`` gives it."""
+        return await self._create(configs, engine or self._engine)
 
     async def create_process(self, config: NodeConfig, argv: Sequence[str], *, grace: float = 10.0) -> str:
         """Create a node that is a given program, whatever the engine: an agent, a controller, anything."""
-        return await self._create(config, CommandEngine(argv, grace=grace))
+        return await self.create(config, CommandEngine(argv, grace=grace))
 
     async def destroy(self, name: str = "") -> bool:
         """Stop and forget a node, or all, in parallel; False if there is none of that name."""
@@ -175,7 +197,8 @@ class Supervisor:
         tracked = self._watcher.nodes.get(config.name)
         if tracked is None or tracked.config != config:
             return False
-        spec = _with_identity((engine or self._engine).launch(config, self._context(config)), config)
+        context = self._context(config, places.places_of(config, self.state_directory))
+        spec = _with_identity((engine or self._engine).launch(config, context), config)
         # A Supervisor that has found a node knows its files only as far as they are its configuration.
         return msgspec.structs.replace(spec, env=tracked.spec.env, files=tracked.spec.files) == tracked.spec
 
@@ -183,6 +206,11 @@ class Supervisor:
         """A node's status, or all; an empty table for an unknown name."""
         self._check_open()
         return Status(nodes={key: node.status() for key, node in self._watcher.nodes.items() if name in ("", key)})
+
+    def details(self, name: str = "") -> dict[str, NodeDetails]:
+        """All that is known of a node, or of all; empty for an unknown name."""
+        self._check_open()
+        return {key: node.details() for key, node in self._watcher.nodes.items() if name in ("", key)}
 
     # --- hooks and callbacks
 
@@ -210,27 +238,45 @@ class Supervisor:
 
     # --- creating
 
-    async def _create(self, config: NodeConfig, engine: Engine) -> str:
+    async def _create(self, configs: Sequence[NodeConfig], engine: Engine) -> dict[str, str]:
         self._check_open()
+        outcomes: dict[str, str] = {}
+        specs: list[LaunchSpec] = []
+        for config in configs:
+            prepared = self._prepare(config, engine)
+            if isinstance(prepared, str):
+                outcomes[config.name] = prepared
+            else:
+                self._watcher.track(config, prepared)
+                specs.append(prepared)
+        if specs:
+            async with self._starting:
+                outcomes |= await self._start(tuple(specs))
+        return outcomes
+
+    def _prepare(self, config: NodeConfig, engine: Engine) -> LaunchSpec | str:
+        """What to launch, or why that cannot be."""
         if problem := places.problem_with(config, self._watcher.nodes):
             return problem
-        if problem := places.make_directory(config, places.places_of(config, self.state_directory)):
+        where = places.places_of(config, self.state_directory)
+        if problem := places.make_directory(config, where):
             return problem
         try:
-            spec = _with_identity(engine.launch(config, self._context(config)), config)
+            return _with_identity(engine.launch(config, self._context(config, where)), config)
         except LaunchError as error:
             return str(error)
-        self._watcher.track(config, spec)
-        try:
-            problem = (await self._handle.create((spec,), COMMAND_TIMEOUT)).get(config.name, "")
-        except StemError as error:
-            problem = str(error)
-        if problem:
-            self._watcher.drop(config.name)
-        return problem
 
-    def _context(self, config: NodeConfig) -> LaunchContext:
-        where = places.places_of(config, self.state_directory)
+    async def _start(self, specs: tuple[LaunchSpec, ...]) -> dict[str, str]:
+        try:
+            outcomes = await self._handle.create(specs, COMMAND_TIMEOUT)
+        except StemError as error:
+            outcomes = dict.fromkeys((spec.name for spec in specs), str(error))
+        for name, problem in outcomes.items():
+            if problem:
+                self._watcher.drop(name)
+        return outcomes
+
+    def _context(self, config: NodeConfig, where: places.Places) -> LaunchContext:
         return LaunchContext(
             directory=str(where.directory),
             stdout_file=str(where.stdout_file),
@@ -240,6 +286,14 @@ class Supervisor:
             bare_mode=self._bare_mode if config.bare_mode is None else config.bare_mode,
             environment=self._environment,
         )
+
+    def _is_running(self, pid: int) -> bool:
+        """Whether the stem has yet to tell the end of a process."""
+        return any(node.pid == pid and node.running for node in self._watcher.nodes.values())
+
+    def _reap(self) -> None:
+        if self._orphans is not None:
+            self._orphans.reap()
 
     def _longest_grace(self, names: Iterable[str]) -> float:
         nodes = self._watcher.nodes

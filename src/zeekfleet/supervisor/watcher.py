@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,11 +14,12 @@ from zeekfleet.model.management import NodeOutputs
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.stem import protocol
 from zeekfleet.supervisor import stem
+from zeekfleet.supervisor.crash import CrashReports, CrashSettings
 from zeekfleet.supervisor.follow import Followers
 from zeekfleet.supervisor.identity import CONFIG_VARIABLE, decode_config
 from zeekfleet.supervisor.listeners import Listeners
 from zeekfleet.supervisor.records import NodeExit, Tracked
-from zeekfleet.supervisor.tail import last_lines
+from zeekfleet.supervisor.report import Reporter
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +34,23 @@ class Watcher:
         state: the state directory.
         listeners: who wants to know.
         report_lines: how many last lines of each stream an exit report holds.
+        crashes: how many crash reports are kept.
+        on_reported: called when a node's end has been heard of.
     """
 
-    def __init__(self, state: Path, listeners: Listeners, report_lines: int) -> None:
+    def __init__(
+        self,
+        state: Path,
+        listeners: Listeners,
+        report_lines: int,
+        crashes: CrashSettings,
+        on_reported: Callable[[], None],
+    ) -> None:
         self.nodes: dict[str, Tracked] = {}
         self._state = state
         self._listeners = listeners
-        self._report_lines = report_lines
+        self._reporter = Reporter(CrashReports(state, crashes), report_lines)
+        self._on_reported = on_reported
         self._tasks: asyncio.TaskGroup | None = None
         self._followers: Followers | None = None
 
@@ -95,7 +107,9 @@ class Watcher:
                 self.drop(name)
         for name, report in reports.items():
             if name not in self.nodes:
-                self.track(_config_of(report.spec), report.spec)
+                tracked = self.track(_config_of(report.spec), report.spec)
+                tracked.crash_report = self._reporter.last_crash(name)
+                tracked.in_trouble = report.failed
         for event in welcome.missed:
             self.happened(event)
         for name, report in reports.items():
@@ -108,15 +122,18 @@ class Watcher:
             return
         match event:
             case protocol.Started():
+                tracked.since, tracked.restarts, tracked.effects = event.at, event.restarts, event.effects
                 self._started(tracked, event.pid, event.start_time, (event.stdout_offset, event.stderr_offset))
             case protocol.Exited():
-                tracked.running = False
-                tracked.failed = event.failed
-                self._tasks.create_task(self._tell_exit(tracked, event))
+                newly_failed = event.failed and not tracked.in_trouble
+                tracked.ended(event)
+                self._tasks.create_task(self._tell_exit(tracked, event, newly_failed))
+                self._on_reported()
             case protocol.LaunchFailed():
+                newly_failed = event.failed and not tracked.in_trouble
                 tracked.running = False
-                tracked.failed = event.failed
-                self._tasks.create_task(self._tell_failure(tracked, event))
+                tracked.failed = tracked.in_trouble = event.failed
+                self._tasks.create_task(self._tell_failure(tracked, event, newly_failed))
 
     def _synchronise(self, tracked: Tracked, report: protocol.NodeReport) -> None:
         process = (report.pid, report.start_time)
@@ -126,6 +143,8 @@ class Watcher:
         tracked.pid, tracked.start_time = process
         tracked.running = report.running
         tracked.failed = report.failed
+        tracked.since, tracked.restarts, tracked.effects = report.since, report.restarts, report.effects
+        tracked.last_exit = report.last_exit
 
     def _started(self, tracked: Tracked, pid: int, start_time: int, offsets: tuple[int, int]) -> None:
         tracked.pid, tracked.start_time = pid, start_time
@@ -151,33 +170,29 @@ class Watcher:
         async with tracked.telling:
             self._listeners.started(tracked.config.name, pid)
 
-    async def _tell_exit(self, tracked: Tracked, event: protocol.Exited) -> None:
+    async def _tell_exit(self, tracked: Tracked, event: protocol.Exited, newly_failed: bool) -> None:
         stdout, stderr = Path(tracked.spec.stdout_file), Path(tracked.spec.stderr_file)
         async with tracked.telling:
             if self._followers is not None:
                 await self._followers.read_to(stdout, event.stdout_end)
                 await self._followers.read_to(stderr, event.stderr_end)
-            count = self._report_lines
-            outputs = NodeOutputs(
-                stdout=await asyncio.to_thread(last_lines, stdout, event.stdout_offset, event.stdout_end, count),
-                stderr=await asyncio.to_thread(last_lines, stderr, event.stderr_offset, event.stderr_end, count),
-            )
-            report = NodeExit(
-                node=event.name,
-                pid=event.pid,
-                outputs=outputs,
-                code=event.code,
-                signal=event.signal,
-                core_dumped=event.core_dumped,
-                requested=event.requested,
-                revive_in=event.revive_in,
-                failed=event.failed,
-            )
-            self._listeners.ended(report)
+            exit_, core = await asyncio.to_thread(self._reporter.report, tracked.spec, event, newly_failed)
+            tracked.noted(exit_)
+            self._listeners.ended(exit_)
+        if core is not None:
+            await self._reporter.add_backtrace(exit_, tracked.spec, core)
 
-    async def _tell_failure(self, tracked: Tracked, event: protocol.LaunchFailed) -> None:
+    async def _tell_failure(self, tracked: Tracked, event: protocol.LaunchFailed, newly_failed: bool) -> None:
         outputs = NodeOutputs(stdout="", stderr=event.reason)
-        report = NodeExit(event.name, None, outputs, revive_in=event.revive_in, failed=event.failed)
+        report = NodeExit(
+            event.name,
+            None,
+            outputs,
+            revive_in=event.revive_in,
+            failed=event.failed,
+            newly_failed=newly_failed,
+            restarts=tracked.restarts,
+        )
         async with tracked.telling:
             self._listeners.ended(report)
 

@@ -1,0 +1,69 @@
+"""What zeekfleet's supervisor tells beyond the protocol; a peer that does not know these events loses nothing."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.model.supervision import NodeDetails
+from zeekfleet.model.types import Count, Integer
+
+
+class DetailsResponse(Event, frozen=True):
+    """The nodes asked for, by name."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::details_response"
+    reqid: str
+    result: dict[str, NodeDetails]
+
+
+class DetailsRequest(Event, frozen=True):
+    """Ask for the details of one node, or of all when ``node`` is empty."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::details_request"
+    response: ClassVar[type[Event] | None] = DetailsResponse
+    reqid: str
+    node: str = ""
+
+
+class NodeExitDetail(Event, frozen=True):
+    """Published right after ``notify_node_exit``, on its topic.
+
+    Attributes:
+        node: its name.
+        pid: the process; None if it could not be started.
+        reason: how it ended, for a person.
+        code: exit code; None if a signal ended it, or nobody knows.
+        signal: the name of the signal.
+        core_dumped: it left a core.
+        out_of_memory: the kernel killed it for want of memory.
+        requested: it was asked to end.
+        revive_in: seconds until it is started again; None for never.
+        failed: it is in a crash loop, or cannot be started.
+        uptime: seconds that it lived.
+        restarts: how often it had been started again.
+        crash_report: the directory of its crash report, ``""`` if there is none.
+    """
+
+    event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::node_exit_detail"
+    node: str
+    pid: Count | None
+    reason: str
+    code: Integer | None
+    signal: str | None
+    core_dumped: bool
+    out_of_memory: bool
+    requested: bool
+    revive_in: float | None
+    failed: bool
+    uptime: float
+    restarts: Count
+    crash_report: str
+
+
+class NodeFailed(Event, frozen=True):
+    """A node has just become a failed one: it is tried again only now and then, or never. On the same topic."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::node_failed"
+    node: str
+    reason: str

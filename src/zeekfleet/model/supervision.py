@@ -1,0 +1,45 @@
+"""What a Supervisor of zeekfleet's own tells beyond the protocol: nothing that Zeek knows of."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from zeekfleet.model.types import Count, Integer, Record
+
+
+class NodeDetails(Record, frozen=True):
+    """A node as its Supervisor sees it; times are Unix times, in seconds.
+
+    Attributes:
+        node: its name.
+        state: ``running``, ``waiting`` (for its next start), or ``failed`` (a crash loop, or it cannot be started).
+        pid: its process, or the last one.
+        since: when that state began.
+        restarts: how often it has been started again.
+        resources: what its process may use, as it took effect.
+        exited_at: when its last process ended; None if none has. The following are of that end.
+        code: its exit code; None if a signal ended it, or nobody knows.
+        signal: the name of the signal.
+        core_dumped: whether it left a core.
+        requested: whether it was asked to end.
+        out_of_memory: whether the kernel killed it for want of memory.
+        crash_report: the directory of its last crash report, ``""`` if there is none.
+    """
+
+    zeek_name: ClassVar[str] = "Zeekfleet::Supervisor::NodeDetails"
+
+    node: str
+    state: str
+    pid: Count | None = None
+    since: float = 0.0
+    restarts: Count = 0
+    resources: dict[str, str] = msgspec.field(default_factory=dict)
+    exited_at: float | None = None
+    code: Integer | None = None
+    signal: str | None = None
+    core_dumped: bool = False
+    requested: bool = False
+    out_of_memory: bool = False
+    crash_report: str = ""

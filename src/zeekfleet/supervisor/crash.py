@@ -1,0 +1,214 @@
+"""Crash reports: a directory for each abnormal end of a node, kept to a count and an age.
+
+``<state>/crashes/<node>/<time>-<pid>/`` holds ``report.json`` with all that follows but
+the streams, and for people ``summary``, ``stdout``, ``stderr``, ``command``,
+``environment``, ``limits`` and, some time later, ``backtrace``. Secrets are masked.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.stem.ending import Usage
+from zeekfleet.stem.protocol import Exited
+from zeekfleet.supervisor import backtrace
+from zeekfleet.supervisor.records import NodeExit
+
+logger = logging.getLogger(__name__)
+
+DIRECTORY_NAME = "crashes"
+MASK = "***"
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|CREDENTIAL|COOKIE|PRIVATE|AUTH", re.IGNORECASE)
+_ASSIGNMENT = re.compile(r"(?P<name>[^=\s]+)=.*", re.DOTALL)
+_DAY = 86400.0
+_MODE = 0o700
+
+
+class CrashSettings(msgspec.Struct, frozen=True):
+    """How many reports a node may have, 0 for none at all, and for how many days they are kept, 0 for ever."""
+
+    count: int = 10
+    days: float = 30.0
+
+
+class CrashReport(msgspec.Struct, frozen=True):
+    """The content of ``report.json``; times in seconds, ``at`` a Unix time."""
+
+    node: str
+    pid: int
+    at: float
+    cause: str
+    code: int | None
+    signal: int | None
+    core_dumped: bool
+    out_of_memory: bool
+    uptime: float
+    restarts: int
+    revive_in: float | None
+    failed: bool
+    command: tuple[str, ...]
+    directory: str
+    environment: dict[str, str]
+    resources: dict[str, str]
+    limits: dict[str, str]
+    usage: Usage | None
+    core: str | None
+
+
+def mask_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables, without the values of those whose names tell of secrets."""
+    return {name: MASK if _SECRET.search(name) else value for name, value in sorted(environment.items())}
+
+
+def mask_command(argv: Sequence[str]) -> tuple[str, ...]:
+    """The command line, without what is assigned to, or follows, a word that tells of a secret."""
+    masked: list[str] = []
+    hide_next = False
+    for word in argv:
+        assignment = _ASSIGNMENT.fullmatch(word)
+        if hide_next and not word.startswith("-"):
+            masked.append(MASK)
+        elif assignment and _SECRET.search(assignment["name"]):
+            masked.append(f"{assignment['name']}={MASK}")
+        else:
+            masked.append(word)
+        hide_next = assignment is None and word.startswith("--") and bool(_SECRET.search(word))
+    return tuple(masked)
+
+
+class CrashReports:
+    """The reports of one state directory; all methods block, and belong into threads.
+
+    Args:
+        state: the state directory.
+        settings: how many are kept.
+    """
+
+    def __init__(self, state: Path, settings: CrashSettings) -> None:
+        self._directory = state / DIRECTORY_NAME
+        self._settings = settings
+
+    def write(self, spec: LaunchSpec, event: Exited, exit_: NodeExit) -> tuple[Path, Path | None] | None:
+        """Report one end; the report's directory, and the core if there is one. None if none is wanted, or possible."""
+        if self._settings.count <= 0:
+            return None
+        started = event.at - event.uptime
+        core = backtrace.find_core(Path(spec.directory), event.pid, started) if event.signal is not None else None
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(event.at))
+        home = self._directory / quote(event.name, safe=":@+,=")
+        try:
+            home.mkdir(mode=_MODE, parents=True, exist_ok=True)
+            final = home / f"{stamp}-{event.pid}"
+            unfinished = home / f".{final.name}"
+            unfinished.mkdir(mode=_MODE, exist_ok=True)
+            self._fill(unfinished, _report(spec, event, exit_, core), exit_)
+            unfinished.rename(final)
+        except OSError as error:
+            logger.warning("no crash report of node '%s': %s", event.name, error)
+            return None
+        self._prune(home)
+        return final, core
+
+    def add_backtrace(self, report: Path, program: str, core: Path) -> None:
+        """Ask a debugger, which takes its time."""
+        if text := backtrace.backtrace(program, core):
+            try:
+                (report / "backtrace").write_text(text, encoding="utf-8")
+            except OSError as error:
+                logger.warning("no backtrace in %s: %s", report, error.strerror)
+
+    def last(self, node: str) -> str:
+        """The directory of a node's last report, ``""`` if there is none."""
+        reports = self._reports(self._directory / quote(node, safe=":@+,="))
+        return str(reports[-1]) if reports else ""
+
+    def _fill(self, directory: Path, report: CrashReport, exit_: NodeExit) -> None:
+        def write(name: str, text: str) -> None:
+            (directory / name).write_text(text, encoding="utf-8", errors="surrogateescape")
+
+        (directory / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+        write("stdout", f"{exit_.outputs.stdout}\n")
+        write("stderr", f"{exit_.outputs.stderr}\n")
+        write("command", "\n".join(report.command) + "\n")
+        write("environment", "".join(f"{name}={value}\n" for name, value in report.environment.items()))
+        write("limits", "".join(f"{name}: {value}\n" for name, value in report.limits.items()))
+        write("summary", _summary(report))
+
+    def _reports(self, home: Path) -> list[Path]:
+        try:
+            return sorted(path for path in home.iterdir() if not path.name.startswith("."))
+        except OSError:
+            return []
+
+    def _prune(self, home: Path) -> None:
+        reports = self._reports(home)
+        oldest = time.time() - self._settings.days * _DAY if self._settings.days > 0 else 0.0
+        for number, path in enumerate(reversed(reports)):
+            if number >= self._settings.count or path.stat().st_mtime < oldest:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _report(spec: LaunchSpec, event: Exited, exit_: NodeExit, core: Path | None) -> CrashReport:
+    return CrashReport(
+        node=event.name,
+        pid=event.pid,
+        at=event.at,
+        cause=str(exit_),
+        code=event.code,
+        signal=event.signal,
+        core_dumped=event.core_dumped,
+        out_of_memory=exit_.out_of_memory,
+        uptime=event.uptime,
+        restarts=event.restarts,
+        revive_in=event.revive_in,
+        failed=event.failed,
+        command=mask_command(spec.argv),
+        directory=spec.directory,
+        environment=mask_environment(spec.env),
+        resources=event.effects,
+        limits=_limits(event.limits),
+        usage=event.usage,
+        core=str(core) if core is not None else None,
+    )
+
+
+def _limits(text: str) -> dict[str, str]:
+    """``/proc/<pid>/limits``: columns set apart by two blanks or more."""
+    found = {}
+    for line in text.splitlines()[1:]:
+        name, *values = re.split(r"\s{2,}", line.strip())
+        found[name] = " ".join(values)
+    return found
+
+
+def _summary(report: CrashReport) -> str:
+    at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(report.at))
+    lines = [
+        f"node '{report.node}' (process {report.pid}) {report.cause}",
+        f"at {at}, after {report.uptime:.1f} s, started again {report.restarts} times before",
+        _then(report),
+    ]
+    if report.usage is not None:
+        usage = report.usage
+        lines.append(
+            f"used {usage.user:.2f} s of CPU, {usage.system:.2f} s in the kernel, {usage.max_resident} bytes at most"
+        )
+    if report.core is not None:
+        lines.append(f"core: {report.core}")
+    return "\n".join(lines) + "\n"
+
+
+def _then(report: CrashReport) -> str:
+    if report.revive_in is None:
+        return "it is not started again"
+    when = f"in {report.revive_in:.1f} s" if report.revive_in else "at once"
+    return f"started again {when}{', since it keeps failing' if report.failed else ''}"

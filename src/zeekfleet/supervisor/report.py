@@ -1,0 +1,85 @@
+"""Puts together what is told of a node's end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.model.management import NodeOutputs
+from zeekfleet.stem.protocol import Exited
+from zeekfleet.supervisor.crash import CrashReports
+from zeekfleet.supervisor.kernel_log import killed_for_memory
+from zeekfleet.supervisor.records import NodeExit
+from zeekfleet.supervisor.tail import last_lines
+
+BACKTRACE_PAUSE = 60.0
+"""Seconds between two backtraces of a node: in a crash loop they would all say the same."""
+
+
+class Reporter:
+    """Reports ends.
+
+    Args:
+        crashes: keeps what is abnormal.
+        lines: how many last lines of each stream a report holds.
+    """
+
+    def __init__(self, crashes: CrashReports, lines: int) -> None:
+        self._crashes = crashes
+        self._lines = lines
+        self._debugging = asyncio.Lock()
+        self._debugged: dict[str, float] = {}
+
+    def last_crash(self, node: str) -> str:
+        """The directory of a node's last crash report, ``""`` if there is none."""
+        return self._crashes.last(node)
+
+    def report(self, spec: LaunchSpec, event: Exited, newly_failed: bool) -> tuple[NodeExit, Path | None]:
+        """One end, and the core if it left one; blocks, and belongs into a thread."""
+        outputs = NodeOutputs(
+            stdout=last_lines(Path(spec.stdout_file), event.stdout_offset, event.stdout_end, self._lines),
+            stderr=last_lines(Path(spec.stderr_file), event.stderr_offset, event.stderr_end, self._lines),
+        )
+        exit_ = NodeExit(
+            node=event.name,
+            pid=event.pid,
+            outputs=outputs,
+            code=event.code,
+            signal=event.signal,
+            core_dumped=event.core_dumped,
+            requested=event.requested,
+            revive_in=event.revive_in,
+            failed=event.failed,
+            newly_failed=newly_failed,
+            out_of_memory=event.out_of_memory or _was_out_of_memory(event),
+            uptime=event.uptime,
+            restarts=event.restarts,
+        )
+        if event.requested or event.code == 0:
+            return exit_, None
+        written = self._crashes.write(spec, event, exit_)
+        if written is None:
+            return exit_, None
+        directory, core = written
+        return msgspec.structs.replace(exit_, crash_report=str(directory)), core
+
+    async def add_backtrace(self, exit_: NodeExit, spec: LaunchSpec, core: Path) -> None:
+        """Have the core looked at, one at a time."""
+        async with self._debugging:
+            now = time.monotonic()
+            if now - self._debugged.get(exit_.node, -BACKTRACE_PAUSE) < BACKTRACE_PAUSE:
+                return
+            self._debugged[exit_.node] = now
+            await asyncio.to_thread(self._crashes.add_backtrace, Path(exit_.crash_report), spec.argv[0], core)
+
+
+def _was_out_of_memory(event: Exited) -> bool:
+    if event.requested or event.signal != signal.SIGKILL:
+        return False
+    started = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.time() - event.at) - event.uptime
+    return killed_for_memory(event.pid, started)
