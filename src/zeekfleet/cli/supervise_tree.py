@@ -13,6 +13,8 @@ from pathlib import Path
 
 from zeekfleet.cli import supervise_file
 from zeekfleet.cli.supervise_file import Program, SuperviseFile
+from zeekfleet.daemon import readiness
+from zeekfleet.daemon.directories import held
 from zeekfleet.errors import SupervisionError
 from zeekfleet.lifecycle.order import start_groups
 from zeekfleet.model.launch import Engine
@@ -30,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
     if not logging.getLogger().handlers:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     content = supervise_file.read(args.file)
-    return asyncio.run(_supervise(content, _state_directory(args, content.state_directory), args.echo))
+    with held(_state_directory(args, content.state_directory)) as state:
+        return asyncio.run(_supervise(content, state, args.echo))
 
 
 def _state_directory(args: argparse.Namespace, configured: Path | None) -> Path:
@@ -55,9 +58,9 @@ async def _supervise(content: SuperviseFile, state: Path, echo: bool) -> int:
         supervisor.on_node_exit(_log_exit)
         await _bring_up(supervisor, content, engines, stop)
         if not stop.is_set():
-            sys.stdout.write(f"ready: supervising {len(content.nodes)} nodes, state in {state}\n")
-            sys.stdout.flush()
+            readiness.announce(f"supervising {len(content.nodes)} nodes, state in {state}")
         await stop.wait()
+        readiness.notify("STOPPING=1")
         logger.info("stopping all nodes")
     return 0
 

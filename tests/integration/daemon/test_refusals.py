@@ -305,3 +305,34 @@ def test_a_controller_beside_the_one_of_a_tree(site: Site) -> None:
         assert str(site.database.parent) in finished.stderr
         assert "another zeekfleet daemon holds it" in finished.stderr
         assert tree.stop() == 0
+
+
+def test_two_supervisors_on_one_state_directory(site: Site) -> None:
+    file = site.root / "nodes.toml"
+    file.write_text('[[node]]\nname = "sleeper"\ncommand = ["sleep", "1000"]\n')
+    arguments = ("supervise", str(file), "--state-dir", str(site.state))
+    with Daemon(site.root / "first", *arguments) as holder:
+        holder.ready()
+        with Daemon(site.root / "second", *arguments) as other:
+            assert other.wait() == 1
+            assert f"another zeekfleet daemon holds it (pid {holder.pid})" in other.stderr
+            assert "Traceback" not in other.stderr
+        assert holder.stop() == 0
+    assert processes_mentioning(str(site.root)) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("[[node]\n", ("nodes.toml",)), ("[[node]]\nname = 5\n", ("nodes.toml", "name")), ("", ("nodes.toml",))],
+)
+def test_bad_file_of_nodes(site: Site, content: str, words: tuple[str, ...]) -> None:
+    file = site.root / "nodes.toml"
+    file.write_text(content)
+    refused(site.root, "supervise", str(file), "--state-dir", str(site.state), naming=words)
+    assert not site.state.exists()
+
+
+def test_supervise_without_a_directory_for_its_state(site: Site) -> None:
+    file = site.root / "nodes.toml"
+    file.write_text('[[node]]\nname = "sleeper"\ncommand = ["sleep", "1000"]\n')
+    refused(site.root, "supervise", str(file), "--state-dir", f"{file}/below", naming=(f"{file}/below",))
