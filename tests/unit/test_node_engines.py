@@ -211,3 +211,25 @@ def test_where_zeek_listens() -> None:
     assert websocket_port({WEBSOCKET_PORT: "7700"}) == 7700
     with pytest.raises(SettingsError, match=WEBSOCKET_PORT):
         websocket_port({WEBSOCKET_PORT: "70000"})
+
+
+def test_nodes_that_write_logs_rotate_them_into_the_spool() -> None:
+    engine = ZeekEngine(INSTALLATION, ZeekOptions(rotation_interval=60))
+    scripts = {
+        name: engine.launch(NodeConfig(name=name, cluster=CLUSTER), CONTEXT).files["zeekfleet-launch.zeek"]
+        for name in ("logger", "worker")
+    }
+    assert 'redef Log::default_rotation_dir = "/spool/log-queue";' in scripts["logger"]
+    assert "redef Log::default_rotation_interval = 60.000000 secs;" in scripts["logger"]
+    assert "default_rotation_dir" not in scripts["worker"]
+
+
+def test_a_logger_that_could_not_rotate_is_refused(tmp_path: Path) -> None:
+    """A rename does not cross file systems, and a Zeek that cannot rotate what a crash has left does not start."""
+    spool = Path("/proc/self")  # surely another file system
+    context = msgspec.structs.replace(CONTEXT, directory=str(tmp_path / "logger"), spool_directory=str(spool))
+    logger = NodeConfig(name="logger", cluster=CLUSTER)
+    with pytest.raises(LaunchError, match="on different file systems"):
+        ZeekEngine(INSTALLATION).launch(logger, context)
+    ZeekEngine(INSTALLATION, ZeekOptions(rotation_interval=0)).launch(logger, context)
+    ZeekEngine(INSTALLATION).launch(NodeConfig(name="worker", cluster=CLUSTER), context)
