@@ -14,15 +14,64 @@ from fleet import Fleet
 from processes import STARTED
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """A controller, and agents a1 and a2 that dial it."""
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A controller, and agents a1 and a2 that dial it; see ``fleet``."""
     made = Fleet(tmp_path_factory.mktemp("f"))
     try:
         made.start_controller()
         made.start_agent("a1")
         made.start_agent("a2")
         made.wait_for_instances("a1", "a2")
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def fleet(shared: Fleet) -> Fleet:
+    """A running controller, and agents a1 and a2 that are connected; each test deploys what it needs.
+
+    All tests share them, as they are slow to start; what a test ended is started again.
+    """
+    ended = [daemon for daemon in shared.daemons if not daemon.running]
+    for daemon in ended:
+        daemon.start()
+    if ended:
+        shared.wait_for_instances("a1", "a2")
+    return shared
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A controller without agents, that nobody ever sends a configuration, and that times out after a second."""
+    made = Fleet(tmp_path_factory.mktemp("f"))
+    try:
+        made.start_controller(request_timeout=1)
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A controller without agents, so that nothing is ever deployed; it times out after 1.5 s."""
+    made = Fleet(tmp_path_factory.mktemp("f"))
+    try:
+        made.start_controller(request_timeout=1.5)
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A controller that times out after two seconds, and agent a1; never is anything deployed."""
+    made = Fleet(tmp_path_factory.mktemp("f"))
+    try:
+        made.start_controller(request_timeout=2)
+        made.start_agent("a1")
+        made.wait_for_instances("a1")
         yield made
     finally:
         made.stop()
@@ -52,3 +101,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.failed and item.path.is_relative_to(Path(__file__).parent):
         for daemon in filter(lambda daemon: daemon.running, STARTED):
             report.sections.append((repr(daemon), str(daemon.log)[-6000:]))
+            for file in daemon.state_directory.glob("nodes/*/stderr"):
+                if "Traceback" in (text := file.read_text(errors="replace")):
+                    report.sections.append((str(file), text[-3000:]))

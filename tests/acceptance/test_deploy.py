@@ -92,18 +92,22 @@ def test_a_controller_that_connects_out(new_fleet: Callable[[], Fleet]) -> None:
     assert fleet.nodes()["b1"]["mgmt_role"] == "AGENT"
 
 
-def test_one_agent_connects_while_the_controller_connects_to_the_other(new_fleet: Callable[[], Fleet]) -> None:
-    fleet = new_fleet()
-    fleet.start_controller()
+def test_one_agent_connects_while_the_controller_connects_to_the_other(fleet: Fleet) -> None:
     [port] = free_ports()
-    fleet.start_agent("a1")
-    fleet.start_agent("b1", controller="none", port=port)
-    nodes = {"manager": node("a1", "manager"), "w": node("b1", "worker")}
-    assert len(fleet.deploy(ini(["a1", f"b1 = 127.0.0.1:{port}"], nodes)).results["nodes"]) == 2
-    assert fleet.client("get-instances").json == {
-        "a1": {"host": "127.0.0.1"},
-        "b1": {"host": "127.0.0.1", "port": port},
-    }
+    other = fleet.start_agent("b1", controller="none", port=port)
+    del fleet.agents["b1"]  # it is not among those that the next test needs
+    try:
+        nodes = {"manager": node("a1", "manager"), "w": node("b1", "worker")}
+        assert len(fleet.deploy(ini(["a1", f"b1 = 127.0.0.1:{port}"], nodes)).results["nodes"]) == 2
+        assert fleet.client("get-instances").json == {
+            "a1": {"host": "127.0.0.1"},
+            "a2": {"host": "127.0.0.1"},
+            "b1": {"host": "127.0.0.1", "port": port},
+        }
+        fleet.deploy("")
+    finally:
+        assert other.stop() == 0
+    fleet.wait_for_instances("a1", "a2")
 
 
 def test_an_agent_that_comes_late_is_waited_for(new_fleet: Callable[[], Fleet]) -> None:
@@ -120,19 +124,15 @@ def test_an_agent_that_comes_late_is_waited_for(new_fleet: Callable[[], Fleet]) 
     assert answer.results["nodes"] == {"m": success("a1")}
 
 
-def test_deploy_times_out_without_the_agent(new_fleet: Callable[[], Fleet]) -> None:
-    fleet = new_fleet()
-    fleet.start_controller(request_timeout=1)
-    answer = fleet.client("deploy-config", "-", text=ini(["a1"], {"m": node("a1", "manager")}))
+def test_deploy_times_out_without_the_agent(lone: Fleet) -> None:
+    answer = lone.client("deploy-config", "-", text=ini(["a1"], {"m": node("a1", "manager")}))
     assert answer.code == 1
     assert answer.json == {"errors": ["request timed out"], "results": {}}
-    assert fleet.client("get-config", "--deployed").code == 1
+    assert lone.client("get-config", "--deployed").code == 1
 
 
-def test_nothing_to_deploy(new_fleet: Callable[[], Fleet]) -> None:
-    fleet = new_fleet()
-    fleet.start_controller()
-    answer = fleet.client("deploy")
+def test_nothing_to_deploy(blank: Fleet) -> None:
+    answer = blank.client("deploy")
     assert answer.code == 1
     assert answer.json == {"errors": ["no configuration available to deploy"], "results": {}}
 

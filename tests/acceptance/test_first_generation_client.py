@@ -120,20 +120,9 @@ def test_without_request_id_there_is_no_answer(client: Client) -> None:
     assert answered == ["r1", "last"]
 
 
-@pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """A controller that times out soon, without agents."""
-    fleet = Fleet(tmp_path_factory.mktemp("f"))
-    try:
-        fleet.start_controller(request_timeout=1.5)
-        yield fleet
-    finally:
-        fleet.stop()
-
-
-def test_one_request_at_a_time(hasty: Fleet) -> None:
+def test_one_request_at_a_time(lone: Fleet) -> None:
     with Client() as client:
-        client.dial(hasty.client_port)
+        client.dial(lone.client_port)
         value = configuration(fresh(), [instance("absent")])
         client.send(CONTROLLER_TOPIC, f"{API}::set_configuration_request", "first", value)
         second = client.set_configuration("second", value)
@@ -142,9 +131,9 @@ def test_one_request_at_a_time(hasty: Fleet) -> None:
         assert [(result.success, result.error) for result in first.results] == [(False, "request timed out")]
 
 
-def test_test_timeout_both_ways(hasty: Fleet) -> None:
+def test_test_timeout_both_ways(lone: Fleet) -> None:
     with Client() as client:
-        client.dial(hasty.client_port)
+        client.dial(lone.client_port)
         client.send(CONTROLLER_TOPIC, f"{API}::test_timeout_request", "silent", False)
         message = client.ask("test_timeout", "told", True)
         assert (message.result.success, message.result.error) == (False, "request timed out")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import configparser
-from collections.abc import Iterator
 
-import pytest
 from fleet import Fleet, ini, node
 
 STAGED = ini(
@@ -23,38 +21,31 @@ def parsed(text: str) -> dict[str, dict[str, str | None]]:
     return {section: dict(parser[section]) for section in parser.sections()}
 
 
-@pytest.fixture
-def empty(new_fleet) -> Iterator[Fleet]:
-    fleet = new_fleet()
-    fleet.start_controller()
-    return fleet
-
-
-def test_without_any_configuration(empty: Fleet) -> None:
+def test_without_any_configuration(blank: Fleet) -> None:
     for words, error in (
         (["--staged"], "no staged configuration available"),
         (["--deployed"], "no deployed configuration available"),
         ([], "no staged configuration available"),
         (["--as-json"], "no staged configuration available"),
     ):
-        answer = empty.client("get-config", *words)
+        answer = blank.client("get-config", *words)
         assert (answer.code, answer.out) == (1, "")
         assert error in answer.err
 
 
-def test_a_staged_configuration_comes_back_as_it_was_sent(empty: Fleet) -> None:
-    staged = empty.client("stage-config", "-", text=STAGED)
+def test_a_staged_configuration_comes_back_as_it_was_sent(lone: Fleet) -> None:
+    staged = lone.client("stage-config", "-", text=STAGED)
     assert staged.code == 0, staged
-    answer = empty.client("get-config", "--staged")
+    answer = lone.client("get-config", "--staged")
     assert answer.code == 0
     expected = parsed(STAGED)
     expected["manager"]["role"], expected["w1"]["role"] = "MANAGER", "WORKER"
     expected["w1"]["env"] = 'COLOUR=green NAME="two words"'
     assert parsed(answer.out) == expected
-    assert empty.client("get-config").out == answer.out
-    assert empty.client("get-config", "--deployed").code == 1
+    assert lone.client("get-config").out == answer.out
+    assert lone.client("get-config", "--deployed").code == 1
 
-    as_json = empty.client("get-config", "--staged", "--as-json")
+    as_json = lone.client("get-config", "--staged", "--as-json")
     assert as_json.code == 0
     nothing = dict.fromkeys(("cpu_affinity", "env", "interface", "metrics_port", "options", "port", "scripts"))
     assert as_json.json == {
@@ -83,14 +74,14 @@ def test_a_staged_configuration_comes_back_as_it_was_sent(empty: Fleet) -> None:
     }
 
 
-def test_into_a_file_that_can_be_staged_again(empty: Fleet) -> None:
-    assert empty.client("stage-config", "-", text=STAGED).code == 0
-    file = empty.root / "saved.ini"
-    answer = empty.client("get-config", "-f", str(file))
+def test_into_a_file_that_can_be_staged_again(lone: Fleet) -> None:
+    assert lone.client("stage-config", "-", text=STAGED).code == 0
+    file = lone.root / "saved.ini"
+    answer = lone.client("get-config", "-f", str(file))
     assert (answer.code, answer.out) == (0, "")
     before = parsed(file.read_text())
-    assert empty.client("stage-config", str(file)).code == 0
-    assert parsed(empty.client("get-config").out) == before
+    assert lone.client("stage-config", str(file)).code == 0
+    assert parsed(lone.client("get-config").out) == before
 
 
 def test_deployed_has_addresses_and_ports_filled_in(fleet: Fleet) -> None:

@@ -6,7 +6,7 @@ import pytest
 from fleet import Fleet, ini, node
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def deployed(fleet: Fleet) -> Fleet:
     """Two nodes on each of two instances."""
     nodes = {
@@ -78,27 +78,8 @@ def test_identifier_without_value(deployed: Fleet) -> None:
     assert answer.errors == [{"source": "w1", "error": "no ID value"}]
 
 
-def test_a_node_that_does_not_run(new_fleet) -> None:
-    fleet: Fleet = new_fleet()
-    fleet.start_controller()
-    fleet.start_agent("a1", request_timeout=1)
-    nodes = {"good": node("a1", "manager"), "mute": node("a1", "worker", env="ZEEKFLEET_SIM_SILENT=1")}
-    assert fleet.client("deploy-config", "-", text=ini(["a1"], nodes)).code == 1
-    answer = fleet.client("get-id-value", "bits_per_uid")
-    assert answer.code == 1
-    assert answer.json == {
-        "errors": [{"source": "mute", "error": "cluster node mute not in running state"}],
-        "results": {"good": 96},
-    }
-
-
-def test_without_cluster(new_fleet) -> None:
-    fleet: Fleet = new_fleet()
-    fleet.start_controller()
-    nothing = {"errors": [{"source": None, "error": "no cluster deployed"}], "results": {}}
-    answer = fleet.client("get-id-value", "bits_per_uid")
-    assert (answer.code, answer.json) == (1, nothing)
-    fleet.start_agent("a1")
-    fleet.wait_for_instances("a1")
-    answer = fleet.client("get-id-value", "bits_per_uid")
-    assert (answer.code, answer.json) == (1, nothing)
+def test_without_cluster(blank: Fleet, idle: Fleet) -> None:
+    for fleet in (blank, idle):
+        answer = fleet.client("get-id-value", "bits_per_uid")
+        assert answer.code == 1
+        assert answer.json == {"errors": [{"source": None, "error": "no cluster deployed"}], "results": {}}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 from pathlib import Path
 
 from fleet import Fleet, ini, node
@@ -63,65 +65,46 @@ def test_every_field_of_every_kind_of_node(fleet: Fleet) -> None:
 
 
 def test_output_is_sorted_and_indented_by_two(fleet: Fleet) -> None:
-    import json
-
     answer = fleet.client("get-nodes")
     assert answer.out == json.dumps(answer.json, indent=2, sort_keys=True) + "\n"
 
 
 def test_instances_that_connected(fleet: Fleet) -> None:
+    fleet.wait_for_instances("a1", "a2")
     answer = fleet.client("get-instances")
     assert answer.code == 0
     assert answer.json == {"a1": {"host": "127.0.0.1"}, "a2": {"host": "127.0.0.1"}}
 
 
-def test_without_instances(new_fleet) -> None:
-    fleet: Fleet = new_fleet()
-    fleet.start_controller()
-    instances = fleet.client("get-instances")
+def test_without_instances(blank: Fleet) -> None:
+    instances = blank.client("get-instances")
     assert (instances.code, instances.json) == (0, {})
-    nodes = fleet.client("get-nodes")
+    nodes = blank.client("get-nodes")
     assert nodes.code == 1
     assert nodes.json == {"errors": [{"error": "no instances connected", "source": None}], "results": {}}
 
 
-def test_an_agent_without_nodes_shows_itself(new_fleet) -> None:
-    fleet: Fleet = new_fleet()
-    fleet.start_controller()
-    fleet.start_agent("a1")
-    fleet.wait_for_instances("a1")
-    [entry] = fleet.client("get-nodes").results["a1"].values()
+def test_an_agent_without_nodes_shows_itself(idle: Fleet) -> None:
+    [entry] = idle.client("get-nodes").results["a1"].values()
     assert entry["mgmt_role"] == "AGENT"
 
 
-def test_an_agent_that_left_is_forgotten(new_fleet) -> None:
-    fleet: Fleet = new_fleet()
-    fleet.start_controller()
-    fleet.start_agent("a1")
-    leaving = fleet.start_agent("a2")
-    fleet.wait_for_instances("a1", "a2")
-    assert leaving.stop() == 0
-    fleet.wait_for_instances("a1")
-    assert list(fleet.client("get-nodes").results) == ["a1"]
-
-
-def test_an_agent_that_does_not_answer_is_told_beside_the_others(new_fleet) -> None:
-    import signal
-
-    fleet: Fleet = new_fleet()
-    fleet.start_controller(request_timeout=2)
-    fleet.start_agent("a1")
-    fleet.start_agent("a2")
-    fleet.wait_for_instances("a1", "a2")
-    pid = fleet.nodes()["a2"]["pid"]
+def test_an_agent_that_does_not_answer_is_told_beside_the_others_and_one_that_left_is_not(idle: Fleet) -> None:
+    other = idle.start_agent("a2")
+    del idle.agents["a2"]
+    idle.wait_for_instances("a1", "a2")
+    pid = idle.nodes()["a2"]["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
-        answer = fleet.client("get-nodes")
+        answer = idle.client("get-nodes")
     finally:
         os.kill(pid, signal.SIGCONT)
     assert answer.code == 1
     assert answer.errors == [{"source": "a2", "error": "request timed out"}]
     assert list(answer.results) == ["a1"]
+    assert other.stop() == 0
+    idle.wait_for_instances("a1")
+    assert list(idle.client("get-nodes").results) == ["a1"]
 
 
 def test_up_shows_the_controller_with_its_port_beside_the_agent(new_fleet) -> None:

@@ -155,6 +155,7 @@ def test_a_whole_tree(new_fleet, ending: signal.Signals) -> None:
     identifier = fleet.deploy(ini(["here"], {"m": node("here", "manager"), "w": node("here", "worker")})).results["id"]
     pids = fleet.pids()
     end(daemon, ending)
+    assert all(alive(pid) is (ending is signal.SIGKILL) for pid in pids.values())
     daemon.start()
     fleet.wait_for_instances("here")
     fleet.wait_for_states("RUNNING", "m", "w")
@@ -162,7 +163,7 @@ def test_a_whole_tree(new_fleet, ending: signal.Signals) -> None:
     assert (fleet.pids() == pids) is (ending is signal.SIGKILL)
 
 
-def test_a_deployment_that_was_only_staged_survives(new_fleet) -> None:
+def test_what_was_only_staged_survives(new_fleet) -> None:
     fleet: Fleet = new_fleet()
     fleet.start_controller()
     staged = fleet.client("stage-config", "-", text=ini(["a1"], {"m": node("a1", "manager")})).results["id"]

@@ -23,9 +23,9 @@ def assigned(fleet: Fleet) -> tuple[dict[str, int], dict[str, int]]:
 
 def test_defaults(new_fleet) -> None:
     fleet: Fleet = new_fleet()
-    fleet.start_controller(auto_assign_start_port=None, auto_assign_metrics_start_port=None)
-    fleet.start_agent("a1")
     # Others may use these ports on this host: what the nodes make of them is not asked here.
+    fleet.start_controller(auto_assign_start_port=None, auto_assign_metrics_start_port=None, check_before_deploy="no")
+    fleet.start_agent("a1")
     fleet.client("deploy-config", "-", text=ini(["a1"], NODES))
     listening, metrics = assigned(fleet)
     assert listening == {"z-manager": 2200, "a-logger": 2201, "b-logger": 2202, "a-proxy": 2203}
@@ -96,7 +96,7 @@ def test_metrics_ports_keep_clear_of_listening_ports(new_fleet) -> None:
 
 def test_metrics_ports_count_for_each_address_anew(new_fleet) -> None:
     fleet: Fleet = new_fleet()
-    fleet.start_controller()
+    fleet.start_controller(check_before_deploy="no")
     [first, second] = free_ports(2)
     fleet.start_agent("b1", controller="none", port=first)
     fleet.start_agent("b2", controller="none", port=second, listen="127.0.0.2")

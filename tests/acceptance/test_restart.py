@@ -7,7 +7,7 @@ from fleet import Fleet, ini, node
 from processes import alive
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def deployed(fleet: Fleet) -> Fleet:
     """Two nodes on each of two instances."""
     nodes = {
@@ -73,24 +73,18 @@ def test_unknown_beside_known(deployed: Fleet) -> None:
     assert restarted(deployed, before) == {"manager"}
 
 
-def test_without_instances(new_fleet) -> None:
-    fleet: Fleet = new_fleet()
-    fleet.start_controller()
-    answer = fleet.client("restart")
+def test_without_instances(blank: Fleet) -> None:
+    answer = blank.client("restart")
     assert answer.code == 1
     assert answer.json == {"errors": [{"source": None, "error": "no instances connected"}], "results": {}}
 
 
-def test_without_deployment(new_fleet) -> None:
-    fleet: Fleet = new_fleet()
-    fleet.start_controller()
-    fleet.start_agent("a1")
-    fleet.wait_for_instances("a1")
+def test_without_deployment(idle: Fleet) -> None:
     nothing = {"errors": [{"source": None, "error": "no active cluster deployment"}], "results": {}}
-    answer = fleet.client("restart")
+    answer = idle.client("restart")
     assert (answer.code, answer.json) == (1, nothing)
-    assert fleet.client("stage-config", "-", text=ini(["a1"], {"m": node("a1", "manager")})).code == 0
-    answer = fleet.client("restart", "m")
+    assert idle.client("stage-config", "-", text=ini(["a1"], {"m": node("a1", "manager")})).code == 0
+    answer = idle.client("restart", "m")
     assert (answer.code, answer.json) == (1, nothing)
 
 
@@ -104,3 +98,7 @@ def test_a_node_that_ignores_sigterm(new_fleet) -> None:
     answer = fleet.client("restart", "stubborn")
     assert answer.json == {"errors": [], "results": {"stubborn": True}}
     assert restarted(fleet, before) == {"stubborn"}
+    # And it goes with its tree.
+    pids = fleet.pids()
+    assert fleet.agents["a1"].stop() == 0
+    assert not any(alive(pid) for pid in pids.values())

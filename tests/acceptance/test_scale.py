@@ -14,7 +14,7 @@ NODES = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pids(fleet: Fleet) -> dict[str, int]:
     """Deployed, all of them."""
     assert len(NODES) == 32

@@ -14,17 +14,6 @@ GOOD = ini(["a1"], {"good": node("a1", "manager")})
 
 
 @pytest.fixture(scope="module")
-def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """A controller without agents."""
-    fleet = Fleet(tmp_path_factory.mktemp("f"))
-    try:
-        fleet.start_controller()
-        yield fleet
-    finally:
-        fleet.stop()
-
-
-@pytest.fixture(scope="module")
 def without_assignment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A controller that assigns no listening ports."""
     fleet = Fleet(tmp_path_factory.mktemp("f"))

@@ -5,11 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 
-import pytest
 from fleet import ZEEK_CLIENT, Fleet, ini, node
 from processes import PATIENCE, Daemon, Lines, alive, processes_of
-
-SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 
 
 def stopped(daemon: Daemon, number: signal.Signals) -> int:
@@ -17,8 +14,7 @@ def stopped(daemon: Daemon, number: signal.Signals) -> int:
     return daemon.process.wait(PATIENCE)
 
 
-@SIGNALS
-def test_agent_and_controller(new_fleet, number: signal.Signals) -> None:
+def test_agent_and_controller(new_fleet) -> None:
     fleet: Fleet = new_fleet()
     fleet.start_controller()
     agent = fleet.start_agent("a1")
@@ -26,16 +22,15 @@ def test_agent_and_controller(new_fleet, number: signal.Signals) -> None:
     pids = [entry["pid"] for entry in fleet.nodes().values()]
     tree = processes_of(fleet.root / "a1")
     assert {agent.process.pid, *pids} <= tree.keys()
-    assert stopped(agent, number) == 0
+    assert stopped(agent, signal.SIGTERM) == 0
     assert not any(alive(pid) for pid in tree)
     assert processes_of(fleet.root / "a1") == {}
     assert fleet.controller.running
-    assert stopped(fleet.controller, number) == 0
+    assert stopped(fleet.controller, signal.SIGTERM) == 0
     assert processes_of(fleet.root) == {}
 
 
-@SIGNALS
-def test_up(new_fleet, number: signal.Signals) -> None:
+def test_up_by_ctrl_c(new_fleet) -> None:
     fleet: Fleet = new_fleet()
     daemon = fleet.start_up()
     fleet.wait_for_instances("here")
@@ -43,38 +38,12 @@ def test_up(new_fleet, number: signal.Signals) -> None:
     pids = [entry["pid"] for entry in fleet.nodes().values()]
     assert len(pids) == 4
     tree = processes_of(fleet.root)
-    assert stopped(daemon, number) == 0
+    assert stopped(daemon, signal.SIGINT) == 0
     assert not any(alive(pid) for pid in [*pids, *tree])
     assert processes_of(fleet.root) == {}
 
 
-def test_a_node_that_ignores_sigterm_goes_with_its_tree(new_fleet) -> None:
-    fleet: Fleet = new_fleet()
-    fleet.start_controller()
-    agent = fleet.start_agent("a1", grace=1)
-    fleet.deploy(ini(["a1"], {"m": node("a1", "manager", env="ZEEKFLEET_SIM_IGNORE_SIGTERM=1")}))
-    pid = fleet.pids()["m"]
-    assert stopped(agent, signal.SIGTERM) == 0
-    assert not alive(pid)
-
-
-def test_a_client_that_is_waiting_does_not_hold_up_the_controller(new_fleet) -> None:
-    fleet: Fleet = new_fleet()
-    controller = fleet.start_controller()
-    monitor = subprocess.Popen(
-        [str(ZEEK_CLIENT), "--controller", f"127.0.0.1:{fleet.client_port}", "monitor"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        assert controller.log.wait_for("peer added")
-        assert stopped(controller, signal.SIGTERM) == 0
-    finally:
-        monitor.kill()
-        monitor.wait()
-
-
-def test_monitor_hears_what_the_controller_says_to_others(new_fleet) -> None:
+def test_monitor_hears_what_others_are_told_and_does_not_hold_up_the_controllers_end(new_fleet) -> None:
     fleet: Fleet = new_fleet()
     controller = fleet.start_controller()
     monitor = subprocess.Popen(
@@ -89,6 +58,7 @@ def test_monitor_hears_what_the_controller_says_to_others(new_fleet) -> None:
         assert fleet.client("get-instances").code == 0
         assert heard.wait_for("Management::Controller::API::get_instances_response"), str(heard)
         assert 'received "' in str(heard)
+        assert stopped(controller, signal.SIGTERM) == 0
     finally:
         monitor.kill()
         monitor.wait()

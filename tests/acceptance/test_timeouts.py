@@ -6,25 +6,20 @@ from fleet import Fleet
 from processes import free_ports
 
 
-def test_with_state_the_controller_answers_when_it_times_out(new_fleet) -> None:
-    fleet: Fleet = new_fleet()
-    fleet.start_controller(request_timeout=1)
-    answer = fleet.client("test-timeout", "--with-state")
+def test_with_state_the_controller_answers_when_it_times_out(blank: Fleet) -> None:
+    answer = blank.client("test-timeout", "--with-state")
     assert answer.code == 0
     assert answer.json == {"error": "request timed out", "success": False}
 
 
-def test_without_state_there_is_silence(new_fleet) -> None:
-    fleet: Fleet = new_fleet()
-    fleet.start_controller(request_timeout=1)
-    answer = fleet.client("test-timeout", settings=["client.request_timeout_secs=3"])
+def test_without_state_there_is_silence(blank: Fleet) -> None:
+    answer = blank.client("test-timeout", settings=["client.request_timeout_secs=2"])
     assert (answer.code, answer.out) == (1, "")
     assert "timed out" in answer.err
 
 
-def test_with_state_the_answer_does_not_come_before_the_time_out(new_fleet) -> None:
-    fleet: Fleet = new_fleet()
-    fleet.start_controller(request_timeout=60)
+def test_with_state_the_answer_does_not_come_before_the_time_out(fleet: Fleet) -> None:
+    # The controller's time-out is 10 s.
     answer = fleet.client("test-timeout", "--with-state", settings=["client.request_timeout_secs=1"])
     assert (answer.code, answer.out) == (1, "")
 

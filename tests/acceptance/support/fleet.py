@@ -125,10 +125,14 @@ class Fleet:
         self._others.append(daemon)
         return daemon
 
+    @property
+    def daemons(self) -> list[Daemon]:
+        """All of them, the controller first."""
+        return [*([self.controller] if self.controller else []), *self.agents.values(), *self._others]
+
     def stop(self) -> None:
-        """Stop what runs, in order; everything must end well and leave nothing behind."""
-        daemons = [*self.agents.values(), *self._others, *([self.controller] if self.controller else [])]
-        running = [daemon for daemon in daemons if daemon.running]
+        """Stop what runs; everything must end well and leave nothing behind."""
+        running = [daemon for daemon in self.daemons if daemon.running]
         for daemon in running:
             daemon.process.send_signal(signal.SIGTERM)
         codes = {repr(daemon): daemon.process.wait(PATIENCE) for daemon in running}

@@ -103,6 +103,7 @@ class Daemon:
         self._options = options
         self._environment = {**os.environ, **(environment or {})}
         self.start()
+        STARTED.append(self)
 
     def __repr__(self) -> str:
         return f"zeekfleet {self.verb} {' '.join(self._options)}"
@@ -120,7 +121,6 @@ class Daemon:
         )
         self.out = Lines(self.process.stdout)
         self.log = Lines(self.process.stderr)
-        STARTED.append(self)
         if not self.out.wait_for("ready: "):
             self.kill()
             raise AssertionError(f"{self!r} does not serve:\n{self.log}")
@@ -134,6 +134,11 @@ class Daemon:
         """End it without a chance to do anything."""
         self.process.kill()
         self.process.wait(PATIENCE)
+
+    @property
+    def state_directory(self) -> Path:
+        """Where it keeps what must outlive it."""
+        return Path(self._options[self._options.index("--state-dir") + 1])
 
     @property
     def running(self) -> bool:
