@@ -127,7 +127,7 @@ class House:
             root / "controller-output",
             "controller", "--name", "c", "--state-dir", str(root / "controller"), "--spool-dir", str(root / "spool"),
             "--websocket-port", str(self.clients), "--port", str(self.agents), "--frame-limit", str(FRAME_LIMIT),
-            "--request-timeout", "8", "--auto-assign-metrics-ports", "no",
+            "--request-timeout", "5", "--auto-assign-metrics-ports", "no",
         )  # fmt: skip
         self.agent = Daemon(
             root / "agent-output",

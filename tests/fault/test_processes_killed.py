@@ -110,7 +110,7 @@ def test_agent_killed(site: Site) -> None:
             deploy(link)
             before = nodes_when(link, all_running)
             found = before
-            for _ in range(3):
+            for _ in range(2):
                 agent = found[AGENT].pid
                 assert agent is not None
                 os.kill(agent, signal.SIGKILL)

@@ -81,12 +81,15 @@ def site(tmp_path: Path) -> Site:
 
 
 def contents(directory: Path) -> dict[str, str]:
-    """Digests of all files that hold state: locks, logs and output do not."""
+    """Digests of all files that hold state: locks, logs, output and reports of crashes do not."""
     passing = ("daemon.lock", "stdout", "stderr", "settings.json", ".zeekfleet-node.json")
     return {
         str(file.relative_to(directory)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(directory.rglob("*"))
-        if file.is_file() and file.name not in passing and not file.name.startswith(("management-", "stem."))
+        if file.is_file()
+        and directory / "crashes" not in file.parents
+        and file.name not in passing
+        and not file.name.startswith(("management-", "stem."))
     }
 
 
@@ -220,10 +223,10 @@ def test_a_directory_where_a_log_should_be(site: Site) -> None:
         ("controller", "--port"),
         ("agent", "--port"),
         ("agent", "--supervisor-port"),
-        ("up", "--websocket-port"),
+        pytest.param("up", "--websocket-port", marks=pytest.mark.long),
         ("up", "--controller-port"),
         ("up", "--agent-port"),
-        ("up", "--supervisor-port"),
+        pytest.param("up", "--supervisor-port", marks=pytest.mark.long),
     ],
 )
 def test_port_in_use(site: Site, verb: str, option: str) -> None:
@@ -262,8 +265,14 @@ def foreign(database: Path) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("verb", ["controller", "up"])
-@pytest.mark.parametrize("damage", [garbage, truncated, empty, newer, foreign])
+@pytest.mark.parametrize(
+    ("verb", "damage"),
+    [
+        *(("controller", damage) for damage in (garbage, truncated, empty, newer, foreign)),
+        *(("up", damage) for damage in (garbage, newer)),
+        *(pytest.param("up", damage, marks=pytest.mark.long) for damage in (truncated, empty, foreign)),
+    ],
+)
 def test_database_that_cannot_be_used(site: Site, verb: str, damage: Callable[[Path], None]) -> None:
     with Daemon(site.root, *site.controller) as earlier:
         earlier.ready()
