@@ -51,11 +51,11 @@ def test_every_node_tells_whom_it_is_connected_to(deployed: Fleet) -> None:
 
 
 def test_an_option_changes_in_the_nodes_that_were_asked(deployed: Fleet) -> None:
-    answer = verb(deployed, "set-option", "Notice::mail_dest", "them@example.com", "worker-1")
-    change = {"name": "Notice::mail_dest", "before": '""', "now": '"them@example.com"'}
+    answer = verb(deployed, "set-option", "Site::local_zones", "example.com", "worker-1")
+    change = {"name": "Site::local_zones", "before": "[]", "now": '["example.com"]'}
     assert answer == {"results": {"worker-1": change}, "errors": []}
-    values = deployed.client("get-id-value", "Notice::mail_dest").results
-    assert values == {name: "them@example.com" if name == "worker-1" else "" for name in NODES}
+    values = deployed.client("get-id-value", "Site::local_zones").results
+    assert values == {name: ["example.com"] if name == "worker-1" else [] for name in NODES}
     everywhere = verb(deployed, "set-option", "Site::local_nets", "10.0.0.0/8, fd00::/8")
     assert {found["now"] for found in everywhere["results"].values()} == {'["10.0.0.0/8","fd00::/8"]'}
     assert everywhere["results"].keys() == NODES.keys()

@@ -20,8 +20,10 @@ from typing import Self, TypeVar
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import checks
 from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.events import dispatches as dispatch_api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.client import results
+from zeekfleet.client.dispatched import Dispatched, read_dispatched
 from zeekfleet.client.results import Checked, Deployed, IdValues, NodesSeen, Restarted, Staged
 from zeekfleet.errors import ConfigurationError, ProtocolError, TransportError
 from zeekfleet.model.management import Configuration, Instance, Result, fresh_id
@@ -152,6 +154,15 @@ class Client:
         """The value of a global identifier in the named nodes, or in all."""
         request = api.GetIdValueRequest(fresh_id(), identifier, frozenset(nodes))
         return results.read_id_values((await self._request(request, api.GetIdValueResponse, timeout)).results)
+
+    async def dispatch(
+        self, action: Iterable[str], nodes: Iterable[str] = (), *, timeout: float | None = None
+    ) -> Dispatched:
+        """Have the named nodes, or all, run an action of ``model.dispatches.DATA``: its name, then its arguments."""
+        words = tuple(action)
+        request = dispatch_api.ControllerDispatchRequest(fresh_id(), words, frozenset(nodes))
+        response = await self._request(request, dispatch_api.ControllerDispatchResponse, timeout)
+        return read_dispatched(words[0], response.results)
 
     async def restart(self, nodes: Iterable[str] = (), *, timeout: float | None = None) -> Restarted:
         """Restart the named nodes, or all."""

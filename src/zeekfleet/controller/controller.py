@@ -12,6 +12,7 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.events import dispatches as dispatch_api
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.deployment import Deployment, without_id
@@ -184,6 +185,8 @@ class Controller:
                 handler = self._set_configuration
             case api.GetNodesRequest() | api.GetIdValueRequest() | api.RestartRequest():
                 handler = self._ask_agents
+            case dispatch_api.ControllerDispatchRequest():
+                handler = self._dispatch
             case check_api.ControllerCheckRequest():
                 handler = self._check
             case api.TestTimeoutRequest(with_state=True):
@@ -284,6 +287,12 @@ class Controller:
             case api.RestartRequest(reqid=reqid, nodes=nodes):
                 results = await self._requests.restart(reqid, nodes)
                 self._endpoint.reply(delivery, api.RestartResponse(reqid, tuple(results)))
+
+    async def _dispatch(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, dispatch_api.ControllerDispatchRequest)  # noqa: S101
+        reqid = delivery.event.reqid
+        results = await self._requests.dispatch(reqid, delivery.event.action, delivery.event.nodes)
+        self._endpoint.reply(delivery, dispatch_api.ControllerDispatchResponse(reqid, tuple(results)))
 
     async def _test_timeout(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, api.TestTimeoutRequest)  # noqa: S101

@@ -13,6 +13,7 @@ from zeekfleet.controller.fanout import MakeRequest, ask, results_of
 from zeekfleet.controller.instances import Instances, Known
 from zeekfleet.controller.staging import Stage
 from zeekfleet.errors import ValueMismatchError
+from zeekfleet.model.dispatches import SET_OPTION, WHOLE_CLUSTER
 from zeekfleet.model.management import Configuration, NodeStatus, Result
 from zeekfleet.planning.deadlines import controller_deadline
 from zeekfleet.store.interface import ConfigState
@@ -48,13 +49,19 @@ class NodeRequests:
 
     async def get_id_value(self, reqid: str, identifier: str, nodes: frozenset[str]) -> list[Result]:
         """One result a node: the value as JSON text."""
+        return await self.dispatch(reqid, ("get_id_value", identifier), nodes)
+
+    async def dispatch(self, reqid: str, action: tuple[str, ...], nodes: frozenset[str]) -> list[Result]:
+        """One result a node: what came of the action."""
         configuration = await self._stage.get(ConfigState.DEPLOYED)
         if not self._instances.configured or configuration is None:
             return [Result(reqid, False, error="no cluster deployed")]
 
         def request(fresh: str, generation: Generation, wanted: frozenset[str]) -> Event | None:
-            action = ("get_id_value", identifier)
             return None if generation is FIRST else api.NodeDispatchRequest(fresh, action, wanted)
+
+        if action[:1] == (SET_OPTION,) and len(action) == 3 and not nodes:
+            action = (*action, WHOLE_CLUSTER)
 
         return await self._ask_nodes(reqid, configuration, nodes, request, self._timeout)
 

@@ -121,7 +121,7 @@ class Runner:
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in spec.files.items():
             (directory / name).parent.mkdir(exist_ok=True)
-        (directory / name).write_text(content)
+            (directory / name).write_text(content)
 
     def start(self, spec: LaunchSpec) -> subprocess.Popen[bytes]:
         self.prepare(spec)

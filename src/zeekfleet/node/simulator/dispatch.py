@@ -1,30 +1,90 @@
-"""What a node answers to a dispatch (protocol section 7); pure."""
+"""What a node answers to a dispatch (protocol section 7, ``model/dispatches.py``); pure."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from zeekfleet.broker.events.node import NodeDispatchRequest, NodeDispatchResponse
+from zeekfleet.model.dispatches import (
+    NET_STATS,
+    PEER_STATS,
+    SET_OPTION,
+    NetworkStatistics,
+    OptionChange,
+    Peer,
+    PeerStatistics,
+)
 from zeekfleet.model.management import Result
-from zeekfleet.node.simulator.identifiers import Identifiers
+from zeekfleet.node.simulator import options
+from zeekfleet.node.simulator.identifiers import NOT_OPTIONS, Identifiers
+
+Outcome = tuple[Any, str | None]
+"""The data and the error, one of them None."""
 
 
-def answer(request: NodeDispatchRequest, node: str, table: Identifiers) -> NodeDispatchResponse | None:
-    """The response, or None when the request names other nodes only."""
+def answer(
+    request: NodeDispatchRequest, node: str, table: Identifiers, since: float = 0.0
+) -> NodeDispatchResponse | None:
+    """The response, or None when the request names other nodes only.
+
+    Args:
+        request: the request.
+        node: who we are.
+        table: our identifiers; an option that is set changes there.
+        since: since when we claim to be connected to the others, seconds since the epoch.
+    """
     if request.nodes and node not in request.nodes:
         return None
-    data, error = _run(request.action, table)
+    data, error = _run(request.action, node, table, since)
     result = Result(reqid=request.reqid, success=error is None, data=data, error=error, node=node)
     return NodeDispatchResponse(reqid=request.reqid, result=result)
 
 
-def _run(action: tuple[str, ...], table: Identifiers) -> tuple[str | None, str | None]:
-    if not action:
-        return None, "no dispatch arguments provided"
-    if action[0] != "get_id_value":
-        return None, f"dispatch {action[0]} unknown"
-    if len(action) < 2:
-        return None, "get_id_value expects name of global identifier"
-    if action[1] not in table:
+def _run(action: tuple[str, ...], node: str, table: Identifiers, since: float) -> Outcome:
+    match action:
+        case ():
+            return None, "no dispatch arguments provided"
+        case ("get_id_value",):
+            return None, "get_id_value expects name of global identifier"
+        case ("get_id_value", name, *_):
+            return _value(table, name)
+        case (name, *_) if name == NET_STATS:
+            return NetworkStatistics(0, 0, 0, 0), None
+        case (name, *_) if name == PEER_STATS:
+            return _peers(node, table, since), None
+        case (name, option, value, *_) if name == SET_OPTION:
+            return _set(table, option, value)
+        case (name, *_) if name == SET_OPTION:
+            return None, "set_option expects name and value of an option"
+    return None, f"dispatch {action[0]} unknown"
+
+
+def _peers(node: str, table: Identifiers, since: float) -> PeerStatistics:
+    text, _ = _value(table, "Cluster::nodes")
+    others = sorted(msgspec.json.decode(text or "{}", type=dict[str, msgspec.Raw]).keys() - {node})
+    return PeerStatistics(tuple(Peer(other, f"simulated-{other}", since) for other in others), 0, 0)
+
+
+def _value(table: Identifiers, name: str) -> Outcome:
+    if name not in table:
         return None, "unknown id"
-    held = table[action[1]][1]
+    held = table[name][1]
     text = held() if callable(held) else held
     return (text, None) if text is not None else (None, "no ID value")
+
+
+def _set(table: Identifiers, name: str, text: str) -> Outcome:
+    if name not in table or name in NOT_OPTIONS:
+        return None, "unknown option"
+    kind = table[name][0]
+    before, _ = _value(table, name)
+    # On a command line a set stands in braces; here it need not.
+    written = "{" + text + "}" if kind == "set" and not text.strip().startswith("{") else text
+    try:
+        now = options.render(written, kind)[1]
+    except options.TypeClashError:
+        return None, f"'{text}' is no value of type {kind}"
+    table[name] = kind, now
+    return OptionChange(name, before or "", now), None

@@ -17,6 +17,31 @@ Text = str | None | Callable[[], str | None]
 Identifiers = dict[str, tuple[str, Text]]
 """Name to kind and text."""
 
+NOT_OPTIONS = frozenset(
+    {
+        "bits_per_uid",
+        "ignore_checksums",
+        "interfaces",
+        "peer_description",
+        "Cluster::manager_is_logger",
+        "Cluster::node",
+        "Cluster::nodes",
+        "Log::default_rotation_dir",
+        "Log::default_rotation_interval",
+        "Log::default_writer",
+        "Log::enable_local_logging",
+        "Log::enable_remote_logging",
+        "LogAscii::use_json",
+        "Notice::mail_dest",
+        "Pcap::snaplen",
+        "Telemetry::metrics_address",
+        "Telemetry::metrics_port",
+        "Zeekfleet::simulated",
+        "Zeekfleet::without_value",
+    }
+)
+"""Names that a running Zeek does not let anybody change."""
+
 PRIVATE_NETS = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 
 

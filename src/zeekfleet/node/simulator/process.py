@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -109,6 +110,7 @@ class SimulatedNode:
         self._link = link
         self._uplink: Uplink | None = None
         self._stop = asyncio.Event()
+        self._since = time.time()
 
     @property
     def dispatches(self) -> int:
@@ -168,7 +170,7 @@ class SimulatedNode:
             self._connected()
         if not isinstance(event, NodeDispatchRequest) or self._conduct.silent or self._uplink is None:
             return
-        response = answer(event, self._config.name, self._table)
+        response = answer(event, self._config.name, self._table, self._since)
         if response is None:
             return
         self._metrics.dispatches += 1

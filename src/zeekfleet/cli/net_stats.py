@@ -1,0 +1,20 @@
+"""``zeekfleet net-stats [NODES]``: packets and bytes of cluster nodes."""
+
+from __future__ import annotations
+
+import argparse
+
+from zeekfleet.cli import dispatching
+from zeekfleet.cli.options import Subparsers, add_verb
+from zeekfleet.model.dispatches import NET_STATS
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb."""
+    parser = add_verb(subparsers, "net-stats", "Show how many packets Zeek cluster nodes have seen and lost.")
+    parser.add_argument("nodes", metavar="NODES", nargs="*", default=[], help="Nodes to ask; all when omitted.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    return dispatching.run(args, (NET_STATS,), dispatching.network_view)

@@ -1,0 +1,20 @@
+"""``zeekfleet peer-stats [NODES]``: whom cluster nodes are connected to."""
+
+from __future__ import annotations
+
+import argparse
+
+from zeekfleet.cli import dispatching
+from zeekfleet.cli.options import Subparsers, add_verb
+from zeekfleet.model.dispatches import PEER_STATS
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb."""
+    parser = add_verb(subparsers, "peer-stats", "Show which other nodes Zeek cluster nodes are connected to.")
+    parser.add_argument("nodes", metavar="NODES", nargs="*", default=[], help="Nodes to ask; all when omitted.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    return dispatching.run(args, (PEER_STATS,), dispatching.peers_view)

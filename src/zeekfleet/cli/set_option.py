@@ -1,0 +1,22 @@
+"""``zeekfleet set-option NAME VALUE [NODES]``: change an option of running cluster nodes."""
+
+from __future__ import annotations
+
+import argparse
+
+from zeekfleet.cli import dispatching
+from zeekfleet.cli.options import Subparsers, add_verb
+from zeekfleet.model.dispatches import SET_OPTION
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb."""
+    parser = add_verb(subparsers, "set-option", "Change an option of Zeek's configuration framework in running nodes.")
+    parser.add_argument("name", metavar="NAME", help="The option's name, such as Notice::mail_dest.")
+    parser.add_argument("value", metavar="VALUE", help="Its new value; elements of sets and vectors between commas.")
+    parser.add_argument("nodes", metavar="NODES", nargs="*", default=[], help="Nodes to change; all when omitted.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    return dispatching.run(args, (SET_OPTION, args.name, args.value), dispatching.option_view)
