@@ -178,21 +178,21 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     zeromq_xpub_port: Annotated[
         PortNumber,
         Source(
-            "outgoing port of the manager's ZeroMQ hub",
+            "outgoing port of the manager's ZeroMQ hub; 0: 5555, or a free one on one host",
             "--zeromq-xpub-port",
             "ZEEKFLEET_ZEROMQ_XPUB_PORT",
             "--zeromq-xpub-port",
         ),
-    ] = 5555
+    ] = 0
     zeromq_xsub_port: Annotated[
         PortNumber,
         Source(
-            "incoming port of the manager's ZeroMQ hub",
+            "incoming port of the manager's ZeroMQ hub; 0: 5556, or a free one on one host",
             "--zeromq-xsub-port",
             "ZEEKFLEET_ZEROMQ_XSUB_PORT",
             "--zeromq-xsub-port",
         ),
-    ] = 5556
+    ] = 0
     bare_mode: Annotated[bool, Source("start nodes in bare mode", "--bare-mode", tree_option="--bare-mode")] = False
     exit_lines: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=100_000)],

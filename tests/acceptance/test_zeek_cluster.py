@@ -136,7 +136,7 @@ def test_options_of_some_and_of_all(cluster: Cluster) -> None:
     assert values == {one: ["example.com"] if one in ("worker-02", "logger-01") else [] for one in NODES}
     cluster.verb("set-option", "FTP::guest_ids", "anonymous, visitor")
     values = cluster.fleet.client("get-id-value", "FTP::guest_ids").results
-    assert {one: sorted(value) for one, value in values.items()} == dict.fromkeys(NODES, ["anonymous", "visitor"])
+    assert {one: sorted(value) for one, value in values.items()} == {one: ["anonymous", "visitor"] for one in NODES}
     for constant in ("Nosuch::option", "Notice::mail_dest"):
         assert "unknown option" in cluster.verb("--json", "set-option", constant, "1", "manager", code=1)
     until(lambda: "FTP::guest_ids" in cluster.written("config"), "the change is logged")

@@ -143,7 +143,7 @@ def test_where_real_nodes_listen() -> None:
     assert places("m", Backend.ZEROMQ) == {("127.0.0.1", 9000), (HOST, 5555), (HOST, 5556)}
     assert places("l", Backend.ZEROMQ) == {("127.0.0.1", 9001), (HOST, 2201)}
     assert places("w", Backend.ZEROMQ) == {("127.0.0.1", 9002)}
-    assert places("m", Backend.BROKER) == {("127.0.0.1", 9000), ("", 2200)}
+    assert places("m", Backend.BROKER) == {("127.0.0.1", 9000), (HOST, 2200)}
     without_logger = {name: row for name, row in CLUSTER.items() if name != "l"}
     assert (HOST, 2200) in places("m", Backend.ZEROMQ, without_logger)
     assert places("stranger", Backend.ZEROMQ) == set()

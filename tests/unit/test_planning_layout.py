@@ -54,6 +54,7 @@ CLUSTER = {
     "logger": endpoint(ClusterRole.LOGGER, "10.0.0.1", 2201),
     "proxy": endpoint(ClusterRole.PROXY, "10.0.0.1", 2202),
 }
+TRACE = ClusterEndpoint(ClusterRole.WORKER, Address("127.0.0.1"), NO_PORT, pcap_file="/t.pcap")
 WITHOUT_LOGGER = {name: row for name, row in CLUSTER.items() if name != "logger"}
 HOSTILE = {
     'm"]=[$x\\1': endpoint(ClusterRole.MANAGER, "fd00::1", 2200, 9000),
@@ -112,9 +113,14 @@ def test_the_layout_does_not_depend_on_the_order_of_the_table() -> None:
                 SETTINGS,
                 backend=Backend.BROKER,
                 websocket_address=Address("::1"),
-                metrics_address=Address("fd00::1"),
             ),
         ),
+        (
+            "launch-one-host",
+            config("manager", {name: row for name, row in CLUSTER.items() if row.host == "10.0.0.1"}),
+            SETTINGS,
+        ),
+        ("launch-trace", config("worker-01", {**CLUSTER, "worker-01": TRACE}), SETTINGS),
         (
             "launch-other-ports",
             config("größe%s", HOSTILE),

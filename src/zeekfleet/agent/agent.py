@@ -22,6 +22,8 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import node as node_api
 from zeekfleet.broker.events import supervisor as supervisor_api
+from zeekfleet.broker.events.dispatches import NodeTraceDone
+from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.management import Result
 from zeekfleet.transport.admission import Admission
@@ -98,6 +100,7 @@ class Agent:
         links.hear(self._heard_node)
         endpoint.subscribe(self._topic)
         endpoint.subscribe(topics.NODE)
+        endpoint.subscribe(topics.secrets(options.name))
         supervisor.subscribe(topics.SUPERVISOR)
         supervisor.subscribe(topics.NODE_EXITS)
 
@@ -134,6 +137,8 @@ class Agent:
                 logger.debug("peer %s lost: %s", peer, reason)
             case Delivery(topic=topics.NODE, event=event):
                 self._heard_node(event)
+            case Delivery(topic=topic, event=ClusterKeys(keys=keys)) if topic == topics.secrets(self._options.name):
+                self._links.take_keys(keys)
             case Delivery(topic=topic) if topic == self._topic:
                 # A prefix match brings in what is meant for agents whose names begin like ours.
                 self._heard_request(happening)
@@ -149,6 +154,8 @@ class Agent:
             case node_api.NotifyNodeHello(node=name):
                 logger.debug("node %s says hello", name)
                 self._roster.hello(name)
+            case NodeTraceDone(node=name, path=path) if name in self._roster:
+                self._notifier.trace_done(name, path)
             case node_api.NodeDispatchResponse(result=Result(node=str(name))):
                 self._roster.hello(name)
                 self._dispatcher.received(event)

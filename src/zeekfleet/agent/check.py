@@ -92,7 +92,7 @@ class ConfigurationCheck:
         status = await self._control.status()
         actual = cluster_nodes(status)
         pids = frozenset(pid for name in actual if (pid := status[name].pid) is not None)
-        variables = self._links.variables(nodes_of(configuration, self._instance), actual)
+        variables = self._links.variables(nodes_of(configuration, self._instance), actual, configuration)
         desired = node_configs(configuration, self._instance, self._state_directory, variables)
         present = [*actual.values(), *self._deployed_here(configuration, deployed or Configuration())]
         return await self._checker.check(tuple(desired.values()), present, pids)

@@ -71,7 +71,7 @@ class Deployer:
         async with self._one_at_a_time:
             actual = cluster_nodes(await self._control.status())
             nodes = nodes_of(configuration, self._instance)
-            variables = self._links.variables(nodes, actual)
+            variables = self._links.variables(nodes, actual, configuration)
             desired = node_configs(configuration, self._instance, self._state_directory, variables)
             impossible = {name: problem for name in nodes if (problem := name_problem(name))}
             for name in impossible:

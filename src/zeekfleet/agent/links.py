@@ -9,20 +9,21 @@ on its instance, or whose manager is down, can be talked to like any other.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from zeekfleet.agent.cluster_wide import LOOPBACK, ClusterWide, free_ports
 from zeekfleet.agent.mailbox import Mailboxes
 from zeekfleet.agent.status_files import StatusFiles
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.node import NodeDispatchRequest
+from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.enums import ClusterRole
-from zeekfleet.model.management import Node
+from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.planning.layout import Backend, may_open_websocket
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, needs_mailbox
@@ -30,14 +31,23 @@ from zeekfleet.transport.endpoint import Endpoint
 
 AGENT_LINK = "ZEEKFLEET_AGENT_LINK"
 WEBSOCKET_PORT = "ZEEKFLEET_WEBSOCKET_PORT"
-LOOPBACK = "127.0.0.1"
 
 
 class NodeLinks(Protocol):
     """One engine's way."""
 
-    def variables(self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig]) -> dict[str, dict[str, str]]:
-        """By node, the variables to launch it with; a node that runs already keeps what it has."""
+    def variables(
+        self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig], configuration: Configuration
+    ) -> dict[str, dict[str, str]]:
+        """By node of ours, the variables to launch it with; a node that runs already keeps what it has."""
+        ...
+
+    def take_keys(self, keys: CurveKeys) -> None:
+        """Keep the keys for clusters on several hosts.
+
+        Raises:
+            OSError: they cannot be kept.
+        """
         ...
 
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
@@ -68,9 +78,14 @@ class DialledByNodes:
         self._endpoint = endpoint
         self._address = f"unix:{path}"
 
-    def variables(self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig]) -> dict[str, dict[str, str]]:
+    def variables(
+        self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig], configuration: Configuration
+    ) -> dict[str, dict[str, str]]:
         """The same for all."""
         return {name: {AGENT_LINK: self._address} for name in nodes}
+
+    def take_keys(self, keys: CurveKeys) -> None:
+        """Simulated nodes do not talk to each other."""
 
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
         """Nothing to do: they come."""
@@ -98,24 +113,35 @@ class DialsOneNode:
     Args:
         endpoint: dials.
         backend: of the cluster.
+        cluster: what all nodes of the cluster have in common.
     """
 
-    def __init__(self, endpoint: Endpoint, backend: Backend) -> None:
+    def __init__(self, endpoint: Endpoint, backend: Backend, cluster: ClusterWide) -> None:
         self._endpoint = endpoint
         self._backend = backend
+        self._cluster = cluster
         self._mailboxes = Mailboxes()
         self._statuses = StatusFiles(self._choose)
         self._node: str | None = None
         self._port: int | None = None
         self._ports: dict[str, int] = {}
 
-    def variables(self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig]) -> dict[str, dict[str, str]]:
-        """A port for each node that may have a WebSocket: its present one, else a free one."""
+    def variables(
+        self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig], configuration: Configuration
+    ) -> dict[str, dict[str, str]]:
+        """A port for each node that may have a WebSocket: its present one, else a free one; and what is for all."""
         wanted = [name for name, node in nodes.items() if node.role is not ClusterRole.LOGGER]
         kept = {name: running[name].env[WEBSOCKET_PORT] for name in wanted if _has_port(running.get(name))}
         missing = [name for name in wanted if name not in kept]
         fresh = dict(zip(missing, free_ports(len(missing), set(kept.values())), strict=True))
-        return {name: {WEBSOCKET_PORT: kept.get(name) or fresh[name]} for name in wanted}
+        ports = kept | fresh
+        common = self._cluster.variables(configuration, running) if self._backend is Backend.ZEROMQ else {}
+        own = {name: {WEBSOCKET_PORT: ports[name]} if name in ports else {} for name in nodes}
+        return {name: common | variables for name, variables in own.items()}
+
+    def take_keys(self, keys: CurveKeys) -> None:
+        """For nodes that are launched from now on."""
+        self._cluster.take_keys(keys)
 
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
         """Keep the present link while its node runs; else take the first node that is up and has a port."""
@@ -178,16 +204,3 @@ class DialsOneNode:
 
 def _has_port(config: NodeConfig | None) -> bool:
     return config is not None and WEBSOCKET_PORT in config.env
-
-
-def free_ports(count: int, taken: set[str]) -> list[str]:
-    """Ports on loopback that nobody listens on now; held all at once, so that they differ."""
-    sockets = [socket.socket() for _ in range(count + len(taken))]
-    try:
-        for listener in sockets:
-            listener.bind((LOOPBACK, 0))
-        ports = (str(listener.getsockname()[1]) for listener in sockets)
-        return [port for port in ports if port not in taken][:count]
-    finally:
-        for listener in sockets:
-            listener.close()

@@ -8,6 +8,7 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as events
 from zeekfleet.broker.events import checks
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.dispatches import NotifyTraceDone
 from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Node
@@ -57,6 +58,11 @@ class Notifier:
         """A node's state has changed."""
         logger.info("node %s: %s to %s", node.name, old, new)
         self._both(events.NotifyChange(self._instance, node, old, new))
+
+    def trace_done(self, node: str, path: str) -> None:
+        """A node has read its trace to the end."""
+        logger.info("node %s has read %s", node, path)
+        self._endpoint.publish(self._topic, NotifyTraceDone(self._instance, node, path))
 
     def error(self, message: str, node: str = "") -> None:
         """Something failed."""

@@ -10,6 +10,7 @@ from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, UNSPECIFIED
+from zeekfleet.planning.cluster_variables import PCAP_FILE
 
 
 def nodes_of(configuration: Configuration, instance: str) -> dict[str, Node]:
@@ -27,6 +28,7 @@ def cluster_table(configuration: Configuration) -> dict[str, ClusterEndpoint]:
             host=hosts.get(node.instance, UNSPECIFIED),
             p=node.p or NO_PORT,
             interface=node.interface,
+            pcap_file=node.env.get(PCAP_FILE),
             metrics_port=node.metrics_port,
         )
         for node in sorted(configuration.nodes, key=lambda node: node.name)
@@ -49,6 +51,7 @@ def node_configs(
         name: NodeConfig(
             name=name,
             interface=node.interface,
+            pcap_file=node.env.get(PCAP_FILE),
             directory=str(state_directory / "nodes" / name),
             stdout_file="stdout",
             stderr_file="stderr",

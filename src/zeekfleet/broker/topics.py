@@ -4,6 +4,7 @@ from __future__ import annotations
 
 CONTROLLER = "zeek/management/controller"
 AGENT_PREFIX = "zeek/management/agent"
+SECRETS_PREFIX = "zeekfleet/secrets"
 NODE = "zeek/management/node"
 NODE_EXITS = "zeek/management/supervisor"
 SUPERVISOR = "zeek/supervisor"
@@ -13,6 +14,11 @@ NODE_STATUS = "zeek/supervisor/node_status"
 def agent(instance: str) -> str:
     """The topic that the controller and one agent share."""
     return f"{AGENT_PREFIX}/{instance}"
+
+
+def secrets(instance: str) -> str:
+    """Where the controller tells one agent what clients must not hear."""
+    return f"{SECRETS_PREFIX}/{instance}"
 
 
 def supervisor_response(name: str, reqid: str) -> str:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
+from zeekfleet.errors import SettingsError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,13 +18,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " with INI, deploy it and show what came of it. SIGTERM or Ctrl-C stops all of it in order.",
     )
     parser.add_argument("config", metavar="INI", nargs="?", type=Path, help="cluster configuration to deploy")
+    parser.add_argument(
+        "--pcap",
+        metavar="FILE",
+        type=Path,
+        default=None,
+        help="run a manager, a logger and a worker over this trace, and end when it is read; logs go to ./logs",
+    )
     add_options(parser, SECTIONS["up"])
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; the exit code."""
-    from zeekfleet.cli import up_tree  # noqa: PLC0415 - the other verbs must not pay for its imports
+    from zeekfleet.cli import up_trace, up_tree  # noqa: PLC0415 - the other verbs must not pay for their imports
 
+    if args.pcap is not None:
+        if args.config is not None:
+            raise SettingsError("--pcap", "makes a configuration of its own, and goes with no other")
+        return up_trace.run(args.pcap, resolve_options(args))
     code: int = up_tree.run(args, up_tree.joined(resolve_options(args)))
     return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import msgspec
 
@@ -18,6 +19,7 @@ from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.deployment import Deployment, without_id
 from zeekfleet.controller.fanout import TIMED_OUT
 from zeekfleet.controller.instances import Instances
+from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.requests import NodeRequests
 from zeekfleet.controller.staging import PortAssignment, Stage
@@ -47,6 +49,7 @@ class ControllerOptions(msgspec.Struct, frozen=True):
         request_timeout: base of all deadlines, in seconds.
         assignment: which ports it fills in.
         check_before_deploy: whether clients' deployments wait for the agents to find nothing wrong.
+        key_file: where the keys of a cluster on several hosts are kept.
     """
 
     name: str
@@ -54,6 +57,7 @@ class ControllerOptions(msgspec.Struct, frozen=True):
     request_timeout: float = 10.0
     assignment: PortAssignment = PortAssignment()
     check_before_deploy: bool = True
+    key_file: Path | None = None
 
 
 class Controller:
@@ -80,7 +84,8 @@ class Controller:
             options.request_timeout,
             self._tasks,
             self._check_ready,
-            self._checking,
+            checking=self._checking,
+            keys=KeyFile(options.key_file),
         )
         self._requests = NodeRequests(endpoint, self._instances, self._stage, options.request_timeout)
         self._keeper = NotificationKeeper(store)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.fanout import TIMED_OUT, ask, results_of
 from zeekfleet.controller.instances import Instances
+from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.staging import Stage
 from zeekfleet.errors import RequestTimeoutError, StoreError
 from zeekfleet.model.management import Configuration, Instance, Result, fresh_id
 from zeekfleet.planning.deadlines import controller_deadline
+from zeekfleet.planning.layout import spans_hosts
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.endpoint import Endpoint
 
@@ -35,6 +38,7 @@ class Deployment:
         tasks: where welcomes run.
         on_ready: called when an instance has become ready.
         checking: asks agents before they are sent anything, where that is asked for.
+        keys: for clusters on several hosts.
 
     Attributes:
         pending: the request id of the deployment under way, or ``""``.
@@ -48,7 +52,9 @@ class Deployment:
         request_timeout: float,
         tasks: asyncio.TaskGroup,
         on_ready: Callable[[], None],
+        *,
         checking: Checking,
+        keys: KeyFile,
     ) -> None:
         self.pending = ""
         self._endpoint = endpoint
@@ -58,6 +64,7 @@ class Deployment:
         self._tasks = tasks
         self._on_ready = on_ready
         self._checking = checking
+        self._keys = keys
         self._ready_changed = asyncio.Event()
 
     def adopt(self, configuration: Configuration) -> None:
@@ -88,7 +95,7 @@ class Deployment:
     def _add(self, instance: Instance) -> None:
         self._instances.configured[instance.name] = instance
         if instance.listen_port is not None:
-            own = (topics.agent(instance.name),)
+            own = (topics.agent(instance.name), topics.secrets(instance.name))
             self._endpoint.peer(instance.host, instance.listen_port.number, publish=own)
         if instance.name in self._instances.known:
             self.welcome(instance.name)
@@ -175,6 +182,16 @@ class Deployment:
             if instance.listen_port is not None:
                 self._endpoint.unpeer(instance.host, instance.listen_port.number)
 
+    def _hand_out_keys(self, names: Iterable[str]) -> None:
+        """Ahead of the configuration, on the same connections, and so in this order.
+
+        Raises:
+            StoreError: there are none, without which nodes would talk in the clear.
+        """
+        keys = self._keys.keys()
+        for name in names:
+            self._endpoint.publish(topics.secrets(name), ClusterKeys(keys))
+
     async def _all_ready(self, names: Set[str], timeout: float) -> bool:
         try:
             async with asyncio.timeout(timeout):
@@ -197,6 +214,11 @@ class Deployment:
             return api.DeployRequest(fresh, configuration)
 
         logger.info("deploying configuration %s to %s", configuration.id, ", ".join(name for name, _ in agents))
+        if spans_hosts(instance.host for instance in configuration.instances):
+            try:
+                self._hand_out_keys(name for name, _ in agents)
+            except StoreError as error:
+                return [Result(reqid, False, error=str(error))]
         answers = await ask(self._endpoint, agents, request, timeout)
         results = results_of(reqid, answers)
         if any(answer.response is None for answer in answers):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from zeekfleet import logs
 from zeekfleet.agent.agent import Agent
+from zeekfleet.agent.cluster_wide import ClusterWide
 from zeekfleet.agent.gates import Gate, hello_gate, status_gate
 from zeekfleet.agent.health import HealthSettings
 from zeekfleet.agent.links import DialledByNodes, DialsOneNode, NodeLinks
@@ -24,7 +25,7 @@ from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import Role
 from zeekfleet.model.types import Address
 from zeekfleet.planning.layout import Backend
-from zeekfleet.settings import Settings
+from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.transport.endpoint import Endpoint
 
 SOCKET = "agent.sock"
@@ -73,7 +74,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                     options,
                     endpoint,
                     supervisor,
-                    _links(engine, settings.supervisor.backend, endpoint, directory),
+                    _links(engine, settings.supervisor, endpoint, directory),
                     _gate(engine),
                     checker=checking.node_checker(settings, engine),
                 )
@@ -99,9 +100,10 @@ async def _run(agent: Agent, archiver: Archiver | None) -> None:
             tasks.create_task(archiver.run())
 
 
-def _links(engine: str, backend: str, endpoint: Endpoint, directory: Path) -> NodeLinks:
+def _links(engine: str, settings: SupervisorSettings, endpoint: Endpoint, directory: Path) -> NodeLinks:
     if engine == "zeek":
-        return DialsOneNode(endpoint, Backend(backend))
+        hub_ports = (settings.zeromq_xpub_port, settings.zeromq_xsub_port)
+        return DialsOneNode(endpoint, Backend(settings.backend), ClusterWide(directory, hub_ports))
     return DialledByNodes(endpoint, directory / SOCKET)
 
 

@@ -21,6 +21,7 @@ from zeekfleet.store.interface import Store
 from zeekfleet.store.sqlite import SqliteStore
 
 DATABASE = "controller.sqlite"
+KEYS = "curve-keys.json"
 
 
 async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[Path], Store] = SqliteStore) -> None:
@@ -44,7 +45,7 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
         store = open_store(directory / DATABASE)
         try:
             async with endpoints.endpoint(own.name, settings.common) as endpoint:
-                controller = Controller(_options(settings), endpoint, store)
+                controller = Controller(_options(settings, directory), endpoint, store)
                 places = []
                 if own.websocket_port:
                     await endpoint.listen(own.websocket_listen, own.websocket_port, policy=endpoints.CLIENTS, tls=tls)
@@ -60,7 +61,7 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
             log.close()
 
 
-def _options(settings: Settings) -> ControllerOptions:
+def _options(settings: Settings, directory: Path) -> ControllerOptions:
     own = settings.controller
     return ControllerOptions(
         name=own.name,
@@ -73,4 +74,5 @@ def _options(settings: Settings) -> ControllerOptions:
             own.auto_assign_metrics_start_port,
         ),
         check_before_deploy=own.check_before_deploy,
+        key_file=directory / KEYS,
     )

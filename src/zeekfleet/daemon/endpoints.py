@@ -13,7 +13,7 @@ CLIENTS = TopicPolicy(publish=(topics.CONTROLLER,), subscribe=(topics.CONTROLLER
 
 AGENTS = TopicPolicy(
     publish=(topics.AGENT_PREFIX, topics.CONTROLLER),
-    subscribe=(topics.AGENT_PREFIX, topics.CONTROLLER, topics.NODE),
+    subscribe=(topics.AGENT_PREFIX, topics.CONTROLLER, topics.NODE, topics.SECRETS_PREFIX),
 )
 """Agents speak on their topics; clients of the first generation come by this port, too.
 
@@ -28,8 +28,8 @@ SUPERVISOR = TopicPolicy(publish=(topics.SUPERVISOR,), subscribe=(topics.SUPERVI
 
 
 def agent_policy(name: str) -> TopicPolicy:
-    """What may be said at an agent's port: the controller's on the agent's topic, the nodes' on theirs."""
-    allowed = (topics.agent(name), topics.NODE)
+    """What may be said at an agent's port: the controller's on the agent's topics, the nodes' on theirs."""
+    allowed = (topics.agent(name), topics.secrets(name), topics.NODE)
     return TopicPolicy(publish=allowed, subscribe=(topics.AGENT_PREFIX, topics.NODE))
 
 

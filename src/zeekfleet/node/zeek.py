@@ -11,11 +11,13 @@ import msgspec
 from zeekfleet.errors import LaunchError, SettingsError
 from zeekfleet.model.launch import LaunchContext, LaunchSpec
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.node.curve import curve_variables
 from zeekfleet.node.installation import Installation
 from zeekfleet.node.link import WEBSOCKET_PORT, websocket_port
 from zeekfleet.node.parse import parse
 from zeekfleet.planning import layout, listeners, parsing
 from zeekfleet.planning.checks import Needs
+from zeekfleet.planning.cluster_variables import DEFAULT_HUB_PORTS, read_hub_ports
 from zeekfleet.planning.layout import Backend, ZeekSettings
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, MAILBOX_VARIABLE, REQUESTS_FILE, needs_mailbox
 
@@ -31,17 +33,22 @@ class ZeekOptions(msgspec.Struct, frozen=True):
 
     Attributes:
         backend: how the nodes talk to each other.
-        zeromq_xpub_port: the hub's outgoing port, on the manager's host.
-        zeromq_xsub_port: its incoming port.
+        zeromq_xpub_port: the hub's outgoing port, on the manager's host; 0: what the agent says, else Zeek's own.
+        zeromq_xsub_port: its incoming port, likewise.
         user_scripts: what every node loads beside its own scripts.
         rotation_interval: seconds after which a log is rotated into the spool's queue; 0: never.
     """
 
     backend: Backend = Backend.ZEROMQ
-    zeromq_xpub_port: int = 5555
-    zeromq_xsub_port: int = 5556
+    zeromq_xpub_port: int = 0
+    zeromq_xsub_port: int = 0
     user_scripts: tuple[str, ...] = ("local",)
     rotation_interval: float = 3600.0
+
+    @property
+    def hub_ports(self) -> tuple[int, int]:
+        """The hub's ports where no agent says anything else."""
+        return self.zeromq_xpub_port or DEFAULT_HUB_PORTS[0], self.zeromq_xsub_port or DEFAULT_HUB_PORTS[1]
 
 
 class ZeekEngine:
@@ -77,8 +84,9 @@ class ZeekEngine:
             port = websocket_port(config.env)
         except SettingsError as error:
             raise LaunchError(config.name, str(error)) from error
-        settings = self._settings(port, context)
+        settings = self._settings(port, self._hub_ports(config), context)
         environment = layout.environment(config, settings, directory=context.directory, base=context.environment)
+        environment |= curve_variables(config) if settings.backend is Backend.ZEROMQ else {}
         files = layout.files(config, settings)
         # What an earlier life left there would tell that this one runs before it does.
         files[layout.STATUS_FILE] = "STARTING\n"
@@ -118,8 +126,7 @@ class ZeekEngine:
 
     def needs(self, config: NodeConfig) -> Needs:
         """What the node needs of its host."""
-        hub = (self._options.zeromq_xpub_port, self._options.zeromq_xsub_port)
-        places = listeners.of_zeek(config, self._options.backend, hub)
+        places = listeners.of_zeek(config, self._options.backend, self._hub_ports(config))
         return Needs(config.name, config.interface, config.cpu_affinity, places)
 
     async def check(self, config: NodeConfig, context: LaunchContext, scratch: Path) -> list[str]:
@@ -141,14 +148,22 @@ class ZeekEngine:
         found = [error.replace(str(scratch), context.directory) for error in errors]
         return [*found, *unreadable_trace(config, context.directory)]
 
-    def _settings(self, port: int | None, context: LaunchContext) -> ZeekSettings:
+    def _hub_ports(self, config: NodeConfig) -> tuple[int, int]:
+        """What the agent says, else what the operator did, else Zeek's own."""
+        try:
+            told = read_hub_ports(config.env)
+        except SettingsError as error:
+            raise LaunchError(config.name, str(error)) from error
+        return told or self._options.hub_ports
+
+    def _settings(self, port: int | None, hub_ports: tuple[int, int], context: LaunchContext) -> ZeekSettings:
         return ZeekSettings(
             program=self._installation.program,
             zeekpath=self._installation.zeekpath,
             version=self._installation.version,
             backend=self._options.backend,
-            zeromq_xpub_port=self._options.zeromq_xpub_port,
-            zeromq_xsub_port=self._options.zeromq_xsub_port,
+            zeromq_xpub_port=hub_ports[0],
+            zeromq_xsub_port=hub_ports[1],
             user_scripts=self._options.user_scripts,
             management_script=management_script(),
             websocket_port=port,

@@ -13,6 +13,8 @@ for byte, with these exceptions, all on purpose:
 * Problems are all reported at once, each with its place.
 * ``[DEFAULT]`` gives values to the nodes, not to ``[instances]`` as well.
 
+A key of ours, ``pcap_file``, is written back as the variable in ``env`` that it stands for.
+
 INI cannot hold a node's options and state, the configuration's id, and spaces
 and line breaks at a value's ends; use JSON for those.
 """
@@ -31,6 +33,7 @@ from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.types import UNSPECIFIED
 from zeekfleet.planning import ini_values
+from zeekfleet.planning.cluster_variables import PCAP_FILE
 from zeekfleet.planning.ini_values import Resolver
 
 T = TypeVar("T")
@@ -39,7 +42,19 @@ Section = dict[str, str | None]
 INSTANCES = "instances"
 DEFAULTS = configparser.DEFAULTSECT
 KNOWN_KEYS = frozenset(
-    {"instance", "role", "port", "scripts", "interface", "cpu_affinity", "env", "metrics_port", "type", "state"}
+    {
+        "instance",
+        "role",
+        "port",
+        "scripts",
+        "interface",
+        "cpu_affinity",
+        "env",
+        "metrics_port",
+        "pcap_file",
+        "type",
+        "state",
+    }
 )
 
 
@@ -167,6 +182,10 @@ class _Reader:
         cpu_affinity = self._value(name, section, "cpu_affinity", ini_values.read_cpu)
         env = self._value(name, section, "env", ini_values.read_env) if section.get("env") else None
         metrics_port = self._value(name, section, "metrics_port", ini_values.read_port)
+        if section.get("pcap_file"):
+            env = {**(env or {}), PCAP_FILE: section["pcap_file"] or ""}
+            if section.get("interface"):
+                self._problem(name, "pcap_file", "is given beside interface, expected one of the two")
         if role is None or len(self._problems) > before:
             return None
         return Node(

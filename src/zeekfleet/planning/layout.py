@@ -9,7 +9,7 @@ read too early for it. A node that is not part of a cluster gets neither.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -57,7 +57,6 @@ class ZeekSettings(msgspec.Struct, frozen=True):
         management_script: our script for nodes under management, if they are.
         websocket_port: where this node takes WebSocket clients, if it does (see :func:`may_open_websocket`).
         websocket_address: the address for that.
-        metrics_address: the address for Prometheus, on nodes that have a metrics port.
         log_queue: the directory that nodes which write logs rotate them into; without it rotation is Zeek's own.
         rotation_interval: seconds between two rotations of a log; 0: none.
     """
@@ -72,7 +71,6 @@ class ZeekSettings(msgspec.Struct, frozen=True):
     management_script: str | None = None
     websocket_port: int | None = None
     websocket_address: Address = LOOPBACK
-    metrics_address: Address = LOOPBACK
     log_queue: str | None = None
     rotation_interval: float = 3600.0
 
@@ -95,6 +93,17 @@ def may_open_websocket(config: NodeConfig, backend: Backend) -> bool:
     if role is ClusterRole.LOGGER:
         return False
     return backend is Backend.BROKER or role is not ClusterRole.MANAGER or not _receives_logs(config)
+
+
+def spans_hosts(hosts: Iterable[Address]) -> bool:
+    """Whether a cluster whose nodes live at these addresses is on more than one host."""
+    return len(set(hosts)) > 1
+
+
+def metrics_address(config: NodeConfig) -> Address:
+    """Where the node serves Prometheus: on loopback, unless others on other hosts are to reach it."""
+    hosts = (endpoint.host for endpoint in config.cluster.values())
+    return config.cluster[config.name].host if spans_hosts(hosts) else LOOPBACK
 
 
 def writes_logs(config: NodeConfig) -> bool:
@@ -151,13 +160,28 @@ def launch_script(config: NodeConfig, settings: ZeekSettings) -> str:
     lines = ["@load base/frameworks/cluster", "@load base/frameworks/telemetry"]
     if settings.backend is Backend.ZEROMQ:
         lines += _zeromq_lines(config, settings)
+        if any(endpoint.pcap_file is not None for endpoint in config.cluster.values()):
+            lines += _LOSSLESS_ZEROMQ
+    else:
+        # Otherwise it is every address of the host.
+        lines.append(f"redef Broker::default_listen_address = {zeek_string(config.cluster[config.name].host)};")
     if config.cluster[config.name].metrics_port:
-        lines.append(f"redef Telemetry::metrics_address = {zeek_string(settings.metrics_address)};")
+        lines.append(f"redef Telemetry::metrics_address = {zeek_string(metrics_address(config))};")
     if settings.log_queue is not None:
         lines += _rotation_lines(config, settings, settings.log_queue)
     if settings.websocket_port is not None and may_open_websocket(config, settings.backend):
         lines += _websocket_lines(config, settings, settings.websocket_port)
     return "\n".join([*lines, ""])
+
+
+_LOSSLESS_ZEROMQ = (
+    "redef Cluster::Backend::ZeroMQ::linger_ms = 60000;",
+    "redef Cluster::Backend::ZeroMQ::xpub_sndhwm = 0;",
+    "redef Cluster::Backend::ZeroMQ::onloop_queue_hwm = 0;",
+    "redef Cluster::Backend::ZeroMQ::log_sndhwm = 0;",
+    "redef Cluster::Backend::ZeroMQ::log_rcvhwm = 0;",
+)
+"""A trace is read faster than live traffic comes: queues have no limit, and what is in them is waited for."""
 
 
 def _zeromq_lines(config: NodeConfig, settings: ZeekSettings) -> Iterator[str]:

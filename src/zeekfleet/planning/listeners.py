@@ -6,16 +6,15 @@ from collections.abc import Iterator
 
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
+from zeekfleet.model.types import Address
 from zeekfleet.planning.checks import Listener
-from zeekfleet.planning.layout import LOOPBACK, Backend
-
-ALL_ADDRESSES = ""
+from zeekfleet.planning.layout import LOOPBACK, Backend, metrics_address
 
 
 def of_simulated_node(config: NodeConfig) -> tuple[Listener, ...]:
     """A simulated node serves metrics, and nothing else."""
     own = config.cluster.get(config.name)
-    return tuple(_metrics(own)) if own is not None else ()
+    return tuple(_metrics(own, LOOPBACK)) if own is not None else ()
 
 
 def of_zeek(config: NodeConfig, backend: Backend, hub_ports: tuple[int, int]) -> tuple[Listener, ...]:
@@ -29,9 +28,9 @@ def of_zeek(config: NodeConfig, backend: Backend, hub_ports: tuple[int, int]) ->
     own = config.cluster.get(config.name)
     if own is None:
         return ()
-    found = list(_metrics(own))
+    found = list(_metrics(own, metrics_address(config)))
     if backend is Backend.BROKER:
-        found += [Listener("port", ALL_ADDRESSES, own.p.number)] if own.p.number else []
+        found += [Listener("port", str(own.host), own.p.number)] if own.p.number else []
     else:
         if own.role is ClusterRole.MANAGER:
             found += [Listener("ZeroMQ hub port", str(own.host), port) for port in hub_ports]
@@ -40,9 +39,9 @@ def of_zeek(config: NodeConfig, backend: Backend, hub_ports: tuple[int, int]) ->
     return tuple(found)
 
 
-def _metrics(own: ClusterEndpoint) -> Iterator[Listener]:
+def _metrics(own: ClusterEndpoint, address: Address) -> Iterator[Listener]:
     if own.metrics_port is not None:
-        yield Listener("metrics port", str(LOOPBACK), own.metrics_port.number)
+        yield Listener("metrics port", str(address), own.metrics_port.number)
 
 
 def _receives_logs(config: NodeConfig, own: ClusterEndpoint) -> bool:

@@ -1,5 +1,6 @@
 @load base/frameworks/cluster
 @load base/frameworks/telemetry
+redef Broker::default_listen_address = "fd00::1";
 redef Telemetry::metrics_address = "fd00::1";
 event zeek_init()
 	{

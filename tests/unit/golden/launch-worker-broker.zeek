@@ -1,5 +1,6 @@
 @load base/frameworks/cluster
 @load base/frameworks/telemetry
+redef Broker::default_listen_address = "127.0.0.1";
 event zeek_init()
 	{
 	if ( ! Cluster::listen_websocket([$listen_addr=127.0.0.1, $listen_port=7700/tcp]) )

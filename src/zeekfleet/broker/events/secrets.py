@@ -1,0 +1,15 @@
+"""``Zeekfleet::``: what only a cluster's agents may hear; on a topic that clients cannot subscribe to."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.model.curve import CurveKeys
+
+
+class ClusterKeys(Event, frozen=True):
+    """The keys for the configurations that follow; an agent keeps them."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Agent::API::cluster_keys"
+    keys: CurveKeys

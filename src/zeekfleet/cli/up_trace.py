@@ -1,0 +1,168 @@
+"""``zeekfleet up --pcap FILE``: a cluster on this host reads a trace and ends; its logs are left in ``logs/``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.broker.events.agent import NotifyChange
+from zeekfleet.broker.events.dispatches import NotifyTraceDone
+from zeekfleet.client.client import Client
+from zeekfleet.daemon import tree
+from zeekfleet.daemon.directories import node_directory
+from zeekfleet.daemon.run import run as run_daemon
+from zeekfleet.errors import ConfigurationError, SupervisionError, ZeekfleetError
+from zeekfleet.model.enums import ClusterRole, Role, State
+from zeekfleet.model.management import Configuration, Instance, Node
+from zeekfleet.planning.cluster_variables import PCAP_FILE
+from zeekfleet.resolution import Resolved
+from zeekfleet.settings import Settings
+from zeekfleet.transport.endpoint import Delivery
+
+logger = logging.getLogger(__name__)
+
+MANAGER, LOGGER, WORKER = "manager", "logger", "worker"
+LOGS = "logs"
+LOOPBACK = "127.0.0.1"
+GRACE = 60.0
+"""Seconds that a node may take to hand on the logs of what it has read."""
+
+START_LIMIT = 600.0
+"""Seconds until a worker that reads at full speed must have said hello."""
+
+ENDED = (State.FAILED, State.CRASHED)
+
+
+def run(trace: Path, resolved: Resolved) -> int:
+    """Read the trace; the exit code.
+
+    Raises:
+        ZeekfleetError: settings are wrong, or the trace cannot be read; nothing was started.
+    """
+    trace = trace.absolute()
+    try:
+        with trace.open("rb"):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"trace file {trace} cannot be read: {error.strerror}") from None
+    target = Path.cwd() / LOGS
+    with tempfile.TemporaryDirectory(prefix="zeekfleet-") as scratch:
+        settings = _settings(resolved, Path(scratch))
+        code = run_daemon(settings.common, lambda stop: _serve(trace, settings, stop))
+        moved = _keep_logs(node_directory(settings.common, LOGGER), target) if code == 0 else 0
+    if code == 0:
+        logger.info("%d logs are in %s", moved, target)
+    return code
+
+
+async def _serve(trace: Path, settings: Settings, stop: asyncio.Event) -> None:
+    async def read() -> None:
+        await _read(trace, settings, stop)
+        stop.set()
+
+    await tree.serve(settings, (Role.CONTROLLER, Role.AGENT), stop, read)
+
+
+async def _read(trace: Path, settings: Settings, stop: asyncio.Event) -> None:
+    """Deploy, and wait until the trace is read.
+
+    Raises:
+        ZeekfleetError: a node does not come up, or ends.
+    """
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def heard(delivery: Delivery) -> None:
+        match delivery.event:
+            case NotifyTraceDone(node=node) if node == WORKER and not ended.done():
+                ended.set_result(None)
+            case NotifyChange(n=node, new=new) if new in ENDED and not ended.done() and not stop.is_set():
+                ended.set_exception(SupervisionError(f"node '{node.name}' has {new.name.lower()}; see the log above"))
+
+    own = settings.controller
+    async with Client(LOOPBACK, own.websocket_port, watcher=heard) as client:
+        outcome = await client.deploy_config(_configuration(settings.agent.name, trace))
+        if not outcome.ok:
+            failed = [node for node in outcome.nodes if not node.success]
+            words = [*outcome.errors, *(node.outputs.stderr for node in failed if node.outputs is not None)]
+            raise SupervisionError("; ".join(words) or f"nodes {', '.join(node.name for node in failed)} do not run")
+        logger.info("reading %s", trace)
+        await ended
+
+
+def _configuration(instance: str, trace: Path) -> Configuration:
+    def node(name: str, role: ClusterRole, env: dict[str, str] | None = None) -> Node:
+        return Node(name, instance, role, State.RUNNING, env=env or {})
+
+    nodes = (
+        node(MANAGER, ClusterRole.MANAGER),
+        node(LOGGER, ClusterRole.LOGGER),
+        node(WORKER, ClusterRole.WORKER, {PCAP_FILE: str(trace)}),
+    )
+    return Configuration(instances=(Instance(instance),), nodes=nodes)
+
+
+def _settings(resolved: Resolved, scratch: Path) -> Settings:
+    """Those given; what was not given is chosen so that nothing else on this host is in the way."""
+    settings = resolved.settings
+
+    def unless_given(section: str, **values: object) -> dict[str, object]:
+        return {name: value for name, value in values.items() if resolved.origins[f"{section}.{name}"] == "default"}
+
+    client, agents, first = _free_ports()
+    chosen = msgspec.structs.replace(
+        settings,
+        common=msgspec.structs.replace(
+            settings.common,
+            **unless_given("common", state_dir=str(scratch / "state"), spool_dir=str(scratch / "spool")),
+        ),
+        controller=msgspec.structs.replace(
+            settings.controller,
+            **unless_given(
+                "controller",
+                websocket_port=client,
+                port=agents,
+                auto_assign_start_port=first,
+                auto_assign_metrics_ports=False,
+            ),
+        ),
+        supervisor=msgspec.structs.replace(
+            settings.supervisor, **unless_given("supervisor", engine="zeek", port=0, grace=GRACE), rotation_interval=0.0
+        ),
+        archive=msgspec.structs.replace(settings.archive, enabled=False),
+    )
+    agent = msgspec.structs.replace(
+        chosen.agent,
+        **unless_given("agent", port=0, controller=f"{LOOPBACK}:{chosen.controller.port}", start_limit=START_LIMIT),
+        # One that reads as fast as it can has no time for questions.
+        health_interval=0.0,
+    )
+    if chosen.supervisor.engine == "sim":
+        raise ZeekfleetError("a trace needs real Zeek nodes; simulated ones look at no traffic")
+    return msgspec.structs.replace(chosen, agent=agent)
+
+
+def _free_ports() -> Iterator[int]:
+    """Three ports on loopback that are free now; the last begins a stretch of free ones, as far as can be told."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(closing(socket.socket())) for _ in range(3)]
+        for bound in sockets:
+            bound.bind((LOOPBACK, 0))
+        ports = sorted(bound.getsockname()[1] for bound in sockets)
+    return iter(ports)
+
+
+def _keep_logs(directory: Path, target: Path) -> int:
+    """Move the logger's logs to where the user is; how many."""
+    logs = [file for file in sorted(directory.glob("*.log")) if not file.name.startswith("management-")]
+    target.mkdir(exist_ok=True)
+    for file in logs:
+        shutil.move(file, target / file.name)
+    return len(logs)
