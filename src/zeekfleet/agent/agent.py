@@ -9,6 +9,7 @@ from collections.abc import Callable
 from zeekfleet.agent.check import ConfigurationCheck, NodeChecker
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
 from zeekfleet.agent.deployment import Deployer
+from zeekfleet.agent.diagnosis import Historian
 from zeekfleet.agent.dispatch import PING, NodeDispatcher
 from zeekfleet.agent.gates import Gate, StartOrder, hello_gate
 from zeekfleet.agent.health import HealthWatch
@@ -21,6 +22,7 @@ from zeekfleet.agent.roster import Roster
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import node as node_api
+from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as supervisor_api
 from zeekfleet.broker.events.dispatches import NodeTraceDone
 from zeekfleet.broker.events.secrets import ClusterKeys
@@ -91,8 +93,11 @@ class Agent:
         self._health = HealthWatch(
             options.health, self._roster, self._dispatcher, links, self._notifier, self._deployer.restart
         )
+        self._historian = Historian(self._roster, self._control, self._notifier)
         self._tasks = asyncio.TaskGroup()
-        work = Work(self._control, self._roster, self._dispatcher, self._deployer, check, self._notifier)
+        work = Work(
+            self._control, self._roster, self._dispatcher, self._deployer, check, self._historian, self._notifier
+        )
         self._requests = Requests(options, endpoint, work, self._tasks, self._follow)
         self._admission = Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests")
         self._supervised = False
@@ -190,6 +195,10 @@ class Agent:
                 case Delivery(event=supervisor_api.NotifyNodeExit(node=name, outputs=outputs)):
                     self._roster.exited(name, outputs)
                     self._follow()
+                case Delivery(event=supervision.NodeExitDetail() as end):
+                    self._historian.ended(end)
+                case Delivery(event=supervision.NodeFailed() as failure):
+                    self._historian.failed(failure)
 
     async def _supervisor_found(self) -> None:
         """Learn what runs, then check in: the agent can do nothing without its supervisor."""

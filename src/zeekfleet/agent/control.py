@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from zeekfleet.broker import topics
+from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as events
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.management import fresh_id
+from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, NodeStatus
 from zeekfleet.transport.endpoint import Endpoint
 
@@ -36,6 +38,17 @@ class SupervisorControl:
         response = await self._endpoint.request(topics.SUPERVISOR, events.StatusRequest(fresh_id()), self._timeout)
         assert isinstance(response, events.StatusResponse)  # noqa: S101 - the endpoint pairs them by class
         return response.result.nodes
+
+    async def details(self) -> dict[str, NodeDetails]:
+        """What the supervisor knows of each process beyond the protocol.
+
+        Raises:
+            RequestTimeoutError: the supervisor did not answer, or is not zeekfleet's.
+        """
+        request = supervision.DetailsRequest(fresh_id())
+        response = await self._endpoint.request(topics.SUPERVISOR, request, self._timeout)
+        assert isinstance(response, supervision.DetailsResponse)  # noqa: S101
+        return response.result
 
     async def create(self, config: NodeConfig) -> str:
         """Create a node; the text of what went wrong, or ``""``."""

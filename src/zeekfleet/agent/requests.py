@@ -11,6 +11,7 @@ import msgspec
 from zeekfleet.agent.check import ConfigurationCheck
 from zeekfleet.agent.control import SupervisorControl
 from zeekfleet.agent.deployment import Deployer
+from zeekfleet.agent.diagnosis import Historian
 from zeekfleet.agent.dispatch import NodeDispatcher
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
@@ -18,6 +19,7 @@ from zeekfleet.agent.results import TIMED_OUT, deploy_results, dispatch_results,
 from zeekfleet.agent.roster import Roster
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events import checks as check_api
+from zeekfleet.broker.events import details as details_api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST
 from zeekfleet.errors import RequestTimeoutError
@@ -39,6 +41,7 @@ class Work(msgspec.Struct, frozen=True):
     dispatcher: NodeDispatcher
     deployer: Deployer
     check: ConfigurationCheck | None
+    historian: Historian
     notifier: Notifier
 
 
@@ -68,6 +71,7 @@ class Requests:
         self._dispatcher = work.dispatcher
         self._deployer = work.deployer
         self._check = work.check
+        self._historian = work.historian
         self._notifier = work.notifier
         self._tasks = tasks
         self._follow = follow
@@ -80,6 +84,8 @@ class Requests:
             api.NodeDispatchRequest: self._node_dispatch,
             api.RestartRequest: self._restart,
             check_api.AgentCheckRequest: self._check_configuration,
+            details_api.AgentStatusRequest: self._status,
+            details_api.AgentDiagnosisRequest: self._diagnosis,
         }
 
     def handler_of(self, event: Event) -> Handler | None:
@@ -174,6 +180,19 @@ class Requests:
             statuses = node_statuses(processes, self._roster, port, delivery.generation is FIRST)
             result = Result(reqid, instance=self._options.name, data=statuses)
         self._endpoint.reply(delivery, api.GetNodesResponse(reqid, result))
+
+    async def _status(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, details_api.AgentStatusRequest)  # noqa: S101
+        reqid = delivery.event.reqid
+        result = Result(reqid, instance=self._options.name, data=await self._historian.reports())
+        self._endpoint.reply(delivery, details_api.AgentStatusResponse(reqid, result))
+
+    async def _diagnosis(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, details_api.AgentDiagnosisRequest)  # noqa: S101
+        reqid, name = delivery.event.reqid, delivery.event.node
+        found = await self._historian.diagnosis(name)
+        result = Result(reqid, found is not None, self._options.name, data=found, node=name)
+        self._endpoint.reply(delivery, details_api.AgentDiagnosisResponse(reqid, result))
 
     async def _node_dispatch(self, delivery: Delivery) -> None:
         request = delivery.event

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -37,6 +37,7 @@ class Entry:
         expected_end: we have asked for the present process' end, which is thus no crash.
         started_at: when its process was started, by the monotonic clock.
         given_up: it was told to be unresponsive in its present life.
+        since: when its state began, in seconds since 1970.
     """
 
     node: Node
@@ -49,6 +50,7 @@ class Entry:
     expected_end: bool = False
     started_at: float = 0.0
     given_up: bool = False
+    since: float = field(default_factory=time.time)
 
     @property
     def failed(self) -> bool:
@@ -192,6 +194,6 @@ class Roster:
     def _move(self, entry: Entry, cause: Cause) -> None:
         old, new = entry.state, after(entry.state, cause)
         if new is not None and new is not old:
-            entry.state = new
+            entry.state, entry.since = new, time.time()
             self._on_change(msgspec.structs.replace(entry.node, state=new), old, new)
         self._changed.set()

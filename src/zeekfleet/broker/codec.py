@@ -149,10 +149,15 @@ class Codec:
             reader = self.reader(arguments[0] if shape == "optional" else hints[name])
             if self._layout.empty_means_unset(record, name):
                 reader = readers.empty_as_unset_reader(reader)
-            fields[name] = readers.FieldReader(reader, defaults.get(name))
+            absent = defaults.get(name) or (_none if shape == "optional" else None)
+            fields[name] = readers.FieldReader(reader, absent)
         required = max((place for place, name in enumerate(wire, start=1) if name not in defaults), default=0)
         build: Callable[..., Any] = record
         if wire != record.__struct_fields__[: len(wire)]:
             build = lambda *arguments: record(**dict(zip(wire, arguments, strict=False)))  # noqa: E731
         title = getattr(record, "zeek_name", "") or getattr(record, "event_name", record.__name__)
         return readers.record_reader(title, fields, required, build)
+
+
+def _none() -> None:
+    """What an optional field without a default is when it is absent; it still has its place in the vector."""

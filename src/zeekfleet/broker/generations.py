@@ -14,7 +14,17 @@ import msgspec
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.codec import Codec, Layout
-from zeekfleet.broker.events import agent, checks, controller, dispatches, node, secrets, supervision, supervisor
+from zeekfleet.broker.events import (
+    agent,
+    checks,
+    controller,
+    details,
+    dispatches,
+    node,
+    secrets,
+    supervision,
+    supervisor,
+)
 from zeekfleet.broker.events.base import Event
 from zeekfleet.model import management
 from zeekfleet.model.enums import Role, State
@@ -92,7 +102,7 @@ def _is_first_only(event: type[Event]) -> bool:
     return event.event_name.startswith(tuple(first for _, first in FIRST_NAMES))
 
 
-_ALL = _declared(agent, checks, controller, dispatches, node, secrets, supervision, supervisor)
+_ALL = _declared(agent, checks, controller, details, dispatches, node, secrets, supervision, supervisor)
 
 SECOND = Generation(
     2, Layout(), SECOND_TOPIC_ROOT, {event.event_name: event for event in _ALL if not _is_first_only(event)}

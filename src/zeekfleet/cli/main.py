@@ -37,6 +37,8 @@ VERBS = {
     "set-option": "Change an option of Zeek's configuration framework in running nodes.",
     "stage-config": "Upload a cluster configuration for later deployment.",
     "show-settings": "Show the settings in force.",
+    "status": "Show the cluster nodes with their histories.",
+    "diag": "Show the last crash report of a cluster node.",
     "test-timeout": "Have the controller let a request time out.",
 }
 """Each verb and what it does; its module has the same name, with underscores."""

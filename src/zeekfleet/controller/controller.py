@@ -13,6 +13,7 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.events import details as details_api
 from zeekfleet.broker.events import dispatches as dispatch_api
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.checking import Checking
@@ -192,6 +193,8 @@ class Controller:
                 handler = self._ask_agents
             case dispatch_api.ControllerDispatchRequest():
                 handler = self._dispatch
+            case details_api.ControllerStatusRequest() | details_api.ControllerDiagnosisRequest():
+                handler = self._tell_details
             case check_api.ControllerCheckRequest():
                 handler = self._check
             case api.TestTimeoutRequest(with_state=True):
@@ -298,6 +301,15 @@ class Controller:
         reqid = delivery.event.reqid
         results = await self._requests.dispatch(reqid, delivery.event.action, delivery.event.nodes)
         self._endpoint.reply(delivery, dispatch_api.ControllerDispatchResponse(reqid, tuple(results)))
+
+    async def _tell_details(self, delivery: Delivery) -> None:
+        match delivery.event:
+            case details_api.ControllerStatusRequest(reqid=reqid):
+                results = await self._requests.status(reqid)
+                self._endpoint.reply(delivery, details_api.ControllerStatusResponse(reqid, tuple(results)))
+            case details_api.ControllerDiagnosisRequest(reqid=reqid, node=node):
+                result = await self._requests.diagnosis(reqid, node)
+                self._endpoint.reply(delivery, details_api.ControllerDiagnosisResponse(reqid, result))
 
     async def _test_timeout(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, api.TestTimeoutRequest)  # noqa: S101

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 import msgspec
 
 from zeekfleet.broker.events import agent as api
+from zeekfleet.broker.events import details as details_api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.fanout import MakeRequest, ask, results_of
@@ -79,6 +80,27 @@ class NodeRequests:
         timeout = controller_deadline(len(nodes or configuration.nodes), base=self._timeout)
         return await self._ask_nodes(reqid, configuration, nodes, request, timeout)
 
+    async def status(self, reqid: str) -> list[Result]:
+        """One result an instance, each with its nodes' histories."""
+        if not self._instances.known:
+            return [Result(reqid, False, error="no instances connected")]
+        return await self._ask(reqid, set(self._instances.known), _status_request, self._timeout)
+
+    async def diagnosis(self, reqid: str, node: str) -> Result:
+        """A node's last crash report."""
+        configuration = await self._stage.get(ConfigState.DEPLOYED) or Configuration()
+        place = next((known.instance for known in configuration.nodes if known.name == node), None)
+        if place is None:
+            return Result(reqid, False, error="unknown cluster node", node=node)
+        if place not in self._instances.known:
+            return Result(reqid, False, error=f"instance '{place}' is not connected", node=node)
+
+        def request(fresh: str, generation: Generation) -> Event | None:
+            return None if generation is FIRST else details_api.AgentDiagnosisRequest(fresh, node)
+
+        (result,) = await self._ask(reqid, {place}, request, self._timeout)
+        return result
+
     async def _ask_nodes(
         self,
         reqid: str,
@@ -117,3 +139,7 @@ def _with_statuses_read(result: Result, generation: Generation) -> Result:
     except ValueMismatchError as error:
         return msgspec.structs.replace(result, success=False, data=None, error=f"no node statuses: {error}")
     return msgspec.structs.replace(result, data=statuses)
+
+
+def _status_request(fresh: str, generation: Generation) -> Event | None:
+    return None if generation is FIRST else details_api.AgentStatusRequest(fresh)

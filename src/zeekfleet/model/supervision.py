@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
+from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.types import Count, Integer, Record
 
 
@@ -43,3 +44,39 @@ class NodeDetails(Record, frozen=True):
     requested: bool = False
     out_of_memory: bool = False
     crash_report: str = ""
+
+
+class NodeReport(Record, frozen=True):
+    """A cluster node as its agent sees it.
+
+    Attributes:
+        node: its name.
+        role: its part in the cluster.
+        state: where it is in its life.
+        since: when that state began, in seconds since 1970.
+        details: what its supervisor knows; None if it does not tell.
+    """
+
+    zeek_name: ClassVar[str] = "Zeekfleet::NodeReport"
+
+    node: str
+    role: ClusterRole
+    state: State
+    since: float
+    details: NodeDetails | None = None
+
+
+class Diagnosis(Record, frozen=True):
+    """A node's last crash report.
+
+    Attributes:
+        node: its name.
+        path: the report's directory, on the node's host; ``""`` if there is none.
+        files: its files, by name; each cut to a limit.
+    """
+
+    zeek_name: ClassVar[str] = "Zeekfleet::Diagnosis"
+
+    node: str
+    path: str = ""
+    files: dict[str, str] = msgspec.field(default_factory=dict)

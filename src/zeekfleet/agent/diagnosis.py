@@ -1,0 +1,91 @@
+"""What the agent can tell of its nodes beyond the protocol: their histories, and the reports of their crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from zeekfleet.agent.control import SupervisorControl
+from zeekfleet.agent.notifier import Notifier
+from zeekfleet.agent.roster import Roster
+from zeekfleet.broker.events import supervision
+from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.model.supervision import Diagnosis, NodeDetails, NodeReport
+
+logger = logging.getLogger(__name__)
+
+FILE_LIMIT = 256 * 1024
+"""Bytes of each file of a crash report that are handed out; of a longer one, its end."""
+
+FILES_LIMIT = 32
+
+
+class Historian:
+    """Tells what happened to nodes.
+
+    Args:
+        roster: the agent's view.
+        control: the supervisor, for its own.
+        notifier: tells the controller of what it should hear at once.
+    """
+
+    def __init__(self, roster: Roster, control: SupervisorControl, notifier: Notifier) -> None:
+        self._roster = roster
+        self._control = control
+        self._notifier = notifier
+
+    async def reports(self) -> tuple[NodeReport, ...]:
+        """All cluster nodes, sorted by name."""
+        details = await self._details()
+        entries = ((name, self._roster[name]) for name in sorted(self._roster.names))
+        return tuple(
+            NodeReport(name, entry.node.role, entry.state, entry.since, details.get(name)) for name, entry in entries
+        )
+
+    async def diagnosis(self, name: str) -> Diagnosis | None:
+        """A node's last crash report; None if the node is not ours."""
+        details = await self._details()
+        if name not in self._roster and name not in details:
+            return None
+        path = details[name].crash_report if name in details else ""
+        return Diagnosis(name, path, await asyncio.to_thread(_files, Path(path)) if path else {})
+
+    async def _details(self) -> Mapping[str, NodeDetails]:
+        try:
+            return await self._control.details()
+        except RequestTimeoutError as error:
+            logger.warning("the supervisor does not tell details: %s", error)
+            return {}
+
+    def ended(self, end: supervision.NodeExitDetail) -> None:
+        """Tell of an abnormal end, with where to look."""
+        if end.requested or end.node not in self._roster:
+            return
+        cause = "was killed for want of memory" if end.out_of_memory else end.reason
+        then = "it is not started again"
+        if end.revive_in is not None:
+            then = f"started again in {end.revive_in:.1f} s" if end.revive_in else "started again at once"
+        report = f"; report in {end.crash_report}" if end.crash_report else ""
+        self._notifier.error(f"node {end.node} {cause} after {end.uptime:.1f} s; {then}{report}", end.node)
+
+    def failed(self, event: supervision.NodeFailed) -> None:
+        """Tell of a crash loop."""
+        if event.node in self._roster:
+            self._roster.unresponsive(event.node)
+            self._notifier.error(f"node {event.node} keeps failing: {event.reason}", event.node)
+
+
+def _files(directory: Path) -> dict[str, str]:
+    """The directory's files, as text."""
+    found: dict[str, str] = {}
+    try:
+        for file in sorted(directory.iterdir())[:FILES_LIMIT]:
+            if file.is_file():
+                with file.open("rb") as stream:
+                    stream.seek(max(0, file.stat().st_size - FILE_LIMIT))
+                    found[file.name] = stream.read(FILE_LIMIT).decode(errors="replace")
+    except OSError as error:
+        logger.warning("the crash report in %s cannot be read: %s", directory, error.strerror)
+    return found

@@ -1,0 +1,70 @@
+"""What the verbs ``status``, ``diag`` and ``restart --rolling`` show of a cluster in trouble."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from fleet import Fleet, ini, node
+from processes import until
+
+
+def zeekfleet(fleet: Fleet, *words: str) -> tuple[int, str, str]:
+    command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", *words)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def cluster(fleet: Fleet) -> Fleet:
+    fleet.deploy(ini(["a1"], {"manager": node("a1", "manager"), "worker-1": node("a1", "worker")}))
+    fleet.wait_for_states("RUNNING", "manager", "worker-1")
+    return fleet
+
+
+def status(fleet: Fleet) -> dict[str, dict[str, object]]:
+    code, out, err = zeekfleet(fleet, "--json", "status")
+    assert code == 0, err
+    nodes: dict[str, dict[str, object]] = json.loads(out)["results"]["a1"]
+    return nodes
+
+
+def test_a_crash_is_counted_and_its_report_handed_out(cluster: Fleet) -> None:
+    before = status(cluster)["worker-1"]
+    assert before["state"] == "RUNNING"
+    os.kill(int(str(before["pid"])), signal.SIGSEGV)
+    restarts = int(str(before["restarts"])) + 1
+    until(lambda: status(cluster)["worker-1"]["restarts"] == restarts, "worker-1 was started again")
+    until(lambda: status(cluster)["worker-1"]["state"] == "RUNNING", "worker-1 runs again")
+    after = status(cluster)["worker-1"]
+    assert str(after["last_exit"]).startswith("SIGSEGV")
+    assert float(str(after["since"])) > float(str(before["since"]))
+    code, out, _ = zeekfleet(cluster, "diag", "worker-1")
+    assert code == 0
+    assert "ended by SIGSEGV" in out
+    assert str(after["crash_report"]) in out
+
+
+def test_a_node_without_a_crash_has_no_report(cluster: Fleet) -> None:
+    code, out, _ = zeekfleet(cluster, "diag", "manager")
+    assert (code, out.strip()) == (0, "node manager has not crashed")
+
+
+def test_an_unknown_node_has_no_report(cluster: Fleet) -> None:
+    code, out, err = zeekfleet(cluster, "diag", "nope")
+    assert (code, out) == (1, "")
+    assert err.strip() == "error: node 'nope': unknown cluster node"
+
+
+def test_a_rolling_restart_replaces_every_process(cluster: Fleet) -> None:
+    before = {name: found["pid"] for name, found in status(cluster).items()}
+    code, out, _ = zeekfleet(cluster, "--json", "restart", "--rolling")
+    assert code == 0
+    assert json.loads(out)["results"] == dict.fromkeys(before, True)
+    after = status(cluster)
+    assert all(after[name]["pid"] != pid for name, pid in before.items())
+    assert {found["state"] for found in after.values()} == {"RUNNING"}
