@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb and its options."""
@@ -12,16 +14,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "supervise",
         help="run a set of nodes from a TOML or JSON file",
         description="Run the [[node]] tables of FILE as supervised processes, in the foreground;"
-        " SIGTERM or Ctrl-C stops them all in order.",
+        " SIGTERM or Ctrl-C stops them all in order. The state directory is, unless set, the file's state_dir,"
+        " else FILE.state beside it.",
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="the nodes, in TOML (or JSON, if it is named so)")
-    parser.add_argument(
-        "--state-dir",
-        type=Path,
-        default=None,
-        help="where state and the nodes' directories live (default: the file's state_dir, else FILE.state beside it)",
-    )
     parser.add_argument("--echo", action="store_true", help="repeat the nodes' output")
+    add_options(parser, SECTIONS["supervise"])
     parser.set_defaults(run=run)
 
 
@@ -29,4 +27,4 @@ def run(args: argparse.Namespace) -> int:
     """Supervise until told to stop; the exit code."""
     from zeekfleet.cli import supervise_tree  # noqa: PLC0415 - the other verbs must not pay for its imports
 
-    return supervise_tree.run(args)
+    return supervise_tree.run(args.file, args.echo, resolve_options(args))

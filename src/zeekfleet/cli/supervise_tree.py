@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import logging
-import os
-import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,54 +11,56 @@ from zeekfleet.cli import supervise_file
 from zeekfleet.cli.supervise_file import Program, SuperviseFile
 from zeekfleet.daemon import readiness
 from zeekfleet.daemon.directories import held
+from zeekfleet.daemon.engine_options import zeek_options
+from zeekfleet.daemon.graced import Graced
+from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import SupervisionError
 from zeekfleet.lifecycle.order import start_groups
 from zeekfleet.model.launch import Engine
+from zeekfleet.resolution import Resolved
+from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
 
 logger = logging.getLogger(__name__)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(file: Path, echo: bool, resolved: Resolved) -> int:
     """Supervise until told to stop; the exit code.
 
     Raises:
-        ZeekfleetError: the file is wrong, the state directory cannot be used, or a node cannot be created.
+        ZeekfleetError: the file is wrong; nothing was started.
     """
-    if not logging.getLogger().handlers:
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    content = supervise_file.read(args.file)
-    with held(_state_directory(args, content.state_directory)) as state:
-        return asyncio.run(_supervise(content, state, args.echo))
+    content = supervise_file.read(file)
+    settings = resolved.settings
+    chosen = settings.common.state_dir if resolved.origins["common.state_dir"] != "default" else content.state_directory
+    state = Path(chosen or f"{file.absolute()}.state")
+    return run_daemon(settings.common, lambda stop: _serve(content, state, echo, settings, stop))
 
 
-def _state_directory(args: argparse.Namespace, configured: Path | None) -> Path:
-    if args.state_dir is not None:
-        return Path(args.state_dir).absolute()
-    if from_environment := os.environ.get("ZEEK_MANAGEMENT_STATE_DIR"):
-        return Path(from_environment).absolute()
-    file = Path(args.file).absolute()
-    return configured or file.with_name(f"{file.name}.state")
+async def _serve(content: SuperviseFile, state: Path, echo: bool, settings: Settings, stop: asyncio.Event) -> None:
+    with held(state):
+        await _supervise(content, state, echo, settings, stop)
 
 
-async def _supervise(content: SuperviseFile, state: Path, echo: bool) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    engines = _engines(content)
+async def _supervise(content: SuperviseFile, state: Path, echo: bool, settings: Settings, stop: asyncio.Event) -> None:
+    own = settings.supervisor
+    engines = _engines(content, own)
     # Each node brings its engine; the Supervisor's own is that of the first.
     default = engines[content.nodes[0][1]]
-    async with Supervisor(state, default, bare_mode=content.bare_mode, echo=echo) as supervisor:
+    async with Supervisor(
+        state,
+        default,
+        bare_mode=content.bare_mode or own.bare_mode,
+        report_lines=own.exit_lines,
+        echo=echo,
+    ) as supervisor:
         supervisor.on_node_status(lambda node, pid: logger.info("node '%s' started, pid %d", node, pid))
         supervisor.on_node_exit(_log_exit)
         await _bring_up(supervisor, content, engines, stop)
         if not stop.is_set():
             readiness.announce(f"supervising {len(content.nodes)} nodes, state in {state}")
         await stop.wait()
-        readiness.notify("STOPPING=1")
         logger.info("stopping all nodes")
-    return 0
 
 
 async def _bring_up(
@@ -82,17 +80,17 @@ async def _bring_up(
                 raise SupervisionError(problem)
 
 
-def _engines(content: SuperviseFile) -> dict[Program, Engine]:
+def _engines(content: SuperviseFile, own: SupervisorSettings) -> dict[Program, Engine]:
     engines: dict[Program, Engine] = {}
     for _, program in content.nodes:
         if program in engines:
             continue
         if program.command is not None:
-            engines[program] = CommandEngine(program.command)
+            engines[program] = CommandEngine(program.command, grace=own.grace)
         else:
             from zeekfleet.node.engines import select  # noqa: PLC0415 - only for nodes that are a Zeek, or play one
 
-            engines[program] = select(program.engine or "auto")
+            engines[program] = Graced(select(program.engine or own.engine, zeek_options(own)), own.grace)
     return engines
 
 
