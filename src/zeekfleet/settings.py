@@ -20,6 +20,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 CompressionName = Literal["gzip", "zstd", "none"]
 PortNumber = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+Delay = Annotated[float, msgspec.Meta(ge=0, le=31 * 86400)]
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -199,6 +200,65 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
         Source("lines of each stream in a node's exit report", "--exit-lines", tree_option="--exit-lines"),
     ] = 100
     grace: Annotated[Seconds, Source("seconds between SIGTERM and SIGKILL", "--grace", tree_option="--grace")] = 10.0
+    on_exit: Annotated[
+        Literal["stop", "keep"],
+        Source("what a stopped daemon does with its nodes: stop or keep", "--on-exit", "ZEEKFLEET_ON_EXIT"),
+    ] = "stop"
+    max_starting: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=100_000)],
+        Source("requests to start nodes that are carried out at a time", "--max-starting"),
+    ] = 64
+    revival: Annotated[bool, Source("start nodes again that ended by themselves", "--revival")] = True
+    revival_initial_delay: Annotated[
+        Delay, Source("seconds before a second revival in a row; the first is at once", "--revival-initial-delay")
+    ] = 0.5
+    revival_factor: Annotated[
+        Annotated[float, msgspec.Meta(ge=1, le=100)],
+        Source("how many times longer each further one waits", "--revival-factor"),
+    ] = 2.0
+    revival_max_delay: Annotated[Delay, Source("seconds it waits at most", "--revival-max-delay")] = 30.0
+    revival_jitter: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=1)],
+        Source("by which part these waits are spread", "--revival-jitter"),
+    ] = 0.1
+    revival_stable_after: Annotated[
+        Delay, Source("seconds of life after which earlier ends are forgotten", "--revival-stable-after")
+    ] = 30.0
+    revival_loop_limit: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=1_000_000)],
+        Source("more ends than this within the window are a crash loop", "--revival-loop-limit"),
+    ] = 5
+    revival_loop_window: Annotated[Delay, Source("that window, in seconds", "--revival-loop-window")] = 60.0
+    revival_retry_delay: Annotated[
+        Delay, Source("seconds between starts of a failed node; 0: never", "--revival-retry-delay")
+    ] = 60.0
+    nice: Annotated[
+        Annotated[int, msgspec.Meta(ge=-20, le=19)], Source("priority of nodes, -20 to 19", "--nice")
+    ] = 0
+    memory_limit: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=2**62)],
+        Source("bytes of memory a node may have; 0: any", "--memory-limit"),
+    ] = 0
+    open_files: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=2**31)],
+        Source("descriptors a node may have; 0: as many as the system allows", "--open-files"),
+    ] = 0
+    core_limit: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=2**62)],
+        Source("bytes of the largest core a node may leave; 0: as the system has it", "--core-limit"),
+    ] = 0
+    cgroups: Annotated[
+        Literal["auto", "always"],
+        Source("control groups: for nodes with a memory limit (auto), or for all (always)", "--cgroups"),
+    ] = "auto"
+    crash_reports: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=10_000)],
+        Source("crash reports kept of each node; 0: none are written", "--crash-reports"),
+    ] = 10
+    crash_days: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=36_500)],
+        Source("days that they are kept; 0: for ever", "--crash-days"),
+    ] = 30.0
     rotation_interval: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=31 * 86400)],
         Source("seconds after which loggers rotate a log; 0: never", "--rotation-interval",

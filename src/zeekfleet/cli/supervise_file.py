@@ -5,6 +5,9 @@
     state_dir = "/var/lib/fleet"        # optional; relative to the file
     engine = "auto"                     # or command = [...]: for nodes that do not say
     bare_mode = false                   # likewise
+    grace = 5.0                         # likewise: seconds between SIGTERM and SIGKILL
+    revival = { retry_delay = 60.0 }    # likewise: the fields of RevivalSettings
+    resources = { nice = 5 }            # likewise: the fields of Resources
 
     [[node]]                            # the fields of Supervisor::NodeConfig
     name = "worker-1"
@@ -22,23 +25,31 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Port, parse_port
 
 ENGINES = ("auto", "zeek", "sim")
+PROGRAM_KEYS = frozenset({"engine", "command", "grace", "revival", "resources"})
+LONGEST_GRACE = 86400.0
+
+S = TypeVar("S", RevivalSettings, Resources)
 
 
 class Program(msgspec.Struct, frozen=True):
-    """What runs a node: exactly one of the two is set."""
+    """What runs a node, and how: exactly one of the first two is set."""
 
     engine: str | None = None
     command: tuple[str, ...] | None = None
+    grace: float | None = None
+    revival: RevivalSettings | None = None
+    resources: Resources | None = None
 
 
 class SuperviseFile(msgspec.Struct, frozen=True):
@@ -62,9 +73,9 @@ def read(path: Path) -> SuperviseFile:
         SettingsError: it cannot be read, or says what cannot be meant; names file, table and key.
     """
     document = _document(path)
-    for key in document.keys() - {"state_dir", "engine", "command", "bare_mode", "node"}:
+    for key in document.keys() - {"state_dir", "bare_mode", "node", *PROGRAM_KEYS}:
         raise SettingsError(f"{path}: {key}", "unknown key at the top level")
-    default = _program(str(path), document) or Program(engine="auto")
+    default = _program(str(path), document, Program(engine="auto"))
     tables = _value(f"{path}: node", document.get("node", []), list[dict[str, Any]])
     nodes: dict[str, tuple[NodeConfig, Program]] = {}
     for number, table in enumerate(tables, 1):
@@ -73,7 +84,7 @@ def read(path: Path) -> SuperviseFile:
         config = _config(where, table)
         if config.name in nodes:
             raise SettingsError(f"{where}: name", "another node has the same name")
-        nodes[config.name] = (config, _program(where, table) or default)
+        nodes[config.name] = (config, _program(where, table, default))
     if not nodes:
         raise SettingsError(str(path), "there is no [[node]] table in it")
     state = _value(f"{path}: state_dir", document.get("state_dir"), str | None)
@@ -100,7 +111,7 @@ def _document(path: Path) -> dict[str, Any]:
 def _config(where: str, table: dict[str, Any]) -> NodeConfig:
     types = get_type_hints(NodeConfig, include_extras=True)
     fields = {field.name: types[field.name] for field in msgspec.structs.fields(NodeConfig)}
-    for key in table.keys() - fields.keys() - {"engine", "command"}:
+    for key in table.keys() - fields.keys() - PROGRAM_KEYS:
         raise SettingsError(f"{where}: {key}", "unknown key")
     if "name" not in table:
         raise SettingsError(f"{where}: name", "missing")
@@ -149,19 +160,48 @@ def _port(where: str, value: Any) -> Port:
         raise SettingsError(where, str(error)) from error
 
 
-def _program(where: str, table: dict[str, Any]) -> Program | None:
+def _program(where: str, table: dict[str, Any], default: Program) -> Program:
     if "engine" in table and "command" in table:
         raise SettingsError(f"{where}: command", "cannot be set beside engine")
+    program = default
     if "command" in table:
         command = _value(f"{where}: command", table["command"], tuple[str, ...])
         if not command or not command[0]:
             raise SettingsError(f"{where}: command", "must name a program")
-        return Program(command=command)
+        program = msgspec.structs.replace(program, command=command, engine=None)
     if "engine" in table:
         if table["engine"] not in ENGINES:
             raise SettingsError(f"{where}: engine", f"expected one of {', '.join(ENGINES)}, not {table['engine']!r}")
-        return Program(engine=table["engine"])
-    return None
+        program = msgspec.structs.replace(program, engine=table["engine"], command=None)
+    if "grace" in table:
+        program = msgspec.structs.replace(program, grace=_grace(f"{where}: grace", table["grace"]))
+    if "revival" in table:
+        revival = _merged(f"{where}: revival", program.revival or RevivalSettings(), table["revival"])
+        program = msgspec.structs.replace(program, revival=revival)
+    if "resources" in table:
+        resources = _merged(f"{where}: resources", program.resources or Resources(), table["resources"])
+        program = msgspec.structs.replace(program, resources=resources)
+    return program
+
+
+def _grace(where: str, value: Any) -> float:
+    grace: float = _value(where, value, float)
+    if not 0 < grace <= LONGEST_GRACE:
+        raise SettingsError(where, f"expected seconds, more than 0 and at most {LONGEST_GRACE:g}")
+    return grace
+
+
+def _merged(where: str, base: S, table: Any) -> S:
+    """A record with some of its fields replaced."""
+    fields = get_type_hints(type(base))
+    values = _value(where, table, dict[str, Any])
+    for key in values.keys() - fields.keys():
+        raise SettingsError(f"{where}.{key}", "unknown key")
+    checked = {key: _value(f"{where}.{key}", value, fields[key]) for key, value in values.items()}
+    for key, value in checked.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and value < 0 and key != "nice":
+            raise SettingsError(f"{where}.{key}", "must not be negative")
+    return msgspec.structs.replace(base, **checked)
 
 
 def _value(where: str, value: Any, kind: Any) -> Any:

@@ -12,14 +12,16 @@ from zeekfleet.cli.supervise_file import Program, SuperviseFile
 from zeekfleet.daemon import readiness
 from zeekfleet.daemon.directories import held
 from zeekfleet.daemon.engine_options import zeek_options
-from zeekfleet.daemon.graced import Graced
+from zeekfleet.daemon.graced import Graced, resources_of, revival_of
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import SupervisionError
 from zeekfleet.lifecycle.order import start_groups
 from zeekfleet.model.launch import Engine
+from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.resolution import Resolved
 from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
+from zeekfleet.supervisor.crash import CrashSettings
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,10 @@ async def _supervise(content: SuperviseFile, state: Path, echo: bool, settings: 
         bare_mode=content.bare_mode or own.bare_mode,
         report_lines=own.exit_lines,
         echo=echo,
+        on_exit=own.on_exit,
+        crashes=CrashSettings(own.crash_reports, own.crash_days),
+        max_starting=own.max_starting,
+        inherit=True,
     ) as supervisor:
         supervisor.on_node_status(lambda node, pid: logger.info("node '%s' started, pid %d", node, pid))
         supervisor.on_node_exit(_log_exit)
@@ -60,7 +66,7 @@ async def _supervise(content: SuperviseFile, state: Path, echo: bool, settings: 
         if not stop.is_set():
             readiness.announce(f"supervising {len(content.nodes)} nodes, state in {state}")
         await stop.wait()
-        logger.info("stopping all nodes")
+        logger.info("stopping all nodes" if own.on_exit == "stop" else "all nodes run on")
 
 
 async def _bring_up(
@@ -73,10 +79,12 @@ async def _bring_up(
     for group in start_groups(config for name, (config, _) in desired.items() if name not in kept):
         if stop.is_set():
             return
-        async with asyncio.TaskGroup() as tasks:
-            creations = [tasks.create_task(supervisor.create(*desired[config.name])) for config in group]
-        for creation in creations:
-            if problem := creation.result():
+        by_engine: dict[Engine, list[NodeConfig]] = {}
+        for config in group:
+            by_engine.setdefault(desired[config.name][1], []).append(config)
+        for engine, configs in by_engine.items():
+            outcomes = await supervisor.create_all(configs, engine)
+            for problem in filter(None, outcomes.values()):
                 raise SupervisionError(problem)
 
 
@@ -85,13 +93,21 @@ def _engines(content: SuperviseFile, own: SupervisorSettings) -> dict[Program, E
     for _, program in content.nodes:
         if program in engines:
             continue
-        if program.command is not None:
-            engines[program] = CommandEngine(program.command, grace=own.grace)
-        else:
-            from zeekfleet.node.engines import select  # noqa: PLC0415 - only for nodes that are a Zeek, or play one
-
-            engines[program] = Graced(select(program.engine or own.engine, zeek_options(own)), own.grace)
+        engines[program] = Graced(
+            _engine(program, own),
+            program.grace or own.grace,
+            program.revival or revival_of(own),
+            program.resources or resources_of(own),
+        )
     return engines
+
+
+def _engine(program: Program, own: SupervisorSettings) -> Engine:
+    if program.command is not None:
+        return CommandEngine(program.command)
+    from zeekfleet.node.engines import select  # noqa: PLC0415 - only for nodes that are a Zeek, or play one
+
+    return select(program.engine or own.engine, zeek_options(own))
 
 
 def _log_exit(exit_: NodeExit) -> None:

@@ -1,25 +1,36 @@
-"""The operator's grace for nodes, whatever engine launches them."""
+"""What the operator wants for all nodes, whatever engine launches them."""
 
 from __future__ import annotations
 
 import msgspec
 
-from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec
+from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec, Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.settings import SupervisorSettings
 
 
 class Graced:
-    """Launches as another engine does, with the configured time between SIGTERM and SIGKILL.
+    """Launches as another engine does, with the configured grace, revival and resources.
 
     Args:
         engine: the other one.
-        grace: that time, in seconds.
+        grace: seconds between SIGTERM and SIGKILL; this and the following are the engine's choice when left out.
+        revival: how nodes come back.
+        resources: what they may use.
     """
 
-    def __init__(self, engine: Engine, grace: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        grace: float | None = None,
+        revival: RevivalSettings | None = None,
+        resources: Resources | None = None,
+    ) -> None:
         self.name = engine.name
         self._engine = engine
         self._grace = grace
+        self._revival = revival
+        self._resources = resources
 
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
         """How to run a node.
@@ -27,4 +38,36 @@ class Graced:
         Raises:
             LaunchError: the node cannot be run as configured.
         """
-        return msgspec.structs.replace(self._engine.launch(config, context), grace=self._grace)
+        spec = self._engine.launch(config, context)
+        return msgspec.structs.replace(
+            spec,
+            grace=spec.grace if self._grace is None else self._grace,
+            revival=self._revival or spec.revival,
+            resources=self._resources or spec.resources,
+        )
+
+
+def revival_of(own: SupervisorSettings) -> RevivalSettings:
+    """The configured revival."""
+    return RevivalSettings(
+        enabled=own.revival,
+        initial_delay=own.revival_initial_delay,
+        factor=own.revival_factor,
+        max_delay=own.revival_max_delay,
+        jitter=own.revival_jitter,
+        stable_after=own.revival_stable_after,
+        loop_limit=own.revival_loop_limit,
+        loop_window=own.revival_loop_window,
+        retry_delay=own.revival_retry_delay,
+    )
+
+
+def resources_of(own: SupervisorSettings) -> Resources:
+    """The configured resources."""
+    return Resources(
+        nice=own.nice or None,
+        memory=own.memory_limit or None,
+        open_files=own.open_files or None,
+        core=own.core_limit or None,
+        cgroup=own.cgroups == "always",
+    )

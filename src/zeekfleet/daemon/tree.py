@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -15,22 +16,26 @@ from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.daemon import endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory, prepare
 from zeekfleet.daemon.engine_options import zeek_options
-from zeekfleet.daemon.graced import Graced
+from zeekfleet.daemon.graced import Graced, resources_of, revival_of
 from zeekfleet.daemon.role import RoleSettings
 from zeekfleet.daemon.run import until
-from zeekfleet.errors import SettingsError, SupervisionError, TransportError
+from zeekfleet.errors import ListenError, SettingsError, SupervisionError, TransportError
 from zeekfleet.model.enums import Role
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.engines import select
 from zeekfleet.settings import Settings
 from zeekfleet.supervisor import NodeExit, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
+from zeekfleet.supervisor.crash import CrashSettings
 from zeekfleet.transport.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 SETTINGS_FILE = "settings.json"
+READY_FILE = "ready"
+"""The process that serves with these settings, and what it told of itself."""
+
 REASON = "error: "
 """How the line begins that tells why a daemon does not serve."""
 
@@ -57,17 +62,23 @@ class Tree:
         supervisor.on_node_exit(self._ended)
 
     async def start(self, role: Role) -> str:
-        """Start the agent or the controller anew (nodes are not touched); what it says of itself when it serves.
+        """Have the agent or the controller run; what it says of itself when it serves.
+
+        One that runs just so is left alone; otherwise it is started anew. Nodes are not touched.
 
         Raises:
             SupervisionError: it did not come up; the sentence has its own words.
         """
         name = self._settings.agent.name if role is Role.AGENT else self._settings.controller.name
-        await self._remove(role, name)
         directory = prepare(node_directory(self._settings.common, name))
         file = directory / SETTINGS_FILE
-        content = RoleSettings(role.name, self._settings, self._port, self._engine)
-        _write_private(file, msgspec.json.encode(content))
+        content = msgspec.json.encode(RoleSettings(role.name, self._settings, self._port, self._engine))
+        if (status := self._found(name, directory, content)) is not None:
+            logger.info("%s '%s' found running", role.name.lower(), name)
+            await self._remove(role, name, keep=True)
+            return status
+        await self._remove(role, name)
+        _write_private(file, content)
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._starting[name] = ready
 
@@ -92,18 +103,33 @@ class Tree:
                 problem = await self._supervisor.create_process(config, argv, grace=self._settings.supervisor.grace)
                 if problem:
                     raise SupervisionError(f"{role.name.lower()} {name} could not be started: {problem}")
-                return await asyncio.wait_for(ready, START_TIMEOUT)
+                status = await asyncio.wait_for(ready, START_TIMEOUT)
             except TimeoutError:
                 raise SupervisionError(f"{role.name.lower()} {name} does not serve after {START_TIMEOUT:g} s") from None
             finally:
                 del self._starting[name]
+        pid = self._supervisor.status(name).nodes[name].pid
+        _write_private(directory / READY_FILE, f"{pid}\n{status}".encode())
+        return status
 
-    async def _remove(self, role: Role, name: str) -> None:
-        """Stop what plays this role from an earlier life of the tree."""
+    def _found(self, name: str, directory: Path, content: bytes) -> str | None:
+        """What a process told that has served since an earlier life of the tree; None if there is none just so."""
+        details = self._supervisor.details(name).get(name)
+        if details is None or details.state != "running":
+            return None
+        try:
+            pid, _, status = (directory / READY_FILE).read_text().partition("\n")
+            same = (directory / SETTINGS_FILE).read_bytes() == content
+        except (OSError, UnicodeDecodeError):
+            return None
+        return status if same and pid == str(details.pid) else None
+
+    async def _remove(self, role: Role, name: str, keep: bool = False) -> None:
+        """Stop what plays this role from an earlier life of the tree, but for the one of this name if it is kept."""
         earlier = [
             process
             for process, status in self._supervisor.status().nodes.items()
-            if status.node.env.get(MANAGEMENT_MARK) == role.name or process == name
+            if (status.node.env.get(MANAGEMENT_MARK) == role.name or process == name) and not (keep and process == name)
         ]
         if earlier:
             await self._supervisor.destroy_all(earlier)
@@ -139,22 +165,50 @@ async def serve(
     engine = select(settings.supervisor.engine, zeek_options(settings.supervisor))
     logger.info("engine %s: %s", engine.name, engine.description)
     state, spool = Path(settings.common.state_dir), Path(settings.common.spool_dir)
+    own = settings.supervisor
     with held(state):
         prepare(spool)
         async with endpoints.endpoint("supervisor", settings.common) as endpoint:
-            port = await endpoint.listen(LOOPBACK, settings.supervisor.port, policy=endpoints.SUPERVISOR)
+            port = await _listen(endpoint, own.port, settings)
             async with Supervisor(
                 state,
-                Graced(engine, settings.supervisor.grace),
+                Graced(engine, own.grace, revival_of(own), resources_of(own)),
                 spool_directory=spool,
-                bare_mode=settings.supervisor.bare_mode,
-                report_lines=settings.supervisor.exit_lines,
+                bare_mode=own.bare_mode,
+                report_lines=own.exit_lines,
+                on_exit=own.on_exit,
+                crashes=CrashSettings(own.crash_reports, own.crash_days),
+                max_starting=own.max_starting,
+                inherit=True,
             ) as supervisor:
                 supervisor.on_node_exit(_log_exit)
                 tree = Tree(settings, supervisor, port, engine.name)
-                control = SupervisorControl(supervisor, endpoint, stop.set)
+                control = SupervisorControl(supervisor, endpoint, lambda: _stop_all(supervisor, stop))
                 await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))
-                logger.info("stopping all nodes")
+                logger.info("stopping all nodes" if supervisor.on_exit == "stop" else "all nodes run on")
+
+
+def _stop_all(supervisor: Supervisor, stop: asyncio.Event) -> None:
+    """Who asks for the end of the tree gets it, whatever becomes of the tree at a signal."""
+    supervisor.on_exit = "stop"
+    stop.set()
+
+
+async def _listen(endpoint: Endpoint, port: int, settings: Settings) -> int:
+    """Listen where the tree's own processes look for us, if any port will do."""
+    if port == 0 and (last := _last_port(settings)):
+        with contextlib.suppress(ListenError):
+            return await endpoint.listen(LOOPBACK, last, policy=endpoints.SUPERVISOR)
+    return await endpoint.listen(LOOPBACK, port, policy=endpoints.SUPERVISOR)
+
+
+def _last_port(settings: Settings) -> int:
+    """Where the tree's supervisor listened in an earlier life; 0 if nobody knows."""
+    for name in (settings.agent.name, settings.controller.name):
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            file = node_directory(settings.common, name) / SETTINGS_FILE
+            return msgspec.json.decode(file.read_bytes(), type=RoleSettings).supervisor_port
+    return 0
 
 
 def _check_names(settings: Settings, roles: tuple[Role, ...]) -> None:

@@ -71,7 +71,7 @@ class Supervisor:
         self._engine = engine
         self._bare_mode = bare_mode
         self._environment = places.base_environment(environment)
-        self._on_exit = on_exit
+        self.on_exit: Literal["stop", "keep"] = on_exit
         self._listeners = Listeners(echo)
         self._orphans = Orphans(self._is_running, stem.is_ours) if inherit else None
         self._watcher = Watcher(self.state_directory, self._listeners, report_lines, crashes, self._reap)
@@ -104,7 +104,7 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._on_exit == "stop" and not self._stopped:
+            if self.on_exit == "stop" and not self._stopped:
                 await self.shutdown()
         finally:
             self._open = False
