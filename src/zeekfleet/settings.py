@@ -218,7 +218,7 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 2.0
     revival_max_delay: Annotated[Delay, Source("seconds it waits at most", "--revival-max-delay")] = 30.0
     revival_jitter: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=1)],
+        Annotated[float, msgspec.Meta(ge=0, le=10)],
         Source("by which part these waits are spread", "--revival-jitter"),
     ] = 0.1
     revival_stable_after: Annotated[

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,15 @@ def pids(state: Path) -> dict[str, int]:
     return {path.stem: records[path.stem] for path in (state / "stem").glob("*.json")}
 
 
+def command_of(pid: int) -> list[str]:
+    """A process's command line, which is empty for a moment after its start."""
+    deadline = time.monotonic() + DEADLINE
+    while not (command := psutil.Process(pid).cmdline()):
+        assert time.monotonic() < deadline
+        os.sched_yield()
+    return command
+
+
 def nodes(**commands: str) -> str:
     return "\n".join(
         f'[[node]]\nname = "{name}"\ncommand = ["sleep", "{command}"]' for name, command in commands.items()
@@ -54,7 +64,7 @@ def test_runs_until_told_to_stop(tmp_path: Path) -> None:
         with supervising(file, state) as process:
             running = pids(state)
             assert sorted(running) == ["a", "b"]
-            assert all(psutil.Process(pid).cmdline() == ["sleep", "1000"] for pid in running.values())
+            assert all(command_of(pid) == ["sleep", "1000"] for pid in running.values())
             process.send_signal(number)
             _, errors = process.communicate(timeout=DEADLINE)
             assert process.returncode == 0

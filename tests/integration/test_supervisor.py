@@ -87,6 +87,15 @@ def alive(pid: int) -> bool:
         return False
 
 
+def command_of(pid: int) -> list[str]:
+    """A process's command line, which is empty for a moment after its start."""
+    deadline = time.monotonic() + DEADLINE
+    while not (command := psutil.Process(pid).cmdline()):
+        assert time.monotonic() < deadline
+        os.sched_yield()
+    return command
+
+
 def descriptors_of(pid: int) -> list[int]:
     return sorted(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir())
 
@@ -114,7 +123,7 @@ async def test_create_status_restart_destroy(tmp_path: Path) -> None:
         assert await supervisor.create(NodeConfig(name="b")) == ""
         first = pid_of(supervisor, "a")
         other = pid_of(supervisor, "b")
-        assert psutil.Process(first).cmdline() == ["sleep", "1000"]
+        assert command_of(first) == ["sleep", "1000"]
         assert supervisor.status("a").nodes["a"].node == config
         assert supervisor.status("nosuch").nodes == {}
         assert await supervisor.restart("a")
@@ -459,7 +468,7 @@ async def test_stop_order(tmp_path: Path) -> None:
         argv = ["sh", "-c", last_words]
         await supervisor.create_process(NodeConfig(name="agent", env={"NAME": "agent"}), argv)
         await seen.until(lambda: len(seen.stdout) == 5)
-        assert psutil.Process(pid_of(supervisor, "agent")).cmdline() == argv
+        assert command_of(pid_of(supervisor, "agent")) == argv
         await supervisor.shutdown()
         assert {exit_.node for exit_ in seen.exits} == {"agent", "w", "p", "m", "l"}
     assert (tmp_path / "order").read_text().split() == ["agent", "w", "p", "m", "l"]

@@ -124,6 +124,15 @@ class Tree:
             return None
         return status if same and pid == str(details.pid) else None
 
+    def leave(self) -> None:
+        """The tree ends, or is left to itself."""
+        if self._supervisor.on_exit == "keep":
+            logger.info("all nodes run on")
+            return
+        logger.info("stopping all nodes")
+        for name in (self._settings.agent.name, self._settings.controller.name):
+            (node_directory(self._settings.common, name) / READY_FILE).unlink(missing_ok=True)
+
     async def _remove(self, role: Role, name: str, keep: bool = False) -> None:
         """Stop what plays this role from an earlier life of the tree, but for the one of this name if it is kept."""
         earlier = [
@@ -184,8 +193,10 @@ async def serve(
                 supervisor.on_node_exit(_log_exit)
                 tree = Tree(settings, supervisor, port, engine.name)
                 control = SupervisorControl(supervisor, endpoint, lambda: _stop_all(supervisor, stop))
-                await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))
-                logger.info("stopping all nodes" if supervisor.on_exit == "stop" else "all nodes run on")
+                try:
+                    await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))
+                finally:
+                    tree.leave()
 
 
 def _stop_all(supervisor: Supervisor, stop: asyncio.Event) -> None:

@@ -17,6 +17,10 @@ from zeekfleet.supervisor.kernel_log import killed_for_memory
 from zeekfleet.supervisor.records import NodeExit
 from zeekfleet.supervisor.tail import last_lines
 
+MANAGEMENT_MARK = "ZEEK_MANAGEMENT_NODE"
+REFUSED = 1
+"""An agent or controller that cannot work says why in one sentence, and ends so: no crash."""
+
 BACKTRACE_PAUSE = 60.0
 """Seconds between two backtraces of a node: in a crash loop they would all say the same."""
 
@@ -60,7 +64,7 @@ class Reporter:
             uptime=event.uptime,
             restarts=event.restarts,
         )
-        if event.requested or event.code == 0:
+        if event.requested or event.code == 0 or (event.code == REFUSED and MANAGEMENT_MARK in spec.env):
             return exit_, None
         written = self._crashes.write(spec, event, exit_)
         if written is None:
