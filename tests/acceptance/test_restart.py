@@ -89,14 +89,20 @@ def test_without_deployment(idle: Fleet) -> None:
 
 
 def test_a_node_that_ignores_sigterm(new_fleet) -> None:
+    """The agent's request time-out is shorter than the grace, in the proportion of the defaults."""
     fleet: Fleet = new_fleet()
     fleet.start_controller()
-    fleet.start_agent("a1", grace=1)
+    fleet.start_agent("a1", grace=2, request_timeout=1)
     nodes = {"m": node("a1", "manager"), "stubborn": node("a1", "worker", env="ZEEKFLEET_SIM_IGNORE_SIGTERM=1")}
     fleet.deploy(ini(["a1"], nodes))
     before = fleet.pids()
     answer = fleet.client("restart", "stubborn")
     assert answer.json == {"errors": [], "results": {"stubborn": True}}
+    assert restarted(fleet, before) == {"stubborn"}
+    # A deployment waits for it, too.
+    before = fleet.pids()
+    nodes["stubborn"]["env"] += " CHANGED=1"
+    assert fleet.deploy(ini(["a1"], nodes)).errors == []
     assert restarted(fleet, before) == {"stubborn"}
     # And it goes with its tree.
     pids = fleet.pids()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
@@ -60,10 +60,17 @@ class Deployer:
         """Whether this very configuration has been adopted, by its id."""
         return self.configuration is not None and self.configuration.id == configuration.id
 
-    async def apply(self, configuration: Configuration, force: bool = False) -> None:
+    async def apply(
+        self, configuration: Configuration, force: bool = False, on_stopped: Callable[[], None] = lambda: None
+    ) -> None:
         """Adopt a configuration and hand its nodes to the supervisor; touches only what differs.
 
-        With ``force`` every node of ours is restarted. Outcomes show in the roster.
+        Outcomes show in the roster.
+
+        Args:
+            configuration: with addresses and ports filled in.
+            force: restart every node of ours.
+            on_stopped: called when all that had to be stopped is, before anything is started.
 
         Raises:
             RequestTimeoutError: the supervisor does not answer; nothing was touched.
@@ -86,6 +93,7 @@ class Deployer:
                 self._refuse(name, f"its name {problem}")
             for group in stop_groups((*actions.destroy, *actions.replace)):
                 await self._in_parallel(self._destroy(config.name) for config in group)
+            on_stopped()
             await self._start((*actions.replace, *actions.create))
 
     async def _start(self, configs: Iterable[NodeConfig]) -> None:
@@ -102,11 +110,12 @@ class Deployer:
         self.configuration = None
 
     async def restart(self, name: str) -> Result:
-        """Restart a node; the result has no request id yet."""
-        self._roster.launching(name)
-        self._notifier.log("restarting", name)
-        if await self._control.restart(name):
-            return Result("", instance=self._instance, node=name)
+        """Restart a node; the result has no request id yet. One that has left meanwhile is left alone."""
+        if name in self._roster:
+            self._roster.launching(name)
+            self._notifier.log("restarting", name)
+            if await self._control.restart(name):
+                return Result("", instance=self._instance, node=name)
         self._roster.refused(name, "could not be restarted")
         self._notifier.error(f"failed to restart node {name}", name)
         return Result("", False, self._instance, error=f"could not restart node {name}", node=name)

@@ -25,7 +25,7 @@ from zeekfleet.broker.generations import FIRST
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Result
-from zeekfleet.planning.deadlines import agent_deadline
+from zeekfleet.planning.deadlines import agent_deadline, agent_stop_deadline
 from zeekfleet.transport.endpoint import Delivery, Endpoint
 
 logger = logging.getLogger(__name__)
@@ -124,10 +124,19 @@ class Requests:
     async def _deploy_and_wait(self, request: api.DeployRequest) -> list[Result]:
         name = self._options.name
         own = [node.name for node in request.config.nodes if node.instance == name]
+        base, loop = self._options.request_timeout, asyncio.get_running_loop()
+        last = loop.time() + agent_stop_deadline(len(own), base=base, grace=self._options.grace)
+        deadline = asyncio.timeout_at(last)
+
+        def stopped() -> None:
+            """From here on nobody's grace is waited for."""
+            if not deadline.expired():
+                deadline.reschedule(min(last, loop.time() + agent_deadline(len(own), base=base)))
+
         # The work goes on after the deadline: a configuration is never left half applied.
-        work = self._tasks.create_task(self._apply(request))
+        work = self._tasks.create_task(self._apply(request, stopped))
         try:
-            async with asyncio.timeout(agent_deadline(len(own), base=self._options.request_timeout)):
+            async with deadline:
                 if not await asyncio.shield(work):
                     return [Result(request.reqid, False, name, error=TIMED_OUT)]
                 await self._roster.settle(own)
@@ -136,11 +145,13 @@ class Requests:
             return deploy_results(request.reqid, name, self._roster, own, timed_out=True)
         return deploy_results(request.reqid, name, self._roster, own, timed_out=False)
 
-    async def _apply(self, request: api.DeployRequest | api.SetConfigurationRequest) -> bool:
+    async def _apply(
+        self, request: api.DeployRequest | api.SetConfigurationRequest, on_stopped: Callable[[], None] = lambda: None
+    ) -> bool:
         """Whether the configuration was adopted; the supervisor's silence is the one thing that prevents it."""
         force = isinstance(request, api.DeployRequest) and request.force
         try:
-            await self._deployer.apply(request.config, force)
+            await self._deployer.apply(request.config, force, on_stopped)
         except RequestTimeoutError as error:
             self._notifier.error(f"configuration {request.config.id} was not adopted: {error}")
             return False
@@ -210,7 +221,8 @@ class Requests:
         work = [self._tasks.create_task(self._deployer.restart(name)) for name in asked]
         done: set[asyncio.Task[Result]] = set()
         if work:
-            done, _ = await asyncio.wait(work, timeout=agent_deadline(len(asked), base=self._options.request_timeout))
+            base, grace = self._options.request_timeout, self._options.grace
+            done, _ = await asyncio.wait(work, timeout=agent_stop_deadline(len(asked), base=base, grace=grace))
         results = [
             msgspec.structs.replace(task.result(), reqid=request.reqid)
             if task in done

@@ -19,7 +19,7 @@ from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.staging import Stage
 from zeekfleet.errors import RequestTimeoutError, StoreError
 from zeekfleet.model.management import Configuration, Instance, Result, fresh_id
-from zeekfleet.planning.deadlines import controller_deadline
+from zeekfleet.planning.deadlines import controller_stop_deadline
 from zeekfleet.planning.layout import spans_hosts
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.endpoint import Endpoint
@@ -206,7 +206,7 @@ class Deployment:
         configuration = self._instances.with_addresses(configuration)
         agents = sorted((name, self._instances.known[name]) for name in self._instances.configured)
         per_instance = Counter(node.instance for node in configuration.nodes)
-        timeout = controller_deadline(max(per_instance.values(), default=0), base=self._timeout)
+        timeout = controller_stop_deadline(max(per_instance.values(), default=0), base=self._timeout)
 
         def request(fresh: str, generation: Generation) -> Event:
             if generation is FIRST:

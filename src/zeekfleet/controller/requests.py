@@ -16,7 +16,7 @@ from zeekfleet.controller.staging import Stage
 from zeekfleet.errors import ValueMismatchError
 from zeekfleet.model.dispatches import SET_OPTION, WHOLE_CLUSTER
 from zeekfleet.model.management import Configuration, NodeStatus, Result
-from zeekfleet.planning.deadlines import controller_deadline
+from zeekfleet.planning.deadlines import controller_stop_deadline
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.endpoint import Endpoint
 
@@ -77,7 +77,7 @@ class NodeRequests:
         def request(fresh: str, generation: Generation, wanted: frozenset[str]) -> Event | None:
             return None if generation is FIRST else api.RestartRequest(fresh, wanted)
 
-        timeout = controller_deadline(len(nodes or configuration.nodes), base=self._timeout)
+        timeout = controller_stop_deadline(len(nodes or configuration.nodes), base=self._timeout)
         return await self._ask_nodes(reqid, configuration, nodes, request, timeout)
 
     async def status(self, reqid: str) -> list[Result]:
