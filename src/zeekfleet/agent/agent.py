@@ -41,10 +41,6 @@ PING_AFTER = 1.0
 """Seconds after which a started node that has not said hello is asked for a sign of life, and again."""
 
 
-START_STEP = 0.2
-"""How much of the request time-out a deployment waits, at most, for one group of nodes before it starts the next."""
-
-
 class Agent:
     """One instance's agent.
 
@@ -88,7 +84,7 @@ class Agent:
             self._roster,
             links,
             self._notifier,
-            StartOrder(make_gate(self._roster), options.request_timeout * START_STEP),
+            StartOrder(make_gate(self._roster), options.group_wait),
         )
         self._health = HealthWatch(
             options.health, self._roster, self._dispatcher, links, self._notifier, self._deployer.restart

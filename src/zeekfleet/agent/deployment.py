@@ -102,7 +102,7 @@ class Deployer:
         for place, group in enumerate(groups, start=1):
             await self._in_parallel(self._create(config) for config in group)
             if place < len(groups) and not await self._order.wait_for(group):
-                logger.info("not all of %s are up in time; going on", ", ".join(config.name for config in group))
+                logger.debug("not all of %s are up yet; going on", ", ".join(config.name for config in group))
 
     async def stand_by(self) -> None:
         """Stop all cluster nodes and forget the configuration."""

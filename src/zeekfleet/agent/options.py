@@ -22,6 +22,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
         request_timeout: base of all deadlines, in seconds.
         grace: seconds that a node may take to stop.
         health: what is asked of nodes.
+        group_wait: seconds that a deployment waits at most for one group of nodes before it starts the next.
     """
 
     name: str
@@ -32,3 +33,4 @@ class AgentOptions(msgspec.Struct, frozen=True):
     request_timeout: float = 5.0
     grace: float = 10.0
     health: HealthSettings = HealthSettings()
+    group_wait: float = 1.0

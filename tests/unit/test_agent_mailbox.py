@@ -1,0 +1,123 @@
+"""The agent's side of mailboxes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from zeekfleet.agent import mailbox
+from zeekfleet.agent.mailbox import Mailboxes
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.node import NodeDispatchResponse, NotifyNodeHello
+from zeekfleet.model.dispatches import OptionChange
+from zeekfleet.model.management import Result
+from zeekfleet.testing.clock import ManualClock
+
+
+class Box:
+    """A mailbox of node ``l``, with the agent's side of it."""
+
+    def __init__(self, directory: Path, clock: ManualClock) -> None:
+        self.directory = directory
+        self.heard: asyncio.Queue[Event] = asyncio.Queue()
+        self.boxes = Mailboxes(clock)
+        self.boxes.hear = self.heard.put_nowait
+
+    def put(self, name: str, content: str) -> None:
+        """As the node does: whole, or not at all."""
+        (self.directory / f"{name}.new").write_text(content)
+        (self.directory / f"{name}.new").rename(self.directory / f"{name}.json")
+
+    def requests(self) -> list[dict[str, object]]:
+        lines = (self.directory / "requests").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    async def next(self) -> Event:
+        return await asyncio.wait_for(self.heard.get(), 10)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def box(tmp_path: Path, clock: ManualClock):  # type: ignore[no-untyped-def]
+    made = Box(tmp_path, clock)
+    yield made
+    made.boxes.close()
+
+
+async def test_what_lay_there_before_is_heard_in_order(box: Box) -> None:
+    box.put("7-2", '{"hello":"l"}')
+    box.put("7-10", '{"action":"net","result":{"reqid":"r","success":false,"error":"dispatch net unknown","node":"l"}}')
+    box.boxes.follow({"l": box.directory})
+    assert await box.next() == NotifyNodeHello("l")
+    assert await box.next() == NodeDispatchResponse("r", Result("r", False, error="dispatch net unknown", node="l"))
+    assert list(box.directory.iterdir()) == []
+
+
+async def test_answers_have_the_type_of_their_action(box: Box) -> None:
+    box.boxes.follow({"l": box.directory})
+    box.put("7-1", '{"action":"get_id_value","result":{"reqid":"r","success":true,"data":"96","node":"l"}}')
+    assert await box.next() == NodeDispatchResponse("r", Result("r", data="96", node="l"))
+    change = '{"name":"a","before":"1","now":"2"}'
+    box.put("7-2", f'{{"action":"set_option","result":{{"reqid":"s","success":true,"data":{change},"node":"l"}}}}')
+    assert await box.next() == NodeDispatchResponse("s", Result("s", data=OptionChange("a", "1", "2"), node="l"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "nonsense", "[]", "{}", '{"result":{}}', '{"action":"net_stats","result":{"reqid":"r","data":1}}', "\xff"],
+)
+async def test_what_makes_no_sense_is_taken_away(box: Box, content: str) -> None:
+    box.boxes.follow({"l": box.directory})
+    box.put("7-1", content)
+    box.put("7-2", '{"hello":"l"}')
+    assert await box.next() == NotifyNodeHello("l")
+    assert list(box.directory.iterdir()) == []
+
+
+async def test_a_node_speaks_for_itself_only(box: Box) -> None:
+    box.boxes.follow({"l": box.directory})
+    box.put("7-1", '{"hello":"manager"}')
+    assert await box.next() == NotifyNodeHello("l")
+
+
+async def test_requests_are_open_until_answered_or_too_old(box: Box, clock: ManualClock) -> None:
+    box.boxes.follow({"l": box.directory})
+    box.boxes.send("1", ("get_id_value", "a"), "l")
+    clock.advance(mailbox.OPEN_FOR / 2)
+    box.boxes.send("2", ("net_stats",), "l")
+    box.boxes.send("1", ("get_id_value", "a"), "l")
+    assert box.requests() == [
+        {"reqid": "1", "action": ["get_id_value", "a"]},
+        {"reqid": "2", "action": ["net_stats"]},
+    ]
+    assert (box.directory / "requests").stat().st_mode & 0o777 == 0o600
+    box.put("7-1", '{"action":"net_stats","result":{"reqid":"2","success":false,"error":"e"}}')
+    await box.next()
+    clock.advance(mailbox.OPEN_FOR / 2 + 1)
+    box.boxes.send("3", (), "l")
+    assert [request["reqid"] for request in box.requests()] == ["3"]
+
+
+async def test_there_is_an_end_to_open_requests(box: Box) -> None:
+    box.boxes.follow({"l": box.directory})
+    for number in range(mailbox.MOST_OPEN + 5):
+        box.boxes.send(str(number), (), "l")
+    assert [request["reqid"] for request in box.requests()] == [str(5 + place) for place in range(mailbox.MOST_OPEN)]
+
+
+async def test_a_node_that_left_is_not_heard(box: Box) -> None:
+    box.boxes.follow({"l": box.directory})
+    assert "l" in box.boxes
+    box.boxes.follow({})
+    assert "l" not in box.boxes
+    box.put("7-1", '{"hello":"l"}')
+    box.boxes.follow({"l": box.directory / "missing"})
+    assert "l" not in box.boxes
+    assert box.heard.empty()
