@@ -206,7 +206,28 @@ def test_files_are_written_again_at_every_start_also_by_the_next_stem(tmp_path: 
         assert file.read_text() == "content"
         commander.send(protocol.Destroy(1, ("a",)))
         commander.until(protocol.Done)
-        assert list((tmp_path / records.DIRECTORY_NAME).glob("*.json")) == []
+        deadline = time.monotonic() + DEADLINE
+        while list((tmp_path / records.DIRECTORY_NAME).glob("*.json")):
+            assert time.monotonic() < deadline
+            os.sched_yield()
+
+
+def test_a_destroyed_node_does_not_come_back_though_its_file_is_still_there(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        commander.create(spec(tmp_path, "a"))
+        commander.create(spec(tmp_path, "b"))
+        file = tmp_path / records.DIRECTORY_NAME / "a.json"
+        content = file.read_bytes()
+        commander.send(protocol.Destroy(1, ("a",)))
+        commander.until(protocol.Done)
+        process.kill()
+        process.wait(DEADLINE)
+    file.write_bytes(content)
+    with stem(tmp_path):
+        assert [node.spec.name for node in Commander(tmp_path).hello().nodes] == ["b"]
+        assert not file.exists()
 
 
 def rewrite_process(state: Path, **changes: object) -> None:

@@ -38,8 +38,8 @@ def pids(state: Path) -> dict[str, int]:
     """What the stem's records say: the process of each node that it has."""
     journal = state / "stem" / "processes"
     lines = journal.read_bytes().splitlines()[1:] if journal.exists() else []
-    records = {record["name"]: record["pid"] for record in map(msgspec.json.decode, lines)}
-    return {path.stem: records[path.stem] for path in (state / "stem").glob("*.json")}
+    records = {record["name"]: record for record in map(msgspec.json.decode, lines)}
+    return {name: record["pid"] for name, record in records.items() if not record.get("gone")}
 
 
 def command_of(pid: int) -> list[str]:

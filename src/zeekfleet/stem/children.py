@@ -42,6 +42,7 @@ class Children:
         self._fork_servers: dict[tuple[str, ...], ForkServer] = {}
         self._early: dict[int, Ending] = {}
         self._numbers = itertools.count(1)
+        self._seen: list[int] | None = None
         self._swept: Callable[[], None] | None = None
 
     # --- processes of nodes
@@ -50,19 +51,16 @@ class Children:
         """Have the loop tell when the node's process ends."""
         pid = node.pid or 0
         self._by_pid[pid] = node
+        if node.is_child:
+            return  # SIGCHLD tells
         try:
             node.pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
-            node.pidfd = None
-            if not node.is_child:
-                node.leader_ended(Ending())
+            node.leader_ended(Ending())
             return
         except OSError as error:
-            # A child's end is told by SIGCHLD as well; another's must be watched as soon as that is possible.
-            node.pidfd = None
-            if not node.is_child:
-                self._log(f"node '{node.spec.name}' cannot be watched yet: {error.strerror}")
-                self._timers.after(_WATCH_AGAIN, lambda: self._watch_again(node, pid))
+            self._log(f"node '{node.spec.name}' cannot be watched yet: {error.strerror}")
+            self._timers.after(_WATCH_AGAIN, lambda: self._watch_again(node, pid))
             return
         self._selector.register(node.pidfd, selectors.EVENT_READ, lambda _: self._pidfd_ready(node, pid))
 
@@ -163,6 +161,7 @@ class Children:
 
     def reap(self) -> None:
         """Take the exit status of every child that has ended."""
+        ended: list[tuple[int, Ending]] = []
         while True:
             try:
                 result = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -170,7 +169,8 @@ class Children:
                 break
             if result is None:
                 break
-            self._ended(result)
+            ended.append(self._reaped(result))
+        self._tell(ended)
         if not any(server.busy for server in self._fork_servers.values()):
             self._early.clear()
         if self._swept is not None:
@@ -179,13 +179,8 @@ class Children:
     def _pidfd_ready(self, node: Node, pid: int) -> None:
         if self._by_pid.get(pid) is not node:
             return
-        if not node.is_child:
-            node.send_signal(signal.SIGKILL)
-            node.leader_ended(self._ending_of_another(node, pid))
-            return
-        result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if result is not None:
-            self._ended(result)
+        node.send_signal(signal.SIGKILL)
+        node.leader_ended(self._ending_of_another(node, pid))
 
     def _ending_of_another(self, node: Node, pid: int) -> Ending:
         """How a process ended that another one reaps, if the kernel still tells it."""
@@ -194,7 +189,7 @@ class Children:
             status = ending.status_of_reaped(node.pidfd)
         return Ending() if status is None else ending.from_status(status)
 
-    def _ended(self, result: os.waitid_result) -> None:
+    def _reaped(self, result: os.waitid_result) -> tuple[int, Ending]:
         pid = result.si_pid
         node = self._by_pid.get(pid)
         limits = ""
@@ -204,19 +199,28 @@ class Children:
             if node.intent is Intent.RUN and (result.si_code, result.si_status) != (os.CLD_EXITED, 0):
                 limits = procfs.read(f"/proc/{pid}/limits").decode("ascii", "replace")
         _, status, used = os.wait4(pid, 0)
-        if node is not None:
-            node.leader_ended(ending.from_status(status, used, limits))
-        elif (owner := self._leftovers.pop(pid, None)) is not None:
-            owner.leftover_ended(pid)
-        else:
-            # Perhaps a node that its fork server has not told us yet.
-            self._early[pid] = ending.from_status(status, used)
+        return pid, ending.from_status(status, used, limits)
+
+    def _tell(self, ended: list[tuple[int, Ending]]) -> None:
+        """All that have ended have left their own children to us by now: one look is enough for all of them."""
+        self._seen = procfs.children(os.getpid()) if len(ended) > 1 else None
+        for pid, how in ended:
+            if (node := self._by_pid.get(pid)) is not None:
+                node.leader_ended(how)
+            elif (owner := self._leftovers.pop(pid, None)) is not None:
+                # What it leaves in turn has come to us just now.
+                self._seen = None
+                owner.leftover_ended(pid)
+            else:
+                # Perhaps a node that its fork server has not told us yet.
+                self._early[pid] = how
+        self._seen = None
 
     def _unknown_children(self) -> list[int]:
         known = {server.pid for server in self._fork_servers.values()}
         return [
             pid
-            for pid in procfs.children(os.getpid())
+            for pid in (procfs.children(os.getpid()) if self._seen is None else self._seen)
             if pid not in self._by_pid and pid not in known and pid not in self._leftovers
         ]
 

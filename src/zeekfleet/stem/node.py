@@ -251,15 +251,17 @@ class Node:
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:
-            if self.pidfd is not None:
-                self._signal_leader(self.pidfd, number)
+            self._signal_leader(self.pid, number)
         except PermissionError:
             # Its group holds processes of another user: what may be signalled was.
             return
 
-    def _signal_leader(self, pidfd: int, number: signal.Signals) -> None:
+    def _signal_leader(self, pid: int, number: signal.Signals) -> None:
         try:
-            signal.pidfd_send_signal(pidfd, number)
+            if self.pidfd is not None:
+                signal.pidfd_send_signal(self.pidfd, number)
+            elif self.is_child:
+                os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
             return
 

@@ -55,6 +55,8 @@ class ProcessRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     since: float = 0.0
     effects: dict[str, str] = msgspec.field(default_factory=dict)
     last_exit: LastExit | None = None
+    gone: bool = False
+    """The node has been destroyed, and its file may still be there."""
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -92,18 +94,21 @@ class Records:
         self._processes: dict[str, ProcessRecord] = {}
         self._journal = -1
         self._lines = 0
+        self._gone: set[str] = set()
         self.tree = self._read_tree()
 
     # --- what nodes are launched with
 
     def load(self) -> Iterator[LaunchSpec]:
-        """All that can be read, by file name, without their files."""
+        """All that can be read, by file name, without their files; after ``processes``, which tells who is gone."""
         decoder = msgspec.json.Decoder(SpecRecord)
         for path in sorted(self._directory.glob("*.json")):
             try:
                 record = decoder.decode(path.read_bytes())
             except (OSError, msgspec.MsgspecError) as error:
                 self._set_aside(path, str(error))
+                continue
+            if record.spec.name in self._gone:
                 continue
             if record.version != RECORD_VERSION:
                 self._set_aside(path, f"it has version {record.version}, not {RECORD_VERSION}")
@@ -117,7 +122,10 @@ class Records:
         A failure is logged, since the nodes matter more.
         """
         content = self._encoder.encode(SpecRecord(RECORD_VERSION, spec))
-        written = self._write(self._directory / file_name(spec.name), content)
+        path = self._directory / file_name(spec.name)
+        self._gone.discard(spec.name)
+        # Nothing runs yet that a torn file could lose: a new one needs no detour.
+        written = self._create(path, content) or self._write(path, content)
         return msgspec.structs.replace(spec, files={}) if written else spec
 
     def files_of(self, spec: LaunchSpec) -> dict[str, str]:
@@ -137,15 +145,25 @@ class Records:
             raise LaunchError(spec.name, f"its files cannot be read from {path}: {error}") from error
 
     def remove(self, node: str) -> None:
-        """Forget a node."""
-        path = self._directory / file_name(node)
+        """Forget a node: at once in the journal, on disk when :meth:`sweep` is called."""
         self._processes.pop(node, None)
-        try:
-            os.unlink(path)  # noqa: PTH108
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self._log(f"cannot remove {path}: {error.strerror}")
+        self._gone.add(node)
+        if self._journal < 0:
+            self.sweep()
+        else:
+            self._append(self._encoder.encode(ProcessRecord(node, None, None, gone=True)) + b"\n")
+
+    def sweep(self) -> None:
+        """Remove the files of nodes that have been forgotten."""
+        gone, self._gone = self._gone, set()
+        for node in gone:
+            path = self._directory / file_name(node)
+            try:
+                os.unlink(path)  # noqa: PTH108
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                self._log(f"cannot remove {path}: {error.strerror}")
 
     # --- processes
 
@@ -163,6 +181,8 @@ class Records:
                     self._log(f"a line of {JOURNAL_NAME} is torn: processes are found by their mark")
                     continue
                 found[record.name] = record
+        self._gone = {name for name, record in found.items() if record.gone}
+        found = {name: record for name, record in found.items() if not record.gone}
         if content and not self._is_of_this_boot(head):
             found = {name: msgspec.structs.replace(record, pid=None, start_time=None) for name, record in found.items()}
         self._processes = dict(found)
@@ -193,6 +213,7 @@ class Records:
 
     def clear(self) -> None:
         """No node is left: nor shall a file be."""
+        self.sweep()
         if self._journal >= 0:
             os.close(self._journal)
             self._journal = -1
@@ -242,6 +263,19 @@ class Records:
             self._log(f"cannot write {path}: {error.strerror}")
             return False
         return True
+
+    def _create(self, path: Path, content: bytes) -> bool:
+        """Write a file that was not there, in one go; whether that could be done."""
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        except OSError:
+            return False
+        try:
+            return os.write(descriptor, content) == len(content)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
 
     def _set_aside(self, path: Path, reason: str) -> None:
         aside = path.with_suffix(".unreadable")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from errno import EAGAIN, EMFILE, ENFILE, ENOENT, ENOMEM
-from pathlib import Path
 from shutil import which
 
 import msgspec
@@ -28,6 +28,11 @@ DIRECTORY_MODE = 0o700
 DEFAULT_SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 SHORTAGES = frozenset({EAGAIN, EMFILE, ENFILE, ENOMEM})
 """What a system says that is short of something for the moment."""
+
+
+_MOST_FOUND = 1000
+_found: dict[tuple[str, str], str] = {}
+"""Where programs were found, by name and PATH."""
 
 
 class Outputs(msgspec.Struct):
@@ -94,7 +99,7 @@ def prepare(spec: LaunchSpec, files: Mapping[str, str]) -> Outputs:
         except FileNotFoundError:
             os.makedirs(spec.directory, DIRECTORY_MODE, exist_ok=True)  # noqa: PTH103
         for name, content in files.items():
-            _write_file(Path(spec.directory, name), content)
+            _write_file(f"{spec.directory}/{name}", content)
         stdout = open_output(spec.stdout_file)
         stderr = open_output(spec.stderr_file)
         return Outputs(stdout, stderr, (os.fstat(stdout).st_size, os.fstat(stderr).st_size))
@@ -161,26 +166,60 @@ def _program(spec: LaunchSpec) -> str:
     name = spec.argv[0]
     if "/" in name:
         return name
-    found = which(name, path=spec.env.get("PATH", os.defpath))
-    if found is None:
-        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), name)
+    path = spec.env.get("PATH", os.defpath)
+    found = _found.get((name, path))
+    if found is None or not os.access(found, os.X_OK):
+        found = which(name, path=path)
+        if found is None:
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), name)
+        if len(_found) >= _MOST_FOUND:
+            _found.clear()
+        _found[name, path] = found
     return found
 
 
-def _write_file(path: Path, content: str) -> None:
-    """Write a file whole or not at all: the process it is for may be reading the old one."""
+def _write_file(path: str, content: str) -> None:
+    """See to it that a file has this content; one that a process may be reading is replaced, never changed."""
     encoded = content.encode("utf-8", "surrogateescape")
-    temporary = f"{path.parent}/.{path.name}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        descriptor = os.open(temporary, flags, FILE_MODE)
+        if _has(path, encoded):
+            return
+        _write(path, encoded, os.O_EXCL)
+    except FileExistsError:
+        directory, name = os.path.split(path)
+        temporary = f"{directory}/.{name}.new"
+        _write(temporary, encoded, os.O_TRUNC)
+        os.rename(temporary, path)  # noqa: PTH104
     except FileNotFoundError:
-        path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        descriptor = os.open(temporary, flags, FILE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
+        os.makedirs(os.path.dirname(path), DIRECTORY_MODE, exist_ok=True)  # noqa: PTH103, PTH120
+        _write(path, encoded, os.O_TRUNC)
+
+
+def _has(path: str, content: bytes) -> bool:
+    """Whether it is so already: comparing costs less than writing, and a node is started often."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        status = os.fstat(descriptor)
+        if status.st_size != len(content) or status.st_mode != stat.S_IFREG | FILE_MODE:
+            return False
+        return os.read(descriptor, len(content) + 1) == content
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: str, content: bytes, flag: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | flag
+    descriptor = os.open(path, flags, FILE_MODE)
+    try:
         os.fchmod(descriptor, FILE_MODE)
-        file.write(encoded)
-    os.rename(temporary, path)  # noqa: PTH104
+        written = 0
+        while written < len(content):
+            written += os.write(descriptor, content[written:])
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -18,7 +18,10 @@ from zeekfleet.stem.ending import Ending
 from zeekfleet.stem.node import Finished, Intent, Node, Phase
 from zeekfleet.stem.protocol import Event, NodeReport
 from zeekfleet.stem.records import ProcessRecord, Records
-from zeekfleet.stem.timers import Timers
+from zeekfleet.stem.timers import Timer, Timers
+
+_SWEEP_AFTER = 0.05
+"""Seconds until the files of destroyed nodes are removed: whoever waits for the nodes' end need not wait for that."""
 
 Outcomes = Callable[[dict[str, str]], None]
 
@@ -69,6 +72,7 @@ class Table:
         self._children = Children(self._records.tree, selector, timers, log)
         self._cgroups = Cgroups(self._records.tree, log)
         self._nodes: dict[str, Node] = {}
+        self._sweeping: Timer | None = None
         self._shutting_down = False
 
     # --- commands
@@ -156,6 +160,7 @@ class Table:
         self._kill_strays(marked, running)
         for name, spec in specs.items():
             self._take_over(self._add(spec), known.get(name), running.get(name))
+        self._records.sweep()
 
     def _kill_strays(self, marked: list[adoption.Marked], running: dict[str, tuple[int, int]]) -> None:
         ours = {pid for pid, _ in running.values()}
@@ -234,6 +239,12 @@ class Table:
         """It has been destroyed."""
         self._nodes.pop(node.spec.name, None)
         self._records.remove(node.spec.name)
+        if self._sweeping is None:
+            self._sweeping = self.timers.after(_SWEEP_AFTER, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        self._records.sweep()
 
 
 def _process(record: ProcessRecord | None, leader: adoption.Marked | None) -> tuple[int, int] | None:

@@ -43,11 +43,16 @@ class Reporter:
         """The directory of a node's last crash report, ``""`` if there is none."""
         return self._crashes.last(node)
 
+    def is_quick(self, event: Exited) -> bool:
+        """Whether a report of this end needs nothing of the disk."""
+        silent = event.stdout_end == event.stdout_offset and event.stderr_end == event.stderr_offset
+        return silent and (event.requested or event.code == 0)
+
     def report(self, spec: LaunchSpec, event: Exited, newly_failed: bool) -> tuple[NodeExit, Path | None]:
         """One end, and the core if it left one; blocks, and belongs into a thread."""
         outputs = NodeOutputs(
-            stdout=last_lines(Path(spec.stdout_file), event.stdout_offset, event.stdout_end, self._lines),
-            stderr=last_lines(Path(spec.stderr_file), event.stderr_offset, event.stderr_end, self._lines),
+            stdout=self._last(spec.stdout_file, event.stdout_offset, event.stdout_end),
+            stderr=self._last(spec.stderr_file, event.stderr_offset, event.stderr_end),
         )
         exit_ = NodeExit(
             node=event.name,
@@ -71,6 +76,9 @@ class Reporter:
             return exit_, None
         directory, core = written
         return msgspec.structs.replace(exit_, crash_report=str(directory)), core
+
+    def _last(self, file: str, start: int, end: int) -> str:
+        return last_lines(Path(file), start, end, self._lines) if end > start else ""
 
     async def add_backtrace(self, exit_: NodeExit, spec: LaunchSpec, core: Path) -> None:
         """Have the core looked at, one at a time."""

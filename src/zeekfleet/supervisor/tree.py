@@ -25,6 +25,9 @@ from zeekfleet.supervisor.watcher import Watcher
 
 MAX_STARTING = 64
 
+PORTION = 8
+"""Nodes that the stem is told of at a time."""
+
 COMMAND_TIMEOUT = 60.0
 """Seconds for the stem to do what does not depend on a node's own time."""
 
@@ -241,17 +244,22 @@ class Supervisor:
     async def _create(self, configs: Sequence[NodeConfig], engine: Engine) -> dict[str, str]:
         self._check_open()
         outcomes: dict[str, str] = {}
-        specs: list[LaunchSpec] = []
-        for config in configs:
-            prepared = self._prepare(config, engine)
-            if isinstance(prepared, str):
-                outcomes[config.name] = prepared
-            else:
-                self._watcher.track(config, prepared)
-                specs.append(prepared)
-        if specs:
-            async with self._starting:
-                outcomes |= await self._start(tuple(specs))
+        async with asyncio.TaskGroup() as tasks:
+            portions: list[asyncio.Task[dict[str, str]]] = []
+            for first in range(0, len(configs), PORTION):
+                specs: list[LaunchSpec] = []
+                for config in configs[first : first + PORTION]:
+                    prepared = self._prepare(config, engine)
+                    if isinstance(prepared, str):
+                        outcomes[config.name] = prepared
+                    else:
+                        self._watcher.track(config, prepared)
+                        specs.append(prepared)
+                if specs:
+                    portions.append(tasks.create_task(self._start(tuple(specs))))
+                    await asyncio.sleep(0)  # the stem begins while the next portion is prepared
+        for portion in portions:
+            outcomes |= portion.result()
         return outcomes
 
     def _prepare(self, config: NodeConfig, engine: Engine) -> LaunchSpec | str:
@@ -268,7 +276,8 @@ class Supervisor:
 
     async def _start(self, specs: tuple[LaunchSpec, ...]) -> dict[str, str]:
         try:
-            outcomes = await self._handle.create(specs, COMMAND_TIMEOUT)
+            async with self._starting:
+                outcomes = await self._handle.create(specs, COMMAND_TIMEOUT)
         except StemError as error:
             outcomes = dict.fromkeys((spec.name for spec in specs), str(error))
         for name, problem in outcomes.items():

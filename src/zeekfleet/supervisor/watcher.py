@@ -176,7 +176,10 @@ class Watcher:
             if self._followers is not None:
                 await self._followers.read_to(stdout, event.stdout_end)
                 await self._followers.read_to(stderr, event.stderr_end)
-            exit_, core = await asyncio.to_thread(self._reporter.report, tracked.spec, event, newly_failed)
+            if self._reporter.is_quick(event):
+                exit_, core = self._reporter.report(tracked.spec, event, newly_failed)
+            else:
+                exit_, core = await asyncio.to_thread(self._reporter.report, tracked.spec, event, newly_failed)
             tracked.noted(exit_)
             self._listeners.ended(exit_)
         if core is not None:
