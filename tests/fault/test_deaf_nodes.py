@@ -1,0 +1,78 @@
+"""Nodes that are alive but deaf, and nodes that never say hello: found, told and restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from zeekfleet.client import Client
+from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.management import Configuration, Instance, Node
+from zeekfleet.testing.daemons import Daemon, free_ports
+
+NAME = "deaf-instance"
+
+
+@pytest.fixture
+async def ports() -> tuple[int, ...]:
+    return tuple(free_ports(3))
+
+
+async def deployed(client: Client, **env: str) -> None:
+    node = Node("w", NAME, ClusterRole.WORKER, State.RUNNING, env=env)
+    manager = Node("m", NAME, ClusterRole.MANAGER, State.RUNNING)
+    await client.deploy_config(Configuration(instances=(Instance(NAME),), nodes=(manager, node)), timeout=60)
+
+
+async def process_of(client: Client) -> tuple[State, int | None]:
+    for status in (await client.get_nodes()).instances.get(NAME, ()):
+        if status.node == "w":
+            return status.state, status.pid
+    return State.UNKNOWN, None
+
+
+async def until_replaced(client: Client, former: int | None) -> None:
+    """Each round is an exchange with the controller; no time is slept away."""
+    async with asyncio.timeout(60):
+        while (found := await process_of(client))[1] in (None, former) or found[0] is not State.RUNNING:
+            continue
+
+
+def tree(directory: Path, ports: tuple[int, ...], *options: str) -> Daemon:
+    clients, agents, first = ports
+    return Daemon(
+        directory,
+        *("up", "--engine", "sim", "--agent-name", NAME, "--state-dir", str(directory / "state")),
+        *("--spool-dir", str(directory / "spool"), "--agent-port", "0", "--supervisor-port", "0"),
+        *("--websocket-port", str(clients), "--port", str(agents), "--grace", "0.2"),
+        *("--auto-assign-metrics-ports", "no", "--auto-assign-start-port", str(first)),
+        *options,
+    )
+
+
+async def test_a_node_that_never_says_hello_is_replaced(tmp_path: Path, ports: tuple[int, ...]) -> None:
+    with tree(tmp_path, ports, "--start-limit", "0.5", "--agent-request-timeout", "0.5") as daemon:
+        await asyncio.to_thread(daemon.ready)
+        async with Client("127.0.0.1", ports[0]) as client:
+            await deployed(client, ZEEKFLEET_SIM_SILENT="1")
+            _, pid = await process_of(client)
+            async with asyncio.timeout(60):
+                while (await process_of(client))[1] in (None, pid):
+                    continue
+        assert await asyncio.to_thread(daemon.stop) == 0
+
+
+async def test_a_stopped_process_is_replaced(tmp_path: Path, ports: tuple[int, ...]) -> None:
+    with tree(tmp_path, ports, "--health-interval", "0.3", "--health-misses", "2") as daemon:
+        await asyncio.to_thread(daemon.ready)
+        async with Client("127.0.0.1", ports[0]) as client:
+            await deployed(client)
+            _, pid = await process_of(client)
+            assert pid is not None
+            os.kill(pid, signal.SIGSTOP)
+            await until_replaced(client, pid)
+        assert await asyncio.to_thread(daemon.stop) == 0

@@ -1,0 +1,124 @@
+"""The agent's view of its nodes: every way that news of one process can overtake each other."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from zeekfleet.agent.roster import Roster
+from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.management import Node, NodeOutputs
+
+OUTPUTS = NodeOutputs("out", "err")
+
+
+class Watched:
+    """A roster with one node that is being launched, and what it told of it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.moves: list[tuple[State, State]] = []
+        self.roster = Roster(lambda node, old, new: self.moves.append((old, new)), lambda: self.now)
+        self.roster.keep([Node("w", "i", ClusterRole.WORKER, State.PENDING)])
+        self.roster.launching("w")
+
+    @property
+    def state(self) -> State:
+        return self.roster["w"].state
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def test_hello_makes_running(watched: Watched) -> None:
+    watched.roster.started("w", 1)
+    watched.roster.hello("w")
+    assert watched.moves == [(State.UNKNOWN, State.PENDING), (State.PENDING, State.RUNNING)]
+
+
+def test_a_hello_that_overtakes_the_process_id(watched: Watched) -> None:
+    watched.roster.hello("w")
+    assert watched.state is State.PENDING
+    watched.roster.started("w", 1)
+    assert watched.state is State.RUNNING
+
+
+def test_the_same_process_told_twice_is_no_restart(watched: Watched) -> None:
+    watched.roster.started("w", 1)
+    watched.roster.hello("w")
+    watched.roster.started("w", 1)
+    assert watched.state is State.RUNNING
+
+
+def test_an_end_that_was_asked_for_is_no_crash(watched: Watched) -> None:
+    watched.roster.started("w", 1)
+    watched.roster.hello("w")
+    watched.roster.launching("w")
+    watched.roster.exited("w", OUTPUTS)
+    assert watched.state is State.PENDING
+    watched.roster.started("w", 2)
+    watched.roster.hello("w")
+    assert watched.state is State.RUNNING
+    assert State.CRASHED not in {new for _, new in watched.moves}
+
+
+def test_a_crash_and_its_revival(watched: Watched) -> None:
+    watched.roster.started("w", 1)
+    watched.roster.hello("w")
+    watched.roster.exited("w", OUTPUTS)
+    assert watched.state is State.CRASHED
+    watched.roster.started("w", 2)
+    watched.roster.hello("w")
+    assert watched.state is State.RUNNING
+    assert not watched.roster["w"].failed
+
+
+def test_one_early_end_may_be_an_accident_two_are_a_failure(watched: Watched) -> None:
+    watched.roster.started("w", 1)
+    watched.roster.exited("w", OUTPUTS)
+    assert not watched.roster["w"].failed
+    watched.roster.started("w", 2)
+    watched.roster.exited("w", OUTPUTS)
+    assert watched.roster["w"].failed
+    assert watched.state is State.FAILED
+    assert watched.roster["w"].outputs == OUTPUTS
+    watched.roster.started("w", 3)
+    watched.roster.hello("w")
+    assert watched.state is State.RUNNING
+    assert not watched.roster["w"].failed
+
+
+async def test_settling_waits_for_the_outcome(watched: Watched) -> None:
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(watched.roster.settle(["w"]))
+        watched.roster.started("w", 1)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        watched.roster.hello("w")
+
+
+async def test_a_node_that_left_holds_up_nobody(watched: Watched) -> None:
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        tasks.create_task(watched.roster.settle(["w"]))
+        await asyncio.sleep(0)
+        watched.roster.keep([])
+    assert watched.moves[-1] == (State.PENDING, State.STOPPED)
+
+
+async def test_the_next_that_is_overdue(watched: Watched) -> None:
+    watched.now = 100.0
+    watched.roster.started("w", 1)
+    watched.now = 110.0
+    assert await watched.roster.next_overdue(60.0) == ("w", 50.0)
+
+
+def test_a_lost_supervisor_makes_unknown_until_it_is_back(watched: Watched) -> None:
+    watched.roster.started("w", 1)
+    watched.roster.hello("w")
+    watched.roster.lost()
+    assert watched.state is State.UNKNOWN
+    watched.roster.found("w", 1)
+    assert watched.state is State.PENDING
