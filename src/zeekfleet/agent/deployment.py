@@ -56,13 +56,14 @@ class Deployer:
         self._order = order
         self._one_at_a_time = asyncio.Lock()
 
-    def is_running(self, configuration: Configuration) -> bool:
-        """Whether this very configuration has been adopted, by its id."""
-        return self.configuration is not None and self.configuration.id == configuration.id
-
     async def apply(
-        self, configuration: Configuration, force: bool = False, on_stopped: Callable[[], None] = lambda: None
-    ) -> None:
+        self,
+        configuration: Configuration,
+        force: bool = False,
+        *,
+        unless_running: bool = False,
+        on_stopped: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Adopt a configuration and hand its nodes to the supervisor; touches only what differs.
 
         Outcomes show in the roster.
@@ -70,12 +71,19 @@ class Deployer:
         Args:
             configuration: with addresses and ports filled in.
             force: restart every node of ours.
+            unless_running: do nothing if this very configuration, by its id, is the present one, once all that
+                was ordered before is done.
             on_stopped: called when all that had to be stopped is, before anything is started.
+
+        Returns:
+            Whether it was adopted anew.
 
         Raises:
             RequestTimeoutError: the supervisor does not answer; nothing was touched.
         """
         async with self._one_at_a_time:
+            if unless_running and self.configuration is not None and self.configuration.id == configuration.id:
+                return False
             actual = cluster_nodes(await self._control.status())
             nodes = nodes_of(configuration, self._instance)
             variables = self._links.variables(nodes, actual, configuration)
@@ -95,6 +103,7 @@ class Deployer:
                 await self._in_parallel(self._destroy(config.name) for config in group)
             on_stopped()
             await self._start((*actions.replace, *actions.create))
+            return True
 
     async def _start(self, configs: Iterable[NodeConfig]) -> None:
         """Start group after group, each when the one before is up; one that takes too long holds up nobody."""
@@ -111,6 +120,8 @@ class Deployer:
 
     async def restart(self, name: str) -> Result:
         """Restart a node; the result has no request id yet. One that has left meanwhile is left alone."""
+        async with self._one_at_a_time:
+            pass  # what a deployment is about to create cannot be restarted yet
         if name in self._roster:
             self._roster.launching(name)
             self._notifier.log("restarting", name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -24,13 +25,21 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.enums import State
-from zeekfleet.model.management import Result
+from zeekfleet.model.management import Configuration, Result
 from zeekfleet.planning.deadlines import agent_deadline, agent_stop_deadline
 from zeekfleet.transport.endpoint import Delivery, Endpoint
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Delivery], Awaitable[None]]
+
+
+class Adoption(enum.Enum):
+    """What became of an order to adopt a configuration."""
+
+    DONE = enum.auto()
+    NOT_NEEDED = enum.auto()
+    FAILED = enum.auto()
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -104,21 +113,25 @@ class Requests:
         assert isinstance(delivery.event, api.AgentStandbyRequest)  # noqa: S101
         reqid = delivery.event.reqid
         result = self._result(reqid)
-        try:
-            await self._deployer.stand_by()
+        # In a task like deployments, so that orders are carried out as they came.
+        if await self._tasks.create_task(self._stand_by()):
             self._notifier.log("standing by")
-        except RequestTimeoutError:
+        else:
             result = msgspec.structs.replace(result, success=False, error=TIMED_OUT)
         self._endpoint.reply(delivery, api.AgentStandbyResponse(reqid, result))
+
+    async def _stand_by(self) -> bool:
+        """Whether the supervisor could be reached."""
+        try:
+            await self._deployer.stand_by()
+        except RequestTimeoutError:
+            return False
+        return True
 
     async def _deploy(self, delivery: Delivery) -> None:
         request = delivery.event
         assert isinstance(request, api.DeployRequest)  # noqa: S101
-        if self._deployer.is_running(request.config) and not request.force:
-            logger.info("already running configuration %s", request.config.id)
-            results = [self._result(request.reqid)]
-        else:
-            results = await self._deploy_and_wait(request)
+        results = await self._deploy_and_wait(request)
         self._endpoint.reply(delivery, api.DeployResponse(request.reqid, tuple(results)))
 
     async def _deploy_and_wait(self, request: api.DeployRequest) -> list[Result]:
@@ -134,11 +147,17 @@ class Requests:
                 deadline.reschedule(min(last, loop.time() + agent_deadline(len(own), base=base)))
 
         # The work goes on after the deadline: a configuration is never left half applied.
-        work = self._tasks.create_task(self._apply(request, stopped))
+        work = self._tasks.create_task(
+            self._apply(request.config, request.force, unless_running=not request.force, on_stopped=stopped)
+        )
         try:
             async with deadline:
-                if not await asyncio.shield(work):
-                    return [Result(request.reqid, False, name, error=TIMED_OUT)]
+                match await asyncio.shield(work):
+                    case Adoption.FAILED:
+                        return [Result(request.reqid, False, name, error=TIMED_OUT)]
+                    case Adoption.NOT_NEEDED:
+                        logger.info("already running configuration %s", request.config.id)
+                        return [self._result(request.reqid)]
                 await self._roster.settle(own)
         except TimeoutError:
             self._notifier.error(f"configuration {request.config.id} is not all up in time")
@@ -146,21 +165,27 @@ class Requests:
         return deploy_results(request.reqid, name, self._roster, own, timed_out=False)
 
     async def _apply(
-        self, request: api.DeployRequest | api.SetConfigurationRequest, on_stopped: Callable[[], None] = lambda: None
-    ) -> bool:
-        """Whether the configuration was adopted; the supervisor's silence is the one thing that prevents it."""
-        force = isinstance(request, api.DeployRequest) and request.force
+        self,
+        configuration: Configuration,
+        force: bool = False,
+        *,
+        unless_running: bool = False,
+        on_stopped: Callable[[], None] = lambda: None,
+    ) -> Adoption:
+        """Have it adopted; the supervisor's silence is the one thing that prevents it."""
         try:
-            await self._deployer.apply(request.config, force, on_stopped)
+            adopted = await self._deployer.apply(
+                configuration, force, unless_running=unless_running, on_stopped=on_stopped
+            )
         except RequestTimeoutError as error:
-            self._notifier.error(f"configuration {request.config.id} was not adopted: {error}")
-            return False
+            self._notifier.error(f"configuration {configuration.id} was not adopted: {error}")
+            return Adoption.FAILED
         except Exception:
-            logger.exception("configuration %s was not adopted", request.config.id)
-            return False
+            logger.exception("configuration %s was not adopted", configuration.id)
+            return Adoption.FAILED
         finally:
             self._follow()
-        return True
+        return Adoption.DONE if adopted else Adoption.NOT_NEEDED
 
     async def _check_configuration(self, delivery: Delivery) -> None:
         request = delivery.event
@@ -174,7 +199,8 @@ class Requests:
         request = delivery.event
         assert isinstance(request, api.SetConfigurationRequest)  # noqa: S101
         result = self._result(request.reqid)
-        if not await self._apply(request):
+        # In a task like deployments, so that orders are carried out as they came.
+        if await self._tasks.create_task(self._apply(request.config)) is Adoption.FAILED:
             result = msgspec.structs.replace(result, success=False, error=TIMED_OUT)
         if request.reqid:
             self._endpoint.reply(delivery, api.SetConfigurationResponse(request.reqid, result))
