@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,9 @@ def test_no_node_complains(cluster: Cluster) -> None:
     harmless = ("listening on lo", "received termination signal")
     for name in NODES:
         lines = (cluster.directory(name) / "stderr").read_text().splitlines()
-        assert [line for line in lines if line.strip() and not line.endswith(harmless)] == [], name
+        # Broker's own words when a busy machine brings up a node before the one that it connects to.
+        told = [line for line in lines if line.strip() and "PEER_UNAVAILABLE" not in line]
+        assert [line for line in told if not line.endswith(harmless)] == [], name
 
 
 def test_the_agent_warns_of_nothing(cluster: Cluster) -> None:
@@ -205,3 +207,25 @@ def test_an_instance_of_loggers_only(tmp_path_factory: pytest.TempPathFactory, b
         assert both.results == {"logger-01": 96, "logger-02": 96}
     finally:
         fleet.stop()
+
+
+def test_two_clusters_share_a_host(new_fleet: Callable[[], Fleet]) -> None:
+    nodes = {
+        "manager": node("here", "manager"),
+        "logger": node("here", "logger"),
+        "worker": node("here", "worker", interface="lo"),
+    }
+    fleets = [new_fleet(), new_fleet()]
+    for fleet in fleets:
+        fleet.start_up(engine="zeek")
+        fleet.deploy(ini(["here"], nodes))
+    marks = {"F": fleets[0], "T": fleets[1]}
+    for mark, fleet in marks.items():
+        Cluster(fleet).verb("set-option", "FTP::default_capture_password", mark)
+    for mark, fleet in marks.items():
+        answer = fleet.client("get-id-value", "FTP::default_capture_password")
+        assert answer.results == dict.fromkeys(nodes, mark == "T")
+        # A restarted manager has the same ports again.
+        fleet.client("restart", "manager")
+        fleet.wait_for_states("RUNNING", *nodes)
+        until(lambda fleet=fleet: fleet.client("get-id-value", "Cluster::node").code == 0, "all answer again")

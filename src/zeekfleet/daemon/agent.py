@@ -33,9 +33,10 @@ LOOPBACK = "127.0.0.1"
 GROUP_WAIT = 0.2
 """How much of the request time-out a deployment waits, at most, for one group of nodes before it starts the next."""
 
-ZEEK_HEAD_START = 0.1
-"""The same for real Zeeks, in seconds: they read scripts for a third of a second before they do anything else, so
-that a group which starts this much earlier is up earlier. To wait until it is up would leave CPUs idle meanwhile."""
+ZEROMQ_HEAD_START = 0.1
+"""The same for real Zeeks on ZeroMQ, in seconds: they read scripts for a third of a second before they do anything
+else, so that a group which starts this much earlier is up earlier. To wait until it is up would leave CPUs idle
+meanwhile. With Broker, a node that connects too early tries again only after a second, and says so on stderr."""
 
 NO_CONTROLLER = ("none", "0.0.0.0")  # noqa: S104 - the protocol's word for "wait to be connected to"
 
@@ -76,7 +77,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                     request_timeout=own.request_timeout,
                     grace=settings.supervisor.grace,
                     health=HealthSettings(own.health_interval, own.health_misses, own.start_limit, own.health_restart),
-                    group_wait=ZEEK_HEAD_START if engine == "zeek" else own.request_timeout * GROUP_WAIT,
+                    group_wait=_group_wait(engine, settings),
                 )
                 agent = Agent(
                     options,
@@ -95,6 +96,12 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
         finally:
             logging.getLogger().removeHandler(log)
             log.close()
+
+
+def _group_wait(engine: str, settings: Settings) -> float:
+    if engine == "zeek" and Backend(settings.supervisor.backend) is Backend.ZEROMQ:
+        return ZEROMQ_HEAD_START
+    return settings.agent.request_timeout * GROUP_WAIT
 
 
 def _gate(engine: str) -> Callable[[Roster], Gate]:
