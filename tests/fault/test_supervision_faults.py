@@ -1,0 +1,427 @@
+"""What befalls supervised nodes and their supervisors: kills of all kinds, crashes, shortages, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from zeekfleet.model.launch import Resources, RevivalSettings
+from zeekfleet.model.supervision import NodeDetails
+from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.stem import procfs, records
+from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
+from zeekfleet.supervisor.crash import CrashSettings
+from zeekfleet.testing.daemons import Daemon, wait_for_end_of
+
+DEADLINE = 30.0
+SLEEP = CommandEngine(["sleep", "1000"])
+ONCE = RevivalSettings(enabled=False)
+
+
+def script(text: str, **options: object) -> CommandEngine:
+    return CommandEngine(["sh", "-c", text], **options)  # type: ignore[arg-type]
+
+
+class Ends:
+    """The ends that a Supervisor tells."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.all: list[NodeExit] = []
+        self._news = asyncio.Event()
+        supervisor.on_node_exit(self._note)
+
+    def _note(self, exit_: NodeExit) -> None:
+        self.all.append(exit_)
+        self._news.set()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not condition():
+                self._news.clear()
+                await self._news.wait()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; an orphan that has ended may have to wait for init to reap it."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """For what nobody tells."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def details(supervisor: Supervisor, name: str = "a") -> NodeDetails:
+    return supervisor.details(name)[name]
+
+
+def running_pid(supervisor: Supervisor, name: str = "a") -> int:
+    found = details(supervisor, name)
+    assert found.state == "running"
+    assert found.pid is not None
+    return found.pid
+
+
+# --- whole trees
+
+
+def nodes_file(directory: Path, extra: str = "") -> Path:
+    file = directory / "nodes.toml"
+    text = "".join(
+        f'[[node]]\nname = "{name}"\ncommand = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done"]\n'
+        for name in ("a", "b")
+    )
+    file.write_text(extra + text)
+    return file
+
+
+def journal(state: Path) -> dict[str, int | None]:
+    lines = (state / records.DIRECTORY_NAME / records.JOURNAL_NAME).read_bytes().splitlines()[1:]
+    return {record["name"]: record["pid"] for record in map(json.loads, lines)}
+
+
+def stem_of(pid: int) -> psutil.Process:
+    return next(child for child in psutil.Process(pid).children() if "zeekfleet.stem" in child.cmdline())
+
+
+@pytest.mark.parametrize("victims", ["stem", "supervisor", "both"])
+def test_nodes_and_their_output_outlive_everything(tmp_path: Path, victims: str) -> None:
+    state = tmp_path / "state"
+    arguments = ("supervise", str(nodes_file(tmp_path)), "--state-dir", str(state))
+    with Daemon(tmp_path / "one", *arguments) as first:
+        first.ready()
+        before = journal(state)
+        stem = stem_of(first.pid)
+        if victims != "stem":
+            first.kill()
+        if victims != "supervisor":
+            stem.kill()
+            assert wait_for_end_of(stem.pid)
+        with contextlib.ExitStack() as second:
+            if victims == "stem":
+                again = first
+                _adopted_soon(state, before)
+            else:
+                again = second.enter_context(Daemon(tmp_path / "two", *arguments))
+                again.ready()
+            assert journal(state) == before
+            assert all(psutil.pid_exists(pid) for pid in before.values() if pid)
+            for name in before:
+                lines = (state / "nodes" / name / "stdout").read_text().splitlines()[:-1]
+                assert [int(line) for line in lines] == list(range(1, len(lines) + 1))
+            # They are watched: one that is killed is replaced, and how it ended is known to all.
+            victim = before["a"]
+            assert victim is not None
+            os.kill(victim, signal.SIGKILL)
+            deadline = time.monotonic() + DEADLINE
+            while journal(state)["a"] == victim:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert journal(state)["b"] == before["b"]
+            assert again.stop() == 0
+        assert not any(alive(pid) for pid in before.values() if pid)
+
+
+def _adopted_soon(state: Path, before: dict[str, int | None]) -> None:
+    log = state / "stem.stderr"
+    deadline = time.monotonic() + 5
+    while log.read_text().count("found running") < len(before):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_on_exit_keep_leaves_all_running_and_the_next_one_finds_it(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    arguments = ("supervise", str(nodes_file(tmp_path)), "--state-dir", str(state))
+    with Daemon(tmp_path / "one", *arguments, "--on-exit", "keep") as first:
+        first.ready()
+        before = journal(state)
+        stem = stem_of(first.pid).pid
+        assert first.stop() == 0
+    assert psutil.pid_exists(stem)
+    with Daemon(tmp_path / "two", *arguments) as second:
+        second.ready()
+        assert journal(state) == before
+        assert all(psutil.pid_exists(pid) for pid in before.values() if pid)
+        assert second.stop() == 0
+    assert not any(alive(pid) for pid in [*before.values(), stem] if pid)
+
+
+# --- crashes
+
+
+async def test_a_crash_report_tells_all_and_no_secret(tmp_path: Path) -> None:
+    engine = CommandEngine(["sh", "-c", "echo out; echo err >&2; kill -SEGV $$", "--api-token=abc"], revival=ONCE)
+    environment = {"PATH": os.environ["PATH"], "PLAIN": "seen", "DB_PASSWORD": "hidden-1", "API_KEY": "hidden-2"}
+    async with Supervisor(tmp_path, engine, environment=environment) as supervisor:
+        ends = Ends(supervisor)
+        await supervisor.create(NodeConfig(name="a"))
+        await ends.until(lambda: ends.all)
+        report = Path(ends.all[0].crash_report)
+        assert report.parent == tmp_path / "crashes" / "a"
+        assert details(supervisor).crash_report == str(report)
+        assert (report / "stdout").read_text() == "out\n"
+        assert (report / "stderr").read_text() == "err\n"
+        content = json.loads((report / "report.json").read_bytes())
+        assert content["cause"].startswith("ended by SIGSEGV")
+        assert content["environment"]["PLAIN"] == "seen"
+        assert content["limits"]["Max open files"]
+        assert content["usage"]["max_resident"] > 0
+        assert report.stat().st_mode & 0o777 == 0o700
+        everything = "".join(path.read_text() for path in report.iterdir())
+        assert "hidden" not in everything
+        assert "abc" not in everything
+        found = details(supervisor)
+        assert (found.state, found.signal, found.code) == ("waiting", "SIGSEGV", None)
+
+
+async def test_reports_are_kept_to_a_count(tmp_path: Path) -> None:
+    revival = RevivalSettings(initial_delay=0, max_delay=0, loop_limit=10**6)
+    async with Supervisor(tmp_path, script("exit 3", revival=revival), crashes=CrashSettings(count=3)) as supervisor:
+        ends = Ends(supervisor)
+        await supervisor.create(NodeConfig(name="a"))
+        await ends.until(lambda: len(ends.all) >= 12)
+        assert await supervisor.destroy("a")
+        assert 1 <= len(list((tmp_path / "crashes" / "a").iterdir())) <= 3
+
+
+async def test_a_core_is_looked_at_by_a_debugger(tmp_path: Path) -> None:
+    from shutil import which
+
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    if which("gdb") is None or pattern.startswith("|") or "/" in pattern:
+        pytest.skip("no gdb, or cores do not go to the working directory")
+    engine = CommandEngine(["sleep", "1000"], revival=ONCE, resources=Resources(core=2**30))
+    async with Supervisor(tmp_path, engine) as supervisor:
+        ends = Ends(supervisor)
+        await supervisor.create(NodeConfig(name="a"))
+        os.kill(running_pid(supervisor), signal.SIGABRT)
+        await ends.until(lambda: ends.all)
+        assert ends.all[0].core_dumped
+        backtrace = Path(ends.all[0].crash_report) / "backtrace"
+        await until(lambda: backtrace.exists() and backtrace.read_text())
+        assert "SIGABRT" in backtrace.read_text()
+
+
+async def test_a_crash_loop_is_told_once_as_failed(tmp_path: Path) -> None:
+    revival = RevivalSettings(initial_delay=0, max_delay=0, loop_limit=3, retry_delay=0.05)
+    async with Supervisor(tmp_path, script("exit 1", revival=revival)) as supervisor:
+        ends = Ends(supervisor)
+        await supervisor.create(NodeConfig(name="a"))
+        await ends.until(lambda: len(ends.all) >= 8)
+        assert sum(exit_.newly_failed for exit_ in ends.all) == 1
+        assert ends.all[-1].failed
+        assert details(supervisor).restarts >= 6
+
+
+# --- resources
+
+
+async def test_resources_take_effect_and_are_told(tmp_path: Path) -> None:
+    cpu = min(os.sched_getaffinity(0))
+    wanted = Resources(cpus=(cpu,), nice=7, memory=300 * 2**20, open_files=77, core=0)
+    async with Supervisor(tmp_path, CommandEngine(["sleep", "1000"], resources=wanted)) as supervisor:
+        await supervisor.create(NodeConfig(name="a"))
+        process = psutil.Process(running_pid(supervisor))
+        assert process.cpu_affinity() == [cpu]
+        assert process.nice() == 7
+        assert process.rlimit(psutil.RLIMIT_NOFILE) == (77, 77)
+        told = details(supervisor).resources
+        assert told["cpus"] == str(cpu)
+        assert told["nice"] == "7"
+        assert told["open_files"] == "77"
+        assert told["memory"].startswith(str(300 * 2**20))
+
+
+async def test_memory_beyond_the_limit_is_refused_to_the_node_alone(tmp_path: Path) -> None:
+    eater = "x = bytearray(1024 * 1024 * 1024)\nfor i in range(0, len(x), 4096): x[i] = 1\n"
+    command = [sys.executable, "-S", "-c", eater]
+    limit = Resources(memory=128 * 2**20)
+    async with Supervisor(tmp_path, CommandEngine(command, revival=ONCE, resources=limit)) as supervisor:
+        ends = Ends(supervisor)
+        await supervisor.create(NodeConfig(name="sibling"), SLEEP)
+        await supervisor.create(NodeConfig(name="a"))
+        await ends.until(lambda: ends.all)
+        end = ends.all[0]
+        # A control group has it killed, and that is told; a plain limit has it fail by itself.
+        assert end.out_of_memory or "MemoryError" in end.outputs.stderr
+        assert details(supervisor, "sibling").state == "running"
+
+
+async def test_a_control_group_kills_what_left_every_session(tmp_path: Path) -> None:
+    family = "for n in 1 2 3; do (setsid env -i sh -c 'echo $$; exec sleep 1000' &); done; exec sleep 1000"
+    engine = script(family, resources=Resources(cgroup=True))
+    async with Supervisor(tmp_path, engine) as supervisor:
+        await supervisor.create(NodeConfig(name="a"))
+        if "cgroup" not in details(supervisor).resources:
+            pytest.skip("no control group can be made here")
+        output = tmp_path / "nodes/a/stdout"
+        await until(lambda: len(output.read_text().split()) == 3)
+        pids = [int(word) for word in output.read_text().split()]
+        group = Path(details(supervisor).resources["cgroup"])
+        assert await supervisor.destroy("a")
+        assert not any(psutil.pid_exists(pid) for pid in pids)
+        assert not group.exists()
+    assert not group.parent.exists()
+
+
+# --- the system
+
+
+async def test_shortages_are_waited_out_and_not_held_against_the_node(tmp_path: Path) -> None:
+    async with Supervisor(tmp_path, SLEEP) as supervisor:
+        ends = Ends(supervisor)
+        await supervisor.create(NodeConfig(name="first"))
+        stem = psutil.Process(running_pid(supervisor, "first")).parent()
+        assert stem is not None
+        before = stem.rlimit(psutil.RLIMIT_NOFILE)
+        stem.rlimit(psutil.RLIMIT_NOFILE, (stem.num_fds(), before[1]))
+        await supervisor.create(NodeConfig(name="a"))
+        await ends.until(lambda: len(ends.all) >= 6)
+        assert not any(exit_.failed for exit_ in ends.all)
+        assert "Too many open files" in str(ends.all[0])
+        assert details(supervisor, "first").state == "running"
+        stem.rlimit(psutil.RLIMIT_NOFILE, before)
+        await until(lambda: details(supervisor).state == "running")
+
+
+async def test_a_recycled_pid_is_not_signalled(tmp_path: Path) -> None:
+    """What a stem finds under a recorded pid is its own only with the recorded start time."""
+    async with Supervisor(tmp_path, SLEEP) as supervisor:
+        await supervisor.create(NodeConfig(name="a"))
+        pid = running_pid(supervisor)
+        assert procfs.start_time(pid) is not None
+        parent = psutil.Process(pid).parent()
+        assert parent is not None
+        parent.kill()
+        await until(lambda: psutil.Process(pid).parent() != parent)
+        path = tmp_path / records.DIRECTORY_NAME / records.JOURNAL_NAME
+        assert f'"start_time":{procfs.start_time(pid)}' in path.read_text()
+        assert await supervisor.restart("a")
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_clock_jumps_move_nothing() -> None:
+    """Waits are measured by a clock that cannot be set: an hour more on the wall starts and stops nothing."""
+    from zeekfleet.stem.timers import Timers
+
+    now = [100.0]
+    timers = Timers(lambda: now[0])
+    called: list[int] = []
+    timers.after(10, lambda: called.append(1))
+    timers.run_due()
+    assert called == []
+    assert timers.wait() == 10
+
+
+async def test_a_binary_that_vanished_comes_back(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.chmod(0o700)
+    revival = RevivalSettings(initial_delay=0.02, max_delay=0.05, loop_limit=1000)
+    async with Supervisor(tmp_path / "state", CommandEngine([str(program)], revival=revival)) as supervisor:
+        ends = Ends(supervisor)
+        await supervisor.create(NodeConfig(name="a"))
+        program.rename(tmp_path / "elsewhere")
+        os.kill(running_pid(supervisor), signal.SIGKILL)
+        await ends.until(lambda: len(ends.all) >= 3)
+        assert "No such file" in str(ends.all[-1])
+        (tmp_path / "elsewhere").rename(program)
+        await until(lambda: details(supervisor).state == "running")
+
+
+async def test_a_clean_process_finds_nothing_of_ours(tmp_path: Path) -> None:
+    dump = (
+        "import json, os, signal\n"
+        "print(json.dumps({'fds': sorted(int(f) for f in os.listdir('/proc/self/fd'))[:-1],"
+        " 'sid': os.getsid(0) == os.getpid(), 'env': sorted(os.environ), 'cwd': os.getcwd(),"
+        " 'mask': [int(n) for n in signal.pthread_sigmask(signal.SIG_BLOCK, [])],"
+        " 'ignored': [l for l in open('/proc/self/status') if l.startswith('SigIgn')][0].split()[1]}))\n"
+    )
+    env = {"PATH": os.environ["PATH"], "MINE": "1"}
+    for resources in (Resources(), Resources(cgroup=True)):
+        engine = CommandEngine([sys.executable, "-I", "-S", "-c", dump], revival=ONCE, resources=resources)
+        async with Supervisor(tmp_path / str(resources.cgroup), engine, environment=env) as supervisor:
+            ends = Ends(supervisor)
+            await supervisor.create(NodeConfig(name="a"))
+            await ends.until(lambda told=ends: told.all)  # type: ignore[misc]
+            seen = json.loads(ends.all[0].outputs.stdout)
+        assert seen["fds"] == [0, 1, 2]
+        assert seen["sid"]
+        assert seen["mask"] == []
+        assert set(seen["env"]) - {"LC_CTYPE"} == {"PATH", "MINE", "ZEEKFLEET_LAUNCH", "ZEEKFLEET_NODE_CONFIG"}
+        # Python itself ignores SIGPIPE and SIGXFSZ; 32 and 33 are the C library's.
+        assert int(seen["ignored"], 16) & ~(1 << 12 | 1 << 24 | 1 << 31 | 1 << 32) == 0
+
+
+async def test_a_hundred_end_together_and_one_that_will_not_costs_its_grace_once(tmp_path: Path) -> None:
+    stubborn = script("trap '' TERM; echo up; while :; do sleep 1000; done", grace=0.5)
+    async with Supervisor(tmp_path, SLEEP) as supervisor:
+        names = [f"n{number}" for number in range(100)]
+        assert not any((await supervisor.create_all([NodeConfig(name=name) for name in names])).values())
+        for name in ("s1", "s2", "s3"):
+            await supervisor.create(NodeConfig(name=name), stubborn)
+        await until(lambda: all((tmp_path / "nodes" / s / "stdout").stat().st_size for s in ("s1", "s2", "s3")))
+        began = time.monotonic()
+        assert await supervisor.destroy()
+        assert 0.5 <= time.monotonic() - began < 1.4
+        assert supervisor.details() == {}
+
+
+@pytest.mark.long
+async def test_a_thousand_crashes_in_a_row(tmp_path: Path) -> None:
+    revival = RevivalSettings(initial_delay=0, max_delay=0, loop_limit=10**6)
+    async with Supervisor(tmp_path, script("exit 1", revival=revival)) as supervisor:
+        ends = Ends(supervisor)
+        await supervisor.create(NodeConfig(name="sibling"), SLEEP)
+        sibling = running_pid(supervisor, "sibling")
+        await supervisor.create(NodeConfig(name="a"))
+        async with asyncio.timeout(300):
+            while len(ends.all) < 1000:
+                await asyncio.sleep(0.1)
+        assert running_pid(supervisor, "sibling") == sibling
+        stem = psutil.Process(sibling).parent()
+        assert stem is not None
+        assert stem.memory_info().rss < 25 * 2**20
+        assert len(list((tmp_path / "crashes" / "a").iterdir())) <= 11
+
+
+def test_the_kernel_log_tells_of_memory(tmp_path: Path) -> None:
+    """Where a group's memory can be limited in the old hierarchy, its kernel's kill is found in the log."""
+    from zeekfleet.supervisor.kernel_log import killed_for_memory
+
+    group = Path("/sys/fs/cgroup/memory") / f"zeekfleet-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(32 * 2**20))
+    except OSError:
+        pytest.skip("no memory group can be made here")
+    eater = (
+        f"import os\nopen('{group}/cgroup.procs', 'w').write(str(os.getpid()))\n"
+        "x = bytearray(512 * 1024 * 1024)\nfor i in range(0, len(x), 4096): x[i] = 1\n"
+    )
+    began = time.clock_gettime(time.CLOCK_BOOTTIME)
+    with subprocess.Popen([sys.executable, "-S", "-c", eater], cwd=tmp_path) as process:
+        code = process.wait(DEADLINE)
+    group.rmdir()
+    if code != -signal.SIGKILL:
+        pytest.skip("the limit does not bite here")
+    assert killed_for_memory(process.pid, began)
+    assert not killed_for_memory(process.pid, began + 3600)
+    assert not killed_for_memory(1, began)
