@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 from supervision_peers import Zeekfleet, peers, wait_for
@@ -37,72 +37,93 @@ int main(void) { signal(SIGTERM, end); for (;;) pause(); }
 Results = dict[str, dict[str, tuple[float, int]]]
 
 
-def median_of(rounds: int, measure: Callable[[], float]) -> tuple[float, int]:
-    values = [measure()]
-    while len(values) < (rounds if statistics.median(values) < SLOW else FEW):
-        values.append(measure())
-    return statistics.median(values), len(values)
-
-
 def timed(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
-def replacement(peer: Any, directory: Path, rounds: int) -> tuple[float, int]:
+class Killed:
     """From SIGKILL to the first word of the next process."""
-    pipe = directory / "pipe"
-    os.mkfifo(pipe)
-    descriptor = os.open(pipe, os.O_RDWR)
-    supervised = peer(directory, 1, ["sh", "-c", f"echo $$ >{pipe}; exec sleep 1000"])
-    supervised.start()
-    pid = _next_pid(descriptor)
 
-    def once() -> float:
-        nonlocal pid
+    name = "kill to replacement"
+
+    def __init__(self, peer: Any, directory: Path) -> None:
+        pipe = directory / "pipe"
+        os.mkfifo(pipe)
+        self._descriptor = os.open(pipe, os.O_RDWR)
+        self._supervised = peer(directory, 1, ["sh", "-c", f"echo $$ >{pipe}; exec sleep 1000"])
+        self._supervised.start()
+        self._pid = _next_pid(self._descriptor)
+
+    def once(self) -> dict[str, float]:
         time.sleep(0.05)
-        return timed(killed_and_replaced)
+        return {self.name: timed(self._replaced)}
 
-    def killed_and_replaced() -> None:
-        nonlocal pid
-        os.kill(pid, signal.SIGKILL)
-        pid = _next_pid(descriptor)
+    def _replaced(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        self._pid = _next_pid(self._descriptor)
 
-    result = median_of(rounds, once)
-    supervised.stop()
-    supervised.close()
-    os.close(descriptor)
-    return result
+    def close(self) -> None:
+        self._supervised.stop()
+        self._supervised.close()
+        os.close(self._descriptor)
+
+
+class Many:
+    """Start and stop of many children."""
+
+    def __init__(self, peer: Any, directory: Path) -> None:
+        self._supervised = peer(directory, COUNT, ["sleep", "1000"])
+
+    def once(self) -> dict[str, float]:
+        start, stop = timed(self._supervised.start), timed(self._supervised.stop)
+        return {f"start {COUNT}": start, f"stop {COUNT}": stop, f"start and stop {COUNT}": start + stop}
+
+    def close(self) -> None:
+        self._supervised.close()
+
+
+class Slow:
+    """Stop of many that take their time."""
+
+    program: ClassVar[list[str]] = []
+
+    def __init__(self, peer: Any, directory: Path) -> None:
+        self._supervised = peer(directory, COUNT, self.program)
+
+    def once(self) -> dict[str, float]:
+        self._supervised.start()
+        time.sleep(0.5)  # all have their handlers
+        return {f"stop {COUNT} that take 200 ms": timed(self._supervised.stop)}
+
+    def close(self) -> None:
+        self._supervised.close()
+
+
+def measure(kind: Any, everyone: list[Any], place: Callable[[str], Path], rounds: int, results: Results) -> None:
+    """Round after round, all peers in each: what else the machine does befalls all of them."""
+    running = {peer.name: kind(peer, place(peer.name)) for peer in everyone}
+    values: dict[str, dict[str, list[float]]] = {name: {} for name in running}
+    slow: set[str] = set()
+    for number in range(rounds):
+        for name, one in running.items():
+            if name in slow and number >= FEW:
+                continue
+            for what, value in one.once().items():
+                values[name].setdefault(what, []).append(value)
+                if value > SLOW:
+                    slow.add(name)
+    for name, one in running.items():
+        one.close()
+        for what, found in values[name].items():
+            results.setdefault(name, {})[what] = (statistics.median(found), len(found))
+            print(f"{name:<12} {what:<32} {statistics.median(found) * 1000:10.1f} ms ({len(found)})", flush=True)
 
 
 def _next_pid(descriptor: int) -> int:
     assert select.select([descriptor], [], [], 60)[0], "no replacement"
     return int(os.read(descriptor, 100).split()[-1])
-
-
-def start_and_stop(peer: Any, directory: Path, rounds: int) -> tuple[tuple[float, int], tuple[float, int]]:
-    supervised = peer(directory, COUNT, ["sleep", "1000"])
-    starts: list[float] = []
-    stops: list[float] = []
-    while len(starts) < (rounds if not starts or starts[-1] + stops[-1] < SLOW else FEW):
-        starts.append(timed(supervised.start))
-        stops.append(timed(supervised.stop))
-    supervised.close()
-    return (statistics.median(starts), len(starts)), (statistics.median(stops), len(stops))
-
-
-def slow_stop(peer: Any, directory: Path, rounds: int, program: list[str]) -> tuple[float, int]:
-    supervised = peer(directory, COUNT, program)
-
-    def once() -> float:
-        supervised.start()
-        time.sleep(0.5)  # all have their handlers
-        return timed(supervised.stop)
-
-    result = median_of(rounds, once)
-    supervised.close()
-    return result
 
 
 def stubborn(directory: Path) -> float:
@@ -191,18 +212,10 @@ def main(rounds: int, file: Path | None) -> None:
             directory.mkdir()
             return directory
 
-        slow = slow_program(root)
+        Slow.program = slow_program(root)
         everyone = peers()
-        for peer in everyone:
-            print(f"measuring {peer.name}", flush=True)
-            started, stopped = start_and_stop(peer, place(peer.name), rounds)
-            results[peer.name] = {
-                "kill to replacement": replacement(peer, place(peer.name), rounds),
-                f"start {COUNT}": started,
-                f"stop {COUNT}": stopped,
-                f"stop {COUNT} that take 200 ms": slow_stop(peer, place(peer.name), rounds, slow),
-            }
-            print(results[peer.name], flush=True)
+        for kind in (Killed, Many, Slow):
+            measure(kind, everyone, place, rounds, results)
         ours = idle(place("idle"))
         others = {peer.name: idle_of_peer(peer, place("idle")) for peer in everyone if peer is not Zeekfleet}
         kept, reported = burst(place("burst"))
