@@ -30,6 +30,8 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python bench/codec.py
 	$(BIN)/python bench/endpoint.py
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python bench/supervision.py
 	$(BIN)/python bench/zeek_cluster.py
 
 clean:

@@ -425,3 +425,47 @@ def test_the_kernel_log_tells_of_memory(tmp_path: Path) -> None:
     assert killed_for_memory(process.pid, began)
     assert not killed_for_memory(process.pid, began + 3600)
     assert not killed_for_memory(1, began)
+
+
+async def test_details_and_ends_by_events(tmp_path: Path) -> None:
+    from zeekfleet.broker import topics
+    from zeekfleet.broker.events import supervision
+    from zeekfleet.broker.events.supervisor import NotifyNodeExit
+    from zeekfleet.supervisor.control import SupervisorControl
+    from zeekfleet.transport.endpoint import Delivery
+    from zeekfleet.transport.websocket import WebSocketEndpoint
+
+    revival = RevivalSettings(initial_delay=0, max_delay=0, loop_limit=2, retry_delay=100)
+    async with (
+        WebSocketEndpoint("supervisor") as endpoint,
+        WebSocketEndpoint("asker") as asker,
+        Supervisor(tmp_path, script("exit 3", revival=revival)) as supervisor,
+        asyncio.TaskGroup() as tasks,
+    ):
+        port = await endpoint.listen("127.0.0.1", 0)
+        serving = tasks.create_task(SupervisorControl(supervisor, endpoint, lambda: None).run())
+        asker.subscribe(topics.SUPERVISOR)
+        asker.subscribe(topics.NODE_EXITS)
+        asker.peer("127.0.0.1", port)
+        happenings = asker.events()
+        await anext(happenings)
+        await supervisor.create(NodeConfig(name="a"))
+        heard: list[object] = []
+        async with asyncio.timeout(DEADLINE):
+            async for happening in happenings:
+                if isinstance(happening, Delivery) and happening.topic == topics.NODE_EXITS:
+                    heard.append(happening.event)
+                if heard and isinstance(heard[-1], supervision.NodeFailed):
+                    break
+        exits = [event for event in heard if isinstance(event, supervision.NodeExitDetail)]
+        assert [exit_.code for exit_ in exits] == [3, 3, 3]
+        assert [exit_.failed for exit_ in exits] == [False, False, True]
+        assert [exit_.restarts for exit_ in exits] == [0, 1, 2]
+        assert all(Path(exit_.crash_report).is_dir() for exit_ in exits)
+        assert sum(isinstance(event, NotifyNodeExit) for event in heard) == 3
+        answer = await asker.request(topics.SUPERVISOR, supervision.DetailsRequest("1"), DEADLINE)
+        assert isinstance(answer, supervision.DetailsResponse)
+        assert answer.result == supervisor.details()
+        assert answer.result["a"].state == "failed"
+        assert answer.result["a"].code == 3
+        serving.cancel()

@@ -21,6 +21,7 @@ from zeekfleet.node.simulator import configuration, process
 from zeekfleet.node.simulator.rehearsal import rehearse
 
 DESCRIPTOR_VARIABLE = "ZEEKFLEET_FORKSERVER_FD"
+MARK_VARIABLE = "ZEEKFLEET_LAUNCH"
 LARGEST_PACKET = 1024 * 1024
 HIGHEST_DESCRIPTOR = 1 << 20
 FILE_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
@@ -139,6 +140,8 @@ def _be_node(request: Request, descriptors: tuple[int, int, int]) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if (mark := request.env.get(MARK_VARIABLE)) is not None:
+            os.environ[MARK_VARIABLE] = mark  # what the node executes is known as its own
         _rename(request.env.get(configuration.NAME_VARIABLE, "node"))
         # The node takes its environment as an argument; putting it into os.environ would cost 0.3 MiB.
         status = process.run(request.env, Path.cwd())
