@@ -125,6 +125,9 @@ def _convert(setting: Declaration, value: Any, origin: str) -> Any:
         if lowered not in ("yes", "no", "true", "false", "on", "off", "1", "0"):
             raise SettingsError(origin, f"'{value}' is not yes or no")
         value = lowered in ("yes", "true", "on", "1")
+    choices = typing.get_args(setting.type) if typing.get_origin(setting.type) is typing.Literal else ()
+    if choices and value not in choices:
+        raise SettingsError(origin, f"'{value}' is not one of {', '.join(choices)}")
     if isinstance(value, str) and "\0" in value:
         raise SettingsError(origin, "must not contain a NUL character")
     try:

@@ -169,3 +169,8 @@ def test_directories_become_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def test_an_empty_variable_is_none() -> None:
     assert resolve(("common", "agent"), {}, {"ZEEK_AGENT_PORT": ""}).origins["agent.port"] == "default"
+
+
+def test_a_choice_that_is_none_tells_the_choices() -> None:
+    with pytest.raises(SettingsError, match=r"^--engine: 'brew' is not one of auto, zeek, sim$"):
+        resolve(("supervisor",), {"supervisor.engine": "brew"}, {})
