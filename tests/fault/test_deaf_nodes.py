@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from zeekfleet.client import Client
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.testing.daemons import Daemon, free_ports
+from zeekfleet.transport.endpoint import Delivery
 
 NAME = "deaf-instance"
 
@@ -35,11 +37,23 @@ async def process_of(client: Client) -> tuple[State, int | None]:
     return State.UNKNOWN, None
 
 
-async def until_replaced(client: Client, former: int | None) -> None:
-    """Each round is an exchange with the controller; no time is slept away."""
-    async with asyncio.timeout(60):
-        while (found := await process_of(client))[1] in (None, former) or found[0] is not State.RUNNING:
-            continue
+class News:
+    """Hears the agents, so that nothing is asked before something has changed."""
+
+    def __init__(self) -> None:
+        self._arrived = asyncio.Event()
+
+    def __call__(self, delivery: Delivery) -> None:
+        self._arrived.set()
+
+    async def until(self, client: Client, holds: Callable[[State, int | None], bool]) -> None:
+        """Wait until what is known of the worker satisfies the condition."""
+        async with asyncio.timeout(60):
+            while True:
+                self._arrived.clear()
+                if holds(*await process_of(client)):
+                    return
+                await self._arrived.wait()
 
 
 def tree(directory: Path, ports: tuple[int, ...], *options: str) -> Daemon:
@@ -57,22 +71,22 @@ def tree(directory: Path, ports: tuple[int, ...], *options: str) -> Daemon:
 async def test_a_node_that_never_says_hello_is_replaced(tmp_path: Path, ports: tuple[int, ...]) -> None:
     with tree(tmp_path, ports, "--start-limit", "0.5", "--agent-request-timeout", "0.5") as daemon:
         await asyncio.to_thread(daemon.ready)
-        async with Client("127.0.0.1", ports[0]) as client:
+        news = News()
+        async with Client("127.0.0.1", ports[0], watcher=news) as client:
             await deployed(client, ZEEKFLEET_SIM_SILENT="1")
-            _, pid = await process_of(client)
-            async with asyncio.timeout(60):
-                while (await process_of(client))[1] in (None, pid):
-                    continue
+            _, former = await process_of(client)
+            await news.until(client, lambda _, pid: pid not in (None, former))
         assert await asyncio.to_thread(daemon.stop) == 0
 
 
 async def test_a_stopped_process_is_replaced(tmp_path: Path, ports: tuple[int, ...]) -> None:
     with tree(tmp_path, ports, "--health-interval", "0.3", "--health-misses", "2") as daemon:
         await asyncio.to_thread(daemon.ready)
-        async with Client("127.0.0.1", ports[0]) as client:
+        news = News()
+        async with Client("127.0.0.1", ports[0], watcher=news) as client:
             await deployed(client)
-            _, pid = await process_of(client)
-            assert pid is not None
-            os.kill(pid, signal.SIGSTOP)
-            await until_replaced(client, pid)
+            _, former = await process_of(client)
+            assert former is not None
+            os.kill(former, signal.SIGSTOP)
+            await news.until(client, lambda state, pid: state is State.RUNNING and pid not in (None, former))
         assert await asyncio.to_thread(daemon.stop) == 0
