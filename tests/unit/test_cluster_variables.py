@@ -28,7 +28,7 @@ def test_a_trace_in_a_cluster_file_reaches_the_node() -> None:
 
 
 def test_a_node_has_a_trace_or_an_interface() -> None:
-    with pytest.raises(ConfigurationError, match="pcap_file.*interface"):
+    with pytest.raises(ConfigurationError, match=r"pcap_file.*interface"):
         parse_configuration(INI + "interface = lo\n", source="f", hostname="h")
 
 
