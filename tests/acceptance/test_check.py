@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from fleet import Answer, Fleet, ini, node
-from processes import PATIENCE, free_ports
+from processes import PATIENCE
+
+from zeekfleet.testing.ports import free_ports
 
 
 def check(fleet: Fleet, configuration: str, *words: str) -> Answer:

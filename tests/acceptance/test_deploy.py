@@ -7,7 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from fleet import Fleet, ini, node
-from processes import alive, free_ports, until
+from processes import alive, until
+
+from zeekfleet.testing.ports import free_ports
 
 TWO = ini(
     ["a1", "a2"],

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import pytest
 from first_generation import Message, Peer, agent_topic, configuration, instance, node
 from fleet import Fleet
-from processes import alive, free_ports
+from processes import alive
+
+from zeekfleet.testing.ports import free_ports
 
 API = "ClusterAgent::API"
 TYPES = "ClusterController::Types"

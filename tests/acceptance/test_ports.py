@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fleet import Fleet, ini, node
-from processes import free_ports
+
+from zeekfleet.testing.ports import free_ports
 
 NODES = {
     # In an order that is not the one of assignment.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fleet import Fleet
-from processes import free_ports
+
+from zeekfleet.testing.ports import free_ports
 
 
 def test_with_state_the_controller_answers_when_it_times_out(blank: Fleet) -> None:

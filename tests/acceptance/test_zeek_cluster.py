@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import PATIENCE, free_ports, until
+from processes import PATIENCE, until
+
+from zeekfleet.testing.ports import free_ports
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 

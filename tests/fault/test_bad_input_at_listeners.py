@@ -29,7 +29,8 @@ from zeekfleet.broker.messages import DataMessage, decode_event, decode_message,
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, fresh_id
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.testing.daemons import Daemon, free_ports, memory_of
+from zeekfleet.testing.daemons import Daemon, memory_of
+from zeekfleet.testing.ports import free_ports
 from zeekfleet.testing.raw_peer import RawPeer
 
 MEBIBYTE = 2**20

@@ -23,7 +23,8 @@ from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, fresh_id
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.store.sqlite import SqliteStore
-from zeekfleet.testing.daemons import Daemon, free_ports
+from zeekfleet.testing.daemons import Daemon
+from zeekfleet.testing.ports import free_ports
 
 PROGRAM = Path(__file__).with_name("controller_with_faulty_store.py")
 ANSWER = 30.0

@@ -17,7 +17,8 @@ from zeekfleet.client.link import Link, Retry, connect
 from zeekfleet.client.results import read_nodes
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, fresh_id
-from zeekfleet.testing.daemons import Daemon, free_ports, processes_mentioning, wait_for_end_of
+from zeekfleet.testing.daemons import Daemon, processes_mentioning, wait_for_end_of
+from zeekfleet.testing.ports import free_ports
 
 ANSWER = 30.0
 AGENT = "a"

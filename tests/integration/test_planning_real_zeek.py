@@ -20,6 +20,7 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.planning.layout import STATUS_FILE, Backend, ZeekSettings, command_line, environment, files
+from zeekfleet.testing.ports import free_ports
 
 ZEEK = shutil.which("zeek")
 DEADLINE = 60.0
@@ -31,14 +32,6 @@ def settings(**changes: object) -> ZeekSettings:
     zeekpath = subprocess.run(["zeek-config", "--zeekpath"], capture_output=True, text=True, check=True).stdout.strip()
     plain = ZeekSettings(program=str(ZEEK), zeekpath=zeekpath, user_scripts=())
     return msgspec.structs.replace(plain, **changes)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def prepare(node: NodeConfig, how: ZeekSettings, directory: Path) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -15,10 +15,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from zeekfleet.testing.ports import free_ports
+
+__all__ = [
+    "Daemon",
+    "DaemonEndedError",
+    "clean_environment",
+    "free_ports",
+    "memory_of",
+    "processes_mentioning",
+    "wait_for_end_of",
+]
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 60.0
@@ -159,25 +171,6 @@ def memory_of(pid: int) -> int:
 def clean_environment() -> dict[str, str]:
     """This process's environment without what configures zeekfleet."""
     return {key: value for key, value in os.environ.items() if not key.startswith("ZEEK") and key != "NOTIFY_SOCKET"}
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody listens on now, below those that connections are made from."""
-    with contextlib.ExitStack() as held:
-        ports: list[int] = []
-        for candidate in _candidates():
-            listener = held.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                listener.bind(("127.0.0.1", candidate))
-                ports.append(candidate)
-            if len(ports) == count:
-                return ports
-    raise AssertionError("no free ports")
-
-
-def _candidates() -> Iterator[int]:
-    for _ in range(1000):
-        yield 20000 + int.from_bytes(os.urandom(2), "big") % 12000
 
 
 def processes_mentioning(text: str) -> dict[int, str]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,30 +17,6 @@ PATIENCE = 60.0
 
 STARTED: list[Daemon] = []
 """Every daemon of this run, for the report of a failure."""
-
-_FIRST, _LAST, _STEP = 10_000, 32_000, 64
-"""Below the range that the kernel hands out for port 0, so that nobody gets ours by chance."""
-
-_blocks = iter(random.sample(range(_FIRST, _LAST, _STEP), (_LAST - _FIRST) // _STEP))
-
-
-def free_ports(count: int = 1) -> list[int]:
-    """Neighbouring ports on loopback that nobody listens on, at most 64, in rising order."""
-    for first in _blocks:
-        ports = list(range(first, first + count))
-        if all(_is_free(port) for port in ports):
-            return ports
-    raise AssertionError("no free ports left")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def until(condition: Callable[[], object], what: str, timeout: float = PATIENCE) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from zeekfleet.client.link import connect
-from zeekfleet.testing.daemons import Daemon, free_ports, processes_mentioning
+from zeekfleet.testing.daemons import Daemon, processes_mentioning
+from zeekfleet.testing.ports import free_ports
 
 
 def command(verb: str, root: Path) -> tuple[str, ...]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -22,19 +20,12 @@ from zeekfleet.node import engines
 from zeekfleet.node.link import WEBSOCKET_PORT
 from zeekfleet.node.zeek import ZeekOptions
 from zeekfleet.planning.layout import Backend
+from zeekfleet.testing.ports import free_ports
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 
 NODES = {"manager": ClusterRole.MANAGER, "logger": ClusterRole.LOGGER, "worker": ClusterRole.WORKER}
 LOOPBACK = Address("127.0.0.1")
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @pytest.mark.parametrize("backend", list(Backend), ids=lambda backend: backend.value)
