@@ -232,9 +232,7 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     revival_retry_delay: Annotated[
         Delay, Source("seconds between starts of a failed node; 0: never", "--revival-retry-delay")
     ] = 60.0
-    nice: Annotated[
-        Annotated[int, msgspec.Meta(ge=-20, le=19)], Source("priority of nodes, -20 to 19", "--nice")
-    ] = 0
+    nice: Annotated[Annotated[int, msgspec.Meta(ge=-20, le=19)], Source("priority of nodes, -20 to 19", "--nice")] = 0
     memory_limit: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=2**62)],
         Source("bytes of memory a node may have; 0: any", "--memory-limit"),
