@@ -6,6 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import pytest
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
@@ -16,6 +19,7 @@ from zeekfleet.controller.controller import Controller, ControllerOptions
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Result
 from zeekfleet.model.types import Address, Port
+from zeekfleet.planning.deadlines import controller_deadline
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.store.memory import MemoryStore
 from zeekfleet.transport.endpoint import Delivery, PeerAdded
@@ -198,7 +202,9 @@ async def test_agents_that_cannot_check_hold_nothing_up() -> None:
         assert new.names() == ["AgentWelcomeRequest", "AgentCheckRequest", "DeployRequest"]
 
 
-async def test_an_agent_that_does_not_answer_the_check_gets_nothing() -> None:
+async def test_an_agent_that_does_not_answer_the_check_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasty = partial(controller_deadline, agent_base=0.1)  # the controller allows for agents with the default one
+    monkeypatch.setattr("zeekfleet.controller.checking.controller_deadline", hasty)
     async with scene(request_timeout=0.1) as it:
         one = await it.agent("a1")
         await it.known("a1")
