@@ -10,8 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from fleet import Fleet
-from processes import STARTED
+from fleet import Fleet, ini
+from processes import STARTED, until
 
 
 @pytest.fixture(scope="session")
@@ -30,15 +30,18 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(shared: Fleet) -> Fleet:
-    """A running controller, and agents a1 and a2 that are connected; each test deploys what it needs.
+    """A running controller, and agents a1 and a2 that are connected, without nodes; each test deploys what it needs.
 
-    All tests share them, as they are slow to start; what a test ended is started again.
+    All tests share them, as they are slow to start; what a test ended is started again, what it deployed is stopped:
+    agents on one host cannot take over each other's ports within a deployment.
     """
     ended = [daemon for daemon in shared.daemons if not daemon.running]
     for daemon in ended:
         daemon.start()
     if ended:
         shared.wait_for_instances("a1", "a2")
+    nothing = ini(["a1", "a2"], {})
+    until(lambda: shared.client("deploy-config", "-", text=nothing).code == 0, "the nodes of another test stopped")
     return shared
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from processes import PATIENCE, Daemon, free_ports, processes_of, until
+from processes import PATIENCE, Daemon, processes_of, until
+
+from zeekfleet.testing.ports import free_ports
 
 ZEEK_CLIENT = Path(sys.executable).with_name("zeek-client")
 
@@ -65,8 +67,8 @@ class Fleet:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.client_port, self.agent_port = free_ports(2)
-        self.first_port = free_ports(40)[0]
-        self.first_metrics_port = free_ports(64)[0]
+        self.first_port = free_ports(16)[0]
+        self.first_metrics_port = free_ports(40)[0]
         self.controller: Daemon | None = None
         self.agents: dict[str, Daemon] = {}
         self._others: list[Daemon] = []
@@ -147,7 +149,7 @@ class Fleet:
     def client(self, *words: str, text: str | None = None, settings: Iterable[str] = (), **options: Any) -> Answer:
         """Run zeek-client; ``text`` goes to its standard input."""
         command = [str(ZEEK_CLIENT), "--controller", f"127.0.0.1:{self.client_port}"]
-        for setting in settings:
+        for setting in (f"client.request_timeout_secs={PATIENCE - 5:g}", *settings):
             command += ["--set", setting]
         done = subprocess.run(
             [*command, *words], input=text, capture_output=True, text=True, timeout=PATIENCE, check=False, **options
@@ -177,10 +179,14 @@ class Fleet:
         until(lambda: sorted(self.client("get-instances").json) == sorted(names), f"instances {names} connected")
 
     def wait_for_states(self, state: str, *names: str) -> None:
-        """Wait until these nodes are in that state."""
+        """Wait until these nodes are in that state.
+
+        An agent that looks for its supervisor may well say meanwhile that it cannot tell.
+        """
 
         def all_there() -> bool:
-            known = self.nodes()
+            results = self.client("get-nodes").results
+            known = {name: entry for instance in results.values() for name, entry in instance.items()}
             return all(name in known and known[name]["state"] == state for name in names)
 
         until(all_there, f"{names} are {state}")
