@@ -17,7 +17,7 @@ up: $(STAMP)
 	@exec $(BIN)/zeekfleet up examples/cluster.ini --state-dir var/state --spool-dir var/spool
 
 test: $(STAMP)
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest -m "not long" --numprocesses 2 --dist loadscope
 
 test-long: $(STAMP)
 	$(BIN)/pytest -m long --timeout 1800

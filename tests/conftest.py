@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A noisy machine must not fail a test: what an example takes is nobody's business here.
 settings.register_profile("zeekfleet", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=False)
 settings.load_profile("zeekfleet")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Iterator[Any]:
+    """Reports travel from worker to terminal as UTF-8, which lone surrogates in a test's log have no place in."""
+    return _writable((yield))
+
+
+def _writable(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case dict():
+            return {key: _writable(each) for key, each in value.items()}
+        case list() | tuple():
+            return type(value)(map(_writable, value))
+        case _:
+            return value
