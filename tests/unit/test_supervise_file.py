@@ -8,6 +8,7 @@ import pytest
 from zeekfleet.cli.supervise_file import Program, read
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 
@@ -125,3 +126,36 @@ def test_bad_json(tmp_path: Path, content: bytes) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file"):
         read(tmp_path / "nosuch.toml")
+
+
+def test_grace_revival_and_resources_are_inherited_field_by_field(tmp_path: Path) -> None:
+    file = tmp_path / "nodes.toml"
+    file.write_text(
+        'command = ["sleep", "1"]\ngrace = 2\nrevival = { loop_limit = 9 }\nresources = { nice = 3 }\n'
+        '[[node]]\nname = "a"\n'
+        '[[node]]\nname = "b"\ngrace = 4.5\nrevival = { retry_delay = 7.0 }\nresources = { cpus = [0, 1] }\n'
+    )
+    (_, a), (_, b) = read(file).nodes
+    assert (a.grace, a.revival, a.resources) == (2.0, RevivalSettings(loop_limit=9), Resources(nice=3))
+    assert b.command == ("sleep", "1")
+    assert b.grace == 4.5
+    assert b.revival == RevivalSettings(loop_limit=9, retry_delay=7.0)
+    assert b.resources == Resources(nice=3, cpus=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("grace = 0", "grace"),
+        ('grace = "x"', "grace"),
+        ("revival = { nosuch = 1 }", "revival.nosuch"),
+        ("revival = { loop_limit = -1 }", "revival.loop_limit"),
+        ('resources = { memory = "1G" }', "resources.memory"),
+        ("resources = 1", "resources"),
+    ],
+)
+def test_wrong_grace_revival_or_resources_are_named(tmp_path: Path, line: str, place: str) -> None:
+    file = tmp_path / "nodes.toml"
+    file.write_text(f'[[node]]\nname = "a"\ncommand = ["true"]\n{line}\n')
+    with pytest.raises(SettingsError, match=place):
+        read(file)
