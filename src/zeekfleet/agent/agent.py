@@ -180,9 +180,11 @@ class Agent:
         async for happening in self._supervisor.events():
             match happening:
                 case PeerAdded():
+                    self._control.found()
                     await self._supervisor_found()
                 case PeerLost(reason=reason):
                     self._supervised = False
+                    self._control.lost()
                     logger.warning("lost the supervisor: %s", reason)
                     self._roster.lost()
                 case Delivery(event=supervisor_api.NodeStatus(node=name, pid=pid)):

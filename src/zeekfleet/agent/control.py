@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as events
+from zeekfleet.broker.events.base import Event
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.management import fresh_id
 from zeekfleet.model.supervision import NodeDetails
@@ -15,8 +18,17 @@ MANAGEMENT_MARK = "ZEEK_MANAGEMENT_NODE"
 """The environment variable that tells management processes from cluster nodes."""
 
 
+Request = (
+    events.StatusRequest
+    | supervision.DetailsRequest
+    | events.CreateRequest
+    | events.DestroyRequest
+    | events.RestartRequest
+)
+
+
 class SupervisorControl:
-    """Requests to the supervisor.
+    """Requests to the supervisor; while it is away they wait for it, each within its time-out.
 
     Args:
         endpoint: connected, or connecting, to the supervisor.
@@ -28,6 +40,15 @@ class SupervisorControl:
         self._endpoint = endpoint
         self._timeout = timeout
         self._stop_timeout = stop_timeout
+        self._connected = asyncio.Event()
+
+    def found(self) -> None:
+        """The supervisor hears us."""
+        self._connected.set()
+
+    def lost(self) -> None:
+        """The supervisor hears us no longer: what is published now goes nowhere."""
+        self._connected.clear()
 
     async def status(self) -> dict[str, NodeStatus]:
         """All processes under the supervisor, by name, the management's own included.
@@ -35,7 +56,7 @@ class SupervisorControl:
         Raises:
             RequestTimeoutError: the supervisor did not answer.
         """
-        response = await self._endpoint.request(topics.SUPERVISOR, events.StatusRequest(fresh_id()), self._timeout)
+        response = await self._ask(events.StatusRequest(fresh_id()), self._timeout)
         assert isinstance(response, events.StatusResponse)  # noqa: S101 - the endpoint pairs them by class
         return response.result.nodes
 
@@ -46,16 +67,14 @@ class SupervisorControl:
             RequestTimeoutError: the supervisor did not answer, or is not zeekfleet's.
         """
         request = supervision.DetailsRequest(fresh_id())
-        response = await self._endpoint.request(topics.SUPERVISOR, request, self._timeout)
+        response = await self._ask(request, self._timeout)
         assert isinstance(response, supervision.DetailsResponse)  # noqa: S101
         return response.result
 
     async def create(self, config: NodeConfig) -> str:
         """Create a node; the text of what went wrong, or ``""``."""
         try:
-            response = await self._endpoint.request(
-                topics.SUPERVISOR, events.CreateRequest(fresh_id(), config), self._timeout
-            )
+            response = await self._ask(events.CreateRequest(fresh_id(), config), self._timeout)
         except RequestTimeoutError as error:
             return str(error)
         assert isinstance(response, events.CreateResponse)  # noqa: S101
@@ -71,11 +90,23 @@ class SupervisorControl:
 
     async def _outcome(self, request: events.DestroyRequest | events.RestartRequest) -> bool:
         try:
-            response = await self._endpoint.request(topics.SUPERVISOR, request, self._stop_timeout)
+            response = await self._ask(request, self._stop_timeout)
         except RequestTimeoutError:
             return False
         assert isinstance(response, events.DestroyResponse | events.RestartResponse)  # noqa: S101
         return response.result
+
+    async def _ask(self, request: Request, timeout: float) -> Event:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
+        if not self._connected.is_set():
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._connected.wait()
+            except TimeoutError:
+                raise RequestTimeoutError(request.reqid, timeout) from None
+            timeout = round(max(0.0, deadline - clock()), 1)
+        return await self._endpoint.request(topics.SUPERVISOR, request, timeout)
 
 
 def cluster_nodes(status: dict[str, NodeStatus]) -> dict[str, NodeConfig]:
