@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -93,7 +94,7 @@ class WebSocketLink(Link):
     def cut(self, reason: str) -> None:
         self.reason = self.reason or reason
         self._ping_timer.cancel()
-        self._transport.abort()
+        self._abort()
 
     async def close(self, code: int, reason: str) -> None:
         async with self._closing:
@@ -108,9 +109,14 @@ class WebSocketLink(Link):
             except TimeoutError:
                 self.reason = self.reason or "no answer to the close"
             finally:
-                self._transport.abort()
+                self._abort()
                 if self._released is not None:
                     await self._released()
+
+    def _abort(self) -> None:
+        # In early releases of Python 3.11 a TLS transport closed twice has let go of what it would abort.
+        with contextlib.suppress(AttributeError):
+            self._transport.abort()
 
     def _write(self, opcode: int, payload: bytes) -> None:
         if self._transport.is_closing():
