@@ -13,10 +13,17 @@ import pytest
 from zeekfleet.client import Client
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
-from zeekfleet.testing.daemons import Daemon, free_ports
+from zeekfleet.testing.daemons import Daemon
+from zeekfleet.testing.ports import free_ports
 from zeekfleet.transport.endpoint import Delivery
 
 NAME = "deaf-instance"
+
+
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a short name: the nodes dial a socket below it."""
+    return tmp_path_factory.mktemp("d")
 
 
 @pytest.fixture
@@ -68,8 +75,8 @@ def tree(directory: Path, ports: tuple[int, ...], *options: str) -> Daemon:
     )
 
 
-async def test_a_node_that_never_says_hello_is_replaced(tmp_path: Path, ports: tuple[int, ...]) -> None:
-    with tree(tmp_path, ports, "--start-limit", "0.5", "--agent-request-timeout", "0.5") as daemon:
+async def test_a_node_that_never_says_hello_is_replaced(place: Path, ports: tuple[int, ...]) -> None:
+    with tree(place, ports, "--start-limit", "0.5", "--agent-request-timeout", "0.5") as daemon:
         await asyncio.to_thread(daemon.ready)
         news = News()
         async with Client("127.0.0.1", ports[0], watcher=news) as client:
@@ -79,8 +86,8 @@ async def test_a_node_that_never_says_hello_is_replaced(tmp_path: Path, ports: t
         assert await asyncio.to_thread(daemon.stop) == 0
 
 
-async def test_a_stopped_process_is_replaced(tmp_path: Path, ports: tuple[int, ...]) -> None:
-    with tree(tmp_path, ports, "--health-interval", "0.3", "--health-misses", "2") as daemon:
+async def test_a_stopped_process_is_replaced(place: Path, ports: tuple[int, ...]) -> None:
+    with tree(place, ports, "--health-interval", "0.3", "--health-misses", "2") as daemon:
         await asyncio.to_thread(daemon.ready)
         news = News()
         async with Client("127.0.0.1", ports[0], watcher=news) as client:
