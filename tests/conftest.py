@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,10 @@ from hypothesis import HealthCheck, settings
 # A noisy machine must not fail a test: what an example takes is nobody's business here.
 settings.register_profile("zeekfleet", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=False)
 settings.load_profile("zeekfleet")
+
+# A shell ignores these for what it runs in the background, and what tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)
