@@ -17,16 +17,24 @@ settings.load_profile("zeekfleet")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
+SHOWN = 10_000
+"""Characters of either end of a long text in a report."""
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Iterator[Any]:
-    """Reports travel from worker to terminal as UTF-8, which lone surrogates in a test's log have no place in."""
+    """Reports travel from worker to terminal as UTF-8, which lone surrogates in a test's log have no place in.
+
+    An example that fails may be large: of a text that nobody would read to its end, both ends are shown.
+    """
     return _writable((yield))
 
 
 def _writable(value: Any) -> Any:
     match value:
         case str():
+            if (left_out := len(value) - 2 * SHOWN) > 0:
+                value = f"{value[:SHOWN]}\n[{left_out} characters left out]\n{value[-SHOWN:]}"
             return value.encode(errors="backslashreplace").decode()
         case dict():
             return {key: _writable(each) for key, each in value.items()}
