@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,6 +14,21 @@ from pathlib import Path
 
 import msgspec
 import psutil
+
+from zeekfleet.broker import topics
+from zeekfleet.broker.events.supervisor import (
+    CreateRequest,
+    CreateResponse,
+    DestroyRequest,
+    DestroyResponse,
+    StatusRequest,
+    StatusResponse,
+    StopRequest,
+)
+from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.testing.daemons import Daemon, free_ports
+from zeekfleet.transport.endpoint import PeerAdded
+from zeekfleet.transport.websocket import WebSocketEndpoint
 
 PROGRAM = [sys.executable, "-c", "import sys; from zeekfleet.cli.main import main; sys.exit(main())", "supervise"]
 DEADLINE = 30
@@ -121,3 +137,27 @@ def test_a_directory_that_cannot_be_made_stops_the_rest(tmp_path: Path) -> None:
     assert f"failed to create working directory {file}/below" in result.stderr
     assert "Traceback" not in result.stderr
     assert pids(tmp_path / "state") == {}
+
+
+async def test_by_events_where_a_port_is_given(tmp_path: Path) -> None:
+    """The remote twin of the Supervisor's functions, at a port of one's own."""
+    (port,) = free_ports(1)
+    file = tmp_path / "nodes.toml"
+    file.write_text('[[node]]\nname = "sleeper"\ncommand = ["sleep", "1000"]\n')
+    options = (str(file), "--state-dir", str(tmp_path / "state"), "--supervisor-port", str(port))
+    with Daemon(tmp_path / "daemon", "supervise", *options) as daemon:
+        await asyncio.to_thread(daemon.ready)
+        async with WebSocketEndpoint("test") as endpoint:
+            endpoint.subscribe(topics.SUPERVISOR)
+            endpoint.peer("127.0.0.1", port)
+            events = endpoint.events()
+            assert isinstance(await anext(events), PeerAdded)
+            status = await endpoint.request(topics.SUPERVISOR, StatusRequest("r1", "sleeper"), 30.0)
+            assert isinstance(status, StatusResponse)
+            assert list(status.result.nodes) == ["sleeper"]
+            destroyed = await endpoint.request(topics.SUPERVISOR, DestroyRequest("r2", "nope"), 30.0)
+            assert destroyed == DestroyResponse("r2", False)
+            twice = await endpoint.request(topics.SUPERVISOR, CreateRequest("r3", NodeConfig("sleeper")), 30.0)
+            assert twice == CreateResponse("r3", "node with name 'sleeper' already exists")
+            endpoint.publish(topics.SUPERVISOR, StopRequest())
+            assert await asyncio.to_thread(daemon.wait) == 0

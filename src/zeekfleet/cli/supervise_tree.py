@@ -7,13 +7,16 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from zeekfleet.cli import supervise_file
 from zeekfleet.cli.supervise_file import Program, SuperviseFile
-from zeekfleet.daemon import readiness
+from zeekfleet.daemon import endpoints, readiness
 from zeekfleet.daemon.directories import held
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
 from zeekfleet.daemon.run import run as run_daemon
+from zeekfleet.daemon.run import until
 from zeekfleet.errors import SupervisionError
 from zeekfleet.lifecycle.order import start_groups
 from zeekfleet.model.launch import Engine
@@ -21,7 +24,9 @@ from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.resolution import Resolved
 from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
+from zeekfleet.supervisor.control import SupervisorControl
 from zeekfleet.supervisor.crash import CrashSettings
+from zeekfleet.transport.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +41,38 @@ def run(file: Path, echo: bool, resolved: Resolved) -> int:
     settings = resolved.settings
     chosen = settings.common.state_dir if resolved.origins["common.state_dir"] != "default" else content.state_directory
     state = Path(chosen or f"{file.absolute()}.state")
-    return run_daemon(settings.common, lambda stop: _serve(content, state, echo, settings, stop))
+    by_events = resolved.origins["supervisor.port"] != "default"
+    return run_daemon(settings.common, lambda stop: _serve(content, state, Manner(settings, echo, by_events), stop))
 
 
-async def _serve(content: SuperviseFile, state: Path, echo: bool, settings: Settings, stop: asyncio.Event) -> None:
+class Manner(msgspec.Struct, frozen=True):
+    """How to supervise.
+
+    Attributes:
+        settings: the daemon's.
+        echo: repeat the nodes' output.
+        by_events: also serve SupervisorControl, because a port was given for it.
+    """
+
+    settings: Settings
+    echo: bool
+    by_events: bool
+
+
+async def _serve(content: SuperviseFile, state: Path, manner: Manner, stop: asyncio.Event) -> None:
     with held(state):
-        await _supervise(content, state, echo, settings, stop)
+        if not manner.by_events:
+            return await _supervise(content, state, manner, stop, None)
+        async with endpoints.endpoint("supervisor", manner.settings.common) as endpoint:
+            port = manner.settings.supervisor.port
+            await endpoint.listen(endpoints.LOOPBACK, port, policy=endpoints.SUPERVISOR)
+            return await _supervise(content, state, manner, stop, endpoint)
 
 
-async def _supervise(content: SuperviseFile, state: Path, echo: bool, settings: Settings, stop: asyncio.Event) -> None:
-    own = settings.supervisor
+async def _supervise(
+    content: SuperviseFile, state: Path, manner: Manner, stop: asyncio.Event, endpoint: Endpoint | None
+) -> None:
+    own = manner.settings.supervisor
     engines = _engines(content, own)
     # Each node brings its engine; the Supervisor's own is that of the first.
     default = engines[content.nodes[0][1]]
@@ -54,7 +81,7 @@ async def _supervise(content: SuperviseFile, state: Path, echo: bool, settings: 
         default,
         bare_mode=content.bare_mode or own.bare_mode,
         report_lines=own.exit_lines,
-        echo=echo,
+        echo=manner.echo,
         on_exit=own.on_exit,
         crashes=CrashSettings(own.crash_reports, own.crash_days),
         max_starting=own.max_starting,
@@ -64,8 +91,12 @@ async def _supervise(content: SuperviseFile, state: Path, echo: bool, settings: 
         supervisor.on_node_exit(_log_exit)
         await _bring_up(supervisor, content, engines, stop)
         if not stop.is_set():
-            readiness.announce(f"supervising {len(content.nodes)} nodes, state in {state}")
-        await stop.wait()
+            count = "1 node" if len(content.nodes) == 1 else f"{len(content.nodes)} nodes"
+            readiness.announce(f"supervising {count}, state in {state}")
+        if endpoint is None:
+            await stop.wait()
+        else:
+            await until(stop, SupervisorControl(supervisor, endpoint, stop.set).run())
         logger.info("stopping all nodes" if own.on_exit == "stop" else "all nodes run on")
 
 

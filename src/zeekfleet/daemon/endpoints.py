@@ -8,6 +8,8 @@ from zeekfleet.transport.endpoint import TopicPolicy
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketEndpoint
 
+LOOPBACK = "127.0.0.1"
+
 CLIENTS = TopicPolicy(publish=(topics.CONTROLLER,), subscribe=(topics.CONTROLLER, topics.AGENT_PREFIX))
 """Clients ask the controller, and may watch the agents."""
 

@@ -8,6 +8,7 @@ the streams, and for people ``summary``, ``stdout``, ``stderr``, ``command``,
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import time
@@ -122,7 +123,7 @@ class CrashReports:
         """Ask a debugger, which takes its time."""
         if text := backtrace.backtrace(program, core):
             try:
-                (report / "backtrace").write_text(text, encoding="utf-8")
+                _write_private(report / "backtrace", text.encode("utf-8"))
             except OSError as error:
                 logger.warning("no backtrace in %s: %s", report, error.strerror)
 
@@ -133,9 +134,9 @@ class CrashReports:
 
     def _fill(self, directory: Path, report: CrashReport, exit_: NodeExit) -> None:
         def write(name: str, text: str) -> None:
-            (directory / name).write_text(text, encoding="utf-8", errors="surrogateescape")
+            _write_private(directory / name, text.encode("utf-8", errors="surrogateescape"))
 
-        (directory / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+        _write_private(directory / "report.json", msgspec.json.format(msgspec.json.encode(report)))
         write("stdout", f"{exit_.outputs.stdout}\n")
         write("stderr", f"{exit_.outputs.stderr}\n")
         write("command", "\n".join(report.command) + "\n")
@@ -155,6 +156,13 @@ class CrashReports:
         for number, path in enumerate(reversed(reports)):
             if number >= self._settings.count or path.stat().st_mtime < oldest:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_private(file: Path, content: bytes) -> None:
+    """Write a file for us alone: what a node wrote and was started with is nobody else's business."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
 
 
 def _report(spec: LaunchSpec, event: Exited, exit_: NodeExit, core: Path | None) -> CrashReport:
