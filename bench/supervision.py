@@ -19,13 +19,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import psutil
-from supervision_peers import Zeekfleet, peers, wait_for
+from supervision_peers import Bare, Zeekfleet, peers, wait_for, zeek_is_here
 from supervision_picture import write
+from zeek_supervisor import KilledZeek, ZeekSupervisor
+from zeek_supervisor import burst as burst_of_zeek
+from zeek_supervisor import idle as idle_zeek
 
 COUNT = 100
 IDLE = 20.0
 SLOW = 5.0
 FEW = 3
+BURSTS = 10
 SLOW_C = """
 #include <signal.h>
 #include <stdlib.h>
@@ -194,6 +198,20 @@ def burst(directory: Path) -> tuple[int, bool]:
     return kept, exits[0].outputs.stdout.split() == [str(n) for n in range(49901, 50001)]
 
 
+def bursts_of_zeek(place: Callable[[str], Path], rounds: int) -> dict[str, float]:
+    """Lines kept of what a Zeek prints at once, by each: the least and the median of all rounds."""
+    kept: dict[str, list[int]] = {}
+    for _ in range(rounds):
+        for peer in (Zeekfleet, ZeekSupervisor):
+            kept.setdefault(peer.name, []).append(burst_of_zeek(peer, place("burst")))
+    print(f"lines kept: {kept}")
+    return {
+        f"lines kept of 50000 that a Zeek prints, {name}, {what}": float(of(found))
+        for name, found in kept.items()
+        for what, of in (("median", statistics.median), ("least", min))
+    }
+
+
 def slow_program(directory: Path) -> list[str]:
     source = directory / "slow.c"
     source.write_text(SLOW_C)
@@ -216,6 +234,9 @@ def main(rounds: int, file: Path | None) -> None:
         everyone = peers()
         for kind in (Killed, Many, Slow):
             measure(kind, everyone, place, rounds, results)
+        zeek = zeek_is_here()
+        if zeek:
+            measure(KilledZeek, [Zeekfleet, Bare, ZeekSupervisor], place, rounds, results)
         ours = idle(place("idle"))
         others = {peer.name: idle_of_peer(peer, place("idle")) for peer in everyone if peer is not Zeekfleet}
         kept, reported = burst(place("burst"))
@@ -226,6 +247,9 @@ def main(rounds: int, file: Path | None) -> None:
             "lines kept of a burst of 50000": float(kept),
             "last 100 lines in the exit report": float(reported),
         }
+        if zeek:
+            single |= idle_zeek(place("idle"), IDLE, wakeups)
+            single |= bursts_of_zeek(place, min(rounds, BURSTS))
     for name, value in single.items():
         print(f"{name:<60} {value:10.2f}")
     print(write(results, single, file))

@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "docs"
-COLOURS = ("#2a6f97", "#8ecae6", "#bc4749", "#e09f3e")
+COLOURS = ("#2a6f97", "#8ecae6", "#bc4749", "#e09f3e", "#6a4c93")
 WIDTH, LEFT, BAR = 760, 230, 16
 
 Results = dict[str, dict[str, tuple[float, int]]]
@@ -40,35 +40,41 @@ def table(results: Results, single: dict[str, float]) -> str:
     ]
     for measure in measures:
         bare = results["bare loop"][measure][0]
-        cells = [
-            f"{value * 1000:.1f} ({rounds}), {value / bare:.2f} x"
-            for value, rounds in (results[name][measure] for name in names)
-        ]
+        cells = [_cell(results[name].get(measure), bare) for name in names]
         lines.append(f"| {measure} | " + " | ".join(cells) + " |")
     lines += ["", "| | |", "| --- | ---: |", *(f"| {name} | {value:.4g} |" for name, value in single.items())]
     return "\n".join(lines) + "\n"
+
+
+def _cell(found: tuple[float, int] | None, bare: float) -> str:
+    """A dash where the measurement makes no sense."""
+    if found is None:
+        return "-"
+    value, rounds = found
+    return f"{value * 1000:.1f} ({rounds}), {value / bare:.2f} x"
 
 
 def picture(results: Results) -> str:
     """Bars on a logarithmic scale from 1 ms to 100 s."""
     names = list(results)
     measures = list(next(iter(results.values())))
-    height = 50 + len(measures) * (len(names) * BAR + 18)
+    measured = {measure: [name for name in names if measure in results[name]] for measure in measures}
+    height = 50 + sum(len(those) * BAR + 18 for those in measured.values())
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-family="sans-serif" '
         'font-size="12"><rect width="100%" height="100%" fill="white"/>'
     ]
     for number, name in enumerate(names):
-        x = LEFT + number * 120
+        x = LEFT + number * 105
         parts.append(f'<rect x="{x}" y="8" width="12" height="12" fill="{COLOURS[number % len(COLOURS)]}"/>')
         parts.append(f'<text x="{x + 17}" y="18">{name}</text>')
     y = 36
     for measure in measures:
-        parts.append(f'<text x="8" y="{y + len(names) * BAR / 2 + 4}">{measure}</text>')
-        for number, name in enumerate(names):
+        parts.append(f'<text x="8" y="{y + len(measured[measure]) * BAR / 2 + 4}">{measure}</text>')
+        for name in measured[measure]:
             value = results[name][measure][0] * 1000
             length = (WIDTH - LEFT - 90) * max(0.0, math.log10(max(value, 1))) / 5
-            colour = COLOURS[number % len(COLOURS)]
+            colour = COLOURS[names.index(name) % len(COLOURS)]
             parts.append(f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR - 3}" fill="{colour}"/>')
             parts.append(f'<text x="{LEFT + length + 5:.1f}" y="{y + BAR - 5}">{value:.1f} ms</text>')
             y += BAR
