@@ -117,6 +117,7 @@ class Controller:
             case PeerLost(peer=peer, reason=reason):
                 for name in self._instances.lost(peer):
                     logger.info("instance %s is gone: %s", name, reason)
+                    self._deployment.lost()
             case Delivery(topic=topics.CONTROLLER):
                 self._heard_client(happening)
             case Delivery(topic=topic):

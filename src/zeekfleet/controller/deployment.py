@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Set
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
-from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.secrets import ClusterKeys
-from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.controller.checking import Checking
-from zeekfleet.controller.fanout import TIMED_OUT, ask, results_of
+from zeekfleet.controller.fanout import TIMED_OUT, results_of
+from zeekfleet.controller.handover import Handover, Signal
 from zeekfleet.controller.instances import Instances
 from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.staging import Stage
@@ -65,7 +65,8 @@ class Deployment:
         self._on_ready = on_ready
         self._checking = checking
         self._keys = keys
-        self._ready_changed = asyncio.Event()
+        self._changed = Signal()
+        self._handover = Handover(endpoint, instances, self._changed)
 
     def adopt(self, configuration: Configuration) -> None:
         """Make the configuration's instances the current ones: part with those that left, meet those that came."""
@@ -85,8 +86,12 @@ class Deployment:
         if instance.listen_port is not None:
             # The order is on its way; the link closes behind it.
             self._endpoint.unpeer(instance.host, instance.listen_port.number)
-        self._ready_changed.set()
+        self._changed.notify()
         logger.info("dropped instance %s", instance.name)
+
+    def lost(self) -> None:
+        """An instance is gone: whoever waits for it should know."""
+        self._changed.notify()
 
     def stand_by(self, name: str, generation: Generation) -> None:
         """Tell an agent to let go of its nodes; no answer is waited for."""
@@ -122,7 +127,7 @@ class Deployment:
         elif present is not None and present.peer == known.peer:
             self._instances.ready.add(name)
             logger.info("instance %s ready", name)
-            self._ready_changed.set()
+            self._changed.notify()
             self._on_ready()
 
     async def deploy(self, reqid: str, configuration: Configuration, check: bool = False) -> list[Result]:
@@ -182,44 +187,34 @@ class Deployment:
             if instance.listen_port is not None:
                 self._endpoint.unpeer(instance.host, instance.listen_port.number)
 
-    def _hand_out_keys(self, names: Iterable[str]) -> None:
-        """Ahead of the configuration, on the same connections, and so in this order.
-
-        Raises:
-            StoreError: there are none, without which nodes would talk in the clear.
-        """
-        keys = self._keys.keys()
-        for name in names:
-            self._endpoint.publish(topics.secrets(name), ClusterKeys(keys))
-
     async def _all_ready(self, names: Set[str], timeout: float) -> bool:
         try:
             async with asyncio.timeout(timeout):
                 while not names <= self._instances.ready:
-                    await self._ready_changed.wait()
-                    self._ready_changed.clear()
+                    await self._changed.next()
         except TimeoutError:
             return False
         return True
 
     async def _send(self, reqid: str, configuration: Configuration) -> list[Result]:
         configuration = self._instances.with_addresses(configuration)
-        agents = sorted((name, self._instances.known[name]) for name in self._instances.configured)
+        names = sorted(self._instances.configured)
         per_instance = Counter(node.instance for node in configuration.nodes)
         timeout = controller_stop_deadline(max(per_instance.values(), default=0), base=self._timeout)
-
-        def request(fresh: str, generation: Generation) -> Event:
-            if generation is FIRST:
-                return api.SetConfigurationRequest(fresh, configuration)
-            return api.DeployRequest(fresh, configuration)
-
-        logger.info("deploying configuration %s to %s", configuration.id, ", ".join(name for name, _ in agents))
+        logger.info("deploying configuration %s to %s", configuration.id, ", ".join(names))
+        keys = None
         if spans_hosts(instance.host for instance in configuration.instances):
             try:
-                self._hand_out_keys(name for name, _ in agents)
+                keys = self._keys.keys()
             except StoreError as error:
                 return [Result(reqid, False, error=str(error))]
-        answers = await ask(self._endpoint, agents, request, timeout)
+
+        def hand_out_keys(name: str) -> None:
+            # Ahead of the configuration, on the same connection, and so in this order.
+            if keys is not None:
+                self._endpoint.publish(topics.secrets(name), ClusterKeys(keys))
+
+        answers = await self._handover.to_all(names, configuration, timeout, hand_out_keys)
         results = results_of(reqid, answers)
         if any(answer.response is None for answer in answers):
             return results
