@@ -11,6 +11,7 @@ from zeekfleet.broker import messages, topics
 from zeekfleet.broker.events.base import Event
 from zeekfleet.errors import FrameError, TransportError, ValueMismatchError
 from zeekfleet.node.simulator import frames
+from zeekfleet.transport import unix_sockets
 
 DIAL_TIMEOUT = 5.0
 HANDSHAKE_TIMEOUT = 10.0
@@ -80,8 +81,8 @@ class Uplink:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(DIAL_TIMEOUT):
             if self._host.startswith("unix:"):
-                path = self._host.removeprefix("unix:")
-                _, wire = await loop.create_unix_connection(lambda: self._new_wire("localhost"), path)
+                with unix_sockets.short_path(self._host.removeprefix("unix:")) as path:
+                    _, wire = await loop.create_unix_connection(lambda: self._new_wire("localhost"), path)
             else:
                 host = f"[{self._host}]" if ":" in self._host else self._host
                 shown = f"{host}:{self._port}"
