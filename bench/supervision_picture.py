@@ -42,8 +42,12 @@ def table(results: Results, single: dict[str, float]) -> str:
         bare = results["bare loop"][measure][0]
         cells = [_cell(results[name].get(measure), bare) for name in names]
         lines.append(f"| {measure} | " + " | ".join(cells) + " |")
-    lines += ["", "| | |", "| --- | ---: |", *(f"| {name} | {value:.4g} |" for name, value in single.items())]
+    lines += ["", "| | |", "| --- | ---: |", *(f"| {name} | {_plain(value)} |" for name, value in single.items())]
     return "\n".join(lines) + "\n"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".")
 
 
 def _cell(found: tuple[float, int] | None, bare: float) -> str:
