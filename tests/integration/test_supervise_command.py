@@ -26,7 +26,7 @@ from zeekfleet.broker.events.supervisor import (
     StopRequest,
 )
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.testing.daemons import Daemon, free_ports
+from zeekfleet.testing.daemons import Daemon
 from zeekfleet.transport.endpoint import PeerAdded
 from zeekfleet.transport.websocket import WebSocketEndpoint
 
@@ -141,12 +141,12 @@ def test_a_directory_that_cannot_be_made_stops_the_rest(tmp_path: Path) -> None:
 
 async def test_by_events_where_a_port_is_given(tmp_path: Path) -> None:
     """The remote twin of the Supervisor's functions, at a port of one's own."""
-    (port,) = free_ports(1)
     file = tmp_path / "nodes.toml"
     file.write_text('[[node]]\nname = "sleeper"\ncommand = ["sleep", "1000"]\n')
-    options = (str(file), "--state-dir", str(tmp_path / "state"), "--supervisor-port", str(port))
+    options = (str(file), "--state-dir", str(tmp_path / "state"), "--supervisor-port", "0")
     with Daemon(tmp_path / "daemon", "supervise", *options) as daemon:
         await asyncio.to_thread(daemon.ready)
+        port = int(daemon.stdout.strip().rpartition(":")[2])  # any free one, and it is told
         async with WebSocketEndpoint("test") as endpoint:
             endpoint.subscribe(topics.SUPERVISOR)
             endpoint.peer("127.0.0.1", port)

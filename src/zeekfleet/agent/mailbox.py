@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
@@ -99,7 +98,6 @@ class Mailboxes:
     def close(self) -> None:
         """Watch nothing any more."""
         if self._inotify is not None:
-            asyncio.get_running_loop().remove_reader(self._inotify.fileno())
             self._inotify.close()
             self._inotify = None
         self._watches.clear()
@@ -107,8 +105,7 @@ class Mailboxes:
 
     def _watch(self, node: str, directory: Path) -> None:
         if self._inotify is None:
-            self._inotify = Inotify()
-            asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._happened)
+            self._inotify = Inotify(self._happened)
         try:
             self._watches[self._inotify.watch(directory, IN_MOVED_TO)] = node
         except OSError as error:

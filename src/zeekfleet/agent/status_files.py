@@ -36,21 +36,16 @@ async def running(directory: Path) -> None:
         OSError: there is no such directory.
     """
     changed = asyncio.Event()
-    with contextlib.closing(Inotify()) as inotify:
+
+    def read() -> None:
+        for _ in inotify.read():
+            changed.set()
+
+    with contextlib.closing(Inotify(read)) as inotify:
         inotify.watch(directory, CHANGES)
-
-        def read() -> None:
-            for _ in inotify.read():
-                changed.set()
-
-        loop = asyncio.get_running_loop()
-        loop.add_reader(inotify.fileno(), read)
-        try:
-            while not says_running(directory):
-                changed.clear()
-                await changed.wait()
-        finally:
-            loop.remove_reader(inotify.fileno())
+        while not says_running(directory):
+            changed.clear()
+            await changed.wait()
 
 
 class StatusFiles:
@@ -91,7 +86,6 @@ class StatusFiles:
     def close(self) -> None:
         """Watch nothing any more."""
         if self._inotify is not None:
-            asyncio.get_running_loop().remove_reader(self._inotify.fileno())
             self._inotify.close()
             self._inotify = None
         self._watches.clear()
@@ -99,8 +93,7 @@ class StatusFiles:
     @property
     def _opened(self) -> Inotify:
         if self._inotify is None:
-            self._inotify = Inotify()
-            asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._happened)
+            self._inotify = Inotify(self._happened)
         return self._inotify
 
     def _look(self) -> None:

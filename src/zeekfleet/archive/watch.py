@@ -37,19 +37,17 @@ class DirectoryWatch:
         """Whether the directory was removed or moved away; nothing more will be told of it."""
 
     def __enter__(self) -> Self:
-        self._inotify = Inotify()
+        self._inotify = Inotify(self._happened)
         try:
             self._inotify.watch(self._directory, IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE_SELF | IN_MOVE_SELF)
         except OSError:
             self._inotify.close()
             raise
-        asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._happened)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        asyncio.get_running_loop().remove_reader(self._inotify.fileno())
         self._inotify.close()
 
     async def arrival(self, timeout: float) -> None:

@@ -103,9 +103,5 @@ def flat(text: str) -> str:
     return " ".join(printable(text).split("\n")).replace("\t", " ")
 
 
-def _steers(character: str) -> bool:
-    return character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cf", "Cs")
-
-
 def _code(character: str) -> str:
     return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"

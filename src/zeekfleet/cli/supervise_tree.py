@@ -62,15 +62,19 @@ class Manner(msgspec.Struct, frozen=True):
 async def _serve(content: SuperviseFile, state: Path, manner: Manner, stop: asyncio.Event) -> None:
     with held(state):
         if not manner.by_events:
-            return await _supervise(content, state, manner, stop, None)
+            return await _supervise(content, state, manner, stop)
         async with endpoints.endpoint("supervisor", manner.settings.common) as endpoint:
-            port = manner.settings.supervisor.port
-            await endpoint.listen(endpoints.LOOPBACK, port, policy=endpoints.SUPERVISOR)
-            return await _supervise(content, state, manner, stop, endpoint)
+            given = manner.settings.supervisor.port
+            port = await endpoint.listen(endpoints.LOOPBACK, given, policy=endpoints.SUPERVISOR)
+            return await _supervise(content, state, manner, stop, (endpoint, port))
 
 
 async def _supervise(
-    content: SuperviseFile, state: Path, manner: Manner, stop: asyncio.Event, endpoint: Endpoint | None
+    content: SuperviseFile,
+    state: Path,
+    manner: Manner,
+    stop: asyncio.Event,
+    served: tuple[Endpoint, int] | None = None,
 ) -> None:
     own = manner.settings.supervisor
     engines = _engines(content, own)
@@ -92,11 +96,12 @@ async def _supervise(
         await _bring_up(supervisor, content, engines, stop)
         if not stop.is_set():
             count = "1 node" if len(content.nodes) == 1 else f"{len(content.nodes)} nodes"
-            readiness.announce(f"supervising {count}, state in {state}")
-        if endpoint is None:
+            place = f"; supervisor {endpoints.LOOPBACK}:{served[1]}" if served else ""
+            readiness.announce(f"supervising {count}, state in {state}{place}")
+        if served is None:
             await stop.wait()
         else:
-            await until(stop, SupervisorControl(supervisor, endpoint, stop.set).run())
+            await until(stop, SupervisorControl(supervisor, served[0], stop.set).run())
         logger.info("stopping all nodes" if own.on_exit == "stop" else "all nodes run on")
 
 

@@ -20,6 +20,7 @@ from zeekfleet.agent.roster import Roster
 from zeekfleet.archive.archiver import Archiver
 from zeekfleet.daemon import archiving, checking, endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
+from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import Role
@@ -29,7 +30,6 @@ from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.transport.endpoint import Endpoint
 
 SOCKET = "agent.sock"
-LOOPBACK = "127.0.0.1"
 GROUP_WAIT = 0.2
 """How much of the request time-out a deployment waits, at most, for one group of nodes before it starts the next."""
 

@@ -15,6 +15,7 @@ import msgspec
 from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.daemon import endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory, prepare
+from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
 from zeekfleet.daemon.role import RoleSettings
@@ -31,7 +32,6 @@ from zeekfleet.transport.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK = "127.0.0.1"
 SETTINGS_FILE = "settings.json"
 READY_FILE = "ready"
 """The process that serves with these settings, and what it told of itself."""

@@ -38,11 +38,6 @@ class Ending(msgspec.Struct, frozen=True):
     limits: str = ""
     """What ``/proc/<pid>/limits`` said, for an abnormal end."""
 
-    @property
-    def is_abnormal(self) -> bool:
-        """Not an exit with code 0."""
-        return self.code != 0
-
 
 def from_status(status: int, used: resource.struct_rusage | None = None, limits: str = "") -> Ending:
     """From a wait status, as ``wait4`` gives it."""

@@ -72,10 +72,9 @@ class Followers:
 
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self._tasks = tasks
-        self._inotify = Inotify()
+        self._inotify = Inotify(self._happened)
         self._followers: dict[Path, tuple[Follower, asyncio.Task[None]]] = {}
         self._watches: dict[Path, int] = {}
-        asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._happened)
 
     def follow(self, path: Path, offset: int, deliver: Deliver) -> None:
         """Deliver the lines of ``path`` from ``offset`` on; if it is followed already, go on where that is."""
@@ -100,7 +99,6 @@ class Followers:
         """Follow nothing any more."""
         for path in list(self._followers):
             self.forget(path)
-        asyncio.get_running_loop().remove_reader(self._inotify.fileno())
         self._inotify.close()
 
     def _watch(self, path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 IN_MODIFY = 0x2
@@ -31,10 +32,17 @@ def _checked(result: int, path: str) -> int:
 
 
 class Inotify:
-    """One inotify instance; ``fileno`` is readable when :meth:`read` has something."""
+    """One inotify instance; ``fileno`` is readable when :meth:`read` has something.
 
-    def __init__(self) -> None:
+    Args:
+        on_ready: called by the running event loop, until closed, whenever there is something to read.
+    """
+
+    def __init__(self, on_ready: Callable[[], None] | None = None) -> None:
         self._descriptor = _checked(_libc.inotify_init1(_IN_CLOEXEC | _IN_NONBLOCK), "inotify")
+        self._loop = asyncio.get_running_loop() if on_ready is not None else None
+        if self._loop is not None and on_ready is not None:
+            self._loop.add_reader(self._descriptor, on_ready)
 
     def fileno(self) -> int:
         """The descriptor to watch."""
@@ -70,4 +78,6 @@ class Inotify:
 
     def close(self) -> None:
         """Close it and all its watches."""
+        if self._loop is not None:
+            self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
