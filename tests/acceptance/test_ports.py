@@ -95,6 +95,23 @@ def test_metrics_ports_keep_clear_of_listening_ports(new_fleet) -> None:
     assert metrics == {"manager": start + 1, "w": start + 3}
 
 
+def test_the_daemons_own_ports_are_left_to_them(new_fleet) -> None:
+    fleet: Fleet = new_fleet()
+    first = free_ports(8)[0]
+    fleet.client_port, fleet.agent_port = first + 1, first + 2
+    fleet.start_up(
+        auto_assign_start_port=first,
+        auto_assign_metrics_start_port=first,
+        agent_port=first + 4,
+        supervisor_port=first + 5,
+    )
+    fleet.deploy(ini(["here"], {"manager": node("here", "manager"), "logger": node("here", "logger")}))
+    assert assigned(fleet) == (
+        {"manager": first, "logger": first + 3},
+        {"manager": first + 6, "logger": first + 7},
+    )
+
+
 def test_metrics_ports_count_for_each_address_anew(new_fleet) -> None:
     fleet: Fleet = new_fleet()
     fleet.start_controller(check_before_deploy="no")

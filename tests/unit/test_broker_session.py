@@ -76,6 +76,17 @@ def test_server_checks_topics_by_either_name(generation, prefix):
     assert generation.topic(topics.CONTROLLER) in json.loads(problem.reply)["context"]
 
 
+@pytest.mark.parametrize("generation", [FIRST, SECOND])
+def test_a_topic_that_begins_like_an_allowed_one_is_another(generation):
+    session = subscribed(publish=(topics.agent("a1"),))
+    (delivery,) = session.receive(encode_event(topics.agent("a1"), EVENT, generation))
+    assert delivery.event == EVENT
+    assert isinstance(session.receive(encode_event(topics.agent("a1") + "/below", EVENT, generation))[0], Deliver)
+    for other in ("a10", "a", "a1-b", "b"):
+        (problem,) = session.receive(encode_event(topics.agent(other), EVENT, generation))
+        assert problem.code == "topic_forbidden"
+
+
 def test_server_delivers_events_it_does_not_know():
     unknown = FRAME.replace(EVENT.event_name.encode(), b"Other::event")
     (delivery,) = subscribed().receive(unknown)

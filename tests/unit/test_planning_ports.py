@@ -52,6 +52,17 @@ def test_order_is_instance_then_role_then_name_over_the_whole_cluster() -> None:
     }
 
 
+def test_reserved_ports_are_never_assigned_at_any_address() -> None:
+    instances = (Instance("a1", Address("10.0.0.1")), Instance("a2", Address("10.0.0.2")))
+    configuration = Configuration(instances=instances, nodes=(node("m1"), node("l1"), node("w1", "a2")))
+    assert ports(assign_ports(configuration, start=2149, reserved=(2149, 2150))) == {"m1": 2151, "l1": 2152, "w1": None}
+    assert metrics_ports(assign_metrics_ports(configuration, start=9998, reserved=(0, 9999))) == {
+        "m1": 9998,
+        "l1": 10000,
+        "w1": 9998,
+    }
+
+
 def test_taken_ports_of_nodes_and_agents_are_skipped_and_kept() -> None:
     instances = (Instance("a1", Address("10.0.0.1"), Port(2201)), Instance("a2"))
     configuration = Configuration(

@@ -139,7 +139,8 @@ class ServerSession:
     Args:
         endpoint: our endpoint id.
         version: what we call our version.
-        publish: topic prefixes, of either generation's names, that the peer may publish on.
+        publish: topics, of either generation's names, that the peer may publish on; those below them (``topic/…``)
+            go with them, those that merely begin alike do not. ``""`` stands for all.
         subscriptions_max: how many topic prefixes a peer may subscribe to.
     """
 
@@ -151,7 +152,9 @@ class ServerSession:
         subscriptions_max: int = SUBSCRIPTIONS_MAX,
     ) -> None:
         self._ack = encode_message(Ack(endpoint, version))
-        self._publish = tuple(canonical_topic(prefix) for prefix in publish)
+        self._publish = frozenset(canonical_topic(topic) for topic in publish)
+        # Below "a" is "a/b", and not "ab"; below "" is everything.
+        self._publish_below = tuple(f"{topic}/" if topic else topic for topic in self._publish)
         self._subscriptions_max = subscriptions_max
         self.ready = False
 
@@ -179,7 +182,8 @@ class ServerSession:
     def _data(self, frame: bytes) -> tuple[Output, ...]:
         message = decode_data(frame)
         event, generation = decode_event(message)
-        if not canonical_topic(message.topic).startswith(self._publish):
+        topic = canonical_topic(message.topic)
+        if topic not in self._publish and not topic.startswith(self._publish_below):
             raise ForbiddenTopicError(message.topic[:200])
         return (Deliver(message.topic, event, generation, frame),)
 

@@ -15,12 +15,13 @@ from zeekfleet.store.interface import ConfigState, Store
 
 
 class PortAssignment(msgspec.Struct, frozen=True):
-    """Whether and from where missing ports are filled in."""
+    """Whether and from where missing ports are filled in; ``reserved`` ports never are."""
 
     listening: bool = True
     listening_start: int = 2200
     metrics: bool = True
     metrics_start: int = 9000
+    reserved: tuple[int, ...] = ()
 
 
 class Stage:
@@ -63,10 +64,11 @@ class Stage:
         if errors:
             raise ConfigurationError(errors)
         ready = self._instances.with_addresses(configuration)
-        if self._assignment.listening:
-            ready = assign_ports(ready, start=self._assignment.listening_start)
-        if self._assignment.metrics:
-            ready = assign_metrics_ports(ready, start=self._assignment.metrics_start)
+        how = self._assignment
+        if how.listening:
+            ready = assign_ports(ready, start=how.listening_start, reserved=how.reserved)
+        if how.metrics:
+            ready = assign_metrics_ports(ready, start=how.metrics_start, reserved=how.reserved)
         return ready
 
     async def get(self, state: ConfigState) -> Configuration | None:

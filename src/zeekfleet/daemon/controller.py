@@ -72,6 +72,8 @@ def _options(settings: Settings, directory: Path) -> ControllerOptions:
             own.auto_assign_start_port,
             own.auto_assign_metrics_ports,
             own.auto_assign_metrics_start_port,
+            # Where these daemons listen, should they be on one host, as in ``zeekfleet up``.
+            reserved=(own.websocket_port, own.port, settings.agent.port, settings.supervisor.port),
         ),
         check_before_deploy=own.check_before_deploy,
         key_file=directory / KEYS,

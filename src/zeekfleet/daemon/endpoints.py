@@ -30,7 +30,7 @@ SUPERVISOR = TopicPolicy(publish=(topics.SUPERVISOR,), subscribe=(topics.SUPERVI
 
 
 def agent_policy(name: str) -> TopicPolicy:
-    """What may be said at an agent's port: the controller's on the agent's topics, the nodes' on theirs."""
+    """What may be said at an agent's port: the controller's on the agent's own topics, the nodes' on theirs."""
     allowed = (topics.agent(name), topics.secrets(name), topics.NODE)
     return TopicPolicy(publish=allowed, subscribe=(topics.AGENT_PREFIX, topics.NODE))
 

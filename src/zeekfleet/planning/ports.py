@@ -5,7 +5,7 @@ Assign listening ports first: metrics ports keep clear of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -54,15 +54,23 @@ class PortCounter:
         return Port(self._next - 1)
 
 
-def assign_ports(configuration: Configuration, *, start: int = DEFAULT_START) -> Configuration:
+def assign_ports(
+    configuration: Configuration, *, start: int = DEFAULT_START, reserved: Collection[int] = ()
+) -> Configuration:
     """A copy in which every manager, logger and proxy has a listening port.
 
     Counts over the whole cluster, so that no two hosts share an assigned port.
 
+    Args:
+        configuration: with addresses filled in.
+        start: the first port to assign.
+        reserved: ports that are never assigned: what the controller knows to be somebody else's.
+
     Raises:
         ConfigurationError: the ports above ``start`` do not suffice.
     """
-    taken = {instance.listen_port.number for instance in configuration.instances if instance.listen_port}
+    taken = set(reserved)
+    taken |= {instance.listen_port.number for instance in configuration.instances if instance.listen_port}
     taken |= {node.p.number for node in configuration.nodes if node.p}
     counter = PortCounter(start, taken, "listening")
     lacking = [node for node in configuration.nodes if node.p is None and node.role in LISTENING_ROLES]
@@ -73,11 +81,18 @@ def assign_ports(configuration: Configuration, *, start: int = DEFAULT_START) ->
     )
 
 
-def assign_metrics_ports(configuration: Configuration, *, start: int = DEFAULT_METRICS_START) -> Configuration:
+def assign_metrics_ports(
+    configuration: Configuration, *, start: int = DEFAULT_METRICS_START, reserved: Collection[int] = ()
+) -> Configuration:
     """A copy in which every cluster node has a metrics port.
 
     Counts anew for each address; instances whose address is not known yet
     (0.0.0.0) count as one, since they may turn out to be one host.
+
+    Args:
+        configuration: with addresses and listening ports filled in.
+        start: the first port to assign, at each address.
+        reserved: ports that are never assigned, at any address.
 
     Raises:
         ConfigurationError: the ports above ``start`` do not suffice, or a node's instance is not declared.
@@ -85,7 +100,7 @@ def assign_metrics_ports(configuration: Configuration, *, start: int = DEFAULT_M
     addresses = {instance.name: instance.host for instance in configuration.instances}
     if errors := [undeclared_instance(node) for node in configuration.nodes if node.instance not in addresses]:
         raise ConfigurationError(sorted(errors))
-    taken: dict[Address, set[int]] = {address: set() for address in addresses.values()}
+    taken: dict[Address, set[int]] = {address: set(reserved) for address in addresses.values()}
     for instance in configuration.instances:
         if instance.listen_port:
             taken[instance.host].add(instance.listen_port.number)

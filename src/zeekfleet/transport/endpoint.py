@@ -83,7 +83,12 @@ Happening = Delivery | PeerAdded | PeerLost
 
 
 class TopicPolicy(msgspec.Struct, frozen=True):
-    """What the peers of a listener may do, as topic prefixes (of either generation's name)."""
+    """What the peers of a listener may do, by topics of either generation's name.
+
+    Attributes:
+        publish: where they may publish: on these topics and those below them (``topic/…``); ``""`` is everywhere.
+        subscribe: what they may hear: topics with these prefixes, as in subscriptions.
+    """
 
     publish: tuple[str, ...] = EVERYTHING
     subscribe: tuple[str, ...] = EVERYTHING
