@@ -160,6 +160,11 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     health_restart: Annotated[
         bool, Source("restart nodes that do not answer, or never say hello", "--health-restart")
     ] = True
+    group_wait: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=86400)],
+        Source("seconds to wait at most for a group of nodes before the next is started; 0: as suits the back end",
+               "--group-wait", "ZEEKFLEET_GROUP_WAIT"),
+    ] = 0.0  # fmt: skip
 
 
 class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -135,7 +135,10 @@ def test_network_and_peer_statistics(cluster: Cluster) -> None:
 
 def test_options_of_some_and_of_all(cluster: Cluster) -> None:
     name = "Site::local_zones"
-    cluster.verb("set-option", name, "example.com", "worker-02", "logger-01")
+    changed = json.loads(cluster.verb("--json", "set-option", name, "example.com", "worker-02", "logger-01"))
+    # A logger is asked in two ways, and does it once.
+    change = {"name": name, "before": "[]", "now": '["example.com"]'}
+    assert changed["results"] == {"logger-01": change, "worker-02": change}
     values = cluster.fleet.client("get-id-value", name).results
     assert values == {one: ["example.com"] if one in ("worker-02", "logger-01") else [] for one in NODES}
     cluster.verb("set-option", "FTP::guest_ids", "anonymous, visitor")

@@ -13,8 +13,6 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from zeekfleet.agent.cluster_wide import LOOPBACK, ClusterWide, free_ports
 from zeekfleet.agent.mailbox import Mailboxes
 from zeekfleet.agent.status_files import StatusFiles
@@ -168,12 +166,13 @@ class DialsOneNode:
             self._dial(up[0] if up else None)
 
     def send(self, request: NodeDispatchRequest) -> None:
-        """To nodes with mailboxes by these, to the others over the one WebSocket."""
-        shared = frozenset(name for name in request.nodes if name not in self._mailboxes)
-        for name in sorted(request.nodes - shared):
-            self._mailboxes.send(request.reqid, request.action, name)
-        if shared or not request.nodes:
-            self._endpoint.publish(topics.NODE, msgspec.structs.replace(request, nodes=shared))
+        """To all over the one WebSocket, and by mailbox to who has one: the cluster's pub/sub is the quicker way to
+        it, but may not reach it. It does what is asked once.
+        """
+        self._endpoint.publish(topics.NODE, request)
+        for name in sorted(request.nodes):
+            if name in self._mailboxes:
+                self._mailboxes.send(request.reqid, request.action, name)
 
     def hear(self, listener: Callable[[Event], None]) -> None:
         """What comes by mailboxes."""

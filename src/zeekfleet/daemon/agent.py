@@ -33,7 +33,7 @@ SOCKET = "agent.sock"
 GROUP_WAIT = 0.2
 """How much of the request time-out a deployment waits, at most, for one group of nodes before it starts the next."""
 
-ZEROMQ_HEAD_START = 0.1
+ZEROMQ_HEAD_START = 0.03
 """The same for real Zeeks on ZeroMQ, in seconds: they read scripts for a third of a second before they do anything
 else, so that a group which starts this much earlier is up earlier. To wait until it is up would leave CPUs idle
 meanwhile. With Broker, a node that connects too early tries again only after a second, and says so on stderr."""
@@ -99,6 +99,8 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
 
 
 def _group_wait(engine: str, settings: Settings) -> float:
+    if settings.agent.group_wait:
+        return settings.agent.group_wait
     if engine == "zeek" and Backend(settings.supervisor.backend) is Backend.ZEROMQ:
         return ZEROMQ_HEAD_START
     return settings.agent.request_timeout * GROUP_WAIT

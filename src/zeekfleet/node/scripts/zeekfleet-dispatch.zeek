@@ -48,11 +48,14 @@ export {
 		now: string;
 	};
 
-	## Do what a request asks for.
+	## Do what a request asks for; asked again with the same id, tell what came of it.
 	global outcome: function(reqid: string, action: vector of string): Result;
 }
 
 global peers: table[string] of Peer;
+
+# Requests are repeated until they are answered, and reach loggers in two ways.
+global outcomes: table[string] of Result &create_expire=1 min;
 
 event Cluster::node_up(name: string, id: string)
 	{
@@ -158,6 +161,9 @@ function set_option(result: Result, action: vector of string)
 
 function outcome(reqid: string, action: vector of string): Result
 	{
+	if ( reqid in outcomes )
+		return outcomes[reqid];
+
 	local result = Result($reqid=reqid, $node=Cluster::node);
 
 	if ( |action| == 0 )
@@ -174,5 +180,6 @@ function outcome(reqid: string, action: vector of string): Result
 		result$error = fmt("dispatch %s unknown", action[0]);
 
 	result$success = ! result?$error;
+	outcomes[reqid] = result;
 	return result;
 	}
