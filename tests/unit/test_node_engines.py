@@ -9,16 +9,19 @@ import msgspec
 import pytest
 
 from zeekfleet.errors import ConfigurationError, LaunchError, SettingsError
+from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.launch import Engine, LaunchContext
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.node import engines
-from zeekfleet.node.installation import Installation
+from zeekfleet.node.installation import Installation, examine
 from zeekfleet.node.link import AGENT_LINK, WEBSOCKET_PORT, agent_link, websocket_port
 from zeekfleet.node.sim import SimEngine
 from zeekfleet.node.zeek import ZeekEngine, ZeekOptions, management_script
+from zeekfleet.planning.cluster_variables import CURVE_FILE
 from zeekfleet.planning.layout import Backend
+from zeekfleet.planning.zeek_versions import ZeekVersion
 
 LOOPBACK = Address("127.0.0.1")
 CLUSTER = {
@@ -35,7 +38,7 @@ CONTEXT = LaunchContext(
     bare_mode=False,
     environment={"PATH": "/bin", "HOME": "/root"},
 )
-INSTALLATION = Installation("/opt/zeek/bin/zeek", (9, 0), "9.0.0-rc1", "/opt/zeek/share/zeek")
+INSTALLATION = Installation("/opt/zeek/bin/zeek", (9, 0, 0), "9.0.0-rc1", "/opt/zeek/share/zeek")
 
 
 def pretend_zeek(directory: Path, version: str) -> Path:
@@ -78,7 +81,7 @@ def test_an_unknown_engine_is_told() -> None:
 
 @pytest.mark.parametrize("name", ["auto", "zeek"])
 @pytest.mark.parametrize(
-    ("version", "problem"), [("7.1.1", "is Zeek 7.1.1, too old: 7.2 or later is needed"), ("x", "is no Zeek")]
+    ("version", "problem"), [("7.1.1", "is Zeek 7.1.1, too old: 7.2.0 or later is needed"), ("x", "is no Zeek")]
 )
 def test_an_unusable_zeek_is_told(tmp_path: Path, name: str, version: str, problem: str) -> None:
     program = pretend_zeek(tmp_path, version)
@@ -150,17 +153,73 @@ def test_no_websocket_on_a_logger() -> None:
 @pytest.mark.parametrize(
     ("version", "back_end_loaded", "listens_by"),
     [
-        ((7, 2), False, '$listen_host="127.0.0.1"'),
-        ((8, 0), False, "$listen_addr=127.0.0.1"),
-        ((8, 1), True, "$listen_addr=127.0.0.1"),
+        ((7, 2, 1), False, '$listen_host="127.0.0.1"'),
+        ((7, 2, 2), False, "$listen_addr=127.0.0.1"),
+        ((8, 0, 9), False, "$listen_addr=127.0.0.1"),
+        ((8, 1, 0), True, "$listen_addr=127.0.0.1"),
     ],
 )
-def test_older_zeeks(version: tuple[int, int], back_end_loaded: bool, listens_by: str) -> None:
+def test_older_zeeks(version: ZeekVersion, back_end_loaded: bool, listens_by: str) -> None:
     installation = msgspec.structs.replace(INSTALLATION, version=version)
     config = NodeConfig(name="worker", cluster=CLUSTER, env={WEBSOCKET_PORT: "7700"})
     spec = ZeekEngine(installation, ZeekOptions(Backend.BROKER)).launch(config, CONTEXT)
     assert ("frameworks/cluster/backend/broker" in spec.argv) == back_end_loaded
     assert listens_by in spec.files["zeekfleet-launch.zeek"]
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("7.2.2", (7, 2, 2)),
+        ("9.0.0-rc1", (9, 0, 0)),
+        ("8.1.0-dev.123-debug", (8, 1, 0)),
+        ("10.1", (10, 1, 0)),
+    ],
+)
+def test_versions(tmp_path: Path, text: str, version: ZeekVersion) -> None:
+    found = examine(str(pretend_zeek(tmp_path, text)))
+    assert (found.version, found.version_text) == (version, text)
+
+
+SIX = {"manager": CLUSTER["manager"], "worker": ClusterEndpoint(ClusterRole.WORKER, Address("fd00::1"), NO_PORT)}
+KEY = "ZEEK_CLUSTER_BACKEND_ZEROMQ_CURVE_SERVER_PUBLICKEY"
+CURVE_PROBLEM = "cannot encrypt ZeroMQ between hosts: that takes 8.2.0, or the back end 'broker'"
+
+
+@pytest.mark.parametrize(
+    ("version", "config", "problem"),
+    [
+        ((7, 2, 1), NodeConfig(name="worker", cluster=SIX), "Zeek 7.2.1 has ZeroMQ with IPv4 addresses only"),
+        ((8, 1, 9), NodeConfig(name="worker", cluster=CLUSTER, env={KEY: "k"}), f"Zeek 8.1.9 {CURVE_PROBLEM}"),
+    ],
+)
+def test_what_an_older_zeek_cannot_do_with_zeromq(version: ZeekVersion, config: NodeConfig, problem: str) -> None:
+    installation = msgspec.structs.replace(INSTALLATION, version=version)
+    with pytest.raises(LaunchError, match=problem):
+        ZeekEngine(installation).launch(config, CONTEXT)
+    ZeekEngine(installation, ZeekOptions(Backend.BROKER)).launch(config, CONTEXT)
+    ZeekEngine(INSTALLATION).launch(config, CONTEXT)
+
+
+def test_keys_that_an_older_zeek_would_ignore_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_bytes(msgspec.json.encode(CurveKeys("a", "b", "c", "d")))
+    config = NodeConfig(name="worker", cluster=CLUSTER, env={CURVE_FILE: str(file)})
+    older = ZeekEngine(msgspec.structs.replace(INSTALLATION, version=(8, 1, 0)))
+    with pytest.raises(LaunchError, match=CURVE_PROBLEM):
+        older.launch(config, CONTEXT)
+    newer = ZeekEngine(msgspec.structs.replace(INSTALLATION, version=(8, 2, 0)))
+    assert newer.launch(config, CONTEXT).env[KEY] == "a"
+
+
+def test_a_trace_has_only_the_limits_that_the_zeek_has() -> None:
+    cluster = {**CLUSTER, "worker": msgspec.structs.replace(CLUSTER["worker"], pcap_file="/t.pcap")}
+    config = NodeConfig(name="worker", cluster=cluster)
+    for version, known in (((7, 2, 2), False), ((8, 0, 0), True)):
+        engine = ZeekEngine(msgspec.structs.replace(INSTALLATION, version=version))
+        script = engine.launch(config, CONTEXT).files["zeekfleet-launch.zeek"]
+        assert ("xpub_sndhwm" in script, "onloop_queue_hwm" in script) == (known, known)
+        assert "redef Cluster::Backend::ZeroMQ::log_sndhwm = 0;" in script
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,10 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.errors import ConfigurationError
-
-OLDEST = (7, 2)
-"""The first Zeek whose WebSocket server works with every cluster back end."""
+from zeekfleet.planning.zeek_versions import OLDEST, ZeekVersion, text_of
 
 ASK_TIMEOUT = 30.0
-_VERSION = re.compile(r"version (\d+)\.(\d+)(\S*)")
+_VERSION = re.compile(r"version ((\d+)\.(\d+)(?:\.(\d+))?\S*)")
 
 
 class Installation(msgspec.Struct, frozen=True):
@@ -23,13 +21,13 @@ class Installation(msgspec.Struct, frozen=True):
 
     Attributes:
         program: absolute path of ``zeek``.
-        version: major and minor number.
+        version: its numbers; a release candidate counts as the release.
         version_text: the whole version, such as ``9.0.0-rc1``.
         zeekpath: its script path.
     """
 
     program: str
-    version: tuple[int, int]
+    version: ZeekVersion
     version_text: str
     zeekpath: str
 
@@ -50,10 +48,9 @@ def examine(program: str) -> Installation:
     found = _VERSION.search(answer)
     if found is None:
         raise ConfigurationError(f"{program} is no Zeek: it gives its version as '{answer.strip()[:100]}'")
-    version = (int(found[1]), int(found[2]))
-    text = f"{version[0]}.{version[1]}{found[3]}"
+    version = (int(found[2]), int(found[3]), int(found[4] or 0))
     if version < OLDEST:
-        raise ConfigurationError(f"{program} is Zeek {text}, too old: {OLDEST[0]}.{OLDEST[1]} or later is needed")
+        raise ConfigurationError(f"{program} is Zeek {found[1]}, too old: {text_of(OLDEST)} or later is needed")
     config = Path(program).with_name("zeek-config")
     tool = str(config) if config.is_file() else shutil.which("zeek-config")
     if tool is None:
@@ -61,7 +58,7 @@ def examine(program: str) -> Installation:
     zeekpath = _ask(tool, "--zeekpath").strip()
     if not zeekpath:
         raise ConfigurationError(f"{tool} --zeekpath tells no script path")
-    return Installation(program, version, text, zeekpath)
+    return Installation(program, version, found[1], zeekpath)
 
 
 def _ask(program: str, question: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from zeekfleet.errors import LaunchError, SettingsError
 from zeekfleet.model.launch import LaunchContext, LaunchSpec
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.node.curve import curve_variables
+from zeekfleet.node.curve import PREFIX, curve_variables
 from zeekfleet.node.installation import Installation
 from zeekfleet.node.link import WEBSOCKET_PORT, websocket_port
 from zeekfleet.node.parse import parse
@@ -20,6 +20,7 @@ from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.cluster_variables import DEFAULT_HUB_PORTS, read_hub_ports
 from zeekfleet.planning.layout import Backend, ZeekSettings
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, MAILBOX_VARIABLE, REQUESTS_FILE, needs_mailbox
+from zeekfleet.planning.zeek_versions import lacks_for_zeromq
 
 LOG_QUEUE = "log-queue"
 """Where in the spool rotated logs wait to be archived."""
@@ -86,7 +87,7 @@ class ZeekEngine:
             raise LaunchError(config.name, str(error)) from error
         settings = self._settings(port, self._hub_ports(config), context)
         environment = layout.environment(config, settings, directory=context.directory, base=context.environment)
-        environment |= curve_variables(config) if settings.backend is Backend.ZEROMQ else {}
+        environment |= self._zeromq_keys(config)
         files = layout.files(config, settings)
         # What an earlier life left there would tell that this one runs before it does.
         files[layout.STATUS_FILE] = "STARTING\n"
@@ -107,6 +108,15 @@ class ZeekEngine:
             cpu_affinity=config.cpu_affinity,
             grace=GRACE,
         )
+
+    def _zeromq_keys(self, config: NodeConfig) -> dict[str, str]:
+        if self._options.backend is not Backend.ZEROMQ or not layout.in_cluster(config):
+            return {}
+        keys = curve_variables(config)
+        encrypted = any(variable.startswith(PREFIX) for variable in (*config.env, *keys))
+        if problem := lacks_for_zeromq(config, self._installation.version, encrypted=encrypted):
+            raise LaunchError(config.name, problem)
+        return keys
 
     def _refuse(self, config: NodeConfig, context: LaunchContext) -> None:
         if config.interface is not None and config.pcap_file is not None:

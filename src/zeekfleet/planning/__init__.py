@@ -2,5 +2,6 @@
 
 ``validate`` (is it sound), ``ports`` (fill in what was left open), ``ini`` (its
 file), ``ini_values`` (what stands in that file's places), ``layout`` (how a real
-Zeek node is launched from it), ``deadlines`` (how long its deployment may take).
+Zeek node is launched from it), ``zeek_versions`` (what which Zeek can do),
+``deadlines`` (how long its deployment may take).
 """

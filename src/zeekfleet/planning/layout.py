@@ -17,6 +17,7 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import Address
 from zeekfleet.planning.zeek_text import zeek_address, zeek_string
+from zeekfleet.planning.zeek_versions import LISTEN_ADDR, NAMED_BROKER_BACKEND, ZEROMQ_QUEUE_LIMITS, ZeekVersion
 
 LAYOUT_FILE = "cluster-layout.zeek"
 """The name Zeek looks for."""
@@ -26,12 +27,6 @@ LAUNCH_FILE = "zeekfleet-launch.zeek"
 
 STATUS_FILE = ".status"
 """Where Zeek says what it is doing, relative to the node's directory."""
-
-NAMED_BROKER_BACKEND = (8, 1)
-"""Before, Broker was the back end without being loaded, and had no script of its own."""
-
-LISTEN_ADDR = (8, 0)
-"""Before, a WebSocket server's address was a string in ``$listen_host``."""
 
 LOOPBACK = Address("127.0.0.1")
 
@@ -49,7 +44,7 @@ class ZeekSettings(msgspec.Struct, frozen=True):
     Attributes:
         program: the ``zeek`` to run.
         zeekpath: its script path, as ``zeek-config --zeekpath`` prints it.
-        version: its major and minor version number.
+        version: its version.
         backend: the cluster back end to load.
         zeromq_xpub_port: where the manager's message hub hands out; two clusters on a host need different ones.
         zeromq_xsub_port: where it takes in.
@@ -63,7 +58,7 @@ class ZeekSettings(msgspec.Struct, frozen=True):
 
     program: str
     zeekpath: str
-    version: tuple[int, int] = (9, 0)
+    version: ZeekVersion = (9, 0, 0)
     backend: Backend = Backend.ZEROMQ
     zeromq_xpub_port: int = 5555
     zeromq_xsub_port: int = 5556
@@ -162,6 +157,7 @@ def launch_script(config: NodeConfig, settings: ZeekSettings) -> str:
         lines += _zeromq_lines(config, settings)
         if any(endpoint.pcap_file is not None for endpoint in config.cluster.values()):
             lines += _LOSSLESS_ZEROMQ
+            lines += _UNLIMITED_EVENTS if settings.version >= ZEROMQ_QUEUE_LIMITS else ()
     else:
         # Otherwise it is every address of the host.
         lines.append(f"redef Broker::default_listen_address = {zeek_string(config.cluster[config.name].host)};")
@@ -176,12 +172,15 @@ def launch_script(config: NodeConfig, settings: ZeekSettings) -> str:
 
 _LOSSLESS_ZEROMQ = (
     "redef Cluster::Backend::ZeroMQ::linger_ms = 60000;",
-    "redef Cluster::Backend::ZeroMQ::xpub_sndhwm = 0;",
-    "redef Cluster::Backend::ZeroMQ::onloop_queue_hwm = 0;",
     "redef Cluster::Backend::ZeroMQ::log_sndhwm = 0;",
     "redef Cluster::Backend::ZeroMQ::log_rcvhwm = 0;",
 )
 """A trace is read faster than live traffic comes: queues have no limit, and what is in them is waited for."""
+
+_UNLIMITED_EVENTS = (
+    "redef Cluster::Backend::ZeroMQ::xpub_sndhwm = 0;",
+    "redef Cluster::Backend::ZeroMQ::onloop_queue_hwm = 0;",
+)
 
 
 def _zeromq_lines(config: NodeConfig, settings: ZeekSettings) -> Iterator[str]:
