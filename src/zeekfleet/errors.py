@@ -19,6 +19,7 @@ attributes, so that nobody has to parse the sentence.
     │   ├── StoreCorruptError    its content cannot be trusted (.path)
     │   ├── StoreVersionError    it was written by a newer zeekfleet (.path, .version)
     │   └── StoreWriteError      a write was not made durable
+    │       └── StoreFullError   for want of room (.directory)
     ├── StateDirectoryError      a directory cannot be used (.path)
     └── SupervisionError         processes cannot be managed
         ├── LaunchError          a node cannot be started (.node, .reason)
@@ -181,6 +182,20 @@ class StoreVersionError(StoreError):
 
 class StoreWriteError(StoreError):
     """A write was not made durable; the last acknowledged content still stands."""
+
+
+class StoreFullError(StoreWriteError):
+    """There is no room for a write; what was acknowledged before still stands, and can be read.
+
+    Attributes:
+        directory: where there is none.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        super().__init__(
+            f"no space left in directory {directory}: nothing can be staged or deployed until there is some again"
+        )
 
 
 class StateDirectoryError(ZeekfleetError):

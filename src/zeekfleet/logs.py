@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -69,24 +70,30 @@ class ManagementLog(logging.Handler):
         self._role = role
         self._json = structlog.processors.JSONRenderer() if log_format == "json" else None
         if self._file.tell() == 0 and self._json is None:
-            self._file.write(_header(f"management-{name}"))
+            self._write(_header(f"management-{name}"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; a full disk must not stop the daemon."""
+        """Write one line."""
         level = "ERROR" if record.levelno >= logging.ERROR else record.levelname
         fields = (f"{record.created:.6f}", self._name, level, self._role.name, record.getMessage())
-        try:
-            if self._json is None:
-                self._file.write("\t".join(_escape(field) for field in fields) + "\n")
-            else:
-                values: dict[str, object] = dict(zip(COLUMNS, fields, strict=True))
-                self._file.write(f"{self._json(None, '', values | {'ts': round(record.created, 6)})!s}\n")
-        except OSError:
-            self.handleError(record)
+        if self._json is None:
+            self._write("\t".join(_escape(field) for field in fields) + "\n")
+        else:
+            values: dict[str, object] = dict(zip(COLUMNS, fields, strict=True))
+            self._write(f"{self._json(None, '', values | {'ts': round(record.created, 6)})!s}\n")
+
+    def _write(self, text: str) -> None:
+        """A full disk must not stop the daemon, whose alarm is given elsewhere.
+
+        A few thousand bytes are kept until there is room again; what comes beyond them is lost.
+        """
+        with contextlib.suppress(OSError):
+            self._file.write(text)
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
         super().close()
 
 

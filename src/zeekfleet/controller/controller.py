@@ -238,6 +238,15 @@ class Controller:
         logger.info("configuration %s staged", configuration.id)
         return []
 
+    async def _refusal(self, configuration: Configuration) -> str | None:
+        """Why it must not be deployed: what cannot be kept would be forgotten when this process ends."""
+        try:
+            await self._stage.check_room(configuration)
+        except StoreError as error:
+            logger.error("configuration %s is not deployed: %s", configuration.id, error)
+            return str(error)
+        return None
+
     async def _get_configuration(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, api.GetConfigurationRequest)  # noqa: S101
         reqid = delivery.event.reqid
@@ -252,8 +261,11 @@ class Controller:
         assert isinstance(delivery.event, api.DeployRequest)  # noqa: S101
         reqid = delivery.event.reqid
         ready = await self._stage.get(ConfigState.READY)
+        refusal = await self._refusal(ready) if ready is not None else None
         if ready is None:
             results = [Result(reqid, False, error="no configuration available to deploy")]
+        elif refusal is not None:
+            results = [Result(reqid, False, error=refusal)]
         elif self._deployment.pending:
             results = [Result(reqid, False, error=f"earlier deployment {self._deployment.pending} still pending")]
         else:

@@ -25,6 +25,7 @@ class NotificationKeeper:
         self._store = store
         self._queue: asyncio.Queue[Notification] = asyncio.Queue(QUEUE_LIMIT)
         self.dropped = 0
+        self._lost = 0
 
     def keep(self, notice: Notice) -> None:
         """Log it and have it written; never waits."""
@@ -51,7 +52,14 @@ class NotificationKeeper:
             try:
                 await asyncio.to_thread(self._store.record, notification)
             except StoreError as error:
-                logger.warning("a notification was not kept: %s", error)
+                # Once: on a full disk every further line would fill what room there is.
+                if not self._lost:
+                    logger.error("notifications are not kept: %s", error)
+                self._lost += 1
+            else:
+                if self._lost:
+                    logger.warning("notifications are kept again, after %d that were not", self._lost)
+                self._lost = 0
 
 
 def _notification(notice: Notice) -> Notification:

@@ -75,6 +75,14 @@ class Stage:
         """The latest configuration in that state."""
         return await asyncio.to_thread(self._store.get, state)
 
+    async def check_room(self, configuration: Configuration) -> None:
+        """See that it could be kept as deployed, before anybody is told to run it.
+
+        Raises:
+            StoreError: it could not.
+        """
+        await asyncio.to_thread(self._store.check_room, configuration)
+
     async def deployed(self, configuration: Configuration) -> None:
         """Note that every agent has answered; durable on return.
 

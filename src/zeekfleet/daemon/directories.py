@@ -52,13 +52,20 @@ def held(path: Path) -> Iterator[Path]:
 def _lock(path: Path, lock: int) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.write(lock, f"{os.getpid()}\n".encode())
+        _sign(lock)
     except BlockingIOError:
         holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
         raise StateDirectoryError(path, f"another zeekfleet daemon holds it (pid {holder or 'unknown'})") from None
     except OSError as error:
         raise StateDirectoryError(path, error.strerror or str(error)) from None
+
+
+def _sign(lock: int) -> None:
+    """Write down who holds it, for people; a full disk is no reason to let go."""
+    signature = f"{os.getpid()}\n".encode()
+    with contextlib.suppress(OSError):
+        # Over the former one, whose room is ours.
+        os.ftruncate(lock, os.pwrite(lock, signature, 0))
 
 
 def check_name(key: str, name: str) -> None:

@@ -20,8 +20,9 @@ VARIABLE = "NOTIFY_SOCKET"
 
 def announce(status: str, environment: Mapping[str, str] = os.environ) -> None:
     """Say on standard output, and to the notify socket, that we serve."""
-    sys.stdout.write(f"ready: {status}\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # a full disk below it must not keep us from serving
+        sys.stdout.write(f"ready: {status}\n")
+        sys.stdout.flush()
     notify(f"READY=1\nSTATUS={status}", environment)
 
 

@@ -25,8 +25,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def _log(text: str) -> None:
-    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} stem[{os.getpid()}]: {text}\n")
-    sys.stderr.flush()
+    line = f"{time.strftime('%Y-%m-%dT%H:%M:%S')} stem[{os.getpid()}]: {text}\n"
+    # A full disk costs this line, and nothing else.
+    with contextlib.suppress(OSError):
+        os.write(2, line.encode("utf-8", "replace"))
 
 
 def _become_subreaper() -> None:

@@ -12,6 +12,7 @@ of the machine, whose processes are gone with it (``boot`` tells).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -261,6 +262,8 @@ class Records:
             os.rename(temporary, path)  # noqa: PTH104
         except OSError as error:
             self._log(f"cannot write {path}: {error.strerror}")
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108 - it may hold what room there is
             return False
         return True
 

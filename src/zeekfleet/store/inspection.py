@@ -7,7 +7,9 @@ the whole through a connection that cannot write.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 
 from zeekfleet.errors import StoreCorruptError, StoreError, StoreVersionError
@@ -16,6 +18,8 @@ from zeekfleet.store.encoding import decode, digest
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.store.schema import APPLICATION_ID, DOCUMENT_TABLES, SCHEMA_VERSION, expected_tables, tables
 
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
+_NO_HELPER = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 _HEADER_SIZE = 100
 _MAGIC = b"SQLite format 3\0"
 _USER_VERSION = slice(60, 64)
@@ -32,19 +36,37 @@ def inspect(path: Path) -> None:
     """
     _check_header(path, _read_header(path))
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{_mode(path)}", uri=True, timeout=1.0)
-    except sqlite3.Error as error:
-        raise trouble(path, error) from error
-    connection.text_factory = _lenient_text
-    try:
-        _check_structure(path, connection)
-        _check_documents(path, connection)
+        try:
+            _check(path, f"{path.absolute().as_uri()}?{_mode(path)}")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _NO_HELPER:
+                raise
+            _check_copy(path)
     except sqlite3.Error as error:
         raise trouble(path, error) from error
     except UnicodeDecodeError as error:  # damaged text in SQLite's own message
         raise StoreCorruptError(path, f"text that is not UTF-8: {error.reason}") from error
+    except OSError as error:
+        raise StoreError(f"database {path} cannot be looked at: {error.strerror}") from error
+
+
+def _check(path: Path, uri: str) -> None:
+    connection = sqlite3.connect(uri, uri=True, timeout=1.0)
+    connection.text_factory = _lenient_text
+    try:
+        _check_structure(path, connection)
+        _check_documents(path, connection)
     finally:
         connection.close()
+
+
+def _check_copy(path: Path) -> None:
+    """Check in memory, where the disk has no room for SQLite's helper file: a full disk is no reason not to start."""
+    with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as directory:
+        copy = Path(directory) / path.name
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
+        _check(path, copy.as_uri())
 
 
 def trouble(path: Path, error: sqlite3.Error) -> StoreError:

@@ -118,7 +118,17 @@ class Store(Protocol):
         STAGED and DEPLOYED ones enter the history as well.
 
         Raises:
+            StoreFullError: there is no room; nothing was changed.
             StoreWriteError: nothing was changed; the store stays usable.
+        """
+        ...
+
+    def check_room(self, configuration: Configuration) -> None:
+        """See that a :meth:`put` of this configuration would find room, without changing anything.
+
+        Raises:
+            StoreFullError: it would not.
+            StoreWriteError: it would fail for another reason.
         """
         ...
 

@@ -58,6 +58,10 @@ class MemoryStore:
                 if state in HISTORY_STATES
             )
 
+    def check_room(self, configuration: Configuration) -> None:
+        with self._lock:
+            self._check_open()
+
     def history(self, limit: int = HISTORY_LIMIT) -> Sequence[HistoryEntry]:
         with self._lock:
             self._check_open()

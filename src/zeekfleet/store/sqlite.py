@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from zeekfleet.errors import StoreCorruptError, StoreError, StoreWriteError
+from zeekfleet.errors import StoreCorruptError, StoreError, StoreFullError, StoreWriteError
 from zeekfleet.model.management import Configuration
 from zeekfleet.store.encoding import decode, digest, encode
 from zeekfleet.store.inspection import inspect, trouble
@@ -28,12 +28,17 @@ from zeekfleet.store.interface import (
     Notification,
     check_limit,
 )
+from zeekfleet.store.room import FULL, take
 from zeekfleet.store.schema import create_database
 
 Decoded = TypeVar("Decoded", Configuration, Notification)
 
 _LOCK_TIMEOUT = 1.0
 _JOURNAL_SIZE_LIMIT = 4 * 1024 * 1024
+_ROOM = 64 * 1024
+_COPIES = 4
+"""A document may come twice, each time into the log first and then into the file; a page or so is needed beside."""
+
 _SET = "INSERT OR REPLACE INTO configuration (state, document, digest) VALUES (?, ?, ?)"
 _ADD_HISTORY = "INSERT INTO history (state, time, document, digest) VALUES (?, ?, ?, ?)"
 _TRIM_HISTORY = "DELETE FROM history WHERE sequence <= (SELECT max(sequence) FROM history) - ?"
@@ -68,6 +73,7 @@ class SqliteStore:
         self._notification_limit = notification_limit
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = _open(path)
+        self._inode = _inode(path)
 
     def get(self, state: ConfigState) -> Configuration | None:
         rows = self._read("SELECT document, digest FROM configuration WHERE state = ?", state.value)
@@ -79,13 +85,17 @@ class SqliteStore:
         if not changes:
             return
         now = self._clock()
+        documents = {state: encode(configuration) for state, configuration in changes.items()}
+        self._check_room(sum(map(len, documents.values())))
         with self._transaction("FULL") as connection:
-            for state, configuration in changes.items():
-                document = encode(configuration)
+            for state, document in documents.items():
                 connection.execute(_SET, (state.value, document, digest(document)))
                 if state in HISTORY_STATES:
                     connection.execute(_ADD_HISTORY, (state.value, now, document, digest(document)))
             connection.execute(_TRIM_HISTORY, (self._history_limit,))
+
+    def check_room(self, configuration: Configuration) -> None:
+        self._check_room(len(encode(configuration)))
 
     def history(self, limit: int = HISTORY_LIMIT) -> Sequence[HistoryEntry]:
         rows = self._read(
@@ -116,6 +126,19 @@ class SqliteStore:
             if connection is not None:
                 connection.close()
 
+    def _check_room(self, size: int) -> None:
+        """Ahead of a change: SQLite's log may have room of its own for it where the disk has none to bring it home."""
+        if self._inode != _inode(self._path):
+            # What is written now would go with this process.
+            raise StoreWriteError(f"database {self._path} is not in its directory any more")
+        directory = self._path.parent
+        try:
+            take(directory, _ROOM + _COPIES * size)
+        except OSError as error:
+            if error.errno in FULL:
+                raise StoreFullError(directory) from error
+            raise StoreWriteError(f"directory {directory} cannot be written: {error.strerror}") from error
+
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             raise StoreError(f"database {self._path} is closed")
@@ -138,6 +161,8 @@ class SqliteStore:
                 yield connection
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+                    raise StoreFullError(self._path.parent) from error
                 raise StoreWriteError(f"database {self._path} did not take a change: {error}") from error
             finally:
                 if connection.in_transaction:
@@ -152,6 +177,15 @@ class SqliteStore:
             return decode(document, kind)
         except ValueError as error:
             raise StoreCorruptError(self._path, f"an entry cannot be read: {error}") from None
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    """Which file that is, None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _open(path: Path) -> sqlite3.Connection:

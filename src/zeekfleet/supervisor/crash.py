@@ -115,6 +115,7 @@ class CrashReports:
             unfinished.rename(final)
         except OSError as error:
             logger.warning("no crash report of node '%s': %s", event.name, error)
+            shutil.rmtree(home / f".{stamp}-{event.pid}", ignore_errors=True)
             return None
         self._prune(home)
         return final, core

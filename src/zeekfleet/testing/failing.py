@@ -75,6 +75,9 @@ class FailingStore:
     def put(self, changes: Mapping[ConfigState, Configuration]) -> None:
         self._write(lambda: self._store.put(changes))
 
+    def check_room(self, configuration: Configuration) -> None:
+        self._store.check_room(configuration)
+
     def history(self, limit: int = HISTORY_LIMIT) -> Sequence[HistoryEntry]:
         return self._store.history(limit)
 
