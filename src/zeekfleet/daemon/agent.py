@@ -20,6 +20,7 @@ from zeekfleet.agent.roster import Roster
 from zeekfleet.archive.archiver import Archiver
 from zeekfleet.daemon import archiving, checking, endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
+from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError
@@ -89,10 +90,12 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                 )
                 notifier = Notifier(endpoint, own.name, controller is not None, options.host)
                 archiver = archiving.archiver(settings, notifier.error)
+                places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
+                disk = DiskWatch(places, notifier.error, notifier.log)
                 supervisor.peer(LOOPBACK, supervisor_port)
                 whom = f"controller {own.controller}" if controller else "waiting for a controller"
                 readiness.announce(f"agent {own.name} {own.listen}:{port}, {whom}")
-                await until(stop, _run(agent, archiver))
+                await until(stop, _run(agent, disk, archiver))
         finally:
             logging.getLogger().removeHandler(log)
             log.close()
@@ -110,9 +113,10 @@ def _gate(engine: str) -> Callable[[Roster], Gate]:
     return status_gate if engine == "zeek" else hello_gate
 
 
-async def _run(agent: Agent, archiver: Archiver | None) -> None:
+async def _run(agent: Agent, disk: DiskWatch, archiver: Archiver | None) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(agent.run())
+        tasks.create_task(disk.run())
         if archiver is not None:
             tasks.create_task(archiver.run())
 

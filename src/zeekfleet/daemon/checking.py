@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.daemon import readiness
 from zeekfleet.model.launch import LaunchContext
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.checks import CheckedEngine, NodeChecker
+from zeekfleet.planning.checks import Problem
 from zeekfleet.settings import Settings
+from zeekfleet.store.room import FULL, take
 
 ROLE_VARIABLES = frozenset({MANAGEMENT_MARK, readiness.VARIABLE, "ZEEK_CONTROLLER_PORT", "ZEEKFLEET_LAUNCH"})
 """What the supervisor adds to an agent's environment, and no node has."""
 
+NEEDED = 1024 * 1024
+"""Bytes that a deployment wants to find on a disk."""
 
-def node_checker(settings: Settings, engine: str) -> NodeChecker:
+
+class RoomChecker:
+    """Checks nodes as another does, but finds a problem at once where what is launched with them could not be written.
+
+    Args:
+        checker: the other.
+        directories: where nodes are launched.
+    """
+
+    def __init__(self, checker: NodeChecker, directories: Iterable[Path]) -> None:
+        self._checker = checker
+        self._directories = tuple(dict.fromkeys(directories))
+
+    async def check(
+        self, configs: Sequence[NodeConfig], present: Sequence[NodeConfig], pids: frozenset[int]
+    ) -> list[Problem]:
+        """All that would go wrong, sorted; see :meth:`NodeChecker.check`."""
+        problems = await asyncio.to_thread(self._room)
+        return problems or await self._checker.check(configs, present, pids)
+
+    def _room(self) -> list[Problem]:
+        found = []
+        for directory in self._directories:
+            try:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # if somebody has removed it
+                take(directory, NEEDED)
+            except OSError as error:
+                full = f"no space left in directory {directory}"
+                other = f"directory {directory} cannot be written: {error.strerror}"
+                found.append(Problem((), full if error.errno in FULL else other))
+        return found
+
+
+def node_checker(settings: Settings, engine: str) -> RoomChecker:
     """A checker for this host.
 
     Args:
@@ -42,4 +82,5 @@ def node_checker(settings: Settings, engine: str) -> NodeChecker:
             environment=environment,
         )
 
-    return NodeChecker(make_engine, make_context)
+    places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
+    return RoomChecker(NodeChecker(make_engine, make_context), places)

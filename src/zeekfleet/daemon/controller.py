@@ -13,12 +13,15 @@ from zeekfleet.controller.controller import Controller, ControllerOptions
 from zeekfleet.controller.staging import PortAssignment
 from zeekfleet.daemon import endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
+from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.run import until
 from zeekfleet.daemon.tls import server_context
 from zeekfleet.model.enums import Role
 from zeekfleet.settings import Settings
 from zeekfleet.store.interface import Store
 from zeekfleet.store.sqlite import SqliteStore
+
+logger = logging.getLogger(__name__)
 
 DATABASE = "controller.sqlite"
 KEYS = "curve-keys.json"
@@ -54,11 +57,18 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
                     await endpoint.listen(own.listen, own.port, policy=endpoints.AGENTS)
                     places.append(f"agents {own.listen}:{own.port}")
                 readiness.announce(", ".join([f"controller {own.name}", *places]))
-                await until(stop, controller.run())
+                disk = DiskWatch((directory,), logger.error, logger.info)
+                await until(stop, _run(controller, disk))
         finally:
             store.close()
             logging.getLogger().removeHandler(log)
             log.close()
+
+
+async def _run(controller: Controller, disk: DiskWatch) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(controller.run())
+        tasks.create_task(disk.run())
 
 
 def _options(settings: Settings, directory: Path) -> ControllerOptions:

@@ -1,0 +1,77 @@
+"""Watching whether there is room on the disks that a daemon needs: the kernel tells nobody when they fill up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+INTERVAL = 5.0
+"""Seconds between two looks."""
+
+LITTLE = 16 * 1024 * 1024
+LITTLE_SHARE = 0.01
+"""Below so many bytes, or that share of a small disk, there is too little room; twice as much is enough again."""
+
+
+def lack_of_room(directory: Path, factor: float = 1.0) -> str | None:
+    """What is wrong with a directory's disk, as a sentence; None if there is room.
+
+    Args:
+        directory: on that disk.
+        factor: how many times the usual minimum is wanted.
+    """
+    try:
+        disk = os.statvfs(directory)
+    except OSError as error:
+        return f"directory {directory} cannot be used: {error.strerror}"
+    free = (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) * disk.f_frsize
+    if disk.f_blocks and free < factor * min(LITTLE, LITTLE_SHARE * disk.f_blocks * disk.f_frsize):
+        return f"no space left in directory {directory}: {free} bytes are free"
+    if disk.f_files and not (disk.f_ffree if os.geteuid() == 0 else disk.f_favail):
+        return f"no space left in directory {directory}: its disk can hold no more files"
+    return None
+
+
+class DiskWatch:
+    """Looks at directories now and then; tells what is wrong with each once, and once more when it is well again.
+
+    Args:
+        directories: to look at.
+        alarm: told of trouble.
+        relief: told of its end.
+        interval: seconds between two looks.
+    """
+
+    def __init__(
+        self,
+        directories: Iterable[Path],
+        alarm: Callable[[str], None],
+        relief: Callable[[str], None],
+        interval: float = INTERVAL,
+    ) -> None:
+        self._directories = tuple(dict.fromkeys(directories))
+        self._alarm = alarm
+        self._relief = relief
+        self._interval = interval
+        self._troubled: set[Path] = set()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            # In a thread: a network's file system may keep whoever asks waiting.
+            self._tell(await asyncio.to_thread(self._look))
+            await asyncio.sleep(self._interval)
+
+    def _look(self) -> dict[Path, str | None]:
+        return {each: lack_of_room(each, 2.0 if each in self._troubled else 1.0) for each in self._directories}
+
+    def _tell(self, found: dict[Path, str | None]) -> None:
+        for directory, problem in found.items():
+            if problem is not None and directory not in self._troubled:
+                self._troubled.add(directory)
+                self._alarm(problem)
+            elif problem is None and directory in self._troubled:
+                self._troubled.discard(directory)
+                self._relief(f"there is room in directory {directory} again")
