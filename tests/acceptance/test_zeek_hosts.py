@@ -14,12 +14,24 @@ from fleet import Fleet, ini, node
 from namespaces import Host, possible, two_hosts
 from processes import processes_of, until
 
+from zeekfleet.node.installation import examine
+from zeekfleet.planning.zeek_versions import ZEROMQ_CURVE, ZeekVersion
+
 pytestmark = [
     pytest.mark.zeek,
     pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH"),
     pytest.mark.skipif(not possible(), reason="needs root and ip to make network namespaces"),
 ]
 
+
+def version() -> ZeekVersion:
+    """Of the Zeek on PATH; the oldest thinkable without one."""
+    program = shutil.which("zeek")
+    return examine(program).version if program is not None else (0, 0, 0)
+
+
+VERSION = version()
+needs_curve = pytest.mark.skipif(VERSION < ZEROMQ_CURVE, reason="this zeek has no CURVE")
 WORKERS = ("worker-01", "worker-02")
 NODES = {
     "manager": node("a1", "manager"),
@@ -60,8 +72,15 @@ def conversation_seen(fleet: Fleet, there: Host) -> Callable[[], bool]:
     return seen
 
 
-@pytest.mark.parametrize("dialled", [False, True], ids=["agents dial", "controller dials"])
-def test_workers_there_and_manager_here(new_fleet: Callable[[], Fleet], dialled: bool) -> None:
+@pytest.mark.parametrize(
+    ("dialled", "backend"),
+    [
+        pytest.param(False, "zeromq", id="agents dial", marks=needs_curve),
+        pytest.param(True, "zeromq", id="controller dials", marks=needs_curve),
+        pytest.param(False, "broker", id="broker"),
+    ],
+)
+def test_workers_there_and_manager_here(new_fleet: Callable[[], Fleet], dialled: bool, backend: str) -> None:
     with two_hosts("10.77.0.1", "10.77.0.2") as (here, there), here.inside():
         fleet = new_fleet()
         try:
@@ -71,7 +90,7 @@ def test_workers_there_and_manager_here(new_fleet: Callable[[], Fleet], dialled:
                 with host.inside():
                     dials = {"controller": "none", "listen": host.address, "port": 2151}
                     waits = {"controller": f"{here.address}:{fleet.agent_port}"}
-                    fleet.start_agent(name, engine="zeek", **(dials if dialled else waits))
+                    fleet.start_agent(name, engine="zeek", backend=backend, **(dials if dialled else waits))
             if dialled:
                 instances = [f"a1 = {here.address}:2151", f"a2 = {there.address}:2151"]
             else:
@@ -84,7 +103,25 @@ def test_workers_there_and_manager_here(new_fleet: Callable[[], Fleet], dialled:
                 log = (fleet.root / name / "nodes" / name / "stderr").read_text()
                 assert all(f"node {other}: " not in log for other, keys in NODES.items() if keys["instance"] != name)
             until(conversation_seen(fleet, there), "the logger here has what a worker there saw")
-            _nobody_else_may_join(fleet, here)
+            if backend == "zeromq":
+                _nobody_else_may_join(fleet, here)
+        finally:
+            fleet.stop()
+
+
+@pytest.mark.skipif(VERSION >= ZEROMQ_CURVE, reason="this zeek has CURVE")
+def test_a_zeek_that_cannot_encrypt_is_refused(new_fleet: Callable[[], Fleet]) -> None:
+    with two_hosts("10.77.0.1", "10.77.0.2") as (here, there), here.inside():
+        fleet = new_fleet()
+        try:
+            fleet.start_controller(listen=here.address)
+            for name, host in (("a1", here), ("a2", there)):
+                with host.inside():
+                    fleet.start_agent(name, engine="zeek", controller=f"{here.address}:{fleet.agent_port}")
+            fleet.wait_for_instances("a1", "a2")
+            answer = fleet.client("deploy-config", "-", text=ini(["a1", "a2"], NODES))
+            assert answer.code == 1
+            assert "cannot encrypt ZeroMQ between hosts" in answer.out
         finally:
             fleet.stop()
 

@@ -22,6 +22,7 @@ from zeekfleet.planning.layout import (
     launch_script,
     may_open_websocket,
 )
+from zeekfleet.planning.mailbox import needs_mailbox
 from zeekfleet.planning.zeek_text import zeek_string
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -147,6 +148,15 @@ def test_who_may_open_a_websocket() -> None:
     assert may_open_websocket(config("manager", WITHOUT_LOGGER), Backend.BROKER)
     assert may_open_websocket(config("manager", {"manager": CLUSTER["manager"]}), Backend.ZEROMQ)
     assert not may_open_websocket(config("stranger"), Backend.BROKER)
+
+
+def test_who_has_a_mailbox() -> None:
+    """Whom the agent's one WebSocket may not reach: with Broker only the manager hears from all."""
+    for backend, expected in ((Backend.ZEROMQ, {"logger"}), (Backend.BROKER, CLUSTER.keys() - {"manager"})):
+        assert {name for name in CLUSTER if needs_mailbox(config(name), backend)} == expected
+        assert not needs_mailbox(config("stranger"), backend)
+    assert needs_mailbox(config("manager", WITHOUT_LOGGER), Backend.ZEROMQ)
+    assert not needs_mailbox(config("manager", WITHOUT_LOGGER), Backend.BROKER)
 
 
 def test_files_only_within_a_cluster() -> None:

@@ -1,5 +1,5 @@
-##! The agent's way to a node that takes no WebSocket client, and is out of reach of
-##! those that do when it is alone on its host: files in a directory of its own.
+##! The agent's way to a node that takes no WebSocket client, or may be out of reach of
+##! the one that the agent is connected to: files in a directory of its own.
 ##!
 ##! The agent keeps what it wants in ``requests``, one JSON object a line, and replaces the whole
 ##! file when that changes. The node puts each answer and each hello in a new file.
