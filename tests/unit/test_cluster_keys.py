@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from zeekfleet.agent import cluster_wide
 from zeekfleet.agent.cluster_wide import ClusterWide
 from zeekfleet.controller.keys import KeyFile, make_keys, z85
 from zeekfleet.errors import LaunchError, StoreError
@@ -18,6 +20,7 @@ from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.types import Address
 from zeekfleet.node.curve import curve_variables
 from zeekfleet.planning.cluster_variables import CURVE_FILE, HUB_PORTS
+from zeekfleet.testing.ports import free_ports
 
 KEYS = CurveKeys("sp", "ss", "cp", "cs")
 
@@ -79,19 +82,114 @@ def test_keys_that_are_gone_keep_a_node_from_starting(tmp_path: Path) -> None:
         curve_variables(NodeConfig(name="n", env={CURVE_FILE: str(tmp_path / "none")}))
 
 
-def test_a_cluster_on_one_instance_makes_way_for_another(tmp_path: Path) -> None:
-    wide = ClusterWide(tmp_path)
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            other.bind(("127.0.0.1", 5555))
-            other.listen()
-        except OSError:
-            pass  # somebody has it: that will do as well
-        first, second = wide.variables(cluster("127.0.0.1"), {})[HUB_PORTS].split(",")
-    assert "5555" not in (first, second)
-    assert first != second
-    running = {"m": NodeConfig(name="m", env={HUB_PORTS: "7001,7002"})}
-    assert wide.variables(cluster("127.0.0.1"), running) == {HUB_PORTS: "7001,7002"}
-    assert wide.variables(cluster("127.0.0.1", "127.0.0.1"), running) == {}
-    assert ClusterWide(tmp_path, (1, 2)).variables(cluster("127.0.0.1"), {}) == {}
+def files(directory: Path) -> set[str]:
+    return {file.name for file in directory.iterdir()}
+
+
+def launched(variables: dict[str, str]) -> dict[str, NodeConfig]:
+    return {"n": NodeConfig(name="n", env=variables)}
+
+
+def test_keys_that_no_node_has_any_more_are_removed(tmp_path: Path) -> None:
+    configuration = cluster("10.0.0.1", "10.0.0.2")
+    controllers = tmp_path / "curve-keys.json"
+    controllers.touch()
+    wide = ClusterWide(tmp_path, (6555, 6556))
+
+    def deploy(secret: str, running: dict[str, NodeConfig]) -> dict[str, NodeConfig]:
+        wide.take_keys(msgspec.structs.replace(KEYS, client_secret=secret))
+        return launched(wide.variables(configuration, running))
+
+    def name(configs: dict[str, NodeConfig]) -> str:
+        return Path(configs["n"].env[CURVE_FILE]).name
+
+    first = deploy("1", {})
+    wide.follow(first)
+    second = deploy("2", first)
+    assert files(tmp_path) == {controllers.name, name(first), name(second)}, "the node runs with the first yet"
+    # A check comes while the deployment is under way: nodes with the second keys are about to be launched.
+    third = deploy("3", {})
+    assert {name(second), name(third)} < files(tmp_path)
+    wide.follow(second)
+    wide.variables(configuration, second)
+    assert files(tmp_path) == {controllers.name, name(second), name(third)}, "what comes next is kept"
+    wide.follow(third)
+    wide.variables(configuration, third)
+    assert files(tmp_path) == {controllers.name, name(third)}
+    wide.close()
+
+
+def test_an_agent_that_starts_again_removes_no_keys_of_nodes_that_run(tmp_path: Path) -> None:
+    configuration = cluster("10.0.0.1", "10.0.0.2")
+    wide = ClusterWide(tmp_path, (6555, 6556))
+    wide.take_keys(KEYS)
+    found = launched(wide.variables(configuration, {}))
+    wide.close()
+    again = ClusterWide(tmp_path, (6555, 6556))
+    # The supervisor may not answer at first: then nothing is known to run.
+    again.follow({})
+    assert len(files(tmp_path)) == 1
+    again.variables(configuration, found)
+    assert len(files(tmp_path)) == 1
+    again.variables(configuration, {})
+    assert not files(tmp_path)
+    again.close()
+
+
+def test_the_hubs_ports_are_the_running_nodes_or_the_operators(tmp_path: Path) -> None:
+    with closing(ClusterWide(tmp_path)) as wide:
+        running = {"m": NodeConfig(name="m", env={HUB_PORTS: "7001,7002"})}
+        assert wide.variables(cluster("127.0.0.1"), running) == {HUB_PORTS: "7001,7002"}
+        assert wide.variables(cluster("127.0.0.1", "127.0.0.1"), running) == {}
+    with closing(ClusterWide(tmp_path, (1, 2))) as wide:
+        assert wide.variables(cluster("127.0.0.1"), {}) == {}
+
+
+def hub_ports(wide: ClusterWide, running: dict[str, NodeConfig] | None = None) -> tuple[int, ...]:
+    return tuple(map(int, wide.variables(cluster("127.0.0.1"), running or {})[HUB_PORTS].split(",")))
+
+
+@pytest.fixture
+def zeeks_own(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Ports to stand for Zeek's own, which anybody may have on this host."""
+    first, second = free_ports(2)
+    monkeypatch.setattr(cluster_wide, "DEFAULT_HUB_PORTS", (first, second))
+    return first, second
+
+
+def test_a_cluster_on_one_instance_makes_way_for_another(tmp_path: Path, zeeks_own: tuple[int, int]) -> None:
+    with closing(ClusterWide(tmp_path)) as one, closing(ClusterWide(tmp_path)) as another:
+        assert hub_ports(one) == zeeks_own
+        chosen = hub_ports(another)
+        assert not set(chosen) & set(zeeks_own)
+        assert (hub_ports(one), hub_ports(another)) == (zeeks_own, chosen), "a choice stands"
+        # Nothing is to run here any more.
+        assert one.variables(Configuration(), {}) == {}
+        with closing(ClusterWide(tmp_path)) as third:
+            assert hub_ports(third) == zeeks_own
+
+
+def test_ports_that_somebody_listens_on_are_left_alone(tmp_path: Path, zeeks_own: tuple[int, int]) -> None:
+    with closing(ClusterWide(tmp_path)) as wide:
+        with closing(socket.create_server(("127.0.0.1", zeeks_own[1]))):
+            assert not set(hub_ports(wide)) & set(zeeks_own)
+        chosen = hub_ports(wide)
+        with closing(socket.create_server(("127.0.0.1", chosen[0]))):
+            assert chosen[0] not in hub_ports(wide), "somebody came after the choice"
+            running = {"m": NodeConfig(name="m", env={HUB_PORTS: "{},{}".format(*chosen)})}
+            assert hub_ports(wide, running) == chosen, "it is our own hub"
+
+
+def test_an_agent_that_starts_again_keeps_the_ports_of_its_cluster(tmp_path: Path, zeeks_own: tuple[int, int]) -> None:
+    config = NodeConfig(name="m", env={HUB_PORTS: "{},{}".format(*zeeks_own)})
+    with closing(ClusterWide(tmp_path)) as again, closing(ClusterWide(tmp_path)) as another:
+        again.follow({"m": config})
+        assert not set(hub_ports(another)) & set(zeeks_own)
+
+
+def test_ports_of_a_cluster_on_several_instances_are_kept_from_others(
+    tmp_path: Path, zeeks_own: tuple[int, int]
+) -> None:
+    with closing(ClusterWide(tmp_path)) as wide, closing(ClusterWide(tmp_path)) as another:
+        assert wide.variables(cluster("127.0.0.1", "127.0.0.1"), {}) == {}
+        assert not set(hub_ports(another)) & set(zeeks_own)

@@ -143,6 +143,7 @@ class DialsOneNode:
 
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
         """Keep the present link while its node runs; else take the first node that is up and has a port."""
+        self._cluster.follow(configs)
         known = {name: configs[name] for name in sorted(running) if name in configs}
         self._ports = {
             name: int(config.env[WEBSOCKET_PORT])
@@ -189,9 +190,10 @@ class DialsOneNode:
         return True
 
     def close(self) -> None:
-        """Watch no files any more."""
+        """Watch no files any more, keep no ports."""
         self._mailboxes.close()
         self._statuses.close()
+        self._cluster.close()
 
     def _dial(self, node: str | None) -> None:
         if self._port is not None:

@@ -6,6 +6,14 @@ from typing import ClassVar
 
 from zeekfleet.model.types import Record
 
+FILE_PATTERN = f"curve-{'[0-9a-f]' * 16}.json"
+"""How an agent names files of keys: each after a fingerprint of its content, sixteen hexadecimal digits."""
+
+
+def file_name(fingerprint: str) -> str:
+    """The file for keys with this fingerprint, of which it takes as many digits as it needs."""
+    return f"curve-{fingerprint[:16]}.json"
+
 
 class CurveKeys(Record, frozen=True):
     """Two CURVE key pairs in Z85, forty characters each: that of the listening sockets, that of those who connect."""

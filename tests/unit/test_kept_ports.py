@@ -1,0 +1,87 @@
+"""Ports that are kept for who will listen there: from other keepers, and from the kernel's own choice."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from contextlib import closing
+
+import pytest
+
+from zeekfleet.system.ports import NAME, is_listened_on, keep, keep_any, keep_what_can_be
+from zeekfleet.testing.ports import free_ports
+
+LOOPBACK = "127.0.0.1"
+IP_LOCAL_PORT_RANGE = 51
+"""Linux 6.3: the range out of which the kernel chooses for one socket."""
+
+
+def confined_to(port: int) -> socket.socket:
+    """A socket for which the kernel may choose this port only."""
+    made = socket.socket()
+    try:
+        made.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("I", port << 16 | port))
+    except OSError as error:
+        made.close()
+        if error.errno == errno.ENOPROTOOPT:
+            pytest.skip("the kernel knows no port range of a single socket (Linux 6.3)")
+        raise
+    return made
+
+
+def test_a_kept_port_is_nobody_elses_choice_but_can_be_listened_on() -> None:
+    with keep_any(LOOPBACK, 1) as kept, closing(socket.create_server((LOOPBACK, 0))) as elsewhere:
+        [port] = kept.numbers
+        with confined_to(port) as other, pytest.raises(OSError, match="in use"):
+            other.bind((LOOPBACK, 0))
+        with confined_to(port) as other, pytest.raises(OSError, match="annot assign"):
+            other.connect(elsewhere.getsockname())
+        with socket.socket() as plain, pytest.raises(OSError, match="in use"):
+            plain.bind((LOOPBACK, port))
+        assert not is_listened_on(LOOPBACK, port)
+        with closing(socket.create_server((LOOPBACK, port))) as server:
+            assert is_listened_on(LOOPBACK, port)
+            with closing(socket.create_connection((LOOPBACK, port), 5)), closing(server.accept()[0]):
+                kept.close()
+
+
+def test_who_is_second_gets_none_of_them() -> None:
+    first, second, third = free_ports(3)
+    with keep(LOOPBACK, (first, second)) as kept:
+        assert kept.numbers == (first, second)
+        assert keep(LOOPBACK, (second, third)) is None
+        assert keep("127.0.0.2", (second,)) is None, "another address"
+        with keep(LOOPBACK, (third,)) as other:
+            assert other.numbers == (third,), "it was let go of again"
+    with keep(LOOPBACK, (second, third)) as kept:
+        assert kept.numbers == (second, third)
+
+
+def test_a_port_in_use_cannot_be_kept() -> None:
+    [port] = free_ports()
+    with closing(socket.create_server((LOOPBACK, port))):
+        assert keep(LOOPBACK, (port,)) is None
+        with keep_what_can_be(LOOPBACK, (port,)) as settled:
+            assert settled.numbers == (port,)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as name, pytest.raises(OSError, match="in use"):
+                name.bind(NAME.format(port))
+    with keep(LOOPBACK, (port,)) as kept:
+        assert kept is not None
+
+
+def test_an_address_of_another_host_is_no_obstacle() -> None:
+    [port] = free_ports()
+    with keep("192.0.2.1", (port,)) as kept:
+        assert kept.numbers == (port,)
+        assert keep(LOOPBACK, (port,)) is None
+    with pytest.raises(OSError, match="annot assign"):
+        keep_any("192.0.2.1", 1)
+    assert not is_listened_on("192.0.2.1", port)
+
+
+def test_a_name_that_is_taken_is_passed_over() -> None:
+    with keep_any(LOOPBACK, 20) as kept:
+        assert len(set(kept.numbers)) == 20
+        with keep_any(LOOPBACK, 20) as others:
+            assert not set(others.numbers) & set(kept.numbers)
