@@ -13,6 +13,8 @@ import pytest
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.events import details as details_api
+from zeekfleet.client.histories import read_histories
 from zeekfleet.client.link import Link, Retry, connect
 from zeekfleet.client.results import read_nodes
 from zeekfleet.model.enums import ClusterRole, Role, State
@@ -94,6 +96,13 @@ def nodes_when(link: Link, wanted: Callable[[dict[str, NodeStatus]], bool]) -> d
     return found
 
 
+def running_since(link: Link) -> dict[str, float]:
+    response = link.request(details_api.ControllerStatusRequest(fresh_id()), ANSWER)
+    assert isinstance(response, details_api.ControllerStatusResponse)
+    reports = read_histories(response.results).instances[AGENT]
+    return {report.node: report.since for report in reports if report.state is State.RUNNING}
+
+
 def all_running(found: dict[str, NodeStatus]) -> bool:
     return {*NODES} <= found.keys() and all(status.state is State.RUNNING and status.pid for status in found.values())
 
@@ -117,6 +126,7 @@ def test_agent_killed(site: Site) -> None:
             nodes_when(link, lambda found: AGENT in found)
             deploy(link)
             before = nodes_when(link, all_running)
+            since = running_since(link)
             found = before
             for _ in range(2):
                 agent = found[AGENT].pid
@@ -125,6 +135,8 @@ def test_agent_killed(site: Site) -> None:
                 assert wait_for_end_of(agent)
                 found = nodes_when(link, lambda now, gone=agent: all_running(now) and now[AGENT].pid != gone)  # type: ignore[misc]
                 assert pids(found) == pids(before)
+                # They have not begun to run when the agent came back.
+                assert all(time <= since[name] for name, time in running_since(link).items()), since
             deploy(link)
             assert pids(nodes(link)) == pids(before)  # the same configuration touches nothing
         assert tree.stop() == 0

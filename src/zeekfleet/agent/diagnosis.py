@@ -9,9 +9,10 @@ from pathlib import Path
 
 from zeekfleet.agent.control import SupervisorControl
 from zeekfleet.agent.notifier import Notifier
-from zeekfleet.agent.roster import Roster
+from zeekfleet.agent.roster import Entry, Roster
 from zeekfleet.broker.events import supervision
 from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.model.enums import State
 from zeekfleet.model.supervision import Diagnosis, NodeDetails, NodeReport
 
 logger = logging.getLogger(__name__)
@@ -40,9 +41,7 @@ class Historian:
         """All cluster nodes, sorted by name."""
         details = await self._details()
         entries = ((name, self._roster[name]) for name in sorted(self._roster.names))
-        return tuple(
-            NodeReport(name, entry.node.role, entry.state, entry.since, details.get(name)) for name, entry in entries
-        )
+        return tuple(_report(entry, details.get(name)) for name, entry in entries)
 
     async def diagnosis(self, name: str) -> Diagnosis | None:
         """A node's last crash report; None if the node is not ours."""
@@ -75,6 +74,14 @@ class Historian:
         if event.node in self._roster:
             self._roster.unresponsive(event.node)
             self._notifier.error(f"node {event.node} keeps failing: {event.reason}", event.node)
+
+
+def _report(entry: Entry, details: NodeDetails | None) -> NodeReport:
+    since = entry.since
+    if entry.found and entry.state is State.RUNNING and details is not None and details.pid == entry.pid:
+        # Our own time is when we came back to it.
+        since = min(since, details.since)
+    return NodeReport(entry.node.name, entry.node.role, entry.state, since, details)
 
 
 def _files(directory: Path) -> dict[str, str]:

@@ -38,6 +38,7 @@ class Entry:
         started_at: when its process was started, by the monotonic clock.
         given_up: it was told to be unresponsive in its present life.
         since: when its state began, in seconds since 1970.
+        found: its present process was there before we came; it has been up for longer than we know.
     """
 
     node: Node
@@ -51,6 +52,7 @@ class Entry:
     started_at: float = 0.0
     given_up: bool = False
     since: float = field(default_factory=time.time)
+    found: bool = False
 
     @property
     def failed(self) -> bool:
@@ -141,6 +143,7 @@ class Roster:
         if entry is None or entry.pid == pid:
             return
         entry.pid, entry.expected_end, entry.started_at, entry.given_up = pid, False, self._clock(), False
+        entry.found = False
         self._move(entry, Cause.LAUNCHED)
         if entry.greeted:
             self.hello(name)
@@ -184,6 +187,8 @@ class Roster:
         """The supervisor is back, and has this node."""
         if pid is not None:
             self.started(name, pid)
+            if entry := self._entries.get(name):
+                entry.found = True
 
     async def settle(self, names: Collection[str]) -> None:
         """Wait until the outcome of these nodes' launches is known; those that are gone meanwhile count as known."""
