@@ -277,7 +277,7 @@ def test_a_full_disk_is_told_and_survived(filled: Path) -> None:
         for number in range(3, 30):
             store.put({ConfigState.STAGED: numbered(number), ConfigState.READY: numbered(number)})
 
-    with pytest.raises(StoreWriteError, match="database or disk is full"):
+    with pytest.raises(StoreWriteError, match="^no space left in directory "):
         fill()
     staged = store.get(ConfigState.STAGED)
     assert staged is not None
@@ -286,3 +286,27 @@ def test_a_full_disk_is_told_and_survived(filled: Path) -> None:
     store.put({ConfigState.STAGED: numbered(99)})
     assert store.get(ConfigState.STAGED) == numbered(99)
     store.close()
+
+
+@pytest.mark.parametrize("what", ["file", "directory"])
+def test_nothing_is_acknowledged_that_would_go_with_the_process(tmp_path: Path, what: str) -> None:
+    """A file that was removed while it is open takes every write, and keeps none."""
+    place = tmp_path / "place"
+    place.mkdir()
+    store = SqliteStore(place / "state.db")
+    try:
+        store.put({ConfigState.STAGED: numbered(1)})
+        if what == "file":
+            (place / "state.db").unlink()
+        else:
+            place.rename(tmp_path / "elsewhere")
+        with pytest.raises(StoreWriteError, match="is not in its directory any more"):
+            store.put({ConfigState.STAGED: numbered(2)})
+        with pytest.raises(StoreWriteError, match="is not in its directory any more"):
+            store.check_room(numbered(2))
+        assert store.get(ConfigState.STAGED) == numbered(1)
+        if what == "directory":
+            (tmp_path / "elsewhere").rename(place)
+            store.put({ConfigState.STAGED: numbered(2)})
+    finally:
+        store.close()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-INTERVAL = 5.0
+INTERVAL = 2.0
 """Seconds between two looks."""
 
 LITTLE = 16 * 1024 * 1024
