@@ -1,5 +1,11 @@
 """Control groups (version 2) of nodes, where we may make them; everything works without.
 
+The group of a node is ``<parent>/zeekfleet-<tree>/node-<name>``. A group that hands out
+memory to groups below it must have no process of its own, unless it is the topmost of
+all. So the parent is either our own group, which then can only kill as a whole; or the
+one above, if systemd has marked it as handed over to us (``Delegate=yes`` with
+``DelegateSubgroup=``): there memory can be limited, too. Nobody else's is touched.
+
 A process is born in its group (``clone3`` with ``CLONE_INTO_CGROUP``), so that nothing
 it starts can be outside. That takes a real fork, five times as long as ``posix_spawn``;
 moving it afterwards would stop the whole loop for some 15 ms. So only nodes that need
@@ -15,9 +21,9 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import quote
 
-from zeekfleet.stem import procfs
+from zeekfleet.stem import membership, procfs
+from zeekfleet.stem.records import file_name
 from zeekfleet.stem.spawn import DIRECTORY_MODE, Outputs, reason_of
 
 _CLONE_INTO_CGROUP = 0x200000000
@@ -34,19 +40,22 @@ class Cgroups:
     """
 
     def __init__(self, tree: str, log: Callable[[str], None]) -> None:
-        self._tree = tree
+        self._name = f"zeekfleet-{tree}"
         self._log = log
         self._probed = False
         self._base: Path | None = None
+        self._bases: set[Path] = set()
 
     def of(self, node: str) -> Cgroup | None:
         """The group of a node, made if missing; None if there can be none."""
         if not self._probed:
             self._probed = True
             self._base = self._probe()
+            if self._base is not None:
+                self._bases.add(self._base)
         if self._base is None:
             return None
-        path = self._base / quote(node, safe="")[:200]
+        path = self._base / _directory_of(node)
         try:
             path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         except OSError as error:
@@ -54,25 +63,57 @@ class Cgroups:
             return None
         return Cgroup(path)
 
+    def found(self, node: str, pid: int) -> Cgroup | None:
+        """The group that a node's running process was born in, under whatever stem; None if it has none of ours."""
+        place, name = membership.unified(), membership.group_of(pid)
+        if place is None or name is None:
+            return None
+        return self.left(node, str(place.top / name.lstrip("/")))
+
+    def left(self, node: str, path: str) -> Cgroup | None:
+        """The group with a path that an earlier stem has told; None if it is not there, or not that node's."""
+        group = Path(path)
+        is_ours = group.name == _directory_of(node) and group.parent.name == self._name
+        if not is_ours or not group.is_dir():
+            return None
+        self._bases.add(group.parent)
+        return Cgroup(group)
+
     def close(self) -> None:
-        """Remove our own group, which has no processes any more."""
-        if self._base is not None:
-            _remove(self._base)
+        """Remove our own groups, which have no processes any more."""
+        for base in self._bases:
+            with contextlib.suppress(OSError):
+                for entry in os.scandir(base):
+                    if entry.is_dir(follow_symlinks=False):
+                        _remove(Path(entry.path))
+            _remove(base)
 
     def _probe(self) -> Path | None:
-        parent = _own_group()
-        if parent is None:
+        own = membership.unified()
+        if own is None:
             self._log("no control groups: version 2 is not mounted")
             return None
-        base = parent / f"zeekfleet-{self._tree}"
+        if own.directory != own.top and _is_handed_over(own.directory.parent):
+            above = self._make(own.directory.parent)
+            if above is not None and _has_memory(above):
+                return above
+            if above is not None:
+                _remove(above)
+        return self._make(own.directory)
+
+    def _make(self, parent: Path) -> Path | None:
+        """Our group below one, if nodes can be born in it."""
+        base = parent / self._name
         try:
             base.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
             for directory in (parent, base):
                 # Without the controller a group can still be killed as a whole.
                 with contextlib.suppress(OSError):
                     (directory / "cgroup.subtree_control").write_text("+memory")
+            _try_out(base / "trial")
         except OSError as error:
-            self._log(f"no control groups: {reason_of(error)}")
+            self._log(f"no control groups below {parent}: {reason_of(error)}")
+            _remove(base)
             return None
         return base
 
@@ -95,10 +136,7 @@ class Cgroup:
 
     def out_of_memory_kills(self) -> int:
         """How many processes of it the kernel has killed for want of memory."""
-        for line in procfs.read(f"{self.path}/memory.events").splitlines():
-            if line.startswith(b"oom_kill "):
-                return int(line.split()[1])
-        return 0
+        return membership.memory_kills(self.path / "memory.events")
 
     def kill(self) -> None:
         """SIGKILL all processes of it, at once."""
@@ -174,13 +212,38 @@ def _clone(group: int) -> int:
     return pid
 
 
-def _own_group() -> Path | None:
-    """The directory of the group that this process is in."""
-    mount = next(
-        (line.split()[1] for line in procfs.read("/proc/self/mounts").splitlines() if b" cgroup2 " in line), b""
-    )
-    own = next((line[3:] for line in procfs.read("/proc/self/cgroup").splitlines() if line.startswith(b"0::")), b"")
-    return Path(os.fsdecode(mount + own)) if mount and own else None
+def _directory_of(node: str) -> str:
+    """Begins so that it is none of the files that the kernel puts beside it."""
+    return f"node-{file_name(node).removesuffix('.json')}"
+
+
+def _is_handed_over(group: Path) -> bool:
+    """Whether systemd says that the one who runs here may do there as he likes."""
+    for attribute in ("trusted.delegate", "user.delegate"):
+        with contextlib.suppress(OSError):
+            if os.getxattr(group, attribute) == b"1":
+                return True
+    return False
+
+
+def _has_memory(group: Path) -> bool:
+    return b"memory" in procfs.read(f"{group}/cgroup.subtree_control").split()
+
+
+def _try_out(group: Path) -> None:
+    """Have a process born in a group, and end there; raises OSError if that cannot be."""
+    group.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+    try:
+        descriptor = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            pid = _clone(descriptor)
+        finally:
+            os.close(descriptor)
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+    finally:
+        _remove(group)
 
 
 def _remove(path: Path) -> None:

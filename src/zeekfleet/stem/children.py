@@ -97,18 +97,18 @@ class Children:
                 self._leftovers[pid] = node
                 _kill(pid)
         if not node.is_child:
-            found |= self._kill_elsewhere(node)
+            found |= self._kill_elsewhere(node, grouped)
         return found
 
-    def _kill_elsewhere(self, node: Node) -> set[int]:
-        """What an adopted node leaves does not come to us: its mark tells it, and a descriptor each its end."""
-        found = set()
-        for pid, mark in list(procfs.processes_with(MARK_VARIABLE, node.mark)):
-            if mark != node.mark or pid == node.pid or pid in self._leftovers:
-                continue
+    def _kill_elsewhere(self, node: Node, grouped: set[int]) -> set[int]:
+        """What an adopted node leaves does not come to us: mark or group tell it, and a descriptor each its end."""
+        found: set[int] = set()
+        marked = {pid for pid, mark in procfs.processes_with(MARK_VARIABLE, node.mark) if mark == node.mark}
+        for pid in (marked | grouped) - {node.pid, *self._leftovers}:
             try:
                 descriptor = os.pidfd_open(pid)
-                if procfs.variable(pid, MARK_VARIABLE) != node.mark:
+                is_grouped = node.cgroup is not None and pid in node.cgroup.processes()
+                if not is_grouped and procfs.variable(pid, MARK_VARIABLE) != node.mark:
                     os.close(descriptor)
                     continue
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)

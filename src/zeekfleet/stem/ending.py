@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import signal
 import struct
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 _PIDFD_GET_INFO = (3 << 30) | (64 << 16) | (0xFF << 8) | 11
 _INFO = struct.Struct("=QQ11Ii")
 _INFO_EXIT = 1 << 3
+_SHELL_TELLS_OF_KILL = 128 + signal.SIGKILL
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -37,6 +39,16 @@ class Ending(msgspec.Struct, frozen=True):
     usage: Usage | None = None
     limits: str = ""
     """What ``/proc/<pid>/limits`` said, for an abnormal end."""
+
+    @property
+    def is_kill(self) -> bool:
+        """Whether it may have been killed."""
+        return is_kill(self.code, self.signal)
+
+
+def is_kill(code: int | None, number: int | None) -> bool:
+    """Whether that may have been SIGKILL: the process's own, its child's as a shell tells it, or nobody knows."""
+    return number == signal.SIGKILL or (number is None and code in (None, _SHELL_TELLS_OF_KILL))
 
 
 def from_status(status: int, used: resource.struct_rusage | None = None, limits: str = "") -> Ending:

@@ -87,6 +87,9 @@ class Surroundings(Protocol):
     def group_of(self, node: Node) -> Cgroup | None:
         """Its control group, if it is to have one and can."""
 
+    def group_found(self, node: Node, pid: int) -> Cgroup | None:
+        """The control group of ours that its running process is in."""
+
 
 class Node:
     """One node; all methods return at once."""
@@ -143,6 +146,7 @@ class Node:
         """How its process comes to be: in its control group, if it has one."""
         self.cgroup = self._table.group_of(self)
         if self.cgroup is None:
+            self._memory_is_limited = False
             return spawn.start_plain
         memory = self.spec.resources.memory
         self._memory_is_limited = memory is not None and self.cgroup.limit_memory(memory)
@@ -180,9 +184,10 @@ class Node:
         self.is_child = False
         self.restarts = max(0, self.restarts)
         self._started_at = self._table.timers.clock() - procfs.uptime(start_time)
-        if "cgroup" in self.effects:
-            self.cgroup = self._table.group_of(self)
-            self._memory_kills = self.cgroup.out_of_memory_kills() if self.cgroup is not None else 0
+        self.cgroup = self._table.group_found(self, pid)
+        if self.cgroup is not None:
+            self.effects = {**self.effects, "cgroup": str(self.cgroup.path)}
+            self._memory_kills = self.cgroup.out_of_memory_kills()
         self._take(pid, start_time)
 
     def launch_failed(self, reason: str, is_shortage: bool = False) -> None:
@@ -282,7 +287,12 @@ class Node:
             self._decision = self._revival.ended(self._started_at, self._table.timers.clock())
             self.failed = self._decision.failed
         self.since = time.time()
-        killed = self.cgroup is not None and self.cgroup.out_of_memory_kills() > self._memory_kills
+        killed = (
+            not requested
+            and ending.is_kill
+            and self.cgroup is not None
+            and self.cgroup.out_of_memory_kills() > self._memory_kills
+        )
         self.last_exit = LastExit(self.since, ending.code, ending.signal, ending.core_dumped, requested, killed)
         self._table.emit(
             Exited(

@@ -141,7 +141,7 @@ class Exited(Message, frozen=True):
         at: the Unix time of its end.
         uptime: seconds that it lived.
         restarts: how often the node had been started again.
-        out_of_memory: the kernel killed it for want of memory within its control group.
+        out_of_memory: the kernel killed it for want of memory, as its own control group says.
         usage: what it used up, where it was a child of the stem.
         limits: ``/proc/<pid>/limits`` at an abnormal end.
         effects: what it was allowed to use.

@@ -32,6 +32,7 @@ _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|CREDENTIAL|COOKIE|PRIVATE|AUTH", re
 _ASSIGNMENT = re.compile(r"(?P<name>[^=\s]+)=.*", re.DOTALL)
 _DAY = 86400.0
 _MODE = 0o700
+_REPORT_FILE = "report.json"
 
 
 class CrashSettings(msgspec.Struct, frozen=True):
@@ -63,6 +64,13 @@ class CrashReport(msgspec.Struct, frozen=True):
     limits: dict[str, str]
     usage: Usage | None
     core: str | None
+
+
+class _MemoryPart(msgspec.Struct, frozen=True):
+    """What of a report is read again."""
+
+    at: float
+    out_of_memory: bool
 
 
 def mask_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -133,11 +141,20 @@ class CrashReports:
         reports = self._reports(self._directory / quote(node, safe=":@+,="))
         return str(reports[-1]) if reports else ""
 
+    def tells_of_memory(self, node: str, at: float) -> bool:
+        """Whether a node's last report is of its end at this Unix time, and says that memory was the cause."""
+        try:
+            content = (Path(self.last(node)) / _REPORT_FILE).read_bytes()
+            report = msgspec.json.decode(content, type=_MemoryPart)
+        except (OSError, msgspec.MsgspecError):
+            return False
+        return report.at == at and report.out_of_memory
+
     def _fill(self, directory: Path, report: CrashReport, exit_: NodeExit) -> None:
         def write(name: str, text: str) -> None:
             _write_private(directory / name, text.encode("utf-8", errors="surrogateescape"))
 
-        _write_private(directory / "report.json", msgspec.json.format(msgspec.json.encode(report)))
+        _write_private(directory / _REPORT_FILE, msgspec.json.format(msgspec.json.encode(report)))
         write("stdout", f"{exit_.outputs.stdout}\n")
         write("stderr", f"{exit_.outputs.stderr}\n")
         write("command", "\n".join(report.command) + "\n")

@@ -67,10 +67,12 @@ class NodeExit(msgspec.Struct, frozen=True):
         """How it ended, for a person."""
         if self.pid is None:
             return f"could not be started: {self.outputs.stderr}"
+        memory = ", the kernel was out of memory for it" if self.out_of_memory else ""
         if self.signal_name is not None:
-            memory = ", the kernel was out of memory for it" if self.out_of_memory else ""
             return f"ended by {self.signal_name}{', core dumped' if self.core_dumped else ''}{memory}"
-        return "ended, nobody knows how" if self.code is None else f"exited with code {self.code}"
+        if self.code is not None:
+            return f"exited with code {self.code}{memory}"
+        return f"ended{memory or ', nobody knows how'}"
 
 
 class Tracked:
@@ -106,11 +108,11 @@ class Tracked:
             event.at, event.code, event.signal, event.core_dumped, event.requested, event.out_of_memory
         )
 
-    def noted(self, exit_: NodeExit) -> None:
-        """Take over what a closer look has told of its last end."""
+    def noted(self, exit_: NodeExit, at: float) -> None:
+        """Take over what a closer look has told of its end at a Unix time."""
         if exit_.crash_report:
             self.crash_report = exit_.crash_report
-        if exit_.out_of_memory and self.last_exit is not None and self.last_exit.signal == exit_.signal:
+        if exit_.out_of_memory and self.last_exit is not None and self.last_exit.at == at:
             self.last_exit = msgspec.structs.replace(self.last_exit, out_of_memory=True)
 
     def details(self) -> NodeDetails:

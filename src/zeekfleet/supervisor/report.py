@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from pathlib import Path
 
@@ -11,9 +10,10 @@ import msgspec
 
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.management import NodeOutputs
-from zeekfleet.stem.protocol import Exited
+from zeekfleet.stem.ending import is_kill
+from zeekfleet.stem.protocol import Exited, LastExit
 from zeekfleet.supervisor.crash import CrashReports
-from zeekfleet.supervisor.kernel_log import killed_for_memory
+from zeekfleet.supervisor.memory_kills import MemoryKills
 from zeekfleet.supervisor.records import NodeExit
 from zeekfleet.supervisor.tail import last_lines
 
@@ -36,12 +36,19 @@ class Reporter:
     def __init__(self, crashes: CrashReports, lines: int) -> None:
         self._crashes = crashes
         self._lines = lines
+        self._memory_kills = MemoryKills()
         self._debugging = asyncio.Lock()
         self._debugged: dict[str, float] = {}
 
     def last_crash(self, node: str) -> str:
         """The directory of a node's last crash report, ``""`` if there is none."""
         return self._crashes.last(node)
+
+    def recalled(self, node: str, end: LastExit) -> LastExit:
+        """An end that the stem tells of, with what its crash report knows better."""
+        if end.requested or end.out_of_memory or not is_kill(end.code, end.signal):
+            return end
+        return msgspec.structs.replace(end, out_of_memory=self._crashes.tells_of_memory(node, end.at))
 
     def is_quick(self, event: Exited) -> bool:
         """Whether a report of this end needs nothing of the disk."""
@@ -65,7 +72,7 @@ class Reporter:
             revive_in=event.revive_in,
             failed=event.failed,
             newly_failed=newly_failed,
-            out_of_memory=event.out_of_memory or _was_out_of_memory(event),
+            out_of_memory=event.out_of_memory or self._was_out_of_memory(event),
             uptime=event.uptime,
             restarts=event.restarts,
         )
@@ -80,6 +87,13 @@ class Reporter:
     def _last(self, file: str, start: int, end: int) -> str:
         return last_lines(Path(file), start, end, self._lines) if end > start else ""
 
+    def _was_out_of_memory(self, event: Exited) -> bool:
+        return (
+            not event.requested
+            and is_kill(event.code, event.signal)
+            and self._memory_kills.killed(event.pid, event.start_time)
+        )
+
     async def add_backtrace(self, exit_: NodeExit, spec: LaunchSpec, core: Path) -> None:
         """Have the core looked at, one at a time."""
         async with self._debugging:
@@ -88,10 +102,3 @@ class Reporter:
                 return
             self._debugged[exit_.node] = now
             await asyncio.to_thread(self._crashes.add_backtrace, Path(exit_.crash_report), spec.argv[0], core)
-
-
-def _was_out_of_memory(event: Exited) -> bool:
-    if event.requested or event.signal != signal.SIGKILL:
-        return False
-    started = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.time() - event.at) - event.uptime
-    return killed_for_memory(event.pid, started)

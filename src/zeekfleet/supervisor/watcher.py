@@ -144,7 +144,10 @@ class Watcher:
         tracked.running = report.running
         tracked.failed = report.failed
         tracked.since, tracked.restarts, tracked.effects = report.since, report.restarts, report.effects
-        tracked.last_exit = report.last_exit
+        known, told = tracked.last_exit, report.last_exit
+        # What a closer look has told is not known to the stem.
+        if known is None or told is None or known.at != told.at:
+            tracked.last_exit = told if told is None else self._reporter.recalled(tracked.config.name, told)
 
     def _started(self, tracked: Tracked, pid: int, start_time: int, offsets: tuple[int, int]) -> None:
         tracked.pid, tracked.start_time = pid, start_time
@@ -180,7 +183,7 @@ class Watcher:
                 exit_, core = self._reporter.report(tracked.spec, event, newly_failed)
             else:
                 exit_, core = await asyncio.to_thread(self._reporter.report, tracked.spec, event, newly_failed)
-            tracked.noted(exit_)
+            tracked.noted(exit_, event.at)
             self._listeners.ended(exit_)
         if core is not None:
             await self._reporter.add_backtrace(exit_, tracked.spec, core)

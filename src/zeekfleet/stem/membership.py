@@ -1,0 +1,116 @@
+"""Where the kernel shows the control groups that this process is in, and what they count."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.stem import procfs
+
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A group's directory, and the topmost one that this process can see."""
+
+    directory: Path
+    top: Path
+
+
+def unified() -> Place | None:
+    """Our group of version 2; None if that is not mounted, or shows other groups than ours."""
+    return place_in(procfs.read("/proc/self/mountinfo"), procfs.read("/proc/self/cgroup"), "")
+
+
+def memory_counter() -> Path | None:
+    """The file that counts the processes killed for want of memory whose memory is counted with ours, and theirs alone.
+
+    None where nobody counts: in the topmost group of version 2.
+    """
+    mounts, groups = procfs.read("/proc/self/mountinfo"), procfs.read("/proc/self/cgroup")
+    candidates: list[Path] = []
+    if (old := place_in(mounts, groups, "memory")) is not None:
+        candidates.append(old.directory / "memory.oom_control")
+    if (new := place_in(mounts, groups, "")) is not None:
+        # A group without the controller has its memory counted by the next one above it.
+        candidates += [group / "memory.events.local" for group in _upwards(new)]
+    return next((file for file in candidates if file.exists()), None)
+
+
+def memory_kills(file: Path) -> int:
+    """How many processes the kernel has killed for want of memory, as a group's file says; 0 if it cannot be read."""
+    for line in procfs.read(str(file)).splitlines():
+        name, _, count = line.partition(b" ")
+        if name == b"oom_kill" and count.isdigit():
+            return int(count)
+    return 0
+
+
+def group_of(pid: int) -> str | None:
+    """A process's group of version 2, from the topmost one that we can see; None if it has none, or is no more."""
+    return _own(procfs.read(f"/proc/{pid}/cgroup"), "")
+
+
+def place_in(mounts: bytes, groups: bytes, controller: str) -> Place | None:
+    """What ``/proc/self/mountinfo`` and ``/proc/self/cgroup`` tell.
+
+    Args:
+        mounts: the content of the first.
+        groups: the content of the second.
+        controller: of version 1; ``""`` for version 2.
+    """
+    own = _own(groups, controller)
+    if own is None:
+        return None
+    for line in mounts.splitlines():
+        fields, _, kind = line.partition(b" - ")
+        if not _is_kind(kind.split(), controller):
+            continue
+        _, _, _, root, point, *_ = fields.split()
+        below = _below(own, _text(root))
+        if below is not None:
+            top = Path(_text(point))
+            return Place(top / below, top)
+    return None
+
+
+def _is_kind(kind: list[bytes], controller: str) -> bool:
+    """Whether it is the wanted one: file system, source and its options are given."""
+    if not controller:
+        return kind[:1] == [b"cgroup2"]
+    return kind[:1] == [b"cgroup"] and controller.encode() in kind[-1].split(b",")
+
+
+def _own(groups: bytes, controller: str) -> str | None:
+    for line in groups.splitlines():
+        _, _, rest = line.partition(b":")
+        names, _, path = rest.partition(b":")
+        if controller.encode() in names.split(b","):
+            # What has just been removed below its last process is marked, and no place to be.
+            return None if path.endswith(b" (deleted)") else os.fsdecode(path)
+    return None
+
+
+def _below(path: str, root: str) -> str | None:
+    """A group's path from the root of a mount on; None if it is not below it."""
+    base = root.rstrip("/")
+    if "/../" in f"{path}/" or not f"{path}/".startswith(f"{base}/"):
+        return None
+    return path[len(base) :].lstrip("/")
+
+
+def _text(word: bytes) -> str:
+    """Blanks and the like are written as octal numbers."""
+    return os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), word))
+
+
+def _upwards(place: Place) -> Iterator[Path]:
+    group = place.directory
+    yield group
+    while group not in (place.top, group.parent):
+        group = group.parent
+        yield group
