@@ -277,7 +277,7 @@ def test_a_full_disk_is_told_and_survived(filled: Path) -> None:
         for number in range(3, 30):
             store.put({ConfigState.STAGED: numbered(number), ConfigState.READY: numbered(number)})
 
-    with pytest.raises(StoreWriteError, match="^no space left in directory "):
+    with pytest.raises(StoreWriteError, match=r"^no space left in directory "):
         fill()
     staged = store.get(ConfigState.STAGED)
     assert staged is not None
