@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,18 @@ def test_a_cluster_sees_in_a_trace_what_a_lone_zeek_sees(backend: str, tmp_path:
     assert conversations(together / "logs" / "conn.log") == expected
     assert [path.name for path in together.iterdir()] == ["logs"]
     assert not processes_of(together)
+
+
+def test_several_at_once_on_one_host_do_not_meet(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.pcap"
+    write_trace(trace, 50)
+    places = [tmp_path / name for name in "abc"]
+    for place in places:
+        place.mkdir()
+    with ThreadPoolExecutor(len(places)) as threads:
+        done = list(threads.map(lambda place: up("--pcap", str(trace), directory=place), places))
+    assert [one.returncode for one in done] == [0] * len(places), done
+    assert [conversations(place / "logs" / "conn.log").total() for place in places] == [50] * len(places)
 
 
 @pytest.mark.parametrize(("words", "reason"), [((), "cannot be read"), (("--engine", "sim"), "simulated")])

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,9 +20,11 @@ from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import ConfigurationError, SupervisionError, ZeekfleetError
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node
+from zeekfleet.model.types import Port
 from zeekfleet.planning.cluster_variables import PCAP_FILE
 from zeekfleet.resolution import Resolved
 from zeekfleet.settings import Settings
+from zeekfleet.system.ports import KeptPorts, keep_any
 from zeekfleet.transport.endpoint import Delivery
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,9 @@ GRACE = 60.0
 
 START_LIMIT = 600.0
 """Seconds until a worker that reads at full speed must have said hello."""
+
+PORTS = 4
+"""How many are chosen: for the controller's clients, for agents, for the manager, for the logger."""
 
 ENDED = (State.FAILED, State.CRASHED)
 
@@ -54,24 +57,36 @@ def run(trace: Path, resolved: Resolved) -> int:
     except OSError as error:
         raise ConfigurationError(f"trace file {trace} cannot be read: {error.strerror}") from None
     target = Path.cwd() / LOGS
-    with tempfile.TemporaryDirectory(prefix="zeekfleet-") as scratch:
-        settings = _settings(resolved, Path(scratch))
-        code = run_daemon(settings.common, lambda stop: _serve(trace, settings, stop))
+    # Ports are kept until all has ended, so that nobody comes between their choice and their use.
+    with tempfile.TemporaryDirectory(prefix="zeekfleet-") as scratch, _kept_ports() as kept:
+        clients, agents, *listening = kept.numbers
+        settings = _settings(resolved, Path(scratch), clients, agents)
+        if resolved.origins["controller.auto_assign_start_port"] != "default":
+            listening = []
+        deployed = _configuration(settings.agent.name, trace, listening)
+        code = run_daemon(settings.common, lambda stop: _serve(deployed, settings, stop))
         moved = _keep_logs(node_directory(settings.common, LOGGER), target) if code == 0 else 0
     if code == 0:
         logger.info("%d logs are in %s", moved, target)
     return code
 
 
-async def _serve(trace: Path, settings: Settings, stop: asyncio.Event) -> None:
+def _kept_ports() -> KeptPorts:
+    try:
+        return keep_any(LOOPBACK, PORTS)
+    except OSError as error:
+        raise ZeekfleetError(f"no free ports on {LOOPBACK}: {error.strerror}") from None
+
+
+async def _serve(deployed: Configuration, settings: Settings, stop: asyncio.Event) -> None:
     async def read() -> None:
-        await _read(trace, settings, stop)
+        await _read(deployed, settings, stop)
         stop.set()
 
     await tree.serve(settings, (Role.CONTROLLER, Role.AGENT), stop, read)
 
 
-async def _read(trace: Path, settings: Settings, stop: asyncio.Event) -> None:
+async def _read(deployed: Configuration, settings: Settings, stop: asyncio.Event) -> None:
     """Deploy, and wait until the trace is read.
 
     Raises:
@@ -88,18 +103,21 @@ async def _read(trace: Path, settings: Settings, stop: asyncio.Event) -> None:
 
     own = settings.controller
     async with Client(LOOPBACK, own.websocket_port, watcher=heard) as client:
-        outcome = await client.deploy_config(_configuration(settings.agent.name, trace))
+        outcome = await client.deploy_config(deployed)
         if not outcome.ok:
             failed = [node for node in outcome.nodes if not node.success]
             words = [*outcome.errors, *(node.outputs.stderr for node in failed if node.outputs is not None)]
             raise SupervisionError("; ".join(words) or f"nodes {', '.join(node.name for node in failed)} do not run")
-        logger.info("reading %s", trace)
+        logger.info("reading %s", *(node.env[PCAP_FILE] for node in deployed.nodes if node.name == WORKER))
         await ended
 
 
-def _configuration(instance: str, trace: Path) -> Configuration:
+def _configuration(instance: str, trace: Path, listening: Sequence[int]) -> Configuration:
+    """The cluster; where manager and logger listen, if that is not to be assigned."""
+    ports = dict(zip((MANAGER, LOGGER), map(Port, listening), strict=False))
+
     def node(name: str, role: ClusterRole, env: dict[str, str] | None = None) -> Node:
-        return Node(name, instance, role, State.RUNNING, env=env or {})
+        return Node(name, instance, role, State.RUNNING, p=ports.get(name), env=env or {})
 
     nodes = (
         node(MANAGER, ClusterRole.MANAGER),
@@ -109,14 +127,20 @@ def _configuration(instance: str, trace: Path) -> Configuration:
     return Configuration(instances=(Instance(instance),), nodes=nodes)
 
 
-def _settings(resolved: Resolved, scratch: Path) -> Settings:
-    """Those given; what was not given is chosen so that nothing else on this host is in the way."""
+def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int) -> Settings:
+    """Those given; what was not given is such that nothing else on this host is in the way.
+
+    Args:
+        resolved: what was given.
+        scratch: a directory that is removed at the end.
+        clients: where the controller may listen for clients.
+        agents: where it may for agents.
+    """
     settings = resolved.settings
 
     def unless_given(section: str, **values: object) -> dict[str, object]:
         return {name: value for name, value in values.items() if resolved.origins[f"{section}.{name}"] == "default"}
 
-    client, agents, first = _free_ports()
     chosen = msgspec.structs.replace(
         settings,
         common=msgspec.structs.replace(
@@ -127,9 +151,8 @@ def _settings(resolved: Resolved, scratch: Path) -> Settings:
             settings.controller,
             **unless_given(
                 "controller",
-                websocket_port=client,
+                websocket_port=clients,
                 port=agents,
-                auto_assign_start_port=first,
                 auto_assign_metrics_ports=False,
             ),
         ),
@@ -147,16 +170,6 @@ def _settings(resolved: Resolved, scratch: Path) -> Settings:
     if chosen.supervisor.engine == "sim":
         raise ZeekfleetError("a trace needs real Zeek nodes; simulated ones look at no traffic")
     return msgspec.structs.replace(chosen, agent=agent)
-
-
-def _free_ports() -> Iterator[int]:
-    """Three ports on loopback that are free now; the last begins a stretch of free ones, as far as can be told."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(closing(socket.socket())) for _ in range(3)]
-        for bound in sockets:
-            bound.bind((LOOPBACK, 0))
-        ports = sorted(bound.getsockname()[1] for bound in sockets)
-    return iter(ports)
 
 
 def _keep_logs(directory: Path, target: Path) -> int:

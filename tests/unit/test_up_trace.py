@@ -1,0 +1,70 @@
+"""``up --pcap`` before anything is started: which ports it takes, and for how long they are its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zeekfleet.cli import up_trace
+from zeekfleet.cli.daemon_options import SECTIONS
+from zeekfleet.errors import ZeekfleetError
+from zeekfleet.model.management import Configuration
+from zeekfleet.resolution import resolve
+from zeekfleet.settings import Settings
+from zeekfleet.system import ports
+from zeekfleet.system.ports import keep
+
+LOOPBACK = "127.0.0.1"
+
+
+@pytest.fixture
+def trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "trace.pcap"
+    file.touch()
+    return file
+
+
+def started_with(
+    trace: Path, monkeypatch: pytest.MonkeyPatch, **options: str
+) -> tuple[Settings, Configuration, list[int]]:
+    """What a run would start with, and its ports; they are kept while it runs, and no longer."""
+    seen: list[tuple[Settings, Configuration, list[int]]] = []
+
+    async def serve(deployed: Configuration, settings: Settings, stop: object) -> None:
+        chosen = [settings.controller.websocket_port, settings.controller.port]
+        chosen += [node.p.number for node in deployed.nodes if node.p is not None]
+        assert not [port for port in chosen if keep(LOOPBACK, (port,)) is not None], "they are ours alone"
+        seen.append((settings, deployed, chosen))
+
+    def run_daemon(_: object, main) -> int:
+        with pytest.raises(StopIteration):
+            main(None).send(None)
+        return 1
+
+    monkeypatch.setattr(up_trace, "_serve", serve)
+    monkeypatch.setattr(up_trace, "run_daemon", run_daemon)
+    assert up_trace.run(trace, resolve(SECTIONS["up"], options, {})) == 1
+    return seen[0]
+
+
+def test_its_ports_are_kept_until_it_ends(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, deployed, chosen = started_with(trace, monkeypatch)
+    assert len(set(chosen)) == 4
+    assert {node.name for node in deployed.nodes if node.p is not None} == {"manager", "logger"}
+    assert settings.agent.controller == f"{LOOPBACK}:{settings.controller.port}"
+    with keep(LOOPBACK, chosen) as kept:
+        assert kept is not None
+
+
+def test_a_start_that_was_given_is_assigned_from(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, deployed, _ = started_with(trace, monkeypatch, **{"controller.auto_assign_start_port": "3000"})
+    assert settings.controller.auto_assign_start_port == 3000
+    assert not [node for node in deployed.nodes if node.p is not None]
+
+
+def test_no_ports_at_all_are_told(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "TRIES", -up_trace.PORTS)
+    with pytest.raises(ZeekfleetError, match="no free ports"):
+        up_trace.run(trace, resolve(SECTIONS["up"], {}, {}))
