@@ -41,11 +41,11 @@ def using(use: PortUse, listener: Listener = METRICS) -> HostFacts:
 
 def test_a_node_that_needs_nothing_special_is_fine() -> None:
     assert told(Needs("w")) == []
-    assert told(Needs("w", "eth0", 1, (METRICS,))) == []
+    assert told(Needs("w", "eth0", frozenset({1}), (METRICS,))) == []
 
 
 def test_a_cpu_that_is_not_there() -> None:
-    assert told(Needs("w", cpu=64)) == ["node 'w': CPU 64 to pin to is offline or absent"]
+    assert told(Needs("w", cpus=frozenset({64}))) == ["node 'w': CPU 64 to pin to is offline or absent"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_two_nodes_that_want_one_port() -> None:
 
 
 def test_the_same_problem_of_several_nodes_is_told_once() -> None:
-    needs = [Needs("b", "eth9"), Needs("a", "eth9"), Needs("c", cpu=7)]
+    needs = [Needs("b", "eth9"), Needs("a", "eth9"), Needs("c", cpus=frozenset({7}))]
     assert host_problems(needs, FACTS, Held()) == [
         Problem(("a", "b"), "there is no interface 'eth9', only eth0, lo"),
         Problem(("c",), "CPU 7 to pin to is offline or absent"),

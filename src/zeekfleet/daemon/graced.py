@@ -1,16 +1,18 @@
-"""What the operator wants for all nodes, whatever engine launches them."""
+"""What the operator wants for all nodes, or for one, whatever engine launches them."""
 
 from __future__ import annotations
 
 import msgspec
 
+from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec, Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.planning import node_settings
 from zeekfleet.settings import SupervisorSettings
 
 
 class Graced:
-    """Launches as another engine does, with the configured grace, revival and resources.
+    """Launches as another engine does, with the configured grace, revival and resources, the node's own first.
 
     Args:
         engine: the other one.
@@ -39,11 +41,16 @@ class Graced:
             LaunchError: the node cannot be run as configured.
         """
         spec = self._engine.launch(config, context)
+        try:
+            own = node_settings.read(config.env)
+        except ValueError as error:
+            raise LaunchError(config.name, str(error)) from None
+        grace = spec.grace if self._grace is None else self._grace
         return msgspec.structs.replace(
             spec,
-            grace=spec.grace if self._grace is None else self._grace,
-            revival=self._revival or spec.revival,
-            resources=self._resources or spec.resources,
+            grace=grace if own.grace is None else own.grace,
+            revival=own.revival_from(self._revival or spec.revival),
+            resources=own.resources_from(self._resources or spec.resources),
         )
 
 

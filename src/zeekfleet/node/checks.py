@@ -16,13 +16,15 @@ from zeekfleet.model.launch import LaunchContext
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.facts import gather
 from zeekfleet.node.link import AGENT_LINK, WEBSOCKET_PORT
+from zeekfleet.planning import node_settings
 from zeekfleet.planning.checks import Held, HostFacts, Needs, Problem, held_ports, host_problems, merged, unavailable
 from zeekfleet.planning.parsing import groups
 
 LEAVING = 3.0
 """Seconds that a node which is not part of the cluster any more is given to let go of a port: a Zeek takes two."""
 
-LINK_VARIABLES = frozenset({AGENT_LINK, WEBSOCKET_PORT})
+UNSEEN_VARIABLES = frozenset({AGENT_LINK, WEBSOCKET_PORT}) | node_settings.VARIABLES
+"""They differ from node to node, and no script looks at them."""
 
 
 class CheckedEngine(Protocol):
@@ -94,7 +96,7 @@ class NodeChecker:
         held = Held(pids, held_ports([engine.needs(config) for config in present]))
         async with asyncio.TaskGroup() as tasks:
             host = tasks.create_task(self._host(engine, needs, held))
-            parses = [tasks.create_task(self._parse(engine, group)) for group in groups(configs, LINK_VARIABLES)]
+            parses = [tasks.create_task(self._parse(engine, group)) for group in groups(configs, UNSEEN_VARIABLES)]
         return merged([*host.result(), *(problem for parse in parses for problem in parse.result())])
 
     async def _host(self, engine: CheckedEngine, needs: Sequence[Needs], held: Held) -> list[Problem]:

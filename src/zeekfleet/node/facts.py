@@ -33,7 +33,7 @@ def gather(needs: Iterable[Needs], likely: frozenset[int], program: str | None) 
     capabilities = node_capabilities(program)
     return HostFacts(
         interfaces=frozenset(name for _, name in socket.if_nameindex()),
-        cpus=frozenset(cpu for cpu in {need.cpu for need in wanted} if cpu is not None and can_pin(cpu)),
+        cpus=frozenset(cpu for cpu in {cpu for need in wanted for cpu in need.cpus} if can_pin(cpu)),
         capabilities=capabilities,
         ports=_ports((listener for need in wanted for listener in need.listeners), likely, capabilities),
     )

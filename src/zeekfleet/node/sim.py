@@ -15,6 +15,7 @@ from zeekfleet.node.simulator.configuration import CONFIG_FILE, CONFIG_VARIABLE,
 from zeekfleet.node.simulator.identifiers import cluster_nodes_text
 from zeekfleet.planning import listeners
 from zeekfleet.planning.checks import Needs
+from zeekfleet.planning.node_settings import cpus_of
 
 # -P keeps the node's directory off the import path: a stray json.py there must not become ours.
 PROGRAM = (sys.executable, "-P", "-m", "zeekfleet.node.simulator")
@@ -52,8 +53,8 @@ class SimEngine:
         )
 
     def needs(self, config: NodeConfig) -> Needs:
-        """A CPU and a port for metrics; any interface will do, as it is not opened."""
-        return Needs(config.name, cpu=config.cpu_affinity, listeners=listeners.of_simulated_node(config))
+        """CPUs and a port for metrics; any interface will do, as it is not opened."""
+        return Needs(config.name, cpus=cpus_of(config), listeners=listeners.of_simulated_node(config))
 
     async def check(self, config: NodeConfig, context: LaunchContext, _scratch: Path) -> list[str]:
         """Whether the scripts and capture file are there that the node would look for."""

@@ -20,6 +20,7 @@ from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.cluster_variables import DEFAULT_HUB_PORTS, read_hub_ports
 from zeekfleet.planning.layout import Backend, ZeekSettings
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, MAILBOX_VARIABLE, REQUESTS_FILE, needs_mailbox
+from zeekfleet.planning.node_settings import cpus_of
 from zeekfleet.planning.zeek_versions import lacks_for_zeromq
 
 LOG_QUEUE = "log-queue"
@@ -137,7 +138,7 @@ class ZeekEngine:
     def needs(self, config: NodeConfig) -> Needs:
         """What the node needs of its host."""
         places = listeners.of_zeek(config, self._options.backend, self._hub_ports(config))
-        return Needs(config.name, config.interface, config.cpu_affinity, places)
+        return Needs(config.name, config.interface, cpus_of(config), places)
 
     async def check(self, config: NodeConfig, context: LaunchContext, scratch: Path) -> list[str]:
         """What Zeek itself says of the node's scripts and settings, and whether its trace can be read.

@@ -38,13 +38,13 @@ class Needs(msgspec.Struct, frozen=True):
     Attributes:
         node: its name.
         interface: what it reads traffic from, None if it opens none.
-        cpu: the CPU it is pinned to, if any.
+        cpus: those it is bound to, if any.
         listeners: where it will listen.
     """
 
     node: str
     interface: str | None = None
-    cpu: int | None = None
+    cpus: frozenset[int] = frozenset()
     listeners: tuple[Listener, ...] = ()
 
 
@@ -135,8 +135,8 @@ def unavailable(needs: Iterable[Needs], facts: HostFacts, held: Held) -> list[Po
 
 
 def _problems(need: Needs, facts: HostFacts, held: Held) -> Iterator[str]:
-    if need.cpu is not None and need.cpu not in facts.cpus:
-        yield f"CPU {need.cpu} to pin to is offline or absent"
+    for cpu in sorted(need.cpus - facts.cpus):
+        yield f"CPU {cpu} to pin to is offline or absent"
     device = network_device(need.interface)
     if device is not None and device not in facts.interfaces:
         known = sorted(facts.interfaces)

@@ -13,7 +13,8 @@ for byte, with these exceptions, all on purpose:
 * Problems are all reported at once, each with its place.
 * ``[DEFAULT]`` gives values to the nodes, not to ``[instances]`` as well.
 
-A key of ours, ``pcap_file``, is written back as the variable in ``env`` that it stands for.
+Keys of ours, ``pcap_file`` and those of ``node_settings.py``, are written back as the variables in ``env`` that they
+stand for.
 
 INI cannot hold a node's options and state, the configuration's id, and spaces
 and line breaks at a value's ends; use JSON for those.
@@ -32,7 +33,7 @@ from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.types import UNSPECIFIED
-from zeekfleet.planning import ini_values
+from zeekfleet.planning import ini_values, node_settings
 from zeekfleet.planning.cluster_variables import PCAP_FILE
 from zeekfleet.planning.ini_values import Resolver
 
@@ -54,6 +55,7 @@ KNOWN_KEYS = frozenset(
         "pcap_file",
         "type",
         "state",
+        *node_settings.KEYS,
     }
 )
 
@@ -186,6 +188,7 @@ class _Reader:
             env = {**(env or {}), PCAP_FILE: section["pcap_file"] or ""}
             if section.get("interface"):
                 self._problem(name, "pcap_file", "is given beside interface, expected one of the two")
+        own = dict(self._own_settings(name, section))
         if role is None or len(self._problems) > before:
             return None
         return Node(
@@ -197,9 +200,15 @@ class _Reader:
             scripts=scripts,
             interface=section.get("interface"),
             cpu_affinity=cpu_affinity,
-            env=env or {},
+            env={**(env or {}), **own},
             metrics_port=metrics_port,
         )
+
+    def _own_settings(self, name: str, section: Section) -> Iterator[tuple[str, str]]:
+        for key, (_, _, read) in node_settings.KEYS.items():
+            if text := section.get(key):
+                self._value(name, section, key, read)
+                yield node_settings.variable(key), text
 
     def _role(self, name: str, section: Section) -> ClusterRole | None:
         key = "role" if section.get("role") is not None or "type" not in section else "type"

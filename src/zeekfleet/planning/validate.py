@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.types import Port
+from zeekfleet.planning import node_settings
 
 LISTENING_ROLES = frozenset({ClusterRole.MANAGER, ClusterRole.LOGGER, ClusterRole.PROXY})
 """The roles that need a listening port; workers only connect."""
@@ -127,6 +128,8 @@ def _impossible_values(node: Node) -> Iterator[str]:
     texts += [text for option in node.options or () for text in (option.name, option.value)]
     if any("\0" in text for text in texts):
         yield f"node '{node.name}' has a NUL character in its scripts, interface, options or variables"
+    for problem in node_settings.problems(node.env):
+        yield f"node '{node.name}', variable {_readable(problem)}"
 
 
 def _readable(name: str) -> str:

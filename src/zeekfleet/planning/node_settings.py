@@ -1,0 +1,169 @@
+"""What an operator can set for one node where the protocol's node record has no field: variables in its ``env``.
+
+Each is a key of our INI files, too: ``nice = 5`` stands for ``env = ZEEKFLEET_NICE=5``, which zeek-client takes as
+well. Each goes before the daemon's own setting for all nodes, which has the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from zeekfleet.model.launch import Resources, RevivalSettings
+from zeekfleet.model.supervisor import NodeConfig
+
+LONGEST = 86400.0
+"""Seconds."""
+
+HIGHEST_CPU = 8191
+SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+SWITCHES = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False, "1": True, "0": False}
+
+
+class NodeSettings(msgspec.Struct, frozen=True):
+    """What is set for one node.
+
+    Attributes:
+        grace: seconds between SIGTERM and SIGKILL; None if it is not set.
+        revival: fields of :class:`RevivalSettings`.
+        resources: fields of :class:`Resources`.
+    """
+
+    grace: float | None = None
+    revival: dict[str, Any] = msgspec.field(default_factory=dict)
+    resources: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def revival_from(self, default: RevivalSettings) -> RevivalSettings:
+        """The node's revival, where the others have this one."""
+        return msgspec.structs.replace(default, **self.revival)
+
+    def resources_from(self, default: Resources) -> Resources:
+        """The node's resources, where the others have these."""
+        return msgspec.structs.replace(default, **self.resources)
+
+
+def read(environment: Mapping[str, str]) -> NodeSettings:
+    """What the variables say.
+
+    Raises:
+        ValueError: one says nothing that can be meant; names it, its value, and what was expected.
+    """
+    grace: float | None = None
+    revival: dict[str, Any] = {}
+    resources: dict[str, Any] = {}
+    for key, (kind, field, reader) in KEYS.items():
+        if (text := environment.get(variable(key))) is None:
+            continue
+        try:
+            value = reader(text)
+        except ValueError as error:
+            raise ValueError(f"{variable(key)}: '{text}' is wrong, expected {error}") from None
+        if kind is RevivalSettings:
+            revival[field] = value
+        elif kind is Resources:
+            resources[field] = value
+        else:
+            grace = value
+    return NodeSettings(grace, revival, resources)
+
+
+def variable(key: str) -> str:
+    """The variable that an INI file's key stands for."""
+    return f"ZEEKFLEET_{key.upper()}"
+
+
+def problems(environment: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the variables, a text each."""
+    for key, text in environment.items():
+        if key in VARIABLES:
+            try:
+                read({key: text})
+            except ValueError as error:
+                yield str(error)
+
+
+def cpus_of(config: NodeConfig) -> frozenset[int]:
+    """The CPUs that a node is bound to; empty if it is not, or nothing that can be meant is set."""
+    if config.cpu_affinity is not None:
+        return frozenset({config.cpu_affinity})
+    try:
+        return frozenset(read(config.env).resources.get("cpus", ()))
+    except ValueError:
+        return frozenset()
+
+
+def _seconds(text: str) -> float:
+    seconds: float = _number(text, float, 0.0, LONGEST, "seconds")
+    return seconds
+
+
+def _grace(text: str) -> float:
+    seconds = _seconds(text)
+    if not seconds:
+        raise ValueError("more than 0 seconds")
+    return seconds
+
+
+def _switch(text: str) -> bool:
+    if (found := SWITCHES.get(text.strip().lower())) is None:
+        raise ValueError("yes or no")
+    return found
+
+
+def _bytes(text: str) -> int:
+    stripped = text.strip().upper().removesuffix("B").removesuffix("I")
+    unit = stripped[-1:] if stripped[-1:] in SIZES else ""
+    number = stripped.removesuffix(unit).strip()
+    if not (number.isascii() and number.isdigit()) or not 0 < int(number) * SIZES[unit] <= 2**62:
+        raise ValueError("a number of bytes, such as 512M or 2G")
+    return int(number) * SIZES[unit]
+
+
+def _cpus(text: str) -> tuple[int, ...]:
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        last = last if dash else first
+        if not all(end.isascii() and end.isdigit() and int(end) <= HIGHEST_CPU for end in (first, last)):
+            raise ValueError("CPUs counted from 0, such as 0-3,8")
+        if int(first) > int(last):
+            raise ValueError("the lower CPU first, such as 0-3")
+        found.update(range(int(first), int(last) + 1))
+    return tuple(sorted(found))
+
+
+def _number(text: str, kind: Callable[[str], Any], least: float, most: float, what: str) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not least <= value <= most:
+        raise ValueError(f"{what} from {least:g} to {most:g}")
+    return value
+
+
+Reader = Callable[[str], Any]
+
+KEYS: dict[str, tuple[type[object] | None, str, Reader]] = {
+    "grace": (None, "grace", _grace),
+    "cpus": (Resources, "cpus", _cpus),
+    "nice": (Resources, "nice", lambda text: _number(text, int, -20, 19, "a priority")),
+    "memory_limit": (Resources, "memory", _bytes),
+    "open_files": (Resources, "open_files", lambda text: _number(text, int, 16, 2**31, "a number of files")),
+    "core_limit": (Resources, "core", _bytes),
+    "cgroup": (Resources, "cgroup", _switch),
+    "revival": (RevivalSettings, "enabled", _switch),
+    "revival_initial_delay": (RevivalSettings, "initial_delay", _seconds),
+    "revival_factor": (RevivalSettings, "factor", lambda text: _number(text, float, 1, 100, "a factor")),
+    "revival_max_delay": (RevivalSettings, "max_delay", _seconds),
+    "revival_jitter": (RevivalSettings, "jitter", lambda text: _number(text, float, 0, 10, "a part")),
+    "revival_stable_after": (RevivalSettings, "stable_after", _seconds),
+    "revival_loop_limit": (RevivalSettings, "loop_limit", lambda text: _number(text, int, 1, 1_000_000, "a number")),
+    "revival_loop_window": (RevivalSettings, "loop_window", _seconds),
+    "revival_retry_delay": (RevivalSettings, "retry_delay", _seconds),
+}
+"""By key of an INI file: what it is a setting of, the field, and what reads it."""
+
+VARIABLES = frozenset(variable(key) for key in KEYS)
