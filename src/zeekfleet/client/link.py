@@ -29,6 +29,7 @@ from zeekfleet.broker.messages import (
     encode_event,
     encode_message,
 )
+from zeekfleet.client.tls import own_problem, peer_problem
 from zeekfleet.errors import ProtocolError, RequestTimeoutError, TransportError
 
 PATH = "/v1/messages/json"
@@ -205,16 +206,26 @@ def connect(
             continue
         except (OSError, ValueError, websocket.WebSocketException) as error:
             socket.shutdown()  # type: ignore[no-untyped-call]
-            raise TransportError(f"cannot connect to controller {remote}: {_reason(error)}") from None
+            reason = (tls and peer_problem(error, host.strip("[]"), port)) or _reason(error)
+            raise _with_own_problem(f"cannot connect to controller {remote}: {reason}", tls) from None
         link = Link(socket, remote)
         try:
             # What attempts remain also stand for patience with a controller that is slow to answer.
             link._handshake(subscriptions, 2 * retry.delay * (retry.attempts - attempt))
+        except TransportError as error:
+            link.close()
+            raise _with_own_problem(str(error), tls) from None
         except BaseException:
             link.close()
             raise
         return link
     raise TransportError(f"cannot connect to controller {remote}: {reason} (attempts: {retry.attempts})")
+
+
+def _with_own_problem(text: str, tls: ssl.SSLContext | None) -> TransportError:
+    """A failure to connect, with what may be its cause on our side."""
+    problem = own_problem(tls)
+    return TransportError(f"{text}; {problem}" if problem else text)
 
 
 def _reason(error: Exception) -> str:

@@ -14,9 +14,13 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.errors import SettingsError
+from zeekfleet.transport.certificates import validity, validity_of_file
 
 _ANONYMOUS = "AECDH-AES256-SHA:HIGH:!MD5:@SECLEVEL=0"
 _AUTHENTICATED = "HIGH:!aNULL:!MD5"
+_LOOK_TIMEOUT = 5.0
+_NOT_VALID_NOW = frozenset({9, 10})
+"""OpenSSL's codes for a certificate that is not valid yet, and one that has expired."""
 
 
 class TlsSettings(msgspec.Struct, frozen=True):
@@ -40,6 +44,41 @@ class TlsSettings(msgspec.Struct, frozen=True):
         return f"TlsSettings(certificate={self.certificate!r}, cafile={self.cafile!r}, capath={self.capath!r})"
 
 
+class ClientContext(ssl.SSLContext):
+    """A context that knows our own certificate's file, ``""`` if there is none."""
+
+    certificate = ""
+
+
+def own_problem(context: ssl.SSLContext | None) -> str | None:
+    """What is wrong with our own certificate at this time, as a sentence; a peer that refuses it may not say so."""
+    path = getattr(context, "certificate", "")
+    try:
+        return validity_of_file(path).problem() if path else None
+    except (OSError, ValueError):
+        return None
+
+
+def peer_problem(error: BaseException, host: str, port: int) -> str | None:
+    """Which certificate it was that we refused, if that was for the time of its validity.
+
+    Args:
+        error: what a connection failed with.
+        host: of the peer.
+        port: of the peer, who is asked for its certificate once more.
+    """
+    if not isinstance(error, ssl.SSLCertVerificationError) or error.verify_code not in _NOT_VALID_NOW:
+        return None
+    name = f"the certificate of {host}:{port}"
+    try:
+        pem = ssl.get_server_certificate((host, port), timeout=_LOOK_TIMEOUT)
+        found = validity(pem.encode(), name).problem()
+    except (OSError, ValueError):
+        found = None
+    # It may be that of an authority between.
+    return found or f"{name}: {error.verify_message}"
+
+
 def client_context(settings: TlsSettings) -> ssl.SSLContext:
     """The context for connecting to a controller.
 
@@ -54,7 +93,8 @@ def client_context(settings: TlsSettings) -> ssl.SSLContext:
     ):
         if path and not there(Path(path)):
             raise SettingsError(key, f"{path} does not exist")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.certificate = settings.certificate
     if not (settings.certificate or settings.cafile or settings.capath):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

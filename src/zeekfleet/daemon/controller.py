@@ -15,7 +15,7 @@ from zeekfleet.daemon import endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.run import until
-from zeekfleet.daemon.tls import server_context
+from zeekfleet.daemon.tls import ServerContext, server_context
 from zeekfleet.model.enums import Role
 from zeekfleet.settings import Settings
 from zeekfleet.store.interface import Store
@@ -58,17 +58,19 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
                     places.append(f"agents {own.listen}:{own.port}")
                 readiness.announce(", ".join([f"controller {own.name}", *places]))
                 disk = DiskWatch((directory,), logger.error, logger.info)
-                await until(stop, _run(controller, disk))
+                await until(stop, _run(controller, disk, tls))
         finally:
             store.close()
             logging.getLogger().removeHandler(log)
             log.close()
 
 
-async def _run(controller: Controller, disk: DiskWatch) -> None:
+async def _run(controller: Controller, disk: DiskWatch, tls: ServerContext | None) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(controller.run())
         tasks.create_task(disk.run())
+        if tls is not None:
+            tasks.create_task(tls.watch.run())
 
 
 def _options(settings: Settings, directory: Path) -> ControllerOptions:

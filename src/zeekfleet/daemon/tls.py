@@ -2,13 +2,85 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import ssl
+import time
 
 from zeekfleet.errors import SettingsError
 from zeekfleet.settings import ControllerSettings
+from zeekfleet.transport.certificates import Validity, validity_of_file
+
+logger = logging.getLogger(__name__)
+
+LOOK_INTERVAL = 60.0
+"""Seconds between two looks at whether our certificate is valid: the clock may be set at any time."""
+
+EARLY = 14 * 86400.0
+"""How long before its end a warning is given, in seconds."""
 
 
-def server_context(settings: ControllerSettings) -> ssl.SSLContext | None:
+class CertificateWatch:
+    """Tells, once each time, when the certificate that clients are shown comes to its end, or is not valid.
+
+    Args:
+        validity: of that certificate.
+    """
+
+    def __init__(self, validity: Validity) -> None:
+        self._validity = validity
+        self._told = ""
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_INTERVAL)
+
+    def look(self) -> None:
+        """Look at it once."""
+        now = time.time()
+        if problem := self._validity.problem(now):
+            self._tell(logging.ERROR, f"{problem}: clients that verify it do not connect")
+        elif problem := self._validity.problem(now + EARLY):
+            self._tell(logging.WARNING, problem.replace(" has expired on ", " expires on "))
+        else:
+            self._told = ""
+
+    def _tell(self, level: int, text: str) -> None:
+        # The sentence about one that is not valid yet has the present time in it.
+        kind = text.split(",", maxsplit=1)[0]
+        if kind != self._told:
+            self._told = kind
+            logger.log(level, text)
+
+
+class _Handshake(ssl.SSLObject):
+    """Says why a handshake failed, which asyncio keeps to itself."""
+
+    def do_handshake(self) -> None:
+        if isinstance(self.context, ServerContext):
+            self.context.watch.look()
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLCertVerificationError as error:
+            logger.warning("a client is refused for its certificate: %s", error.verify_message)
+            raise
+        except ssl.SSLError as error:
+            logger.info("a client's TLS handshake failed: %s", error.reason or error)
+            raise
+
+
+class ServerContext(ssl.SSLContext):
+    """A context that knows when its certificate is valid."""
+
+    watch: CertificateWatch
+    sslobject_class = _Handshake
+
+
+def server_context(settings: ControllerSettings) -> ServerContext | None:
     """The context for the clients' listener, or None for plain text.
 
     With ``tls_ca``, clients need a certificate that one of those authorities signed.
@@ -21,11 +93,12 @@ def server_context(settings: ControllerSettings) -> ssl.SSLContext | None:
             if getattr(settings, key):
                 raise SettingsError(f"controller.{key}", "needs controller.tls_certificate beside it")
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(settings.tls_certificate, settings.tls_key or None, password=_no_passphrase)
-    except (OSError, ssl.SSLError) as error:
+        context.watch = CertificateWatch(validity_of_file(settings.tls_certificate))
+    except (OSError, ssl.SSLError, ValueError) as error:
         raise SettingsError("controller.tls_certificate", f"certificate or key cannot be used: {error}") from None
     if settings.tls_ca:
         try:

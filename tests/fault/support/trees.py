@@ -22,7 +22,7 @@ from zeekfleet.client.link import Link, Retry, connect
 from zeekfleet.client.results import read_configuration, read_nodes
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, Result, fresh_id
-from zeekfleet.testing.daemons import Daemon
+from zeekfleet.testing.daemons import Daemon, clean_environment
 from zeekfleet.testing.ports import free_ports
 
 ANSWER = 60.0
@@ -138,10 +138,11 @@ class Tree:
         file = self.state / "stem.stderr" if role == "stem" else self.state / "nodes" / role / "stderr"
         return file.read_text(errors="replace")
 
-    def command(self, *words: str) -> tuple[int, str, str]:
+    def command(self, *words: str, environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
         """Run ``zeekfleet`` as a client: exit code, standard output, standard error."""
+        variables = {**clean_environment(), **(environment or {})}
         line = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{self.clients}", *words)
-        done = subprocess.run(line, capture_output=True, text=True, timeout=ANSWER, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=ANSWER, check=False, env=variables)
         return done.returncode, done.stdout, done.stderr
 
     def status(self) -> dict[str, dict[str, Any]]:
