@@ -149,6 +149,41 @@ def test_options_of_some_and_of_all(cluster: Cluster) -> None:
     until(lambda: "FTP::guest_ids" in cluster.written("config"), "the change is logged")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("Notice::ignored_types", "PacketFilter::Dropped_Packets", ["PacketFilter::Dropped_Packets"]),
+        ("Signatures::ignored_ids", "/sid-[0-9]+/i", "/^?((?i:sid-[0-9]+))$?/"),
+        ("Weird::ignore_hosts", "[10.0.0.1, bad_TCP_checksum]", [["10.0.0.1", "bad_TCP_checksum"]]),
+        ("Conn::port_inactivity_timeouts", "22/tcp = 2 hrs", {json.dumps({"port": 22, "proto": "tcp"}): "2.0 hrs"}),
+        ("Site::local_admins", "10.0.0.0/8 = {a@example.com}", {"10.0.0.0/8": ["a@example.com"]}),
+    ],
+)
+def test_options_of_all_types(cluster: Cluster, name: str, text: str, value: object) -> None:
+    cluster.verb("set-option", name, text)
+
+    def told() -> bool:
+        found = cluster.fleet.client("get-id-value", name).results
+        return {one: _respaced(entry) for one, entry in found.items()} == dict.fromkeys(NODES, value)
+
+    until(told, "all nodes have the option")
+    until(lambda: f"\t{name}\t" in cluster.written("config"), "the change is logged")
+
+
+def _respaced(value: object) -> object:
+    """Keys that are JSON texts are spaced as Python does it."""
+    if not isinstance(value, dict):
+        return value
+    return {json.dumps(json.loads(key)) if key.startswith("{") else key: entry for key, entry in value.items()}
+
+
+def test_options_that_cannot_be_read_are_told(cluster: Cluster) -> None:
+    wrong = cluster.verb("--json", "set-option", "Notice::ignored_types", "Nosuch::Type", "manager", code=1)
+    assert "'Nosuch::Type' is no value of type set[Notice::Type]" in wrong
+    table = cluster.verb("--json", "set-option", "SSL::ct_logs", "a = b", "manager", code=1)
+    assert "options of type table[string] of SSL::CTInfo cannot be set from text" in table
+
+
 @pytest.mark.parametrize("victim", ["worker-03", "proxy-01", "logger-01", "manager", "linked"])
 def test_a_killed_node_comes_back(cluster: Cluster, victim: str) -> None:
     victim = cluster.linked() if victim == "linked" else victim
@@ -163,12 +198,18 @@ def test_a_killed_node_comes_back(cluster: Cluster, victim: str) -> None:
 
 def test_options_of_all_reach_nodes_that_come_later(cluster: Cluster) -> None:
     cluster.verb("set-option", "FTP::default_capture_password", "T")
+    cluster.verb("set-option", "Weird::ignore_hosts", "[10.0.0.2, bad_TCP_checksum]")
     old = cluster.fleet.pids()["worker-04"]
     os.kill(old, signal.SIGKILL)
 
     def told() -> bool:
         answer = cluster.fleet.client("get-id-value", "FTP::default_capture_password", "worker-04")
-        return cluster.fleet.pids()["worker-04"] != old and answer.results == {"worker-04": True}
+        hosts = cluster.fleet.client("get-id-value", "Weird::ignore_hosts", "worker-04")
+        return (
+            cluster.fleet.pids()["worker-04"] != old
+            and answer.results == {"worker-04": True}
+            and hosts.results == {"worker-04": [["10.0.0.2", "bad_TCP_checksum"]]}
+        )
 
     until(told, "the new worker-04 has the option")
 

@@ -140,6 +140,13 @@ function set_option(result: Result, action: vector of string)
 
 	local present = lookup_ID(name);
 	local kind = type_name(present);
+
+	if ( ! can_read_option(kind) )
+		{
+		result$error = fmt("options of type %s cannot be set from text", kind);
+		return;
+		}
+
 	local read = read_option_value(kind, action[2]);
 
 	if ( ! read?$value )

@@ -1,219 +1,188 @@
-##! Reads the value of an option from text, by the option's type.
+##! Reads the value of an option from text, by the option's type: of all types that Zeek's own config reader knows, and
+##! of sets with several indices, vectors of vectors, and tables.
+##!
+##! A script cannot make a container of a type that it learns only as it runs. But Zeek casts Broker's data to an option's
+##! type when the option is set, so containers are made of such data.
+
+@load base/frameworks/broker
+@load ./zeekfleet-values
 
 module Zeekfleet;
 
 export {
-	## What came of reading a text.
-	type OptionValue: record {
-		## Left out if the text is no such value.
-		value: any &optional;
-	};
+	## Whether values of a type can be read.
+	##
+	## kind: the type's name, as type_name gives it.
+	global can_read_option: function(kind: string): bool;
 
-	## Read a text as a value of a type.
+	## Read a text as a value of a type that can be read.
 	##
 	## kind: the type's name, as type_name gives it.
 	##
-	## text: such as ``T``, ``5 min``, ``80/tcp``; sets and vectors have their elements between commas.
+	## text: containers have their elements between commas, in braces if one likes: ``a, b``;
+	##       ``[10.0.0.1, 80/tcp], [10.0.0.2, 81/tcp]``; ``a = 5, b = 6``. Strings in them may stand in quotes, and have
+	##       to if there are commas, ``=``, quotes, brackets or braces in them.
 	global read_option_value: function(kind: string, text: string): OptionValue;
 }
 
-const interval_units: table[string] of interval = {
-	["day"] = 1 day, ["hr"] = 1 hr, ["min"] = 1 min, ["sec"] = 1 sec, ["msec"] = 1 msec, ["usec"] = 1 usec,
-};
+## Sets that a table may have as elements.
+const plain_sets: set[string] = { "set[string]", "set[count]", "set[addr]", "set[subnet]", "set[port]" };
 
-function read_interval(text: string): OptionValue
+## Where a character stands in a text outside of brackets, braces and quotes.
+function places(text: string, wanted: string): vector of count
 	{
-	if ( /^-?[0-9]+(\.[0-9]*)? *(day|hr|min|sec|msec|usec)s?$/ != text )
-		return OptionValue();
+	local found: vector of count;
+	local depth = 0;
+	local quoted = F;
+	local escaped = F;
+	local place = 0;
 
-	local number = gsub(text, /[a-z ]/, "");
-	local unit = sub(gsub(text, /[-0-9. ]/, ""), /s$/, "");
-	return OptionValue($value=to_double(number) * interval_units[unit]);
-	}
-
-function read_address(text: string): OptionValue
-	{
-	local bare = gsub(text, /[\[\]]/, "");
-	return is_valid_ip(bare) ? OptionValue($value=to_addr(bare)) : OptionValue();
-	}
-
-function read_subnet(text: string): OptionValue
-	{
-	local parts = split_string1(gsub(text, /[\[\]]/, ""), /\//);
-
-	if ( |parts| != 2 || ! is_valid_ip(parts[0]) || /^[0-9]{1,3}$/ != parts[1] )
-		return OptionValue();
-
-	local width = to_count(parts[1]);
-
-	if ( width > (is_v4_addr(to_addr(parts[0])) ? 32 : 128) )
-		return OptionValue();
-
-	return OptionValue($value=to_subnet(fmt("%s/%d", parts[0], width)));
-	}
-
-function read_enum(kind: string, text: string): OptionValue
-	{
-	if ( /^[A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*$/ != text )
-		return OptionValue();
-
-	local found = lookup_ID(text);
-	return type_name(found) == kind ? OptionValue($value=found) : OptionValue();
-	}
-
-function read_scalar(kind: string, text: string): OptionValue
-	{
-	switch ( kind )
+	for ( c in text )
 		{
-		case "string":
-			return OptionValue($value=text);
-		case "bool":
-			return /^[TF]$/ == text ? OptionValue($value=(text == "T")) : OptionValue();
-		case "count":
-			return /^[0-9]{1,19}$/ == text ? OptionValue($value=to_count(text)) : OptionValue();
-		case "int":
-			return /^[-+]?[0-9]{1,18}$/ == text ? OptionValue($value=to_int(text)) : OptionValue();
-		case "double":
-			return /^[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,2})?$/ == text
-			    ? OptionValue($value=to_double(text)) : OptionValue();
-		case "port":
-			return /^[0-9]{1,5}\/(tcp|udp|icmp)$/ == text && to_count(split_string1(text, /\//)[0]) <= 65535
-			    ? OptionValue($value=to_port(text)) : OptionValue();
-		case "interval":
-			return read_interval(text);
-		case "addr":
-			return read_address(text);
-		case "subnet":
-			return read_subnet(text);
+		if ( quoted )
+			{
+			if ( c == "\"" && ! escaped )
+				quoted = F;
+
+			escaped = c == "\\" && ! escaped;
+			}
+		else if ( depth == 0 && c == wanted )
+			found += place;
+		else if ( c == "\"" )
+			quoted = T;
+		else if ( c == "[" || c == "{" )
+			++depth;
+		else if ( ( c == "]" || c == "}" ) && depth > 0 )
+			--depth;
+
+		++place;
 		}
-
-	# No other type that is a single word has a scope in its name.
-	return /^[A-Za-z0-9_]+::[A-Za-z0-9_:]+$/ == kind ? read_enum(kind, text) : OptionValue();
-	}
-
-## The elements of a set or vector: what stands between the commas, within braces or brackets if they are there.
-function elements(text: string): string_vec
-	{
-	local inner = strip(text);
-
-	if ( /^\{.*\}$/ == inner )
-		inner = strip(inner[1:-1]);
-
-	local found: string_vec;
-
-	if ( inner == "" )
-		return found;
-
-	local parts = split_string(inner, /,/);
-
-	for ( i in parts )
-		found += strip(parts[i]);
 
 	return found;
 	}
 
-function read_set(kind: string, values: vector of any): OptionValue
+## What stands between the commas of a text, if it is not empty.
+function between_commas(text: string): string_vec
 	{
-	local strings: set[string];
-	local counts: set[count];
-	local ints: set[int];
-	local addresses: set[addr];
-	local subnets: set[subnet];
-	local ports: set[port];
+	local found: string_vec;
+	local start = 0;
 
-	for ( i in values )
+	if ( strip(text) == "" )
+		return found;
+
+	local commas = places(text, ",");
+
+	for ( i in commas )
 		{
-		switch ( kind )
-			{
-			case "string":
-				add strings[values[i] as string];
-				break;
-			case "count":
-				add counts[values[i] as count];
-				break;
-			case "int":
-				add ints[values[i] as int];
-				break;
-			case "addr":
-				add addresses[values[i] as addr];
-				break;
-			case "subnet":
-				add subnets[values[i] as subnet];
-				break;
-			case "port":
-				add ports[values[i] as port];
-				break;
-			}
+		found += strip(text[start:commas[i]]);
+		start = commas[i] + 1;
 		}
 
-	switch ( kind )
-		{
-		case "string":
-			return OptionValue($value=strings);
-		case "count":
-			return OptionValue($value=counts);
-		case "int":
-			return OptionValue($value=ints);
-		case "addr":
-			return OptionValue($value=addresses);
-		case "subnet":
-			return OptionValue($value=subnets);
-		case "port":
-			return OptionValue($value=ports);
-		}
-
-	return OptionValue();
+	found += strip(text[start:]);
+	return found;
 	}
 
-function read_vector(kind: string, values: vector of any): OptionValue
+## The inside of a text that is all in one pair of brackets or braces, else the text itself.
+function without_pair(text: string, opening: string, closing: string): string
 	{
-	local strings: vector of string;
-	local counts: vector of count;
-	local addresses: vector of addr;
+	local inner = strip(text);
 
-	for ( i in values )
+	if ( |inner| < 2 || inner[0] != opening || inner[-1] != closing )
+		return inner;
+
+	local depth = 0;
+	local pairs = 0;
+
+	for ( c in inner )
 		{
-		switch ( kind )
-			{
-			case "string":
-				strings += values[i] as string;
-				break;
-			case "count":
-				counts += values[i] as count;
-				break;
-			case "addr":
-				addresses += values[i] as addr;
-				break;
-			}
+		if ( c == opening )
+			++depth;
+		else if ( c == closing && --depth == 0 )
+			++pairs;
 		}
 
-	switch ( kind )
-		{
-		case "string":
-			return OptionValue($value=strings);
-		case "count":
-			return OptionValue($value=counts);
-		case "addr":
-			return OptionValue($value=addresses);
-		}
-
-	return OptionValue();
+	return pairs == 1 ? strip(inner[1:-1]) : inner;
 	}
 
-function read_option_value(kind: string, text: string): OptionValue
+## A string that may stand in quotes, where backslashes protect quotes and themselves.
+function without_quotes(text: string): string
 	{
-	local is_set = /^set\[[a-z]+\]$/ == kind;
+	if ( /^\"([^\"\\]|\\.)*\"$/ != text )
+		return text;
 
-	if ( ! is_set && /^vector of [a-z]+$/ != kind )
-		return read_scalar(kind, kind == "string" ? text : strip(text));
+	local plain = "";
+	local escaped = F;
 
-	local inner = is_set ? kind[4:-1] : kind[10:];
-	local texts = elements(text);
+	for ( c in text[1:-1] )
+		{
+		escaped = c == "\\" && ! escaped;
+
+		if ( ! escaped )
+			plain += c;
+		}
+
+	return plain;
+	}
+
+## The names of the types of a set's or table's indices.
+function index_types(kind: string): string_vec
+	{
+	return between_commas(gsub(gsub(kind, /^(set|table)\[/, ""), /\].*$/, ""));
+	}
+
+## The name of the type of a vector's or table's elements.
+function element_type(kind: string): string
+	{
+	return sub(kind, /^(vector|table\[[^\[\]]*\]) of /, "");
+	}
+
+function are_single(kinds: string_vec): bool
+	{
+	for ( i in kinds )
+		if ( ! is_single(kinds[i]) )
+			return F;
+
+	return |kinds| > 0;
+	}
+
+function can_read_option(kind: string): bool
+	{
+	if ( /^set\[[^\[\]]*\]$/ == kind )
+		return are_single(index_types(kind));
+
+	if ( /^vector of .*$/ == kind )
+		return is_single(gsub(kind, /vector of /, ""));
+
+	if ( /^table\[[^\[\]]*\] of .*$/ == kind )
+		{
+		local yield = element_type(kind);
+		return are_single(index_types(kind)) && ( yield in plain_sets || is_single(gsub(yield, /vector of /, "")) );
+		}
+
+	return is_single(kind);
+	}
+
+## A single value within a container.
+function read_element(kind: string, text: string): OptionValue
+	{
+	return read_single(kind, without_quotes(strip(text)));
+	}
+
+## An index of a set or table: a single value, or a vector of what stands for it.
+function read_index(kinds: string_vec, text: string): OptionValue
+	{
+	if ( |kinds| == 1 )
+		return read_element(kinds[0], text);
+
+	local texts = between_commas(without_pair(text, "[", "]"));
 	local values: vector of any;
+
+	if ( |texts| != |kinds| )
+		return OptionValue();
 
 	for ( i in texts )
 		{
-		local one = read_scalar(inner, texts[i]);
+		local one = read_element(kinds[i], texts[i]);
 
 		if ( ! one?$value )
 			return OptionValue();
@@ -221,5 +190,143 @@ function read_option_value(kind: string, text: string): OptionValue
 		values += one$value;
 		}
 
-	return is_set ? read_set(inner, values) : read_vector(inner, values);
+	return OptionValue($value=values);
+	}
+
+function read_set(kinds: string_vec, texts: string_vec): OptionValue
+	{
+	local made = Broker::set_create();
+
+	for ( i in texts )
+		{
+		local one = read_index(kinds, texts[i]);
+
+		if ( ! one?$value )
+			return OptionValue();
+
+		Broker::set_insert(made, one$value);
+		}
+
+	return OptionValue($value=made);
+	}
+
+## One of the sets that need not be made of Broker's data: in a table of such data they could not be.
+function read_plain_set(kind: string, texts: string_vec): OptionValue
+	{
+	local strings: set[string];
+	local counts: set[count];
+	local addresses: set[addr];
+	local subnets: set[subnet];
+	local ports: set[port];
+
+	for ( i in texts )
+		{
+		local one = read_element(kind, texts[i]);
+
+		if ( ! one?$value )
+			return OptionValue();
+
+		switch ( kind )
+			{
+			case "string":
+				add strings[one$value as string];
+				break;
+			case "count":
+				add counts[one$value as count];
+				break;
+			case "addr":
+				add addresses[one$value as addr];
+				break;
+			case "subnet":
+				add subnets[one$value as subnet];
+				break;
+			case "port":
+				add ports[one$value as port];
+				break;
+			}
+		}
+
+	switch ( kind )
+		{
+		case "string":
+			return OptionValue($value=strings);
+		case "count":
+			return OptionValue($value=counts);
+		case "addr":
+			return OptionValue($value=addresses);
+		case "subnet":
+			return OptionValue($value=subnets);
+		}
+
+	return OptionValue($value=ports);
+	}
+
+## What a vector or table has as elements; containers are not yet Broker's data.
+function read_nested(kind: string, text: string): OptionValue
+	{
+	if ( kind in plain_sets )
+		return read_plain_set(kind[4:-1], between_commas(without_pair(text, "{", "}")));
+
+	if ( /^vector of / !in kind )
+		return read_element(kind, text);
+
+	local values: vector of any;
+	local texts = between_commas(without_pair(without_pair(text, "{", "}"), "[", "]"));
+
+	for ( i in texts )
+		{
+		local one = read_nested(element_type(kind), texts[i]);
+
+		if ( ! one?$value )
+			return OptionValue();
+
+		values += one$value;
+		}
+
+	return OptionValue($value=values);
+	}
+
+function read_table(kind: string, texts: string_vec): OptionValue
+	{
+	local made = Broker::table_create();
+	local kinds = index_types(kind);
+	local yield = element_type(kind);
+
+	for ( i in texts )
+		{
+		local signs = places(texts[i], "=");
+
+		if ( |signs| == 0 )
+			return OptionValue();
+
+		# One index alone may be in brackets as well.
+		local before = without_pair(texts[i][0:signs[0]], "[", "]");
+		local index = read_index(kinds, before);
+		local element = read_nested(yield, strip(texts[i][signs[0] + 1:]));
+
+		if ( ! index?$value || ! element?$value )
+			return OptionValue();
+
+		Broker::table_insert(made, index$value, element$value);
+		}
+
+	return OptionValue($value=made);
+	}
+
+function read_option_value(kind: string, text: string): OptionValue
+	{
+	if ( kind == "string" )
+		return read_single(kind, text);
+
+	if ( /^set\[/ in kind )
+		return read_set(index_types(kind), between_commas(without_pair(text, "{", "}")));
+
+	if ( /^table\[/ in kind )
+		return read_table(kind, between_commas(without_pair(text, "{", "}")));
+
+	if ( /^vector of / !in kind )
+		return read_single(kind, strip(text));
+
+	local values = read_nested(kind, text);
+	return values?$value ? OptionValue($value=Broker::data(values$value)) : values;
 	}
