@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -405,31 +404,6 @@ async def test_a_thousand_crashes_in_a_row(tmp_path: Path) -> None:
         assert stem is not None
         assert stem.memory_info().rss < 25 * 2**20
         assert len(list((tmp_path / "crashes" / "a").iterdir())) <= 11
-
-
-def test_the_kernel_log_tells_of_memory(tmp_path: Path) -> None:
-    """Where a group's memory can be limited in the old hierarchy, its kernel's kill is found in the log."""
-    from zeekfleet.supervisor.kernel_log import killed_for_memory
-
-    group = Path("/sys/fs/cgroup/memory") / f"zeekfleet-test-{os.getpid()}"
-    try:
-        group.mkdir()
-        (group / "memory.limit_in_bytes").write_text(str(32 * 2**20))
-    except OSError:
-        pytest.skip("no memory group can be made here")
-    eater = (
-        f"import os\nopen('{group}/cgroup.procs', 'w').write(str(os.getpid()))\n"
-        "x = bytearray(512 * 1024 * 1024)\nfor i in range(0, len(x), 4096): x[i] = 1\n"
-    )
-    began = time.clock_gettime(time.CLOCK_BOOTTIME)
-    with subprocess.Popen([sys.executable, "-S", "-c", eater], cwd=tmp_path) as process:
-        code = process.wait(DEADLINE)
-    group.rmdir()
-    if code != -signal.SIGKILL:
-        pytest.skip("the limit does not bite here")
-    assert killed_for_memory(process.pid, began)
-    assert not killed_for_memory(process.pid, began + 3600)
-    assert not killed_for_memory(1, began)
 
 
 async def test_details_and_ends_by_events(tmp_path: Path) -> None:

@@ -63,18 +63,17 @@ class Cgroups:
             return None
         return Cgroup(path)
 
-    def found(self, node: str, pid: int) -> Cgroup | None:
+    def found(self, pid: int) -> Cgroup | None:
         """The group that a node's running process was born in, under whatever stem; None if it has none of ours."""
         place, name = membership.unified(), membership.group_of(pid)
         if place is None or name is None:
             return None
-        return self.left(node, str(place.top / name.lstrip("/")))
+        return self.left(str(place.top / name.lstrip("/")))
 
-    def left(self, node: str, path: str) -> Cgroup | None:
-        """The group with a path that an earlier stem has told; None if it is not there, or not that node's."""
+    def left(self, path: str) -> Cgroup | None:
+        """The group with a path that an earlier stem has told; None if it is not there, or not one of ours."""
         group = Path(path)
-        is_ours = group.name == _directory_of(node) and group.parent.name == self._name
-        if not is_ours or not group.is_dir():
+        if group.parent.name != self._name or not group.is_dir():
             return None
         self._bases.add(group.parent)
         return Cgroup(group)

@@ -87,8 +87,8 @@ class Surroundings(Protocol):
     def group_of(self, node: Node) -> Cgroup | None:
         """Its control group, if it is to have one and can."""
 
-    def group_found(self, node: Node, pid: int) -> Cgroup | None:
-        """The control group of ours that its running process is in."""
+    def group_found(self, pid: int) -> Cgroup | None:
+        """The control group of ours that a node's running process is in."""
 
 
 class Node:
@@ -184,7 +184,7 @@ class Node:
         self.is_child = False
         self.restarts = max(0, self.restarts)
         self._started_at = self._table.timers.clock() - procfs.uptime(start_time)
-        self.cgroup = self._table.group_found(self, pid)
+        self.cgroup = self._table.group_found(pid)
         if self.cgroup is not None:
             self.effects = {**self.effects, "cgroup": str(self.cgroup.path)}
             self._memory_kills = self.cgroup.out_of_memory_kills()

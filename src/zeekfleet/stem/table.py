@@ -183,7 +183,7 @@ class Table:
         elif record is not None and record.pid is not None:
             node.pid, node.start_time = record.pid, record.start_time
             node.is_child = False
-            node.cgroup = self._cgroups.left(node.spec.name, record.effects.get("cgroup", ""))
+            node.cgroup = self._cgroups.left(record.effects.get("cgroup", ""))
             node.leader_ended(Ending())
         else:
             node.launch()
@@ -216,9 +216,9 @@ class Table:
         wanted = node.spec.resources
         return self._cgroups.of(node.spec.name) if wanted.cgroup or wanted.memory is not None else None
 
-    def group_found(self, node: Node, pid: int) -> Cgroup | None:
-        """The control group of ours that its running process is in."""
-        return self._cgroups.found(node.spec.name, pid)
+    def group_found(self, pid: int) -> Cgroup | None:
+        """The control group of ours that a node's running process is in."""
+        return self._cgroups.found(pid)
 
     def files_of(self, node: Node) -> dict[str, str]:
         """What the node wants to find in its directory."""
