@@ -40,6 +40,11 @@ class Spool:
         """Everything in the archive's days, hidden files included, unpacked."""
         return {str(path.relative_to(self.logs)): unpacked(path) for path in self.logs.glob("*/*")}
 
+    @staticmethod
+    def content(path: Path) -> bytes:
+        """What was in an archived log, however it is compressed."""
+        return unpacked(path)
+
     def options(self, **changes: object) -> ArchiveOptions:
         return ArchiveOptions(self.queue, self.logs, **changes)  # type: ignore[arg-type]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import importlib.util
 import os
 import re
 import shutil
@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -57,26 +57,33 @@ def kill_while_it_writes(directory: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "writer", "backend", "suffix"),
-    [(TWO_LOGGERS, "logger-1", "zeromq", "-logger-1"), (NO_LOGGER, "manager", "broker", "")],
-    ids=["two-loggers-zeromq", "manager-broker"],
+    ("nodes", "writer", "backend", "compression", "ending"),
+    [
+        (TWO_LOGGERS, "logger-1", "zeromq", "gzip", "-logger-1.log.gz"),
+        (NO_LOGGER, "manager", "broker", "zstd", ".log.zst"),
+    ],
+    ids=["two-loggers-zeromq-gzip", "manager-broker-zstd"],
 )
-def test_logs_are_rotated_and_archived(tmp_path: Path, nodes: str, writer: str, backend: str, suffix: str) -> None:
+def test_logs_are_rotated_and_archived(
+    tmp_path: Path, spool: Any, nodes: str, writer: str, backend: str, compression: str, ending: str
+) -> None:
+    if compression == "zstd" and importlib.util.find_spec("zstandard") is None:
+        pytest.skip("no zstandard")
     (tmp_path / "cluster.ini").write_text(nodes + WORKER)
     clients, agents, agent, xpub, xsub, first, metrics = free_ports(7)
     options = {
         "state-dir": "state", "spool-dir": "spool", "engine": "zeek", "backend": backend, "rotation-interval": 2,
         "websocket-port": clients, "controller-port": agents, "agent-port": agent, "supervisor-port": 0,
-        "zeromq-xpub-port": xpub, "zeromq-xsub-port": xsub,
+        "archive-compression": compression, "zeromq-xpub-port": xpub, "zeromq-xsub-port": xsub,
         "auto-assign-start-port": first, "auto-assign-metrics-start-port": metrics,
     }  # fmt: skip
     arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     logs = tmp_path / "logs"
     with Daemon(tmp_path, "up", "cluster.ini", *arguments) as daemon:
         daemon.ready()
-        pattern = f"????-??-??/conn.??:??:??-??:??:??{suffix}.log.gz"
+        pattern = f"????-??-??/conn.??:??:??-??:??:??{ending}"
         archived = until(lambda: list(logs.glob(pattern)), f"{pattern} in {logs}")
-        text = gzip.decompress(archived[0].read_bytes()).decode()
+        text = spool.content(archived[0]).decode()
         assert text.startswith("#separator")
         assert re.search(r"^#path\tconn$", text, re.MULTILINE)
         assert text.splitlines()[-1].startswith("#close")
@@ -93,7 +100,7 @@ def test_logs_are_rotated_and_archived(tmp_path: Path, nodes: str, writer: str, 
         until(lambda: not queued.exists(), f"archival of {queued.name}")
         opened = queued.name.split("__")[1]
         start = opened[11:].replace("-", ":")
-        assert list((logs / opened[:10]).glob(f"{left}.{start}-*{suffix}.log.gz"))
+        assert list((logs / opened[:10]).glob(f"{left}.{start}-*{ending}"))
     for output in (tmp_path / "state" / "nodes").glob("*/std*"):
         assert "not found" not in output.read_text(), output
         assert "archive-log" not in output.read_text(), output
