@@ -213,6 +213,8 @@ class Agent:
             self._roster.found(name, processes[name].pid)
         self._supervised = True
         self._follow()
+        if found := self._roster.pending():
+            self._dispatcher.send(PING, found)  # they said hello long ago
         self._notifier.hello()
 
     def _follow(self) -> None:

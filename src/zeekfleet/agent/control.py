@@ -50,6 +50,11 @@ class SupervisorControl:
         """The supervisor hears us no longer: what is published now goes nowhere."""
         self._connected.clear()
 
+    @property
+    def connected(self) -> bool:
+        """Whether the supervisor hears us."""
+        return self._connected.is_set()
+
     async def status(self) -> dict[str, NodeStatus]:
         """All processes under the supervisor, by name, the management's own included.
 

@@ -52,6 +52,8 @@ class Historian:
         return Diagnosis(name, path, await asyncio.to_thread(_files, Path(path)) if path else {})
 
     async def _details(self) -> Mapping[str, NodeDetails]:
+        if not self._control.connected:
+            return {}  # somebody wants to know what is the matter, now
         try:
             return await self._control.details()
         except RequestTimeoutError as error:

@@ -64,7 +64,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
         try:
             async with (
                 endpoints.endpoint(own.name, settings.common) as endpoint,
-                endpoints.endpoint(own.name, settings.common) as supervisor,
+                endpoints.supervisor_link(own.name, settings.common) as supervisor,
             ):
                 # Subscriptions go first, in the agent's making: links tell them when they are made.
                 port = await endpoint.listen(own.listen, own.port, policy=endpoints.agent_policy(own.name))

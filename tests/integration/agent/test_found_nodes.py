@@ -1,0 +1,81 @@
+"""An agent that comes back to its supervisor knows at once which of the nodes that it finds are up."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from zeekfleet.agent import agent as module
+from zeekfleet.agent.agent import Agent
+from zeekfleet.agent.links import DialledByNodes
+from zeekfleet.agent.options import AgentOptions
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import agent as api
+from zeekfleet.broker.events import node as node_api
+from zeekfleet.broker.events import supervision
+from zeekfleet.broker.events import supervisor as supervisor_api
+from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.management import Result
+from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig, NodeStatus, Status
+from zeekfleet.model.types import NO_PORT, Address
+from zeekfleet.testing.recorder import Recorder
+from zeekfleet.transport.endpoint import Delivery, Happening
+from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
+
+LOOPBACK = Address("127.0.0.1")
+CONFIG = NodeConfig("worker", cluster={"worker": ClusterEndpoint(ClusterRole.WORKER, LOOPBACK, NO_PORT)})
+PATIENCE = 20.0
+
+
+async def test_found_nodes_are_asked_without_delay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PING_AFTER", 1000.0)
+    network = MemoryNetwork()
+    async with (
+        MemoryEndpoint(network, "a") as own,
+        MemoryEndpoint(network, "a") as control,
+        MemoryEndpoint(network, "supervisor") as supervisor,
+        MemoryEndpoint(network, "worker") as worker,
+    ):
+        supervisor.subscribe(topics.SUPERVISOR)
+        worker.subscribe(topics.NODE)
+        port = await own.listen("127.0.0.1", 0)
+        supervisor_port = await supervisor.listen("127.0.0.1", 0)
+
+        def supervise(happening: Happening) -> None:
+            match happening:
+                case Delivery(event=supervisor_api.StatusRequest(reqid=reqid)):
+                    status = Status({"worker": NodeStatus(CONFIG, pid=17)})
+                    supervisor.reply(happening, supervisor_api.StatusResponse(reqid, status))
+                case Delivery(event=supervision.DetailsRequest(reqid=reqid)):
+                    supervisor.reply(happening, supervision.DetailsResponse(reqid, {}))
+
+        def work(happening: Happening) -> None:
+            """Said hello long ago, and answers what it is asked."""
+            match happening:
+                case Delivery(event=node_api.NodeDispatchRequest(reqid=reqid)):
+                    result = Result(reqid, data='"worker"', node="worker")
+                    worker.publish(topics.NODE, node_api.NodeDispatchResponse(reqid, result))
+
+        async with MemoryEndpoint(network, "c") as controller, Recorder(supervisor, supervise), Recorder(worker, work):
+            controller.subscribe(topics.AGENT_PREFIX)
+            controller.peer("127.0.0.1", port)
+            worker.peer("127.0.0.1", port)
+            options = AgentOptions("a", tmp_path, LOOPBACK, port, None)
+            agent = Agent(options, own, control, DialledByNodes(own, tmp_path / "socket"))
+            running = asyncio.create_task(agent.run())
+            try:
+                async with Recorder(controller) as heard:
+                    control.peer("127.0.0.1", supervisor_port)
+                    await heard.wait_for(
+                        lambda happening: (
+                            isinstance(happening, Delivery)
+                            and isinstance(happening.event, api.NotifyChange)
+                            and happening.event.new is State.RUNNING
+                        ),
+                        PATIENCE,
+                    )
+            finally:
+                running.cancel()
+                await asyncio.wait([running])
