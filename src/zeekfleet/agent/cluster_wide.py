@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -167,16 +166,3 @@ def on_several_hosts(configuration: Configuration) -> bool:
     used = {node.instance for node in configuration.nodes}
     hosts = {instance.host for instance in configuration.instances if instance.name in used} - {UNSPECIFIED}
     return spans_hosts(hosts)
-
-
-def free_ports(count: int, taken: set[str]) -> list[str]:
-    """Ports on loopback that nobody listens on now; held all at once, so that they differ."""
-    sockets = [socket.socket() for _ in range(count + len(taken))]
-    try:
-        for listener in sockets:
-            listener.bind((LOOPBACK, 0))
-        ports = (str(listener.getsockname()[1]) for listener in sockets)
-        return [port for port in ports if port not in taken][:count]
-    finally:
-        for listener in sockets:
-            listener.close()

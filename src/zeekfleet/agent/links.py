@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from zeekfleet.agent.cluster_wide import LOOPBACK, ClusterWide, free_ports
+from zeekfleet.agent.cluster_wide import LOOPBACK, ClusterWide
 from zeekfleet.agent.mailbox import Mailboxes
 from zeekfleet.agent.status_files import StatusFiles
+from zeekfleet.agent.websocket_ports import WebSocketPorts
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.node import NodeDispatchRequest
@@ -118,6 +119,7 @@ class DialsOneNode:
         self._endpoint = endpoint
         self._backend = backend
         self._cluster = cluster
+        self._websockets = WebSocketPorts()
         self._mailboxes = Mailboxes()
         self._statuses = StatusFiles(self._choose)
         self._node: str | None = None
@@ -131,7 +133,7 @@ class DialsOneNode:
         wanted = [name for name, node in nodes.items() if node.role is not ClusterRole.LOGGER]
         kept = {name: running[name].env[WEBSOCKET_PORT] for name in wanted if _has_port(running.get(name))}
         missing = [name for name in wanted if name not in kept]
-        fresh = dict(zip(missing, free_ports(len(missing), set(kept.values())), strict=True))
+        fresh = dict(zip(missing, self._websockets.choose(len(missing), kept.values()), strict=True))
         ports = kept | fresh
         common = self._cluster.variables(configuration, running) if self._backend is Backend.ZEROMQ else {}
         own = {name: {WEBSOCKET_PORT: ports[name]} if name in ports else {} for name in nodes}
@@ -194,6 +196,7 @@ class DialsOneNode:
         self._mailboxes.close()
         self._statuses.close()
         self._cluster.close()
+        self._websockets.close()
 
     def _dial(self, node: str | None) -> None:
         if self._port is not None:

@@ -1,0 +1,34 @@
+"""Ports for nodes' WebSockets: whose they are, and for how long."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+
+from zeekfleet.agent.websocket_ports import WebSocketPorts
+from zeekfleet.system.ports import keep
+
+LOOPBACK = "127.0.0.1"
+
+
+def is_kept(port: str) -> bool:
+    kept = keep(LOOPBACK, (int(port),))
+    if kept is not None:
+        kept.close()
+    return kept is None
+
+
+def test_ports_are_kept_for_the_nodes_that_were_given_them() -> None:
+    with closing(WebSocketPorts()) as ports, closing(WebSocketPorts()) as others:
+        checked = ports.choose(3, ())
+        deployed = ports.choose(3, ())
+        assert len({*checked, *deployed, *others.choose(3, ())}) == 9
+        with closing(socket.create_server((LOOPBACK, int(deployed[0])))):
+            [added] = ports.choose(1, deployed)
+            assert not any(map(is_kept, checked)), "nobody was started with these"
+        assert all(map(is_kept, [*deployed, added])), "a node may come up again"
+        assert ports.choose(0, [added]) == []
+        assert ports.choose(0, [added]) == []
+        assert is_kept(added)
+        assert not any(map(is_kept, deployed))
+    assert not is_kept(added)
