@@ -151,20 +151,32 @@ def test_no_websocket_on_a_logger() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "back_end_loaded", "listens_by"),
-    [
-        ((7, 2, 1), False, '$listen_host="127.0.0.1"'),
-        ((7, 2, 2), False, "$listen_addr=127.0.0.1"),
-        ((8, 0, 9), False, "$listen_addr=127.0.0.1"),
-        ((8, 1, 0), True, "$listen_addr=127.0.0.1"),
-    ],
+    ("version", "listens_by"),
+    [((7, 2, 1), '$listen_host="127.0.0.1"'), ((7, 2, 2), "$listen_addr=127.0.0.1")],
 )
-def test_older_zeeks(version: ZeekVersion, back_end_loaded: bool, listens_by: str) -> None:
+def test_older_zeeks_listen(version: ZeekVersion, listens_by: str) -> None:
     installation = msgspec.structs.replace(INSTALLATION, version=version)
     config = NodeConfig(name="worker", cluster=CLUSTER, env={WEBSOCKET_PORT: "7700"})
-    spec = ZeekEngine(installation, ZeekOptions(Backend.BROKER)).launch(config, CONTEXT)
-    assert ("frameworks/cluster/backend/broker" in spec.argv) == back_end_loaded
+    spec = ZeekEngine(installation).launch(config, CONTEXT)
     assert listens_by in spec.files["zeekfleet-launch.zeek"]
+
+
+@pytest.mark.parametrize(
+    ("version", "backend", "loaded"),
+    [
+        ((7, 2, 2), Backend.BROKER, []),
+        ((8, 0, 9), Backend.BROKER, []),
+        ((8, 1, 0), Backend.BROKER, ["frameworks/cluster/backend/broker"]),
+        ((7, 2, 2), Backend.ZEROMQ, ["frameworks/cluster/backend/zeromq/connect"]),
+        ((8, 0, 9), Backend.ZEROMQ, ["frameworks/cluster/backend/zeromq/connect"]),
+        ((8, 1, 0), Backend.ZEROMQ, ["frameworks/cluster/backend/zeromq"]),
+    ],
+)
+def test_older_zeeks_load_their_back_end(version: ZeekVersion, backend: Backend, loaded: list[str]) -> None:
+    installation = msgspec.structs.replace(INSTALLATION, version=version)
+    spec = ZeekEngine(installation, ZeekOptions(backend)).launch(NodeConfig(name="worker", cluster=CLUSTER), CONTEXT)
+    assert [word for word in spec.argv if "/backend/" in word] == loaded
+    assert spec.argv[3:].index("/state/nodes/worker/zeekfleet-launch.zeek") == len(loaded)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import Address
 from zeekfleet.planning.zeek_text import zeek_address, zeek_string
-from zeekfleet.planning.zeek_versions import LISTEN_ADDR, NAMED_BROKER_BACKEND, ZEROMQ_QUEUE_LIMITS, ZeekVersion
+from zeekfleet.planning.zeek_versions import LISTEN_ADDR, WHOLE_BACKENDS, ZEROMQ_QUEUE_LIMITS, ZeekVersion
 
 LAYOUT_FILE = "cluster-layout.zeek"
 """The name Zeek looks for."""
@@ -245,11 +245,17 @@ def command_line(config: NodeConfig, settings: ZeekSettings, *, directory: str, 
     scripts = [*config.addl_base_scripts, *settings.user_scripts]
     if in_cluster(config):
         scripts.insert(0, f"{directory}/{LAUNCH_FILE}")
-        if settings.backend is not Backend.BROKER or settings.version >= NAMED_BROKER_BACKEND:
-            scripts.insert(0, f"frameworks/cluster/backend/{settings.backend.value}")
+        scripts[:0] = _backend_scripts(settings)
         scripts += [settings.management_script] if settings.management_script else []
     scripts += config.addl_user_scripts
     return (*argv, *(_no_option(script) for script in scripts))
+
+
+def _backend_scripts(settings: ZeekSettings) -> list[str]:
+    whole = f"frameworks/cluster/backend/{settings.backend.value}"
+    if settings.version >= WHOLE_BACKENDS:
+        return [whole]
+    return [f"{whole}/connect"] if settings.backend is Backend.ZEROMQ else []
 
 
 def _no_option(script: str) -> str:

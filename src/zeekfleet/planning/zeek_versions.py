@@ -21,8 +21,8 @@ ZEROMQ_IPV6: ZeekVersion = (7, 2, 2)
 ZEROMQ_QUEUE_LIMITS: ZeekVersion = (8, 0, 0)
 """Before, a full queue of events made the sender wait; since, there are limits above which events are dropped."""
 
-NAMED_BROKER_BACKEND: ZeekVersion = (8, 1, 0)
-"""Before, Broker was the back end without being loaded, and had no script of its own."""
+WHOLE_BACKENDS: ZeekVersion = (8, 1, 0)
+"""Before, Broker was the back end without being loaded, and a script beside ZeroMQ's own connected it."""
 
 ZEROMQ_CURVE: ZeekVersion = (8, 2, 0)
 """Before, ZeroMQ sockets could not be encrypted; keys in the environment would be ignored without a word."""
