@@ -10,6 +10,7 @@ from zeekfleet.broker import topics, values
 from zeekfleet.broker.events import agent, controller
 from zeekfleet.broker.generations import FIRST, SECOND, canonical_topic, find_event
 from zeekfleet.broker.messages import decode_data, decode_event, encode_event
+from zeekfleet.broker.readers import read_any
 from zeekfleet.broker.values import Count, Integer, NoneValue, String, Timespan, Timestamp, Vector, from_json, to_json
 from zeekfleet.errors import FrameError, ValueMismatchError
 from zeekfleet.model.enums import ClusterRole, Role, State
@@ -132,6 +133,18 @@ def test_missing_trailing_arguments_take_their_defaults():
     del arguments[0]
     with pytest.raises(ValueMismatchError, match="at least 1"):
         decode_event(decode_data(json.dumps(document)))
+
+
+def test_a_value_of_any_type_may_come_wrapped():
+    """As a Zeek of version 7.2 passes it on; what only looks similar stays as it is."""
+    plain = String("96")
+    wrapped = Vector([Vector([String("zeek::Broker::detail::DataVal"), plain])])
+    twice = Vector([Vector([String("zeek::Broker::detail::DataVal"), wrapped])])
+    for data in (plain, wrapped, twice):
+        result = Vector([String("r"), values.Boolean(True), NoneValue(), data])
+        assert SECOND.codec.from_value(result, Result).data == plain
+    for similar in (Vector([]), Vector([plain]), Vector([Vector([plain, plain])]), wrapped.data[0]):
+        assert read_any(similar) == similar
 
 
 def test_surplus_arguments_and_metadata_are_ignored():

@@ -26,8 +26,19 @@ def mismatch(expected: str, value: Value) -> ValueMismatchError:
     return ValueMismatchError(f"expected {expected}, got {WIRE_NAMES[type(value)]}")
 
 
+OPAQUE_DATA = values.String("zeek::Broker::detail::DataVal")
+
+
 def read_any(value: Value) -> Value | None:
-    """A value of any type stays as it is, for whoever knows its type."""
+    """A value of any type stays as it is, for whoever knows its type.
+
+    A Zeek before 8.0.1 that passes on an event wraps it in a record of an opaque value: ``[[type name, value]]``.
+    """
+    while isinstance(value, values.Vector) and len(value.data) == 1:
+        inner = value.data[0]
+        if not isinstance(inner, values.Vector) or len(inner.data) != 2 or inner.data[0] != OPAQUE_DATA:
+            break
+        value = inner.data[1]
     return None if type(value) is _NONE else value
 
 
