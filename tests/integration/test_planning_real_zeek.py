@@ -19,6 +19,7 @@ import websocket
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
+from zeekfleet.node.installation import examine
 from zeekfleet.planning.layout import STATUS_FILE, Backend, ZeekSettings, command_line, environment, files
 from zeekfleet.testing.ports import free_ports
 
@@ -29,8 +30,8 @@ pytestmark = [pytest.mark.zeek, pytest.mark.skipif(ZEEK is None, reason="no zeek
 
 
 def settings(**changes: object) -> ZeekSettings:
-    zeekpath = subprocess.run(["zeek-config", "--zeekpath"], capture_output=True, text=True, check=True).stdout.strip()
-    plain = ZeekSettings(program=str(ZEEK), zeekpath=zeekpath, user_scripts=())
+    zeek = examine(str(ZEEK))
+    plain = ZeekSettings(program=zeek.program, zeekpath=zeek.zeekpath, version=zeek.version, user_scripts=())
     return msgspec.structs.replace(plain, **changes)
 
 
