@@ -36,9 +36,9 @@ def node(name: str, role: ClusterRole = ClusterRole.WORKER, **environment: str) 
     return Node(name, INSTANCE, role, State.RUNNING, env=environment)
 
 
-def cluster(*nodes: Node, name: str = "x") -> Configuration:
-    """A manager, and these."""
-    return Configuration(name, (Instance(INSTANCE),), (node("manager", ClusterRole.MANAGER), *nodes))
+def cluster(*nodes: Node, name: str = "") -> Configuration:
+    """A manager, and these; a configuration without a name of its own gets a new one."""
+    return Configuration(name or fresh_id(), (Instance(INSTANCE),), (node("manager", ClusterRole.MANAGER), *nodes))
 
 
 class Tree:
@@ -172,6 +172,12 @@ class Tree:
         response = self._ask(link, api.DeployRequest(fresh_id()))
         assert isinstance(response, api.DeployResponse)
         return list(response.results)
+
+    def deploy_request(self, link: Link, configuration: Configuration) -> Event:
+        """What deploys this, which is staged already."""
+        staged = self.stage(link, configuration)
+        assert all(result.success for result in staged), staged
+        return api.DeployRequest(fresh_id())
 
     def deployed(self, link: Link, configuration: Configuration) -> dict[str, int]:
         """Deploy, which must work, and wait until all run; their pids."""
