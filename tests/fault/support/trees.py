@@ -223,11 +223,12 @@ class Tree:
     def hears(self, link: Link, wanted: Callable[[Event], bool]) -> Event:
         """The first event that is wanted, of those that were told while something was waited for, or that come now."""
         deadline = time.monotonic() + ANSWER
+        seen = 0
         while True:
-            for event in self.heard:
+            for event in self.heard[seen:]:
                 if wanted(event):
                     return event
-            self.heard.clear()
+            seen = len(self.heard)
             assert time.monotonic() < deadline
             if (received := link.receive(1.0)) is not None:
                 self.heard.append(received[1])
