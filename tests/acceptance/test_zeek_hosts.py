@@ -15,7 +15,7 @@ from namespaces import Host, possible, two_hosts
 from processes import processes_of, until
 
 from zeekfleet.node.installation import examine
-from zeekfleet.planning.zeek_versions import ZEROMQ_CURVE, ZeekVersion
+from zeekfleet.planning.zeek_versions import ZEROMQ_CURVE, ZeekVersion, text_of
 
 pytestmark = [
     pytest.mark.zeek,
@@ -121,7 +121,10 @@ def test_a_zeek_that_cannot_encrypt_is_refused(new_fleet: Callable[[], Fleet]) -
             fleet.wait_for_instances("a1", "a2")
             answer = fleet.client("deploy-config", "-", text=ini(["a1", "a2"], NODES))
             assert answer.code == 1
-            assert "cannot encrypt ZeroMQ between hosts" in answer.out
+            assert {error.split(":")[1].strip() for error in answer.errors} == {
+                f"Zeek {text_of(VERSION)} cannot encrypt ZeroMQ between hosts"
+            }
+            assert fleet.pids() == {}
         finally:
             fleet.stop()
 

@@ -224,6 +224,15 @@ def test_keys_that_an_older_zeek_would_ignore_are_refused(tmp_path: Path) -> Non
     assert newer.launch(config, CONTEXT).env[KEY] == "a"
 
 
+async def test_a_check_knows_that_there_will_be_keys(tmp_path: Path) -> None:
+    cluster = {**CLUSTER, "manager": msgspec.structs.replace(CLUSTER["manager"], host=Address("192.0.2.1"))}
+    config = NodeConfig(name="worker", cluster=cluster)
+    older = ZeekEngine(msgspec.structs.replace(INSTALLATION, version=(8, 1, 0)), ZeekOptions(rotation_interval=0))
+    [problem] = await older.check(config, CONTEXT, tmp_path)
+    assert problem.endswith(CURVE_PROBLEM)
+    assert "zeekfleet-launch.zeek" in older.launch(config, CONTEXT).files
+
+
 def test_a_trace_has_only_the_limits_that_the_zeek_has() -> None:
     cluster = {**CLUSTER, "worker": msgspec.structs.replace(CLUSTER["worker"], pcap_file="/t.pcap")}
     config = NodeConfig(name="worker", cluster=cluster)

@@ -111,13 +111,18 @@ class ZeekEngine:
         )
 
     def _zeromq_keys(self, config: NodeConfig) -> dict[str, str]:
-        if self._options.backend is not Backend.ZEROMQ or not layout.in_cluster(config):
+        if self._options.backend is not Backend.ZEROMQ:
             return {}
         keys = curve_variables(config)
         encrypted = any(variable.startswith(PREFIX) for variable in (*config.env, *keys))
-        if problem := lacks_for_zeromq(config, self._installation.version, encrypted=encrypted):
+        if problem := self._zeromq_problem(config, encrypted=encrypted):
             raise LaunchError(config.name, problem)
         return keys
+
+    def _zeromq_problem(self, config: NodeConfig, *, encrypted: bool) -> str | None:
+        if self._options.backend is not Backend.ZEROMQ or not layout.in_cluster(config):
+            return None
+        return lacks_for_zeromq(config, self._installation.version, encrypted=encrypted)
 
     def _refuse(self, config: NodeConfig, context: LaunchContext) -> None:
         if config.interface is not None and config.pcap_file is not None:
@@ -148,6 +153,10 @@ class ZeekEngine:
             OSError: Zeek cannot be run.
         """
         self._refuse(config, context)
+        # The keys themselves come with the deployment.
+        will_have_keys = layout.spans_hosts(endpoint.host for endpoint in config.cluster.values())
+        if problem := self._zeromq_problem(config, encrypted=will_have_keys):
+            return [problem]
         spec = self._spec(config, msgspec.structs.replace(context, directory=str(scratch)))
         for name, content in spec.files.items():
             (scratch / name).parent.mkdir(exist_ok=True)
