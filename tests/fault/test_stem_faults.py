@@ -21,7 +21,7 @@ import pytest
 
 from zeekfleet.errors import StemError
 from zeekfleet.model.launch import LaunchSpec, RevivalSettings
-from zeekfleet.stem import procfs, protocol, records, sockets
+from zeekfleet.stem import launches, procfs, protocol, records, sockets
 
 DEADLINE = 30.0
 EAGER = RevivalSettings(initial_delay=0.01, max_delay=0.02, loop_limit=100000)
@@ -130,20 +130,20 @@ def test_nodes_whose_records_are_torn_or_newer_are_known_by_their_processes(tmp_
     with stem(tmp_path) as process:
         commander = Commander(tmp_path)
         commander.hello()
-        pids = {name: commander.create(spec(tmp_path, name)) for name in ("a", "torn", "newer")}
+        pids = {name: commander.create(spec(tmp_path, name)) for name in ("a", "newer", "torn")}
         process.kill()
         process.wait(DEADLINE)
-    directory = tmp_path / records.DIRECTORY_NAME
-    torn, newer = directory / "torn.json", directory / "newer.json"
-    torn.write_bytes(torn.read_bytes()[:100])
-    newer.write_bytes(newer.read_bytes().replace(b'"version":2', b'"version":3'))
+    file = tmp_path / records.DIRECTORY_NAME / launches.LAUNCHES_NAME
+    first, newer, torn = file.read_bytes().splitlines()
+    newer = newer.replace(b'"version":3', b'"version":4')
+    file.write_bytes(b"\n".join([first, newer, torn[:100]]))
     with stem(tmp_path):
         nodes = {node.spec.name: node for node in Commander(tmp_path).hello().nodes}
         assert {name: node.pid for name, node in nodes.items()} == pids
         assert nodes["torn"].spec == msgspec.structs.replace(spec(tmp_path, "torn"), revival=RevivalSettings())
-        assert sorted(path.name for path in directory.glob("*.unreadable")) == ["newer.unreadable", "torn.unreadable"]
-        for name in ("torn", "newer"):
-            assert msgspec.json.decode((directory / f"{name}.json").read_bytes())["version"] == 2
+        assert file.with_name(launches.UNREADABLE_NAME).read_bytes().splitlines() == [newer, torn[:100]]
+        kept = [msgspec.json.decode(line) for line in file.read_bytes().splitlines()[-2:]]
+        assert sorted(line["spec"]["name"] for line in kept) == ["newer", "torn"]
 
 
 @pytest.mark.parametrize("damage", ["last line torn", "empty", "lost", "garbage"])
@@ -207,18 +207,18 @@ def test_files_are_written_again_at_every_start_also_by_the_next_stem(tmp_path: 
         commander.send(protocol.Destroy(1, ("a",)))
         commander.until(protocol.Done)
         deadline = time.monotonic() + DEADLINE
-        while list((tmp_path / records.DIRECTORY_NAME).glob("*.json")):
+        while (tmp_path / records.DIRECTORY_NAME / launches.LAUNCHES_NAME).read_bytes():
             assert time.monotonic() < deadline
             os.sched_yield()
 
 
-def test_a_destroyed_node_does_not_come_back_though_its_file_is_still_there(tmp_path: Path) -> None:
+def test_a_destroyed_node_does_not_come_back_though_its_launch_is_still_there(tmp_path: Path) -> None:
     with stem(tmp_path) as process:
         commander = Commander(tmp_path)
         commander.hello()
         commander.create(spec(tmp_path, "a"))
         commander.create(spec(tmp_path, "b"))
-        file = tmp_path / records.DIRECTORY_NAME / "a.json"
+        file = tmp_path / records.DIRECTORY_NAME / launches.LAUNCHES_NAME
         content = file.read_bytes()
         commander.send(protocol.Destroy(1, ("a",)))
         commander.until(protocol.Done)
@@ -227,7 +227,8 @@ def test_a_destroyed_node_does_not_come_back_though_its_file_is_still_there(tmp_
     file.write_bytes(content)
     with stem(tmp_path):
         assert [node.spec.name for node in Commander(tmp_path).hello().nodes] == ["b"]
-        assert not file.exists()
+        last = msgspec.json.decode(file.read_bytes().splitlines()[-1], type=launches.LaunchRecord)
+        assert last.gone == ("a",)
 
 
 def rewrite_process(state: Path, **changes: object) -> None:
@@ -380,14 +381,16 @@ def test_strangers_are_shown_out_and_others_served(tmp_path: Path, data: bytes) 
 
 def test_nobody_is_woken_while_nothing_happens(tmp_path: Path) -> None:
     def wakeups(pid: int) -> int:
-        fields = Path(f"/proc/{pid}/status").read_text().split()
-        return int(fields[fields.index("voluntary_ctxt_switches:") + 1])
+        statuses = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/status")]
+        return sum(int(fields[fields.index("voluntary_ctxt_switches:") + 1]) for fields in statuses)
 
     with stem(tmp_path) as process:
         commander = Commander(tmp_path)
         commander.hello()
         for number in range(10):
             commander.create(spec(tmp_path, f"n{number}"))
+        commander.send(protocol.Create(8, tuple(spec(tmp_path, f"m{number}") for number in range(20))))
+        commander.until(protocol.Done)
         commander.send(protocol.List(9))
         commander.until(protocol.Listing)
         before = wakeups(process.pid)

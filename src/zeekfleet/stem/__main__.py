@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import gc
 import os
 import resource
 import sys
@@ -85,6 +86,7 @@ def main(arguments: list[str]) -> int:
         tell(reason)
         return EXIT_FAILED
     tell("ready")
+    gc.freeze()  # what is there now stays: neither looked through again, nor copied into forked children
     server.run()
     return 0
 

@@ -6,29 +6,22 @@ all. So the parent is either our own group, which then can only kill as a whole;
 one above, if systemd has marked it as handed over to us (``Delegate=yes`` with
 ``DelegateSubgroup=``): there memory can be limited, too. Nobody else's is touched.
 
-A process is born in its group (``clone3`` with ``CLONE_INTO_CGROUP``), so that nothing
-it starts can be outside. That takes a real fork, five times as long as ``posix_spawn``;
-moving it afterwards would stop the whole loop for some 15 ms. So only nodes that need
-a group get one.
+A process is born in its group (``forking``), so that nothing it starts can be outside.
+That takes several times as long as ``posix_spawn``; moving it afterwards would stop the
+whole loop for some 15 ms. So only nodes that need a group get one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 from zeekfleet.stem import membership, procfs
+from zeekfleet.stem.forking import fork
 from zeekfleet.stem.records import file_name
-from zeekfleet.stem.spawn import DIRECTORY_MODE, Outputs, reason_of
-
-_CLONE_INTO_CGROUP = 0x200000000
-_SYS_CLONE3 = 435  # the same on all architectures
-_ARGUMENT_WORDS = 11
+from zeekfleet.stem.spawn import DIRECTORY_MODE, reason_of
 
 
 class Cgroups:
@@ -150,70 +143,10 @@ class Cgroup:
         """It is no longer needed; one that still holds a process stays."""
         _remove(self.path)
 
-    def start(self, program: str, argv: tuple[str, ...], env: dict[str, str], outputs: Outputs) -> int:
-        """Start a program within it (``spawn.Start``).
-
-        Raises:
-            OSError: the system refuses.
-            ValueError: a text holds a NUL.
-        """
-        if any("\0" in text for text in (*argv, *env.keys(), *env.values())):
-            raise ValueError("embedded null byte")
-        group = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            report, told = os.pipe2(os.O_CLOEXEC)
-            try:
-                pid = _clone(group)
-                if pid == 0:
-                    _become(program, argv, env, outputs, told)
-            finally:
-                os.close(told)
-            with os.fdopen(report, "rb") as reader:
-                failed = reader.read()
-        finally:
-            os.close(group)
-        if failed:
-            os.waitpid(pid, 0)
-            number = int(failed)
-            raise OSError(number, os.strerror(number), program)
-        return pid
-
-
-def _become(program: str, argv: tuple[str, ...], env: dict[str, str], outputs: Outputs, told: int) -> NoReturn:
-    """In the child: become the program, or tell why not."""
-    try:
-        signal.set_wakeup_fd(-1)
-        os.setsid()
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # what Python ignores would stay ignored
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        for theirs, ours in enumerate((nothing, outputs.stdout, outputs.stderr)):
-            os.dup2(ours, theirs)
-        os.execve(program, argv, env)  # noqa: S606
-    except OSError as error:
-        os.write(told, str(error.errno).encode())
-    finally:
-        os._exit(127)
-
-
-def _clone(group: int) -> int:
-    """``fork`` into a control group; we have one thread only."""
-    libc = ctypes.PyDLL(None, use_errno=True)
-    arguments = (ctypes.c_uint64 * _ARGUMENT_WORDS)()
-    arguments[0] = _CLONE_INTO_CGROUP
-    arguments[4] = signal.SIGCHLD
-    arguments[10] = group
-    pid = int(libc.syscall(_SYS_CLONE3, ctypes.byref(arguments), ctypes.sizeof(arguments)))
-    if pid < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), "clone3")
-    return pid
-
 
 def _directory_of(node: str) -> str:
     """Begins so that it is none of the files that the kernel puts beside it."""
-    return f"node-{file_name(node).removesuffix('.json')}"
+    return f"node-{file_name(node)}"
 
 
 def _is_handed_over(group: Path) -> bool:
@@ -235,7 +168,7 @@ def _try_out(group: Path) -> None:
     try:
         descriptor = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            pid = _clone(descriptor)
+            pid = fork(descriptor)
         finally:
             os.close(descriptor)
         if pid == 0:

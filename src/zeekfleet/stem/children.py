@@ -7,8 +7,11 @@ import os
 import selectors
 import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from zeekfleet.stem import ending, marks, procfs
+from zeekfleet.stem.birth import Birth
+from zeekfleet.stem.crew import Crew, Done
 from zeekfleet.stem.ending import Ending
 from zeekfleet.stem.forkserver import ForkServer
 from zeekfleet.stem.node import Intent, Node
@@ -43,6 +46,8 @@ class Children:
         self._early: dict[int, Ending] = {}
         self._numbers = itertools.count(1)
         self._seen: list[int] | None = None
+        self._crew = Crew()
+        self._list = procfs.MainThreadsChildren()
         self._swept: Callable[[], None] | None = None
 
     # --- processes of nodes
@@ -128,6 +133,16 @@ class Children:
 
         return ended
 
+    # --- starting
+
+    def start(self, birth: Birth, done: Done) -> None:
+        """Start a process, and call back."""
+        self._crew.start(birth, done)
+
+    def together(self) -> AbstractContextManager[None]:
+        """All that is started within is started side by side."""
+        return self._crew.together()
+
     # --- fork servers
 
     def fork(self, node: Node) -> None:
@@ -143,7 +158,7 @@ class Children:
                 node.launch_failed(result)
                 return
             ended = self._early.pop(result, None)
-            node.up(result)
+            node.up(result, procfs.start_time(result), {})
             if ended is not None:
                 node.leader_ended(ended)
 
@@ -203,7 +218,15 @@ class Children:
 
     def _tell(self, ended: list[tuple[int, Ending]]) -> None:
         """All that have ended have left their own children to us by now: one look is enough for all of them."""
-        self._seen = procfs.children(os.getpid()) if len(ended) > 1 else None
+        if len(ended) < 2:
+            self._tell_each(ended)
+            return
+        self._seen = self._list.read()
+        with self._crew.together():
+            self._tell_each(ended)
+        self._seen = None
+
+    def _tell_each(self, ended: list[tuple[int, Ending]]) -> None:
         for pid, how in ended:
             if (node := self._by_pid.get(pid)) is not None:
                 node.leader_ended(how)
@@ -214,13 +237,12 @@ class Children:
             else:
                 # Perhaps a node that its fork server has not told us yet.
                 self._early[pid] = how
-        self._seen = None
 
     def _unknown_children(self) -> list[int]:
         known = {server.pid for server in self._fork_servers.values()}
         return [
             pid
-            for pid in (procfs.children(os.getpid()) if self._seen is None else self._seen)
+            for pid in (self._list.read() if self._seen is None else self._seen)
             if pid not in self._by_pid and pid not in known and pid not in self._leftovers
         ]
 

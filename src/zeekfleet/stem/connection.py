@@ -7,14 +7,14 @@ import socket
 from collections.abc import Callable
 
 from zeekfleet.errors import StemError
-from zeekfleet.stem.protocol import MAX_FRAME, FrameReader, Message, encode
+from zeekfleet.stem.protocol import MAX_FRAME, FrameReader, Message, append
 
 MAX_UNSENT = 2 * MAX_FRAME
 """Bytes kept for a commander that does not read; more, and it is cut off."""
 
 _CHUNK = 256 * 1024
 _ENOUGH = 4096
-"""Bytes that are sent at once: whoever listens can begin while the stem is still busy."""
+"""Bytes that are sent without delay: whoever listens can begin while the stem is still busy."""
 _LAST_WORDS_TIMEOUT = 2.0
 
 
@@ -51,15 +51,18 @@ class Connection:
         """Whether it can still be sent to."""
         return self._socket.fileno() >= 0
 
+    @property
+    def is_ripe(self) -> bool:
+        """Whether so much is gathered that it is worth a :meth:`flush` at once."""
+        return len(self._unsent) >= _ENOUGH and not self._blocked
+
     def send(self, message: Message) -> None:
-        """Send, now or as soon as the peer reads."""
+        """Send with the next :meth:`flush`."""
         if not self.is_open:
             return
-        self._unsent += encode(message)
+        append(message, self._unsent)
         if len(self._unsent) > MAX_UNSENT:
             self.close()
-        elif len(self._unsent) >= _ENOUGH:
-            self.flush()
 
     def flush(self) -> None:
         """Send what has been gathered; the loop calls this before it sleeps."""

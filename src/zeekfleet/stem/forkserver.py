@@ -37,7 +37,8 @@ import msgspec
 
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem.spawn import MARK_VARIABLE, failure, spawn
+from zeekfleet.stem.launching import birth_of_server, problem_of
+from zeekfleet.stem.spawn import MARK_VARIABLE, failure
 
 DESCRIPTOR_VARIABLE = "ZEEKFLEET_FORKSERVER_FD"
 _DESCRIPTOR = 3
@@ -97,12 +98,9 @@ class ForkServer:
         with theirs:
             try:
                 self.pid = self._start(spec, theirs)
-            except OSError as error:
+            except LaunchError:
                 self._socket.close()
-                raise failure(spec.name, error, "fork server: ") from error
-            except ValueError as error:
-                self._socket.close()
-                raise LaunchError(spec.name, f"fork server: {error}") from error
+                raise
         self._socket.setblocking(False)
         self._events = selectors.EVENT_READ
         selector.register(self._socket, self._events, self._ready)
@@ -140,7 +138,14 @@ class ForkServer:
 
     def _start(self, spec: LaunchSpec, theirs: socket.socket) -> int:
         env = {**spec.env, DESCRIPTOR_VARIABLE: str(_DESCRIPTOR), MARK_VARIABLE: self.mark}
-        return spawn(self.argv[0], self.argv, env, {1: 2, 2: 2, _DESCRIPTOR: theirs.fileno()})
+        try:
+            birth = birth_of_server(self.argv, env, {1: 2, 2: 2, _DESCRIPTOR: theirs.fileno()})
+        except ValueError as error:
+            raise LaunchError(spec.name, f"fork server: {error}") from error
+        birth.happen()
+        if birth.problem is not None:
+            raise problem_of(spec.name, birth.problem, "fork server: ") from birth.problem
+        return birth.pid
 
     def _watch(self) -> None:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)

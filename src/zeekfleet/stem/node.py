@@ -4,7 +4,7 @@
 
               launch                     up                   leader ended
     WAITING ─────────▶ STARTING ─────────────────▶ RUNNING ─────────────────▶ CLEARING
-       ▲  ▲               │ (fork servers only)       │ stop: SIGTERM, grace,    │ what it left
+       ▲  ▲               │                           │ stop: SIGTERM, grace,    │ what it left
        │  └───────────────┘ launch failed             │ SIGKILL, to its group    │ is killed
        └────────────────────────────────────────────────────────────────────────┘
                  revived at once, later, or never; restarted; or forgotten
@@ -19,23 +19,26 @@ import enum
 import os
 import signal
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from zeekfleet.errors import LaunchError, ShortageError
 from zeekfleet.lifecycle.revival import NEVER, Decision, Revival
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import procfs, resources, spawn
+from zeekfleet.stem import launching, procfs, resources, spawn
+from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup
 from zeekfleet.stem.ending import Ending
-from zeekfleet.stem.protocol import Event, Exited, LastExit, LaunchFailed, NodeReport, Started
+from zeekfleet.stem.protocol import Exited, LastExit, LaunchFailed, NodeReport, Started
 from zeekfleet.stem.records import ProcessRecord
-from zeekfleet.stem.timers import Timer, Timers
+from zeekfleet.stem.surroundings import Surroundings
+from zeekfleet.stem.timers import Timer
 
 CLEARING_PATIENCE = 10.0
 """Seconds to wait for killed leftovers: one stuck in the kernel must not hold up its node for ever."""
+
+_AT_ONCE = Decision(delay=0.0)
 
 Finished = Callable[[str], None]
 """Takes an error text, empty when what was asked for is done."""
@@ -56,39 +59,6 @@ class Intent(enum.Enum):
     RUN = enum.auto()
     RESTART = enum.auto()
     DESTROY = enum.auto()
-
-
-class Surroundings(Protocol):
-    """What a node needs of the table it is in."""
-
-    timers: Timers
-
-    def emit(self, event: Event) -> None: ...
-
-    def fork(self, node: Node) -> None:
-        """Have a fork server start it, and call ``node.up`` or ``node.launch_failed`` then."""
-
-    def watch(self, node: Node) -> None:
-        """It has a new process."""
-
-    def unwatch(self, node: Node) -> None:
-        """Its process ended, or has been reaped."""
-
-    def files_of(self, node: Node) -> dict[str, str]:
-        """What must be in its directory; raises LaunchError."""
-
-    def save(self, node: Node) -> None: ...
-
-    def forget(self, node: Node) -> None: ...
-
-    def kill_leftovers(self, node: Node) -> set[int]:
-        """SIGKILL what its processes left; the process ids whose end will be told to ``node.leftover_ended``."""
-
-    def group_of(self, node: Node) -> Cgroup | None:
-        """Its control group, if it is to have one and can."""
-
-    def group_found(self, pid: int) -> Cgroup | None:
-        """The control group of ours that a node's running process is in."""
 
 
 class Node:
@@ -122,46 +92,64 @@ class Node:
 
     # --- coming up
 
-    def launch(self) -> None:
-        """Start its process; ends in ``up`` or ``launch_failed``, perhaps later."""
+    def launch(self, files: Mapping[str, str] | None = None) -> None:
+        """Start its process; ends in ``up`` or ``launch_failed``, perhaps later.
+
+        Args:
+            files: what must be in its directory; as it was put away, when left out.
+        """
         self._set_timer(None)
         self._started_at = self._table.timers.clock()
         try:
-            outputs = spawn.prepare(self.spec, self._table.files_of(self))
+            outputs = spawn.prepare(self.spec, self._table.files_of(self) if files is None else files)
+            self.offsets = outputs.offsets
             try:
-                self.offsets = outputs.offsets
-                if self.spec.forkserver:
-                    self.phase = Phase.STARTING
-                    self._table.fork(self)
-                    return
-                pid = spawn.execute(self.spec, self.mark, outputs, self._starter())
-            finally:
+                self._begin(outputs)
+            except LaunchError:
                 outputs.close()
+                raise
         except LaunchError as error:
-            self.launch_failed(error.reason, is_shortage=isinstance(error, ShortageError))
-            return
-        self.up(pid)
+            self._failed_by(error)
 
-    def _starter(self) -> spawn.Start:
+    def _begin(self, outputs: spawn.Outputs) -> None:
+        self.phase = Phase.STARTING
+        if launching.is_forked_by_server(self.spec):
+            self._table.fork(self)
+            outputs.close()
+            return
+
+        def done(birth: Birth) -> None:
+            outputs.close()
+            if birth.problem is None:
+                self.up(birth.pid, birth.start_time, birth.effects)
+            else:
+                self._failed_by(launching.problem_of(self.spec.name, birth.problem))
+
+        self._table.start(self._birth(outputs), done)
+
+    def _birth(self, outputs: spawn.Outputs) -> Birth:
         """How its process comes to be: in its control group, if it has one."""
+        self._memory_is_limited = False
         self.cgroup = self._table.group_of(self)
         if self.cgroup is None:
-            self._memory_is_limited = False
-            return spawn.start_plain
+            return launching.birth_of_node(self.spec, self.mark, outputs)
         memory = self.spec.resources.memory
         self._memory_is_limited = memory is not None and self.cgroup.limit_memory(memory)
         self._memory_kills = self.cgroup.out_of_memory_kills()
-        return self.cgroup.start
+        path = str(self.cgroup.path)
+        return launching.birth_of_node(self.spec, self.mark, outputs, path, self._memory_is_limited)
 
-    def up(self, pid: int) -> None:
+    def up(self, pid: int, start_time: int | None, effects: resources.Effects) -> None:
         """It has a process, a child of ours that has not been reaped."""
         self.is_child = True
-        if self.spec.forkserver:
-            resources.pin(self.spec, pid)
-        self.effects = resources.apply(self.spec, pid, self._memory_is_limited)
+        self.effects = effects
+        if resources.cpus_of(self.spec):
+            effects["cpus"] = resources.cpus_in_effect(pid)
         if self.cgroup is not None:
-            self.effects["cgroup"] = str(self.cgroup.path)
-        self._take(pid, procfs.start_time(pid) or 0)
+            effects["cgroup"] = str(self.cgroup.path)
+            if self._memory_is_limited:
+                effects["memory"] = f"{self.spec.resources.memory} bytes (control group)"
+        self._take(pid, start_time or 0)
         self.restarts += 1
         self.failed = False
         self.since = time.time()
@@ -189,6 +177,9 @@ class Node:
             self.effects = {**self.effects, "cgroup": str(self.cgroup.path)}
             self._memory_kills = self.cgroup.out_of_memory_kills()
         self._take(pid, start_time)
+
+    def _failed_by(self, error: LaunchError) -> None:
+        self.launch_failed(error.reason, is_shortage=isinstance(error, ShortageError))
 
     def launch_failed(self, reason: str, is_shortage: bool = False) -> None:
         """There is no process; it is tried again as the policy says."""
@@ -282,7 +273,7 @@ class Node:
         self.phase = Phase.CLEARING
         requested = self.intent is not Intent.RUN
         if requested:
-            self._decision = Decision(delay=0.0 if self.intent is Intent.RESTART else None)
+            self._decision = _AT_ONCE if self.intent is Intent.RESTART else NEVER
         else:
             self._decision = self._revival.ended(self._started_at, self._table.timers.clock())
             self.failed = self._decision.failed

@@ -7,6 +7,10 @@ import time
 from collections.abc import Iterator
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_NANOSECONDS = 10**9 // _TICKS
+_CHUNK = 64 * 1024
+_MARGIN = 1000
+"""Nanoseconds by which two readings of the clock may differ."""
 
 # Numbers of the fields of /proc/<pid>/stat, counted from the third on.
 _STATE, _PARENT, _GROUP, _SESSION, _START, _EXIT_CODE = 0, 1, 2, 3, 19, 49
@@ -32,6 +36,32 @@ def start_time(pid: int) -> int | None:
     """When the process started, in clock ticks since boot; None if there is no such process."""
     fields = _stat_fields(pid)
     return int(fields[_START]) if fields else None
+
+
+def start_time_between(before: int, after: int) -> int | None:
+    """The start time of what started between two moments (``CLOCK_BOOTTIME``, nanoseconds).
+
+    None if they do not tell it: a tick has passed.
+    """
+    first, last = (before - _MARGIN) // _NANOSECONDS, (after + _MARGIN) // _NANOSECONDS
+    return first if first == last else None
+
+
+class StartClock:
+    """Start times of processes that we start: by our own clock, once that has been found to tell the same."""
+
+    def __init__(self) -> None:
+        self._is_trusted: bool | None = None
+
+    def start_time(self, pid: int, before: int, after: int) -> int | None:
+        """As :func:`start_time`, of a child that was started between two moments (``CLOCK_BOOTTIME``, nanoseconds)."""
+        told = start_time_between(before, after)
+        if told is not None and self._is_trusted:
+            return told
+        found = start_time(pid)
+        if told is not None and found is not None and self._is_trusted is None:
+            self._is_trusted = told == found
+        return found
 
 
 def uptime(start: int) -> float:
@@ -74,8 +104,25 @@ def threads(pid: int) -> list[int]:
 
 
 def children(pid: int) -> list[int]:
-    """The direct children of a single-threaded process, zombies included."""
-    return [int(child) for child in read(f"/proc/{pid}/task/{pid}/children").split()]
+    """The direct children of a process, zombies included, whichever of its threads started them."""
+    return [int(child) for thread in threads(pid) for child in read(f"/proc/{pid}/task/{thread}/children").split()]
+
+
+class MainThreadsChildren:
+    """The children of this process's main thread: those that it has started, and all orphans that come to us.
+
+    The kernel gives orphans to the first thread. The file is kept open: it is read at every end of a process.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self) -> list[int]:
+        """Their process ids, zombies included."""
+        content = b""
+        while chunk := os.pread(self._descriptor, _CHUNK, len(content)):
+            content += chunk
+        return [int(child) for child in content.split()]
 
 
 def variable(pid: int, name: str) -> str | None:

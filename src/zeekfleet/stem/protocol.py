@@ -234,6 +234,13 @@ def encode(message: Message) -> bytes:
     return _HEADER.pack(len(body)) + body
 
 
+def append(message: Message, buffer: bytearray) -> None:
+    """Add one message as a frame to a buffer."""
+    start = len(buffer)
+    _encoder.encode_into(message, buffer, start + _HEADER.size)
+    _HEADER.pack_into(buffer, start, len(buffer) - start - _HEADER.size)
+
+
 class FrameReader:
     """Cuts a stream of bytes into frames."""
 

@@ -1,8 +1,8 @@
 """The stem's table on disk, from which the next stem takes the nodes over.
 
-In ``<state>/stem/``: a file a node with what it is launched with, written once; one
-journal, ``processes``, with a line for every change of a node's process, appended by
-a single write; and ``tree``, a random name that the environment variable
+In ``<state>/stem/``: ``launches``, what nodes are launched with; a journal, ``processes``,
+with a line for every change of a node's process, appended by a single write for all
+that change together; and ``tree``, a random name that the environment variable
 ``ZEEKFLEET_LAUNCH`` of every process carries. Whatever of these is torn or lost, that
 variable finds the processes again (``adoption``).
 
@@ -22,26 +22,19 @@ from urllib.parse import quote
 
 import msgspec
 
-from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem import procfs
+from zeekfleet.stem.launches import Launches
 from zeekfleet.stem.protocol import LastExit
 from zeekfleet.stem.spawn import DIRECTORY_MODE, FILE_MODE
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 DIRECTORY_NAME = "stem"
 JOURNAL_NAME = "processes"
 TREE_NAME = "tree"
 _LONGEST_NAME = 180
 _JOURNAL_SLACK = 2000
 """Lines beyond one a node after which the journal is written anew."""
-
-
-class SpecRecord(msgspec.Struct, frozen=True):
-    """What a node is launched with, its files included."""
-
-    version: int
-    spec: LaunchSpec
 
 
 class ProcessRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -60,6 +53,10 @@ class ProcessRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """The node has been destroyed, and its file may still be there."""
 
 
+def _gone(node: str) -> ProcessRecord:
+    return ProcessRecord(node, None, None, gone=True)
+
+
 class _Head(msgspec.Struct, frozen=True):
     """The journal's first line."""
 
@@ -72,7 +69,7 @@ def file_name(node: str) -> str:
     quoted = quote(node, safe="")
     if len(quoted) > _LONGEST_NAME:
         quoted = quoted[:_LONGEST_NAME] + "~" + hashlib.sha256(node.encode()).hexdigest()
-    return f"{quoted}.json"
+    return quoted
 
 
 class Records:
@@ -95,76 +92,26 @@ class Records:
         self._processes: dict[str, ProcessRecord] = {}
         self._journal = -1
         self._lines = 0
+        self._changed: dict[str, ProcessRecord] = {}
         self._gone: set[str] = set()
+        self.launches = Launches(self._directory, log)
         self.tree = self._read_tree()
 
     # --- what nodes are launched with
 
     def load(self) -> Iterator[LaunchSpec]:
-        """All that can be read, by file name, without their files; after ``processes``, which tells who is gone."""
-        decoder = msgspec.json.Decoder(SpecRecord)
-        for path in sorted(self._directory.glob("*.json")):
-            try:
-                record = decoder.decode(path.read_bytes())
-            except (OSError, msgspec.MsgspecError) as error:
-                self._set_aside(path, str(error))
-                continue
-            if record.spec.name in self._gone:
-                continue
-            if record.version != RECORD_VERSION:
-                self._set_aside(path, f"it has version {record.version}, not {RECORD_VERSION}")
-                continue
-            yield msgspec.structs.replace(record.spec, files={})
-
-    def put_away(self, spec: LaunchSpec) -> LaunchSpec:
-        """Keep it on disk, before its first start; the spec without its files, or whole if that fails.
-
-        In a large cluster every node's files hold the whole layout: not to be kept in memory.
-        A failure is logged, since the nodes matter more.
-        """
-        content = self._encoder.encode(SpecRecord(RECORD_VERSION, spec))
-        path = self._directory / file_name(spec.name)
-        self._gone.discard(spec.name)
-        # Nothing runs yet that a torn file could lose: a new one needs no detour.
-        written = self._create(path, content) or self._write(path, content)
-        return msgspec.structs.replace(spec, files={}) if written else spec
-
-    def files_of(self, spec: LaunchSpec) -> dict[str, str]:
-        """What was put away for a node.
-
-        Raises:
-            LaunchError: it cannot be read.
-        """
-        if spec.files:
-            return spec.files
-        path = self._directory / file_name(spec.name)
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=SpecRecord).spec.files
-        except FileNotFoundError:
-            return {}
-        except (OSError, msgspec.MsgspecError) as error:
-            raise LaunchError(spec.name, f"its files cannot be read from {path}: {error}") from error
+        """All that can be read, without their files; after ``processes``, which tells who is gone."""
+        return self.launches.load(self._gone)
 
     def remove(self, node: str) -> None:
-        """Forget a node: at once in the journal, on disk when :meth:`sweep` is called."""
+        """Forget a node: in the journal at the next :meth:`flush`, what it was launched with at a :meth:`sweep`."""
         self._processes.pop(node, None)
-        self._gone.add(node)
-        if self._journal < 0:
-            self.sweep()
-        else:
-            self._append(self._encoder.encode(ProcessRecord(node, None, None, gone=True)) + b"\n")
+        self.launches.forget(node)
+        self._changed[node] = _gone(node)
 
     def sweep(self) -> None:
-        """Remove the files of nodes that have been forgotten."""
-        gone, self._gone = self._gone, set()
-        for node in gone:
-            path = self._directory / file_name(node)
-            try:
-                os.unlink(path)  # noqa: PTH108
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                self._log(f"cannot remove {path}: {error.strerror}")
+        """Have what belonged to forgotten nodes removed."""
+        self.launches.sweep()
 
     # --- processes
 
@@ -190,19 +137,29 @@ class Records:
         return found
 
     def save(self, record: ProcessRecord) -> None:
-        """Note a change of a node's process; a failure is logged."""
-        self._processes[record.name] = record
+        """Note a change of a node's process, for the next :meth:`flush`."""
+        self._processes[record.name] = self._changed[record.name] = record
+
+    def flush(self) -> None:
+        """Write all changes to the journal, in one go; a failure is logged.
+
+        A death before that loses nothing: what runs is known by its mark, and what does not will have ended unseen.
+        """
+        if not self._changed:
+            return
+        changed, self._changed = self._changed, {}
         if self._journal < 0 or self._lines > len(self._processes) + _JOURNAL_SLACK:
             self.rewrite()
         else:
-            self._append(self._encoder.encode(record) + b"\n")
+            self._append(self._encoder.encode_lines(changed.values()), len(changed))
 
     def rewrite(self) -> None:
-        """Write the journal anew, with one line a node."""
+        """Write the journal anew, with one line a node, and one for each that is gone but not removed yet."""
         if self._journal >= 0:
             os.close(self._journal)
             self._journal = -1
-        lines = [self._encoder.encode(record) for record in self._processes.values()]
+        records = [*self._processes.values(), *(_gone(name) for name in self.launches.dead)]
+        lines = [self._encoder.encode(record) for record in records]
         content = b"\n".join([self._encoder.encode(_Head(RECORD_VERSION, self._boot)), *lines, b""])
         path = self._directory / JOURNAL_NAME
         if self._write(path, content):
@@ -214,22 +171,23 @@ class Records:
 
     def clear(self) -> None:
         """No node is left: nor shall a file be."""
-        self.sweep()
+        self.launches.close()
+        self._changed.clear()
         if self._journal >= 0:
             os.close(self._journal)
             self._journal = -1
         for name in (JOURNAL_NAME, TREE_NAME):
             (self._directory / name).unlink(missing_ok=True)
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, lines: bytes, count: int) -> None:
         try:
-            if os.write(self._journal, line) != len(line):
+            if os.write(self._journal, lines) != len(lines):
                 self.rewrite()
         except OSError as error:
             self._log(f"cannot write {JOURNAL_NAME}: {error.strerror}")
             os.close(self._journal)
             self._journal = -1
-        self._lines += 1
+        self._lines += count
 
     def _is_of_this_boot(self, head: bytes) -> bool:
         try:
@@ -266,24 +224,3 @@ class Records:
                 os.unlink(temporary)  # noqa: PTH108 - it may hold what room there is
             return False
         return True
-
-    def _create(self, path: Path, content: bytes) -> bool:
-        """Write a file that was not there, in one go; whether that could be done."""
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-        except OSError:
-            return False
-        try:
-            return os.write(descriptor, content) == len(content)
-        except OSError:
-            return False
-        finally:
-            os.close(descriptor)
-
-    def _set_aside(self, path: Path, reason: str) -> None:
-        aside = path.with_suffix(".unreadable")
-        self._log(f"record {path} cannot be used ({reason}); set aside as {aside.name}")
-        try:
-            path.replace(aside)
-        except OSError as error:
-            self._log(f"cannot rename {path}: {error.strerror}")

@@ -1,4 +1,4 @@
-"""Limits of a process: put on it right after its start, and told as they took effect."""
+"""Limits of a process: put on by itself before it becomes its program, and told as they took effect."""
 
 from __future__ import annotations
 
@@ -6,65 +6,84 @@ import os
 import resource
 from collections.abc import Callable
 
-from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.model.launch import LaunchSpec, Resources
 from zeekfleet.stem.spawn import reason_of
 
 Effects = dict[str, str]
 """What took effect, for a person: ``{"nice": "5", "memory": "104857600 bytes (RLIMIT_DATA)"}``."""
 
 
-def apply(spec: LaunchSpec, pid: int, memory_is_limited: bool) -> Effects:
-    """Limit a process that has just been started; what is refused is told, and does not hinder it.
+def cpus_of(spec: LaunchSpec) -> frozenset[int]:
+    """Where a node may run; empty for everywhere."""
+    return frozenset((spec.cpu_affinity,) if spec.cpu_affinity is not None else spec.resources.cpus)
 
-    Args:
-        spec: the node.
-        pid: its process, a child of ours.
-        memory_is_limited: its control group sees to its memory.
-    """
-    wanted = spec.resources
+
+def are_limited(wanted: Resources) -> bool:
+    """Whether a process has to limit itself. CPUs do not count: it is born on them."""
+    return any(limit is not None for limit in (wanted.nice, wanted.open_files, wanted.core, wanted.memory))
+
+
+def limit(wanted: Resources) -> Effects:
+    """Limit this process, but for its memory; what is refused is told, and does not hinder it."""
     effects: Effects = {}
-    cpus = (spec.cpu_affinity,) if spec.cpu_affinity is not None else wanted.cpus
-    if cpus:
-        # Set before the start, by pinning ourselves; a process of a fork server pins itself.
-        _try(effects, "cpus", lambda: ",".join(str(cpu) for cpu in sorted(os.sched_getaffinity(pid))))
     if (nice := wanted.nice) is not None:
-        _try(effects, "nice", lambda: _nice(pid, nice))
+        _try(effects, "nice", lambda: _nice(nice))
     if (files := wanted.open_files) is not None:
-        _try(effects, "open_files", lambda: str(_limit(pid, resource.RLIMIT_NOFILE, files)))
+        _try(effects, "open_files", lambda: str(_limit(resource.RLIMIT_NOFILE, files)))
     if (core := wanted.core) is not None:
-        _try(effects, "core", lambda: f"{_limit(pid, resource.RLIMIT_CORE, core)} bytes")
-    if (memory := wanted.memory) is not None:
-        if memory_is_limited:
-            effects["memory"] = f"{memory} bytes (control group)"
-        else:
-            _try(effects, "memory", lambda: f"{_limit(pid, resource.RLIMIT_DATA, memory)} bytes (RLIMIT_DATA)")
+        _try(effects, "core", lambda: f"{_limit(resource.RLIMIT_CORE, core)} bytes")
     return effects
 
 
-def pin(spec: LaunchSpec, pid: int) -> None:
-    """Put a process of a fork server on its CPUs; ``apply`` tells what came of it."""
-    if spec.cpu_affinity is None and spec.resources.cpus:
-        try:
-            os.sched_setaffinity(pid, spec.resources.cpus)
-        except (OSError, ValueError, OverflowError):
-            return
+def allowed_memory(wanted: Resources, effects: Effects) -> int | None:
+    """What to limit memory to, for :func:`limit_memory`; already told as an effect."""
+    if wanted.memory is None:
+        return None
+    memory = _allowed(resource.RLIMIT_DATA, wanted.memory)
+    effects["memory"] = f"{memory} bytes (RLIMIT_DATA)"
+    return memory
 
 
-def _nice(pid: int, nice: int) -> str:
-    os.setpriority(os.PRIO_PROCESS, pid, nice)
-    return str(os.getpriority(os.PRIO_PROCESS, pid))
+def limit_memory(memory: int) -> Effects:
+    """Limit this process's memory, soft and hard; what there is to correct of what has been told."""
+    effects: Effects = {}
+    try:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    except (OSError, ValueError, OverflowError) as error:
+        effects["memory"] = _refusal(error)
+    return effects
 
 
-def _limit(pid: int, which: int, wanted: int) -> int:
+def cpus_in_effect(pid: int) -> str:
+    """Where a process may run, for a person."""
+    effects: Effects = {}
+    _try(effects, "cpus", lambda: ",".join(str(cpu) for cpu in sorted(os.sched_getaffinity(pid))))
+    return effects["cpus"]
+
+
+def _nice(nice: int) -> str:
+    os.setpriority(os.PRIO_PROCESS, 0, nice)
+    return str(os.getpriority(os.PRIO_PROCESS, 0))
+
+
+def _limit(which: int, wanted: int) -> int:
     """Set a limit, soft and hard, as far as the hard one allows; what it is now."""
-    _, hard = resource.prlimit(pid, which)
-    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.prlimit(pid, which, (value, value))
+    value = _allowed(which, wanted)
+    resource.setrlimit(which, (value, value))
     return value
+
+
+def _allowed(which: int, wanted: int) -> int:
+    _, hard = resource.getrlimit(which)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
 def _try(effects: Effects, name: str, action: Callable[[], str]) -> None:
     try:
         effects[name] = action()
     except (OSError, ValueError, OverflowError) as error:
-        effects[name] = f"refused: {reason_of(error) if isinstance(error, OSError) else error}"
+        effects[name] = _refusal(error)
+
+
+def _refusal(error: Exception) -> str:
+    return f"refused: {reason_of(error) if isinstance(error, OSError) else error}"

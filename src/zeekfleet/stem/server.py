@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 import zeekfleet
-from zeekfleet.stem import protocol, sockets
+from zeekfleet.stem import protocol, signalfd, sockets
 from zeekfleet.stem.connection import Connection
 from zeekfleet.stem.node import Intent
 from zeekfleet.stem.table import Table
@@ -60,14 +60,19 @@ class Server:
     def run(self) -> None:
         """Serve until shut down."""
         while self._running:
-            for connection in list(self._connections):
-                connection.flush()
+            self._settle()
             for key, events in self._selector.select(self._timers.wait()):
                 # A callable for each descriptor; one that an earlier one of this round has closed must not run.
                 if self._is_current(key):
                     key.data(events)
             self._timers.run_due()
         (self._state / sockets.SOCKET_NAME).unlink(missing_ok=True)
+
+    def _settle(self) -> None:
+        """All that has been gathered goes out, to the disk first."""
+        self._table.flush()
+        for connection in list(self._connections):
+            connection.flush()
 
     def _is_current(self, key: selectors.SelectorKey) -> bool:
         now = self._selector.get_map().get(key.fd)
@@ -79,15 +84,22 @@ class Server:
         self._signals.setblocking(False)
         self._signals_in.setblocking(False)
         signal.set_wakeup_fd(self._signals_in.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             # Handlers, not SIG_IGN: what is ignored would be ignored by the nodes as well.
             signal.signal(number, lambda _number, _frame: None)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self._selector.register(self._signals, selectors.EVENT_READ, self._signalled)
+        # Ends of children interrupt nothing: a hundred at once are one wake-up.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, (signal.SIGCHLD,))
+        self._ends = signalfd.open_for(signal.SIGCHLD)
+        self._selector.register(self._ends, selectors.EVENT_READ, self._child_ended)
+
+    def _child_ended(self, _: int) -> None:
+        signalfd.drain(self._ends)
+        self._table.reap()
 
     def _signalled(self, _: int) -> None:
         numbers = self._signals.recv(4096)
-        self._table.reap()
         if signal.SIGTERM in numbers:
             self._log("SIGTERM: stopping all nodes")
             self._table.shutdown((), self._stop)
@@ -103,6 +115,9 @@ class Server:
         listeners = [connection for connection in self._connections if connection.welcomed]
         for connection in listeners:
             connection.send(event)
+            if connection.is_ripe:
+                self._table.flush()
+                connection.flush()
         if not listeners:
             self._dropped += len(self._missed) == MAX_MISSED
             self._missed.append(event)

@@ -1,19 +1,14 @@
-"""Starts a program: own session, nothing inherited, output straight to its files.
+"""What a program finds when it starts: its directory, its files, and its output files open.
 
-No code of ours runs between fork and execution (``posix_spawn`` shares memory with
-its child until then), so that a start costs the same however large this process is.
-Every descriptor of the stem is closed on execution; nothing else has to be closed.
+Its output goes straight to its files: a pipe has a reader, who may die.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import stat
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from errno import EAGAIN, EMFILE, ENFILE, ENOENT, ENOMEM
-from shutil import which
+from collections.abc import Mapping
+from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
 
 import msgspec
 
@@ -25,14 +20,8 @@ MARK_VARIABLE = "ZEEKFLEET_LAUNCH"
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
-DEFAULT_SIGNALS = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 SHORTAGES = frozenset({EAGAIN, EMFILE, ENFILE, ENOMEM})
 """What a system says that is short of something for the moment."""
-
-
-_MOST_FOUND = 1000
-_found: dict[tuple[str, str], str] = {}
-"""Where programs were found, by name and PATH."""
 
 
 class Outputs(msgspec.Struct):
@@ -113,71 +102,6 @@ def prepare(spec: LaunchSpec, files: Mapping[str, str]) -> Outputs:
         raise LaunchError(spec.name, str(error)) from error
 
 
-Start = Callable[[str, tuple[str, ...], dict[str, str], Outputs], int]
-"""Starts a program as a child, in this process's working directory; raises OSError."""
-
-
-def start_plain(program: str, argv: tuple[str, ...], env: dict[str, str], outputs: Outputs) -> int:
-    """Start without a control group."""
-    return spawn(program, argv, env, {1: outputs.stdout, 2: outputs.stderr})
-
-
-def execute(spec: LaunchSpec, mark: str, outputs: Outputs, start: Start = start_plain) -> int:
-    """Start ``spec.argv`` and return its process id; the caller reaps it.
-
-    Raises:
-        LaunchError: the program is missing, or the system refuses.
-    """
-    try:
-        program = _program(spec)
-        cpus = {spec.cpu_affinity} if spec.cpu_affinity is not None else set(spec.resources.cpus)
-        with _pinned(cpus), _within(spec.directory):
-            return start(program, spec.argv, {**spec.env, MARK_VARIABLE: mark}, outputs)
-    except OSError as error:
-        raise failure(spec.name, error) from error
-    except ValueError as error:
-        raise LaunchError(spec.name, str(error)) from error
-
-
-def spawn(program: str, argv: tuple[str, ...], env: Mapping[str, str], descriptors: Mapping[int, int]) -> int:
-    """Start a program in a session of its own, with default signals and ``/dev/null`` to read.
-
-    Args:
-        program: its path.
-        argv: its command line.
-        env: its whole environment.
-        descriptors: what it finds open: its number for each of ours.
-
-    Raises:
-        OSError: the system refuses.
-        ValueError: a text holds a NUL.
-    """
-    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
-    ]
-    actions += [(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in descriptors.items()]
-    return os.posix_spawn(
-        program, argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULT_SIGNALS
-    )
-
-
-def _program(spec: LaunchSpec) -> str:
-    """The program's path, looked for on the node's own PATH."""
-    name = spec.argv[0]
-    if "/" in name:
-        return name
-    path = spec.env.get("PATH", os.defpath)
-    found = _found.get((name, path))
-    if found is None or not os.access(found, os.X_OK):
-        found = which(name, path=path)
-        if found is None:
-            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), name)
-        if len(_found) >= _MOST_FOUND:
-            _found.clear()
-        _found[name, path] = found
-    return found
-
-
 def _write_file(path: str, content: str) -> None:
     """See to it that a file has this content; one that a process may be reading is replaced, never changed."""
     encoded = content.encode("utf-8", "surrogateescape")
@@ -220,35 +144,3 @@ def _write(path: str, content: bytes, flag: int) -> None:
             written += os.write(descriptor, content[written:])
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _within(directory: str) -> Iterator[None]:
-    """This process in a directory, so that the child is born there."""
-    os.chdir(directory)
-    try:
-        yield
-    finally:
-        os.chdir("/")
-
-
-@contextmanager
-def _pinned(cpus: set[int]) -> Iterator[None]:
-    """This process on some CPUs, so that the child is born there; it has one thread only."""
-    if not cpus:
-        yield
-        return
-    names = ", ".join(str(cpu) for cpu in sorted(cpus))
-    if min(cpus) < 0:
-        raise ValueError(f"CPU {names} does not exist")
-    before = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, cpus)
-    except (OSError, OverflowError) as error:
-        raise ValueError(f"CPU {names} to pin to is offline or absent") from error
-    try:
-        if missing := cpus - os.sched_getaffinity(0):
-            raise ValueError(f"CPU {', '.join(map(str, sorted(missing)))} to pin to is offline or absent")
-        yield
-    finally:
-        os.sched_setaffinity(0, before)

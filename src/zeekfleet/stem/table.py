@@ -5,15 +5,17 @@ from __future__ import annotations
 import random
 import selectors
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem import adoption, marks, procfs
+from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup, Cgroups
 from zeekfleet.stem.children import Children
+from zeekfleet.stem.crew import Done
 from zeekfleet.stem.ending import Ending
 from zeekfleet.stem.node import Finished, Intent, Node, Phase
 from zeekfleet.stem.protocol import Event, NodeReport
@@ -83,19 +85,23 @@ class Table:
             done({})
             return
         gathering = Gathering([spec.name for spec in specs], done)
+        fresh: dict[str, LaunchSpec] = {}
         for spec in specs:
-            answer = gathering.answer(spec.name)
             if self._shutting_down:
-                answer("the tree is being stopped")
-            elif spec.name in self._nodes:
-                answer(f"node with name '{spec.name}' already exists")
+                gathering.answer(spec.name)("the tree is being stopped")
+            elif spec.name in self._nodes or spec.name in fresh:
+                gathering.answer(spec.name)(f"node with name '{spec.name}' already exists")
             else:
-                self._create(spec, answer)
+                fresh[spec.name] = spec
+        kept = self._records.launches.put_away(list(fresh.values()))
+        with self._children.together():
+            for spec in kept:
+                self._create(spec, fresh[spec.name].files, gathering.answer(spec.name))
 
-    def _create(self, spec: LaunchSpec, answer: Finished) -> None:
-        node = self._add(self._records.put_away(spec))
+    def _create(self, spec: LaunchSpec, files: Mapping[str, str], answer: Finished) -> None:
+        node = self._add(spec)
         node.when_started(lambda _: answer(""))
-        node.launch()
+        node.launch(files)
 
     def stop(self, names: Iterable[str], intent: Intent, done: Outcomes) -> None:
         """Destroy or restart nodes, all at the same time."""
@@ -152,15 +158,17 @@ class Table:
         for name, leader in leaders.items():
             if name not in specs and (spec := adoption.spec_from(leader)) is not None:
                 self._log(f"node '{name}' is known by its process only, pid {leader.pid}")
-                specs[name] = self._records.put_away(spec)
+                (specs[name],) = self._records.launches.put_away([spec])
         running: dict[str, tuple[int, int]] = {}
         for name in specs:
             if (found := _process(known.get(name), leaders.get(name))) is not None:
                 running[name] = found
         self._kill_strays(marked, running)
-        for name, spec in specs.items():
-            self._take_over(self._add(spec), known.get(name), running.get(name))
+        with self._children.together():
+            for name, spec in specs.items():
+                self._take_over(self._add(spec), known.get(name), running.get(name))
         self._records.sweep()
+        self._records.flush()
 
     def _kill_strays(self, marked: list[adoption.Marked], running: dict[str, tuple[int, int]]) -> None:
         ours = {pid for pid, _ in running.values()}
@@ -203,6 +211,10 @@ class Table:
         """Its process ended, or has been reaped."""
         self._children.unwatch(node)
 
+    def start(self, birth: Birth, done: Done) -> None:
+        """Have a process started."""
+        self._children.start(birth, done)
+
     def fork(self, node: Node) -> None:
         """Have a fork server start it."""
         self._children.fork(node)
@@ -222,7 +234,7 @@ class Table:
 
     def files_of(self, node: Node) -> dict[str, str]:
         """What the node wants to find in its directory."""
-        return self._records.files_of(node.spec)
+        return self._records.launches.files_of(node.spec)
 
     def save(self, node: Node) -> None:
         """Note the state of the node's process."""
@@ -248,6 +260,10 @@ class Table:
         if self._sweeping is None:
             self._sweeping = self.timers.after(_SWEEP_AFTER, self._sweep)
 
+    def flush(self) -> None:
+        """Put on disk what has changed: to be called before anybody is told of it."""
+        self._records.flush()
+
     def _sweep(self) -> None:
         self._sweeping = None
         self._records.sweep()
@@ -266,10 +282,13 @@ def _process(record: ProcessRecord | None, leader: adoption.Marked | None) -> tu
 
 
 def _shared(spec: LaunchSpec) -> LaunchSpec:
-    """The same with its texts shared: the environments of nodes are much alike, and there may be a thousand."""
+    """The same with its texts shared: the environments of nodes are much alike, and there may be a thousand.
+
+    The names of variables are shared already: the decoder keeps those that it has met.
+    """
     return msgspec.structs.replace(
         spec,
         argv=tuple(sys.intern(word) for word in spec.argv),
-        env={sys.intern(key): sys.intern(value) for key, value in spec.env.items()},
+        env={key: sys.intern(value) for key, value in spec.env.items()},
         forkserver=tuple(sys.intern(word) for word in spec.forkserver),
     )

@@ -94,6 +94,8 @@ class Tracked:
         """Told as failed, and not up for long since: ``failed`` is cleared at every new start."""
         self.telling = asyncio.Lock()
         """Held while callbacks about it run, so that they come in order."""
+        self.untold = 0
+        """What its listeners have yet to be told by tasks; while that is nothing, they can be told at once."""
 
     def status(self) -> NodeStatus:
         """As the protocol has it: the current or last known process id."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -25,7 +25,7 @@ from zeekfleet.supervisor.watcher import Watcher
 
 MAX_STARTING = 64
 
-PORTION = 8
+FIRST_PORTION, PORTION = 8, 32
 """Nodes that the stem is told of at a time."""
 
 COMMAND_TIMEOUT = 60.0
@@ -246,9 +246,9 @@ class Supervisor:
         outcomes: dict[str, str] = {}
         async with asyncio.TaskGroup() as tasks:
             portions: list[asyncio.Task[dict[str, str]]] = []
-            for first in range(0, len(configs), PORTION):
+            for portion in _portions(configs):
                 specs: list[LaunchSpec] = []
-                for config in configs[first : first + PORTION]:
+                for config in portion:
                     prepared = self._prepare(config, engine)
                     if isinstance(prepared, str):
                         outcomes[config.name] = prepared
@@ -258,8 +258,8 @@ class Supervisor:
                 if specs:
                     portions.append(tasks.create_task(self._start(tuple(specs))))
                     await asyncio.sleep(0)  # the stem begins while the next portion is prepared
-        for portion in portions:
-            outcomes |= portion.result()
+        for task in portions:
+            outcomes |= task.result()
         return outcomes
 
     def _prepare(self, config: NodeConfig, engine: Engine) -> LaunchSpec | str:
@@ -311,6 +311,14 @@ class Supervisor:
     def _check_open(self) -> None:
         if not self._open:
             raise NotSupervisorError("this Supervisor is not running: use it within 'async with'")
+
+
+def _portions(configs: Sequence[NodeConfig]) -> Iterator[Sequence[NodeConfig]]:
+    """A few first, so that the stem can begin; then as many as it starts side by side."""
+    first, size = 0, FIRST_PORTION
+    while first < len(configs):
+        yield configs[first : first + size]
+        first, size = first + size, PORTION
 
 
 def _with_identity(spec: LaunchSpec, config: NodeConfig) -> LaunchSpec:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -27,8 +28,8 @@ logger = logging.getLogger(__name__)
 class Watcher:
     """The nodes of a tree, kept up to date.
 
-    What is known changes at once, in the order of the events. Listeners are told by
-    tasks, one event of a node after the other, since a report must first be read.
+    What is known changes at once, in the order of the events. Listeners are told one
+    event of a node after the other: at once, or by tasks where a report must first be read.
 
     Args:
         state: the state directory.
@@ -53,6 +54,7 @@ class Watcher:
         self._on_reported = on_reported
         self._tasks: asyncio.TaskGroup | None = None
         self._followers: Followers | None = None
+        self._is_catching_up = False
 
     def open(self, tasks: asyncio.TaskGroup) -> None:
         """Begin; ``tasks`` runs what tells the listeners."""
@@ -73,12 +75,12 @@ class Watcher:
     def drop(self, name: str) -> None:
         """A node that is no more."""
         tracked = self.nodes.pop(name, None)
-        if tracked is not None and self._tasks is not None:
+        if tracked is not None and self._tasks is not None and self._listeners.want_lines:
             self._tasks.create_task(self._forget_files(tracked))
 
     async def told(self, name: str) -> None:
         """Return when the listeners have been told all that happened to a node so far."""
-        if (tracked := self.nodes.get(name)) is not None:
+        if (tracked := self.nodes.get(name)) is not None and tracked.untold:
             async with tracked.telling:
                 return
 
@@ -110,10 +112,15 @@ class Watcher:
                 tracked = self.track(_config_of(report.spec), report.spec)
                 tracked.crash_report = self._reporter.last_crash(name)
                 tracked.in_trouble = report.failed
-        for event in welcome.missed:
-            self.happened(event)
-        for name, report in reports.items():
-            self._synchronise(self.nodes[name], report)
+        # Listeners are told once all of it is known.
+        self._is_catching_up = True
+        try:
+            for event in welcome.missed:
+                self.happened(event)
+            for name, report in reports.items():
+                self._synchronise(self.nodes[name], report)
+        finally:
+            self._is_catching_up = False
 
     def happened(self, event: protocol.Event) -> None:
         """Take note of one event, and tell."""
@@ -127,12 +134,17 @@ class Watcher:
             case protocol.Exited():
                 newly_failed = event.failed and not tracked.in_trouble
                 tracked.ended(event)
-                self._tasks.create_task(self._tell_exit(tracked, event, newly_failed))
+                if self._can_tell(tracked) and not self._listeners.want_lines and self._reporter.is_quick(event):
+                    self._tell_report(tracked, event, self._reporter.report(tracked.spec, event, newly_failed)[0])
+                else:
+                    tracked.untold += 1
+                    self._tasks.create_task(self._tell_exit(tracked, event, newly_failed))
                 self._on_reported()
             case protocol.LaunchFailed():
                 newly_failed = event.failed and not tracked.in_trouble
                 tracked.running = False
                 tracked.failed = tracked.in_trouble = event.failed
+                tracked.untold += 1
                 self._tasks.create_task(self._tell_failure(tracked, event, newly_failed))
 
     def _synchronise(self, tracked: Tracked, report: protocol.NodeReport) -> None:
@@ -154,7 +166,10 @@ class Watcher:
         tracked.running = True
         tracked.failed = False
         self._follow(tracked, offsets)
-        if self._tasks is not None:
+        if self._can_tell(tracked):
+            self._listeners.started(tracked.config.name, pid)
+        elif self._tasks is not None:
+            tracked.untold += 1
             self._tasks.create_task(self._tell_start(tracked, pid))
 
     def _follow(self, tracked: Tracked, offsets: tuple[int, int] | None) -> None:
@@ -169,13 +184,29 @@ class Watcher:
 
     # --- telling
 
-    async def _tell_start(self, tracked: Tracked, pid: int) -> None:
+    def _can_tell(self, tracked: Tracked) -> bool:
+        """Whether what has happened to a node may be told at once."""
+        return not (tracked.untold or self._is_catching_up)
+
+    @asynccontextmanager
+    async def _turn(self, tracked: Tracked) -> AsyncIterator[None]:
         async with tracked.telling:
+            try:
+                yield
+            finally:
+                tracked.untold -= 1
+
+    def _tell_report(self, tracked: Tracked, event: protocol.Exited, exit_: NodeExit) -> None:
+        tracked.noted(exit_, event.at)
+        self._listeners.ended(exit_)
+
+    async def _tell_start(self, tracked: Tracked, pid: int) -> None:
+        async with self._turn(tracked):
             self._listeners.started(tracked.config.name, pid)
 
     async def _tell_exit(self, tracked: Tracked, event: protocol.Exited, newly_failed: bool) -> None:
         stdout, stderr = Path(tracked.spec.stdout_file), Path(tracked.spec.stderr_file)
-        async with tracked.telling:
+        async with self._turn(tracked):
             if self._followers is not None:
                 await self._followers.read_to(stdout, event.stdout_end)
                 await self._followers.read_to(stderr, event.stderr_end)
@@ -183,8 +214,7 @@ class Watcher:
                 exit_, core = self._reporter.report(tracked.spec, event, newly_failed)
             else:
                 exit_, core = await asyncio.to_thread(self._reporter.report, tracked.spec, event, newly_failed)
-            tracked.noted(exit_, event.at)
-            self._listeners.ended(exit_)
+            self._tell_report(tracked, event, exit_)
         if core is not None:
             await self._reporter.add_backtrace(exit_, tracked.spec, core)
 
@@ -199,7 +229,7 @@ class Watcher:
             newly_failed=newly_failed,
             restarts=tracked.restarts,
         )
-        async with tracked.telling:
+        async with self._turn(tracked):
             self._listeners.ended(report)
 
     async def _forget_files(self, tracked: Tracked) -> None:

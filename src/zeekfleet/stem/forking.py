@@ -1,0 +1,160 @@
+"""A process that is limited before its program's first instruction, or born in a control group.
+
+Between ``posix_spawn`` and the program no code of ours runs: so this is a real fork.
+The copy of us puts the limits on itself, tells through a pipe what took effect, and
+becomes the program; the end of the pipe says that it has. That takes several times as
+long as ``posix_spawn``, and only nodes with limits or a group pay it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+import msgspec
+
+from zeekfleet.model.launch import Resources
+from zeekfleet.stem import procfs, resources
+from zeekfleet.stem.birth import Birth, ignored_signals
+
+_CLONE_INTO_CGROUP = 0x200000000
+_SYS_CLONE3 = 435  # the same on all architectures
+_ARGUMENT_WORDS = 11
+_library = ctypes.PyDLL(None, use_errno=True)
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class _Told(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of the pipe: what took effect, or the error that ended it."""
+
+    effects: resources.Effects = msgspec.field(default_factory=dict)
+    error: int = 0
+
+
+class ForkedBirth(Birth):
+    """As :class:`Birth`, and moreover:
+
+    Args:
+        limits: put on by the process itself.
+        group: the directory of its control group, if it is to be born in one.
+    """
+
+    is_forked = True
+
+    def __init__(
+        self,
+        program: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        directory: str,
+        descriptors: Mapping[int, int],
+        cpus: frozenset[int] = frozenset(),
+        *,
+        limits: Resources = Resources(),  # noqa: B008 - frozen
+        group: str | None = None,
+    ) -> None:
+        super().__init__(program, argv, env, directory, descriptors, cpus)
+        self._limits = limits
+        self._group = group
+
+    def _start(self) -> None:
+        report, told = os.pipe2(os.O_CLOEXEC)
+        with os.fdopen(report, "rb") as reader:
+            try:
+                pid = _forked_into(self._group)
+                if pid == 0:
+                    self._become(told)
+            finally:
+                os.close(told)
+            lines = reader.read().splitlines()
+        for line in lines:
+            words = msgspec.json.decode(line, type=_Told)
+            if words.error:
+                os.waitpid(pid, 0)
+                raise self.failure(words.error)
+            self.effects |= words.effects
+        self.pid = pid
+        self.start_time = procfs.start_time(pid)
+
+    def _become(self, told: int) -> NoReturn:
+        """In the child: become the program, or tell why not."""
+        number = errno.EIO
+        try:
+            _forget_signals()
+            os.setsid()
+            self._take_descriptors()
+            os.chdir(self.directory)
+            effects = resources.limit(self._limits)
+            memory = resources.allowed_memory(self._limits, effects)
+            os.write(told, msgspec.json.encode(_Told(effects)) + b"\n")
+            # From here on nothing may need memory: what the program is executed with was made before.
+            if memory is not None and (corrected := resources.limit_memory(memory)):
+                os.write(told, msgspec.json.encode(_Told(corrected)) + b"\n")
+            _library.execve(self.program, self.argv, self.env)
+            number = ctypes.get_errno()
+        except OSError as error:
+            number = error.errno or number
+        except MemoryError:
+            number = errno.ENOMEM
+        finally:
+            os.write(told, b'{"error":%d}\n' % number)
+            os._exit(127)
+
+    def _take_descriptors(self) -> None:
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        # Ours may lie where another's place is: all are copied out of the way first.
+        lowest = 3 + max(self.descriptors)
+        copies = {
+            theirs: fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, lowest)
+            for theirs, ours in {0: nothing, **self.descriptors}.items()
+        }
+        for theirs, copy in copies.items():
+            os.dup2(copy, theirs)
+
+
+def _forget_signals() -> None:
+    """What Python handles or ignores is as it was for a new program; nothing is blocked."""
+    signal.set_wakeup_fd(-1)
+    for number in (*_HANDLED, *ignored_signals()):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def fork(group: int | None) -> int:
+    """``os.fork``, into the control group of which a descriptor is given.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    if group is None:
+        return os.fork()
+    arguments = (ctypes.c_uint64 * _ARGUMENT_WORDS)()
+    arguments[0] = _CLONE_INTO_CGROUP
+    arguments[4] = signal.SIGCHLD
+    arguments[10] = group
+    # As ``os.fork`` does it: our other threads are not copied, but what they hold is.
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = int(_library.syscall(_SYS_CLONE3, ctypes.byref(arguments), ctypes.sizeof(arguments)))
+    number = ctypes.get_errno()
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+        return 0
+    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(number, os.strerror(number), "clone3")
+    return pid
+
+
+def _forked_into(group: str | None) -> int:
+    if group is None:
+        return fork(None)
+    descriptor = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return fork(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,98 @@
+"""From what a node is to run to the birth of its process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from errno import ENOENT
+from shutil import which
+
+import msgspec
+
+from zeekfleet.errors import LaunchError
+from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.stem import birth, resources
+from zeekfleet.stem.birth import Birth
+from zeekfleet.stem.forking import ForkedBirth
+from zeekfleet.stem.spawn import MARK_VARIABLE, Outputs, failure
+
+_MOST_FOUND = 1000
+_found: dict[tuple[str, str], str] = {}
+"""Where programs were found, by name and PATH."""
+
+
+def is_forked_by_server(spec: LaunchSpec) -> bool:
+    """Whether its fork server starts it; what is to limit itself first, is executed instead."""
+    wanted = spec.resources
+    return bool(spec.forkserver) and not (resources.are_limited(wanted) or wanted.cpus or wanted.cgroup)
+
+
+def birth_of_node(
+    spec: LaunchSpec, mark: str, outputs: Outputs, group: str | None = None, has_memory_limit: bool = False
+) -> Birth:
+    """How a node's process comes to be.
+
+    Args:
+        spec: the node.
+        mark: the value of ``ZEEKFLEET_LAUNCH``.
+        outputs: its output files.
+        group: the directory of its control group; ``has_memory_limit``: which limits its memory.
+
+    Raises:
+        LaunchError: the program is missing, or a text is none that a process can be given.
+    """
+    env = {**spec.env, MARK_VARIABLE: mark}
+    descriptors = {1: outputs.stdout, 2: outputs.stderr}
+    limits = msgspec.structs.replace(spec.resources, memory=None) if has_memory_limit else spec.resources
+    try:
+        program = _program(spec)
+        _check_names(env)
+        cpus = resources.cpus_of(spec)
+        if group is None and birth.IS_AVAILABLE and not resources.are_limited(limits):
+            return Birth(program, spec.argv, env, spec.directory, descriptors, cpus)
+        return ForkedBirth(program, spec.argv, env, spec.directory, descriptors, cpus, limits=limits, group=group)
+    except OSError as error:
+        raise failure(spec.name, error) from error
+    except ValueError as error:
+        raise LaunchError(spec.name, str(error)) from error
+
+
+def birth_of_server(argv: Sequence[str], env: Mapping[str, str], descriptors: Mapping[int, int]) -> Birth:
+    """How a fork server comes to be.
+
+    Raises:
+        ValueError: a text is none that a process can be given.
+    """
+    _check_names(env)
+    kind = Birth if birth.IS_AVAILABLE else ForkedBirth
+    return kind(argv[0], argv, env, "/", descriptors)
+
+
+def problem_of(name: str, problem: Exception, prefix: str = "") -> LaunchError:
+    """What a birth's problem means for a node."""
+    if isinstance(problem, OSError):
+        return failure(name, problem, prefix)
+    return LaunchError(name, f"{prefix}{problem}")
+
+
+def _check_names(env: Mapping[str, str]) -> None:
+    for name in env:
+        if "=" in name:
+            raise ValueError(f"illegal environment variable name: {name!r}")
+
+
+def _program(spec: LaunchSpec) -> str:
+    """The program's path, looked for on the node's own PATH."""
+    name = spec.argv[0]
+    if "/" in name:
+        return name
+    path = spec.env.get("PATH", os.defpath)
+    found = _found.get((name, path))
+    if found is None or not os.access(found, os.X_OK):
+        found = which(name, path=path)
+        if found is None:
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), name)
+        if len(_found) >= _MOST_FOUND:
+            _found.clear()
+        _found[name, path] = found
+    return found
