@@ -108,11 +108,13 @@ def test_every_daemon_killed_while_the_disk_is_full(tmp_path: Path, small_disk: 
         with tree.link() as link:
             tree.when(link, lambda found: INSTANCE in found)
             pids = tree.deployed(link, FIRST)
+            with (tree.state / "stem" / "launches").open("ab") as launches:
+                launches.write(b'{"version":3,"spec":{"na')  # the disk was full in the middle of a line
             ballast = Ballast(small_disk)
             ballast.fill(files=False)
             controller, agent = tree.pid_of_role(link, Role.CONTROLLER), tree.pid_of_role(link, Role.AGENT)
             stem = tree.stem.pid
-            # The stem's journal does not take this: that it is found by the mark it carries shows below.
+            # The stem's journal may not take this: that it is found by the mark it carries shows below.
             os.kill(pids["w1"], signal.SIGKILL)
             pids["w1"] = replaced(tree, link, "w1", pids["w1"])
         for pid in (stem, controller, agent):

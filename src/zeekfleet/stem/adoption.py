@@ -60,6 +60,21 @@ def leaders(processes: Iterable[Marked]) -> dict[str, Marked]:
     return found
 
 
+def forked(processes: Iterable[Marked], specs: Iterable[LaunchSpec]) -> dict[str, Marked]:
+    """The oldest leading process of each node that a fork server has forked.
+
+    It carries the server's mark, which names no node, but works in the node's directory.
+    """
+    places = {os.path.realpath(spec.directory): spec.name for spec in specs if spec.forkserver}
+    found: dict[str, Marked] = {}
+    for process in processes:
+        if process.node is None and process.leads and places:
+            name = places.get(procfs.working_directory(process.pid))
+            if name is not None:
+                found.setdefault(name, process)
+    return found
+
+
 def spec_from(process: Marked) -> LaunchSpec | None:
     """What a node was launched with, as its process shows it; None if that does not suffice to run it again."""
     pid = process.pid

@@ -160,8 +160,15 @@ class Launches:
                     yield self._size, text
                 self._size += len(line)
                 if not line.endswith(b"\n"):
-                    # Torn: what comes next must not be of the same line.
-                    self._size += os.write(self._descriptor, b"\n")
+                    self._end_line(self._size - len(line))
+
+    def _end_line(self, start: int) -> None:
+        """See to it that what comes next is not of the same line as the torn one that starts there."""
+        try:
+            self._size += os.write(self._descriptor, b"\n")
+        except OSError:  # a full disk takes nothing, but gives
+            os.ftruncate(self._descriptor, start)
+            self._size = start
 
     def _open(self) -> bool:
         if self._descriptor < 0:
@@ -218,6 +225,7 @@ class Launches:
             os.rename(temporary, self._path)  # noqa: PTH104
         except OSError:
             os.close(new)
+            os.unlink(temporary)  # noqa: PTH108 - it may hold what room there is
             raise
         os.close(self._descriptor)
         self._descriptor, self._places, self._size = new, places, size

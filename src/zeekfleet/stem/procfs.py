@@ -103,6 +103,14 @@ def threads(pid: int) -> list[int]:
         return []
 
 
+def working_directory(pid: int) -> str:
+    """Where a process works; empty if there is no such process, or it is not ours to know."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115
+    except OSError:
+        return ""
+
+
 def children(pid: int) -> list[int]:
     """The direct children of a process, zombies included, whichever of its threads started them."""
     return [int(child) for thread in threads(pid) for child in read(f"/proc/{pid}/task/{thread}/children").split()]

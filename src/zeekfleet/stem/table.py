@@ -154,7 +154,7 @@ class Table:
         known = self._records.processes()
         specs = {spec.name: spec for spec in self._records.load()}
         marked = adoption.marked(self._records.tree)
-        leaders = adoption.leaders(marked)
+        leaders = adoption.forked(marked, specs.values()) | adoption.leaders(marked)
         for name, leader in leaders.items():
             if name not in specs and (spec := adoption.spec_from(leader)) is not None:
                 self._log(f"node '{name}' is known by its process only, pid {leader.pid}")

@@ -126,6 +126,10 @@ class Tree:
             retry=Retry(attempts=20, delay=1),
         )
 
+    def link_at_once(self) -> Link:
+        """A client's connection, tried once."""
+        return connect("127.0.0.1", self.clients, tls=self._tls, retry=Retry(attempts=1, delay=1))
+
     @property
     def stem(self) -> psutil.Process:
         """The stem's process."""

@@ -1,0 +1,227 @@
+"""A whole tree loses processes, files and directories: its nodes run on, and it comes back to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from itertools import combinations
+from pathlib import Path
+
+import psutil
+import pytest
+from trees import INSTANCE, Tree, cluster, node, until
+
+from zeekfleet.client.link import Link
+from zeekfleet.errors import TransportError
+from zeekfleet.model.enums import Role, State
+from zeekfleet.model.management import Configuration, NodeStatus
+from zeekfleet.testing.daemons import processes_mentioning, wait_for_end_of
+
+PARTS = ("supervisor", "stem", "agent", "controller")
+VICTIMS = [victims for size in (1, 2, 3, 4) for victims in combinations(PARTS, size)]
+COUNTING = node("w1", ZEEKFLEET_SIM_OUTPUT="line", ZEEKFLEET_SIM_OUTPUT_REPEAT="1000")
+
+
+def all_up(found: dict[str, NodeStatus], *names: str) -> bool:
+    return all(name in found and found[name].state is State.RUNNING for name in (*names, INSTANCE, "controller"))
+
+
+def processes(tree: Tree) -> dict[int, str]:
+    """Of the tree, the command lines of simulated nodes and daemons."""
+    return processes_mentioning(str(tree.state))
+
+
+@pytest.mark.parametrize(
+    "victims",
+    [
+        pytest.param(victims, id=" ".join(victims), marks=() if len(victims) in (1, 4) else pytest.mark.long)
+        for victims in VICTIMS
+    ],
+)
+def test_killed(tmp_path: Path, victims: tuple[str, ...]) -> None:
+    with Tree(tmp_path) as tree:
+        with tree.link() as link:
+            tree.when(link, lambda found: INSTANCE in found)
+            configuration = cluster(COUNTING, node("w2"))
+            pids = tree.deployed(link, configuration)
+            roles = {role: tree.pid_of_role(link, role) for role in (Role.AGENT, Role.CONTROLLER)}
+        until(lambda: len(list((tree.state / "nodes" / "w1").glob("stdout"))) == 1, "it has written")
+        before = processes(tree)
+        targets = {
+            "supervisor": tree.daemon.pid,
+            "stem": tree.stem.pid,
+            "agent": roles[Role.AGENT],
+            "controller": roles[Role.CONTROLLER],
+        }
+        for name in victims:
+            os.kill(targets[name], signal.SIGKILL)
+        for name in victims:
+            if name == "supervisor":
+                tree.daemon.wait()
+            assert wait_for_end_of(targets[name])
+        if "supervisor" in victims:
+            with tree.again() as second:
+                found_again(second, configuration, pids, before)
+        else:
+            found_again(tree, configuration, pids, before)
+    assert processes(tree) == {}
+
+
+def found_again(tree: Tree, configuration: Configuration, pids: dict[str, int], before: dict[int, str]) -> None:
+    """Each node is the process it was, watched and told right; nothing is there twice."""
+    with tree.link() as link:
+        found = tree.when(link, lambda now: all_up(now, *pids))
+        assert {name: found[name].pid for name in pids} == pids
+        told = tree.configuration(link)
+        assert told is not None
+        assert told.id == configuration.id
+        assert (tree.state / "nodes" / "w1" / "stdout").read_text().count("line\n") == 1000
+        until(lambda: len(processes(tree)) == len(before), f"as many processes as before: {before}")
+        shown = tree.status()
+        assert {name: shown[name]["restarts"] for name in pids} == dict.fromkeys(pids, 0)
+        os.kill(pids["w2"], signal.SIGKILL)
+        found = tree.when(link, lambda now: all_up(now, *pids) and now["w2"].pid != pids["w2"])
+        assert {name: found[name].pid for name in ("manager", "w1")} == {name: pids[name] for name in ("manager", "w1")}
+        assert tree.status()["w2"]["restarts"] == 1
+        # The same configuration touches nothing.
+        assert all(result.success for result in tree.deploy(link))
+        assert tree.nodes(link)["w1"].pid == pids["w1"]
+
+
+# --- files
+
+KEPT = ("stem/processes", "stem/launches", "nodes/*/settings.json", "nodes/*/ready")
+"""What is written while nodes run, below the state directory, beside the database."""
+
+
+@pytest.mark.parametrize("pattern", KEPT)
+def test_a_file_torn_while_it_was_written(tmp_path: Path, pattern: str) -> None:
+    with Tree(tmp_path) as tree:
+        with tree.link() as link:
+            tree.when(link, lambda found: INSTANCE in found)
+            configuration = cluster(COUNTING, node("w2"))
+            pids = tree.deployed(link, configuration)
+        stem = tree.stem
+        tree.daemon.kill()
+        stem.kill()
+        assert wait_for_end_of(stem.pid)
+        torn = list(tree.state.glob(pattern))
+        assert torn
+        for path in torn:
+            content = path.read_bytes()
+            # What is launched is put away before its first start: a line that was not finished is of nobody yet.
+            half = content + content.splitlines()[-1][:100] if path.name == "launches" else content[: len(content) // 2]
+            path.write_bytes(half)
+        with tree.again() as second, second.link() as link:
+            found = second.when(link, lambda now: all_up(now, *pids))
+            assert {name: found[name].pid for name in pids} == pids
+            told = second.configuration(link)
+            assert told is not None
+            assert told.id == configuration.id
+            assert {*second.deployed(link, cluster(node("w1"), node("w3")))} == {"manager", "w1", "w3"}
+    assert processes(tree) == {}
+
+
+# --- directories
+
+
+@pytest.mark.parametrize("what", ["nodes/w1", "crashes", "stem", "spool", ""], ids=lambda what: what or "all of it")
+def test_a_directory_removed(tmp_path: Path, what: str) -> None:
+    with Tree(tmp_path) as tree, tree.link() as link:
+        tree.when(link, lambda found: INSTANCE in found)
+        pids = tree.deployed(link, cluster(node("w1"), node("w2")))
+        daemons = {tree.stem.pid, *(tree.pid_of_role(link, role) for role in (Role.AGENT, Role.CONTROLLER))}
+        os.kill(pids["w2"], signal.SIGKILL)
+        pids["w2"] = replaced(tree, link, "w2", pids["w2"])
+        victim = tree.spool if what == "spool" else tree.state / what
+        assert victim.is_dir()
+        shutil.rmtree(victim)
+        assert tree.running(link, *pids) == pids
+        assert all(psutil.pid_exists(pid) for pid in daemons)
+        os.kill(pids["w1"], signal.SIGKILL)
+        if not what:
+            # What simulated nodes dial has gone, too: they are started, and cannot say hello.
+            until(lambda: tree.daemon.stderr.count("node 'w1' ended by SIGKILL") == 1, "its end is told")
+            (refused,) = tree.stage(link, cluster())
+            assert not refused.success
+            database = tree.state / "nodes" / "controller" / "controller.sqlite"
+            assert refused.error == f"database {database} is not in its directory any more"
+            assert tree.nodes(link)["w2"].pid == pids["w2"]
+            return
+        pids["w1"] = replaced(tree, link, "w1", pids["w1"])
+        assert tree.running(link, *pids) == pids
+        assert {*tree.deployed(link, cluster(node("w1"), node("w3")))} == {"manager", "w1", "w3"}
+        assert all(psutil.pid_exists(pid) for pid in daemons)
+
+
+def replaced(tree: Tree, link: Link, name: str, former: int) -> int:
+    """The pid of a node that has taken the place of another process."""
+    found = tree.when(link, lambda now: now[name].state is State.RUNNING and now[name].pid not in (None, former))
+    return found[name].pid or 0
+
+
+# --- the database
+
+
+@pytest.mark.parametrize("damage", ["garbage", "cut short", "newer"])
+def test_a_damaged_database_is_left_alone_and_so_are_the_nodes(tmp_path: Path, damage: str) -> None:
+    options = ("--revival-initial-delay", "0.1", "--revival-max-delay", "0.3", "--revival-loop-limit", "1000")
+    with Tree(tmp_path, *options) as tree:
+        with tree.link() as link:
+            tree.when(link, lambda found: INSTANCE in found)
+            configuration = cluster(node("w1"))
+            pids = tree.deployed(link, configuration)
+            controller = tree.pid_of_role(link, Role.CONTROLLER)
+        directory = tree.state / "nodes" / "controller"
+        database = directory / "controller.sqlite"
+        os.kill(controller, signal.SIGSTOP)  # while it is damaged, nobody writes
+        saved = {path.name: path.read_bytes() for path in directory.glob("controller.sqlite*")}
+        assert saved.keys() == {"controller.sqlite", "controller.sqlite-wal"}
+        content = {
+            "garbage": os.urandom(len(saved[database.name])),
+            "cut short": saved[database.name][: len(saved[database.name]) // 2],
+            "newer": saved[database.name][:60] + (999).to_bytes(4, "big") + saved[database.name][64:],
+        }[damage]
+        # Another file in its place: the process writes no more into this one.
+        (directory / "controller.sqlite-wal").unlink()  # which has all of the pages, and may mend a lot
+        (tmp_path / "damaged").write_bytes(content)
+        (tmp_path / "damaged").rename(database)
+        os.kill(controller, signal.SIGKILL)
+        log = directory / "stderr"
+        until(lambda: log.read_text().count(f"error: database {database}") >= 3, "it is refused again and again")
+        sentences = {line for line in log.read_text().splitlines() if line.startswith("error: ")}
+        assert len(sentences) == 1
+        assert ("999" if damage == "newer" else "corrupt") in sentences.pop()
+        assert database.read_bytes() == content
+        assert all(psutil.pid_exists(pid) for pid in pids.values())
+        with pytest.raises(TransportError):
+            tree.link_at_once()
+        # With the former one in its place, or without any, it serves by itself.
+        os.kill(tree.stem.pid, signal.SIGSTOP)  # so that it does not start in between
+        for name, former in saved.items():
+            (directory / name).write_bytes(former)
+        os.kill(tree.stem.pid, signal.SIGCONT)
+        with tree.link() as link:
+            told = tree.configuration(link)
+            assert told is not None
+            assert told.id == configuration.id
+            assert tree.running(link, *pids) == pids
+
+
+def test_times_are_told(tmp_path: Path) -> None:
+    """What is found again within a second of the parts' return: the stem's, after it was killed."""
+    with Tree(tmp_path) as tree:
+        with tree.link() as link:
+            tree.when(link, lambda found: INSTANCE in found)
+            pids = tree.deployed(link, cluster(*(node(f"w{number}") for number in range(10))))
+        former = tree.stem
+        former.kill()
+        assert wait_for_end_of(former.pid)
+        began = time.monotonic()
+        until(lambda: tree.log_of("stem").count("found running") == len(pids) + 2, "all are found again")
+        assert time.monotonic() - began < 5
+        journal = (tree.state / "stem" / "processes").read_bytes().splitlines()[1:]
+        assert {json.loads(line)["name"]: json.loads(line)["pid"] for line in journal}.items() >= pids.items()
