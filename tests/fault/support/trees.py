@@ -18,6 +18,7 @@ import psutil
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.supervisor import StatusRequest, StatusResponse
 from zeekfleet.client.link import Link, Retry, connect
 from zeekfleet.client.results import read_configuration, read_nodes
 from zeekfleet.model.enums import ClusterRole, Role, State
@@ -155,6 +156,16 @@ class Tree:
         assert code == 0, (out, err)
         found: dict[str, dict[str, Any]] = json.loads(out)["results"][INSTANCE]
         return found
+
+    def supervisor_answers(self) -> bool:
+        """Whether the supervisor tells its status by SupervisorControl."""
+        port = int(self.daemon.ready().rpartition("supervisor 127.0.0.1:")[2])
+        with connect("127.0.0.1", port, (topics.SUPERVISOR,)) as link:
+            link.publish(StatusRequest(fresh_id()), topics.SUPERVISOR)
+            while (received := link.receive(ANSWER)) is not None:
+                if isinstance(received[1], StatusResponse):
+                    return True
+        return False
 
     # --- requests
 
