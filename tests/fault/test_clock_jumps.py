@@ -58,12 +58,12 @@ def test_nothing_restarts_and_all_goes_on(tmp_path: Path, clock: Clock, offset: 
         assert tree.running(link, *pids) == pids
         assert {role: tree.pid_of_role(link, role) for role in roles} == roles
         assert all(psutil.pid_exists(pid) for pid in everyone)
-        for name in ("controller", INSTANCE):
-            assert shows(tree.log_of(name), offset)
 
         # Deployments and health checks go on: one that is deaf from now on is replaced.
         after = tree.deployed(link, SECOND)
         assert {*after} == {"manager", "w1", "w2", "w3"}
+        for name in ("controller", INSTANCE):
+            assert shows(tree.log_of(name), offset)
         os.kill(after["w3"], signal.SIGSTOP)
         found = tree.when(
             link, lambda now: now["w3"].state is State.RUNNING and now["w3"].pid not in (None, after["w3"])
@@ -91,6 +91,30 @@ def test_nothing_restarts_and_all_goes_on(tmp_path: Path, clock: Clock, offset: 
         third = tree.deployed(link, FIRST)
         assert {*third} == {"manager", "w1", "w2"}
         assert {role: tree.pid_of_role(link, role) for role in roles} == roles
+
+
+def test_a_crash_is_reported_though_the_earlier_ones_are_of_a_later_time(tmp_path: Path, clock: Clock) -> None:
+    with Tree(tmp_path, "--crash-reports", "2", environment=clock.environment) as tree, tree.link() as link:
+        clock.set(HOUR)
+        tree.when(link, lambda found: INSTANCE in found)
+        pid = tree.deployed(link, cluster(node("w1")))["w1"]
+        for number, offset in enumerate((HOUR, HOUR, 0)):
+            clock.set(offset)
+            former = pid
+            os.kill(former, signal.SIGKILL)
+            found = tree.when(link, lambda now, gone=former: now["w1"].pid not in (None, gone))  # type: ignore[misc]
+            pid = found["w1"].pid or 0
+            until(lambda wanted=number + 1: len(ends(tree)) == wanted, "its end is told")  # type: ignore[misc]
+            path = tree.state / "crashes" / "w1" / ends(tree)[-1]
+            assert (path / "report.json").is_file()
+            code, out, _ = tree.command("diag", "w1")
+            assert code == 0
+            assert str(path) in out
+
+
+def ends(tree: Tree) -> list[str]:
+    """The directories of the reports that the agent has told of."""
+    return re.findall(r"report in \S+/crashes/w1/(\S+)", tree.log_of(INSTANCE))
 
 
 class Papers:

@@ -125,7 +125,7 @@ class CrashReports:
             logger.warning("no crash report of node '%s': %s", event.name, error)
             shutil.rmtree(home / f".{stamp}-{event.pid}", ignore_errors=True)
             return None
-        self._prune(home)
+        self._prune(home, final)
         return final, core
 
     def add_backtrace(self, report: Path, program: str, core: Path) -> None:
@@ -168,11 +168,12 @@ class CrashReports:
         except OSError:
             return []
 
-    def _prune(self, home: Path) -> None:
-        reports = self._reports(home)
+    def _prune(self, home: Path, latest: Path) -> None:
+        # The latest need not have the latest date: the clock may have been set back.
+        reports = [path for path in self._reports(home) if path != latest]
         oldest = time.time() - self._settings.days * _DAY if self._settings.days > 0 else 0.0
         for number, path in enumerate(reversed(reports)):
-            if number >= self._settings.count or path.stat().st_mtime < oldest:
+            if number >= self._settings.count - 1 or path.stat().st_mtime < oldest:
                 shutil.rmtree(path, ignore_errors=True)
 
 
