@@ -56,8 +56,6 @@ class Birth:
         effects: what limits took effect, for a person.
     """
 
-    is_forked = False
-
     def __init__(
         self,
         program: str,

@@ -32,7 +32,7 @@ class Crew:
 
     def start(self, birth: Birth, done: Done) -> None:
         """Have it happen; ``done`` is called in this thread, before this returns or when :meth:`together` ends."""
-        if not self._is_gathering or birth.is_forked:
+        if not self._is_gathering:
             birth.happen()
             done(birth)
             return

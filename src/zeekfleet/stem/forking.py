@@ -44,8 +44,6 @@ class ForkedBirth(Birth):
         group: the directory of its control group, if it is to be born in one.
     """
 
-    is_forked = True
-
     def __init__(
         self,
         program: str,

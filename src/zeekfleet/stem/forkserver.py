@@ -21,6 +21,9 @@ needs it. Then, for each node:
    inherited, restores default signals, pins itself to ``cpu_affinity``, takes ``env``
    as its environment, and becomes what ``argv`` says.
 
+A node with limits or a control group of its own is executed instead: it must have them
+before its first instruction (``forking``).
+
 Requests may come before the last one is answered; answers come in the order of the
 requests. The warm process ends when the socket is closed. If it ends by itself, it is
 started again when next needed; nodes do not notice.
