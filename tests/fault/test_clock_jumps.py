@@ -40,7 +40,7 @@ def shows(log: str, offset: int, local: bool = False) -> bool:
 
 @pytest.mark.parametrize("offset", [HOUR, -HOUR], ids=["an hour on", "an hour back"])
 def test_nothing_restarts_and_all_goes_on(tmp_path: Path, clock: Clock, offset: int) -> None:
-    options = ("--health-interval", "0.2", "--health-misses", "2", "--start-limit", "5", "--agent-request-timeout", "2")
+    options = ("--health-interval", "0.2", "--health-misses", "2", "--start-limit", "5", "--grace", "0.3")
     with Tree(tmp_path, *options, environment=clock.environment) as tree, tree.link() as link:
         tree.when(link, lambda found: INSTANCE in found)
         pids = tree.deployed(link, FIRST)
