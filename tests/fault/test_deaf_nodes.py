@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from trees import INSTANCE, Tree, cluster
+from trees import node as tree_node
 
+from zeekfleet.broker.events.agent import NotifyError
 from zeekfleet.client import Client
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
@@ -97,3 +101,37 @@ async def test_a_stopped_process_is_replaced(place: Path, ports: tuple[int, ...]
             os.kill(former, signal.SIGSTOP)
             await news.until(client, lambda state, pid: state is State.RUNNING and pid not in (None, former))
         assert await asyncio.to_thread(daemon.stop) == 0
+
+
+def test_several_that_are_deaf_cost_their_grace_once(place: Path) -> None:
+    grace = 2.0
+    options = ("--health-interval", "0.3", "--health-misses", "2", "--grace", str(grace))
+    with Tree(place, *options) as whole, whole.link() as link:
+        whole.when(link, lambda found: INSTANCE in found)
+        pids = whole.deployed(link, cluster(*(tree_node(f"w{number}") for number in range(5))))
+        deaf = {name: pids[name] for name in ("w0", "w1", "w2", "w3")}
+        began = time.monotonic()
+        for pid in deaf.values():
+            os.kill(pid, signal.SIGSTOP)  # which keeps SIGTERM waiting
+        found = whole.when(
+            link, lambda now: all(now[n].state is State.RUNNING and now[n].pid not in (None, deaf[n]) for n in deaf)
+        )
+        assert time.monotonic() - began < 3 * grace
+        assert {name: found[name].pid for name in ("manager", "w4")} == {n: pids[n] for n in ("manager", "w4")}
+
+
+def test_where_the_policy_says_so_a_deaf_node_is_told_and_left_alone(place: Path) -> None:
+    options = ("--health-interval", "0.2", "--health-misses", "2", "--health-restart", "no")
+    with Tree(place, *options) as whole, whole.link() as link:
+        whole.when(link, lambda found: INSTANCE in found)
+        pids = whole.deployed(link, cluster(tree_node("w0"), tree_node("w1")))
+        os.kill(pids["w0"], signal.SIGSTOP)
+        try:
+            told = whole.hears(link, lambda event: isinstance(event, NotifyError) and event.node == "w0")
+            assert isinstance(told, NotifyError)
+            assert told.msg == "node w0 has not answered 2 health checks"
+            found = whole.when(link, lambda now: now["w0"].state is State.FAILED)
+            assert {name: found[name].pid for name in pids} == pids
+        finally:
+            os.kill(pids["w0"], signal.SIGCONT)
+        assert whole.running(link, "manager", "w1") == {name: pids[name] for name in ("manager", "w1")}

@@ -92,9 +92,11 @@ class HealthWatch:
             logger.warning("no node answers by the link; taking another")
             return
         self._missed = {name: self._missed.get(name, 0) + 1 for name in silent}
-        for name in sorted(name for name, count in self._missed.items() if count >= self._settings.misses):
-            del self._missed[name]
-            await self._failed(name, f"has not answered {self._settings.misses} health checks")
+        # Side by side: each may take its whole grace to end.
+        async with asyncio.TaskGroup() as group:
+            for name in sorted(name for name, count in self._missed.items() if count >= self._settings.misses):
+                del self._missed[name]
+                group.create_task(self._failed(name, f"has not answered {self._settings.misses} health checks"))
 
     async def _failed(self, name: str, why: str) -> None:
         self._roster.unresponsive(name)
