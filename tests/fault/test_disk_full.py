@@ -101,10 +101,16 @@ def test_full_below_a_running_tree(tmp_path: Path, small_disk: Path, files: bool
         assert {*after} == {"manager", "w1", "w2", "w3"}
         assert all(psutil.pid_exists(pid) for pid in daemons)
         assert "[error    ] no space left in directory" in tree.log_of("controller")
+        reports = tree.state / "crashes"
+        assert not list(reports.glob("*/.*")), "a report was left unfinished"
+        os.kill(after["w2"], signal.SIGKILL)
+        replaced(tree, link, "w2", after["w2"])
+        until(lambda: list(reports.glob("w2/2*/summary")), "crashes are reported again")
 
 
 def test_every_daemon_killed_while_the_disk_is_full(tmp_path: Path, small_disk: Path) -> None:
-    with Tree(tmp_path, disk=small_disk) as tree:
+    options = ("--revival-loop-limit", "1000", "--revival-initial-delay", "0", "--revival-max-delay", "0")
+    with Tree(tmp_path, *options, disk=small_disk) as tree:
         with tree.link() as link:
             tree.when(link, lambda found: INSTANCE in found)
             pids = tree.deployed(link, FIRST)
@@ -114,9 +120,16 @@ def test_every_daemon_killed_while_the_disk_is_full(tmp_path: Path, small_disk: 
             ballast.fill(files=False)
             controller, agent = tree.pid_of_role(link, Role.CONTROLLER), tree.pid_of_role(link, Role.AGENT)
             stem = tree.stem.pid
-            # The stem's journal may not take this: that it is found by the mark it carries shows below.
-            os.kill(pids["w1"], signal.SIGKILL)
-            pids["w1"] = replaced(tree, link, "w1", pids["w1"])
+            # More than the last page of the stem's journal has room for: how it is found all the same shows below.
+            journal = tree.state / "stem" / "processes"
+            for _ in range(50):
+                ballast.fill(files=False)
+                os.kill(pids["w1"], signal.SIGKILL)
+                pids["w1"] = replaced(tree, link, "w1", pids["w1"])
+                if f'"pid":{pids["w1"]},' not in journal.read_text():
+                    break
+            else:
+                raise AssertionError("there was room for the journal all the time")
         for pid in (stem, controller, agent):
             os.kill(pid, signal.SIGKILL)
             assert wait_for_end_of(pid)
