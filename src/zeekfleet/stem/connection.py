@@ -13,7 +13,7 @@ MAX_UNSENT = 2 * MAX_FRAME
 """Bytes kept for a commander that does not read; more, and it is cut off."""
 
 _CHUNK = 256 * 1024
-_ENOUGH = 4096
+_ENOUGH = 16384
 """Bytes that are sent without delay: whoever listens can begin while the stem is still busy."""
 _LAST_WORDS_TIMEOUT = 2.0
 

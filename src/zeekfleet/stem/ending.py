@@ -16,7 +16,7 @@ _INFO_EXIT = 1 << 3
 _SHELL_TELLS_OF_KILL = 128 + signal.SIGKILL
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """What a process used up (``getrusage``): seconds, bytes, counts; its reaped children included."""
 
     user: float
@@ -30,7 +30,7 @@ class Usage(msgspec.Struct, frozen=True):
     involuntary_switches: int
 
 
-class Ending(msgspec.Struct, frozen=True):
+class Ending(msgspec.Struct, frozen=True, gc=False):
     """All unset if nobody knows."""
 
     code: int | None = None

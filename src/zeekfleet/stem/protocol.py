@@ -28,7 +28,7 @@ MAX_FRAME = 64 * 1024 * 1024
 _HEADER = struct.Struct("!I")
 
 
-class Message(msgspec.Struct, tag=True, tag_field="type", frozen=True):
+class Message(msgspec.Struct, tag=True, tag_field="type", frozen=True, gc=False):
     """Base of all messages."""
 
 
@@ -72,7 +72,7 @@ class Shutdown(Message, frozen=True):
     groups: tuple[tuple[str, ...], ...] = ()
 
 
-class LastExit(msgspec.Struct, frozen=True, omit_defaults=True):
+class LastExit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """How a node's last process ended: fields as in ``Exited``; ``at`` is a Unix time."""
 
     at: float

@@ -37,7 +37,7 @@ _JOURNAL_SLACK = 2000
 """Lines beyond one a node after which the journal is written anew."""
 
 
-class ProcessRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+class ProcessRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A node's process as the stem last knew it; ``pid`` None: no process. The times are Unix times."""
 
     name: str
