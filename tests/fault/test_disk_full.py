@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from zeekfleet.broker.events.agent import NotifyError, NotifyLog
 from zeekfleet.client.link import Link
 from zeekfleet.model.enums import Role, State
 from zeekfleet.model.management import Configuration
-from zeekfleet.testing.daemons import wait_for_end_of
+from zeekfleet.testing.daemons import DaemonEndedError, wait_for_end_of
 
 FIRST = cluster(node("w1"), node("w2"), name="first")
 SECOND = cluster(node("w1"), node("w2"), node("w3"), name="second")
@@ -180,3 +181,15 @@ def test_a_host_without_room_is_found_before_anything_is_stopped(tmp_path: Path,
         assert tree.running(link, *pids) == pids
         ballast.throw_out()
         assert {*tree.deployed(link, SECOND)} == {"manager", "w1", "w2", "w3"}
+
+
+def test_a_tree_that_finds_no_room_at_its_start_says_so(tmp_path: Path, small_disk: Path) -> None:
+    ballast = Ballast(small_disk)
+    ballast.fill(files=False)
+    tree = Tree(tmp_path, disk=small_disk)
+    sentence = f"error: directory {re.escape(str(tree.state))}/nodes/\\w+ cannot be used: No space left on device"
+    with pytest.raises(DaemonEndedError, match=sentence), tree:
+        raise AssertionError("it serves")
+    ballast.throw_out()
+    with tree.again() as second, second.link() as link:
+        second.when(link, lambda found: INSTANCE in found)

@@ -20,7 +20,7 @@ from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
 from zeekfleet.daemon.role import RoleSettings
 from zeekfleet.daemon.run import until
-from zeekfleet.errors import ListenError, SettingsError, SupervisionError, TransportError
+from zeekfleet.errors import ListenError, SettingsError, StateDirectoryError, SupervisionError, TransportError
 from zeekfleet.model.enums import Role
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.engines import select
@@ -254,11 +254,18 @@ def _log_exit(exit_: NodeExit) -> None:
 
 
 def _write_private(file: Path, content: bytes) -> None:
-    """Write a file that only we can read, whole or not at all."""
+    """Write a file that only we can read, whole or not at all.
+
+    Raises:
+        StateDirectoryError: it cannot be written.
+    """
     temporary = file.with_name(f".{file.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except OSError as error:
+        raise StateDirectoryError(file.parent, error.strerror or str(error)) from error
