@@ -186,6 +186,50 @@ def test_nothing_that_a_node_has_started_survives_it(tmp_path: Path, how: str) -
         assert not any(running(pid) for pid in [*pids, leader])
 
 
+SHED = """
+import os, subprocess, sys, time
+code = "import os, time; os.write(1, str(os.getpid()).encode() + bytes([10])); time.sleep(1000)"
+# One keeps its directory, the other its output; nothing else is left of where they come from.
+for place, output in ((None, "gone"), ("/", None)):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.chdir(place or ".")
+            if output:
+                code = code.replace("os.write(1", f"os.write(os.open('{output}', os.O_CREAT | os.O_WRONLY)")
+                null = os.open(os.devnull, os.O_RDWR)
+                os.dup2(null, 1)
+                os.dup2(null, 2)
+            os.execve(sys.executable, [sys.executable, "-S", "-c", code], {})
+        os._exit(0)
+time.sleep(1000)
+"""
+
+
+def test_what_has_shed_its_environment_does_not_survive_either(tmp_path: Path) -> None:
+    """Without a control group, that is."""
+    file = tmp_path / "nodes.json"
+    nodes = [{"name": name, "command": [sys.executable, "-S", "-c", SHED]} for name in ("a", "b")]
+    file.write_text(json.dumps({"node": nodes}))
+    state = tmp_path / "state"
+    with Daemon(tmp_path / "output", "supervise", str(file), "--state-dir", str(state)) as daemon:
+        daemon.ready()
+
+        def members(name: str) -> list[int]:
+            files = (state / "nodes" / name / each for each in ("stdout", "gone"))
+            return [int(line) for each in files if each.exists() for line in each.read_text().split()]
+
+        until(lambda: len(members("a")) == len(members("b")) == 2, "all are there")
+        first, others = members("a"), members("b")
+        journal = (state / "stem" / "processes").read_text().splitlines()[1:]
+        leader = next(line["pid"] for line in map(json.loads, journal) if line["name"] == "a")
+        os.kill(leader, signal.SIGKILL)
+        assert all(wait_for_end_of(pid) for pid in first)
+        assert all(running(pid) for pid in others)
+        assert daemon.stop() == 0
+        assert not any(running(pid) for pid in others)
+
+
 def command(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()

@@ -96,7 +96,8 @@ class Children:
             if (
                 pid in grouped
                 or procfs.process_group(pid) == node.pid
-                or procfs.variable(pid, MARK_VARIABLE) == node.mark
+                or (mark := procfs.variable(pid, MARK_VARIABLE)) == node.mark
+                or (mark is None and _shows_its_origin(pid, node))
             ):
                 found.add(pid)
                 self._leftovers[pid] = node
@@ -269,6 +270,17 @@ class Children:
             _kill(pid)
         if not children and self._swept is not None:
             self._swept()
+
+
+def _shows_its_origin(pid: int, node: Node) -> bool:
+    """Whether a child of ours, so that it comes from one of the nodes, works or writes where this one does.
+
+    That is all there is to tell by when it has shed its environment and leads a session of its own.
+    """
+    spec = node.spec
+    return procfs.working_directory(pid) == os.path.realpath(spec.directory) or not {
+        os.path.realpath(path) for path in (spec.stdout_file, spec.stderr_file)
+    }.isdisjoint(procfs.outputs(pid))
 
 
 def _kill(pid: int) -> None:

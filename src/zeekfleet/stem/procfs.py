@@ -111,6 +111,17 @@ def working_directory(pid: int) -> str:
         return ""
 
 
+def outputs(pid: int) -> list[str]:
+    """The files of a process's standard output and error, as far as they can be known."""
+    found = []
+    for number in (1, 2):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{number}"))  # noqa: PTH115
+        except OSError:
+            continue
+    return found
+
+
 def children(pid: int) -> list[int]:
     """The direct children of a process, zombies included, whichever of its threads started them."""
     return [int(child) for thread in threads(pid) for child in read(f"/proc/{pid}/task/{thread}/children").split()]
