@@ -142,7 +142,9 @@ def short(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("offset", [HOUR, -HOUR], ids=["an hour on", "an hour back"])
+@pytest.mark.parametrize(
+    "offset", [pytest.param(HOUR, id="an hour on"), pytest.param(-HOUR, id="an hour back", marks=pytest.mark.long)]
+)
 def test_a_certificate_that_is_not_valid_any_more_is_named(
     tmp_path: Path, clock: Clock, short: str, offset: int
 ) -> None:

@@ -93,7 +93,12 @@ def found_again(tree: Tree, configuration: Configuration, pids: dict[str, int], 
 
 # --- files
 
-KEPT = ("stem/processes", "stem/launches", "nodes/*/settings.json", "nodes/*/ready")
+KEPT = (
+    "stem/processes",
+    "stem/launches",
+    pytest.param("nodes/*/settings.json", marks=pytest.mark.long),
+    pytest.param("nodes/*/ready", marks=pytest.mark.long),
+)
 """What is written while nodes run, below the state directory, beside the database."""
 
 
@@ -128,7 +133,11 @@ def test_a_file_torn_while_it_was_written(tmp_path: Path, pattern: str) -> None:
 # --- directories
 
 
-@pytest.mark.parametrize("what", ["nodes/w1", "crashes", "stem", "spool", ""], ids=lambda what: what or "all of it")
+@pytest.mark.parametrize(
+    "what",
+    ["nodes/w1", *(pytest.param(each, marks=pytest.mark.long) for each in ("crashes", "stem", "spool")), ""],
+    ids=lambda what: what or "all of it",
+)
 def test_a_directory_removed(tmp_path: Path, what: str) -> None:
     with Tree(tmp_path) as tree, tree.link() as link:
         tree.when(link, lambda found: INSTANCE in found)
@@ -166,7 +175,9 @@ def replaced(tree: Tree, link: Link, name: str, former: int) -> int:
 # --- the database
 
 
-@pytest.mark.parametrize("damage", ["garbage", "cut short", "newer"])
+@pytest.mark.parametrize(
+    "damage", ["garbage", *(pytest.param(each, marks=pytest.mark.long) for each in ("cut short", "newer"))]
+)
 def test_a_damaged_database_is_left_alone_and_so_are_the_nodes(tmp_path: Path, damage: str) -> None:
     options = ("--revival-initial-delay", "0.1", "--revival-max-delay", "0.3", "--revival-loop-limit", "1000")
     with Tree(tmp_path, *options) as tree:
