@@ -25,6 +25,7 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.client import results
 from zeekfleet.client.dispatched import Dispatched, read_dispatched
 from zeekfleet.client.results import Checked, Deployed, IdValues, NodesSeen, Restarted, Staged
+from zeekfleet.client.tls import problem_of_either
 from zeekfleet.errors import ConfigurationError, ProtocolError, TransportError
 from zeekfleet.model.management import Configuration, Instance, Result, fresh_id
 from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded, PeerLost
@@ -201,9 +202,11 @@ class Client:
             async with asyncio.timeout(timeout):
                 await self._connected.wait()
         except TimeoutError:
-            raise TransportError(
-                f"cannot connect to controller {self._host}:{self._port} within {timeout:g} s"
-            ) from None
+            problem = None
+            if self._tls is not None:
+                problem = await asyncio.to_thread(problem_of_either, self._tls, self._host, self._port)
+            text = f"cannot connect to controller {self._host}:{self._port} within {timeout:g} s"
+            raise TransportError(f"{text}: {problem}" if problem else text) from None
 
     async def _read_events(self) -> None:
         async for happening in self._endpoint.events():

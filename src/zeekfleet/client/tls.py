@@ -69,14 +69,29 @@ def peer_problem(error: BaseException, host: str, port: int) -> str | None:
     """
     if not isinstance(error, ssl.SSLCertVerificationError) or error.verify_code not in _NOT_VALID_NOW:
         return None
-    name = f"the certificate of {host}:{port}"
+    # It may be that of an authority between.
+    return _shown(host, port) or f"the certificate of {host}:{port}: {error.verify_message}"
+
+
+def problem_of_either(context: ssl.SSLContext, host: str, port: int) -> str | None:
+    """Why there may be no connection, if that is for the time that a certificate is valid; asks the peer for its own.
+
+    Args:
+        context: the one that connections were tried with.
+        host: of the peer.
+        port: of the peer.
+    """
+    theirs = None if context.verify_mode is ssl.CERT_NONE else _shown(host, port)
+    return theirs or own_problem(context)
+
+
+def _shown(host: str, port: int) -> str | None:
+    """What is wrong at this time with the certificate that a peer shows to anybody."""
     try:
         pem = ssl.get_server_certificate((host, port), timeout=_LOOK_TIMEOUT)
-        found = validity(pem.encode(), name).problem()
+        return validity(pem.encode(), f"the certificate of {host}:{port}").problem()
     except (OSError, ValueError):
-        found = None
-    # It may be that of an authority between.
-    return found or f"{name}: {error.verify_message}"
+        return None
 
 
 def client_context(settings: TlsSettings) -> ssl.SSLContext:

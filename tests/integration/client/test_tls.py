@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 import trustme
 
 from zeekfleet.broker.events import controller as api
+from zeekfleet.client import Client
+from zeekfleet.client.tls import TlsSettings, client_context
+from zeekfleet.errors import TransportError
 from zeekfleet.model.management import Instance, Result
 from zeekfleet.transport.websocket import WebSocketEndpoint
 
@@ -68,3 +72,24 @@ async def test_trusted_certificates_alone_verify_the_server(secure: int, run: An
     done = await run("zeekfleet", "--json", *options(secure, cafile=authority), "get-instances")
     assert done.code == code
     assert ("certificate verify failed" in done.stderr) == (code == 1)
+
+
+@pytest.mark.parametrize("expired", ["server", "client"])
+async def test_a_certificate_that_has_expired_is_named_by_the_api_too(
+    controller: Any, tmp_path: Path, expired: str
+) -> None:
+    past = datetime.now(UTC) - timedelta(days=1)
+    for who, name in (("server", "127.0.0.1"), ("client", "client.example")):
+        old = {"not_before": past - timedelta(days=1), "not_after": past} if who == expired else {}
+        AUTHORITY.issue_cert(name, **old).private_key_and_cert_chain_pem.write_to_path(tmp_path / f"{who}.pem")
+    AUTHORITY.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    context.load_verify_locations(tmp_path / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    port = await controller.endpoint.listen("127.0.0.1", 0, tls=context)
+    tls = client_context(TlsSettings(str(tmp_path / "client.pem"), cafile=str(tmp_path / "ca.pem")))
+    name = f"the certificate of 127.0.0.1:{port}" if expired == "server" else f"certificate {tmp_path}/client.pem"
+    with pytest.raises(TransportError, match=f"within 1 s: {name} has expired on {past:%Y-%m-%d}"):
+        async with Client("127.0.0.1", port, tls=tls, connect_timeout=1):
+            raise AssertionError("it is connected")
