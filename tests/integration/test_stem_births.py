@@ -45,6 +45,14 @@ async def ends_of(supervisor: Supervisor, count: int, create: Callable[[], objec
     return ends
 
 
+async def become(state: Path, expected: set[int | None]) -> None:
+    """Wait until just these processes carry the tree's mark: the kernel shows one a moment after its execution only."""
+    tree = (state / "stem" / "tree").read_text().strip()
+    async with asyncio.timeout(DEADLINE):
+        while {pid for pid, _ in procfs.processes_with("ZEEKFLEET_LAUNCH", f"{tree}:")} != expected:
+            await asyncio.sleep(0.01)
+
+
 def configs(count: int = MANY) -> list[NodeConfig]:
     return [NodeConfig(name=f"n{number}", env={"OWN": str(number)}) for number in range(count)]
 
@@ -125,8 +133,27 @@ async def test_a_stem_that_is_killed_amid_a_start_runs_each_node_once(tmp_path: 
         assert not any(outcomes.values())
         running = {details.pid for details in supervisor.details().values() if details.state == "running"}
         assert len(running) == MANY
-        tree = (tmp_path / "stem" / "tree").read_text().strip()
-        assert {pid for pid, _ in procfs.processes_with("ZEEKFLEET_LAUNCH", f"{tree}:")} == running
+        await become(tmp_path, running)
+
+
+async def test_a_stem_that_is_killed_amid_a_stop_forgets_whom_it_should_and_nobody_else(tmp_path: Path) -> None:
+    async with Supervisor(tmp_path, CommandEngine(["sleep", "1000"])) as supervisor:
+        assert not any((await supervisor.create_all(configs())).values())
+        stem = psutil.Process(supervisor.details("n0")["n0"].pid).parent()
+        assert stem is not None
+        kept = {details.pid for name, details in supervisor.details().items() if int(name[1:]) % 2}
+        ends: list[NodeExit] = []
+
+        def ended(exit_: NodeExit) -> None:
+            if not ends:
+                stem.kill()
+            ends.append(exit_)
+
+        supervisor.on_node_exit(ended)
+        assert await supervisor.destroy_all([f"n{number}" for number in range(0, MANY, 2)])
+        assert ends
+        assert {details.pid for details in supervisor.details().values() if details.state == "running"} == kept
+        await become(tmp_path, kept)
 
 
 # --- limits
