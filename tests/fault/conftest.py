@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from zeekfleet.testing.daemons import processes_mentioning
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
@@ -23,5 +27,9 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     try:
         yield place
     finally:
-        # Lazily: a process that a failed test has left may still be in there.
+        left = processes_mentioning(f"{place}/")
+        # Lazily: what a failed test has left is still in there.
         subprocess.run(["umount", "--lazy", str(place)], timeout=60, check=True)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+    assert not left

@@ -16,7 +16,7 @@ from zeekfleet.broker.events.agent import NotifyError, NotifyLog
 from zeekfleet.client.link import Link
 from zeekfleet.model.enums import Role, State
 from zeekfleet.model.management import Configuration
-from zeekfleet.testing.daemons import DaemonEndedError, wait_for_end_of
+from zeekfleet.testing.daemons import DaemonEndedError, processes_mentioning, wait_for_end_of
 
 FIRST = cluster(node("w1"), node("w2"), name="first")
 SECOND = cluster(node("w1"), node("w2"), node("w3"), name="second")
@@ -151,7 +151,7 @@ def test_every_daemon_killed_while_the_disk_is_full(tmp_path: Path, small_disk: 
 
 
 def test_the_tree_itself_started_again_while_the_disk_is_full(tmp_path: Path, small_disk: Path) -> None:
-    with Tree(tmp_path / "1", "--on-exit", "keep", disk=small_disk) as tree:
+    with Tree(tmp_path / "1", disk=small_disk) as tree:
         with tree.link() as link:
             tree.when(link, lambda found: INSTANCE in found)
             pids = tree.deployed(link, FIRST)
@@ -163,7 +163,7 @@ def test_the_tree_itself_started_again_while_the_disk_is_full(tmp_path: Path, sm
             refused(second, link, SECOND)
             ballast.throw_out()
             assert {*second.deployed(link, SECOND)} == {"manager", "w1", "w2", "w3"}
-    assert not any(psutil.pid_exists(pid) for pid in pids.values())
+    assert processes_mentioning(str(small_disk)) == {}
 
 
 def test_a_host_without_room_is_found_before_anything_is_stopped(tmp_path: Path, small_disk: Path) -> None:

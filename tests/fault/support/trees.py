@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +25,7 @@ from zeekfleet.client.link import Link, Retry, connect
 from zeekfleet.client.results import read_configuration, read_nodes
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, Result, fresh_id
-from zeekfleet.testing.daemons import Daemon, clean_environment
+from zeekfleet.testing.daemons import Daemon, clean_environment, processes_mentioning
 from zeekfleet.testing.ports import free_ports
 
 ANSWER = 60.0
@@ -106,7 +108,12 @@ class Tree:
         with self._stack:
             if self.daemon.alive:
                 code = self.daemon.stop()
-        if kind is None:
+        if kind is not None:
+            # A test that failed may have killed what would have stopped the rest.
+            for pid in processes_mentioning(f"{self.state}/"):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        else:
             assert code == 0, self.daemon.stderr
 
     def again(self) -> Tree:
