@@ -144,3 +144,5 @@ def test_what_is_meant_for_another_agent_is_not_heeded(controller: Controller) -
     controller.ask("agent_welcome")
     answers = controller.peer.heard(f"{API}::agent_welcome_response")
     assert "not for you" not in [message.args[0] for message in answers]
+    # At the agent's own port that is not even allowed.
+    assert controller.peer.refused == (["topic_forbidden"] if controller.peer.has_dialled else [])

@@ -129,12 +129,18 @@ class Peer:
 
     Args:
         subscriptions: what it subscribes to where it dials.
+
+    Attributes:
+        has_dialled: whether it did.
+        refused: the codes of the errors that it was answered with.
     """
 
     def __init__(self, *subscriptions: str) -> None:
         self._subscriptions = subscriptions
         self._news = threading.Condition()
         self._heard: list[Message] = []
+        self.has_dialled = False
+        self.refused: list[str] = []
         self._sockets: list[Any] = []
         self._answers: dict[str, Callable[[Message], None]] = {}
         self._connected: Callable[[], None] = lambda: None
@@ -208,6 +214,7 @@ class Peer:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     async def _dial(self, to: int) -> None:
+        self.has_dialled = True
         session = aiohttp.ClientSession()
         self._stop.append(session.close)
         socket = await session.ws_connect(f"ws://127.0.0.1:{to}{PATH}")
@@ -241,6 +248,9 @@ class Peer:
     async def _read(self, socket: Any) -> None:
         async for frame in socket:
             document = json.loads(frame.data)
+            if document["type"] == "error":
+                self.refused.append(document["code"])
+                continue
             assert document["type"] == "data-message", document
             name, args = plain(document)[2][:2]
             message = Message(document["topic"], name, args)
