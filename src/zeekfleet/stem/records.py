@@ -151,7 +151,8 @@ class Records:
         if self._journal < 0 or self._lines > len(self._processes) + _JOURNAL_SLACK:
             self.rewrite()
         else:
-            self._append(self._encoder.encode_lines(changed.values()), len(changed))
+            # A list: of any other iterable the encoder never lets the iterator go (msgspec 0.22).
+            self._append(self._encoder.encode_lines(list(changed.values())), len(changed))
 
     def rewrite(self) -> None:
         """Write the journal anew, with one line a node, and one for each that is gone but not removed yet."""
