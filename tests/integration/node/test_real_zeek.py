@@ -17,9 +17,11 @@ from zeekfleet.model.launch import LaunchContext
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.node import engines
+from zeekfleet.node.installation import examine
 from zeekfleet.node.link import WEBSOCKET_PORT
 from zeekfleet.node.zeek import ZeekOptions
 from zeekfleet.planning.layout import Backend
+from zeekfleet.planning.zeek_versions import ZEROMQ_IPV6
 from zeekfleet.testing.ports import free_ports
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
@@ -86,3 +88,35 @@ async def test_a_cluster_says_hello_and_answers(
         assert log[0] == "#separator \\x09"
         assert log[8].split("\t")[1:4] == [name, "INFO", "NODE"]
         assert (directory / ".status").read_text().startswith("TERMINATED")
+
+
+@pytest.mark.parametrize("name", ["manager", "logger", "worker"])
+@pytest.mark.parametrize("bare_mode", [False, True], ids=["default", "bare"])
+@pytest.mark.parametrize("backend", list(Backend), ids=lambda backend: backend.value)
+def test_scripts_are_read_without_a_word(
+    backend: Backend, bare_mode: bool, name: str, runner: Any, context: Callable[..., LaunchContext]
+) -> None:
+    """All that a node can be told, to Zeek's parser: what this version does not know, or means to drop, is told."""
+    engine = engines.select("zeek", ZeekOptions(backend))
+    modern = backend is Backend.BROKER or examine(engine.program).version >= ZEROMQ_IPV6
+    host = Address("::1") if modern else LOOPBACK
+    cluster = {
+        "manager": ClusterEndpoint(ClusterRole.MANAGER, host, Port(2200), metrics_port=Port(9000)),
+        "logger": ClusterEndpoint(ClusterRole.LOGGER, host, Port(2201)),
+        "worker": ClusterEndpoint(ClusterRole.WORKER, host, NO_PORT, pcap_file="/dev/null"),
+    }
+    trace = cluster[name].pcap_file
+    config = NodeConfig(name=name, cluster=cluster, pcap_file=trace, bare_mode=bare_mode, env={WEBSOCKET_PORT: "4000"})
+    spec = engine.launch(config, context(name))
+    runner.prepare(spec)
+    program, *words = spec.argv
+    done = subprocess.run(
+        [program, "-a", *words],
+        env=spec.env,
+        cwd=spec.directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
