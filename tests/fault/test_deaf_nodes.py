@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from trees import INSTANCE, Tree, cluster
 from trees import node as tree_node
 
 from zeekfleet.broker.events.agent import NotifyError
+from zeekfleet.broker.events.controller import DeployRequest, StageConfigurationRequest
 from zeekfleet.client import Client
 from zeekfleet.model.enums import ClusterRole, State
-from zeekfleet.model.management import Configuration, Instance, Node
+from zeekfleet.model.management import Configuration, Instance, Node, fresh_id
 from zeekfleet.testing.daemons import Daemon
 from zeekfleet.testing.ports import free_ports
 from zeekfleet.transport.endpoint import Delivery
@@ -88,6 +90,38 @@ async def test_a_node_that_never_says_hello_is_replaced(place: Path, ports: tupl
             _, former = await process_of(client)
             await news.until(client, lambda _, pid: pid not in (None, former))
         assert await asyncio.to_thread(daemon.stop) == 0
+
+
+def test_one_that_never_says_hello_is_a_failed_one_in_the_end(place: Path) -> None:
+    with Tree(place, "--start-limit", "0.5", "--agent-request-timeout", "0.5") as whole, whole.link() as link:
+        whole.when(link, lambda found: INSTANCE in found)
+        configuration = cluster(tree_node("w0"), tree_node("mute", ZEEKFLEET_SIM_SILENT="1"))
+        link.request(StageConfigurationRequest(fresh_id(), configuration), 30)
+        link.request(DeployRequest(fresh_id()), 60)
+        told = whole.hears(link, lambda event: isinstance(event, NotifyError) and "time after time" in event.msg)
+        assert isinstance(told, NotifyError)
+        assert told.node == "mute"
+        # What comes next is shown as what it is, although a process runs again.
+        last = whole.nodes(link)["mute"].pid
+        whole.when(link, lambda now: now["mute"].state is State.FAILED and now["mute"].pid != last)
+
+
+@pytest.mark.parametrize("revival", ["yes", "no"])
+def test_the_revival_policy_decides_about_a_deaf_node(place: Path, revival: str) -> None:
+    options = ("--health-interval", "0.3", "--health-misses", "2", "--revival", revival)
+    with Tree(place, *options) as whole, whole.link() as link:
+        whole.when(link, lambda found: INSTANCE in found)
+        pids = whole.deployed(link, cluster(tree_node("w0")))
+        os.kill(pids["w0"], signal.SIGSTOP)
+        told = whole.hears(link, lambda event: isinstance(event, NotifyError) and "ended by SIGABRT" in event.msg)
+        assert isinstance(told, NotifyError)
+        if revival == "no":
+            assert "it is not started again" in told.msg
+            found = whole.when(link, lambda now: now["w0"].state is State.FAILED)
+            assert found["w0"].pid == pids["w0"]  # the last one known
+            assert not psutil.pid_exists(pids["w0"])
+        else:
+            whole.when(link, lambda now: now["w0"].state is State.RUNNING and now["w0"].pid not in (None, pids["w0"]))
 
 
 async def test_a_stopped_process_is_replaced(place: Path, ports: tuple[int, ...]) -> None:

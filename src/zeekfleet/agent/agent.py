@@ -87,7 +87,7 @@ class Agent:
             StartOrder(make_gate(self._roster), options.group_wait),
         )
         self._health = HealthWatch(
-            options.health, self._roster, self._dispatcher, links, self._notifier, self._deployer.restart
+            options.health, self._roster, self._dispatcher, links, self._notifier, self._control.fail
         )
         self._historian = Historian(self._roster, self._control, self._notifier)
         self._tasks = asyncio.TaskGroup()

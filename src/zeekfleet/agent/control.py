@@ -21,6 +21,7 @@ MANAGEMENT_MARK = "ZEEK_MANAGEMENT_NODE"
 Request = (
     events.StatusRequest
     | supervision.DetailsRequest
+    | supervision.FailRequest
     | events.CreateRequest
     | events.DestroyRequest
     | events.RestartRequest
@@ -92,6 +93,15 @@ class SupervisorControl:
     async def restart(self, name: str) -> bool:
         """Stop a node and start it; whether that worked."""
         return await self._outcome(events.RestartRequest(fresh_id(), name))
+
+    async def fail(self, name: str, pid: int, signal: str) -> bool:
+        """End a process that is as good as dead, and have its revival policy decide; whether it is gone."""
+        try:
+            response = await self._ask(supervision.FailRequest(fresh_id(), name, pid, signal), self._stop_timeout)
+        except RequestTimeoutError:
+            return False
+        assert isinstance(response, supervision.FailResponse)  # noqa: S101
+        return response.result
 
     async def _outcome(self, request: events.DestroyRequest | events.RestartRequest) -> bool:
         try:

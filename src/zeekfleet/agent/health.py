@@ -1,4 +1,4 @@
-"""Nodes that are alive but deaf, or never came up: found, told, and restarted if the policy says so."""
+"""Nodes that are alive but deaf, or never came up: found, told, and ended; revival is up to its policy."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from zeekfleet.agent.roster import Roster
 
 logger = logging.getLogger(__name__)
 
+ASK_TO_END = "SIGTERM"
+HAVE_IT_DUMP = "SIGABRT"
+"""A core tells what a process hangs in, where cores are wanted."""
+
 
 class HealthSettings(msgspec.Struct, frozen=True):
     """What is asked of nodes.
@@ -23,7 +27,7 @@ class HealthSettings(msgspec.Struct, frozen=True):
         interval: seconds between two checks of a running node; 0 switches them off.
         misses: unanswered checks in a row that make a node a failed one.
         start_limit: seconds for a started node to say hello.
-        restart: whether a failed node is restarted, or only told of.
+        restart: whether a failed node is ended and so revived, or only told of.
     """
 
     interval: float = 10.0
@@ -41,7 +45,7 @@ class HealthWatch:
         dispatcher: the way to ask them.
         links: taken anew when nobody answers: then the way is at fault, rather than all nodes at once.
         notifier: tells of what is found.
-        restart: restarts a node.
+        end: ends the process of a node, given its name, process and the signal to begin with.
     """
 
     def __init__(
@@ -51,30 +55,34 @@ class HealthWatch:
         dispatcher: NodeDispatcher,
         links: NodeLinks,
         notifier: Notifier,
-        restart: Callable[[str], Awaitable[object]],
+        end: Callable[[str, int, str], Awaitable[object]],
     ) -> None:
         self._settings = settings
         self._roster = roster
         self._dispatcher = dispatcher
         self._links = links
         self._notifier = notifier
-        self._restart = restart
+        self._end = end
         self._missed: dict[str, int] = {}
 
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch_starts())
+            group.create_task(self._watch_starts(group))
             if self._settings.interval:
                 group.create_task(self._watch_running())
 
-    async def _watch_starts(self) -> None:
+    async def _watch_starts(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             name, overdue_in = await self._roster.next_overdue(self._settings.start_limit)
             if overdue_in > 0:
-                await asyncio.sleep(overdue_in)
+                await self._roster.change(overdue_in)  # another may be due earlier
                 continue
-            await self._failed(name, f"has not said hello within {self._settings.start_limit:g} s")
+            why = f"has not said hello within {self._settings.start_limit:g} s"
+            if self._roster.silent(name):
+                why += ", time after time: it is tried again more slowly"
+            # Side by side: each may take its whole grace to end.
+            tasks.create_task(self._failed(name, why, ASK_TO_END))
 
     async def _watch_running(self) -> None:
         while True:
@@ -96,11 +104,15 @@ class HealthWatch:
         async with asyncio.TaskGroup() as group:
             for name in sorted(name for name, count in self._missed.items() if count >= self._settings.misses):
                 del self._missed[name]
-                group.create_task(self._failed(name, f"has not answered {self._settings.misses} health checks"))
+                why = f"has not answered {self._settings.misses} health checks"
+                group.create_task(self._failed(name, why, HAVE_IT_DUMP))
 
-    async def _failed(self, name: str, why: str) -> None:
+    async def _failed(self, name: str, why: str, first: str) -> None:
+        entry = self._roster.get(name)
+        if entry is None or entry.pid is None:
+            return
         self._roster.unresponsive(name)
-        then = "; restarting it" if self._settings.restart else ""
+        then = "; ending it" if self._settings.restart else ""
         self._notifier.error(f"node {name} {why}{then}", name)
         if self._settings.restart:
-            await self._restart(name)
+            await self._end(name, entry.pid, first)

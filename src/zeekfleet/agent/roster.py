@@ -19,6 +19,12 @@ EARLY_EXITS_TO_FAIL = 2
 One end alone may be an accident, such as a port that a predecessor has not let go of yet.
 """
 
+SILENT_LIVES_TO_FAIL = 3
+"""A node that has been ended this often in a row for want of a hello stays a failed one until it says hello."""
+
+SLOW = 10
+"""How many times longer a failed one is given to say hello."""
+
 OnChange = Callable[[Node, State, State], None]
 
 
@@ -37,6 +43,7 @@ class Entry:
         expected_end: we have asked for the present process' end, which is thus no crash.
         started_at: when its process was started, by the monotonic clock.
         given_up: it was told to be unresponsive in its present life.
+        silent_lives: how often in a row it was ended for want of a hello.
         since: when its state began, in seconds since 1970.
         found: its present process was there before we came; it has been up for longer than we know.
     """
@@ -51,13 +58,24 @@ class Entry:
     expected_end: bool = False
     started_at: float = 0.0
     given_up: bool = False
+    silent_lives: int = 0
     since: float = field(default_factory=time.time)
     found: bool = False
 
     @property
     def failed(self) -> bool:
         """Whether it is known not to come up."""
-        return self.given_up or self.problem is not None or self.early_exits >= EARLY_EXITS_TO_FAIL
+        return self.given_up or self.hopeless or self.problem is not None or self.early_exits >= EARLY_EXITS_TO_FAIL
+
+    @property
+    def awaits_hello(self) -> bool:
+        """Whether its process runs, and a hello is what is missing."""
+        return self.pid is not None and (self.state is State.PENDING or (self.hopeless and self.state is State.FAILED))
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it is hardly going to say hello."""
+        return self.silent_lives >= SILENT_LIVES_TO_FAIL
 
     @property
     def settled(self) -> bool:
@@ -96,9 +114,7 @@ class Roster:
 
     def pending(self) -> frozenset[str]:
         """Nodes whose process runs but has not said hello."""
-        return frozenset(
-            name for name, entry in self._entries.items() if entry.state is State.PENDING and entry.pid is not None
-        )
+        return frozenset(name for name, entry in self._entries.items() if entry.awaits_hello)
 
     def running(self) -> frozenset[str]:
         """Nodes that are up."""
@@ -106,11 +122,24 @@ class Roster:
 
     async def next_overdue(self, limit: float) -> tuple[str, float]:
         """The started node that will have been silent for ``limit`` seconds next, and in how many; waits for one."""
+
+        def due(entry: Entry) -> float:
+            return entry.started_at + (limit * SLOW if entry.hopeless else limit)
+
         while not (silent := [self._entries[name] for name in self.pending()]):
             self._changed.clear()
             await self._changed.wait()
-        oldest = min(silent, key=lambda entry: entry.started_at)
-        return oldest.node.name, oldest.started_at + limit - self._clock()
+        first = min(silent, key=due)
+        return first.node.name, due(first) - self._clock()
+
+    async def change(self, within: float) -> None:
+        """Wait until anything has changed, for so many seconds at most."""
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(within):
+                await self._changed.wait()
+        except TimeoutError:
+            return
 
     def keep(self, nodes: Iterable[Node]) -> None:
         """Have these nodes and no others; what is known of those that stay is kept."""
@@ -128,7 +157,7 @@ class Roster:
         entry = self._entries[name]
         entry.expected_end = entry.pid is not None
         entry.pid, entry.outputs, entry.problem = None, None, None
-        entry.early_exits, entry.greeted, entry.given_up = 0, False, False
+        entry.early_exits, entry.greeted, entry.given_up, entry.silent_lives = 0, False, False, 0
         self._move(entry, Cause.LAUNCHED)
 
     def refused(self, name: str, problem: str) -> None:
@@ -144,7 +173,7 @@ class Roster:
             return
         entry.pid, entry.expected_end, entry.started_at, entry.given_up = pid, False, self._clock(), False
         entry.found = False
-        self._move(entry, Cause.LAUNCHED)
+        self._move(entry, Cause.GIVEN_UP if entry.hopeless else Cause.LAUNCHED)
         if entry.greeted:
             self.hello(name)
 
@@ -156,7 +185,7 @@ class Roster:
         if entry.pid is None:
             entry.greeted = True  # the two tell us on different connections
             return
-        entry.early_exits, entry.greeted, entry.given_up = 0, False, False
+        entry.early_exits, entry.greeted, entry.given_up, entry.silent_lives = 0, False, False, 0
         self._move(entry, Cause.HELLO)
 
     def exited(self, name: str, outputs: NodeOutputs) -> None:
@@ -176,6 +205,14 @@ class Roster:
         if entry := self._entries.get(name):
             entry.given_up = True
             self._move(entry, Cause.GIVEN_UP)
+
+    def silent(self, name: str) -> bool:
+        """The process has not said hello in time, which begins anew; whether it is hardly ever going to."""
+        entry = self._entries[name]
+        entry.silent_lives += 1
+        entry.started_at = self._clock()
+        self.unresponsive(name)
+        return entry.hopeless
 
     def lost(self) -> None:
         """The supervisor is out of reach: nobody knows."""

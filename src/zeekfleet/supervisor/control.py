@@ -12,6 +12,7 @@ from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as events
 from zeekfleet.errors import StemError
 from zeekfleet.model.supervisor import Status
+from zeekfleet.supervisor.failing import SIGNALS
 from zeekfleet.supervisor.records import NodeExit
 from zeekfleet.supervisor.tree import Supervisor
 from zeekfleet.transport.endpoint import Delivery, Endpoint
@@ -65,6 +66,8 @@ class SupervisorControl:
                 return self._status(event)
             case supervision.DetailsRequest():
                 return self._details(event)
+            case supervision.FailRequest():
+                return self._fail(event)
         return None
 
     async def _carry_out(self, work: Coroutine[Any, Any, None]) -> None:
@@ -99,6 +102,12 @@ class SupervisorControl:
     async def _details(self, request: supervision.DetailsRequest) -> None:
         answer = supervision.DetailsResponse(request.reqid, self._supervisor.details(request.node))
         self._endpoint.publish(topics.supervisor_response("details", request.reqid), answer)
+
+    async def _fail(self, request: supervision.FailRequest) -> None:
+        number = SIGNALS.get(request.signal)
+        result = number is not None and await self._supervisor.fail(request.node, request.pid, number)
+        answer = supervision.FailResponse(request.reqid, result)
+        self._endpoint.publish(topics.supervisor_response("fail", request.reqid), answer)
 
     async def _succeeds(self, work: Coroutine[Any, Any, bool]) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from zeekfleet.lifecycle.order import stop_groups
 from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, Status
-from zeekfleet.supervisor import identity, places, stem
+from zeekfleet.supervisor import failing, identity, places, stem
 from zeekfleet.supervisor.crash import CrashSettings
 from zeekfleet.supervisor.engine import CommandEngine
 from zeekfleet.supervisor.handle import StemHandle
@@ -189,6 +190,20 @@ class Supervisor:
         self._check_open()
         outcomes = await self._handle.restart(tuple(names), COMMAND_TIMEOUT + self._longest_grace(names))
         return not any(outcomes.values())
+
+    async def fail(self, name: str, pid: int, first: signal.Signals = signal.SIGTERM) -> bool:
+        """End a node's process that is as good as dead, and leave its revival to its policy; whether it has ended.
+
+        Args:
+            name: the node's.
+            pid: the process that is meant; a later one of the node is left alone.
+            first: what it is sent; SIGKILL follows after the node's grace.
+        """
+        self._check_open()
+        tracked = self._watcher.nodes.get(name)
+        if tracked is None or tracked.pid != pid or tracked.start_time is None:
+            return tracked is not None
+        return await failing.end(pid, tracked.start_time, first, tracked.spec.grace)
 
     def is_launched_as(self, config: NodeConfig, engine: Engine | None = None) -> bool:
         """Whether a node of that name was launched just so; the environment that all nodes start from does not count.

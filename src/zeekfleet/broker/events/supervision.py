@@ -26,6 +26,32 @@ class DetailsRequest(Event, frozen=True):
     node: str = ""
 
 
+class FailResponse(Event, frozen=True):
+    """Whether that process is no more."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::fail_response"
+    reqid: str
+    result: bool
+
+
+class FailRequest(Event, frozen=True):
+    """Have a node's process end as by itself: it is revived as the policy says, and not because it was asked to.
+
+    Attributes:
+        reqid: of the request.
+        node: its name.
+        pid: the process that is meant; nothing is done if the node has another one by now.
+        signal: what it is sent before its grace begins, ``SIGTERM`` or ``SIGABRT``.
+    """
+
+    event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::fail_request"
+    response: ClassVar[type[Event] | None] = FailResponse
+    reqid: str
+    node: str
+    pid: Count
+    signal: str = "SIGTERM"
+
+
 class NodeExitDetail(Event, frozen=True):
     """Published right after ``notify_node_exit``, on its topic.
 

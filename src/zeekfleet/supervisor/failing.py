@@ -1,0 +1,61 @@
+"""Ending a process that is as good as dead, in a way that counts as its own end.
+
+A restart on request forgets what happened before. This leaves it to the revival policy what comes next: at once, after
+a while, or never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+from zeekfleet.stem import procfs
+
+SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGABRT": signal.SIGABRT}
+"""What such a process may be sent first; SIGABRT has it leave a core, where cores are wanted."""
+
+KILL_PATIENCE = 5.0
+"""Seconds for a process to go after SIGKILL."""
+
+
+async def end(pid: int, start_time: int, first: signal.Signals, grace: float) -> bool:
+    """Signal a process, and kill it if that does not end it; whether it has ended.
+
+    Args:
+        pid: the process.
+        start_time: tells it from a later one with its id.
+        first: the signal.
+        grace: seconds until it is killed.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if procfs.start_time(pid) != start_time:
+            return True
+        for number, patience in ((first, grace), (signal.SIGKILL, KILL_PATIENCE)):
+            signal.pidfd_send_signal(descriptor, number)
+            signal.pidfd_send_signal(descriptor, signal.SIGCONT)  # a stopped one would never hear of it
+            if await _ends(descriptor, patience):
+                return True
+    except ProcessLookupError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+async def _ends(descriptor: int, within: float) -> bool:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        async with asyncio.timeout(within):
+            await ended.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+    return True
