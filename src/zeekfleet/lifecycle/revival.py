@@ -31,7 +31,27 @@ class Decision(msgspec.Struct, frozen=True):
     failed: bool = False
 
 
+class Memory(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What the policy must know of the past, for who goes on with it.
+
+    Attributes:
+        ends: when the latest ends were, on the policy's clock.
+        revivals: how many there have been since all was well.
+        failed: a crash loop was found.
+    """
+
+    ends: tuple[float, ...] = ()
+    revivals: int = 0
+    failed: bool = False
+
+
 NEVER = Decision(delay=None)
+
+MOST_ENDS = 10_000
+"""A limit beyond that many ends within the window is never reached."""
+
+MOST_REMEMBERED = 32
+"""Ends in a :class:`Memory`: who goes on counts no more of them."""
 
 FIRST_SHORTAGE = 0.1
 LONGEST_SHORTAGE = 5.0
@@ -49,14 +69,26 @@ class Revival:
     def __init__(self, settings: RevivalSettings, random: Callable[[], float]) -> None:
         self._settings = settings
         self._random = random
+        self._limit = max(0, settings.loop_limit)
         self.clear()
+
+    def memory(self) -> Memory:
+        """What to recall."""
+        return Memory(tuple(self._ends)[-MOST_REMEMBERED:], self._revivals, self._failed)
+
+    def recall(self, memory: Memory) -> None:
+        """Go on where another one, with the same clock, has ended."""
+        self.clear()
+        self._ends.extend(memory.ends)
+        self._revivals = memory.revivals
+        self._failed = memory.failed
 
     def clear(self) -> None:
         """Forget all ends, as after a restart on request."""
         self._revivals = 0
         self._shortages = 0
         self._failed = False
-        self._ends: deque[float] = deque(maxlen=max(1, self._settings.loop_limit + 1))
+        self._ends: deque[float] = deque(maxlen=min(self._limit, MOST_ENDS) + 1)
 
     def ended(self, started_at: float, ended_at: float, was_running: bool = True) -> Decision:
         """Decide about one end; both times are readings of one monotonic clock, in seconds.
@@ -84,7 +116,7 @@ class Revival:
         return Decision(delay=self._spread(min(delay, LONGEST_SHORTAGE)), failed=self._failed)
 
     def _is_loop(self, now: float) -> bool:
-        limit = self._settings.loop_limit
+        limit = self._limit
         return len(self._ends) > limit and now - self._ends[-limit - 1] <= self._settings.loop_window
 
     def _next_delay(self, was_running: bool) -> float:

@@ -43,6 +43,10 @@ class _FilesRecord(msgspec.Struct, frozen=True):
     spec: _Files
 
 
+def _problem_with_version(version: int) -> str:
+    return "" if version == LAUNCH_VERSION else f"it has version {version}, not {LAUNCH_VERSION}"
+
+
 class Launches:
     """The file.
 
@@ -66,18 +70,29 @@ class Launches:
         """Nodes that are gone and may still have a line: the journal has to say so."""
         return self._dead
 
-    def load(self, gone: Collection[str]) -> Iterator[LaunchSpec]:
-        """All that count and can be read, without their files; the rest is set aside."""
+    def load(
+        self, gone: Collection[str], problem_with: Callable[[LaunchSpec], str] = lambda _: ""
+    ) -> Iterator[LaunchSpec]:
+        """All that count and can be read, without their files; the rest is set aside.
+
+        Args:
+            gone: nodes that the journal tells to be no more.
+            problem_with: why one cannot become a node; empty if it can.
+        """
         decoder = msgspec.json.Decoder(LaunchRecord)
         specs: dict[str, LaunchSpec] = {}
+        is_clean = True
         for offset, line in self._lines():
             try:
                 record = decoder.decode(line)
+                problem = _problem_with_version(record.version)
+                if not problem and record.spec is not None and record.spec.name not in gone:
+                    problem = problem_with(record.spec)
             except msgspec.MsgspecError as error:
-                self._set_aside(line, str(error))
-                continue
-            if record.version != LAUNCH_VERSION:
-                self._set_aside(line, f"it has version {record.version}, not {LAUNCH_VERSION}")
+                problem = str(error)
+            if problem:
+                self._set_aside(line, problem)
+                is_clean = False
                 continue
             for name in record.gone:
                 self._places.pop(name, None)
@@ -88,6 +103,8 @@ class Launches:
         self._dead = {name for name in specs if name in gone}
         for name in self._dead:
             del self._places[name]
+        if not is_clean:
+            self._rewrite()  # what has been set aside is told once
         yield from (spec for name, spec in specs.items() if name not in self._dead)
 
     def put_away(self, specs: Sequence[LaunchSpec]) -> list[LaunchSpec]:

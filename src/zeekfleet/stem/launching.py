@@ -27,6 +27,18 @@ def is_forked_by_server(spec: LaunchSpec) -> bool:
     return bool(spec.forkserver) and not (resources.are_limited(wanted) or wanted.cpus or wanted.cgroup)
 
 
+def check(spec: LaunchSpec) -> None:
+    """Refuse what can never be launched, or not even be recorded.
+
+    Raises:
+        LaunchError: it is so.
+    """
+    if not spec.argv or not spec.argv[0]:
+        raise LaunchError(spec.name, "there is no program to run")
+    if any("\0" in path for path in (spec.name, spec.directory, spec.stdout_file, spec.stderr_file, *spec.files)):
+        raise LaunchError(spec.name, "a path holds a NUL character")
+
+
 def birth_of_node(
     spec: LaunchSpec, mark: str, outputs: Outputs, group: str | None = None, has_memory_limit: bool = False
 ) -> Birth:
@@ -53,8 +65,9 @@ def birth_of_node(
         return ForkedBirth(program, spec.argv, env, spec.directory, descriptors, cpus, limits=limits, group=group)
     except OSError as error:
         raise failure(spec.name, error) from error
-    except ValueError as error:
-        raise LaunchError(spec.name, str(error)) from error
+    except Exception as error:
+        # Whatever is wrong with one node, the others need this process.
+        raise LaunchError(spec.name, str(error) or type(error).__name__) from error
 
 
 def birth_of_server(argv: Sequence[str], env: Mapping[str, str], descriptors: Mapping[int, int]) -> Birth:

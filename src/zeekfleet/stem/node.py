@@ -101,6 +101,7 @@ class Node:
         self._set_timer(None)
         self._started_at = self._table.timers.clock()
         try:
+            launching.check(self.spec)
             outputs = spawn.prepare(self.spec, self._table.files_of(self) if files is None else files)
             self.offsets = outputs.offsets
             try:
@@ -196,7 +197,7 @@ class Node:
             decision = self._revival.ended(self._started_at, now, was_running=False)
         self.failed = decision.failed
         self._table.emit(LaunchFailed(self.spec.name, reason, decision.delay, decision.failed))
-        self._launch_after(decision)
+        self._launch_after(decision, was_running=False)
         self._answer(reason)
 
     def _take(self, pid: int, start_time: int) -> None:
@@ -341,11 +342,11 @@ class Node:
         else:
             self._launch_after(self._decision)
 
-    def _launch_after(self, decision: Decision) -> None:
+    def _launch_after(self, decision: Decision, was_running: bool = True) -> None:
         if decision.delay is None:
             self._table.save(self)
-        elif decision.delay == 0.0:
-            self.launch()
+        elif decision.delay == 0.0 and was_running:
+            self.launch()  # a start that fails at once would come back here: it has the loop's next round
         else:
             self._table.save(self)
             self._set_timer(self._table.timers.after(decision.delay, self.launch))

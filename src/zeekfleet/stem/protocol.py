@@ -189,6 +189,7 @@ class Welcome(Message, frozen=True):
         release: the version of zeekfleet that it is of.
         nodes: all nodes as they are now.
         missed: events since the last commander left, oldest first; ``dropped`` older ones were not kept.
+        stopping: it has been told to stop them all, and to end.
     """
 
     version: int
@@ -197,6 +198,7 @@ class Welcome(Message, frozen=True):
     missed: tuple[Event, ...]
     dropped: int
     release: str = ""
+    stopping: bool = False
 
 
 class Refused(Message, frozen=True):

@@ -99,9 +99,9 @@ class Records:
 
     # --- what nodes are launched with
 
-    def load(self) -> Iterator[LaunchSpec]:
-        """All that can be read, without their files; after ``processes``, which tells who is gone."""
-        return self.launches.load(self._gone)
+    def load(self, problem_with: Callable[[LaunchSpec], str]) -> Iterator[LaunchSpec]:
+        """All that can be read and become nodes, without their files; after ``processes``, which tells who is gone."""
+        return self.launches.load(self._gone, problem_with)
 
     def remove(self, node: str) -> None:
         """Forget a node: in the journal at the next :meth:`flush`, what it was launched with at a :meth:`sweep`."""

@@ -166,7 +166,13 @@ class Server:
         self._missed.clear()
         self._dropped = 0
         welcome = protocol.Welcome(
-            protocol.VERSION, os.getpid(), self._table.reports(), missed, dropped, zeekfleet.__version__
+            version=protocol.VERSION,
+            pid=os.getpid(),
+            nodes=self._table.reports(),
+            missed=missed,
+            dropped=dropped,
+            release=zeekfleet.__version__,
+            stopping=self._table.is_shutting_down,
         )
         connection.send(welcome)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import adoption, marks, procfs
+from zeekfleet.stem import adoption, launching, marks, procfs
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup, Cgroups
 from zeekfleet.stem.children import Children
@@ -91,12 +92,25 @@ class Table:
                 gathering.answer(spec.name)("the tree is being stopped")
             elif spec.name in self._nodes or spec.name in fresh:
                 gathering.answer(spec.name)(f"node with name '{spec.name}' already exists")
+            elif problem := self._problem_with(spec):
+                gathering.answer(spec.name)(problem)
             else:
                 fresh[spec.name] = spec
         kept = self._records.launches.put_away(list(fresh.values()))
         with self._children.together():
             for spec in kept:
                 self._create(spec, fresh[spec.name].files, gathering.answer(spec.name))
+
+    def _problem_with(self, spec: LaunchSpec) -> str:
+        """Why it cannot become a node: once on disk, it would be every later stem's problem."""
+        try:
+            launching.check(spec)
+            self._made(spec)
+        except LaunchError as error:
+            return error.reason
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return ""
 
     def _create(self, spec: LaunchSpec, files: Mapping[str, str], answer: Finished) -> None:
         node = self._add(spec)
@@ -139,6 +153,11 @@ class Table:
         remaining = iter(groups)
         next_group()
 
+    @property
+    def is_shutting_down(self) -> bool:
+        """Whether all nodes are being stopped, and none is taken any more."""
+        return self._shutting_down
+
     def reports(self) -> tuple[NodeReport, ...]:
         """All nodes, in the order of their creation."""
         return tuple(node.report() for node in self._nodes.values())
@@ -152,7 +171,7 @@ class Table:
     def adopt(self) -> None:
         """Watch what an earlier stem started; what does not run any more has ended, nobody knows how."""
         known = self._records.processes()
-        specs = {spec.name: spec for spec in self._records.load()}
+        specs = {spec.name: spec for spec in self._records.load(self._problem_with)}
         marked = adoption.marked(self._records.tree)
         leaders = adoption.forked(marked, specs.values()) | adoption.leaders(marked)
         for name, leader in leaders.items():
@@ -197,9 +216,11 @@ class Table:
             node.launch()
 
     def _add(self, spec: LaunchSpec) -> Node:
-        node = Node(_shared(spec), self, random.random, marks.of_node(self._records.tree, spec.name))
-        self._nodes[spec.name] = node
+        node = self._nodes[spec.name] = self._made(spec)
         return node
+
+    def _made(self, spec: LaunchSpec) -> Node:
+        return Node(_shared(spec), self, random.random, marks.of_node(self._records.tree, spec.name))
 
     # --- what nodes need (node.Surroundings)
 

@@ -6,6 +6,9 @@ import heapq
 import itertools
 from collections.abc import Callable
 
+LONGEST_WAIT = 86400.0
+"""Seconds that the loop sleeps at most while a timer is set: the kernel takes no more than some weeks."""
+
 
 class Timer:
     """One pending call; ``cancel`` is safe at any time."""
@@ -36,10 +39,10 @@ class Timers:
         return timer
 
     def wait(self) -> float | None:
-        """Seconds until the next timer, at least 0; None if there is none."""
+        """Seconds to sleep for the next timer, at least 0 and at most a day; None if there is none."""
         while self._heap and self._heap[0][2].callback is None:
             heapq.heappop(self._heap)
-        return max(0.0, self._heap[0][0] - self.clock()) if self._heap else None
+        return min(max(0.0, self._heap[0][0] - self.clock()), LONGEST_WAIT) if self._heap else None
 
     def run_due(self) -> None:
         """Call all that are due."""

@@ -1,0 +1,122 @@
+"""What a stem makes of what the last one left: of its records, and of its processes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+from stems import DEADLINE, Commander, spec, stem
+
+from zeekfleet.model.launch import RevivalSettings
+from zeekfleet.stem import launches, protocol, records
+
+
+def killed(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait(DEADLINE)
+
+
+def nodes(state: Path) -> dict[str, protocol.NodeReport]:
+    return {node.spec.name: node for node in Commander(state).hello().nodes}
+
+
+def logged(state: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    return capfd.readouterr().err
+
+
+# --- records that cannot become nodes
+
+
+def test_what_cannot_become_a_node_is_refused_and_leaves_no_record(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pid = commander.create(spec(tmp_path, "good"))
+        bad = [
+            msgspec.structs.replace(spec(tmp_path, "no program"), argv=()),
+            msgspec.structs.replace(spec(tmp_path, "no name"), argv=("",)),
+            msgspec.structs.replace(spec(tmp_path, "directory"), directory="/a\0b"),
+            msgspec.structs.replace(spec(tmp_path, "output"), stdout_file="/a\0b"),
+            msgspec.structs.replace(spec(tmp_path, "file"), files={"a\0b": ""}),
+        ]
+        commander.send(protocol.Create(2, tuple(bad)))
+        done = commander.until(protocol.Done)
+        assert isinstance(done, protocol.Done)
+        assert set(done.outcomes) == {each.name for each in bad}
+        assert all(done.outcomes.values())
+        killed(process)
+    with stem(tmp_path):
+        assert {name: node.pid for name, node in nodes(tmp_path).items()} == {"good": pid}
+
+
+NUMBERS = [
+    RevivalSettings(loop_limit=2**63 - 1),
+    RevivalSettings(loop_limit=-(2**63)),
+    RevivalSettings(loop_limit=2**80),
+    RevivalSettings(initial_delay=1e300, factor=1e300, max_delay=1e308),
+    RevivalSettings(initial_delay=-1e300, factor=-2, max_delay=-1, jitter=1e308),
+    RevivalSettings(loop_limit=0, retry_delay=1e308),
+]
+
+
+def test_no_number_ends_the_stem(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        sibling = commander.create(spec(tmp_path, "sibling"))
+        for number, settings in enumerate(NUMBERS):
+            for program in ("false", "/no/such/program"):
+                node = spec(tmp_path, f"{number} {program}", program, revival=settings)
+                commander.send(protocol.Create(1, (msgspec.structs.replace(node, grace=1e300),)))
+                assert commander.until(protocol.Done) == protocol.Done(1, {node.name: ""})
+        killed(process)
+    with stem(tmp_path):
+        found = nodes(tmp_path)
+        assert found["sibling"].pid == sibling
+        assert len(found) == 1 + 2 * len(NUMBERS)
+
+
+def test_starts_that_fail_without_a_pause_do_not_exhaust_the_stem(tmp_path: Path) -> None:
+    settings = RevivalSettings(initial_delay=0, max_delay=0, loop_limit=100_000)
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pid = commander.create(spec(tmp_path, "sibling"))
+        commander.send(protocol.Create(1, (spec(tmp_path, "a", "/no/such/program", revival=settings),)))
+        for _ in range(2000):
+            commander.until(protocol.LaunchFailed)
+        commander.send(protocol.Destroy(2, ("a",)))
+        commander.until(protocol.Done)
+        assert process.poll() is None
+        assert psutil.pid_exists(pid)
+
+
+def change_launch(state: Path, name: str, **changes: object) -> None:
+    """Change what is on disk of what a node is launched with."""
+    path = state / records.DIRECTORY_NAME / launches.LAUNCHES_NAME
+    lines = [msgspec.json.decode(line) for line in path.read_bytes().splitlines()]
+    for line in lines:
+        if line["spec"]["name"] == name:
+            line["spec"].update(changes)
+    path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+
+
+def test_a_record_that_cannot_become_a_node_costs_no_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pids = {name: commander.create(spec(tmp_path, name)) for name in ("a", "bad", "worse")}
+        killed(process)
+    change_launch(tmp_path, "bad", directory="/a\0b")
+    change_launch(tmp_path, "worse", argv=[])
+    with stem(tmp_path):
+        found = nodes(tmp_path)
+        assert {name: node.pid for name, node in found.items()} == pids
+        assert found["bad"].spec.directory == str(tmp_path / "nodes" / "bad")
+        assert found["worse"].spec.argv == ("sleep", "1000")
+        aside = tmp_path / records.DIRECTORY_NAME / launches.UNREADABLE_NAME
+        assert len(aside.read_bytes().splitlines()) == 2
+    assert logged(tmp_path, capfd).count("known by its process only") == 2
