@@ -6,8 +6,9 @@ import pytest
 
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Option
+from zeekfleet.model.names import name_problem
 from zeekfleet.model.types import NO_PORT, Address, Port
-from zeekfleet.planning.validate import name_problem, nodes_lacking_ports, validate
+from zeekfleet.planning.validate import nodes_lacking_ports, validate
 
 
 def node(name: str, instance: str = "a1", role: ClusterRole = ClusterRole.WORKER, **fields: object) -> Node:

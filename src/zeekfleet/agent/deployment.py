@@ -16,8 +16,8 @@ from zeekfleet.agent.roster import Roster
 from zeekfleet.lifecycle.order import start_groups, stop_groups
 from zeekfleet.lifecycle.reconcile import reconcile
 from zeekfleet.model.management import Configuration, Result, fresh_id
+from zeekfleet.model.names import name_problem
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.planning.validate import name_problem
 
 logger = logging.getLogger(__name__)
 

@@ -30,14 +30,16 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from zeekfleet.errors import SettingsError
+from zeekfleet.model import ranges
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.launch import Resources, RevivalSettings
+from zeekfleet.model.names import name_problem
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Port, parse_port
 
 ENGINES = ("auto", "zeek", "sim")
+LONGEST_SHOWN = 200
 PROGRAM_KEYS = frozenset({"engine", "command", "grace", "revival", "resources"})
-LONGEST_GRACE = 86400.0
 
 S = TypeVar("S", RevivalSettings, Resources)
 
@@ -80,7 +82,8 @@ def read(path: Path) -> SuperviseFile:
     nodes: dict[str, tuple[NodeConfig, Program]] = {}
     for number, table in enumerate(tables, 1):
         name = table.get("name")
-        where = f"{path}: [[node]] '{name}'" if isinstance(name, str) and name else f"{path}: [[node]] number {number}"
+        known = isinstance(name, str) and name
+        where = f"{path}: [[node]] '{_shown(str(name))}'" if known else f"{path}: [[node]] number {number}"
         config = _config(where, table)
         if config.name in nodes:
             raise SettingsError(f"{where}: name", "another node has the same name")
@@ -121,8 +124,8 @@ def _config(where: str, table: dict[str, Any]) -> NodeConfig:
         values["cluster"] = {name: _endpoint(f"{where}: cluster.{name}", row) for name, row in rows.items()}
     for key in values.keys() - {"cluster"}:
         values[key] = _value(f"{where}: {key}", values[key], fields[key])
-    if not values["name"] or " " in values["name"]:
-        raise SettingsError(f"{where}: name", "must not be empty or contain spaces")
+    if problem := name_problem(values["name"]):
+        raise SettingsError(f"{where}: name", problem)
     if values.get("interface") is not None and values.get("pcap_file") is not None:
         raise SettingsError(f"{where}: pcap_file", "cannot be set beside interface")
     return NodeConfig(**values)
@@ -186,21 +189,29 @@ def _program(where: str, table: dict[str, Any], default: Program) -> Program:
 
 def _grace(where: str, value: Any) -> float:
     grace: float = _value(where, value, float)
-    if not 0 < grace <= LONGEST_GRACE:
-        raise SettingsError(where, f"expected seconds, more than 0 and at most {LONGEST_GRACE:g}")
+    if grace not in ranges.GRACE:
+        raise SettingsError(where, f"expected {ranges.GRACE}, not {value}")
     return grace
 
 
-def _merged(where: str, base: S, table: Any) -> S:
+def _shown(text: str) -> str:
+    """As much of a text as fits into a sentence, on one line."""
+    readable = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return readable if len(readable) <= LONGEST_SHOWN else f"{readable[:LONGEST_SHOWN]}..."
+
+
+def _merged(where: str, base: S, given: Any) -> S:
     """A record with some of its fields replaced."""
     fields = get_type_hints(type(base))
-    values = _value(where, table, dict[str, Any])
+    values = _value(where, given, dict[str, Any])
     for key in values.keys() - fields.keys():
         raise SettingsError(f"{where}.{key}", "unknown key")
     checked = {key: _value(f"{where}.{key}", value, fields[key]) for key, value in values.items()}
+    table = ranges.REVIVAL if isinstance(base, RevivalSettings) else ranges.RESOURCES
     for key, value in checked.items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and value < 0 and key != "nice":
-            raise SettingsError(f"{where}.{key}", "must not be negative")
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is not None and key in table and one not in table[key]:
+                raise SettingsError(f"{where}.{key}", f"expected {table[key]}, not {one}")
     return msgspec.structs.replace(base, **checked)
 
 

@@ -26,7 +26,7 @@ from zeekfleet.controller.requests import NodeRequests
 from zeekfleet.controller.staging import PortAssignment, Stage
 from zeekfleet.errors import ConfigurationError, StoreError
 from zeekfleet.model.management import Configuration, Result, fresh_id, results_text
-from zeekfleet.planning.validate import name_problem
+from zeekfleet.model.names import name_problem
 from zeekfleet.store.interface import ConfigState, Store
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer, PeerAdded, PeerLost

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zeekfleet.errors import SettingsError, StateDirectoryError
-from zeekfleet.planning.validate import name_problem
+from zeekfleet.model.names import name_problem
 from zeekfleet.settings import CommonSettings
 
 LOCK = "daemon.lock"

@@ -11,15 +11,15 @@ from typing import Any
 
 import msgspec
 
+from zeekfleet.model import ranges
 from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 
-LONGEST = 86400.0
-"""Seconds."""
-
-HIGHEST_CPU = 8191
 SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 SWITCHES = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False, "1": True, "0": False}
+
+
+Reader = Callable[[str], Any]
 
 
 class NodeSettings(msgspec.Struct, frozen=True):
@@ -94,18 +94,6 @@ def cpus_of(config: NodeConfig) -> frozenset[int]:
         return frozenset()
 
 
-def _seconds(text: str) -> float:
-    seconds: float = _number(text, float, 0.0, LONGEST, "seconds")
-    return seconds
-
-
-def _grace(text: str) -> float:
-    seconds = _seconds(text)
-    if not seconds:
-        raise ValueError("more than 0 seconds")
-    return seconds
-
-
 def _switch(text: str) -> bool:
     if (found := SWITCHES.get(text.strip().lower())) is None:
         raise ValueError("yes or no")
@@ -126,7 +114,7 @@ def _cpus(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         last = last if dash else first
-        if not all(end.isascii() and end.isdigit() and int(end) <= HIGHEST_CPU for end in (first, last)):
+        if not all(end.isascii() and end.isdigit() and int(end) in ranges.RESOURCES["cpus"] for end in (first, last)):
             raise ValueError("CPUs counted from 0, such as 0-3,8")
         if int(first) > int(last):
             raise ValueError("the lower CPU first, such as 0-3")
@@ -134,35 +122,36 @@ def _cpus(text: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _number(text: str, kind: Callable[[str], Any], least: float, most: float, what: str) -> Any:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not least <= value <= most:
-        raise ValueError(f"{what} from {least:g} to {most:g}")
-    return value
+def _number(kind: Callable[[str], Any], expected: ranges.Range) -> Reader:
+    def read_number(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or value not in expected:
+            raise ValueError(str(expected))
+        return value
 
+    return read_number
 
-Reader = Callable[[str], Any]
 
 KEYS: dict[str, tuple[type[object] | None, str, Reader]] = {
-    "grace": (None, "grace", _grace),
+    "grace": (None, "grace", _number(float, ranges.GRACE)),
     "cpus": (Resources, "cpus", _cpus),
-    "nice": (Resources, "nice", lambda text: _number(text, int, -20, 19, "a priority")),
+    "nice": (Resources, "nice", _number(int, ranges.RESOURCES["nice"])),
     "memory_limit": (Resources, "memory", _bytes),
-    "open_files": (Resources, "open_files", lambda text: _number(text, int, 16, 2**31, "a number of files")),
+    "open_files": (Resources, "open_files", _number(int, ranges.RESOURCES["open_files"])),
     "core_limit": (Resources, "core", _bytes),
     "cgroup": (Resources, "cgroup", _switch),
     "revival": (RevivalSettings, "enabled", _switch),
-    "revival_initial_delay": (RevivalSettings, "initial_delay", _seconds),
-    "revival_factor": (RevivalSettings, "factor", lambda text: _number(text, float, 1, 100, "a factor")),
-    "revival_max_delay": (RevivalSettings, "max_delay", _seconds),
-    "revival_jitter": (RevivalSettings, "jitter", lambda text: _number(text, float, 0, 10, "a part")),
-    "revival_stable_after": (RevivalSettings, "stable_after", _seconds),
-    "revival_loop_limit": (RevivalSettings, "loop_limit", lambda text: _number(text, int, 1, 1_000_000, "a number")),
-    "revival_loop_window": (RevivalSettings, "loop_window", _seconds),
-    "revival_retry_delay": (RevivalSettings, "retry_delay", _seconds),
+    "revival_initial_delay": (RevivalSettings, "initial_delay", _number(float, ranges.REVIVAL["initial_delay"])),
+    "revival_factor": (RevivalSettings, "factor", _number(float, ranges.REVIVAL["factor"])),
+    "revival_max_delay": (RevivalSettings, "max_delay", _number(float, ranges.REVIVAL["max_delay"])),
+    "revival_jitter": (RevivalSettings, "jitter", _number(float, ranges.REVIVAL["jitter"])),
+    "revival_stable_after": (RevivalSettings, "stable_after", _number(float, ranges.REVIVAL["stable_after"])),
+    "revival_loop_limit": (RevivalSettings, "loop_limit", _number(int, ranges.REVIVAL["loop_limit"])),
+    "revival_loop_window": (RevivalSettings, "loop_window", _number(float, ranges.REVIVAL["loop_window"])),
+    "revival_retry_delay": (RevivalSettings, "retry_delay", _number(float, ranges.REVIVAL["retry_delay"])),
 }
 """By key of an INI file: what it is a setting of, the field, and what reads it."""
 

@@ -12,14 +12,12 @@ from collections.abc import Iterable, Iterator
 
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Instance, Node
+from zeekfleet.model.names import name_problem
 from zeekfleet.model.types import Port
 from zeekfleet.planning import node_settings
 
 LISTENING_ROLES = frozenset({ClusterRole.MANAGER, ClusterRole.LOGGER, ClusterRole.PROXY})
 """The roles that need a listening port; workers only connect."""
-
-MAX_NAME_BYTES = 128
-"""Longest name of an instance or node, in UTF-8: file names are made of it."""
 
 
 def validate(configuration: Configuration, *, controller_port: int | None, auto_assign_ports: bool) -> tuple[str, ...]:
@@ -46,21 +44,6 @@ def validate(configuration: Configuration, *, controller_port: int | None, auto_
 def nodes_lacking_ports(configuration: Configuration) -> tuple[str, ...]:
     """Names of the nodes that need a listening port and have none, sorted."""
     return tuple(sorted(node.name for node in configuration.nodes if node.role in LISTENING_ROLES and node.p is None))
-
-
-def name_problem(name: str) -> str | None:
-    """Why the name cannot become a directory and a topic, or None if it can."""
-    if not name:
-        return "is empty"
-    if name in {".", ".."}:
-        return "means a directory"
-    if "/" in name:
-        return "contains a slash"
-    if any(character.isspace() or not character.isprintable() for character in name):
-        return "contains a space or an unprintable character"
-    if len(name.encode()) > MAX_NAME_BYTES:
-        return f"is longer than {MAX_NAME_BYTES} bytes"
-    return None
 
 
 def _name_errors(kind: str, names: Iterable[str]) -> Iterator[str]:

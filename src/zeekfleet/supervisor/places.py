@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
+from zeekfleet.model import ranges
+from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.model.names import directory_name, name_problem
 from zeekfleet.model.supervisor import NodeConfig
 
 DIRECTORY_MODE = 0o700
+NODES = "nodes"
+_LONGEST_SHOWN = 200
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -32,9 +36,29 @@ def problem_with(config: NodeConfig, taken: Container[str]) -> str:
         return f"node with name '{config.name}' already exists"
     if config.interface is not None and config.pcap_file is not None:
         return f"node with name '{config.name}' has interface and pcap_file set"
-    if any("\0" in text for text in _texts(config)):
-        return f"node with name {config.name!r} has a NUL character in its configuration"
+    if problem := name_problem(config.name):
+        return f"node name {config.name[:_LONGEST_SHOWN]!r} {problem}"
+    if problem := _problem_with_texts(_texts(config)):
+        return f"node with name '{config.name}' has {problem} in its configuration"
     return ""
+
+
+def problem_with_launch(spec: LaunchSpec) -> str:
+    """Why the stem would not take what an engine has made of a node; empty if it would."""
+    texts = (*spec.argv, *spec.env, *spec.env.values(), spec.directory, spec.stdout_file, spec.stderr_file)
+    if problem := _problem_with_texts((*texts, *spec.files, *spec.files.values(), *spec.forkserver)):
+        return f"node '{spec.name}' cannot be started: {problem} in its command line, environment or files"
+    for key, problem in ranges.problems(spec.grace, spec.revival, spec.resources):
+        return f"node '{spec.name}' cannot be started: {key}: {problem}"
+    return ""
+
+
+def _problem_with_texts(texts: Iterable[str]) -> str:
+    """What no process can be given, nor the stem be told."""
+    joined = "".join(texts)
+    if "\0" in joined:
+        return "a NUL character"
+    return "" if _is_text(joined) else "a character that is none"
 
 
 def _texts(config: NodeConfig) -> Iterator[str]:
@@ -42,6 +66,8 @@ def _texts(config: NodeConfig) -> Iterator[str]:
     alone = (config.name, config.interface, config.pcap_file, config.directory, config.stdout_file, config.stderr_file)
     yield from (text for text in alone if text is not None)
     yield from (*config.addl_base_scripts, *config.addl_user_scripts, *config.env, *config.env.values())
+    for name, endpoint in config.cluster.items():
+        yield from (name, endpoint.interface or "", endpoint.pcap_file or "")
 
 
 def places_of(config: NodeConfig, state: Path) -> Places:
@@ -53,8 +79,7 @@ def places_of(config: NodeConfig, state: Path) -> Places:
     if config.directory:
         directory = Path(config.directory).absolute()
     else:
-        name = quote(config.name, safe=":@+,=") if config.name not in (".", "..") else config.name.replace(".", "%2E")
-        directory = state.absolute() / "nodes" / name
+        directory = state.absolute() / NODES / directory_name(config.name)
     return Places(
         directory=directory,
         stdout_file=directory / (config.stdout_file or "stdout"),
@@ -65,6 +90,8 @@ def places_of(config: NodeConfig, state: Path) -> Places:
 def make_directory(config: NodeConfig, places: Places) -> str:
     """Make a node's working directory; the error text, empty if it is there."""
     try:
+        if not config.directory:
+            places.directory.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         places.directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return f"failed to create working directory {config.directory or places.directory}"

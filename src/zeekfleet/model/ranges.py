@@ -1,0 +1,78 @@
+"""What can be meant by the numbers of a node's grace, revival and resources: one table for all who read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from zeekfleet.model.launch import Resources, RevivalSettings
+
+
+class Range(msgspec.Struct, frozen=True):
+    """The numbers from ``least`` to ``most``, both included; what is no number is in none.
+
+    Attributes:
+        what: what they count.
+        is_open: ``least`` itself is left out.
+    """
+
+    least: float
+    most: float
+    what: str = "seconds"
+    is_open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        """Whether a number can be meant."""
+        return self.least <= value <= self.most and not (self.is_open and value == self.least)
+
+    def __str__(self) -> str:
+        """Such as ``seconds from 0 to 86400``."""
+        return f"{self.what} {'more than' if self.is_open else 'from'} {_plain(self.least)} to {_plain(self.most)}"
+
+
+DAY: Final = 86400
+HIGHEST_CPU: Final = 8191
+
+GRACE: Final = Range(0, DAY, is_open=True)
+DELAY: Final = Range(0, 31 * DAY)
+
+REVIVAL: Final[Mapping[str, Range]] = {
+    "initial_delay": DELAY,
+    "factor": Range(1, 100, "a factor"),
+    "max_delay": DELAY,
+    "jitter": Range(0, 10, "a part"),
+    "stable_after": DELAY,
+    "loop_limit": Range(1, 1_000_000, "a number"),
+    "loop_window": DELAY,
+    "retry_delay": DELAY,
+}
+"""By field of :class:`RevivalSettings`."""
+
+RESOURCES: Final[Mapping[str, Range]] = {
+    "cpus": Range(0, HIGHEST_CPU, "CPUs"),
+    "nice": Range(-20, 19, "a priority"),
+    "memory": Range(1, 2**62, "bytes"),
+    "open_files": Range(16, 2**31, "a number of files"),
+    "core": Range(0, 2**62, "bytes"),
+}
+"""By field of :class:`Resources`."""
+
+
+def problems(
+    grace: float | None, revival: RevivalSettings | None, resources: Resources | None
+) -> Iterator[tuple[str, str]]:
+    """The keys whose values cannot be meant, such as ``revival.stable_after``, each with what was expected."""
+    if grace is not None and grace not in GRACE:
+        yield "grace", f"expected {GRACE}"
+    for name, table, record in (("revival", REVIVAL, revival), ("resources", RESOURCES, resources)):
+        for key, range_ in table.items():
+            value = getattr(record, key, None)
+            values = value if isinstance(value, tuple) else () if value is None else (value,)
+            if not all(one in range_ for one in values):
+                yield f"{name}.{key}", f"expected {range_}"
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:g}"
