@@ -12,26 +12,25 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
 from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.model.names import directory_name
 from zeekfleet.stem.ending import Usage
 from zeekfleet.stem.protocol import Exited
 from zeekfleet.supervisor import backtrace
+from zeekfleet.supervisor.masks import mask_command, mask_environment
 from zeekfleet.supervisor.records import NodeExit
 
 logger = logging.getLogger(__name__)
 
 DIRECTORY_NAME = "crashes"
-MASK = "***"
-_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|CREDENTIAL|COOKIE|PRIVATE|AUTH", re.IGNORECASE)
-_ASSIGNMENT = re.compile(r"(?P<name>[^=\s]+)=.*", re.DOTALL)
 _DAY = 86400.0
 _MODE = 0o700
+_NAME = re.compile(r"(?P<time>\d{8}T\d{6}Z)-(?P<pid>\d+)")
+"""Of a report's directory; whatever else is in a node's directory is none of ours."""
 _REPORT_FILE = "report.json"
 
 
@@ -73,27 +72,6 @@ class _MemoryPart(msgspec.Struct, frozen=True):
     out_of_memory: bool
 
 
-def mask_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables, without the values of those whose names tell of secrets."""
-    return {name: MASK if _SECRET.search(name) else value for name, value in sorted(environment.items())}
-
-
-def mask_command(argv: Sequence[str]) -> tuple[str, ...]:
-    """The command line, without what is assigned to, or follows, a word that tells of a secret."""
-    masked: list[str] = []
-    hide_next = False
-    for word in argv:
-        assignment = _ASSIGNMENT.fullmatch(word)
-        if hide_next and not word.startswith("-"):
-            masked.append(MASK)
-        elif assignment and _SECRET.search(assignment["name"]):
-            masked.append(f"{assignment['name']}={MASK}")
-        else:
-            masked.append(word)
-        hide_next = assignment is None and word.startswith("--") and bool(_SECRET.search(word))
-    return tuple(masked)
-
-
 class CrashReports:
     """The reports of one state directory; all methods block, and belong into threads.
 
@@ -113,9 +91,10 @@ class CrashReports:
         started = event.at - event.uptime
         core = backtrace.find_core(Path(spec.directory), event.pid, started) if event.signal is not None else None
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(event.at))
-        home = self._directory / quote(event.name, safe=":@+,=")
+        home = self._home(event.name)
         try:
-            home.mkdir(mode=_MODE, parents=True, exist_ok=True)
+            for directory in (self._directory, home):
+                directory.mkdir(mode=_MODE, exist_ok=True)
             final = home / f"{stamp}-{event.pid}"
             unfinished = home / f".{final.name}"
             unfinished.mkdir(mode=_MODE, exist_ok=True)
@@ -138,7 +117,7 @@ class CrashReports:
 
     def last(self, node: str) -> str:
         """The directory of a node's last report, ``""`` if there is none."""
-        reports = self._reports(self._directory / quote(node, safe=":@+,="))
+        reports = self._reports(self._home(node))
         return str(reports[-1]) if reports else ""
 
     def tells_of_memory(self, node: str, at: float) -> bool:
@@ -149,6 +128,10 @@ class CrashReports:
         except (OSError, msgspec.MsgspecError):
             return False
         return report.at == at and report.out_of_memory
+
+    def _home(self, node: str) -> Path:
+        """Where a node's reports are: a directory below ours, whatever the node is called."""
+        return self._directory / directory_name(node)
 
     def _fill(self, directory: Path, report: CrashReport, exit_: NodeExit) -> None:
         def write(name: str, text: str) -> None:
@@ -163,18 +146,28 @@ class CrashReports:
         write("summary", _summary(report))
 
     def _reports(self, home: Path) -> list[Path]:
+        """The reports of one node, in the order of their names' times, then their processes."""
         try:
-            return sorted(path for path in home.iterdir() if not path.name.startswith("."))
+            found = [(match, path) for path in home.iterdir() if (match := _NAME.fullmatch(path.name))]
         except OSError:
             return []
+        return [path for _, path in sorted(found, key=lambda one: (one[0]["time"], int(one[0]["pid"]), one[1].name))]
 
     def _prune(self, home: Path, latest: Path) -> None:
         # The latest need not have the latest date: the clock may have been set back.
         reports = [path for path in self._reports(home) if path != latest]
         oldest = time.time() - self._settings.days * _DAY if self._settings.days > 0 else 0.0
         for number, path in enumerate(reversed(reports)):
-            if number >= self._settings.count - 1 or path.stat().st_mtime < oldest:
+            if number >= self._settings.count - 1 or _is_older(path, oldest):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_older(path: Path, oldest: float) -> bool:
+    """Whether a report is there that is of an earlier Unix time."""
+    try:
+        return path.lstat().st_mtime < oldest
+    except OSError:
+        return False  # somebody else has removed it
 
 
 def _write_private(file: Path, content: bytes) -> None:

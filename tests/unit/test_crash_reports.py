@@ -1,0 +1,131 @@
+"""Crash reports: which are kept, which is the last, where they are, and what they hide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.stem.protocol import Exited
+from zeekfleet.supervisor.crash import CrashReports, CrashSettings
+from zeekfleet.supervisor.masks import MASK, mask_command, mask_environment
+from zeekfleet.supervisor.records import exit_of
+
+AT = 1_800_000_000.0
+
+
+def end(name: str, pid: int = 7, at: float = AT) -> Exited:
+    return Exited(
+        name=name,
+        pid=pid,
+        start_time=1,
+        code=3,
+        signal=None,
+        core_dumped=False,
+        requested=False,
+        revive_in=0.0,
+        failed=False,
+        stdout_offset=0,
+        stdout_end=0,
+        stderr_offset=0,
+        stderr_end=0,
+        at=at,
+    )
+
+
+def written(reports: CrashReports, event: Exited) -> Path:
+    spec = LaunchSpec(event.name, ("true",), {}, "/", "/dev/null", "/dev/null")
+    found = reports.write(spec, event, exit_of(event, newly_failed=False))
+    assert found is not None
+    return found[0]
+
+
+def test_what_is_none_of_ours_is_left_alone_and_harms_nothing(tmp_path: Path) -> None:
+    reports = CrashReports(tmp_path, CrashSettings(count=1))
+    home = tmp_path / "crashes" / "a"
+    home.mkdir(parents=True)
+    (home / "zzz").symlink_to("/nonexistent")
+    (home / "20000101T000000Z-1").symlink_to("/nonexistent")
+    (home / "notes").write_text("mine")
+    first = written(reports, end("a", 1))
+    second = written(reports, end("a", 2))
+    assert reports.last("a") == str(second)
+    assert not first.exists()
+    assert (home / "zzz").is_symlink()
+    assert (home / "notes").read_text() == "mine"
+
+
+def test_a_directory_that_vanishes_costs_only_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = CrashReports(tmp_path, CrashSettings(count=1))
+    written(reports, end("a", 1))
+    listed = CrashReports._reports
+
+    def vanishing(self: CrashReports, home: Path) -> list[Path]:
+        return [*listed(self, home), home / "20000101T000000Z-1"]
+
+    monkeypatch.setattr(CrashReports, "_reports", vanishing)
+    assert written(CrashReports(tmp_path, CrashSettings(count=3)), end("a", 2)).is_dir()
+
+
+def test_the_last_is_that_of_the_higher_process_within_a_second(tmp_path: Path) -> None:
+    reports = CrashReports(tmp_path, CrashSettings())
+    written(reports, end("a", 10000))
+    written(reports, end("a", 9999))
+    assert reports.last("a").endswith("-10000")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/../../b", "/etc", "\udcff"])
+def test_no_report_is_outside(tmp_path: Path, name: str) -> None:
+    state = tmp_path / "state"
+    reports = CrashReports(state, CrashSettings(count=1))
+    for directory in ("nodes", "stem"):
+        (state / directory).mkdir(parents=True)
+    report = written(reports, end(name))
+    assert report.parent.parent == state / "crashes"
+    assert report.resolve() == report
+    written(reports, end(name, 8))
+    assert sorted(path.name for path in state.iterdir()) == ["crashes", "nodes", "stem"]
+
+
+def test_reports_are_for_us_alone(tmp_path: Path) -> None:
+    report = written(CrashReports(tmp_path, CrashSettings()), end("a"))
+    for directory in (report, report.parent, report.parent.parent):
+        assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_variables_that_tell_of_secrets() -> None:
+    given = {
+        "PWD": "/a",
+        "OLDPWD": "/b",
+        "DB_PWD": "x",
+        "MYSQL_PWD": "x",
+        "mysql_pwd": "x",
+        "API_KEY": "x",
+        "HOME": "/",
+    }
+    shown = mask_environment(given)
+    assert {name for name, value in shown.items() if value == MASK} == {"DB_PWD", "MYSQL_PWD", "mysql_pwd", "API_KEY"}
+    assert shown["PWD"] == "/a"
+
+
+@pytest.mark.parametrize(
+    ("argv", "shown"),
+    [
+        (["p", "--password", "hidden", "x"], ["p", "--password", MASK, "x"]),
+        (["p", "-password", "hidden"], ["p", "-password", MASK]),
+        (["p", "--token", "-hidden"], ["p", "--token", MASK]),
+        (["p", "--no-auth", "--verbose"], ["p", "--no-auth", "--verbose"]),
+        (["p", "password=hidden it is"], ["p", f"password={MASK}"]),
+        (["p", "--api-token=hidden"], ["p", f"--api-token={MASK}"]),
+        (["p", "host=db password=hidden port=1"], ["p", f"host=db password={MASK} port=1"]),
+        (["curl", "-H", "Authorization: Bearer hidden"], ["curl", "-H", f"Authorization: {MASK}"]),
+        (["sh", "-c", "curl -H 'X-Api-Key: hidden' u"], ["sh", "-c", f"curl -H 'X-Api-Key: {MASK}' u"]),
+        (["sh", "-c", "tool --password hidden -v"], ["sh", "-c", f"tool --password {MASK} -v"]),
+        (["p", "amqp://me:hidden@host/x"], ["p", f"amqp://me:{MASK}@host/x"]),
+        (["zeek", "-i", "eth0", "local", "Log::default_rotation_interval=1"], None),
+        (["sh", "-c", "cd $PWD; echo a: b"], None),
+    ],
+)
+def test_command_lines(argv: list[str], shown: list[str] | None) -> None:
+    assert list(mask_command(argv)) == (argv if shown is None else shown)
