@@ -75,7 +75,7 @@ def test_the_last_is_that_of_the_higher_process_within_a_second(tmp_path: Path) 
     assert reports.last("a").endswith("-10000")
 
 
-@pytest.mark.parametrize("name", ["..", ".", "", "a/../../b", "/etc", "\udcff"])
+@pytest.mark.parametrize("name", ["..", ".", "", "a/../../b", "/etc"])
 def test_no_report_is_outside(tmp_path: Path, name: str) -> None:
     state = tmp_path / "state"
     reports = CrashReports(state, CrashSettings(count=1))
@@ -95,18 +95,9 @@ def test_reports_are_for_us_alone(tmp_path: Path) -> None:
 
 
 def test_variables_that_tell_of_secrets() -> None:
-    given = {
-        "PWD": "/a",
-        "OLDPWD": "/b",
-        "DB_PWD": "x",
-        "MYSQL_PWD": "x",
-        "mysql_pwd": "x",
-        "API_KEY": "x",
-        "HOME": "/",
-    }
-    shown = mask_environment(given)
-    assert {name for name, value in shown.items() if value == MASK} == {"DB_PWD", "MYSQL_PWD", "mysql_pwd", "API_KEY"}
-    assert shown["PWD"] == "/a"
+    secrets = {"DB_PWD", "MYSQL_PWD", "mysql_pwd", "API_KEY"}
+    plain = {"PWD": "/a", "OLDPWD": "/b", "HOME": "/"}
+    assert mask_environment({**plain, **dict.fromkeys(secrets, "x")}) == {**plain, **dict.fromkeys(secrets, MASK)}
 
 
 @pytest.mark.parametrize(

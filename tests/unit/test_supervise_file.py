@@ -158,7 +158,7 @@ def test_grace_revival_and_resources_are_inherited_field_by_field(tmp_path: Path
         ("revival = { loop_limit = -1 }", "revival.loop_limit"),
         (
             "revival = { loop_limit = 9223372036854775807 }",
-            "'a': revival.loop_limit: expected a number from 1 to 1000000",
+            "'a': revival.loop_limit: expected a number from 1 to 1000",
         ),
         ("revival = { stable_after = inf }", "'a': revival.stable_after: expected seconds from 0 to 2678400, not inf"),
         ("revival = { jitter = nan }", "'a': revival.jitter: expected a part from 0 to 10, not nan"),

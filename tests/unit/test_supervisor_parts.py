@@ -64,6 +64,17 @@ def test_last_lines_of_a_truncated_file(tmp_path: Path) -> None:
         (NodeConfig(name="taken"), "node with name 'taken' already exists"),
         (NodeConfig(name="n", interface="lo", pcap_file="f"), "node with name 'n' has interface and pcap_file set"),
         (NodeConfig(name="n", interface="lo"), ""),
+        (NodeConfig(name=".."), "node name '..' means a directory"),
+        (NodeConfig(name="."), "node name '.' means a directory"),
+        (NodeConfig(name="a/b"), "node name 'a/b' contains a slash"),
+        (NodeConfig(name="a\n"), "node name 'a\\n' contains a space or an unprintable character"),
+        (NodeConfig(name="\ud800"), "node name '\\ud800' contains a space or an unprintable character"),
+        (NodeConfig(name="x" * 129), f"node name '{'x' * 129}' is longer than 128 bytes"),
+        (
+            NodeConfig(name="n", env={"A": "\ud800"}),
+            "node with name 'n' has a character that is none in its configuration",
+        ),
+        (NodeConfig(name="n", env={"A": "\0"}), "node with name 'n' has a NUL character in its configuration"),
     ],
 )
 def test_the_protocols_error_texts(config: NodeConfig, text: str) -> None:
