@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import psutil
 import pytest
-from stems import DEADLINE, Commander, spec, stem
+from stems import DEADLINE, Commander, rewrite_process, spec, stem
 
 from zeekfleet.model.launch import RevivalSettings
-from zeekfleet.stem import launches, protocol, records
+from zeekfleet.stem import launches, procfs, protocol, records
+from zeekfleet.testing.daemons import wait_for_end_of
 
 
 def killed(process: subprocess.Popen[bytes]) -> None:
@@ -120,3 +125,87 @@ def test_a_record_that_cannot_become_a_node_costs_no_process(tmp_path: Path, cap
         aside = tmp_path / records.DIRECTORY_NAME / launches.UNREADABLE_NAME
         assert len(aside.read_bytes().splitlines()) == 2
     assert logged(tmp_path, capfd).count("known by its process only") == 2
+
+
+# --- which process is a node's
+
+FAMILY = ("sh", "-c", "setsid sleep 1001 & exec sleep 1000")
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
+def family(pid: int) -> int:
+    """The process that a node has started, which leads a session of its own."""
+
+    def found() -> list[int]:
+        return [child for child in procfs.children(pid) if procfs.session(child) == child]
+
+    until(lambda: procfs.read(f"/proc/{pid}/cmdline") == b"sleep\x001000\0" and found())
+    return found()[0]
+
+
+def test_what_a_node_has_started_is_not_taken_for_it(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pid = commander.create(spec(tmp_path, "a", *FAMILY))
+        started = family(pid)
+        os.kill(process.pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        killed(process)
+    assert wait_for_end_of(pid)
+    with stem(tmp_path):
+        assert wait_for_end_of(started)
+        until(lambda: nodes(tmp_path)["a"].running)
+        node = nodes(tmp_path)["a"]
+        assert node.pid not in (pid, started)
+        assert node.restarts == 1
+        assert node.last_exit is not None
+        assert not node.last_exit.requested
+
+
+@pytest.mark.parametrize("known", ["nothing", "the launch before"])
+def test_a_launch_that_the_journal_does_not_know_is_taken_over(tmp_path: Path, known: str) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        first = commander.create(spec(tmp_path, "a", *FAMILY))
+        os.kill(first, signal.SIGKILL)
+        again = commander.until(protocol.Started)
+        assert isinstance(again, protocol.Started)
+        started = family(again.pid)
+        killed(process)
+    if known == "nothing":
+        (tmp_path / records.DIRECTORY_NAME / records.JOURNAL_NAME).unlink()
+    else:
+        rewrite_process(tmp_path, pid=first, start_time=1, restarts=0)
+    with stem(tmp_path):
+        node = nodes(tmp_path)["a"]
+        assert (node.pid, node.running, node.restarts) == (again.pid, True, 1)
+        assert psutil.pid_exists(started)
+
+
+def test_a_mark_without_a_number_is_known(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        commander.create(spec(tmp_path, "a"))
+        killed(process)
+    tree = (tmp_path / records.DIRECTORY_NAME / records.TREE_NAME).read_text().strip()
+    with subprocess.Popen(
+        ["sleep", "1000"], env={"ZEEKFLEET_LAUNCH": f"{tree}:n:former"}, start_new_session=True, cwd=tmp_path
+    ) as former:
+        for mark in (f"{tree}:", f"{tree}:l:x:a", f"{tree}:z"):
+            with subprocess.Popen(["sleep", "1000"], env={"ZEEKFLEET_LAUNCH": mark}, start_new_session=True) as strange:
+                with stem(tmp_path) as process:
+                    assert nodes(tmp_path)["former"].pid == former.pid
+                    killed(process)
+                strange.kill()
+        with stem(tmp_path):
+            assert nodes(tmp_path)["former"].running
+        former.wait(DEADLINE)

@@ -1,10 +1,10 @@
 """Finds what an earlier stem of the same state directory left running.
 
 A process is a node's if the journal says so, by process id and start time; or else, if
-it carries the node's mark and leads its session: the stem may have died before it
-could write, or the journal may be torn. Even what a node was launched with can be
-read from its process, if that file is gone. What carries our mark and is nobody's, is
-killed: unwatched, it would run beside its own replacement.
+it carries the mark of a launch that the journal does not know of, and leads its session:
+the stem may have died before it could write, or the journal may be torn. Even what a
+node was launched with can be read from its process, if that file is gone. What carries
+our mark and is nobody's, is killed: unwatched, it would run beside its own replacement.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem import marks, procfs
+from zeekfleet.stem.records import ProcessRecord
 from zeekfleet.stem.spawn import MARK_VARIABLE
 
 _KILL_PATIENCE = 2.0
@@ -28,12 +29,20 @@ _KILL_PATIENCE = 2.0
 
 
 class Marked(msgspec.Struct, frozen=True):
-    """A process that carries a mark of ours; ``node`` None: of a fork server."""
+    """A process that carries a mark of ours.
+
+    Attributes:
+        pid: its process id; ``start_time`` with it, ``session`` and ``parent`` by theirs.
+        node: the node in its mark; None for a fork server's, which names none.
+        launch: the number of the launch in its mark, if it has one.
+    """
 
     pid: int
     start_time: int
     session: int
+    parent: int
     node: str | None
+    launch: int | None
 
     @property
     def leads(self) -> bool:
@@ -41,59 +50,154 @@ class Marked(msgspec.Struct, frozen=True):
         return self.pid == self.session
 
 
+class _Named(msgspec.Struct):
+    """Of a node's own configuration, all that is wanted here."""
+
+    name: str
+
+
 def marked(tree: str) -> list[Marked]:
     """All living processes with a mark of this tree, oldest first."""
     found = []
-    for pid, mark in procfs.processes_with(MARK_VARIABLE, f"{tree}:"):
-        start, session = procfs.start_time(pid), procfs.session(pid)
-        if start is not None and session is not None and pid != os.getpid():
-            found.append(Marked(pid, start, session, marks.node_of(mark)))
+    for pid, text in procfs.processes_with(MARK_VARIABLE, f"{tree}:"):
+        start, session, parent = procfs.start_time(pid), procfs.session(pid), procfs.parent(pid)
+        mark = marks.read(text)
+        if start is None or session is None or parent is None or mark is None or pid == os.getpid():
+            continue
+        found.append(Marked(pid, start, session, parent, mark.node, mark.launch))
     return sorted(found, key=lambda process: process.start_time)
 
 
-def leaders(processes: Iterable[Marked]) -> dict[str, Marked]:
-    """The oldest leading process of each node."""
-    found: dict[str, Marked] = {}
-    for process in processes:
-        if process.node is not None and process.leads:
-            found.setdefault(process.node, process)
-    return found
+def candidates(processes: Sequence[Marked], specs: Iterable[LaunchSpec]) -> dict[str, list[Marked]]:
+    """Of each node, the processes that may be its own.
 
-
-def forked(processes: Iterable[Marked], specs: Iterable[LaunchSpec]) -> dict[str, Marked]:
-    """The oldest leading process of each node that a fork server has forked.
-
-    It carries the server's mark, which names no node, but works in the node's directory.
+    What a fork server has forked carries the server's mark, which names no node, but
+    works in the node's directory: one that a launch tells, or where its configuration lies.
     """
     places = {os.path.realpath(spec.directory): spec.name for spec in specs if spec.forkserver}
-    found: dict[str, Marked] = {}
+    nodes = {process.pid: process.node for process in processes}
+    found: dict[str, list[Marked]] = {}
     for process in processes:
-        if process.node is None and process.leads and places:
-            name = places.get(procfs.working_directory(process.pid))
-            if name is not None:
-                found.setdefault(name, process)
+        if not process.leads:
+            continue
+        name = process.node
+        if name is None:
+            place = procfs.working_directory(process.pid)
+            name = places.get(place) or _configured(place)
+        elif nodes.get(process.parent) == name:
+            continue  # started by the node: the stem's own children have lost their parent
+        if name is not None:
+            found.setdefault(name, []).append(process)
     return found
 
 
-def spec_from(process: Marked) -> LaunchSpec | None:
-    """What a node was launched with, as its process shows it; None if that does not suffice to run it again."""
-    pid = process.pid
-    argv = tuple(os.fsdecode(word) for word in procfs.read(f"/proc/{pid}/cmdline").split(b"\0")[:-1])
-    entries = (os.fsdecode(entry).partition("=") for entry in procfs.read(f"/proc/{pid}/environ").split(b"\0") if entry)
+def _configured(directory: str) -> str | None:
+    """The name of the node whose directory this is; None if it is none."""
     try:
-        directory, stdout, stderr = (str(Path(f"/proc/{pid}/{link}").readlink()) for link in ("cwd", "fd/1", "fd/2"))
-    except OSError:
+        return msgspec.json.decode(procfs.read(f"{directory}/{marks.CONFIG_FILE}"), type=_Named).name or None
+    except msgspec.MsgspecError:
         return None
-    if not argv or not argv[0] or process.node is None:
+
+
+def recorded(record: ProcessRecord | None) -> tuple[int, int] | None:
+    """The process and its start time that the journal names, if it still is there."""
+    if record is None or record.pid is None or record.start_time is None:
         return None
+    return (record.pid, record.start_time) if procfs.start_time(record.pid) == record.start_time else None
+
+
+def own(processes: Iterable[Marked], record: ProcessRecord | None, spec: LaunchSpec | None) -> Marked | None:
+    """Of the candidates, the one that is the node's own process; None if its last launch has ended.
+
+    Where the journal knows of a launch, what is left of that one was started by the node.
+    """
+    unknown = [process for process in processes if _is_of_unknown_launch(process, record)]
+    return min(
+        unknown,
+        key=lambda each: (-(each.launch or 0), not _runs(each.pid, spec), each.start_time, each.pid),
+        default=None,
+    )
+
+
+def _is_of_unknown_launch(process: Marked, record: ProcessRecord | None) -> bool:
+    if record is None:
+        return True
+    if process.launch is not None:
+        return process.launch > record.restarts
+    return record.pid is None and not record.ended
+
+
+def _runs(pid: int, spec: LaunchSpec | None) -> bool:
+    """Whether a process is just the program that the node was launched as: it may have become another since."""
+    return spec is not None and _command_line(pid) in (spec.argv, spec.forkserver)
+
+
+def _command_line(pid: int) -> tuple[str, ...]:
+    return tuple(os.fsdecode(word) for word in procfs.read(f"/proc/{pid}/cmdline").split(b"\0")[:-1])
+
+
+def spec_from(name: str, pid: int) -> LaunchSpec:
+    """What a node was launched with, as far as its process shows it.
+
+    Without a program if that is not enough to run it again: of what was forked by a
+    fork server, command line and environment are the server's.
+    """
+    argv = _command_line(pid)
+    env = _environment(pid)
+    mark = marks.read(env.pop(MARK_VARIABLE, ""))
+    is_forked = mark is not None and mark.node is None
+    directory, stdout, stderr = (_target(f"/proc/{pid}/{link}") for link in ("cwd", "fd/1", "fd/2"))
+    is_whole = bool(directory and stdout and stderr) and not is_forked
     return LaunchSpec(
-        name=process.node,
-        argv=argv,
-        env={name: value for name, _, value in entries if name != MARK_VARIABLE},
+        name=name,
+        argv=argv if is_whole else (),
+        env=env if is_whole else {marks.CONFIG_VARIABLE: f"{directory}/{marks.CONFIG_FILE}"},
         directory=directory,
         stdout_file=stdout,
         stderr_file=stderr,
+        forkserver=argv if is_forked else (),
     )
+
+
+def _environment(pid: int) -> dict[str, str]:
+    entries = (os.fsdecode(entry) for entry in procfs.read(f"/proc/{pid}/environ").split(b"\0"))
+    return {name: value for name, _, value in (entry.partition("=") for entry in entries) if name}
+
+
+def _target(link: str) -> str:
+    try:
+        return str(Path(link).readlink())
+    except OSError:
+        return ""
+
+
+def lost_tree(state: Path) -> str | None:
+    """The tree whose nodes have their directories in this state directory; None if there is none.
+
+    For when its name is lost. Processes of other users, of containers with directories
+    of the same name, and of a stem that still lives are none of ours.
+    """
+    places = f"{state}/nodes/"
+    trees: dict[str, int] = {}
+    for pid, path in procfs.processes_with(marks.CONFIG_VARIABLE, places):
+        directory, _, file = path.removeprefix(places).rpartition("/")
+        mark = marks.read(procfs.variable(pid, MARK_VARIABLE) or "")
+        if mark is None or file != marks.CONFIG_FILE or "/" in directory or not _is_ours(pid):
+            continue
+        trees[mark.tree] = max(procfs.start_time(pid) or 0, trees.get(mark.tree, 0))
+    return max(trees, key=trees.__getitem__, default=None)
+
+
+def _is_ours(pid: int) -> bool:
+    try:
+        is_owner = Path(f"/proc/{pid}").stat().st_uid == os.geteuid()
+        return is_owner and Path(f"/proc/{pid}/root").samefile("/") and not _is_stem(procfs.parent(pid) or 0)
+    except OSError:
+        return False
+
+
+def _is_stem(pid: int) -> bool:
+    return "zeekfleet.stem" in _command_line(pid)
 
 
 def kill(processes: Iterable[Marked]) -> None:

@@ -96,7 +96,7 @@ class Children:
             if (
                 pid in grouped
                 or procfs.process_group(pid) == node.pid
-                or (mark := procfs.variable(pid, MARK_VARIABLE)) == node.mark
+                or node.owns(mark := procfs.variable(pid, MARK_VARIABLE))
                 or (mark is None and _shows_its_origin(pid, node))
             ):
                 found.add(pid)
@@ -109,12 +109,12 @@ class Children:
     def _kill_elsewhere(self, node: Node, grouped: set[int]) -> set[int]:
         """What an adopted node leaves does not come to us: mark or group tell it, and a descriptor each its end."""
         found: set[int] = set()
-        marked = {pid for pid, mark in procfs.processes_with(MARK_VARIABLE, node.mark) if mark == node.mark}
+        marked = {pid for pid, mark in procfs.processes_with(MARK_VARIABLE, f"{self._tree}:") if node.owns(mark)}
         for pid in (marked | grouped) - {node.pid, *self._leftovers}:
             try:
                 descriptor = os.pidfd_open(pid)
                 is_grouped = node.cgroup is not None and pid in node.cgroup.processes()
-                if not is_grouped and procfs.variable(pid, MARK_VARIABLE) != node.mark:
+                if not is_grouped and not node.owns(procfs.variable(pid, MARK_VARIABLE)):
                     os.close(descriptor)
                     continue
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
@@ -163,7 +163,7 @@ class Children:
             if ended is not None:
                 node.leader_ended(ended)
 
-        server.launch(node.spec, node.mark, reply)
+        server.launch(node.spec, node.next_mark, reply)
 
     def _fork_server_lost(self, server: ForkServer) -> None:
         self._fork_servers.pop(server.argv, None)

@@ -25,12 +25,14 @@ _SLACK = 1024 * 1024
 """Bytes that need not count before the file is written anew."""
 
 
-class LaunchRecord(msgspec.Struct, frozen=True):
+class LaunchRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line: what a node is launched with, its files included; or nodes that are gone."""
 
     version: int
     spec: LaunchSpec | None = None
     gone: tuple[str, ...] = ()
+    recovered: bool = False
+    """The launch was made up from the process: not all of it is known."""
 
 
 class _Files(msgspec.Struct, frozen=True):
@@ -64,6 +66,8 @@ class Launches:
         self._size = 0
         self._places: dict[str, tuple[int, int]] = {}
         self._dead: set[str] = set()
+        self.recovered: set[str] = set()
+        """Nodes whose launch was made up from their process."""
 
     @property
     def dead(self) -> Collection[str]:
@@ -99,6 +103,7 @@ class Launches:
                 specs.pop(name, None)
             if record.spec is not None:
                 self._places[record.spec.name] = (offset, len(line))
+                self._note(record.spec, record.recovered)
                 specs[record.spec.name] = msgspec.structs.replace(record.spec, files={})
         self._dead = {name for name in specs if name in gone}
         for name in self._dead:
@@ -107,7 +112,7 @@ class Launches:
             self._rewrite()  # what has been set aside is told once
         yield from (spec for name, spec in specs.items() if name not in self._dead)
 
-    def put_away(self, specs: Sequence[LaunchSpec]) -> list[LaunchSpec]:
+    def put_away(self, specs: Sequence[LaunchSpec], recovered: bool = False) -> list[LaunchSpec]:
         """Keep them on disk, before their first start; they come back without their files, or whole if that fails.
 
         In a large cluster every node's files hold the whole layout: not to be kept in memory.
@@ -115,7 +120,9 @@ class Launches:
         """
         if not specs:
             return []
-        lines = [self._encoder.encode(LaunchRecord(LAUNCH_VERSION, spec)) for spec in specs]
+        for spec in specs:
+            self._note(spec, recovered)
+        lines = [self._encoder.encode(LaunchRecord(LAUNCH_VERSION, spec, recovered=recovered)) for spec in specs]
         offset = self._size
         if not self._append(b"\n".join([*lines, b""])):
             return list(specs)
@@ -124,6 +131,9 @@ class Launches:
             self._dead.discard(spec.name)
             offset += len(line) + 1
         return [msgspec.structs.replace(spec, files={}) if spec.files else spec for spec in specs]
+
+    def _note(self, spec: LaunchSpec, recovered: bool) -> None:
+        (self.recovered.add if recovered else self.recovered.discard)(spec.name)
 
     def files_of(self, spec: LaunchSpec) -> dict[str, str]:
         """What was put away for a node.
@@ -141,6 +151,7 @@ class Launches:
 
     def forget(self, node: str) -> None:
         """Its line does not count any more."""
+        self.recovered.discard(node)
         if self._places.pop(node, None) is not None:
             self._dead.add(node)
 

@@ -1,11 +1,37 @@
-"""The value of ``ZEEKFLEET_LAUNCH``: by it a process is known as a stem's own, whatever else is lost."""
+"""The value of ``ZEEKFLEET_LAUNCH``: by it a process is known as a stem's own, whatever else is lost.
+
+``<tree>:l:<number>:<name>`` for a node's processes, ``<tree>:f:<number>`` for those of a
+fork server, the nodes that it forks included. Without the number of the launch,
+``<tree>:n:<name>``, it was written by a former release.
+"""
 
 from __future__ import annotations
 
+import msgspec
 
-def of_node(tree: str, name: str) -> str:
-    """What a node's processes carry, in all its lives and under all stems of its state directory."""
-    return f"{tree}:n:{name}"
+CONFIG_VARIABLE = "ZEEKFLEET_NODE_CONFIG"
+"""Beside the mark in a node's environment: the path of its own configuration, in its directory."""
+
+CONFIG_FILE = ".zeekfleet-node.json"
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A mark that was read.
+
+    Attributes:
+        tree: of which stem.
+        node: of which node; None for a fork server's.
+        launch: the how manieth start of the node it is from, counted from 0; None where it does not tell.
+    """
+
+    tree: str
+    node: str | None = None
+    launch: int | None = None
+
+
+def of_launch(tree: str, name: str, number: int) -> str:
+    """What the processes of one launch of a node carry."""
+    return f"{tree}:l:{number}:{name}"
 
 
 def of_fork_server(tree: str, number: str) -> str:
@@ -13,7 +39,17 @@ def of_fork_server(tree: str, number: str) -> str:
     return f"{tree}:f:{number}"
 
 
-def node_of(mark: str) -> str | None:
-    """The name in a node's mark; None for a fork server's."""
-    _, kind, name = mark.split(":", 2)
-    return name if kind == "n" else None
+def read(text: str) -> Mark | None:
+    """The inverse; None if it is no mark."""
+    tree, _, rest = text.partition(":")
+    kind, _, rest = rest.partition(":")
+    match kind:
+        case "l":
+            number, _, name = rest.partition(":")
+            return Mark(tree, name, int(number)) if number.isdecimal() and name else None
+        case "n":
+            return Mark(tree, rest) if rest else None
+        case "f":
+            return Mark(tree)
+        case _:
+            return None

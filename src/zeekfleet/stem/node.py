@@ -26,7 +26,7 @@ import msgspec
 from zeekfleet.errors import LaunchError, ShortageError
 from zeekfleet.lifecycle.revival import NEVER, Decision, Revival
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import launching, procfs, resources, spawn
+from zeekfleet.stem import launching, marks, procfs, resources, spawn
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup
 from zeekfleet.stem.ending import Ending
@@ -64,9 +64,9 @@ class Intent(enum.Enum):
 class Node:
     """One node; all methods return at once."""
 
-    def __init__(self, spec: LaunchSpec, table: Surroundings, random: Callable[[], float], mark: str) -> None:
+    def __init__(self, spec: LaunchSpec, table: Surroundings, random: Callable[[], float], tree: str) -> None:
         self.spec = spec
-        self.mark = mark
+        self.tree = tree
         self.phase = Phase.WAITING
         self.pid: int | None = None
         self.start_time: int | None = None
@@ -89,6 +89,16 @@ class Node:
         self._decision = NEVER
         self._timer: Timer | None = None
         self._finished: list[Finished] = []
+
+    @property
+    def next_mark(self) -> str:
+        """What its next process carries."""
+        return marks.of_launch(self.tree, self.spec.name, self.restarts + 1)
+
+    def owns(self, mark: str | None) -> bool:
+        """Whether a process with this mark comes from it, whichever launch that was."""
+        read = None if mark is None else marks.read(mark)
+        return read is not None and (read.tree, read.node) == (self.tree, self.spec.name)
 
     # --- coming up
 
@@ -133,12 +143,12 @@ class Node:
         self._memory_is_limited = False
         self.cgroup = self._table.group_of(self)
         if self.cgroup is None:
-            return launching.birth_of_node(self.spec, self.mark, outputs)
+            return launching.birth_of_node(self.spec, self.next_mark, outputs)
         memory = self.spec.resources.memory
         self._memory_is_limited = memory is not None and self.cgroup.limit_memory(memory)
         self._memory_kills = self.cgroup.out_of_memory_kills()
         path = str(self.cgroup.path)
-        return launching.birth_of_node(self.spec, self.mark, outputs, path, self._memory_is_limited)
+        return launching.birth_of_node(self.spec, self.next_mark, outputs, path, self._memory_is_limited)
 
     def up(self, pid: int, start_time: int | None, effects: resources.Effects) -> None:
         """It has a process, a child of ours that has not been reaped."""
@@ -168,10 +178,10 @@ class Node:
         self.effects = record.effects
         self.last_exit = record.last_exit
 
-    def adopt(self, pid: int, start_time: int) -> None:
-        """Watch a process that an earlier stem started."""
+    def adopt(self, pid: int, start_time: int, launch: int | None = None) -> None:
+        """Watch a process that an earlier stem started, perhaps by a launch that it did not live to note."""
         self.is_child = False
-        self.restarts = max(0, self.restarts)
+        self.restarts = max(0, self.restarts, launch or 0)
         self._started_at = self._table.timers.clock() - procfs.uptime(start_time)
         self.cgroup = self._table.group_found(pid)
         if self.cgroup is not None:

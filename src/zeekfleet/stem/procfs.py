@@ -77,6 +77,12 @@ def exit_status(pid: int, start: int) -> int | None:
     return int(fields[_EXIT_CODE])
 
 
+def parent(pid: int) -> int | None:
+    """The process's parent; None if there is no such process."""
+    fields = _stat_fields(pid)
+    return int(fields[_PARENT]) if fields else None
+
+
 def process_group(pid: int) -> int | None:
     """The process's group; None if there is no such process."""
     fields = _stat_fields(pid)

@@ -49,6 +49,8 @@ class ProcessRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     since: float = 0.0
     effects: dict[str, str] = msgspec.field(default_factory=dict)
     last_exit: LastExit | None = None
+    ended: bool = False
+    """It is not started again by itself."""
     gone: bool = False
     """The node has been destroyed, and its file may still be there."""
 
@@ -78,12 +80,15 @@ class Records:
     Args:
         state: the state directory.
         log: takes one line about each file that cannot be used.
+        find_tree: tells the name that processes of this state directory carry, if there are any.
 
     Raises:
         OSError: the directory cannot be made.
     """
 
-    def __init__(self, state: Path, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, state: Path, log: Callable[[str], None], find_tree: Callable[[], str | None] = lambda: None
+    ) -> None:
         self._directory = state / DIRECTORY_NAME
         self._directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         self._log = log
@@ -95,7 +100,7 @@ class Records:
         self._changed: dict[str, ProcessRecord] = {}
         self._gone: set[str] = set()
         self.launches = Launches(self._directory, log)
-        self.tree = self._read_tree()
+        self.tree = self._read_tree(find_tree)
 
     # --- what nodes are launched with
 
@@ -198,12 +203,15 @@ class Records:
 
     # --- files
 
-    def _read_tree(self) -> str:
+    def _read_tree(self, find_tree: Callable[[], str | None]) -> str:
         path = self._directory / TREE_NAME
         name = procfs.read(str(path)).decode("ascii", "replace").strip()
         if len(name) == 16 and name.isalnum():
             return name
-        name = secrets.token_hex(8)
+        found = find_tree()
+        if found is not None:
+            self._log(f"{path} is lost: processes of this directory carry the name {found}")
+        name = found or secrets.token_hex(8)
         self._write(path, f"{name}\n".encode())
         return name
 

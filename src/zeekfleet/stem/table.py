@@ -12,12 +12,13 @@ import msgspec
 
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import adoption, launching, marks, procfs
+from zeekfleet.stem import adoption, inheritance, launching
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup, Cgroups
 from zeekfleet.stem.children import Children
 from zeekfleet.stem.crew import Done
 from zeekfleet.stem.ending import Ending
+from zeekfleet.stem.inheritance import Inherited
 from zeekfleet.stem.node import Finished, Intent, Node, Phase
 from zeekfleet.stem.protocol import Event, NodeReport
 from zeekfleet.stem.records import ProcessRecord, Records
@@ -71,7 +72,7 @@ class Table:
         self.timers = timers
         self.emit = emit
         self._log = log
-        self._records = Records(state, log)
+        self._records = Records(state, log, lambda: adoption.lost_tree(state))
         self._children = Children(self._records.tree, selector, timers, log)
         self._cgroups = Cgroups(self._records.tree, log)
         self._nodes: dict[str, Node] = {}
@@ -170,42 +171,20 @@ class Table:
 
     def adopt(self) -> None:
         """Watch what an earlier stem started; what does not run any more has ended, nobody knows how."""
-        known = self._records.processes()
-        specs = {spec.name: spec for spec in self._records.load(self._problem_with)}
-        marked = adoption.marked(self._records.tree)
-        leaders = adoption.forked(marked, specs.values()) | adoption.leaders(marked)
-        for name, leader in leaders.items():
-            if name not in specs and (spec := adoption.spec_from(leader)) is not None:
-                self._log(f"node '{name}' is known by its process only, pid {leader.pid}")
-                (specs[name],) = self._records.launches.put_away([spec])
-        running: dict[str, tuple[int, int]] = {}
-        for name in specs:
-            if (found := _process(known.get(name), leaders.get(name))) is not None:
-                running[name] = found
-        self._kill_strays(marked, running)
+        nodes = inheritance.inherit(self._records, self._problem_with, self._log)
         with self._children.together():
-            for name, spec in specs.items():
-                self._take_over(self._add(spec), known.get(name), running.get(name))
+            for inherited in nodes:
+                self._take_over(self._add(inherited.spec), inherited)
         self._records.sweep()
         self._records.flush()
 
-    def _kill_strays(self, marked: list[adoption.Marked], running: dict[str, tuple[int, int]]) -> None:
-        ours = {pid for pid, _ in running.values()}
-        strays = [
-            process
-            for process in marked
-            if process.pid not in ours and process.session not in ours and process.node not in running
-        ]
-        for process in strays:
-            self._log(f"process {process.pid} of node '{process.node or ''}' is nobody's, and is killed")
-        adoption.kill(strays)
-
-    def _take_over(self, node: Node, record: ProcessRecord | None, process: tuple[int, int] | None) -> None:
+    def _take_over(self, node: Node, inherited: Inherited) -> None:
+        record, process = inherited.record, inherited.process
         if record is not None:
             node.recall(record)
         if process is not None:
             self._log(f"node '{node.spec.name}' found running, pid {process[0]}")
-            node.adopt(*process)
+            node.adopt(*process, inherited.launch)
             self.save(node)
         elif record is not None and record.pid is not None:
             node.pid, node.start_time = record.pid, record.start_time
@@ -220,7 +199,7 @@ class Table:
         return node
 
     def _made(self, spec: LaunchSpec) -> Node:
-        return Node(_shared(spec), self, random.random, marks.of_node(self._records.tree, spec.name))
+        return Node(_shared(spec), self, random.random, self._records.tree)
 
     # --- what nodes need (node.Surroundings)
 
@@ -288,18 +267,6 @@ class Table:
     def _sweep(self) -> None:
         self._sweeping = None
         self._records.sweep()
-
-
-def _process(record: ProcessRecord | None, leader: adoption.Marked | None) -> tuple[int, int] | None:
-    """A node's process and its start time, if it is still there."""
-    if (
-        record is not None
-        and record.pid is not None
-        and record.start_time is not None
-        and procfs.start_time(record.pid) == record.start_time
-    ):
-        return record.pid, record.start_time
-    return (leader.pid, leader.start_time) if leader is not None else None
 
 
 def _shared(spec: LaunchSpec) -> LaunchSpec:
