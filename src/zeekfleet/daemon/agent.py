@@ -34,9 +34,9 @@ SOCKET = "agent.sock"
 GROUP_WAIT = 0.2
 """How much of the request time-out a deployment waits, at most, for one group of nodes before it starts the next."""
 
-ZEROMQ_HEAD_START = 0.03
-"""The same for real Zeeks on ZeroMQ, in seconds: they read scripts for a third of a second before they do anything
-else, so that a group which starts this much earlier is up earlier. To wait until it is up would leave CPUs idle
+ZEROMQ_HEAD_START = 0.005
+"""The same for real Zeeks on ZeroMQ, in seconds: one group right after the other. Their peers connect in whatever order
+they come up, and each reads scripts for a third of a second first: to wait until a group is up would leave CPUs idle
 meanwhile. With Broker, a node that connects too early tries again only after a second, and says so on stderr."""
 
 NO_CONTROLLER = ("none", "0.0.0.0")  # noqa: S104 - the protocol's word for "wait to be connected to"
