@@ -209,3 +209,85 @@ def test_a_mark_without_a_number_is_known(tmp_path: Path) -> None:
         with stem(tmp_path):
             assert nodes(tmp_path)["former"].running
         former.wait(DEADLINE)
+
+
+# --- nodes that do not run
+
+LOOP = RevivalSettings(initial_delay=0.01, max_delay=0.01, jitter=0, loop_limit=3, retry_delay=300)
+
+
+def state_of(node: protocol.NodeReport) -> tuple[int | None, bool, bool, int]:
+    return node.pid, node.running, node.failed, node.restarts
+
+
+@pytest.mark.parametrize(
+    ("program", "settings"),
+    [
+        ("true", RevivalSettings(enabled=False)),
+        ("false", LOOP),
+        ("false", msgspec.structs.replace(LOOP, retry_delay=0)),
+        ("/no/such/program", msgspec.structs.replace(LOOP, retry_delay=0)),
+    ],
+    ids=["a one-shot", "a crash loop", "a crash loop for ever", "no program"],
+)
+def test_the_next_stem_starts_nobody_whose_time_has_not_come(
+    tmp_path: Path, program: str, settings: RevivalSettings
+) -> None:
+    def rests(node: protocol.NodeReport) -> bool:
+        return node.failed or (not settings.enabled and node.last_exit is not None)
+
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        commander.send(protocol.Create(1, (spec(tmp_path, "a", program, revival=settings),)))
+        until(lambda: rests(nodes(tmp_path)["a"]))
+        before = nodes(tmp_path)["a"]
+        killed(process)
+    for _ in range(2):
+        with stem(tmp_path) as process:
+            node = nodes(tmp_path)["a"]
+            assert state_of(node) == state_of(before)
+            assert (node.since, node.last_exit) == (before.since, before.last_exit)
+            killed(process)
+    # They can be started on request, and after a boot.
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        commander.send(protocol.Restart(1, ("a",)))
+        kind = protocol.LaunchFailed if program.startswith("/") else protocol.Started
+        commander.until(kind)
+        until(lambda: rests(nodes(tmp_path)["a"]))
+        restarts = nodes(tmp_path)["a"].restarts
+        killed(process)
+    path = tmp_path / records.DIRECTORY_NAME / records.JOURNAL_NAME
+    path.write_bytes(path.read_bytes().replace(procfs.boot_id().encode(), b"another"))
+    with stem(tmp_path):
+        commander = Commander(tmp_path)
+        node = next(iter(commander.hello().nodes))
+        until(lambda: rests(nodes(tmp_path)["a"]))
+        if kind is protocol.Started:
+            assert nodes(tmp_path)["a"].restarts > restarts
+
+
+def test_a_pending_start_is_kept_to_its_time_and_ends_are_counted_on(tmp_path: Path) -> None:
+    settings = RevivalSettings(initial_delay=2, factor=1, jitter=0, loop_limit=2, retry_delay=300, loop_window=100)
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        commander.send(protocol.Create(1, (spec(tmp_path, "a", "false", revival=settings),)))
+        delays: list[float | None] = []
+        while len(delays) < 2:
+            exited = commander.until(protocol.Exited)
+            assert isinstance(exited, protocol.Exited)
+            delays.append(exited.revive_in)
+        assert delays == [0, 2]
+        due = time.monotonic() + 2
+        killed(process)
+    with stem(tmp_path):
+        commander = Commander(tmp_path)
+        assert not commander.hello().missed
+        commander.until(protocol.Started)
+        assert abs(time.monotonic() - due) < 1
+        exited = commander.until(protocol.Exited)
+        assert isinstance(exited, protocol.Exited)
+        assert (exited.failed, exited.revive_in) == (True, 300)

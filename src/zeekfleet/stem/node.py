@@ -21,17 +21,14 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 
-import msgspec
-
 from zeekfleet.errors import LaunchError, ShortageError
 from zeekfleet.lifecycle.revival import NEVER, Decision, Revival
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import launching, marks, procfs, resources, spawn
+from zeekfleet.stem import account, launching, marks, procfs, resources, spawn
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup
 from zeekfleet.stem.ending import Ending
-from zeekfleet.stem.protocol import Exited, LastExit, LaunchFailed, NodeReport, Started
-from zeekfleet.stem.records import ProcessRecord
+from zeekfleet.stem.protocol import LastExit, LaunchFailed, Started
 from zeekfleet.stem.surroundings import Surroundings
 from zeekfleet.stem.timers import Timer
 
@@ -73,6 +70,8 @@ class Node:
         self.pidfd: int | None = None
         self.is_child = True
         self.failed = False
+        self.due: float | None = None
+        """When the next start was to be, on the clock of the timers, when it was last decided on; None for never."""
         self.restarts = -1
         self.offsets = (0, 0)
         self.since = time.time()
@@ -84,7 +83,7 @@ class Node:
         self._memory_is_limited = False
         self._memory_kills = 0
         self._table = table
-        self._revival = Revival(spec.revival, random)
+        self.revival = Revival(spec.revival, random)
         self._started_at = 0.0
         self._decision = NEVER
         self._timer: Timer | None = None
@@ -170,14 +169,6 @@ class Node:
         )
         self._go_on()
 
-    def recall(self, record: ProcessRecord) -> None:
-        """What an earlier stem knew of it."""
-        self.offsets = (record.stdout_offset, record.stderr_offset)
-        self.restarts = record.restarts
-        self.since = record.since
-        self.effects = record.effects
-        self.last_exit = record.last_exit
-
     def adopt(self, pid: int, start_time: int, launch: int | None = None) -> None:
         """Watch a process that an earlier stem started, perhaps by a launch that it did not live to note."""
         self.is_child = False
@@ -187,7 +178,21 @@ class Node:
         if self.cgroup is not None:
             self.effects = {**self.effects, "cgroup": str(self.cgroup.path)}
             self._memory_kills = self.cgroup.out_of_memory_kills()
+        self.failed = False
         self._take(pid, start_time)
+
+    def ended_unseen(self, pid: int, start_time: int, group: Cgroup | None) -> None:
+        """A process that an earlier stem started is no more."""
+        self.is_child = False
+        self.pid, self.start_time = pid, start_time
+        self.cgroup = group
+        self._started_at = self._table.timers.clock() - procfs.uptime(start_time)
+        self.leader_ended(Ending())
+
+    def resume(self) -> None:
+        """It does not run: go on waiting for the start that an earlier stem saw coming, if one was."""
+        if self.due is not None:
+            self._launch_in(max(0.0, self.due - self._table.timers.clock()))
 
     def _failed_by(self, error: LaunchError) -> None:
         self.launch_failed(error.reason, is_shortage=isinstance(error, ShortageError))
@@ -202,9 +207,9 @@ class Node:
         self.intent = Intent.RUN
         now = self._table.timers.clock()
         if is_shortage:
-            decision = self._revival.was_short()
+            decision = self.revival.was_short()
         else:
-            decision = self._revival.ended(self._started_at, now, was_running=False)
+            decision = self.revival.ended(self._started_at, now, was_running=False)
         self.failed = decision.failed
         self._table.emit(LaunchFailed(self.spec.name, reason, decision.delay, decision.failed))
         self._launch_after(decision, was_running=False)
@@ -278,7 +283,6 @@ class Node:
 
     def leader_ended(self, ending: Ending) -> None:
         """Its process has ended, and has been reaped; its group has been killed."""
-        pid, start_time = self.pid or 0, self.start_time or 0
         self._set_timer(None)
         self._table.unwatch(self)
         self.phase = Phase.CLEARING
@@ -286,8 +290,9 @@ class Node:
         if requested:
             self._decision = _AT_ONCE if self.intent is Intent.RESTART else NEVER
         else:
-            self._decision = self._revival.ended(self._started_at, self._table.timers.clock())
+            self._decision = self.revival.ended(self._started_at, self._table.timers.clock())
             self.failed = self._decision.failed
+        self.due = self._due_in(self._decision.delay)
         self.since = time.time()
         killed = (
             not requested
@@ -296,30 +301,8 @@ class Node:
             and self.cgroup.out_of_memory_kills() > self._memory_kills
         )
         self.last_exit = LastExit(self.since, ending.code, ending.signal, ending.core_dumped, requested, killed)
-        self._table.emit(
-            Exited(
-                name=self.spec.name,
-                pid=pid,
-                start_time=start_time,
-                code=ending.code,
-                signal=ending.signal,
-                core_dumped=ending.core_dumped,
-                requested=requested,
-                revive_in=self._decision.delay,
-                failed=self.failed,
-                stdout_offset=self.offsets[0],
-                stdout_end=spawn.size_of(self.spec.stdout_file),
-                stderr_offset=self.offsets[1],
-                stderr_end=spawn.size_of(self.spec.stderr_file),
-                at=self.since,
-                uptime=procfs.uptime(start_time) if start_time else 0.0,
-                restarts=max(0, self.restarts),
-                out_of_memory=killed,
-                usage=ending.usage,
-                limits=ending.limits,
-                effects=self.effects,
-            )
-        )
+        self._table.save(self)  # who is told of it need not be told again by the next stem
+        self._table.emit(account.exit_of(self, ending, self.last_exit, self._decision.delay))
         self.leftovers |= self._table.kill_leftovers(self)
         if self.leftovers:
             self._set_timer(self._table.timers.after(CLEARING_PATIENCE, self._cleared))
@@ -347,37 +330,32 @@ class Node:
             self._answer("")
         elif self.intent is Intent.RESTART:
             self.intent = Intent.RUN
-            self._revival.clear()
+            self.revival.clear()
             self.launch()
         else:
             self._launch_after(self._decision)
 
     def _launch_after(self, decision: Decision, was_running: bool = True) -> None:
-        if decision.delay is None:
-            self._table.save(self)
-        elif decision.delay == 0.0 and was_running:
+        if decision.delay == 0.0 and was_running:
             self.launch()  # a start that fails at once would come back here: it has the loop's next round
-        else:
-            self._table.save(self)
-            self._set_timer(self._table.timers.after(decision.delay, self.launch))
+            return
+        self.due = self._due_in(decision.delay)
+        self._table.save(self)
+        if decision.delay is not None:
+            self._launch_in(decision.delay)
+
+    def _launch_in(self, delay: float) -> None:
+        self._set_timer(self._table.timers.after(delay, self.launch))
+
+    def _due_in(self, delay: float | None) -> float | None:
+        return None if delay is None else self._table.timers.clock() + delay
 
     # --- telling
 
-    def report(self) -> NodeReport:
-        """All there is to know, but for the content of files: they may be large, and lie in the node's directory."""
-        return NodeReport(
-            spec=msgspec.structs.replace(self.spec, files={}),
-            pid=self.pid,
-            start_time=self.start_time,
-            running=self.phase is Phase.RUNNING,
-            failed=self.failed,
-            restarts=max(0, self.restarts),
-            stdout_offset=self.offsets[0],
-            stderr_offset=self.offsets[1],
-            since=self.since,
-            effects=self.effects,
-            last_exit=self.last_exit,
-        )
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there, as far as is known."""
+        return self.phase is Phase.RUNNING
 
     def _answer(self, text: str) -> None:
         finished, self._finished = self._finished, []

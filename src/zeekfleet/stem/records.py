@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from zeekfleet.lifecycle.revival import Memory
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem import procfs
 from zeekfleet.stem.launches import Launches
@@ -38,7 +39,12 @@ _JOURNAL_SLACK = 2000
 
 
 class ProcessRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A node's process as the stem last knew it; ``pid`` None: no process. The times are Unix times."""
+    """A node's process as the stem last knew it; ``pid`` None: no process.
+
+    The times are Unix times, but for those that must hold for the next stem, whatever
+    becomes of the clock: ``due`` and the ends in ``past`` are of ``CLOCK_MONOTONIC``,
+    which all processes of one boot share.
+    """
 
     name: str
     pid: int | None
@@ -49,14 +55,29 @@ class ProcessRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     since: float = 0.0
     effects: dict[str, str] = msgspec.field(default_factory=dict)
     last_exit: LastExit | None = None
+    former: int | None = None
+    """Its last process, if it has none now."""
     ended: bool = False
     """It is not started again by itself."""
+    failed: bool = False
+    """It is in a crash loop, or cannot be started."""
+    due: float | None = None
+    """When it is to be started again."""
+    past: Memory | None = None
+    """What its policy of revival knows."""
     gone: bool = False
     """The node has been destroyed, and its file may still be there."""
 
 
 def _gone(node: str) -> ProcessRecord:
     return ProcessRecord(node, None, None, gone=True)
+
+
+def _of_another_boot(record: ProcessRecord) -> ProcessRecord:
+    """All are started anew."""
+    return msgspec.structs.replace(
+        record, pid=None, start_time=None, former=None, ended=False, failed=False, due=None, past=None
+    )
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -137,7 +158,7 @@ class Records:
         self._gone = {name for name, record in found.items() if record.gone}
         found = {name: record for name, record in found.items() if not record.gone}
         if content and not self._is_of_this_boot(head):
-            found = {name: msgspec.structs.replace(record, pid=None, start_time=None) for name, record in found.items()}
+            found = {name: _of_another_boot(record) for name, record in found.items()}
         self._processes = dict(found)
         return found
 

@@ -12,16 +12,15 @@ import msgspec
 
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import adoption, inheritance, launching
+from zeekfleet.stem import account, adoption, inheritance, launching
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup, Cgroups
 from zeekfleet.stem.children import Children
 from zeekfleet.stem.crew import Done
-from zeekfleet.stem.ending import Ending
 from zeekfleet.stem.inheritance import Inherited
-from zeekfleet.stem.node import Finished, Intent, Node, Phase
+from zeekfleet.stem.node import Finished, Intent, Node
 from zeekfleet.stem.protocol import Event, NodeReport
-from zeekfleet.stem.records import ProcessRecord, Records
+from zeekfleet.stem.records import Records
 from zeekfleet.stem.timers import Timer, Timers
 
 _SWEEP_AFTER = 0.05
@@ -161,7 +160,7 @@ class Table:
 
     def reports(self) -> tuple[NodeReport, ...]:
         """All nodes, in the order of their creation."""
-        return tuple(node.report() for node in self._nodes.values())
+        return tuple(account.report_of(node) for node in self._nodes.values())
 
     def reap(self) -> None:
         """Some child has ended."""
@@ -181,16 +180,16 @@ class Table:
     def _take_over(self, node: Node, inherited: Inherited) -> None:
         record, process = inherited.record, inherited.process
         if record is not None:
-            node.recall(record)
+            account.recall(node, record)
         if process is not None:
             self._log(f"node '{node.spec.name}' found running, pid {process[0]}")
             node.adopt(*process, inherited.launch)
             self.save(node)
         elif record is not None and record.pid is not None:
-            node.pid, node.start_time = record.pid, record.start_time
-            node.is_child = False
-            node.cgroup = self._cgroups.left(record.effects.get("cgroup", ""))
-            node.leader_ended(Ending())
+            group = self._cgroups.left(record.effects.get("cgroup", ""))
+            node.ended_unseen(record.pid, record.start_time or 0, group)
+        elif record is not None and (record.ended or record.due is not None):
+            node.resume()
         else:
             node.launch()
 
@@ -238,20 +237,7 @@ class Table:
 
     def save(self, node: Node) -> None:
         """Note the state of the node's process."""
-        running = node.phase is Phase.RUNNING
-        self._records.save(
-            ProcessRecord(
-                name=node.spec.name,
-                pid=node.pid if running else None,
-                start_time=node.start_time if running else None,
-                stdout_offset=node.offsets[0],
-                stderr_offset=node.offsets[1],
-                restarts=node.restarts,
-                since=node.since,
-                effects=node.effects,
-                last_exit=node.last_exit,
-            )
-        )
+        self._records.save(account.record_of(node))
 
     def forget(self, node: Node) -> None:
         """It has been destroyed."""
