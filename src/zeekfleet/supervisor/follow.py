@@ -120,4 +120,8 @@ class Followers:
         while True:
             await follower.grown.wait()
             follower.grown.clear()
-            await follower.read_on()
+            try:
+                await follower.read_on()
+            except Exception:
+                # Whoever wants lines misses some; it is no reason to end anything.
+                logger.exception("reading %s failed", follower.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable
@@ -13,6 +14,9 @@ logger = logging.getLogger(__name__)
 
 Hook = Callable[[str, str], bool]
 """Takes a node's name (empty: the stem itself) and a line; False suppresses its echo."""
+
+FAILURES = (Exception, asyncio.CancelledError)
+"""What a callable may raise without harm to others: none of ours is a task that could be cancelled."""
 
 StatusCallback = Callable[[str, int], None]
 ExitCallback = Callable[[NodeExit], None]
@@ -50,7 +54,7 @@ class Listeners:
         for callback in self.status_callbacks:
             try:
                 callback(node, pid)
-            except Exception:
+            except FAILURES:
                 logger.exception("callback on the start of node '%s' failed", node)
 
     def ended(self, exit_: NodeExit) -> None:
@@ -58,7 +62,7 @@ class Listeners:
         for callback in self.exit_callbacks:
             try:
                 callback(exit_)
-            except Exception:
+            except FAILURES:
                 logger.exception("callback on the end of node '%s' failed", exit_.node)
 
     def _line(self, hooks: list[Hook], stream: TextIO, node: str, line: str) -> None:
@@ -66,8 +70,15 @@ class Listeners:
         for hook in hooks:
             try:
                 wanted = hook(node, line) is not False and wanted
-            except Exception:
+            except FAILURES:
                 logger.exception("hook on a line of node '%s' failed", node)
         if self.echo and wanted:
-            stream.write(f"[{node or 'stem'}] {line}\n")
+            self._echo(stream, f"[{node or 'stem'}] {line}\n")
+
+    def _echo(self, stream: TextIO, line: str) -> None:
+        try:
+            stream.write(line)
             stream.flush()
+        except (OSError, ValueError) as error:
+            self.echo = False
+            logger.warning("output of nodes is repeated no longer: %s", error)

@@ -75,6 +75,25 @@ class NodeExit(msgspec.Struct, frozen=True):
         return f"ended{memory or ', nobody knows how'}"
 
 
+def exit_of(event: Exited, newly_failed: bool) -> NodeExit:
+    """What the stem's event alone tells of an end."""
+    return NodeExit(
+        node=event.name,
+        pid=event.pid,
+        outputs=NodeOutputs(stdout="", stderr=""),
+        code=event.code,
+        signal=event.signal,
+        core_dumped=event.core_dumped,
+        requested=event.requested,
+        revive_in=event.revive_in,
+        failed=event.failed,
+        newly_failed=newly_failed,
+        out_of_memory=event.out_of_memory,
+        uptime=event.uptime,
+        restarts=event.restarts,
+    )
+
+
 class Tracked:
     """One node; changed only by what the stem tells."""
 

@@ -14,7 +14,7 @@ from zeekfleet.stem.ending import is_kill
 from zeekfleet.stem.protocol import Exited, LastExit
 from zeekfleet.supervisor.crash import CrashReports
 from zeekfleet.supervisor.memory_kills import MemoryKills
-from zeekfleet.supervisor.records import NodeExit
+from zeekfleet.supervisor.records import NodeExit, exit_of
 from zeekfleet.supervisor.tail import last_lines
 
 MANAGEMENT_MARK = "ZEEK_MANAGEMENT_NODE"
@@ -61,20 +61,10 @@ class Reporter:
             stdout=self._last(spec.stdout_file, event.stdout_offset, event.stdout_end),
             stderr=self._last(spec.stderr_file, event.stderr_offset, event.stderr_end),
         )
-        exit_ = NodeExit(
-            node=event.name,
-            pid=event.pid,
+        exit_ = msgspec.structs.replace(
+            exit_of(event, newly_failed),
             outputs=outputs,
-            code=event.code,
-            signal=event.signal,
-            core_dumped=event.core_dumped,
-            requested=event.requested,
-            revive_in=event.revive_in,
-            failed=event.failed,
-            newly_failed=newly_failed,
             out_of_memory=event.out_of_memory or self._was_out_of_memory(event),
-            uptime=event.uptime,
-            restarts=event.restarts,
         )
         if event.requested or event.code == 0 or (event.code == REFUSED and MANAGEMENT_MARK in spec.env):
             return exit_, None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,7 @@ from zeekfleet.supervisor.crash import CrashReports, CrashSettings
 from zeekfleet.supervisor.follow import Followers
 from zeekfleet.supervisor.identity import CONFIG_VARIABLE, decode_config
 from zeekfleet.supervisor.listeners import Listeners
-from zeekfleet.supervisor.records import NodeExit, Tracked
+from zeekfleet.supervisor.records import NodeExit, Tracked, exit_of
 from zeekfleet.supervisor.report import Reporter
 
 logger = logging.getLogger(__name__)
@@ -75,8 +76,8 @@ class Watcher:
     def drop(self, name: str) -> None:
         """A node that is no more."""
         tracked = self.nodes.pop(name, None)
-        if tracked is not None and self._tasks is not None and self._listeners.want_lines:
-            self._tasks.create_task(self._forget_files(tracked))
+        if tracked is not None and self._listeners.want_lines:
+            self._do(name, self._forget_files(tracked))
 
     async def told(self, name: str) -> None:
         """Return when the listeners have been told all that happened to a node so far."""
@@ -138,14 +139,14 @@ class Watcher:
                     self._tell_report(tracked, event, self._reporter.report(tracked.spec, event, newly_failed)[0])
                 else:
                     tracked.untold += 1
-                    self._tasks.create_task(self._tell_exit(tracked, event, newly_failed))
+                    self._do(event.name, self._tell_exit(tracked, event, newly_failed))
                 self._on_reported()
             case protocol.LaunchFailed():
                 newly_failed = event.failed and not tracked.in_trouble
                 tracked.running = False
                 tracked.failed = tracked.in_trouble = event.failed
                 tracked.untold += 1
-                self._tasks.create_task(self._tell_failure(tracked, event, newly_failed))
+                self._do(event.name, self._tell_failure(tracked, event, newly_failed))
 
     def _synchronise(self, tracked: Tracked, report: protocol.NodeReport) -> None:
         process = (report.pid, report.start_time)
@@ -170,7 +171,7 @@ class Watcher:
             self._listeners.started(tracked.config.name, pid)
         elif self._tasks is not None:
             tracked.untold += 1
-            self._tasks.create_task(self._tell_start(tracked, pid))
+            self._do(tracked.config.name, self._tell_start(tracked, pid))
 
     def _follow(self, tracked: Tracked, offsets: tuple[int, int] | None) -> None:
         """Follow a node's files from ``offsets`` on, from their present end if None."""
@@ -183,6 +184,20 @@ class Watcher:
         self._followers.follow(stderr, at_stderr, lambda line: self._listeners.stderr_line(name, line))
 
     # --- telling
+
+    def _do(self, node: str, work: Coroutine[Any, Any, None]) -> None:
+        """Have a task do it; what goes wrong in it is logged, and ends nothing."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception:
+                logger.exception("telling of node '%s' failed", node)
+
+        if self._tasks is None:
+            work.close()
+        else:
+            self._tasks.create_task(guarded())
 
     def _can_tell(self, tracked: Tracked) -> bool:
         """Whether what has happened to a node may be told at once."""
@@ -207,13 +222,18 @@ class Watcher:
     async def _tell_exit(self, tracked: Tracked, event: protocol.Exited, newly_failed: bool) -> None:
         stdout, stderr = Path(tracked.spec.stdout_file), Path(tracked.spec.stderr_file)
         async with self._turn(tracked):
-            if self._followers is not None:
-                await self._followers.read_to(stdout, event.stdout_end)
-                await self._followers.read_to(stderr, event.stderr_end)
-            if self._reporter.is_quick(event):
-                exit_, core = self._reporter.report(tracked.spec, event, newly_failed)
-            else:
-                exit_, core = await asyncio.to_thread(self._reporter.report, tracked.spec, event, newly_failed)
+            exit_, core = exit_of(event, newly_failed), None
+            try:
+                if self._followers is not None:
+                    await self._followers.read_to(stdout, event.stdout_end)
+                    await self._followers.read_to(stderr, event.stderr_end)
+                if self._reporter.is_quick(event):
+                    exit_, core = self._reporter.report(tracked.spec, event, newly_failed)
+                else:
+                    exit_, core = await asyncio.to_thread(self._reporter.report, tracked.spec, event, newly_failed)
+            except Exception:
+                # That it has ended is told all the same.
+                logger.exception("reporting the end of node '%s' failed", event.name)
             self._tell_report(tracked, event, exit_)
         if core is not None:
             await self._reporter.add_backtrace(exit_, tracked.spec, core)
