@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +23,15 @@ logger = logging.getLogger(__name__)
 _CHUNK = 256 * 1024
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
+_STEADY_AFTER = 5.0
+"""Seconds of a connection after which its loss is the first one again."""
 _HELLO_TIMEOUT = 15.0
+_LAST_BREATH = 2.0
+"""Seconds for a stem to end that has closed all its connections."""
+_SWEEPING = 60.0
+"""Seconds for a stem to end beside the graces of its nodes."""
+_MAX_STARTS = 5
+"""Stems that end while they are greeted, until that is an error."""
 
 
 class _OutdatedError(StemError):
@@ -30,6 +40,32 @@ class _OutdatedError(StemError):
     def __init__(self, pid: int, reason: str) -> None:
         self.pid = pid
         super().__init__(reason)
+
+
+class _RefusedError(StemError):
+    """The stem has not understood a command on this connection.
+
+    Attributes:
+        is_certain: no other command was under way.
+    """
+
+    def __init__(self, reason: str, is_certain: bool) -> None:
+        self.is_certain = is_certain
+        super().__init__(f"the stem refused the request: {reason}")
+
+
+class _LeavingError(StemError):
+    """The stem that was found is stopping its nodes, or has just ended.
+
+    Attributes:
+        pid: its process.
+        patience: seconds that its end may take.
+    """
+
+    def __init__(self, pid: int, patience: float, reason: str) -> None:
+        self.pid = pid
+        self.patience = patience
+        super().__init__(f"the stem with pid {pid} {reason}")
 
 
 class StemHandle:
@@ -53,6 +89,8 @@ class StemHandle:
         self._requests = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[protocol.Done | protocol.Listing | None]] = {}
         self._connected = asyncio.Event()
+        self._over = False
+        self._suspects = asyncio.Lock()
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._frames = protocol.FrameReader()
@@ -61,19 +99,28 @@ class StemHandle:
         self._stem_pid = 0
 
     async def connect(self) -> None:
-        """Find or start the stem, and greet it; one of another release is replaced, its nodes run on.
+        """Find or start the stem, and greet it.
+
+        One of another release is replaced, and its nodes run on. The end of one that is stopping its nodes is waited
+        for: what is wanted now is for the next.
 
         Raises:
             StateDirectoryError: the state directory cannot be used.
             StemError: it could not be started, or does not answer.
         """
-        try:
-            await self._greet()
-        except _OutdatedError as error:
-            logger.info("the stem is replaced: %s", error)
-            self._disconnect()
-            await asyncio.to_thread(stem.end, error.pid)
-            await self._greet()
+        for _ in range(_MAX_STARTS):
+            try:
+                return await self._greet()
+            except _OutdatedError as error:
+                logger.info("the stem is replaced: %s", error)
+                self._disconnect()
+                await asyncio.to_thread(stem.end, error.pid)
+            except _LeavingError as error:
+                logger.info("%s; its end is waited for", error)
+                self._disconnect()
+                if not await stem.ended(error.pid, error.patience):
+                    raise StemError(f"{error}, and does not end") from error
+        raise StemError(f"the stem of {self._state} ends again and again instead of a greeting")
 
     async def _greet(self) -> None:
         connection = await stem.connect(self._state)
@@ -86,32 +133,46 @@ class StemHandle:
             async with asyncio.timeout(_HELLO_TIMEOUT):
                 while not self._connected.is_set():
                     if not await self._receive():
-                        raise StemError("the stem closed the connection instead of a greeting")
+                        reason = "has closed the connection instead of a greeting"
+                        raise _LeavingError(self._stem_pid, _LAST_BREATH, reason)
         except TimeoutError as error:
             raise StemError(f"the stem did not greet within {_HELLO_TIMEOUT:g} s") from error
 
     async def run(self) -> None:
         """Receive; when the connection is lost, find or start the stem again, at once the first time.
 
-        Ends after :meth:`close`.
+        Ends after :meth:`close`, and then no command is waited for any more.
         """
+        try:
+            await self._run()
+        finally:
+            self._over = True
+            self._disconnect()
+            self._connected.set()  # for those who wait
+
+    async def _run(self) -> None:
         pause = 0.0
         while True:
+            connected_at = time.monotonic()
             try:
                 if self._writer is None:
                     await self.connect()
-                    pause = 0.0
+                    connected_at = time.monotonic()
                 while await self._receive():
                     continue
             except (ZeekfleetError, OSError) as error:
                 logger.warning("stem: %s", error)
+            except Exception:
+                logger.exception("the connection to the stem failed")
             self._disconnect()
             if self._closing:
                 return
             logger.warning("connection to the stem lost; looking for it again")
             stem.reap()
+            if time.monotonic() - connected_at >= _STEADY_AFTER:
+                pause = 0.0
             if pause:
-                await asyncio.sleep(pause)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
 
     def close(self) -> None:
@@ -138,36 +199,57 @@ class StemHandle:
         return (await self._command(lambda request: protocol.Restart(request, names), timeout))[0]
 
     async def shutdown(self, groups: tuple[tuple[str, ...], ...], timeout: float) -> None:
-        """See :class:`zeekfleet.stem.protocol.Shutdown`; the connection is not made again after it."""
+        """See :class:`zeekfleet.stem.protocol.Shutdown`; returns when the stem has ended."""
 
         def command(request: int) -> protocol.Command:
             self._last_request = request
             return protocol.Shutdown(request, groups)
 
         await self._command(command, timeout)
+        if not await stem.ended(self._stem_pid, _LONGEST_PAUSE):
+            raise StemError(f"the stem with pid {self._stem_pid} does not end")
 
     async def _command(self, make: Callable[[int], protocol.Command], timeout: float) -> tuple[dict[str, str], bool]:
-        """Give a command; its outcomes, and whether it had to be given again."""
-        attempts = 0
+        """Give a command; its outcomes, and whether it had to be given again.
+
+        One that the stem refuses is not given again, unless it may have been another that was meant: then it is given
+        once more with no other suspect beside it.
+        """
         try:
             async with asyncio.timeout(timeout):
-                while True:
-                    await self._connected.wait()
+                try:
+                    done, attempts = await self._give(make)
+                except _RefusedError as error:
+                    if error.is_certain:
+                        raise
+                    async with self._suspects:
+                        done, attempts = await self._give(make)
                     attempts += 1
-                    if (done := await self._attempt(make)) is not None:
-                        return done.outcomes if isinstance(done, protocol.Done) else {}, attempts > 1
+                return done.outcomes if isinstance(done, protocol.Done) else {}, attempts > 1
         except TimeoutError as error:
             raise StemError(f"the stem did not answer within {timeout:g} s") from error
 
+    async def _give(self, make: Callable[[int], protocol.Command]) -> tuple[protocol.Done | protocol.Listing, int]:
+        """Give a command until it is answered; the answer, and how often it took."""
+        attempts = 0
+        while True:
+            await self._connected.wait()
+            attempts += 1
+            if (done := await self._attempt(make)) is not None:
+                return done, attempts
+
     async def _attempt(self, make: Callable[[int], protocol.Command]) -> protocol.Done | protocol.Listing | None:
         """Give a command once; None if the connection was lost before the answer."""
-        if self._writer is None:
+        if self._over or self._writer is None:
             raise StemError("the stem is not connected")
         request = next(self._requests)
+        frame = protocol.encode(make(request))
+        if len(frame) > protocol.MAX_FRAME:
+            raise StemError(f"a request of {len(frame)} bytes is more than the stem takes")
         answer: asyncio.Future[protocol.Done | protocol.Listing | None] = asyncio.get_running_loop().create_future()
         self._waiting[request] = answer
         try:
-            self._writer.write(protocol.encode(make(request)))
+            self._writer.write(frame)
             return await answer
         finally:
             self._waiting.pop(request, None)
@@ -190,13 +272,18 @@ class StemHandle:
 
     def _handle(self, message: protocol.FromStem) -> None:
         match message:
+            case protocol.Refused(reason=reason) if self._connected.is_set():
+                self._refused(reason)
             case protocol.Refused(reason=reason):
                 raise _OutdatedError(self._stem_pid, reason)
+            case protocol.Welcome(stopping=True):
+                graces = sum(report.spec.grace for report in message.nodes)
+                raise _LeavingError(self._stem_pid, _SWEEPING + graces, "is stopping its nodes")
             case protocol.Welcome(release=release) if release != zeekfleet.__version__:
                 raise _OutdatedError(self._stem_pid, f"it is of release {release}")
             case protocol.Welcome():
                 self._connected.set()
-                self._welcomed(message)
+                self._tell(lambda: self._welcomed(message))
             case protocol.Done(request=request) | protocol.Listing(request=request):
                 answer = self._waiting.pop(request, None)
                 if answer is not None and not answer.done():
@@ -204,7 +291,22 @@ class StemHandle:
                 if request == self._last_request:
                     self._closing = True  # the end of the connection that follows is wanted
             case _:
-                self._happened(message)
+                self._tell(lambda: self._happened(message))
+
+    def _tell(self, telling: Callable[[], None]) -> None:
+        """What goes wrong with those who hear of it is no reason to let the stem go."""
+        try:
+            telling()
+        except Exception:
+            logger.exception("what the stem has told was not taken note of")
+
+    def _refused(self, reason: str) -> None:
+        """A command of ours was not understood; the stem does not say which."""
+        logger.error("the stem refused a request: %s", reason)
+        waiting, self._waiting = self._waiting, {}
+        for answer in waiting.values():
+            if not answer.done():
+                answer.set_exception(_RefusedError(reason, len(waiting) == 1))
 
     def _disconnect(self) -> None:
         self._connected.clear()

@@ -35,21 +35,6 @@ def is_ours(pid: int) -> bool:
     return any(process.pid == pid for _, process in _started)
 
 
-def wait_for_end(state: Path, timeout: float) -> None:
-    """Wait until the stem of a directory, if it was started from here, has ended.
-
-    Raises:
-        StemError: it has not.
-    """
-    for other, process in _started:
-        if other == state:
-            try:
-                process.wait(timeout)
-            except subprocess.TimeoutExpired as error:
-                raise StemError(f"the stem with pid {process.pid} does not end") from error
-    reap()
-
-
 def end(pid: int) -> None:
     """Kill a stem, and wait until it is gone; its nodes are for the next one.
 
@@ -69,6 +54,27 @@ def end(pid: int) -> None:
     finally:
         os.close(descriptor)
         reap()
+
+
+async def ended(pid: int, timeout: float) -> bool:
+    """Wait until a stem, of whoever's, has ended, for so many seconds; whether it has."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(descriptor, gone.set)
+    try:
+        async with asyncio.timeout(timeout):
+            await gone.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        reap()
+    return True
 
 
 async def connect(state: Path) -> socket.socket:
