@@ -87,14 +87,16 @@ async def _supervise(
         report_lines=own.exit_lines,
         echo=manner.echo,
         on_exit=own.on_exit,
+        on_failure="retreat",
         crashes=CrashSettings(own.crash_reports, own.crash_days),
         max_starting=own.max_starting,
         inherit=True,
     ) as supervisor:
         supervisor.on_node_status(lambda node, pid: logger.info("node '%s' started, pid %d", node, pid))
         supervisor.on_node_exit(_log_exit)
-        await _bring_up(supervisor, content, engines, stop)
+        await until(stop, _bring_up(supervisor, content, engines))
         if not stop.is_set():
+            supervisor.on_failure = "keep"
             count = "1 node" if len(content.nodes) == 1 else f"{len(content.nodes)} nodes"
             place = f"; supervisor {endpoints.LOOPBACK}:{served[1]}" if served else ""
             readiness.announce(f"supervising {count}, state in {state}{place}")
@@ -105,16 +107,19 @@ async def _supervise(
         logger.info("stopping all nodes" if own.on_exit == "stop" else "all nodes run on")
 
 
-async def _bring_up(
-    supervisor: Supervisor, content: SuperviseFile, engines: Mapping[Program, Engine], stop: asyncio.Event
-) -> None:
-    """Keep what already runs just so, stop what should not run, start the rest in order."""
+async def _bring_up(supervisor: Supervisor, content: SuperviseFile, engines: Mapping[Program, Engine]) -> None:
+    """Keep what already runs just so, stop what should not run, start the rest in order.
+
+    Raises:
+        SupervisionError: a node cannot be created; if that can be foreseen, nothing has been stopped.
+    """
     desired = {config.name: (config, engines[program]) for config, program in content.nodes}
     kept = {name for name in supervisor.status().nodes if name in desired and supervisor.is_launched_as(*desired[name])}
+    for name, wanted in desired.items():
+        if name not in kept and (problem := supervisor.check(*wanted)):
+            raise SupervisionError(problem)
     await supervisor.destroy_all([name for name in supervisor.status().nodes if name not in kept])
     for group in start_groups(config for name, (config, _) in desired.items() if name not in kept):
-        if stop.is_set():
-            return
         by_engine: dict[Engine, list[NodeConfig]] = {}
         for config in group:
             by_engine.setdefault(desired[config.name][1], []).append(config)

@@ -124,6 +124,10 @@ class Tree:
             return None
         return status if same and pid == str(details.pid) else None
 
+    def settle(self) -> None:
+        """The start has succeeded: what fails from now on stops no node."""
+        self._supervisor.on_failure = "keep"
+
     def leave(self) -> None:
         """The tree ends, or is left to itself."""
         if self._supervisor.on_exit == "keep":
@@ -161,6 +165,8 @@ async def serve(
 ) -> None:
     """Run a tree until told to stop, then stop all of it in order.
 
+    A start that fails stops only what it has started itself; later failures stop nothing.
+
     Args:
         settings: of all roles.
         roles: who runs in it, in the order of their start.
@@ -186,6 +192,7 @@ async def serve(
                 bare_mode=own.bare_mode,
                 report_lines=own.exit_lines,
                 on_exit=own.on_exit,
+                on_failure="retreat",
                 crashes=CrashSettings(own.crash_reports, own.crash_days),
                 max_starting=own.max_starting,
                 inherit=True,
@@ -193,10 +200,8 @@ async def serve(
                 supervisor.on_node_exit(_log_exit)
                 tree = Tree(settings, supervisor, port, engine.name)
                 control = SupervisorControl(supervisor, endpoint, lambda: _stop_all(supervisor, stop))
-                try:
-                    await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))
-                finally:
-                    tree.leave()
+                await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))
+                tree.leave()
 
 
 def _stop_all(supervisor: Supervisor, stop: asyncio.Event) -> None:
@@ -245,6 +250,7 @@ async def _run(
         readiness.announce("; ".join([*parts, place]))
         if serving is not None:
             await serving()
+        tree.settle()
     raise TransportError(f"the supervisor's endpoint {endpoint.id} was closed")
 
 

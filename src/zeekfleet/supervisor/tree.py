@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -24,6 +25,8 @@ from zeekfleet.supervisor.listeners import ExitCallback, Hook, Listeners, Status
 from zeekfleet.supervisor.orphans import Orphans
 from zeekfleet.supervisor.watcher import Watcher
 
+logger = logging.getLogger(__name__)
+
 MAX_STARTING = 64
 
 FIRST_PORTION, PORTION = 8, 32
@@ -31,6 +34,9 @@ FIRST_PORTION, PORTION = 8, 32
 
 COMMAND_TIMEOUT = 60.0
 """Seconds for the stem to do what does not depend on a node's own time."""
+
+
+OnFailure = Literal["keep", "retreat"] | None
 
 
 class Supervisor:
@@ -49,6 +55,8 @@ class Supervisor:
         report_lines: how many last lines of each stream an exit report holds.
         echo: repeat the nodes' output on this process's own streams.
         on_exit: see above.
+        on_failure: what leaving it by an exception does: what ``on_exit`` says (None), nothing (``"keep"``), or stop
+            only what this Supervisor has created itself (``"retreat"``), for a start that fails.
         crashes: how many crash reports are kept.
         max_starting: how many nodes are started at a time; others wait.
         inherit: become the parent of what a dead stem leaves. For a daemon, which has no other children
@@ -66,6 +74,7 @@ class Supervisor:
         report_lines: int = 100,
         echo: bool = False,
         on_exit: Literal["stop", "keep"] = "stop",
+        on_failure: OnFailure = None,
         crashes: CrashSettings = CrashSettings(),  # noqa: B008 - frozen
         max_starting: int = MAX_STARTING,
         inherit: bool = False,
@@ -76,6 +85,8 @@ class Supervisor:
         self._bare_mode = bare_mode
         self._environment = places.base_environment(environment)
         self.on_exit: Literal["stop", "keep"] = on_exit
+        self.on_failure: OnFailure = on_failure
+        self._created: set[str] = set()
         self._listeners = Listeners(echo)
         self._orphans = Orphans(self._is_running, stem.is_ours) if inherit else None
         self._watcher = Watcher(self.state_directory, self._listeners, report_lines, crashes, self._reap)
@@ -98,7 +109,8 @@ class Supervisor:
         except BaseException:
             await self._leave(None, None, None)
             raise
-        self._connection = self._tasks.create_task(self._handle.run())
+        # No task of the group: what fails or is cancelled there must not cost us the stem.
+        self._connection = asyncio.create_task(self._handle.run())
         self._open = True
         identity.enter(self)
         self._watcher.follow_all()
@@ -108,13 +120,31 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self.on_exit == "stop" and not self._stopped:
-                await self.shutdown()
+            await self._end(error)
         finally:
             self._open = False
             identity.leave(self)
             cancelled = isinstance(error, asyncio.CancelledError)
             await (self._leave(kind, error, trace) if cancelled else self._leave(None, None, None))
+
+    async def _end(self, error: BaseException | None) -> None:
+        """Stop what is to be stopped."""
+        if isinstance(error, Exception) and self.on_failure is not None:
+            if self.on_failure == "retreat":
+                await self._retreat()
+        elif self.on_exit == "stop" and not self._stopped:
+            await self.shutdown()
+
+    async def _retreat(self) -> None:
+        """Stop what has been created from here; what was found runs on, for the next Supervisor."""
+        try:
+            if self._created.issuperset(self._watcher.nodes):
+                await self.shutdown()
+            else:
+                await self.destroy_all([name for name in self._watcher.nodes if name in self._created])
+                logger.info("nodes that were running before run on: %s", ", ".join(sorted(self._watcher.nodes)))
+        except StemError as error:
+            logger.warning("what was started is left: %s", error)
 
     async def _leave(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -122,6 +152,7 @@ class Supervisor:
         self._handle.close()
         if self._connection is not None:
             self._connection.cancel()
+            await asyncio.wait([self._connection])
         self._watcher.close()
         if self._orphans is not None:
             self._orphans.close()
@@ -143,7 +174,6 @@ class Supervisor:
         await self._handle.shutdown(groups, timeout)
         if self._connection is not None:
             await asyncio.wait([self._connection], timeout=COMMAND_TIMEOUT)
-        await asyncio.to_thread(stem.wait_for_end, self.state_directory, COMMAND_TIMEOUT)
         for name in list(nodes):
             await self._watcher.told(name)
             self._watcher.drop(name)
@@ -205,6 +235,12 @@ class Supervisor:
             return tracked is not None
         return await failing.end(pid, tracked.start_time, first, tracked.spec.grace)
 
+    def check(self, config: NodeConfig, engine: Engine | None = None) -> str:
+        """Why a node could not be created if there were none of its name; empty if it could. Makes its directory."""
+        self._check_open()
+        prepared = self._prepare(config, engine or self._engine, ())
+        return prepared if isinstance(prepared, str) else ""
+
     def is_launched_as(self, config: NodeConfig, engine: Engine | None = None) -> bool:
         """Whether a node of that name was launched just so; the environment that all nodes start from does not count.
 
@@ -264,10 +300,11 @@ class Supervisor:
             for portion in _portions(configs):
                 specs: list[LaunchSpec] = []
                 for config in portion:
-                    prepared = self._prepare(config, engine)
+                    prepared = self._prepare(config, engine, self._watcher.nodes)
                     if isinstance(prepared, str):
                         outcomes[config.name] = prepared
                     else:
+                        self._created.add(config.name)
                         self._watcher.track(config, prepared)
                         specs.append(prepared)
                 if specs:
@@ -277,17 +314,18 @@ class Supervisor:
             outcomes |= task.result()
         return outcomes
 
-    def _prepare(self, config: NodeConfig, engine: Engine) -> LaunchSpec | str:
+    def _prepare(self, config: NodeConfig, engine: Engine, taken: Container[str]) -> LaunchSpec | str:
         """What to launch, or why that cannot be."""
-        if problem := places.problem_with(config, self._watcher.nodes):
+        if problem := places.problem_with(config, taken):
             return problem
         where = places.places_of(config, self.state_directory)
         if problem := places.make_directory(config, where):
             return problem
         try:
-            return _with_identity(engine.launch(config, self._context(config, where)), config)
+            spec = _with_identity(engine.launch(config, self._context(config, where)), config)
         except LaunchError as error:
             return str(error)
+        return places.problem_with_launch(spec) or spec
 
     async def _start(self, specs: tuple[LaunchSpec, ...]) -> dict[str, str]:
         try:
