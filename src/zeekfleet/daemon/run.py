@@ -7,7 +7,6 @@ import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from zeekfleet import logs
 from zeekfleet.daemon import readiness
@@ -16,15 +15,26 @@ from zeekfleet.settings import CommonSettings
 
 logger = logging.getLogger(__name__)
 
+LAST_PATIENCE = 5
+"""Seconds that it takes at most to end at the second signal."""
+
+DOUBLE = 1.0
+"""Seconds within which a second signal is the same wish: a terminal and what runs us may both send it."""
+
 Serve = Callable[[asyncio.Event], Awaitable[None]]
 """Serves until the event is set, then ends in order."""
 
 
 def run(common: CommonSettings, serve: Serve) -> int:
-    """Run until SIGTERM or SIGINT; the exit code. What goes wrong is told in one sentence."""
+    """Run until SIGTERM or SIGINT; the exit code. What goes wrong is told in one sentence.
+
+    A second signal ends it without waiting for what is being stopped, which goes on by itself.
+    """
     logs.configure(common.log_format, common.log_level)
     try:
         asyncio.run(_run(serve))
+    except asyncio.CancelledError:
+        return _refuse(ZeekfleetError("told to stop again: left before all had ended"))
     except (ZeekfleetError, OSError) as error:
         return _refuse(error)
     except BaseExceptionGroup as group:
@@ -49,14 +59,45 @@ def _first(error: BaseException | None) -> BaseException:
 async def _run(serve: Serve) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    signalled = _Signalled(stop, asyncio.current_task())
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, signalled)
     async with asyncio.TaskGroup() as tasks:
         telling = tasks.create_task(_tell_of_stop(stop))
         try:
             await serve(stop)
         finally:
             telling.cancel()
+
+
+class _Signalled:
+    """What a signal does: the first has all stopped in order, a later one has it left to itself.
+
+    Args:
+        stop: set by the first.
+        task: cancelled by a later one.
+    """
+
+    def __init__(self, stop: asyncio.Event, task: asyncio.Task[None] | None) -> None:
+        self._stop = stop
+        self._task = task
+        self._first: float | None = None
+
+    def __call__(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._stop.set()
+        if self._first is None:
+            self._first = now
+        else:
+            loop.call_at(max(now, self._first + DOUBLE), self._leave)
+
+    def _leave(self) -> None:
+        # Whatever does not let itself be cancelled, be it a thread, ends with the process.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(LAST_PATIENCE)
+        if self._task is not None:
+            self._task.cancel()
 
 
 async def _tell_of_stop(stop: asyncio.Event) -> None:
@@ -70,10 +111,10 @@ async def until(stop: asyncio.Event, work: Awaitable[None]) -> None:
     waiting = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
     finally:
         for pending in (task, waiting):
             pending.cancel()
-            with suppress(asyncio.CancelledError):
-                await pending
+        # Not awaited one by one: that would swallow our own cancellation.
+        await asyncio.wait({task, waiting})
+    if not task.cancelled():
+        task.result()
