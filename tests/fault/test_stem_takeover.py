@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,8 @@ import psutil
 import pytest
 from stems import DEADLINE, Commander, rewrite_process, spec, stem
 
-from zeekfleet.model.launch import RevivalSettings
-from zeekfleet.stem import launches, procfs, protocol, records
+from zeekfleet.model.launch import LaunchSpec, RevivalSettings
+from zeekfleet.stem import launches, marks, procfs, protocol, records
 from zeekfleet.testing.daemons import wait_for_end_of
 
 
@@ -291,3 +292,108 @@ def test_a_pending_start_is_kept_to_its_time_and_ends_are_counted_on(tmp_path: P
         exited = commander.until(protocol.Exited)
         assert isinstance(exited, protocol.Exited)
         assert (exited.failed, exited.revive_in) == (True, 300)
+
+
+# --- launches that are lost
+
+WARM = (sys.executable, str(Path(__file__).parents[1] / "integration" / "forkserver_for_tests.py"))
+
+
+def configured(state: Path, name: str, *argv: str, forkserver: tuple[str, ...] = ()) -> LaunchSpec:
+    """A node that can read its own configuration, as a Supervisor's can."""
+    node = spec(state, name, *argv)
+    path = Path(node.directory) / marks.CONFIG_FILE
+    return msgspec.structs.replace(
+        node,
+        env={**node.env, marks.CONFIG_VARIABLE: str(path)},
+        files={marks.CONFIG_FILE: f'{{"name":"{name}"}}'},
+        forkserver=forkserver,
+    )
+
+
+def family_of_four(state: Path) -> dict[str, LaunchSpec]:
+    executed = [configured(state, name) for name in ("e1", "e2")]
+    forked = [configured(state, name, "sleep", forkserver=WARM) for name in ("f1", "f2")]
+    return {node.name: node for node in (*executed, *forked)}
+
+
+@pytest.mark.parametrize("journal", ["whole", "lost"])
+@pytest.mark.parametrize("damage", ["half", "lost", "newer", "older"])
+def test_no_process_is_lost_with_what_it_was_launched_with(
+    tmp_path: Path, journal: str, damage: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    specs = family_of_four(tmp_path)
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pids = {name: commander.create(node) for name, node in specs.items()}
+        killed(process)
+    file = tmp_path / records.DIRECTORY_NAME / launches.LAUNCHES_NAME
+    content = file.read_bytes()
+    match damage:
+        case "half":
+            file.write_bytes(content[: len(content) // 2])
+        case "lost":
+            file.unlink()
+        case "newer" | "older":
+            version = b'"version":%d' % (launches.LAUNCH_VERSION + (1 if damage == "newer" else -1))
+            file.write_bytes(content.replace(b'"version":%d' % launches.LAUNCH_VERSION, version))
+    if journal == "lost":
+        file.with_name(records.JOURNAL_NAME).unlink()
+    for _ in range(2):
+        with stem(tmp_path) as process:
+            found = nodes(tmp_path)
+            assert {name: node.pid for name, node in found.items()} == pids
+            assert all(node.running for node in found.values())
+            assert found["f2"].recovered
+            assert found["f2"].spec.forkserver == WARM
+            assert {node.spec.directory for node in found.values()} == {node.directory for node in specs.values()}
+            killed(process)
+    words = capfd.readouterr().err
+    assert "nobody's" not in words
+    assert "set aside" not in words.partition("found running")[2]  # told once
+    # Who wants them again with the same, gets them as they are, and revived as they should be.
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        commander.send(protocol.Create(1, tuple(specs.values())))
+        done = commander.until(protocol.Done)
+        assert isinstance(done, protocol.Done)
+        assert not done.outcomes["f2"]
+        found = nodes(tmp_path)
+        assert {name: node.pid for name, node in found.items()} == pids
+        assert not any(node.recovered for node in found.values())
+        assert found["f2"].spec == msgspec.structs.replace(specs["f2"], files={})
+        killed(process)
+    with stem(tmp_path):
+        assert {name: node.pid for name, node in nodes(tmp_path).items()} == pids
+        commander = Commander(tmp_path)
+        commander.hello()
+        os.kill(pids["f2"], signal.SIGKILL)
+        started = commander.until(protocol.Started)
+        assert isinstance(started, protocol.Started)
+        assert started.name == "f2"
+
+
+def test_one_that_ends_before_its_launch_is_known_again_waits_for_it(tmp_path: Path) -> None:
+    node = configured(tmp_path, "f", "sleep", forkserver=WARM)
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pid = commander.create(node)
+        killed(process)
+    (tmp_path / records.DIRECTORY_NAME / launches.LAUNCHES_NAME).unlink()
+    with stem(tmp_path):
+        commander = Commander(tmp_path)
+        commander.hello()
+        os.kill(pid, signal.SIGKILL)
+        failed = commander.until(protocol.LaunchFailed)
+        assert isinstance(failed, protocol.LaunchFailed)
+        assert "no program" in failed.reason
+        elsewhere = msgspec.structs.replace(node, directory=str(tmp_path / "elsewhere"))
+        commander.send(protocol.Create(1, (elsewhere,)))
+        assert commander.until(protocol.Done) == protocol.Done(1, {"f": "node with name 'f' already exists"})
+        commander.send(protocol.Create(2, (node,)))
+        started = commander.until(protocol.Started)
+        assert isinstance(started, protocol.Started)
+        assert commander.until(protocol.Done) == protocol.Done(2, {"f": ""})

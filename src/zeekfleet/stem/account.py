@@ -29,6 +29,7 @@ def report_of(node: Node) -> NodeReport:
         since=node.since,
         effects=node.effects,
         last_exit=node.last_exit,
+        recovered=node.recovered,
     )
 
 

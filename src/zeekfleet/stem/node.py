@@ -64,6 +64,7 @@ class Node:
     def __init__(self, spec: LaunchSpec, table: Surroundings, random: Callable[[], float], tree: str) -> None:
         self.spec = spec
         self.tree = tree
+        self.recovered = False
         self.phase = Phase.WAITING
         self.pid: int | None = None
         self.start_time: int | None = None
@@ -83,6 +84,7 @@ class Node:
         self._memory_is_limited = False
         self._memory_kills = 0
         self._table = table
+        self._random = random
         self.revival = Revival(spec.revival, random)
         self._started_at = 0.0
         self._decision = NEVER
@@ -180,6 +182,18 @@ class Node:
             self._memory_kills = self.cgroup.out_of_memory_kills()
         self.failed = False
         self._take(pid, start_time)
+
+    def complete(self, spec: LaunchSpec) -> None:
+        """Learn what it is launched with; its process stays, and if it waits for one, it gets one."""
+        former, self.spec = self.spec, spec
+        self.recovered = False
+        memory = self.revival.memory()
+        self.revival = Revival(spec.revival, self._random)
+        self.revival.recall(memory)
+        if self.phase is Phase.WAITING and not former.argv:
+            self.launch()
+        else:
+            self._answer("")
 
     def ended_unseen(self, pid: int, start_time: int, group: Cgroup | None) -> None:
         """A process that an earlier stem started is no more."""

@@ -39,7 +39,10 @@ class Hello(Message, frozen=True):
 
 
 class Create(Message, frozen=True):
-    """Run nodes. Outcome of each: an error text, empty when it has become a node, be it up yet or not."""
+    """Run nodes. Outcome of each: an error text, empty when it has become a node, be it up yet or not.
+
+    A node that was ``recovered`` goes on with its process, and is started with this from its next start on.
+    """
 
     request: int
     specs: tuple[LaunchSpec, ...]
@@ -98,6 +101,8 @@ class NodeReport(msgspec.Struct, frozen=True):
         since: the Unix time since which it is running, or is not.
         effects: what its process may use, as it took effect.
         last_exit: how its last process ended, if one has.
+        recovered: what it is launched with was lost, and ``spec`` is what its process shows of it. Without a
+            program it cannot be started again. ``Create`` with the same directory and output files completes it.
     """
 
     spec: LaunchSpec
@@ -111,6 +116,7 @@ class NodeReport(msgspec.Struct, frozen=True):
     since: float = 0.0
     effects: dict[str, str] = msgspec.field(default_factory=dict)
     last_exit: LastExit | None = None
+    recovered: bool = False
 
 
 class Started(Message, frozen=True):

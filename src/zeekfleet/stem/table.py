@@ -90,7 +90,9 @@ class Table:
         for spec in specs:
             if self._shutting_down:
                 gathering.answer(spec.name)("the tree is being stopped")
-            elif spec.name in self._nodes or spec.name in fresh:
+            elif (found := self._nodes.get(spec.name)) is not None and _completes(spec, found):
+                self._complete(found, spec, gathering.answer(spec.name))
+            elif found is not None or spec.name in fresh:
                 gathering.answer(spec.name)(f"node with name '{spec.name}' already exists")
             elif problem := self._problem_with(spec):
                 gathering.answer(spec.name)(problem)
@@ -116,6 +118,14 @@ class Table:
         node = self._add(spec)
         node.when_started(lambda _: answer(""))
         node.launch(files)
+
+    def _complete(self, node: Node, spec: LaunchSpec, answer: Finished) -> None:
+        if problem := self._problem_with(spec):
+            answer(problem)
+            return
+        (kept,) = self._records.launches.put_away([spec])
+        node.when_started(lambda _: answer(""))
+        node.complete(_shared(kept))
 
     def stop(self, names: Iterable[str], intent: Intent, done: Outcomes) -> None:
         """Destroy or restart nodes, all at the same time."""
@@ -173,7 +183,9 @@ class Table:
         nodes = inheritance.inherit(self._records, self._problem_with, self._log)
         with self._children.together():
             for inherited in nodes:
-                self._take_over(self._add(inherited.spec), inherited)
+                node = self._add(inherited.spec)
+                node.recovered = inherited.recovered
+                self._take_over(node, inherited)
         self._records.sweep()
         self._records.flush()
 
@@ -253,6 +265,13 @@ class Table:
     def _sweep(self) -> None:
         self._sweeping = None
         self._records.sweep()
+
+
+def _completes(spec: LaunchSpec, node: Node) -> bool:
+    """Whether it is what a node was launched with of which only the process is known."""
+    own = node.spec
+    places = (own.directory, own.stdout_file, own.stderr_file)
+    return node.recovered and places == (spec.directory, spec.stdout_file, spec.stderr_file)
 
 
 def _shared(spec: LaunchSpec) -> LaunchSpec:
