@@ -231,6 +231,17 @@ def test_a_second_signal_leaves_the_stem_to_stop_the_rest(place: Place) -> None:
         assert wait_for_end_of(stem)
 
 
+async def test_a_stopped_node_does_not_cost_its_grace(tmp_path: Path) -> None:
+    async with Supervisor(tmp_path, CommandEngine(["sleep", "1000"], grace=100.0)) as supervisor:
+        await supervisor.create(NodeConfig(name="a"))
+        pid = supervisor.status().nodes["a"].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+        async with asyncio.timeout(DEADLINE):
+            assert await supervisor.destroy("a")
+
+
 async def test_texts_that_no_process_can_be_given_are_an_answer(tmp_path: Path) -> None:
     async with Supervisor(tmp_path, SLEEP) as supervisor:
         assert "character" in await supervisor.create(NodeConfig(name="a", env={"A": "\ud800"}))

@@ -262,6 +262,7 @@ class Node:
 
     def _terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
+        self.send_signal(signal.SIGCONT)  # a stopped one would never hear of it
         self._set_timer(self._table.timers.after(self.spec.grace, self._kill))
 
     def _kill(self) -> None:
