@@ -57,7 +57,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
     own = settings.agent
     check_name("agent.name", own.name)
     controller = parse_controller(own.controller)
-    with held(node_directory(settings.common, own.name)) as directory:
+    with held(node_directory(settings.common, own.name), Path(settings.common.state_dir)) as directory:
         os.chdir(directory)
         log = logs.ManagementLog(directory, own.name, Role.AGENT, settings.common.management_log_format)
         logging.getLogger().addHandler(log)

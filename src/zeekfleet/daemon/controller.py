@@ -41,7 +41,7 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
     own = settings.controller
     check_name("controller.name", own.name)
     tls = server_context(own)
-    with held(node_directory(settings.common, own.name)) as directory:
+    with held(node_directory(settings.common, own.name), Path(settings.common.state_dir)) as directory:
         os.chdir(directory)
         log = logs.ManagementLog(directory, own.name, Role.CONTROLLER, settings.common.management_log_format)
         logging.getLogger().addHandler(log)

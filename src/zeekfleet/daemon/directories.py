@@ -15,13 +15,19 @@ from zeekfleet.settings import CommonSettings
 LOCK = "daemon.lock"
 
 
-def prepare(path: Path) -> Path:
+def prepare(path: Path, below: Path | None = None) -> Path:
     """Make the directory, for us alone, and see that it can be written.
+
+    Args:
+        path: the directory.
+        below: one above it that is ours, too: what is missing from there on is made for us alone.
 
     Raises:
         StateDirectoryError: it cannot.
     """
     try:
+        for ours in [one for one in reversed(path.parents) if below is not None and one.is_relative_to(below)]:
+            ours.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StateDirectoryError(path, error.strerror or str(error)) from None
@@ -31,13 +37,13 @@ def prepare(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[Path]:
-    """Hold the directory as its only daemon.
+def held(path: Path, below: Path | None = None) -> Iterator[Path]:
+    """Hold the directory as its only daemon; it is made as :func:`prepare` makes it.
 
     Raises:
         StateDirectoryError: it cannot be used, or another daemon holds it.
     """
-    prepare(path)
+    prepare(path, below)
     try:
         lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -70,7 +70,7 @@ class Tree:
             SupervisionError: it did not come up; the sentence has its own words.
         """
         name = self._settings.agent.name if role is Role.AGENT else self._settings.controller.name
-        directory = prepare(node_directory(self._settings.common, name))
+        directory = prepare(node_directory(self._settings.common, name), Path(self._settings.common.state_dir))
         file = directory / SETTINGS_FILE
         content = msgspec.json.encode(RoleSettings(role.name, self._settings, self._port, self._engine))
         if (status := self._found(name, directory, content)) is not None:
@@ -198,6 +198,7 @@ async def serve(
                 inherit=True,
             ) as supervisor:
                 supervisor.on_node_exit(_log_exit)
+                await supervisor.complete()
                 tree = Tree(settings, supervisor, port, engine.name)
                 control = SupervisorControl(supervisor, endpoint, lambda: _stop_all(supervisor, stop))
                 await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))
