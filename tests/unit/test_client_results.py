@@ -8,8 +8,11 @@ from zeekclient.types import Result as TheirResult
 
 from zeekfleet.broker.values import Count, String, Vector
 from zeekfleet.client import report, results
+from zeekfleet.client.histories import Histories
 from zeekfleet.client.results import Failure
+from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Result
+from zeekfleet.model.supervision import NodeDetails, NodeReport
 
 
 def test_order_is_zeek_clients():
@@ -63,3 +66,13 @@ def test_id_values():
 def test_json_is_sorted_indented_ascii():
     assert report.to_text({"b": "ä", "a": []}) == '{\n  "a": [],\n  "b": "\\u00e4"\n}'
     assert report.to_text({"b": 1, "a": 2}, pretty=False) == '{"a": 2, "b": 1}'
+
+
+def test_a_history_has_the_same_keys_whether_its_supervisor_tells_or_not():
+    details = NodeDetails("n", "running", pid=7, since=1.0)
+    told = NodeReport("n", ClusterRole.WORKER, State.RUNNING, 1.0, details)
+    untold = NodeReport("n", ClusterRole.WORKER, State.UNKNOWN, 2.0)
+    documents = Histories({"i": (told,), "j": (untold,)}).document()["results"]
+    assert documents["i"]["n"].keys() == documents["j"]["n"].keys()
+    assert (documents["i"]["n"]["pid"], documents["i"]["n"]["since"]) == (7, 1.0)
+    assert (documents["j"]["n"]["pid"], documents["j"]["n"]["since"]) == (None, 2.0)

@@ -74,14 +74,16 @@ def last_exit(details: NodeDetails | None) -> str:
 
 
 def _report_document(report: NodeReport) -> dict[str, Any]:
-    document: dict[str, Any] = {"state": report.state.name, "role": report.role.name, "since": report.since}
-    if (details := report.details) is not None:
-        document |= {
-            "pid": details.pid,
-            "restarts": details.restarts,
-            "resources": details.resources,
-            "last_exit": last_exit(details) or None,
-            "exited_at": details.exited_at,
-            "crash_report": details.crash_report or None,
-        }
-    return document
+    """The keys are always the same; what its supervisor does not tell is null."""
+    details = report.details
+    return {
+        "state": report.state.name,
+        "role": report.role.name,
+        "since": report.since,
+        "pid": details.pid if details else None,
+        "restarts": details.restarts if details else None,
+        "resources": details.resources if details else None,
+        "last_exit": last_exit(details) or None,
+        "exited_at": details.exited_at if details else None,
+        "crash_report": (details.crash_report or None) if details else None,
+    }
