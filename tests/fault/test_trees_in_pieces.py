@@ -18,7 +18,7 @@ from zeekfleet.client.link import Link
 from zeekfleet.errors import TransportError
 from zeekfleet.model.enums import Role, State
 from zeekfleet.model.management import Configuration, NodeStatus
-from zeekfleet.testing.daemons import processes_mentioning, wait_for_end_of
+from zeekfleet.testing.daemons import Daemon, processes_mentioning, wait_for_end_of
 
 PARTS = ("supervisor", "stem", "agent", "controller")
 VICTIMS = [victims for size in (1, 2, 3, 4) for victims in combinations(PARTS, size)]
@@ -127,6 +127,93 @@ def test_a_file_torn_while_it_was_written(tmp_path: Path, pattern: str) -> None:
             assert told is not None
             assert told.id == configuration.id
             assert {*second.deployed(link, cluster(node("w1"), node("w3")))} == {"manager", "w1", "w3"}
+    assert processes(tree) == {}
+
+
+# --- the stem's directory, of which nothing but processes may be left
+
+FOUR = [{"name": f"e{number}", "command": ["sleep", "1000"]} for number in (1, 2)] + [
+    {"name": f"s{number}", "engine": "sim"} for number in (1, 2)
+]
+
+
+def state_of_stem(state: Path, damage: str) -> None:
+    """Damage what the stem keeps."""
+    directory = state / "stem"
+    launches = directory / "launches"
+    match damage:
+        case "launches cut short":
+            content = launches.read_bytes()
+            launches.write_bytes(content[: len(content) // 2])
+        case "launches of another version":
+            launches.write_bytes(launches.read_bytes().replace(b'"version":3', b'"version":2'))
+        case "launches and journal lost":
+            launches.unlink()
+            (directory / "processes").unlink()
+        case "all of it":
+            shutil.rmtree(directory)
+
+
+DAMAGES = ("launches cut short", "launches of another version", "launches and journal lost", "all of it")
+
+
+def pids_of(state: Path) -> dict[str, int]:
+    journal = (state / "stem" / "processes").read_bytes().splitlines()[1:]
+    return {line["name"]: line["pid"] for line in map(json.loads, journal) if line.get("pid")}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_supervised_nodes_outlive_what_the_stem_has_written(tmp_path: Path, damage: str) -> None:
+    file, state = tmp_path / "nodes.json", tmp_path / "state"
+    file.write_text(json.dumps({"node": FOUR}))
+    options = ("supervise", str(file), "--state-dir", str(state))
+    with Daemon(tmp_path / "first", *options) as first:
+        first.ready()
+        pids = pids_of(state)
+        assert set(pids) == {"e1", "e2", "s1", "s2"}
+        stem = next(child for child in psutil.Process(first.pid).children() if "zeekfleet.stem" in child.cmdline())
+        stem.suspend()
+        first.kill()
+        state_of_stem(state, damage)
+        stem.kill()
+        assert wait_for_end_of(stem.pid)
+    with Daemon(tmp_path / "second", *options) as second:
+        second.ready()
+        assert pids_of(state) == pids
+        assert "nobody's" not in (state / "stem.stderr").read_text()
+        # All of them are watched, and come back as what they were.
+        for name, pid in pids.items():
+            os.kill(pid, signal.SIGKILL)
+            until(lambda name=name, pid=pid: pids_of(state).get(name) not in (None, pid), f"{name} is replaced")
+        again = pids_of(state)
+        assert all(psutil.pid_exists(pid) for pid in again.values())
+        kinds = {name: "zeekfleet.node.simulator" in psutil.Process(pid).cmdline() for name, pid in again.items()}
+        assert kinds == {"e1": False, "e2": False, "s1": True, "s2": True}
+        assert psutil.Process(again["s2"]).cwd() == str(state / "nodes" / "s2")
+        assert second.stop() == 0
+    assert processes_mentioning(str(state)) == {}
+
+
+@pytest.mark.parametrize("damage", ["launches of another version", "all of it"])
+def test_a_tree_outlives_what_the_stem_has_written(tmp_path: Path, damage: str) -> None:
+    with Tree(tmp_path) as tree:
+        with tree.link() as link:
+            tree.when(link, lambda found: INSTANCE in found)
+            configuration = cluster(COUNTING, node("w2"))
+            pids = tree.deployed(link, configuration)
+            roles = {role: tree.pid_of_role(link, role) for role in (Role.AGENT, Role.CONTROLLER)}
+        until(lambda: len(list((tree.state / "nodes" / "w1").glob("stdout"))) == 1, "it has written")
+        before = processes(tree)
+        stem = tree.stem
+        stem.suspend()
+        tree.daemon.kill()
+        state_of_stem(tree.state, damage)
+        stem.kill()
+        assert wait_for_end_of(stem.pid)
+        with tree.again() as second:
+            found_again(second, configuration, pids, before)
+            with second.link() as link:
+                assert {role: second.pid_of_role(link, role) for role in (Role.AGENT, Role.CONTROLLER)} == roles
     assert processes(tree) == {}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from zeekfleet.broker import topics
 from zeekfleet.cli import supervise_file
 from zeekfleet.cli.supervise_file import Program, SuperviseFile
 from zeekfleet.daemon import endpoints, readiness
@@ -64,6 +65,7 @@ async def _serve(content: SuperviseFile, state: Path, manner: Manner, stop: asyn
         if not manner.by_events:
             return await _supervise(content, state, manner, stop)
         async with endpoints.endpoint("supervisor", manner.settings.common) as endpoint:
+            endpoint.subscribe(topics.SUPERVISOR)  # before anybody can ask
             given = manner.settings.supervisor.port
             port = await endpoint.listen(endpoints.LOOPBACK, given, policy=endpoints.SUPERVISOR)
             return await _supervise(content, state, manner, stop, (endpoint, port))
@@ -119,6 +121,9 @@ async def _bring_up(supervisor: Supervisor, content: SuperviseFile, engines: Map
         if name not in kept and (problem := supervisor.check(*wanted)):
             raise SupervisionError(problem)
     await supervisor.destroy_all([name for name in supervisor.status().nodes if name not in kept])
+    for name in kept:
+        config, engine = desired[name]
+        await supervisor.complete((config,), engine)
     for group in start_groups(config for name, (config, _) in desired.items() if name not in kept):
         by_engine: dict[Engine, list[NodeConfig]] = {}
         for config in group:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.agent.control import MANAGEMENT_MARK
+from zeekfleet.broker import topics
 from zeekfleet.daemon import endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory, prepare
 from zeekfleet.daemon.endpoints import LOOPBACK
@@ -184,6 +185,8 @@ async def serve(
     with held(state):
         prepare(spool)
         async with endpoints.endpoint("supervisor", settings.common) as endpoint:
+            # Who finds us before all runs may ask at once: what is not subscribed to by then is lost.
+            endpoint.subscribe(topics.SUPERVISOR)
             port = await _listen(endpoint, own.port, settings)
             async with Supervisor(
                 state,

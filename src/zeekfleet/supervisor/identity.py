@@ -14,9 +14,9 @@ import msgspec
 
 from zeekfleet.errors import NotSupervisorError
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.stem.marks import CONFIG_FILE, CONFIG_VARIABLE
 
-CONFIG_VARIABLE = "ZEEKFLEET_NODE_CONFIG"
-CONFIG_FILE = ".zeekfleet-node.json"
+__all__ = ["CONFIG_FILE", "CONFIG_VARIABLE", "decode_config", "encode_config", "is_supervised", "is_supervisor", "node"]
 
 _supervisors: set[int] = set()
 

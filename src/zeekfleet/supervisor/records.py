@@ -109,6 +109,8 @@ class Tracked:
         self.effects: dict[str, str] = {}
         self.last_exit: LastExit | None = None
         self.crash_report = ""
+        self.recovered = False
+        """What it is launched with is known as far as its process shows it."""
         self.in_trouble = False
         """Told as failed, and not up for long since: ``failed`` is cleared at every new start."""
         self.telling = asyncio.Lock()

@@ -17,7 +17,8 @@ from zeekfleet.lifecycle.order import stop_groups
 from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, Status
-from zeekfleet.supervisor import failing, identity, places, stem
+from zeekfleet.stem import protocol
+from zeekfleet.supervisor import failing, identity, places, recovery, stem
 from zeekfleet.supervisor.crash import CrashSettings
 from zeekfleet.supervisor.engine import CommandEngine
 from zeekfleet.supervisor.handle import StemHandle
@@ -91,7 +92,7 @@ class Supervisor:
         self._orphans = Orphans(self._is_running, stem.is_ours) if inherit else None
         self._watcher = Watcher(self.state_directory, self._listeners, report_lines, crashes, self._reap)
         self._starting = asyncio.Semaphore(max_starting)
-        self._handle = StemHandle(self.state_directory, self._watcher.welcomed, self._watcher.happened)
+        self._handle = StemHandle(self.state_directory, self._welcomed, self._watcher.happened)
         self._tasks = asyncio.TaskGroup()
         self._connection: asyncio.Task[None] | None = None
         self._open = False
@@ -253,8 +254,17 @@ class Supervisor:
             return False
         context = self._context(config, places.places_of(config, self.state_directory))
         spec = _with_identity((engine or self._engine).launch(config, context), config)
-        # A Supervisor that has found a node knows its files only as far as they are its configuration.
+        if tracked.recovered:
+            return recovery.shows(tracked.spec, spec)
+        # Of a node that was found, its files are known only as far as they are its configuration.
         return msgspec.structs.replace(spec, env=tracked.spec.env, files=tracked.spec.files) == tracked.spec
+
+    async def complete(self, configs: Iterable[NodeConfig] | None = None, engine: Engine | None = None) -> None:
+        """Tell the stem what nodes, or all, are launched with if it has only their processes, which show just that."""
+        self._check_open()
+        nodes, used = self._watcher.nodes, engine or self._engine
+        wanted = [tracked.config for tracked in nodes.values()] if configs is None else configs
+        await recovery.complete(self._handle, nodes, wanted, lambda config: self._prepare(config, used, ()))
 
     def status(self, name: str = "") -> Status:
         """A node's status, or all; an empty table for an unknown name."""
@@ -337,6 +347,12 @@ class Supervisor:
             if problem:
                 self._watcher.drop(name)
         return outcomes
+
+    def _welcomed(self, welcome: protocol.Welcome) -> None:
+        """Take over what the stem has, and tell it what it has lost and we still know."""
+        self._watcher.welcomed(welcome)
+        if lost := recovery.lost(welcome, self._watcher.nodes):
+            self._tasks.create_task(recovery.remind(self._handle, lost))
 
     def _context(self, config: NodeConfig, where: places.Places) -> LaunchContext:
         return LaunchContext(

@@ -113,6 +113,7 @@ class Watcher:
                 tracked = self.track(_config_of(report.spec), report.spec)
                 tracked.crash_report = self._reporter.last_crash(name)
                 tracked.in_trouble = report.failed
+                tracked.recovered = report.recovered
         # Listeners are told once all of it is known.
         self._is_catching_up = True
         try:
