@@ -60,7 +60,7 @@ def test_nodes_whose_records_are_torn_or_newer_are_known_by_their_processes(tmp_
         assert sorted(line["spec"]["name"] for line in kept) == ["newer", "torn"]
 
 
-@pytest.mark.parametrize("damage", ["last line torn", "empty", "lost", "garbage"])
+@pytest.mark.parametrize("damage", ["first line torn", "last line torn", "empty", "lost", "garbage", "newer"])
 def test_a_torn_journal_loses_no_node(tmp_path: Path, damage: str) -> None:
     with stem(tmp_path) as process:
         commander = Commander(tmp_path)
@@ -70,6 +70,11 @@ def test_a_torn_journal_loses_no_node(tmp_path: Path, damage: str) -> None:
         process.wait(DEADLINE)
     journal = tmp_path / records.DIRECTORY_NAME / records.JOURNAL_NAME
     match damage:
+        case "first line torn":
+            journal.write_bytes(journal.read_bytes()[10:])
+        case "newer":
+            newer = journal.read_bytes().replace(b'"version":3', b'"version":4')
+            journal.write_bytes(newer)
         case "last line torn":
             journal.write_bytes(journal.read_bytes()[:-20])
         case "empty":
@@ -82,6 +87,8 @@ def test_a_torn_journal_loses_no_node(tmp_path: Path, damage: str) -> None:
         nodes = {node.spec.name: node for node in Commander(tmp_path).hello().nodes}
         assert {name: node.pid for name, node in nodes.items()} == pids
         assert all(node.running for node in nodes.values())
+        if damage == "newer":
+            assert journal.with_name("processes.unreadable").read_bytes() == newer
 
 
 def test_a_process_that_carries_our_mark_and_is_no_node_is_killed(tmp_path: Path) -> None:

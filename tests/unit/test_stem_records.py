@@ -5,7 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from zeekfleet.stem.records import ProcessRecord, Records
+import msgspec
+
+from zeekfleet.lifecycle.revival import Memory
+from zeekfleet.stem import procfs
+from zeekfleet.stem.launches import LAUNCH_VERSION, LAUNCHES_NAME
+from zeekfleet.stem.records import DIRECTORY_NAME, JOURNAL_NAME, RECORD_VERSION, ProcessRecord, Records
 
 
 def test_a_change_leaves_nothing_in_memory(tmp_path: Path) -> None:
@@ -21,3 +26,56 @@ def test_a_change_leaves_nothing_in_memory(tmp_path: Path) -> None:
 
     changes(10)
     assert changes(500) < 250
+
+
+def record(name: str, **more: object) -> bytes:
+    return msgspec.json.encode({"name": name, "pid": 5, "start_time": 7, **more})
+
+
+def journal(directory: Path, *lines: bytes, version: int = RECORD_VERSION) -> Path:
+    path = directory / DIRECTORY_NAME / JOURNAL_NAME
+    path.parent.mkdir(exist_ok=True)
+    head = msgspec.json.encode({"version": version, "boot": procfs.boot_id(), "more": 1})
+    path.write_bytes(b"\n".join([head, *lines, b""]))
+    return path
+
+
+def test_what_a_later_release_adds_is_passed_over_and_what_an_earlier_one_leaves_out_has_defaults(
+    tmp_path: Path,
+) -> None:
+    journal(tmp_path, record("a", color="blue", past={"ends": [1.5], "mood": "good"}), record("b"))
+    logged: list[str] = []
+    assert Records(tmp_path, logged.append).processes() == {
+        "a": ProcessRecord("a", 5, 7, past=Memory(ends=(1.5,))),
+        "b": ProcessRecord("b", 5, 7),
+    }
+    spec = {"name": "a", "argv": ["sleep"], "env": {}, "directory": "/d", "stdout_file": "/o", "stderr_file": "/e"}
+    line = {"version": LAUNCH_VERSION, "more": [], "spec": {**spec, "color": "blue", "revival": {"mood": "good"}}}
+    (tmp_path / DIRECTORY_NAME / LAUNCHES_NAME).write_bytes(msgspec.json.encode(line) + b"\n")
+    found = Records(tmp_path, logged.append)
+    assert [launch.name for launch in found.load(lambda _: "")] == ["a"]
+    assert not logged
+
+
+def test_a_journal_of_a_newer_version_is_set_aside_whole(tmp_path: Path) -> None:
+    path = journal(tmp_path, record("a"), version=RECORD_VERSION + 1)
+    content = path.read_bytes()
+    logged: list[str] = []
+    records = Records(tmp_path, logged.append)
+    assert records.processes() == {}
+    records.save(ProcessRecord("b", 1, 1))
+    records.flush()
+    assert path.with_name(f"{JOURNAL_NAME}.unreadable").read_bytes() == content
+    assert len(logged) == 1
+
+
+def test_files_of_a_former_release_are_removed_and_newer_ones_set_aside(tmp_path: Path) -> None:
+    directory = journal(tmp_path, record("a"), version=2).parent
+    for name, version in (("a", 2), ("b", 2), ("c", 9)):
+        (directory / f"{name}.json").write_bytes(msgspec.json.encode({"version": version, "spec": {"name": name}}))
+    (directory / "d.json").write_bytes(b"torn")
+    for expected in (2, 0):
+        logged: list[str] = []
+        assert Records(tmp_path, logged.append).processes()["a"].pid == 5
+        assert len(logged) == expected
+    assert sorted(path.name for path in directory.glob("*.json*")) == ["c.json.unreadable"]

@@ -120,8 +120,8 @@ def own(processes: Iterable[Marked], record: ProcessRecord | None, spec: LaunchS
 
 
 def _is_of_unknown_launch(process: Marked, record: ProcessRecord | None) -> bool:
-    if record is None:
-        return True
+    if record is None or (record.pid is None and not record.ended and record.due is None):
+        return True  # the journal does not tell what has become of it
     if process.launch is not None:
         return process.launch > record.restarts
     return record.pid is None and not record.ended

@@ -87,6 +87,18 @@ class _Head(msgspec.Struct, frozen=True):
     boot: str
 
 
+class _Versioned(msgspec.Struct):
+    version: int = 0
+
+
+def _version(content: bytes) -> int:
+    """Of a record, or a journal's first line; 0 if it tells none."""
+    try:
+        return msgspec.json.decode(content, type=_Versioned).version
+    except msgspec.MsgspecError:
+        return 0
+
+
 def file_name(node: str) -> str:
     """A file name for any node name, distinct for distinct ones."""
     quoted = quote(node, safe="")
@@ -143,8 +155,12 @@ class Records:
 
     def processes(self) -> dict[str, ProcessRecord]:
         """The last line of each node; of another boot, without processes. What is torn is skipped."""
+        self._remove_former()
         content = procfs.read(str(self._directory / JOURNAL_NAME))
         head, *lines = content.split(b"\n")
+        if (version := _version(head)) > RECORD_VERSION:
+            self._set_aside(self._directory / JOURNAL_NAME, f"it has version {version}, not {RECORD_VERSION}")
+            return {}
         found: dict[str, ProcessRecord] = {}
         decoder = msgspec.json.Decoder(ProcessRecord)
         for line in lines:
@@ -223,6 +239,26 @@ class Records:
             return False
 
     # --- files
+
+    def _remove_former(self) -> None:
+        """A former release kept a file a node: what they hold is not read any more."""
+        former = sorted(self._directory.glob("*.json"))
+        for path in former:
+            if (version := _version(procfs.read(str(path)))) > RECORD_VERSION:
+                self._set_aside(path, f"it has version {version}, not {RECORD_VERSION}")
+                continue
+            with contextlib.suppress(OSError):
+                path.unlink()
+        if former:
+            self._log(f"{len(former)} records of a former release are not read: nodes are known by their processes")
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        aside = path.with_name(f"{path.name}.unreadable")
+        self._log(f"{path} cannot be used ({reason}); set aside as {aside.name}")
+        try:
+            path.replace(aside)
+        except OSError as error:
+            self._log(f"cannot rename {path}: {error.strerror}")
 
     def _read_tree(self, find_tree: Callable[[], str | None]) -> str:
         path = self._directory / TREE_NAME
