@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -397,3 +398,69 @@ def test_one_that_ends_before_its_launch_is_known_again_waits_for_it(tmp_path: P
         started = commander.until(protocol.Started)
         assert isinstance(started, protocol.Started)
         assert commander.until(protocol.Done) == protocol.Done(2, {"f": ""})
+
+
+# --- the tree's name
+
+
+def fresh(state: Path) -> None:
+    """The stem's directory is lost."""
+    shutil.rmtree(state / records.DIRECTORY_NAME)
+
+
+def test_processes_tell_the_name_of_their_tree_when_it_is_lost(tmp_path: Path) -> None:
+    specs = family_of_four(tmp_path)
+    elsewhere = msgspec.structs.replace(spec(tmp_path, "elsewhere"), directory=str(tmp_path / "other"))
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pids = {name: commander.create(node) for name, node in {**specs, "elsewhere": elsewhere}.items()}
+        killed(process)
+    fresh(tmp_path)
+    with stem(tmp_path):
+        found = nodes(tmp_path)
+        assert {name: node.pid for name, node in found.items()} == pids
+        assert all(node.running and node.recovered for node in found.values())
+    assert all(wait_for_end_of(pid) for pid in pids.values())
+
+
+def test_what_lies_deeper_or_elsewhere_is_of_another_tree(tmp_path: Path) -> None:
+    inner = tmp_path / "nodes" / "a" / "state"
+    inner.mkdir(parents=True)
+    with stem(inner) as process:
+        commander = Commander(inner)
+        commander.hello()
+        pid = commander.create(configured(inner, "b"))
+        killed(process)
+    with stem(tmp_path):
+        assert nodes(tmp_path) == {}
+        assert psutil.pid_exists(pid)
+    with stem(inner):
+        assert nodes(inner)["b"].pid == pid
+
+
+def test_nodes_of_a_stem_that_lives_are_left_to_it(tmp_path: Path) -> None:
+    state, moved = tmp_path / "state", tmp_path / "moved"
+    state.mkdir()
+    with stem(state):
+        commander = Commander(state)
+        commander.hello()
+        pid = commander.create(configured(state, "a"))
+        state.rename(moved)
+        state.mkdir()
+        with stem(state):
+            assert nodes(state) == {}
+        assert psutil.pid_exists(pid)
+        assert nodes(moved)["a"].pid == pid
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_a_process_of_another_user_tells_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "nodes" / "a" / marks.CONFIG_FILE
+    env = {marks.CONFIG_VARIABLE: str(path), "ZEEKFLEET_LAUNCH": f"{'0' * 16}:l:0:a", "PATH": os.environ["PATH"]}
+    with subprocess.Popen(["sleep", "1000"], env=env, user=65534, start_new_session=True) as stranger:
+        until(lambda: procfs.read(f"/proc/{stranger.pid}/cmdline").startswith(b"sleep"))
+        with stem(tmp_path):
+            assert nodes(tmp_path) == {}
+        assert stranger.poll() is None
+        stranger.kill()

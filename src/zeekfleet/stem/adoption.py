@@ -165,8 +165,9 @@ def _environment(pid: int) -> dict[str, str]:
 
 
 def _target(link: str) -> str:
+    """Where a link of the kernel's leads, or led; empty if that is not ours to know."""
     try:
-        return str(Path(link).readlink())
+        return str(Path(link).readlink()).removesuffix(" (deleted)")
     except OSError:
         return ""
 
