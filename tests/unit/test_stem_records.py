@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import selectors
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from zeekfleet.lifecycle.revival import Memory
-from zeekfleet.stem import procfs
+from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.stem import account, procfs, table
 from zeekfleet.stem.launches import LAUNCH_VERSION, LAUNCHES_NAME
 from zeekfleet.stem.records import DIRECTORY_NAME, JOURNAL_NAME, RECORD_VERSION, ProcessRecord, Records
+from zeekfleet.stem.timers import Timers
 
 
 def test_a_change_leaves_nothing_in_memory(tmp_path: Path) -> None:
@@ -79,3 +85,26 @@ def test_files_of_a_former_release_are_removed_and_newer_ones_set_aside(tmp_path
         assert Records(tmp_path, logged.append).processes()["a"].pid == 5
         assert len(logged) == expected
     assert sorted(path.name for path in directory.glob("*.json*")) == ["c.json.unreadable"]
+
+
+def test_a_record_that_raises_when_it_is_taken_over_costs_neither_stem_nor_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[str] = []
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as process:
+        spec = LaunchSpec("a", ("sleep", "1000"), {}, str(tmp_path), str(tmp_path / "o"), str(tmp_path / "e"))
+        journal(tmp_path, record("a", pid=process.pid, start_time=procfs.start_time(process.pid)))
+        Records(tmp_path, logged.append).launches.put_away([spec])
+
+        def recall(*_: object) -> None:
+            raise OverflowError("too large")
+
+        monkeypatch.setattr(account, "recall", recall)
+        with selectors.DefaultSelector() as selector:
+            found = table.Table(tmp_path, selector, Timers(time.monotonic), lambda _: None, logged.append)
+            found.adopt()
+            (report,) = found.reports()
+            assert (report.pid, report.running) == (process.pid, True)
+            assert process.poll() is None
+        process.kill()
+    assert [line for line in logged if "too large" in line]

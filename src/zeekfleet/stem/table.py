@@ -183,13 +183,25 @@ class Table:
         nodes = inheritance.inherit(self._records, self._problem_with, self._log)
         with self._children.together():
             for inherited in nodes:
-                node = self._add(inherited.spec)
-                node.recovered = inherited.recovered
-                self._take_over(node, inherited)
+                # What the journal says of it may be at fault: without that, it is at least watched, or started.
+                if not self._tried(inherited):
+                    self._tried(msgspec.structs.replace(inherited, record=None))
         self._records.sweep()
         self._records.flush()
 
-    def _take_over(self, node: Node, inherited: Inherited) -> None:
+    def _tried(self, inherited: Inherited) -> bool:
+        """Take over, or not: whatever is wrong with one record, the other nodes need this process."""
+        try:
+            self._take_over(inherited)
+        except Exception as error:
+            self._log(f"node '{inherited.spec.name}' cannot be taken over: {type(error).__name__}: {error}")
+            self._nodes.pop(inherited.spec.name, None)
+            return False
+        return True
+
+    def _take_over(self, inherited: Inherited) -> None:
+        node = self._add(inherited.spec)
+        node.recovered = inherited.recovered
         record, process = inherited.record, inherited.process
         if record is not None:
             account.recall(node, record)
