@@ -60,6 +60,7 @@ class Tree:
         self._port = port
         self._engine = engine
         self._starting: dict[str, asyncio.Future[str]] = {}
+        self._told: list[Path] = []
         supervisor.on_node_exit(self._ended)
 
     async def start(self, role: Role) -> str:
@@ -110,6 +111,7 @@ class Tree:
             finally:
                 del self._starting[name]
         pid = self._supervisor.status(name).nodes[name].pid
+        self._told.append(directory / READY_FILE)
         _write_private(directory / READY_FILE, f"{pid}\n{status}".encode())
         return status
 
@@ -128,6 +130,12 @@ class Tree:
     def settle(self) -> None:
         """The start has succeeded: what fails from now on stops no node."""
         self._supervisor.on_failure = "keep"
+        self._told.clear()
+
+    def withdraw(self) -> None:
+        """Something has failed: what was told in a start that did not succeed holds no longer."""
+        for file in self._told:
+            file.unlink(missing_ok=True)
 
     def leave(self) -> None:
         """The tree ends, or is left to itself."""
@@ -204,7 +212,11 @@ async def serve(
                 await supervisor.complete()
                 tree = Tree(settings, supervisor, port, engine.name)
                 control = SupervisorControl(supervisor, endpoint, lambda: _stop_all(supervisor, stop))
-                await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))
+                try:
+                    await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))
+                except Exception:
+                    tree.withdraw()
+                    raise
                 tree.leave()
 
 
