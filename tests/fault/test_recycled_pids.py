@@ -23,12 +23,12 @@ SCENARIO = textwrap.dedent(
     state, when = Path(sys.argv[1]), sys.argv[2]
     revival = RevivalSettings(enabled=when != "destroyed", initial_delay=0, max_delay=0, loop_limit=1000)
 
-    def stranger(pid):
-        # The very next process gets this id.
+    def stranger(pid, former):
+        # The very next process gets this id, in a later tick: so many processes as there are ids take longer.
         for _ in range(1000):
             Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
             process = subprocess.Popen(["sleep", "1000"], start_new_session=True)
-            if process.pid == pid:
+            if process.pid == pid and procfs.start_time(pid) != former:
                 return process
             process.kill()
             process.wait()
@@ -47,12 +47,13 @@ SCENARIO = textwrap.dedent(
             pid = supervisor.details("a")["a"].pid
             other = supervisor.details("b")["b"].pid
             stem = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        former = procfs.start_time(pid)
         # Nobody is left but the nodes: stem and supervisor are gone, and one node after them.
         os.kill(stem, signal.SIGKILL)
         os.waitpid(stem, 0)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)  # it came to us, as orphans do
-        process = stranger(pid)
+        process = stranger(pid, former)
         its_start = procfs.start_time(pid)
         supervisor = Supervisor(state, CommandEngine(["sleep", "1000"], revival=revival))
         async with supervisor:

@@ -21,7 +21,7 @@ from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.stem import procfs
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.crew import Crew
-from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
+from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor, places
 
 DEADLINE = 30.0
 MANY = 60
@@ -181,6 +181,13 @@ async def test_a_program_that_looks_at_once_finds_its_limits(tmp_path: Path, cgr
         assert (told["cpus"], told["nice"], told["open_files"]) == (str(cpu), "3", str(files))
 
 
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor that tells the stem of limits that it would refuse."""
+    monkeypatch.setattr(places, "problem_with_launch", lambda _: "")
+
+
+@pytest.mark.usefixtures("unchecked")
 async def test_limits_hold_before_the_programs_first_instruction(tmp_path: Path) -> None:
     # Its libraries are opened before that: with three descriptors taken, and no more allowed, none can be.
     engine = CommandEngine(["sleep", "1000"], revival=ONCE, resources=Resources(open_files=3))
@@ -190,6 +197,7 @@ async def test_limits_hold_before_the_programs_first_instruction(tmp_path: Path)
         assert all("open shared object file" in end.outputs.stderr for end in ends.values())
 
 
+@pytest.mark.usefixtures("unchecked")
 async def test_a_limit_that_is_refused_is_told_and_hinders_nobody(tmp_path: Path) -> None:
     engine = CommandEngine(["sleep", "1000"], resources=Resources(open_files=-7, nice=4))
     async with Supervisor(tmp_path, engine) as supervisor:
