@@ -40,6 +40,8 @@ def problem_with(config: NodeConfig, taken: Container[str]) -> str:
         return f"node name {config.name[:_LONGEST_SHOWN]!r} {problem}"
     if problem := _problem_with_texts(_texts(config)):
         return f"node with name '{config.name}' has {problem} in its configuration"
+    if not _is_text("".join(_texts_of_cluster(config))):
+        return f"node with name '{config.name}' has a character that is none in its cluster"
     return ""
 
 
@@ -66,6 +68,10 @@ def _texts(config: NodeConfig) -> Iterator[str]:
     alone = (config.name, config.interface, config.pcap_file, config.directory, config.stdout_file, config.stderr_file)
     yield from (text for text in alone if text is not None)
     yield from (*config.addl_base_scripts, *config.addl_user_scripts, *config.env, *config.env.values())
+
+
+def _texts_of_cluster(config: NodeConfig) -> Iterator[str]:
+    """What is written to a file at most: a NUL in another node's name keeps this one from nothing."""
     for name, endpoint in config.cluster.items():
         yield from (name, endpoint.interface or "", endpoint.pcap_file or "")
 
