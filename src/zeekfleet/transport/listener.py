@@ -123,7 +123,10 @@ class Listener:
         )
         if APPLICATION_NAME.fullmatch(self._name):
             upgraded.headers[NAME_HEADER] = self._name
-        await upgraded.prepare(request)
+        try:
+            await upgraded.prepare(request)
+        except ConnectionError:
+            return web.Response()  # whoever asked has gone, or we are going: it reaches nobody
         connection = request.protocol
         if not isinstance(connection, _Connection) or request.transport is None:
             return upgraded
