@@ -73,6 +73,7 @@ class Controller:
     def __init__(self, options: ControllerOptions, endpoint: Endpoint, store: Store) -> None:
         self._endpoint = endpoint
         self._timeout = options.request_timeout
+        self._in_order = asyncio.Lock()
         self._instances = Instances()
         self._stage = Stage(store, self._instances, options.port, options.assignment)
         self._tasks = asyncio.TaskGroup()
@@ -260,8 +261,9 @@ class Controller:
     async def _deploy(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, api.DeployRequest)  # noqa: S101
         reqid = delivery.event.reqid
-        ready = await self._stage.get(ConfigState.READY)
-        refusal = await self._refusal(ready) if ready is not None else None
+        async with self._in_order:
+            ready = await self._stage.get(ConfigState.READY)
+            refusal = await self._refusal(ready) if ready is not None else None
         if ready is None:
             results = [Result(reqid, False, error="no configuration available to deploy")]
         elif refusal is not None:
@@ -276,15 +278,16 @@ class Controller:
         """First generation: validate, stage and deploy in one; no answer is wanted without an id."""
         assert isinstance(delivery.event, api.SetConfigurationRequest)  # noqa: S101
         reqid, configuration = delivery.event.reqid, delivery.event.config
-        if self._deployment.pending:
+        ready = None
+        # Staging takes its time in a thread: who comes second must find the first one's deployment pending.
+        async with self._in_order:
+            results = [] if self._deployment.pending else await self._try_to_stage(reqid, configuration)
+            if not results:
+                ready = await self._stage.get(ConfigState.READY)
+        if not results and self._deployment.pending:
             results = [Result(reqid, False, error=f"request {self._deployment.pending} still pending")]
-        else:
-            results = await self._try_to_stage(reqid, configuration)
-            ready = await self._stage.get(ConfigState.READY)
-            if not results and self._deployment.pending:
-                results = [Result(reqid, False, error=f"request {self._deployment.pending} still pending")]
-            elif not results and ready is not None:
-                results = without_id(await self._deployment.deploy(reqid or fresh_id(), ready, self._check_first))
+        elif not results and ready is not None:
+            results = without_id(await self._deployment.deploy(reqid or fresh_id(), ready, self._check_first))
         if reqid:
             self._endpoint.reply(delivery, api.SetConfigurationResponse(reqid, tuple(results)))
 
