@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from zeekfleet.planning.cluster_variables import (
     write_hub_ports,
 )
 from zeekfleet.planning.layout import spans_hosts
+from zeekfleet.system.files import write_private
 from zeekfleet.system.ports import KeptPorts, is_listened_on, keep, keep_any, keep_what_can_be
 
 logger = logging.getLogger(__name__)
@@ -91,13 +91,7 @@ class ClusterWide:
         """
         content = msgspec.json.encode(keys)
         file = self._directory / file_name(hashlib.sha256(content).hexdigest())
-        temporary = file.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        write_private(file, content)
         self._keys = file
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.daemon.run import until
+from zeekfleet.daemon.supervising import supervisor_of
 from zeekfleet.errors import SupervisionError
 from zeekfleet.lifecycle.order import start_groups
 from zeekfleet.model.launch import Engine
@@ -26,7 +27,6 @@ from zeekfleet.resolution import Resolved
 from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
-from zeekfleet.supervisor.crash import CrashSettings
 from zeekfleet.transport.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
@@ -82,18 +82,7 @@ async def _supervise(
     engines = _engines(content, own)
     # Each node brings its engine; the Supervisor's own is that of the first.
     default = engines[content.nodes[0][1]]
-    async with Supervisor(
-        state,
-        default,
-        bare_mode=content.bare_mode or own.bare_mode,
-        report_lines=own.exit_lines,
-        echo=manner.echo,
-        on_exit=own.on_exit,
-        on_failure="retreat",
-        crashes=CrashSettings(own.crash_reports, own.crash_days),
-        max_starting=own.max_starting,
-        inherit=True,
-    ) as supervisor:
+    async with supervisor_of(own, state, default, bare_mode=content.bare_mode, echo=manner.echo) as supervisor:
         supervisor.on_node_status(lambda node, pid: logger.info("node '%s' started, pid %d", node, pid))
         supervisor.on_node_exit(_log_exit)
         await until(stop, _bring_up(supervisor, content, engines))

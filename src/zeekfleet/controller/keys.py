@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from zeekfleet.errors import StoreError
 from zeekfleet.model.curve import CurveKeys
+from zeekfleet.system.files import write_private
 
 _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 
@@ -55,17 +55,7 @@ class KeyFile:
             return self._keys
         try:
             if not self._path.exists():
-                self._write(self._path, make_keys())
+                write_private(self._path, msgspec.json.encode(make_keys()))
             return msgspec.json.decode(self._path.read_bytes(), type=CurveKeys)
         except (OSError, msgspec.MsgspecError) as error:
             raise StoreError(f"the cluster's keys in {self._path} cannot be used: {error}") from None
-
-    @staticmethod
-    def _write(path: Path, keys: CurveKeys) -> None:
-        temporary = path.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(msgspec.json.encode(keys))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
 from zeekfleet.daemon.role import RoleSettings
 from zeekfleet.daemon.run import until
+from zeekfleet.daemon.supervising import supervisor_of
 from zeekfleet.errors import ListenError, SettingsError, StateDirectoryError, SupervisionError, TransportError
 from zeekfleet.model.enums import Role
 from zeekfleet.model.supervisor import NodeConfig
@@ -28,7 +28,7 @@ from zeekfleet.node.engines import select
 from zeekfleet.settings import Settings
 from zeekfleet.supervisor import NodeExit, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
-from zeekfleet.supervisor.crash import CrashSettings
+from zeekfleet.system.files import write_private
 from zeekfleet.transport.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Tree:
             await self._remove(role, name, keep=True)
             return status
         await self._remove(role, name)
-        _write_private(file, content)
+        _keep(file, content)
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._starting[name] = ready
 
@@ -112,7 +112,7 @@ class Tree:
                 del self._starting[name]
         pid = self._supervisor.status(name).nodes[name].pid
         self._told.append(directory / READY_FILE)
-        _write_private(directory / READY_FILE, f"{pid}\n{status}".encode())
+        _keep(directory / READY_FILE, f"{pid}\n{status}".encode())
         return status
 
     def _found(self, name: str, directory: Path, content: bytes) -> str | None:
@@ -196,18 +196,8 @@ async def serve(
             # Who finds us before all runs may ask at once: what is not subscribed to by then is lost.
             endpoint.subscribe(topics.SUPERVISOR)
             port = await _listen(endpoint, own.port, settings)
-            async with Supervisor(
-                state,
-                Graced(engine, own.grace, revival_of(own), resources_of(own)),
-                spool_directory=spool,
-                bare_mode=own.bare_mode,
-                report_lines=own.exit_lines,
-                on_exit=own.on_exit,
-                on_failure="retreat",
-                crashes=CrashSettings(own.crash_reports, own.crash_days),
-                max_starting=own.max_starting,
-                inherit=True,
-            ) as supervisor:
+            graced = Graced(engine, own.grace, revival_of(own), resources_of(own))
+            async with supervisor_of(own, state, graced, spool=spool) as supervisor:
                 supervisor.on_node_exit(_log_exit)
                 await supervisor.complete()
                 tree = Tree(settings, supervisor, port, engine.name)
@@ -275,19 +265,13 @@ def _log_exit(exit_: NodeExit) -> None:
     logger.log(level, "node '%s' %s", exit_.node, exit_)
 
 
-def _write_private(file: Path, content: bytes) -> None:
-    """Write a file that only we can read, whole or not at all.
+def _keep(file: Path, content: bytes) -> None:
+    """Write a file of a role's directory, for us alone.
 
     Raises:
         StateDirectoryError: it cannot be written.
     """
-    temporary = file.with_name(f".{file.name}.new")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        write_private(file, content)
     except OSError as error:
         raise StateDirectoryError(file.parent, error.strerror or str(error)) from error

@@ -87,6 +87,11 @@ class LaunchSpec(msgspec.Struct, frozen=True):
     revival: RevivalSettings = RevivalSettings()
     resources: Resources = Resources()
 
+    @property
+    def places(self) -> tuple[str, str, str]:
+        """Where the process works and writes, by which one that runs shows what it is."""
+        return self.directory, self.stdout_file, self.stderr_file
+
 
 class LaunchContext(msgspec.Struct, frozen=True):
     """What the supervisor adds to a node's own configuration.

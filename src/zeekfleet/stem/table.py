@@ -281,9 +281,7 @@ class Table:
 
 def _completes(spec: LaunchSpec, node: Node) -> bool:
     """Whether it is what a node was launched with of which only the process is known."""
-    own = node.spec
-    places = (own.directory, own.stdout_file, own.stderr_file)
-    return node.recovered and places == (spec.directory, spec.stdout_file, spec.stderr_file)
+    return node.recovered and node.spec.places == spec.places
 
 
 def _shared(spec: LaunchSpec) -> LaunchSpec:

@@ -6,11 +6,11 @@ a while, or never.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 
 from zeekfleet.stem import procfs
+from zeekfleet.system.processes import ends
 
 SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGABRT": signal.SIGABRT}
 """What such a process may be sent first; SIGABRT has it leave a core, where cores are wanted."""
@@ -38,24 +38,10 @@ async def end(pid: int, start_time: int, first: signal.Signals, grace: float) ->
         for number, patience in ((first, grace), (signal.SIGKILL, KILL_PATIENCE)):
             signal.pidfd_send_signal(descriptor, number)
             signal.pidfd_send_signal(descriptor, signal.SIGCONT)  # a stopped one would never hear of it
-            if await _ends(descriptor, patience):
+            if await ends(descriptor, patience):
                 return True
     except ProcessLookupError:
         return True
     finally:
         os.close(descriptor)
     return False
-
-
-async def _ends(descriptor: int, within: float) -> bool:
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(descriptor, ended.set)
-    try:
-        async with asyncio.timeout(within):
-            await ended.wait()
-    except TimeoutError:
-        return False
-    finally:
-        loop.remove_reader(descriptor)
-    return True

@@ -21,11 +21,7 @@ _TIMEOUT = 60.0
 def shows(known: LaunchSpec, spec: LaunchSpec) -> bool:
     """Whether a process, of which ``known`` was made up, is what would be launched by ``spec``."""
     runs = known.argv == spec.argv if known.argv else known.forkserver == spec.forkserver
-    return runs and _places(known) == _places(spec)
-
-
-def _places(spec: LaunchSpec) -> tuple[str, str, str]:
-    return spec.directory, spec.stdout_file, spec.stderr_file
+    return runs and known.places == spec.places
 
 
 def lost(welcome: protocol.Welcome, nodes: Mapping[str, Tracked]) -> tuple[LaunchSpec, ...]:

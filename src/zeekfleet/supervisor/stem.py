@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zeekfleet.errors import StateDirectoryError, StemError
 from zeekfleet.stem import sockets
+from zeekfleet.system.processes import ends
 
 STDOUT_NAME = "stem.stdout"
 STDERR_NAME = "stem.stderr"
@@ -62,19 +63,11 @@ async def ended(pid: int, timeout: float) -> bool:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
-    loop = asyncio.get_running_loop()
-    gone = asyncio.Event()
-    loop.add_reader(descriptor, gone.set)
     try:
-        async with asyncio.timeout(timeout):
-            await gone.wait()
-    except TimeoutError:
-        return False
+        return await ends(descriptor, timeout)
     finally:
-        loop.remove_reader(descriptor)
         os.close(descriptor)
         reap()
-    return True
 
 
 async def connect(state: Path) -> socket.socket:
