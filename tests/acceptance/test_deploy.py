@@ -7,8 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from fleet import Fleet, ini, node
-from processes import alive, until
+from processes import until
 
+from zeekfleet.testing.daemons import alive
 from zeekfleet.testing.ports import free_ports
 
 TWO = ini(

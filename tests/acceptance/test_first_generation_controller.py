@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 from first_generation import Message, Peer, agent_topic, configuration, instance, node
 from fleet import Fleet
-from processes import alive
 
+from zeekfleet.testing.daemons import alive
 from zeekfleet.testing.ports import free_ports
 
 API = "ClusterAgent::API"

@@ -8,7 +8,8 @@ import signal
 from pathlib import Path
 
 from fleet import Fleet, ini, node
-from processes import alive
+
+from zeekfleet.testing.daemons import alive
 
 
 def test_every_field_of_every_kind_of_node(fleet: Fleet) -> None:

@@ -7,7 +7,9 @@ import signal
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import Daemon, alive, processes_of, until
+from processes import Daemon, processes_of, until
+
+from zeekfleet.testing.daemons import alive
 
 CONFIGURATION = ini(
     ["a1", "a2"],

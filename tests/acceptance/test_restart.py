@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import alive
+
+from zeekfleet.testing.daemons import alive
 
 
 @pytest.fixture

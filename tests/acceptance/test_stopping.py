@@ -6,7 +6,9 @@ import signal
 import subprocess
 
 from fleet import ZEEK_CLIENT, Fleet, ini, node
-from processes import PATIENCE, Daemon, Lines, alive, processes_of
+from processes import PATIENCE, Daemon, Lines, processes_of
+
+from zeekfleet.testing.daemons import alive
 
 
 def stopped(daemon: Daemon, number: signal.Signals) -> int:

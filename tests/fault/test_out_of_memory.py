@@ -5,7 +5,6 @@ where that cannot be, tests are skipped.
 """
 
 # What a process does to its control group tells nobody.
-# ruff: noqa: ASYNC110
 
 from __future__ import annotations
 
@@ -17,11 +16,12 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from supervised import DEADLINE, Ends, details, pid_of, until
 
 from zeekfleet.broker.events.agent import NotifyError
 from zeekfleet.client import Client
@@ -37,7 +37,6 @@ from zeekfleet.testing.daemons import Daemon
 from zeekfleet.testing.ports import free_ports
 from zeekfleet.transport.endpoint import Delivery
 
-DEADLINE = 60.0
 MEGABYTE = 2**20
 LIMIT = 64 * MEGABYTE
 MOST = 512 * MEGABYTE
@@ -113,41 +112,6 @@ def cell() -> Iterator[Cell]:
         yield made
     finally:
         made.close()
-
-
-class Ends:
-    """The ends that a Supervisor tells."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self.all: list[NodeExit] = []
-        self._news = asyncio.Event()
-        supervisor.on_node_exit(self._note)
-
-    def _note(self, exit_: NodeExit) -> None:
-        self.all.append(exit_)
-        self._news.set()
-
-    async def first(self) -> NodeExit:
-        async with asyncio.timeout(DEADLINE):
-            await self._news.wait()
-        return self.all[0]
-
-
-def details(supervisor: Supervisor, name: str = "a") -> NodeDetails:
-    return supervisor.details(name)[name]
-
-
-def pid_of(supervisor: Supervisor, name: str = "a") -> int:
-    pid = details(supervisor, name).pid
-    assert pid is not None
-    return pid
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """For what nobody tells."""
-    async with asyncio.timeout(DEADLINE):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def up(tmp_path: Path, name: str = "a") -> None:

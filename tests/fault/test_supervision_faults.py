@@ -12,65 +12,25 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from supervised import DEADLINE, Ends, details, until
 
 from zeekfleet.model.launch import Resources, RevivalSettings
-from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.stem import procfs, records
-from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
+from zeekfleet.supervisor import CommandEngine, Supervisor
 from zeekfleet.supervisor.crash import CrashSettings
-from zeekfleet.testing.daemons import Daemon, wait_for_end_of
+from zeekfleet.testing.daemons import Daemon, alive, wait_for_end_of
 
-DEADLINE = 30.0
 SLEEP = CommandEngine(["sleep", "1000"])
 ONCE = RevivalSettings(enabled=False)
 
 
 def script(text: str, **options: object) -> CommandEngine:
     return CommandEngine(["sh", "-c", text], **options)  # type: ignore[arg-type]
-
-
-class Ends:
-    """The ends that a Supervisor tells."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self.all: list[NodeExit] = []
-        self._news = asyncio.Event()
-        supervisor.on_node_exit(self._note)
-
-    def _note(self, exit_: NodeExit) -> None:
-        self.all.append(exit_)
-        self._news.set()
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while not condition():
-                self._news.clear()
-                await self._news.wait()
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; an orphan that has ended may have to wait for init to reap it."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """For what nobody tells."""
-    async with asyncio.timeout(DEADLINE):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-def details(supervisor: Supervisor, name: str = "a") -> NodeDetails:
-    return supervisor.details(name)[name]
 
 
 def running_pid(supervisor: Supervisor, name: str = "a") -> int:

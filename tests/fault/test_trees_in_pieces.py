@@ -29,6 +29,20 @@ def all_up(found: dict[str, NodeStatus], *names: str) -> bool:
     return all(name in found and found[name].state is State.RUNNING for name in (*names, INSTANCE, "controller"))
 
 
+Whole = tuple[Configuration, dict[str, int], dict[Role, int], dict[int, str]]
+
+
+def whole(tree: Tree) -> Whole:
+    """A cluster that runs: its configuration, the processes of nodes and of roles, and all there are."""
+    with tree.link() as link:
+        tree.when(link, lambda found: INSTANCE in found)
+        configuration = cluster(COUNTING, node("w2"))
+        pids = tree.deployed(link, configuration)
+        roles = {role: tree.pid_of_role(link, role) for role in (Role.AGENT, Role.CONTROLLER)}
+    until(lambda: len(list((tree.state / "nodes" / "w1").glob("stdout"))) == 1, "it has written")
+    return configuration, pids, roles, processes(tree)
+
+
 def processes(tree: Tree) -> dict[int, str]:
     """Of the tree, the command lines of simulated nodes and daemons."""
     return processes_mentioning(str(tree.state))
@@ -43,13 +57,7 @@ def processes(tree: Tree) -> dict[int, str]:
 )
 def test_killed(tmp_path: Path, victims: tuple[str, ...]) -> None:
     with Tree(tmp_path) as tree:
-        with tree.link() as link:
-            tree.when(link, lambda found: INSTANCE in found)
-            configuration = cluster(COUNTING, node("w2"))
-            pids = tree.deployed(link, configuration)
-            roles = {role: tree.pid_of_role(link, role) for role in (Role.AGENT, Role.CONTROLLER)}
-        until(lambda: len(list((tree.state / "nodes" / "w1").glob("stdout"))) == 1, "it has written")
-        before = processes(tree)
+        configuration, pids, roles, before = whole(tree)
         targets = {
             "supervisor": tree.daemon.pid,
             "stem": tree.stem.pid,
@@ -197,13 +205,7 @@ def test_supervised_nodes_outlive_what_the_stem_has_written(tmp_path: Path, dama
 @pytest.mark.parametrize("damage", ["launches of another version", "all of it"])
 def test_a_tree_outlives_what_the_stem_has_written(tmp_path: Path, damage: str) -> None:
     with Tree(tmp_path) as tree:
-        with tree.link() as link:
-            tree.when(link, lambda found: INSTANCE in found)
-            configuration = cluster(COUNTING, node("w2"))
-            pids = tree.deployed(link, configuration)
-            roles = {role: tree.pid_of_role(link, role) for role in (Role.AGENT, Role.CONTROLLER)}
-        until(lambda: len(list((tree.state / "nodes" / "w1").glob("stdout"))) == 1, "it has written")
-        before = processes(tree)
+        configuration, pids, roles, before = whole(tree)
         stem = tree.stem
         stem.suspend()
         tree.daemon.kill()

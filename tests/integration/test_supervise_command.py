@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,7 @@ from zeekfleet.broker.events.supervisor import (
     StopRequest,
 )
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.testing.daemons import Daemon
+from zeekfleet.testing.daemons import Daemon, command_of
 from zeekfleet.transport.endpoint import PeerAdded
 from zeekfleet.transport.websocket import WebSocketEndpoint
 
@@ -56,15 +55,6 @@ def pids(state: Path) -> dict[str, int]:
     lines = journal.read_bytes().splitlines()[1:] if journal.exists() else []
     records = {record["name"]: record for record in map(msgspec.json.decode, lines)}
     return {name: record["pid"] for name, record in records.items() if not record.get("gone")}
-
-
-def command_of(pid: int) -> list[str]:
-    """A process's command line, which is empty for a moment after its start."""
-    deadline = time.monotonic() + DEADLINE
-    while not (command := psutil.Process(pid).cmdline()):
-        assert time.monotonic() < deadline
-        os.sched_yield()
-    return command
 
 
 def nodes(**commands: str) -> str:

@@ -17,6 +17,7 @@ from zeekfleet.model.launch import RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.stem import sockets
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor, identity, is_supervisor
+from zeekfleet.testing.daemons import alive, command_of
 
 DEADLINE = 30.0
 SLEEP = CommandEngine(["sleep", "1000"])
@@ -77,23 +78,6 @@ def pid_of(supervisor: Supervisor, name: str) -> int:
     pid = supervisor.status(name).nodes[name].pid
     assert pid is not None
     return pid
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and waits to be reaped, by init for an orphan, does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def command_of(pid: int) -> list[str]:
-    """A process's command line, which is empty for a moment after its start."""
-    deadline = time.monotonic() + DEADLINE
-    while not (command := psutil.Process(pid).cmdline()):
-        assert time.monotonic() < deadline
-        os.sched_yield()
-    return command
 
 
 def descriptors_of(pid: int) -> list[int]:

@@ -168,6 +168,23 @@ def memory_of(pid: int) -> int:
     return int(found.group(1)) * 1024
 
 
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and waits to be reaped, by init for an orphan, does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def command_of(pid: int) -> list[str]:
+    """A process's command line, which is empty for a moment after its start."""
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while not (command := Path(f"/proc/{pid}/cmdline").read_bytes()):
+        assert time.monotonic() < deadline  # noqa: S101
+        os.sched_yield()
+    return [os.fsdecode(word) for word in command.split(b"\0")[:-1]]
+
+
 def clean_environment() -> dict[str, str]:
     """This process's environment without what configures zeekfleet."""
     return {key: value for key, value in os.environ.items() if not key.startswith("ZEEK") and key != "NOTIFY_SOCKET"}
