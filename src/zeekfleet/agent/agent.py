@@ -27,6 +27,7 @@ from zeekfleet.broker.events import supervisor as supervisor_api
 from zeekfleet.broker.events.dispatches import NodeTraceDone
 from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.model.enums import State
 from zeekfleet.model.management import Result
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Endpoint, Happening, Peer, PeerAdded, PeerLost
@@ -188,8 +189,12 @@ class Agent:
                     logger.warning("lost the supervisor: %s", reason)
                     self._roster.lost()
                 case Delivery(event=supervisor_api.NodeStatus(node=name, pid=pid)):
+                    former = self._roster.get(name)
+                    is_revived = former is not None and former.state in (State.CRASHED, State.FAILED)
                     self._roster.started(name, pid)
                     self._follow()
+                    if is_revived:
+                        self._dispatcher.send(PING, (name,))  # its hello may have come before its predecessor's end
                 case Delivery(event=supervisor_api.NotifyNodeExit(node=name, outputs=outputs)):
                     self._roster.exited(name, outputs)
                     self._follow()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from zeekfleet.broker.events import node as node_api
 from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as supervisor_api
 from zeekfleet.model.enums import ClusterRole, State
-from zeekfleet.model.management import Result
+from zeekfleet.model.management import NodeOutputs, Result
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig, NodeStatus, Status
 from zeekfleet.model.types import NO_PORT, Address
 from zeekfleet.testing.recorder import Recorder
@@ -29,8 +31,15 @@ CONFIG = NodeConfig("worker", cluster={"worker": ClusterEndpoint(ClusterRole.WOR
 PATIENCE = 20.0
 
 
-async def test_found_nodes_are_asked_without_delay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PING_AFTER", 1000.0)
+def is_change(happening: Happening, new: State) -> bool:
+    return (
+        isinstance(happening, Delivery) and isinstance(happening.event, api.NotifyChange) and happening.event.new is new
+    )
+
+
+@asynccontextmanager
+async def found_worker(directory: Path) -> AsyncIterator[tuple[MemoryEndpoint, Recorder]]:
+    """A supervisor with a worker that said hello long ago, and what its agent tells once it has found them."""
     network = MemoryNetwork()
     async with (
         MemoryEndpoint(network, "a") as own,
@@ -62,20 +71,34 @@ async def test_found_nodes_are_asked_without_delay(tmp_path: Path, monkeypatch: 
             controller.subscribe(topics.AGENT_PREFIX)
             controller.peer("127.0.0.1", port)
             worker.peer("127.0.0.1", port)
-            options = AgentOptions("a", tmp_path, LOOPBACK, port, None)
-            agent = Agent(options, own, control, DialledByNodes(own, tmp_path / "socket"))
+            options = AgentOptions("a", directory, LOOPBACK, port, None)
+            agent = Agent(options, own, control, DialledByNodes(own, directory / "socket"))
             running = asyncio.create_task(agent.run())
             try:
                 async with Recorder(controller) as heard:
                     control.peer("127.0.0.1", supervisor_port)
-                    await heard.wait_for(
-                        lambda happening: (
-                            isinstance(happening, Delivery)
-                            and isinstance(happening.event, api.NotifyChange)
-                            and happening.event.new is State.RUNNING
-                        ),
-                        PATIENCE,
-                    )
+                    await heard.wait_for(lambda happening: is_change(happening, State.RUNNING), PATIENCE)
+                    yield supervisor, heard
             finally:
                 running.cancel()
                 await asyncio.wait([running])
+
+
+@pytest.fixture(autouse=True)
+def _no_later_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PING_AFTER", 1000.0)
+
+
+async def test_found_nodes_are_asked_without_delay(tmp_path: Path) -> None:
+    async with found_worker(tmp_path):
+        pass  # it is up already, or the agent would still be waiting
+
+
+async def test_a_revived_node_is_asked_without_delay(tmp_path: Path) -> None:
+    """Its hello may have come before its predecessor's end was told."""
+    async with found_worker(tmp_path) as (supervisor, heard):
+        start = len(heard.seen)
+        supervisor.publish(topics.NODE_EXITS, supervisor_api.NotifyNodeExit("worker", NodeOutputs("", "")))
+        supervisor.publish(topics.NODE_STATUS, supervisor_api.NodeStatus("worker", 18))
+        for state in (State.CRASHED, State.PENDING, State.RUNNING):
+            await heard.wait_for(lambda happening, state=state: is_change(happening, state), PATIENCE, start)  # type: ignore[misc]
