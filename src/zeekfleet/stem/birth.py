@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from zeekfleet.stem import procfs
+from zeekfleet.stem import brands, procfs
 
 _POSIX_SPAWN_SETSIGDEF, _POSIX_SPAWN_SETSIGMASK, _POSIX_SPAWN_SETSID = 0x04, 0x08, 0x80
 _Opaque = ctypes.c_char * 512
@@ -45,6 +45,7 @@ class Birth:
         directory: its working directory.
         descriptors: what it finds open, beside ``/dev/null`` to read: its number for each of ours.
         cpus: where it may run; empty for where we may.
+        brand: what its descendants are known by (``brands``).
 
     Raises:
         ValueError: a text holds a NUL.
@@ -64,6 +65,7 @@ class Birth:
         directory: str,
         descriptors: Mapping[int, int],
         cpus: frozenset[int] = frozenset(),
+        brand: int | None = None,
     ) -> None:
         self.program = os.fsencode(program)
         self.argv = texts(argv)
@@ -73,6 +75,7 @@ class Birth:
             raise ValueError("embedded null byte")
         self.descriptors = descriptors
         self.cpus = cpus
+        self.brand = brand
         self.pid = 0
         self.start_time: int | None = None
         self.problem: Exception | None = None
@@ -105,6 +108,8 @@ class Birth:
         if error:
             raise self.failure(error)
         self.pid = pid.value
+        if self.brand is not None:
+            brands.put_on(self.pid, self.brand)  # it has just begun: what it has started already is found otherwise
         self.start_time = _clock.start_time(self.pid, before, after)
 
     def failure(self, number: int) -> OSError:

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from zeekfleet.stem import ending, marks, procfs
+from zeekfleet.stem import brands, ending, kinship, marks, procfs
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.crew import Crew, Done
 from zeekfleet.stem.ending import Ending
@@ -86,19 +86,14 @@ class Children:
             node.pidfd = None
 
     def kill_leftovers(self, node: Node) -> set[int]:
-        """SIGKILL processes of its group, its control group or with its mark; those whose end will be told."""
+        """SIGKILL what it has left (``kinship``); those whose end will be told."""
         grouped: set[int] = set()
         if node.cgroup is not None:
             grouped = set(node.cgroup.processes()) - {node.pid}
             node.cgroup.kill()
         found = set()
         for pid in self._unknown_children():
-            if (
-                pid in grouped
-                or procfs.process_group(pid) == node.pid
-                or node.owns(mark := procfs.variable(pid, MARK_VARIABLE))
-                or (mark is None and _shows_its_origin(pid, node))
-            ):
+            if kinship.is_orphan_of(pid, node, grouped):
                 found.add(pid)
                 self._leftovers[pid] = node
                 _kill(pid)
@@ -107,14 +102,14 @@ class Children:
         return found
 
     def _kill_elsewhere(self, node: Node, grouped: set[int]) -> set[int]:
-        """What an adopted node leaves does not come to us: mark or group tell it, and a descriptor each its end."""
+        """What an adopted node leaves does not come to us: a descriptor each tells its end."""
         found: set[int] = set()
-        marked = {pid for pid, mark in procfs.processes_with(MARK_VARIABLE, f"{self._tree}:") if node.owns(mark)}
-        for pid in (marked | grouped) - {node.pid, *self._leftovers}:
+        reapers = {1, *(each.reaper for each in (node, *self._by_pid.values()) if each.reaper is not None)}
+        for pid in (kinship.found_elsewhere(node, reapers) | grouped) - self._leftovers.keys():
             try:
                 descriptor = os.pidfd_open(pid)
                 is_grouped = node.cgroup is not None and pid in node.cgroup.processes()
-                if not is_grouped and not node.owns(procfs.variable(pid, MARK_VARIABLE)):
+                if not is_grouped and not kinship.is_from_elsewhere(pid, node, reapers):
                     os.close(descriptor)
                     continue
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
@@ -159,6 +154,8 @@ class Children:
                 node.launch_failed(result)
                 return
             ended = self._early.pop(result, None)
+            if ended is None:  # else its id may be another's by now
+                brands.put_on(result, node.brand)
             node.up(result, procfs.start_time(result), {})
             if ended is not None:
                 node.leader_ended(ended)
@@ -270,17 +267,6 @@ class Children:
             _kill(pid)
         if not children and self._swept is not None:
             self._swept()
-
-
-def _shows_its_origin(pid: int, node: Node) -> bool:
-    """Whether a child of ours, so that it comes from one of the nodes, works or writes where this one does.
-
-    That is all there is to tell by when it has shed its environment and leads a session of its own.
-    """
-    spec = node.spec
-    return procfs.working_directory(pid) == os.path.realpath(spec.directory) or not {
-        os.path.realpath(path) for path in (spec.stdout_file, spec.stderr_file)
-    }.isdisjoint(procfs.outputs(pid))
 
 
 def _kill(pid: int) -> None:

@@ -19,7 +19,7 @@ from typing import NoReturn
 import msgspec
 
 from zeekfleet.model.launch import Resources
-from zeekfleet.stem import procfs, resources
+from zeekfleet.stem import brands, procfs, resources
 from zeekfleet.stem.birth import Birth, ignored_signals
 
 _CLONE_INTO_CGROUP = 0x200000000
@@ -52,11 +52,12 @@ class ForkedBirth(Birth):
         directory: str,
         descriptors: Mapping[int, int],
         cpus: frozenset[int] = frozenset(),
+        brand: int | None = None,
         *,
         limits: Resources = Resources(),  # noqa: B008 - frozen
         group: str | None = None,
     ) -> None:
-        super().__init__(program, argv, env, directory, descriptors, cpus)
+        super().__init__(program, argv, env, directory, descriptors, cpus, brand)
         self._limits = limits
         self._group = group
 
@@ -87,6 +88,8 @@ class ForkedBirth(Birth):
             os.setsid()
             self._take_descriptors()
             os.chdir(self.directory)
+            if self.brand is not None:
+                brands.put_on(0, self.brand)
             effects = resources.limit(self._limits)
             memory = resources.allowed_memory(self._limits, effects)
             os.write(told, msgspec.json.encode(_Told(effects)) + b"\n")

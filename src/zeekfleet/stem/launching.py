@@ -40,13 +40,14 @@ def check(spec: LaunchSpec) -> None:
 
 
 def birth_of_node(
-    spec: LaunchSpec, mark: str, outputs: Outputs, group: str | None = None, has_memory_limit: bool = False
+    spec: LaunchSpec, mark: str, brand: int, outputs: Outputs, group: str | None = None, has_memory_limit: bool = False
 ) -> Birth:
     """How a node's process comes to be.
 
     Args:
         spec: the node.
         mark: the value of ``ZEEKFLEET_LAUNCH``.
+        brand: what its descendants are known by that do not even have that any more.
         outputs: its output files.
         group: the directory of its control group; ``has_memory_limit``: which limits its memory.
 
@@ -54,6 +55,7 @@ def birth_of_node(
         LaunchError: the program is missing, or a text is none that a process can be given.
     """
     env = {**spec.env, MARK_VARIABLE: mark}
+    place = spec.directory
     descriptors = {1: outputs.stdout, 2: outputs.stderr}
     limits = msgspec.structs.replace(spec.resources, memory=None) if has_memory_limit else spec.resources
     try:
@@ -61,8 +63,8 @@ def birth_of_node(
         _check_names(env)
         cpus = resources.cpus_of(spec)
         if group is None and birth.IS_AVAILABLE and not resources.are_limited(limits):
-            return Birth(program, spec.argv, env, spec.directory, descriptors, cpus)
-        return ForkedBirth(program, spec.argv, env, spec.directory, descriptors, cpus, limits=limits, group=group)
+            return Birth(program, spec.argv, env, place, descriptors, cpus, brand)
+        return ForkedBirth(program, spec.argv, env, place, descriptors, cpus, brand, limits=limits, group=group)
     except OSError as error:
         raise failure(spec.name, error) from error
     except Exception as error:

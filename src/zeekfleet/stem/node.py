@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from zeekfleet.errors import LaunchError, ShortageError
 from zeekfleet.lifecycle.revival import NEVER, Decision, Revival
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import account, launching, marks, procfs, resources, spawn
+from zeekfleet.stem import account, brands, kinship, launching, marks, procfs, resources, spawn
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup
 from zeekfleet.stem.ending import Ending
@@ -64,12 +64,15 @@ class Node:
     def __init__(self, spec: LaunchSpec, table: Surroundings, random: Callable[[], float], tree: str) -> None:
         self.spec = spec
         self.tree = tree
+        self.brand = brands.of_node(tree, spec.name)
         self.recovered = False
         self.phase = Phase.WAITING
         self.pid: int | None = None
         self.start_time: int | None = None
         self.pidfd: int | None = None
         self.is_child = True
+        self.reaper: int | None = None
+        """To whom its orphans go, if it is no child of ours."""
         self.failed = False
         self.due: float | None = None
         """When the next start was to be, on the clock of the timers, when it was last decided on; None for never."""
@@ -80,6 +83,8 @@ class Node:
         self.last_exit: LastExit | None = None
         self.cgroup: Cgroup | None = None
         self.leftovers: set[int] = set()
+        self.descendants: dict[int, int] = {}
+        """Whom it had started when it was asked to stop, and their start times."""
         self.intent = Intent.RUN
         self._memory_is_limited = False
         self._memory_kills = 0
@@ -144,12 +149,12 @@ class Node:
         self._memory_is_limited = False
         self.cgroup = self._table.group_of(self)
         if self.cgroup is None:
-            return launching.birth_of_node(self.spec, self.next_mark, outputs)
+            return launching.birth_of_node(self.spec, self.next_mark, self.brand, outputs)
         memory = self.spec.resources.memory
         self._memory_is_limited = memory is not None and self.cgroup.limit_memory(memory)
         self._memory_kills = self.cgroup.out_of_memory_kills()
-        path = str(self.cgroup.path)
-        return launching.birth_of_node(self.spec, self.next_mark, outputs, path, self._memory_is_limited)
+        group, limited = str(self.cgroup.path), self._memory_is_limited
+        return launching.birth_of_node(self.spec, self.next_mark, self.brand, outputs, group, limited)
 
     def up(self, pid: int, start_time: int | None, effects: resources.Effects) -> None:
         """It has a process, a child of ours that has not been reaped."""
@@ -174,6 +179,7 @@ class Node:
     def adopt(self, pid: int, start_time: int, launch: int | None = None) -> None:
         """Watch a process that an earlier stem started, perhaps by a launch that it did not live to note."""
         self.is_child = False
+        self.reaper = procfs.parent(pid)
         self.restarts = max(0, self.restarts, launch or 0)
         self._started_at = self._table.timers.clock() - procfs.uptime(start_time)
         self.cgroup = self._table.group_found(pid)
@@ -198,6 +204,7 @@ class Node:
     def ended_unseen(self, pid: int, start_time: int, group: Cgroup | None) -> None:
         """A process that an earlier stem started is no more."""
         self.is_child = False
+        self.reaper = os.getppid()
         self.pid, self.start_time = pid, start_time
         self.cgroup = group
         self._started_at = self._table.timers.clock() - procfs.uptime(start_time)
@@ -261,11 +268,13 @@ class Node:
         self._finished.append(finished)
 
     def _terminate(self) -> None:
+        kinship.note_descendants(self)
         self.send_signal(signal.SIGTERM)
         self.send_signal(signal.SIGCONT)  # a stopped one would never hear of it
         self._set_timer(self._table.timers.after(self.spec.grace, self._kill))
 
     def _kill(self) -> None:
+        kinship.note_descendants(self)
         if self.cgroup is not None:
             self.cgroup.kill()
         self.send_signal(signal.SIGKILL)
@@ -336,6 +345,7 @@ class Node:
         """No process of it is left."""
         self._set_timer(None)
         self.leftovers = set()
+        self.descendants = {}
         self.phase = Phase.WAITING
         if self.cgroup is not None:
             self.cgroup.remove()
