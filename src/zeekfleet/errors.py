@@ -18,6 +18,7 @@ attributes, so that nobody has to parse the sentence.
     ├── StoreError               the store cannot be used
     │   ├── StoreCorruptError    its content cannot be trusted (.path)
     │   ├── StoreVersionError    it was written by a newer zeekfleet (.path, .version)
+    │   ├── StoreSetAsideError   either of these, and it has another name now (.path, .aside)
     │   └── StoreWriteError      a write was not made durable
     │       └── StoreFullError   for want of room (.directory)
     ├── StateDirectoryError      a directory cannot be used (.path)
@@ -156,11 +157,13 @@ class StoreCorruptError(StoreError):
 
     Attributes:
         path: the file.
+        problem: what is wrong, without what has become of the file.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
-        super().__init__(f"database {path} is corrupt ({reason}); it was left untouched")
+        self.problem = f"database {path} is corrupt ({reason})"
+        super().__init__(f"{self.problem}; it was left untouched")
 
 
 class StoreVersionError(StoreError):
@@ -169,14 +172,30 @@ class StoreVersionError(StoreError):
     Attributes:
         path: the file.
         version: its schema version.
+        problem: what is wrong, without what has become of the file.
     """
 
     def __init__(self, path: Path, version: int, supported: int) -> None:
         self.path = path
         self.version = version
+        self.problem = f"database {path} has schema version {version}, newer than the {supported} this zeekfleet knows"
+        super().__init__(f"{self.problem}; it was left untouched")
+
+
+class StoreSetAsideError(StoreError):
+    """The store cannot be used and was given another name, with all it has; there is none under its own name now.
+
+    Attributes:
+        path: its former name.
+        aside: its new one.
+    """
+
+    def __init__(self, problem: str, path: Path, aside: Path, names: Sequence[str]) -> None:
+        self.path = path
+        self.aside = aside
         super().__init__(
-            f"database {path} has schema version {version}, newer than the {supported} this zeekfleet knows;"
-            " it was left untouched"
+            f"{problem}; it was set aside as {' and '.join(names)}, and the next start begins with an empty one;"
+            " to go back to it, stop the controller and rename it back"
         )
 
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from trees import INSTANCE, Tree, cluster, node, until
 
+from zeekfleet.broker.events.agent import NotifyError
 from zeekfleet.client.link import Link
-from zeekfleet.errors import TransportError
 from zeekfleet.model.enums import Role, State
 from zeekfleet.model.management import Configuration, NodeStatus
 from zeekfleet.testing.daemons import Daemon, processes_mentioning, wait_for_end_of
@@ -265,16 +265,16 @@ def replaced(tree: Tree, link: Link, name: str, former: int) -> int:
 
 
 @pytest.mark.parametrize(
-    "damage", ["garbage", *(pytest.param(each, marks=pytest.mark.long) for each in ("cut short", "newer"))]
+    "damage",
+    ["garbage", *(pytest.param(each, marks=pytest.mark.long) for each in ("cut short", "nothing left", "newer"))],
 )
-def test_a_damaged_database_is_left_alone_and_so_are_the_nodes(tmp_path: Path, damage: str) -> None:
-    options = ("--revival-initial-delay", "0.1", "--revival-max-delay", "0.3", "--revival-loop-limit", "1000")
-    with Tree(tmp_path, *options) as tree:
+def test_a_damaged_database_is_set_aside_and_the_nodes_run_on(tmp_path: Path, damage: str) -> None:
+    with Tree(tmp_path) as tree:
         with tree.link() as link:
             tree.when(link, lambda found: INSTANCE in found)
-            configuration = cluster(node("w1"))
+            configuration = cluster(node("w1"), node("w2"))
             pids = tree.deployed(link, configuration)
-            controller = tree.pid_of_role(link, Role.CONTROLLER)
+            controller, agent = (tree.pid_of_role(link, role) for role in (Role.CONTROLLER, Role.AGENT))
         directory = tree.state / "nodes" / "controller"
         database = directory / "controller.sqlite"
         os.kill(controller, signal.SIGSTOP)  # while it is damaged, nobody writes
@@ -283,32 +283,67 @@ def test_a_damaged_database_is_left_alone_and_so_are_the_nodes(tmp_path: Path, d
         content = {
             "garbage": os.urandom(len(saved[database.name])),
             "cut short": saved[database.name][: len(saved[database.name]) // 2],
+            "nothing left": b"",
             "newer": saved[database.name][:60] + (999).to_bytes(4, "big") + saved[database.name][64:],
         }[damage]
-        # Another file in its place: the process writes no more into this one.
-        (directory / "controller.sqlite-wal").unlink()  # which has all of the pages, and may mend a lot
         (tmp_path / "damaged").write_bytes(content)
+        if damage == "cut short":
+            (directory / "controller.sqlite-wal").unlink()  # which has all of the pages, and mends that
+        # Another file in its place: the process writes no more into this one.
         (tmp_path / "damaged").rename(database)
         os.kill(controller, signal.SIGKILL)
-        log = directory / "stderr"
-        until(lambda: log.read_text().count(f"error: database {database}") >= 3, "it is refused again and again")
-        sentences = {line for line in log.read_text().splitlines() if line.startswith("error: ")}
-        assert len(sentences) == 1
-        assert ("999" if damage == "newer" else "corrupt") in sentences.pop()
-        assert database.read_bytes() == content
-        assert all(psutil.pid_exists(pid) for pid in pids.values())
-        with pytest.raises(TransportError):
-            tree.link_at_once()
-        # With the former one in its place, or without any, it serves by itself.
-        os.kill(tree.stem.pid, signal.SIGSTOP)  # so that it does not start in between
-        for name, former in saved.items():
-            (directory / name).write_bytes(former)
-        os.kill(tree.stem.pid, signal.SIGCONT)
+        assert wait_for_end_of(controller)
+
         with tree.link() as link:
-            told = tree.configuration(link)
-            assert told is not None
-            assert told.id == configuration.id
-            assert tree.running(link, *pids) == pids
+            notice = tree.hears(link, lambda event: isinstance(event, NotifyError) and event.instance == "controller")
+            assert isinstance(notice, NotifyError)
+            asides = sorted(directory.glob("controller.sqlite.*"))
+            assert asides[0].name.startswith(
+                "controller.sqlite.newer-version-999-" if damage == "newer" else "controller.sqlite.damaged-"
+            )
+            assert f"is empty, since the former one was set aside as {asides[0].name}:" in notice.msg
+            assert asides[0].read_bytes() == content
+            if damage != "cut short":
+                assert asides[1].name == f"{asides[0].name}-wal"
+                assert asides[1].read_bytes() == saved["controller.sqlite-wal"]
+            (sentence,) = [line for line in tree.log_of("controller").splitlines() if line.startswith("error: ")]
+            assert ("999" if damage == "newer" else "corrupt") in sentence
+            assert f"; it was set aside as {' and '.join(path.name for path in asides)}, and" in sentence
+            assert f"\tERROR\tCONTROLLER\t{notice.msg}\n" in (directory / "management-controller.log").read_text()
+
+            # Nothing is known of a configuration, and all is known of what runs.
+            found = tree.when(link, lambda now: all_up(now, *pids))
+            assert {name: found[name].pid for name in pids} == pids
+            shown = tree.status()
+            assert {name: (shown[name]["state"], shown[name]["restarts"]) for name in pids} == dict.fromkeys(
+                pids, ("RUNNING", 0)
+            )
+            assert tree.configuration(link) is None
+            assert tree.pid_of_role(link, Role.AGENT) == agent
+
+            # Deployed again, nothing is touched.
+            assert tree.deployed(link, configuration) == pids
+            if damage == "newer":
+                another_is_deployed_and_outlives_the_controller(tree, link)
+    assert sorted(directory.glob("controller.sqlite.*")) == asides
+    assert processes(tree) == {}
+
+
+def another_is_deployed_and_outlives_the_controller(tree: Tree, link: Link) -> None:
+    """The database that was begun is one like any other, and nobody is told of the former one any more."""
+    pids = tree.deployed(link, cluster(node("w1"), node("w3")))
+    assert {*pids} == {"manager", "w1", "w3"}
+    log = tree.state / "nodes" / "controller" / "management-controller.log"
+    size = log.stat().st_size
+    controller = tree.pid_of_role(link, Role.CONTROLLER)
+    os.kill(controller, signal.SIGKILL)
+    assert wait_for_end_of(controller)
+    with tree.link() as other:
+        assert tree.running(other, *pids) == pids
+        told = tree.configuration(other)
+        assert told is not None
+        assert {each.name for each in told.nodes} == {*pids}
+    assert "is empty" not in log.read_text()[size:]
 
 
 def test_times_are_told(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ class ControllerOptions(msgspec.Struct, frozen=True):
         assignment: which ports it fills in.
         check_before_deploy: whether clients' deployments wait for the agents to find nothing wrong.
         key_file: where the keys of a cluster on several hosts are kept.
+        loss: what clients are told, as they come, until something is staged; nothing if empty.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ControllerOptions(msgspec.Struct, frozen=True):
     assignment: PortAssignment = PortAssignment()
     check_before_deploy: bool = True
     key_file: Path | None = None
+    loss: str = ""
 
 
 class Controller:
@@ -72,6 +74,8 @@ class Controller:
 
     def __init__(self, options: ControllerOptions, endpoint: Endpoint, store: Store) -> None:
         self._endpoint = endpoint
+        self._name = options.name
+        self._loss = options.loss
         self._timeout = options.request_timeout
         self._in_order = asyncio.Lock()
         self._instances = Instances()
@@ -115,6 +119,7 @@ class Controller:
         match happening:
             case PeerAdded(peer=peer):
                 logger.debug("peer %s added", peer)
+                self._tell_of_loss()
             case PeerLost(peer=peer, reason=reason):
                 for name in self._instances.lost(peer):
                     logger.info("instance %s is gone: %s", name, reason)
@@ -123,6 +128,13 @@ class Controller:
                 self._heard_client(happening)
             case Delivery(topic=topic):
                 self._heard_agent(topic.removeprefix(topics.AGENT_PREFIX + "/"), happening)
+
+    def _tell_of_loss(self) -> None:
+        """As an agent tells of its alarms, to whoever listens to those."""
+        if self._loss:
+            for generation in (SECOND, FIRST):
+                notice = agent_api.NotifyError(self._name, self._loss)
+                self._endpoint.publish(topics.agent(self._name), notice, generation)
 
     # --- agents
 
@@ -236,6 +248,7 @@ class Controller:
         except StoreError as error:
             logger.error("configuration %s was not staged: %s", configuration.id, error)
             return [Result(reqid, False, error=str(error))]
+        self._loss = ""
         logger.info("configuration %s staged", configuration.id)
         return []
 

@@ -18,6 +18,7 @@ from zeekfleet.daemon.run import until
 from zeekfleet.daemon.tls import ServerContext, server_context
 from zeekfleet.model.enums import Role
 from zeekfleet.settings import Settings
+from zeekfleet.store import aside
 from zeekfleet.store.interface import Store
 from zeekfleet.store.sqlite import SqliteStore
 
@@ -36,6 +37,7 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
         open_store: opens what survives it, given the file.
 
     Raises:
+        StoreSetAsideError: the database could not be used, and another start begins with an empty one.
         ZeekfleetError: a directory, port, certificate or the database cannot be used.
     """
     own = settings.controller
@@ -45,10 +47,13 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
         os.chdir(directory)
         log = logs.ManagementLog(directory, own.name, Role.CONTROLLER, settings.common.management_log_format)
         logging.getLogger().addHandler(log)
-        store = open_store(directory / DATABASE)
+        store = None
         try:
+            store = aside.open_or_set_aside(directory / DATABASE, open_store)
+            if loss := _loss(directory / DATABASE, store):
+                logger.error(loss)
             async with endpoints.endpoint(own.name, settings.common) as endpoint:
-                controller = Controller(_options(settings, directory), endpoint, store)
+                controller = Controller(_options(settings, directory, loss), endpoint, store)
                 places = []
                 if own.websocket_port:
                     await endpoint.listen(own.websocket_listen, own.websocket_port, policy=endpoints.CLIENTS, tls=tls)
@@ -60,7 +65,8 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
                 disk = DiskWatch((directory,), logger.error, logger.info)
                 await until(stop, _run(controller, disk, tls))
         finally:
-            store.close()
+            if store is not None:
+                store.close()
             logging.getLogger().removeHandler(log)
             log.close()
 
@@ -73,7 +79,18 @@ async def _run(controller: Controller, disk: DiskWatch, tls: ServerContext | Non
             tasks.create_task(tls.watch.run())
 
 
-def _options(settings: Settings, directory: Path) -> ControllerOptions:
+def _loss(path: Path, store: Store) -> str:
+    """What everybody should know as long as nothing has been staged since a database was set aside, or ``""``."""
+    former = None if store.history(1) else aside.latest(path)
+    if former is None:
+        return ""
+    return (
+        f"database {path} is empty, since the former one was set aside as {former.name}:"
+        " no configuration is known, and nodes run on as they are until one is deployed"
+    )
+
+
+def _options(settings: Settings, directory: Path, loss: str) -> ControllerOptions:
     own = settings.controller
     return ControllerOptions(
         name=own.name,
@@ -89,4 +106,5 @@ def _options(settings: Settings, directory: Path) -> ControllerOptions:
         ),
         check_before_deploy=own.check_before_deploy,
         key_file=directory / KEYS,
+        loss=loss,
     )

@@ -7,21 +7,30 @@ the whole through a connection that cannot write.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from zeekfleet.errors import StoreCorruptError, StoreError, StoreVersionError
 from zeekfleet.model.management import Configuration
 from zeekfleet.store.encoding import decode, digest
 from zeekfleet.store.interface import ConfigState
+from zeekfleet.store.room import FULL
 from zeekfleet.store.schema import APPLICATION_ID, DOCUMENT_TABLES, SCHEMA_VERSION, expected_tables, tables
 
+LOGS = ("-wal", "-journal")
+"""What SQLite may keep beside a database, and applies to whatever is found there under its name."""
+
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
+_PROOF = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_TOOBIG}
 _NO_HELPER = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 _HEADER_SIZE = 100
 _MAGIC = b"SQLite format 3\0"
+_FILE_FORMATS = slice(18, 20)
 _USER_VERSION = slice(60, 64)
 _APPLICATION_ID = slice(68, 72)
 
@@ -34,15 +43,54 @@ def inspect(path: Path) -> None:
         StoreVersionError: a newer zeekfleet wrote it.
         StoreError: it cannot be read, or another process uses it.
     """
+    expected_tables()  # an SQLite that does not know our kind of table would take every database for damaged
     _check_header(path, _read_header(path))
-    try:
+    with _verdict(path):
+        if _is_there(path, "-journal"):
+            # A write was interrupted; what SQLite would make of it can only be seen where it may write.
+            _check_copy(path)
+            return
         try:
             _check(path, f"{path.absolute().as_uri()}?{_mode(path)}")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _NO_HELPER:
                 raise
+            # The disk has no room for SQLite's helper file: that is no reason not to start.
             _check_copy(path)
+
+
+def inspect_copy(path: Path, content: BinaryIO) -> None:
+    """The same as :func:`inspect`, of a copy; so every byte has been read, and no lock of SQLite's is in the way.
+
+    Args:
+        path: the file; what is beside it is read from there.
+        content: the file, open.
+    """
+    expected_tables()
+    with _verdict(path):
+        _check_copy(path, content)
+
+
+def refuse_orphaned_log(path: Path) -> None:
+    """See that nothing is left of a file that is not there: SQLite would apply it to the next one of that name.
+
+    Raises:
+        StoreCorruptError: a log is left.
+        OSError: that cannot be seen.
+    """
+    for suffix in LOGS:
+        if _is_there(path, suffix):
+            raise StoreCorruptError(path, f"the file is gone, but its log {path.name}{suffix} is still there")
+
+
+@contextlib.contextmanager
+def _verdict(path: Path) -> Iterator[None]:
+    try:
+        yield
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_ERROR:
+            # Our statements are right for a database of ours: this one is not.
+            raise StoreCorruptError(path, str(error)) from error
         raise trouble(path, error) from error
     except UnicodeDecodeError as error:  # damaged text in SQLite's own message
         raise StoreCorruptError(path, f"text that is not UTF-8: {error.reason}") from error
@@ -60,22 +108,49 @@ def _check(path: Path, uri: str) -> None:
         connection.close()
 
 
-def _check_copy(path: Path) -> None:
-    """Check in memory, where the disk has no room for SQLite's helper file: a full disk is no reason not to start."""
-    with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as directory:
-        copy = Path(directory) / path.name
-        for suffix in ("", "-wal"):
+def _check_copy(path: Path, content: BinaryIO | None = None) -> None:
+    """Check in memory if there is enough, else where there is room."""
+    places = [_MEMORY] if _MEMORY.is_dir() else []
+    for place in (*places, Path(tempfile.gettempdir())):
+        with tempfile.TemporaryDirectory(dir=place) as directory:
+            copy = Path(directory) / path.name
+            try:
+                _copy(path, copy, content)
+            except OSError as error:
+                if error.errno in FULL and place is _MEMORY:
+                    continue
+                raise
+            _check_header(path, _read_header(copy))
+            _check(path, copy.as_uri())
+            return
+
+
+def _copy(path: Path, copy: Path, content: BinaryIO | None) -> None:
+    with contextlib.ExitStack() as stack:
+        if content is None:
+            content = stack.enter_context(path.open("rb"))
+        content.seek(0)
+        shutil.copyfileobj(content, stack.enter_context(copy.open("wb")))
+    for suffix in LOGS:
+        if _is_there(path, suffix):
             shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
-        _check(path, copy.as_uri())
+
+
+def _is_there(path: Path, suffix: str) -> bool:
+    """Whether something of that name is beside the file, with something in it."""
+    beside = path.with_name(f"{path.name}{suffix}")
+    return beside.exists() and beside.stat().st_size > 0
 
 
 def trouble(path: Path, error: sqlite3.Error) -> StoreError:
     """What SQLite reports, as one of our errors."""
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreError(f"database {path} is in use by another process")
-    if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
-        return StoreError(f"database {path} cannot be used: {error}")
-    return StoreCorruptError(path, str(error))
+    if code in _PROOF:
+        return StoreCorruptError(path, str(error))
+    # Anything else may be the system's fault, or ours.
+    return StoreError(f"database {path} cannot be used: {error}")
 
 
 def _lenient_text(text: bytes) -> str:
@@ -84,8 +159,7 @@ def _lenient_text(text: bytes) -> str:
 
 def _mode(path: Path) -> str:
     """How to look without leaving traces: only a log with something in it needs SQLite's helper file beside it."""
-    log = path.with_name(f"{path.name}-wal")
-    return "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+    return "mode=ro" if _is_there(path, "-wal") else "mode=ro&immutable=1"
 
 
 def _read_header(path: Path) -> bytes:
@@ -101,6 +175,8 @@ def _check_header(path: Path, header: bytes) -> None:
         raise StoreCorruptError(path, f"only {len(header)} bytes long")
     if not header.startswith(_MAGIC):
         raise StoreCorruptError(path, "no SQLite database")
+    if not {*header[_FILE_FORMATS]} <= {1, 2}:  # SQLite would read it, and write nothing
+        raise StoreCorruptError(path, "a file format that never existed")
     if int.from_bytes(header[_APPLICATION_ID], "big") != APPLICATION_ID:
         raise StoreCorruptError(path, "a database of another program")
     _check_version(path, int.from_bytes(header[_USER_VERSION], "big"))

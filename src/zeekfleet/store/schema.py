@@ -46,9 +46,9 @@ def create_database(path: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(draft)) as connection:
             connection.executescript(_SCHEMA)
-        _sync(draft)
+        sync(draft)
         draft.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
@@ -66,7 +66,12 @@ def expected_tables() -> list[tuple[object, ...]]:
         return tables(connection)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file, or the names in a directory, on disk on return.
+
+    Raises:
+        OSError: it could not be.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from zeekfleet.errors import StoreCorruptError, StoreError, StoreFullError, StoreWriteError
 from zeekfleet.model.management import Configuration
 from zeekfleet.store.encoding import decode, digest, encode
-from zeekfleet.store.inspection import inspect, trouble
+from zeekfleet.store.inspection import inspect, refuse_orphaned_log, trouble
 from zeekfleet.store.interface import (
     HISTORY_LIMIT,
     HISTORY_STATES,
@@ -191,7 +191,7 @@ def _inode(path: Path) -> tuple[int, int] | None:
 def _open(path: Path) -> sqlite3.Connection:
     try:
         if not path.exists():
-            _refuse_orphaned_log(path)
+            refuse_orphaned_log(path)
             create_database(path)
         inspect(path)
         path.chmod(0o600)
@@ -200,13 +200,6 @@ def _open(path: Path) -> sqlite3.Connection:
         raise StoreError(f"database {path} cannot be used: {error.strerror}") from error
     except sqlite3.Error as error:
         raise trouble(path, error) from error
-
-
-def _refuse_orphaned_log(path: Path) -> None:
-    # SQLite would apply it to the new file, which it does not belong to.
-    log = path.with_name(f"{path.name}-wal")
-    if log.exists() and log.stat().st_size:
-        raise StoreCorruptError(path, f"the file is gone, but its log {log.name} is still there")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -277,11 +277,73 @@ def foreign(database: Path) -> None:
 def test_database_that_cannot_be_used(site: Site, verb: str, damage: Callable[[Path], None]) -> None:
     with Daemon(site.root, *site.controller) as earlier:
         earlier.ready()
+    former = site.database.read_bytes()
     damage(site.database)
     before = contents(site.state)
-    word = "999" if damage is newer else "corrupt"
-    refused(site.root, *site.command(verb), naming=(str(site.database), word))
-    assert contents(site.state) == before
+    kind, word = ("newer-version-999", "999") if damage is newer else ("damaged", "corrupt")
+    told = refused(site.root, *site.command(verb), naming=(str(site.database), word, "set aside as", "empty one"))
+    (aside,) = site.database.parent.glob(f"{site.database.name}.{kind}-*")
+    assert f"set aside as {aside.name}, and" in told
+    moved = {str(aside.relative_to(site.state)): before.pop("nodes/c/controller.sqlite")}
+    # A tree's stem starts it again at once, with an empty one, until the tree has ended.
+    after = {name: digest for name, digest in contents(site.state).items() if not is_new(name)}
+    assert after == before | moved
+    assert not site.database.exists() or verb == "up"
+
+    with Daemon(site.root, *site.command(verb)) as second:
+        second.ready()
+        log = (site.database.parent / "management-c.log").read_text().splitlines()
+        sentence = f"database {site.database} is empty, since the former one was set aside as {aside.name}:"
+        assert [line for line in log if "\tERROR\t" in line and sentence in line]
+        stderr = second.stderr if verb == "controller" else (site.database.parent / "stderr").read_text()
+        assert sentence in stderr
+        assert second.stop() == 0
+    assert contents(site.state).items() >= moved.items()
+
+    # Back to it, mended.
+    site.database.unlink()
+    aside.write_bytes(former)
+    aside.rename(site.database)
+    size = len(log)
+    with Daemon(site.root, *site.command(verb)) as third:
+        third.ready()
+        assert third.stop() == 0
+    assert "is empty" not in "".join((site.database.parent / "management-c.log").read_text().splitlines()[size + 1 :])
+
+
+def is_new(name: str) -> bool:
+    return name in {f"nodes/c/controller.sqlite{part}" for part in ("", "-wal", "-shm", ".new", ".new-journal")}
+
+
+HOLDER = """
+import os, sqlite3, sys
+connection = sqlite3.connect(os.environ["DATABASE"], isolation_level=None)
+connection.execute("PRAGMA journal_mode = DELETE")
+connection.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_database_that_only_cannot_be_opened_stays(site: Site) -> None:
+    with Daemon(site.root, *site.controller) as earlier:
+        earlier.ready()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={"DATABASE": str(site.database)},
+    ) as holder:  # fmt: skip
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        refused(site.root, *site.controller, naming=(str(site.database), "in use by another process"))
+        garbage(site.database)  # which may be what the holder is half way through
+        before = contents(site.state)
+        refused(site.root, *site.controller, naming=(str(site.database), "set aside: another process uses it"))
+        assert contents(site.state) == before
+        holder.communicate(timeout=60)
+    site.database.unlink()
+    site.database.mkdir()
+    refused(site.root, *site.controller, naming=(str(site.database), "Is a directory"))
+    assert list(site.database.parent.glob("controller.sqlite*")) == [site.database]
 
 
 @pytest.mark.parametrize(("first", "second"), [("controller", "controller"), ("agent", "agent"), ("up", "up")])
