@@ -162,7 +162,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = True
     group_wait: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=86400)],
-        Source("seconds to wait at most for a group of nodes before the next is started; 0: as suits the back end",
+        Source("seconds to wait at most for a group of nodes before the next may begin; 0: a fifth of all",
                "--group-wait", "ZEEKFLEET_GROUP_WAIT"),
     ] = 0.0  # fmt: skip
 

@@ -11,14 +11,16 @@ from zeekfleet.agent.control import SupervisorControl, cluster_nodes
 from zeekfleet.agent.deployment import Deployer
 from zeekfleet.agent.diagnosis import Historian
 from zeekfleet.agent.dispatch import PING, NodeDispatcher
-from zeekfleet.agent.gates import Gate, StartOrder, hello_gate
+from zeekfleet.agent.gates import Gate, hello_gate
 from zeekfleet.agent.health import HealthWatch
+from zeekfleet.agent.holds import release_all
 from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
-from zeekfleet.agent.plan import node_from_config
+from zeekfleet.agent.plan import NODES, node_from_config
 from zeekfleet.agent.requests import Handler, Requests, Work
 from zeekfleet.agent.roster import Roster
+from zeekfleet.agent.start_order import StartOrder
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import node as node_api
@@ -85,7 +87,7 @@ class Agent:
             self._roster,
             links,
             self._notifier,
-            StartOrder(make_gate(self._roster), options.group_wait),
+            StartOrder(make_gate(self._roster), options.time_for_a_group, holds=options.holds),
         )
         self._health = HealthWatch(
             options.health, self._roster, self._dispatcher, links, self._notifier, self._control.fail
@@ -108,6 +110,8 @@ class Agent:
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        # An agent before this one may have been killed in mid-deployment.
+        release_all((self._options.state_directory / NODES).glob("*"))
         async with self._tasks:
             self._tasks.create_task(self._hear_supervisor())
             self._tasks.create_task(self._ask_for_hellos())

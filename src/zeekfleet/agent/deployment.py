@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
-from zeekfleet.agent.gates import StartOrder
 from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.plan import node_configs, nodes_of
 from zeekfleet.agent.roster import Roster
-from zeekfleet.lifecycle.order import start_groups, stop_groups
+from zeekfleet.agent.start_order import StartOrder, in_parallel
+from zeekfleet.lifecycle.order import stop_groups
 from zeekfleet.lifecycle.reconcile import reconcile
 from zeekfleet.model.management import Configuration, Result, fresh_id
 from zeekfleet.model.names import name_problem
 from zeekfleet.model.supervisor import NodeConfig
-
-logger = logging.getLogger(__name__)
 
 
 class Deployer:
@@ -32,7 +29,7 @@ class Deployer:
         roster: what is known of the nodes.
         links: how nodes and agent reach each other.
         notifier: tells of steps and failures.
-        order: holds back each group until the one before is up.
+        order: starts group after group, each when the one before is up.
     """
 
     def __init__(
@@ -100,28 +97,33 @@ class Deployer:
             for name, problem in impossible.items():
                 self._refuse(name, f"its name {problem}")
             for group in stop_groups((*actions.destroy, *actions.replace)):
-                await self._in_parallel(self._destroy(config.name) for config in group)
+                await in_parallel(self._destroy(config.name) for config in group)
             on_stopped()
-            await self._start((*actions.replace, *actions.create))
+            await self._order.start((*actions.replace, *actions.create), self._create)
             return True
-
-    async def _start(self, configs: Iterable[NodeConfig]) -> None:
-        """Start group after group, each when the one before is up; one that takes too long holds up nobody."""
-        groups = start_groups(configs)
-        for place, group in enumerate(groups, start=1):
-            await self._in_parallel(self._create(config) for config in group)
-            if place < len(groups) and not await self._order.wait_for(group):
-                logger.debug("not all of %s are up yet; going on", ", ".join(config.name for config in group))
 
     async def stand_by(self) -> None:
         """Stop all cluster nodes and forget the configuration."""
         await self.apply(Configuration())
         self.configuration = None
 
-    async def restart(self, name: str) -> Result:
-        """Restart a node; the result has no request id yet. One that has left meanwhile is left alone."""
+    async def restart(self, outcomes: Mapping[str, asyncio.Future[Result]]) -> None:
+        """Restart nodes; returns when all may have begun.
+
+        Args:
+            outcomes: by node, where to put the result as soon as it is known, which has no request id yet.
+        """
         async with self._one_at_a_time:
             pass  # what a deployment is about to create cannot be restarted yet
+
+        async def relaunch(config: NodeConfig) -> None:
+            outcomes[config.name].set_result(await self._restart(config.name))
+
+        configs = [self.configs.get(name) or NodeConfig(name) for name in outcomes]
+        await self._order.restart(configs, relaunch)
+
+    async def _restart(self, name: str) -> Result:
+        """One that has left meanwhile is left alone."""
         if name in self._roster:
             self._roster.launching(name)
             self._notifier.log("restarting", name)
@@ -134,11 +136,6 @@ class Deployer:
     def _tell(self, configuration: Configuration, *groups: tuple[NodeConfig, ...]) -> None:
         left, changed, came = (", ".join(sorted(config.name for config in group)) or "none" for group in groups)
         self._notifier.log(f"configuration {configuration.id}: stopping {left}; replacing {changed}; starting {came}")
-
-    async def _in_parallel(self, steps: Iterable[asyncio._CoroutineLike[None]]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for step in steps:
-                group.create_task(step)
 
     async def _destroy(self, name: str) -> None:
         if not await self._control.destroy(name):

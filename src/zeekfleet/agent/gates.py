@@ -7,7 +7,7 @@ takes its time to settle; there Zeek's own status file tells first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -46,26 +46,3 @@ def status_gate(roster: Roster) -> Gate:
         return None
 
     return wait
-
-
-class StartOrder:
-    """Holds back a group of nodes until the one before is up.
-
-    Args:
-        gate: tells when a node is up.
-        timeout: seconds that a group is waited for at most.
-    """
-
-    def __init__(self, gate: Gate, timeout: float) -> None:
-        self._gate = gate
-        self._timeout = timeout
-
-    async def wait_for(self, configs: Collection[NodeConfig]) -> bool:
-        """Wait for all of them; whether they were up in time."""
-        try:
-            async with asyncio.timeout(self._timeout), asyncio.TaskGroup() as group:
-                for config in configs:
-                    group.create_task(self._gate(config))
-        except TimeoutError:
-            return False
-        return True

@@ -8,6 +8,10 @@ import msgspec
 
 from zeekfleet.agent.health import HealthSettings
 from zeekfleet.model.types import Address
+from zeekfleet.planning.deadlines import agent_deadline
+
+GROUP_SHARE = 0.2
+"""How much of a deployment's deadline it waits, at most, for one group of nodes before the next may begin."""
 
 
 class AgentOptions(msgspec.Struct, frozen=True):
@@ -22,7 +26,9 @@ class AgentOptions(msgspec.Struct, frozen=True):
         request_timeout: base of all deadlines, in seconds.
         grace: seconds that a node may take to stop.
         health: what is asked of nodes.
-        group_wait: seconds that a deployment waits at most for one group of nodes before it starts the next.
+        group_wait: seconds that a deployment waits at most for one group of nodes before the next may begin; 0: a
+            fifth of what the whole deployment may take.
+        holds: whether nodes can be launched and held until then.
     """
 
     name: str
@@ -33,4 +39,9 @@ class AgentOptions(msgspec.Struct, frozen=True):
     request_timeout: float = 5.0
     grace: float = 10.0
     health: HealthSettings = HealthSettings()
-    group_wait: float = 1.0
+    group_wait: float = 0.0
+    holds: bool = False
+
+    def time_for_a_group(self, nodes: int) -> float:
+        """The seconds that a group is waited for at most, where so many nodes are started."""
+        return self.group_wait or agent_deadline(nodes, base=self.request_timeout) * GROUP_SHARE

@@ -12,6 +12,9 @@ from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, UNSPECIFIED
 from zeekfleet.planning.cluster_variables import PCAP_FILE
 
+NODES = "nodes"
+"""Where in the state directory each node has a directory of its own."""
+
 
 def nodes_of(configuration: Configuration, instance: str) -> dict[str, Node]:
     """The instance's own nodes by name, in the order of their names."""
@@ -52,7 +55,7 @@ def node_configs(
             name=name,
             interface=node.interface,
             pcap_file=node.env.get(PCAP_FILE),
-            directory=str(state_directory / "nodes" / name),
+            directory=str(state_directory / NODES / name),
             stdout_file="stdout",
             stderr_file="stderr",
             addl_user_scripts=(*(node.scripts or ()), *_option_arguments(node)),

@@ -244,16 +244,17 @@ class Requests:
         request = delivery.event
         assert isinstance(request, api.RestartRequest)  # noqa: S101
         asked = sorted(self._overlap(request.nodes))
-        work = [self._tasks.create_task(self._deployer.restart(name)) for name in asked]
-        done: set[asyncio.Task[Result]] = set()
-        if work:
+        loop = asyncio.get_running_loop()
+        outcomes: dict[str, asyncio.Future[Result]] = {name: loop.create_future() for name in asked}
+        if outcomes:
+            self._tasks.create_task(self._deployer.restart(outcomes))
             base, grace = self._options.request_timeout, self._options.grace
-            done, _ = await asyncio.wait(work, timeout=agent_stop_deadline(len(asked), base=base, grace=grace))
+            await asyncio.wait(outcomes.values(), timeout=agent_stop_deadline(len(asked), base=base, grace=grace))
         results = [
-            msgspec.structs.replace(task.result(), reqid=request.reqid)
-            if task in done
+            msgspec.structs.replace(outcome.result(), reqid=request.reqid)
+            if outcome.done()
             else Result(request.reqid, False, self._options.name, error=TIMED_OUT, node=name)
-            for name, task in zip(asked, work, strict=True)
+            for name, outcome in outcomes.items()
         ]
         self._endpoint.reply(delivery, api.RestartResponse(request.reqid, tuple(results)))
 

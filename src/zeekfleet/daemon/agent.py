@@ -31,14 +31,6 @@ from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.transport.endpoint import Endpoint
 
 SOCKET = "agent.sock"
-GROUP_WAIT = 0.2
-"""How much of the request time-out a deployment waits, at most, for one group of nodes before it starts the next."""
-
-ZEROMQ_HEAD_START = 0.005
-"""The same for real Zeeks on ZeroMQ, in seconds: one group right after the other. Their peers connect in whatever order
-they come up, and each reads scripts for a third of a second first: to wait until a group is up would leave CPUs idle
-meanwhile. With Broker, a node that connects too early tries again only after a second, and says so on stderr."""
-
 NO_CONTROLLER = ("none", "0.0.0.0")  # noqa: S104 - the protocol's word for "wait to be connected to"
 
 
@@ -78,7 +70,8 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                     request_timeout=own.request_timeout,
                     grace=settings.supervisor.grace,
                     health=HealthSettings(own.health_interval, own.health_misses, own.start_limit, own.health_restart),
-                    group_wait=_group_wait(engine, settings),
+                    group_wait=own.group_wait,
+                    holds=engine == "zeek",
                 )
                 agent = Agent(
                     options,
@@ -99,14 +92,6 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
         finally:
             logging.getLogger().removeHandler(log)
             log.close()
-
-
-def _group_wait(engine: str, settings: Settings) -> float:
-    if settings.agent.group_wait:
-        return settings.agent.group_wait
-    if engine == "zeek" and Backend(settings.supervisor.backend) is Backend.ZEROMQ:
-        return ZEROMQ_HEAD_START
-    return settings.agent.request_timeout * GROUP_WAIT
 
 
 def _gate(engine: str) -> Callable[[Roster], Gate]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from importlib import resources
 from pathlib import Path
 
 import msgspec
@@ -213,4 +212,4 @@ def _file_system(path: Path) -> int | None:
 
 def management_script() -> str:
     """The absolute path of our script for nodes under management."""
-    return str(resources.files("zeekfleet.node").joinpath("scripts", "zeekfleet-node.zeek"))
+    return str(Path(__file__).with_name("scripts") / "zeekfleet-node.zeek")

@@ -4,6 +4,7 @@
 
 @load base/frameworks/cluster
 @load ./zeekfleet-dispatch
+@load ./zeekfleet-hold
 @load ./zeekfleet-mailbox
 @load ./zeekfleet-trace
 

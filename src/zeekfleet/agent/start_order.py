@@ -1,0 +1,142 @@
+"""Starting nodes group after group, each when the one before is up; restarting them likewise."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from zeekfleet.agent.gates import Gate
+from zeekfleet.agent.holds import hold, release
+from zeekfleet.lifecycle.order import start_groups, stop_groups
+from zeekfleet.model.supervisor import NodeConfig
+
+logger = logging.getLogger(__name__)
+
+Launch = Callable[[NodeConfig], Coroutine[Any, Any, None]]
+"""Has the supervisor start a node, or stop and start it; returns when it runs, or cannot be started."""
+
+HEAD_START = 0.25
+"""Seconds that the first processes, as many as there are CPUs, have for themselves before the others are launched:
+the groups that come first have then read their scripts first."""
+
+Group = Sequence[NodeConfig]
+
+
+class StartOrder:
+    """Holds back a group of nodes until the one before is up.
+
+    Args:
+        gate: tells when a node is up.
+        timeout: the seconds that a group is waited for at most, for a number of nodes.
+        holds: whether nodes can be launched and held (see ``holds.py``). They read their scripts while others
+            come up, and so the order costs no time. Other nodes are launched when the group before is up.
+    """
+
+    def __init__(self, gate: Gate, timeout: Callable[[int], float], *, holds: bool = False) -> None:
+        self._gate = gate
+        self._timeout = timeout
+        self._holds = holds
+
+    async def start(self, configs: Iterable[NodeConfig], launch: Launch) -> None:
+        """Start them; a group that takes too long holds up nobody."""
+        groups = start_groups(configs)
+        if self._holds:
+            await self._launch_held(groups, launch)
+            return
+        for group, following in pairwise([*groups, ()]):
+            await in_parallel(launch(config) for config in group)
+            if following:
+                await self._wait_for(group, self._timeout(_size(groups)))
+
+    async def restart(self, configs: Iterable[NodeConfig], relaunch: Launch) -> None:
+        """Stop them group after group, in reverse, and have them begin in order; all at once, if none can be held.
+
+        A group that takes too long to stop holds up nobody.
+        """
+        configs = list(configs)
+        if not self._holds:
+            await in_parallel(relaunch(config) for config in configs)
+            return
+        groups = start_groups(configs)
+        with _released_at_last(groups):
+            async with asyncio.TaskGroup() as tasks:
+                for group in stop_groups(configs):
+                    if group != groups[0]:
+                        _hold(group)
+                    stopping = [tasks.create_task(relaunch(config)) for config in group]
+                    await asyncio.wait(stopping, timeout=self._timeout(_size(groups)))
+                await self._let_begin(groups)
+
+    async def _launch_held(self, groups: Sequence[Group], launch: Launch) -> None:
+        in_order = [config for group in groups for config in group]
+        cpus = len(os.sched_getaffinity(0))
+        with _released_at_last(groups):
+            _hold([config for group in groups[1:] for config in group])
+            for group in start_groups(in_order[:cpus]):
+                await in_parallel(launch(config) for config in group)
+            if len(in_order) > cpus and len(groups) > 1:
+                await self._up(groups[0], HEAD_START)
+            for group in start_groups(in_order[cpus:]):
+                await in_parallel(launch(config) for config in group)
+            await self._let_begin(groups)
+
+    async def _let_begin(self, groups: Sequence[Group]) -> None:
+        for group, following in pairwise(groups):
+            await self._wait_for(group, self._timeout(_size(groups)))
+            _release(following)
+
+    async def _wait_for(self, group: Group, timeout: float) -> None:
+        if not await self._up(group, timeout):
+            logger.debug("not all of %s are up yet; going on", ", ".join(config.name for config in group))
+
+    async def _up(self, group: Group, timeout: float) -> bool:
+        """Wait until all of them are up; whether they were in time."""
+        try:
+            async with asyncio.timeout(timeout), asyncio.TaskGroup() as tasks:
+                for config in group:
+                    tasks.create_task(self._gate(config))
+        except TimeoutError:
+            return False
+        return True
+
+
+def _size(groups: Iterable[Group]) -> int:
+    return sum(len(group) for group in groups)
+
+
+def _hold(configs: Iterable[NodeConfig]) -> None:
+    for config in configs:
+        if config.directory is not None:
+            try:
+                hold(Path(config.directory))
+            except OSError as error:
+                logger.warning("node %s begins at once: %s", config.name, error)
+
+
+def _release(configs: Iterable[NodeConfig]) -> None:
+    for config in configs:
+        if config.directory is not None:
+            release(Path(config.directory))
+
+
+@contextmanager
+def _released_at_last(groups: Iterable[Group]) -> Iterator[None]:
+    """Whatever happens, nobody stays held."""
+    try:
+        yield
+    finally:
+        for group in groups:
+            _release(group)
+
+
+async def in_parallel(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Take all steps at once, and wait for them."""
+    async with asyncio.TaskGroup() as group:
+        for step in steps:
+            group.create_task(step)

@@ -1,0 +1,204 @@
+"""Groups of nodes begin one after the other: with processes that can be held, and with others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zeekfleet.agent import start_order
+from zeekfleet.agent.holds import HOLD_FILE, hold, release, release_all
+from zeekfleet.agent.start_order import StartOrder
+from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
+from zeekfleet.model.types import Address, Port
+
+ROLES = {
+    "worker-1": ClusterRole.WORKER,
+    "logger-1": ClusterRole.LOGGER,
+    "manager": ClusterRole.MANAGER,
+    "logger-2": ClusterRole.LOGGER,
+    "worker-2": ClusterRole.WORKER,
+}
+IN_ORDER = [["logger-1", "logger-2"], ["manager"], ["worker-1", "worker-2"]]
+LONG = 60.0
+
+
+class Nodes:
+    """What stands in for processes: each begins, unless held, and is up when the test says so.
+
+    Attributes:
+        happened: ``launched NAME``, ``begun NAME``, in the order in which it came to pass.
+    """
+
+    def __init__(self, root: Path) -> None:
+        cluster = {name: ClusterEndpoint(role, Address("127.0.0.1"), Port(0)) for name, role in ROLES.items()}
+        self.configs = [NodeConfig(name, directory=str(root / name), cluster=cluster) for name in ROLES]
+        self.happened: list[str] = []
+        self.up = {name: asyncio.Event() for name in ROLES}
+        self._changed = asyncio.Event()
+        self._processes: list[asyncio.Task[None]] = []
+
+    async def launch(self, config: NodeConfig) -> None:
+        self._tell(f"launched {config.name}")
+        self._processes.append(asyncio.create_task(self._process(config)))
+
+    async def gate(self, config: NodeConfig) -> None:
+        await self.up[config.name].wait()
+
+    async def _process(self, config: NodeConfig) -> None:
+        assert config.directory is not None
+        fifo = Path(config.directory) / HOLD_FILE
+        if fifo.exists():
+            # As fopen does it: the FIFO may be gone meanwhile.
+            end = await asyncio.to_thread(os.open, fifo, os.O_WRONLY | os.O_CREAT)
+            os.close(end)
+        self._tell(f"begun {config.name}")
+
+    def _tell(self, what: str) -> None:
+        self.happened.append(what)
+        self._changed.set()
+
+    def names(self, what: str) -> list[str]:
+        return [entry.split()[1] for entry in self.happened if entry.startswith(what)]
+
+    async def begin(self, names: list[str]) -> None:
+        """Wait until just these have begun."""
+        await self.until(lambda: sorted(self.names("begun")) == sorted(names))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(LONG):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def ended(self) -> None:
+        async with asyncio.timeout(LONG):
+            await asyncio.gather(*self._processes)
+
+
+def order(nodes: Nodes, timeout: float = LONG, *, holds: bool = True) -> StartOrder:
+    return StartOrder(nodes.gate, lambda _: timeout, holds=holds)
+
+
+@pytest.mark.parametrize("cpus", [1, 3, 64])
+async def test_held_nodes_are_launched_at_once_and_begin_in_order(
+    tmp_path: Path, cpus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_order.os, "sched_getaffinity", lambda _: set(range(cpus)))
+    nodes = Nodes(tmp_path)
+    starting = asyncio.create_task(order(nodes).start(nodes.configs, nodes.launch))
+    begun: list[str] = []
+    for group in IN_ORDER:
+        begun += group
+        await nodes.begin(begun)
+        if group is IN_ORDER[0]:
+            # Nobody is up, but all are there.
+            await nodes.until(lambda: len(nodes.names("launched")) == len(ROLES))
+        for name in group:
+            assert sorted(nodes.names("begun")) == sorted(begun)
+            nodes.up[name].set()
+    await starting
+    await nodes.ended()
+    assert nodes.names("launched") == [name for group in IN_ORDER for name in group]
+    assert not any((tmp_path / name / HOLD_FILE).exists() for name in ROLES)
+
+
+async def test_others_are_launched_when_the_group_before_is_up(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path)
+    starting = asyncio.create_task(order(nodes, holds=False).start(nodes.configs, nodes.launch))
+    launched: list[str] = []
+    for group in IN_ORDER:
+        launched += group
+        await nodes.begin(launched)
+        for name in group:
+            nodes.up[name].set()
+    await starting
+
+
+@pytest.mark.parametrize("holds", [True, False])
+async def test_a_group_that_does_not_come_up_holds_up_nobody(tmp_path: Path, holds: bool) -> None:
+    nodes = Nodes(tmp_path)
+    await order(nodes, 0.01, holds=holds).start(nodes.configs, nodes.launch)
+    await nodes.until(lambda: len(nodes.names("begun")) == len(ROLES))
+
+
+async def test_who_is_cancelled_leaves_nobody_held(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path)
+    starting = asyncio.create_task(order(nodes).start(nodes.configs, nodes.launch))
+    await nodes.until(lambda: len(nodes.happened) == len(ROLES) + len(IN_ORDER[0]))
+    starting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await starting
+    await nodes.until(lambda: len(nodes.names("begun")) == len(ROLES))
+
+
+async def test_a_restart_stops_in_reverse_and_begins_in_order(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path)
+    restarting = asyncio.create_task(order(nodes).restart(nodes.configs, nodes.launch))
+    begun: list[str] = []
+    for group in IN_ORDER:
+        begun += group
+        await nodes.begin(begun)
+        for name in group:
+            nodes.up[name].set()
+    await restarting
+    assert nodes.names("launched") == [name for group in IN_ORDER[::-1] for name in group]
+
+
+async def test_a_restart_does_not_wait_for_one_that_hardly_stops(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path)
+    stopped = asyncio.Event()
+
+    async def relaunch(config: NodeConfig) -> None:
+        if config.name == "worker-1":
+            await stopped.wait()
+        await nodes.launch(config)
+
+    for event in nodes.up.values():
+        event.set()
+    restarting = asyncio.create_task(order(nodes, 0.05).restart(nodes.configs, relaunch))
+    await nodes.until(lambda: len(nodes.names("begun")) == len(ROLES) - 1)
+    assert "worker-1" not in nodes.names("begun")
+    stopped.set()
+    await restarting
+    await nodes.until(lambda: "worker-1" in nodes.names("begun"))
+
+
+async def test_a_restart_of_others_is_all_at_once(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path)
+    await order(nodes, holds=False).restart(nodes.configs, nodes.launch)
+    await nodes.until(lambda: len(nodes.names("begun")) == len(ROLES))
+
+
+@pytest.mark.parametrize("attempt", range(10))
+async def test_who_waits_already_is_not_forgotten(tmp_path: Path, attempt: int) -> None:
+    hold(tmp_path)
+    waiting = asyncio.create_task(asyncio.to_thread(os.open, tmp_path / HOLD_FILE, os.O_WRONLY | os.O_CREAT))
+    await asyncio.sleep(0.001 * attempt)  # that it waits already cannot be seen; sooner or later, it must come through
+    hold(tmp_path)  # for the next process in that directory
+    release(tmp_path)
+    async with asyncio.timeout(LONG):
+        os.close(await waiting)
+
+
+async def test_what_is_no_fifo_is_no_obstacle(tmp_path: Path) -> None:
+    names = ("none", "file", "link", "directory")
+    places = [tmp_path / name for name in names]
+    for place in places[1:]:
+        place.mkdir()
+    (places[1] / HOLD_FILE).write_text("")
+    (places[2] / HOLD_FILE).symlink_to("/etc/passwd")
+    (places[3] / HOLD_FILE).mkdir()
+    release_all(places)
+    assert not (places[1] / HOLD_FILE).exists()
+    for place in places[:2]:
+        hold(place)
+        assert (place / HOLD_FILE).is_fifo()
+    release_all(places)
+    for place in places[:2]:
+        assert not (place / HOLD_FILE).exists()
