@@ -218,7 +218,7 @@ def test_environment() -> None:
         "HOME": "/home/zeek",
         "X": "1",
         "CLUSTER_NODE": "worker-01",
-        "ZEEKPATH": "/d:.:/opt/zeek/share/zeek",
+        "ZEEKPATH": "/d:/opt/zeek/share/zeek",
     }
 
 

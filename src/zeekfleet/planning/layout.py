@@ -263,6 +263,11 @@ def _no_option(script: str) -> str:
     return f"./{script}" if script.startswith("-") else script
 
 
+def script_path(directory: str, zeekpath: str) -> str:
+    """The node's directory, then the rest; it is the working directory, too, and not looked through twice."""
+    return ":".join([directory, *(place for place in zeekpath.split(":") if place not in (".", directory))])
+
+
 def environment(
     config: NodeConfig, settings: ZeekSettings, *, directory: str, base: Mapping[str, str]
 ) -> dict[str, str]:
@@ -273,7 +278,7 @@ def environment(
         base: what every node starts from.
     """
     variables = {**base, **config.env}
-    variables["ZEEKPATH"] = f"{directory}:{config.env.get('ZEEKPATH', settings.zeekpath)}"
+    variables["ZEEKPATH"] = script_path(directory, config.env.get("ZEEKPATH", settings.zeekpath))
     variables.pop("CLUSTER_NODE", None)
     if in_cluster(config):
         variables["CLUSTER_NODE"] = config.name
