@@ -10,6 +10,7 @@ import pytest
 
 from zeekfleet.agent.cluster_wide import ClusterWide
 from zeekfleet.agent.links import WEBSOCKET_PORT, DialsOneNode
+from zeekfleet.agent.status_files import StatusFiles
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.node import NodeDispatchRequest
 from zeekfleet.model.enums import ClusterRole
@@ -42,7 +43,7 @@ async def links(tmp_path: Path):  # type: ignore[no-untyped-def]
         env = {} if name == "logger" else {WEBSOCKET_PORT: str(1000 + number)}
         configs[name] = NodeConfig(name, directory=str(tmp_path / name), env=env, cluster=cluster)
     published = Published()
-    made = DialsOneNode(cast(Endpoint, published), Backend.ZEROMQ, ClusterWide(tmp_path))
+    made = DialsOneNode(cast(Endpoint, published), Backend.ZEROMQ, ClusterWide(tmp_path), StatusFiles())
     made.follow(dict.fromkeys(configs, 1), configs)
     yield made, published
     made.close()

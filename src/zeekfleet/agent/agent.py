@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from zeekfleet.agent.check import ConfigurationCheck, NodeChecker
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
 from zeekfleet.agent.deployment import Deployer
 from zeekfleet.agent.diagnosis import Historian
 from zeekfleet.agent.dispatch import PING, NodeDispatcher
-from zeekfleet.agent.gates import Gate, hello_gate
+from zeekfleet.agent.gates import MakeGate, hello_gate
 from zeekfleet.agent.health import HealthWatch
 from zeekfleet.agent.holds import release_all
 from zeekfleet.agent.links import NodeLinks
@@ -62,7 +61,7 @@ class Agent:
         endpoint: Endpoint,
         supervisor: Endpoint,
         links: NodeLinks,
-        make_gate: Callable[[Roster], Gate] = hello_gate,
+        make_gate: MakeGate = hello_gate,
         checker: NodeChecker | None = None,
     ) -> None:
         self._options = options

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 from zeekfleet.agent.roster import Roster
-from zeekfleet.agent.status_files import running
+from zeekfleet.agent.status_files import StatusFiles
 from zeekfleet.model.supervisor import NodeConfig
 
 Gate = Callable[[NodeConfig], Coroutine[Any, Any, None]]
 """Returns when the node is up, or is known not to come up."""
+
+MakeGate = Callable[[Roster], Gate]
 
 
 def hello_gate(roster: Roster) -> Gate:
@@ -28,21 +29,15 @@ def hello_gate(roster: Roster) -> Gate:
     return wait
 
 
-def status_gate(roster: Roster) -> Gate:
+def status_gate(roster: Roster, statuses: StatusFiles) -> Gate:
     """Up is whose status file says so, or who has said hello."""
-    hello = hello_gate(roster)
 
     async def wait(config: NodeConfig) -> None:
-        if config.directory is None:
-            return await hello(config)
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(running(Path(config.directory))),
-                group.create_task(roster.settle((config.name,))),
-            ]
+            signs = statuses.wait_for(config.name), roster.settle((config.name,))
+            tasks = [group.create_task(sign) for sign in signs]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 task.cancel()
-        return None
 
     return wait

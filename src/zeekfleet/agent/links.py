@@ -113,15 +113,17 @@ class DialsOneNode:
         endpoint: dials.
         backend: of the cluster.
         cluster: what all nodes of the cluster have in common.
+        statuses: to be told which nodes run, and then to tell which are up.
     """
 
-    def __init__(self, endpoint: Endpoint, backend: Backend, cluster: ClusterWide) -> None:
+    def __init__(self, endpoint: Endpoint, backend: Backend, cluster: ClusterWide, statuses: StatusFiles) -> None:
         self._endpoint = endpoint
         self._backend = backend
         self._cluster = cluster
         self._websockets = WebSocketPorts()
         self._mailboxes = Mailboxes()
-        self._statuses = StatusFiles(self._choose)
+        self._statuses = statuses
+        statuses.on_change = self._choose
         self._node: str | None = None
         self._port: int | None = None
         self._ports: dict[str, int] = {}
@@ -153,7 +155,7 @@ class DialsOneNode:
             if _has_port(config) and may_open_websocket(config, self._backend)
         }
         directories = {name: Path(config.directory) for name, config in known.items() if config.directory is not None}
-        self._statuses.follow({name: (running[name], directories[name]) for name in self._ports if name in directories})
+        self._statuses.follow({name: (running[name], directory) for name, directory in directories.items()})
         self._mailboxes.follow(
             {
                 name: directory / MAILBOX_DIRECTORY

@@ -7,63 +7,50 @@ then what Zeek does: ``INITIALIZING``, ``RUNNING``, ``TERMINATING``, ``TERMINATE
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from zeekfleet.planning.layout import STATUS_FILE
-from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MODIFY, IN_MOVED_TO, Inotify
+from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MODIFY, IN_Q_OVERFLOW, Inotify
 
 logger = logging.getLogger(__name__)
 
-RUNNING = "RUNNING"
-CHANGES = IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO
+RUNNING = b"RUNNING"
 
 
 def says_running(directory: Path) -> bool:
     """Whether the node in this directory is up, by its status file."""
     try:
-        return (directory / STATUS_FILE).read_text(errors="replace").startswith(RUNNING)
+        with (directory / STATUS_FILE).open("rb", buffering=0) as file:
+            return file.read(len(RUNNING)) == RUNNING
     except OSError:
         return False
-
-
-async def running(directory: Path) -> None:
-    """Wait until the node in this directory is up.
-
-    Raises:
-        OSError: there is no such directory.
-    """
-    changed = asyncio.Event()
-
-    def read() -> None:
-        for _ in inotify.read():
-            changed.set()
-
-    with contextlib.closing(Inotify(read)) as inotify:
-        inotify.watch(directory, CHANGES)
-        while not says_running(directory):
-            changed.clear()
-            await changed.wait()
 
 
 class StatusFiles:
     """Which of some nodes are up.
 
-    Args:
-        on_change: called when that has changed by itself.
+    Zeek writes the file in place, and so it is watched itself: the directory of a logger changes all the time.
 
     Attributes:
         up: their names.
+        on_change: called when that has changed by itself.
     """
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
+    def __init__(self) -> None:
         self.up: frozenset[str] = frozenset()
-        self._on_change = on_change
+        self.on_change: Callable[[], None] = lambda: None
         self._nodes: dict[str, tuple[int, Path]] = {}
         self._inotify: Inotify | None = None
         self._watches: dict[int, str] = {}
+        self._changed = asyncio.Event()
+
+    async def wait_for(self, name: str) -> None:
+        """Wait until that node is among those that are watched, and up."""
+        while name not in self.up:
+            self._changed.clear()
+            await self._changed.wait()
 
     def follow(self, nodes: Mapping[str, tuple[int, Path]]) -> None:
         """Watch these nodes and no others.
@@ -78,10 +65,11 @@ class StatusFiles:
         self._nodes = dict(nodes)
         for name in sorted(changed & nodes.keys()):
             try:
-                self._watches[self._opened.watch(nodes[name][1], CHANGES)] = name
+                watch = self._opened.watch(nodes[name][1] / STATUS_FILE, IN_MODIFY | IN_CLOSE_WRITE)
+                self._watches[watch] = name
             except OSError as error:
                 logger.warning("the status of node %s is not known: %s", name, error)
-        self._look()
+        self._look(changed)
 
     def close(self) -> None:
         """Watch nothing any more."""
@@ -96,13 +84,18 @@ class StatusFiles:
             self._inotify = Inotify(self._happened)
         return self._inotify
 
-    def _look(self) -> None:
-        self.up = frozenset(name for name, (_, directory) in self._nodes.items() if says_running(directory))
+    def _look(self, names: Iterable[str]) -> None:
+        """Read these nodes' files; others are as they were."""
+        looked_at = frozenset(names)
+        running = {name for name in looked_at & self._nodes.keys() if says_running(self._nodes[name][1])}
+        self.up = (self.up - looked_at) | running
+        self._changed.set()
 
     def _happened(self) -> None:
         before = self.up
-        for _ in self._opened.read():
-            continue
-        self._look()
+        events = list(self._opened.read())
+        lost = any(mask & IN_Q_OVERFLOW for _, mask in events)
+        told = {self._watches[watch] for watch, _ in events if watch in self._watches}
+        self._look(self._nodes if lost else told)
         if self.up != before:
-            self._on_change()
+            self.on_change()

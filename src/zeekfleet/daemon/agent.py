@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from zeekfleet import logs
 from zeekfleet.agent.agent import Agent
 from zeekfleet.agent.cluster_wide import ClusterWide
-from zeekfleet.agent.gates import Gate, hello_gate, status_gate
+from zeekfleet.agent.gates import MakeGate, hello_gate, status_gate
 from zeekfleet.agent.health import HealthSettings
 from zeekfleet.agent.links import DialledByNodes, DialsOneNode, NodeLinks
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
-from zeekfleet.agent.roster import Roster
+from zeekfleet.agent.status_files import StatusFiles
 from zeekfleet.archive.archiver import Archiver
 from zeekfleet.daemon import archiving, checking, endpoints, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
@@ -77,8 +76,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                     options,
                     endpoint,
                     supervisor,
-                    _links(engine, settings.supervisor, endpoint, directory),
-                    _gate(engine),
+                    *_links_and_gate(engine, settings.supervisor, endpoint, directory),
                     checker=checking.node_checker(settings, engine),
                 )
                 notifier = Notifier(endpoint, own.name, controller is not None, options.host)
@@ -94,10 +92,6 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
             log.close()
 
 
-def _gate(engine: str) -> Callable[[Roster], Gate]:
-    return status_gate if engine == "zeek" else hello_gate
-
-
 async def _run(agent: Agent, disk: DiskWatch, archiver: Archiver | None) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(agent.run())
@@ -106,11 +100,15 @@ async def _run(agent: Agent, disk: DiskWatch, archiver: Archiver | None) -> None
             tasks.create_task(archiver.run())
 
 
-def _links(engine: str, settings: SupervisorSettings, endpoint: Endpoint, directory: Path) -> NodeLinks:
-    if engine == "zeek":
-        hub_ports = (settings.zeromq_xpub_port, settings.zeromq_xsub_port)
-        return DialsOneNode(endpoint, Backend(settings.backend), ClusterWide(directory, hub_ports))
-    return DialledByNodes(endpoint, directory / SOCKET)
+def _links_and_gate(
+    engine: str, settings: SupervisorSettings, endpoint: Endpoint, directory: Path
+) -> tuple[NodeLinks, MakeGate]:
+    if engine != "zeek":
+        return DialledByNodes(endpoint, directory / SOCKET), hello_gate
+    hub_ports = (settings.zeromq_xpub_port, settings.zeromq_xsub_port)
+    statuses = StatusFiles()
+    links = DialsOneNode(endpoint, Backend(settings.backend), ClusterWide(directory, hub_ports), statuses)
+    return links, lambda roster: status_gate(roster, statuses)
 
 
 def parse_controller(text: str) -> tuple[str, int] | None:
