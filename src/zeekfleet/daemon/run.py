@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from zeekfleet import logs
+from zeekfleet.broker.generations import SECOND
 from zeekfleet.daemon import readiness
 from zeekfleet.errors import ZeekfleetError
 from zeekfleet.settings import CommonSettings
@@ -106,18 +107,27 @@ async def _tell_of_stop(stop: asyncio.Event) -> None:
     readiness.notify("STOPPING=1")
 
 
-async def until(stop: asyncio.Event, work: Awaitable[None]) -> None:
-    """Do the work until it ends by itself, which it should not, or until told to stop; then cancel it and wait."""
+async def _settle() -> None:
+    """What would hold up the first requests is done while nobody waits."""
+    for event in SECOND.names:
+        SECOND.codec.reader(event)
+        SECOND.codec.writer(event)
+        await asyncio.sleep(0)
     # What is there by now stays: to look through it again would hold up everybody for some 40 ms each time.
     gc.freeze()
+
+
+async def until(stop: asyncio.Event, work: Awaitable[None]) -> None:
+    """Do the work until it ends by itself, which it should not, or until told to stop; then cancel it and wait."""
     task = asyncio.ensure_future(work)
     waiting = asyncio.ensure_future(stop.wait())
+    settling = asyncio.ensure_future(_settle())
     try:
         await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for pending in (task, waiting):
+        for pending in (task, waiting, settling):
             pending.cancel()
         # Not awaited one by one: that would swallow our own cancellation.
-        await asyncio.wait({task, waiting})
+        await asyncio.wait({task, waiting, settling})
     if not task.cancelled():
         task.result()
