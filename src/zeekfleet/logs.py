@@ -119,11 +119,13 @@ def _header(path: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+_ESCAPES = {ord("\\"): "\\\\"} | {code: f"\\x{code:02x}" for code in range(32)}
+
+
 def _escape(text: str) -> str:
     """As Zeek writes its logs: what would break a line or field is given in hexadecimal."""
     if not text:
         return "(empty)"
     if text in ("-", "(empty)"):
         return f"\\x{ord(text[0]):02x}{text[1:]}"
-    text = text.replace("\\", "\\\\")
-    return "".join(f"\\x{ord(character):02x}" if ord(character) < 32 else character for character in text)
+    return text.translate(_ESCAPES)
