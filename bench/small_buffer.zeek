@@ -1,0 +1,3 @@
+##! A packet buffer that costs nothing to allocate.
+
+redef Pcap::bufsize = 4;
