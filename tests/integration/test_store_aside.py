@@ -6,10 +6,10 @@ import errno
 import os
 import shutil
 import sqlite3
-import stat
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -312,19 +312,25 @@ except StoreError as error:
 """
 
 
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that other users may reach: those of pytest are its user's alone."""
+    with tempfile.TemporaryDirectory() as place:
+        yield Path(place)
+        Path(place).chmod(0o755)
+
+
 @pytest.mark.parametrize("what", ["directory", "file"])
-def test_without_permission_it_is_left(path: Path, what: str) -> None:
+def test_without_permission_it_is_left(public: Path, what: str) -> None:
+    path = public / "state.db"
     path.write_bytes(GARBAGE)
-    for parent in path.parents[:3]:
-        parent.chmod(stat.S_IMODE(parent.stat().st_mode) | 0o755)
-    path.parent.chmod(0o555 if what == "directory" else 0o777)
+    public.chmod(0o555 if what == "directory" else 0o777)
     path.chmod(0o666 if what == "directory" else 0o444)
     command = [sys.executable, "-c", READ_ONLY, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    path.parent.chmod(0o755)
-    assert done.stdout.startswith(f"StoreError database {path} is corrupt ("), done.stderr
+    assert done.stdout.startswith(f"StoreError database {path} is corrupt ("), done
     assert done.stdout.endswith("left untouched, and could not be set aside: Permission denied\n")
-    assert snapshot(path.parent) == {path.name: GARBAGE}
+    assert snapshot(public) == {path.name: GARBAGE}
 
 
 # --- logs that SQLite would apply
