@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from pathlib import Path
 
@@ -121,3 +122,19 @@ async def test_a_node_that_left_is_not_heard(box: Box) -> None:
     box.boxes.follow({"l": box.directory / "missing"})
     assert "l" not in box.boxes
     assert box.heard.empty()
+
+
+async def test_without_inotify_a_node_has_no_mailbox_and_nothing_else_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, "no more inotify instances")
+
+    monkeypatch.setattr(mailbox, "Inotify", refuse)
+    boxes = Mailboxes()
+    boxes.follow({"l": tmp_path})
+    assert "l" not in boxes
+    monkeypatch.undo()
+    boxes.follow({"l": tmp_path})
+    assert "l" in boxes
+    boxes.close()

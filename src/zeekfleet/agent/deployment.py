@@ -97,7 +97,7 @@ class Deployer:
             for name, problem in impossible.items():
                 self._refuse(name, f"its name {problem}")
             for group in stop_groups((*actions.destroy, *actions.replace)):
-                await in_parallel(self._destroy(config.name) for config in group)
+                await in_parallel(self._destroy(config) for config in group)
             on_stopped()
             await self._order.start((*actions.replace, *actions.create), self._create)
             return True
@@ -137,9 +137,10 @@ class Deployer:
         left, changed, came = (", ".join(sorted(config.name for config in group)) or "none" for group in groups)
         self._notifier.log(f"configuration {configuration.id}: stopping {left}; replacing {changed}; starting {came}")
 
-    async def _destroy(self, name: str) -> None:
-        if not await self._control.destroy(name):
-            self._notifier.error(f"failed to destroy node {name}, {fresh_id()}", name)
+    async def _destroy(self, config: NodeConfig) -> None:
+        self._order.let_go(config)
+        if not await self._control.destroy(config.name):
+            self._notifier.error(f"failed to destroy node {config.name}, {fresh_id()}", config.name)
 
     async def _create(self, config: NodeConfig) -> None:
         problem = await self._control.create(config)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 from collections.abc import Iterable
@@ -23,6 +24,8 @@ LINGER = 1.0
 """Seconds that our end stays open: who found the FIFO's name just before it went must find us, too."""
 
 DIRECTORY_MODE = 0o700
+
+_SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def hold(directory: Path) -> None:
@@ -45,6 +48,9 @@ def release(directory: Path) -> None:
     except OSError as error:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             logger.warning("%s cannot be opened: %s", fifo, error.strerror)
+        if error.errno in _SHORTAGE:
+            # Others that were released return theirs by then; without another try, this one would wait for ever.
+            asyncio.get_running_loop().call_later(LINGER, release, directory)
         return
     asyncio.get_running_loop().call_later(LINGER, os.close, end)
     with contextlib.suppress(OSError):

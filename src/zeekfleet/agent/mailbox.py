@@ -104,9 +104,9 @@ class Mailboxes:
         self._directories.clear()
 
     def _watch(self, node: str, directory: Path) -> None:
-        if self._inotify is None:
-            self._inotify = Inotify(self._happened)
         try:
+            if self._inotify is None:
+                self._inotify = Inotify(self._happened)
             self._watches[self._inotify.watch(directory, IN_MOVED_TO)] = node
         except OSError as error:
             logger.warning("node %s cannot be reached by its mailbox: %s", node, error)

@@ -73,6 +73,11 @@ class StartOrder:
                     await asyncio.wait(stopping, timeout=self._timeout(_size(groups)))
                 await self._let_begin(groups)
 
+    def let_go(self, config: NodeConfig) -> None:
+        """A node is about to be stopped: one that a restart holds would not hear of it."""
+        if self._holds:
+            _release((config,))
+
     async def _launch_held(self, groups: Sequence[Group], launch: Launch) -> None:
         in_order = [config for group in groups for config in group]
         cpus = len(os.sched_getaffinity(0))

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 RUNNING = b"RUNNING"
 
+AGAIN = 1.0
+"""Seconds until a file that the kernel does not watch for us is read, and tried to be watched, again."""
+
 
 def says_running(directory: Path) -> bool:
     """Whether the node in this directory is up, by its status file."""
@@ -44,6 +47,8 @@ class StatusFiles:
         self._nodes: dict[str, tuple[int, Path]] = {}
         self._inotify: Inotify | None = None
         self._watches: dict[int, str] = {}
+        self._unwatched: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
 
     async def wait_for(self, name: str) -> None:
@@ -63,19 +68,19 @@ class StatusFiles:
             del self._watches[watch]
             self._opened.unwatch(watch)
         self._nodes = dict(nodes)
-        for name in sorted(changed & nodes.keys()):
-            try:
-                watch = self._opened.watch(nodes[name][1] / STATUS_FILE, IN_MODIFY | IN_CLOSE_WRITE)
-                self._watches[watch] = name
-            except OSError as error:
-                logger.warning("the status of node %s is not known: %s", name, error)
+        self._unwatched -= changed
+        self._watch(changed & nodes.keys())
         self._look(changed)
+        self._look_later()
 
     def close(self) -> None:
         """Watch nothing any more."""
         if self._inotify is not None:
             self._inotify.close()
             self._inotify = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._watches.clear()
 
     @property
@@ -83,6 +88,32 @@ class StatusFiles:
         if self._inotify is None:
             self._inotify = Inotify(self._happened)
         return self._inotify
+
+    def _watch(self, names: Iterable[str]) -> None:
+        for name in sorted(names):
+            try:
+                watch = self._opened.watch(self._nodes[name][1] / STATUS_FILE, IN_MODIFY | IN_CLOSE_WRITE)
+            except OSError as error:
+                if name not in self._unwatched:
+                    logger.warning("the status of node %s is only read now and then: %s", name, error)
+                self._unwatched.add(name)
+            else:
+                self._watches[watch] = name
+                self._unwatched.discard(name)
+
+    def _look_later(self) -> None:
+        """At who is not watched; one that is up has its end told by others."""
+        if self._timer is None and self._unwatched - self.up:
+            self._timer = asyncio.get_running_loop().call_later(AGAIN, self._look_again)
+
+    def _look_again(self) -> None:
+        self._timer = None
+        before, unwatched = self.up, frozenset(self._unwatched)
+        self._watch(unwatched)
+        self._look(unwatched)
+        self._look_later()
+        if self.up != before:
+            self.on_change()
 
     def _look(self, names: Iterable[str]) -> None:
         """Read these nodes' files; others are as they were."""

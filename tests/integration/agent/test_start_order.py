@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from zeekfleet.agent import start_order
+from zeekfleet.agent import holds, start_order
 from zeekfleet.agent.holds import HOLD_FILE, hold, release, release_all
 from zeekfleet.agent.start_order import StartOrder
 from zeekfleet.model.enums import ClusterRole
@@ -173,6 +174,36 @@ async def test_a_restart_of_others_is_all_at_once(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path)
     await order(nodes, holds=False).restart(nodes.configs, nodes.launch)
     await nodes.until(lambda: len(nodes.names("begun")) == len(ROLES))
+
+
+async def test_one_that_is_to_be_stopped_is_let_go(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path)
+    restarting = asyncio.create_task(order(nodes).restart(nodes.configs, nodes.launch))
+    await nodes.until(lambda: len(nodes.names("launched")) == len(ROLES))
+    await nodes.begin(IN_ORDER[0])
+    order(nodes).let_go(nodes.configs[0])
+    await nodes.begin([*IN_ORDER[0], "worker-1"])
+    for event in nodes.up.values():
+        event.set()
+    await restarting
+    await nodes.ended()
+
+
+async def test_one_that_could_not_be_released_for_want_of_descriptors_is_released_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, "no more descriptors")
+
+    hold(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(holds, "LINGER", 0.01)
+        patched.setattr(os, "open", refuse)
+        release(tmp_path)
+        assert (tmp_path / HOLD_FILE).is_fifo()
+    async with asyncio.timeout(LONG):
+        os.close(await asyncio.to_thread(os.open, tmp_path / HOLD_FILE, os.O_WRONLY))
+    assert not (tmp_path / HOLD_FILE).exists()
 
 
 @pytest.mark.parametrize("attempt", range(10))
