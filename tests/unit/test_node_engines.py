@@ -127,6 +127,7 @@ def test_zeek_launch_of_a_worker() -> None:
         WEBSOCKET_PORT: "7700",
         "CLUSTER_NODE": "worker",
         "ZEEKPATH": "/state/nodes/worker:/opt/zeek/share/zeek",
+        "ZEEK_DISABLE_ZEEKYGEN": "1",
     }
     assert spec.files["cluster-layout.zeek"] == (
         "redef Cluster::nodes = {\n"

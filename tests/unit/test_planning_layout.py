@@ -219,12 +219,19 @@ def test_environment() -> None:
         "X": "1",
         "CLUSTER_NODE": "worker-01",
         "ZEEKPATH": "/d:/opt/zeek/share/zeek",
+        "ZEEK_DISABLE_ZEEKYGEN": "1",
     }
 
 
 def test_environment_outside_a_cluster_and_with_an_own_script_path() -> None:
     node = NodeConfig(name="alone", env={"ZEEKPATH": "/mine"})
-    assert environment(node, SETTINGS, directory="/d", base={"CLUSTER_NODE": "stale"}) == {"ZEEKPATH": "/d:/mine"}
+    found = environment(node, SETTINGS, directory="/d", base={"CLUSTER_NODE": "stale"})
+    assert found == {"ZEEKPATH": "/d:/mine", "ZEEK_DISABLE_ZEEKYGEN": "1"}
+
+
+@pytest.mark.parametrize(("base", "own"), [({"ZEEK_DISABLE_ZEEKYGEN": ""}, {}), ({}, {"ZEEK_DISABLE_ZEEKYGEN": ""})])
+def test_script_comments_are_collected_for_who_wants_them(base: dict[str, str], own: dict[str, str]) -> None:
+    assert "ZEEK_DISABLE_ZEEKYGEN" not in environment(config(env=own), SETTINGS, directory="/d", base=base)
 
 
 @pytest.mark.parametrize(
