@@ -16,7 +16,7 @@ from zeekfleet.agent.holds import release_all
 from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
-from zeekfleet.agent.plan import NODES, node_from_config
+from zeekfleet.agent.plan import node_from_config
 from zeekfleet.agent.requests import Handler, Requests, Work
 from zeekfleet.agent.roster import Roster
 from zeekfleet.agent.start_order import StartOrder
@@ -30,6 +30,7 @@ from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Result
+from zeekfleet.model.names import NODES
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Endpoint, Happening, Peer, PeerAdded, PeerLost
 

@@ -8,12 +8,10 @@ from pathlib import PurePath
 from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node
+from zeekfleet.model.names import NODES
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, UNSPECIFIED
 from zeekfleet.planning.cluster_variables import PCAP_FILE
-
-NODES = "nodes"
-"""Where in the state directory each node has a directory of its own."""
 
 
 def nodes_of(configuration: Configuration, instance: str) -> dict[str, Node]:

@@ -103,9 +103,8 @@ class StartOrder:
     async def _up(self, group: Group, timeout: float) -> bool:
         """Wait until all of them are up; whether they were in time."""
         try:
-            async with asyncio.timeout(timeout), asyncio.TaskGroup() as tasks:
-                for config in group:
-                    tasks.create_task(self._gate(config))
+            async with asyncio.timeout(timeout):
+                await in_parallel(self._gate(config) for config in group)
         except TimeoutError:
             return False
         return True

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zeekfleet.errors import SettingsError, StateDirectoryError
-from zeekfleet.model.names import name_problem
+from zeekfleet.model.names import NODES, name_problem
 from zeekfleet.settings import CommonSettings
 
 LOCK = "daemon.lock"
@@ -86,4 +86,4 @@ def check_name(key: str, name: str) -> None:
 
 def node_directory(common: CommonSettings, name: str) -> Path:
     """Where a process of that name works: ``<state>/nodes/<name>`` (protocol section 13)."""
-    return Path(common.state_dir) / "nodes" / name
+    return Path(common.state_dir) / NODES / name

@@ -8,6 +8,10 @@ MAX_NAME_BYTES = 128
 """Longest name of an instance or node, in UTF-8: file names are made of it."""
 
 
+NODES = "nodes"
+"""Where in the state directory each node has a directory of its own."""
+
+
 def name_problem(name: str) -> str | None:
     """Why the name cannot become a directory and a topic, or None if it can."""
     if not name:

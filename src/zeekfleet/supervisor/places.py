@@ -10,11 +10,10 @@ import msgspec
 
 from zeekfleet.model import ranges
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.model.names import directory_name, name_problem
+from zeekfleet.model.names import NODES, directory_name, name_problem
 from zeekfleet.model.supervisor import NodeConfig
 
 DIRECTORY_MODE = 0o700
-NODES = "nodes"
 _LONGEST_SHOWN = 200
 
 
