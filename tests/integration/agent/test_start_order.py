@@ -71,6 +71,16 @@ class Nodes:
         """Wait until just these have begun."""
         await self.until(lambda: sorted(self.names("begun")) == sorted(names))
 
+    async def come_up_in_order(self) -> None:
+        """Group after group: just these and those before have begun, until all of them are up."""
+        begun: list[str] = []
+        for group in IN_ORDER:
+            begun += group
+            await self.begin(begun)
+            for name in group:
+                assert sorted(self.names("begun")) == sorted(begun)
+                self.up[name].set()
+
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(LONG):
             while not condition():
@@ -93,16 +103,9 @@ async def test_held_nodes_are_launched_at_once_and_begin_in_order(
     monkeypatch.setattr(start_order.os, "sched_getaffinity", lambda _: set(range(cpus)))
     nodes = Nodes(tmp_path)
     starting = asyncio.create_task(order(nodes).start(nodes.configs, nodes.launch))
-    begun: list[str] = []
-    for group in IN_ORDER:
-        begun += group
-        await nodes.begin(begun)
-        if group is IN_ORDER[0]:
-            # Nobody is up, but all are there.
-            await nodes.until(lambda: len(nodes.names("launched")) == len(ROLES))
-        for name in group:
-            assert sorted(nodes.names("begun")) == sorted(begun)
-            nodes.up[name].set()
+    # Nobody is up, but all are there.
+    await nodes.until(lambda: len(nodes.names("launched")) == len(ROLES))
+    await nodes.come_up_in_order()
     await starting
     await nodes.ended()
     assert nodes.names("launched") == [name for group in IN_ORDER for name in group]
@@ -112,12 +115,7 @@ async def test_held_nodes_are_launched_at_once_and_begin_in_order(
 async def test_others_are_launched_when_the_group_before_is_up(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path)
     starting = asyncio.create_task(order(nodes, holds=False).start(nodes.configs, nodes.launch))
-    launched: list[str] = []
-    for group in IN_ORDER:
-        launched += group
-        await nodes.begin(launched)
-        for name in group:
-            nodes.up[name].set()
+    await nodes.come_up_in_order()
     await starting
 
 
@@ -141,12 +139,7 @@ async def test_who_is_cancelled_leaves_nobody_held(tmp_path: Path) -> None:
 async def test_a_restart_stops_in_reverse_and_begins_in_order(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path)
     restarting = asyncio.create_task(order(nodes).restart(nodes.configs, nodes.launch))
-    begun: list[str] = []
-    for group in IN_ORDER:
-        begun += group
-        await nodes.begin(begun)
-        for name in group:
-            nodes.up[name].set()
+    await nodes.come_up_in_order()
     await restarting
     assert nodes.names("launched") == [name for group in IN_ORDER[::-1] for name in group]
 
@@ -210,7 +203,8 @@ async def test_one_that_could_not_be_released_for_want_of_descriptors_is_release
 async def test_who_waits_already_is_not_forgotten(tmp_path: Path, attempt: int) -> None:
     hold(tmp_path)
     waiting = asyncio.create_task(asyncio.to_thread(os.open, tmp_path / HOLD_FILE, os.O_WRONLY | os.O_CREAT))
-    await asyncio.sleep(0.001 * attempt)  # that it waits already cannot be seen; sooner or later, it must come through
+    for _ in range(20 * attempt):
+        await asyncio.sleep(0)  # whether it waits already cannot be seen: sooner or later, it must come through
     hold(tmp_path)  # for the next process in that directory
     release(tmp_path)
     async with asyncio.timeout(LONG):
