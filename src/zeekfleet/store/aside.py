@@ -20,19 +20,19 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from zeekfleet.errors import StoreCorruptError, StoreError, StoreSetAsideError, StoreVersionError
-from zeekfleet.store.inspection import inspect_copy, refuse_orphaned_log
+from zeekfleet.store.inspection import LOGS, inspect_copy, refuse_orphaned_log
 from zeekfleet.store.schema import sync
 
 Opened = TypeVar("Opened")
 Refusal = StoreCorruptError | StoreVersionError
 
-PARTS = ("", "-wal", "-journal", "-shm")
+PARTS = ("", *LOGS, "-shm")
 """A database and what SQLite keeps beside it, the most important first."""
 
 _LOCK_BYTES = (512, 0x40000000)
 """How many bytes, and from where on, SQLite's locks on a file are (its documented file format)."""
 
-_NAME = re.compile(r"\.(?:damaged|newer-version-\d+)-(\d{8}T\d{6}Z)(?:\.(\d{1,9}))?(?:-wal|-journal|-shm)?")
+_NAME = re.compile(r"\.(?:damaged|newer-version-\d+)-(\d{8}T\d{6}Z)(?:\.(\d{1,9}))?(?:" + "|".join(PARTS[1:]) + ")?")
 
 
 def open_or_set_aside(

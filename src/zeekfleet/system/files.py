@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_private(file: Path, content: bytes) -> None:
-    """Write a file that only we can read, whole or not at all; it is on disk on return.
+    """Write a file that only we can read, whole or not at all: what takes its name is on disk by then.
 
     Raises:
         OSError: it cannot be written.
