@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import zeekfleet
 from zeekfleet.errors import StemError
 from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.release import RUNNING
 from zeekfleet.stem import protocol
 from zeekfleet.supervisor import handle as handles
 from zeekfleet.supervisor import stem
@@ -22,7 +22,7 @@ from zeekfleet.supervisor.handle import StemHandle
 Answer = Callable[[protocol.ToStem], protocol.Message | None]
 DEADLINE = 30.0
 SPEC = LaunchSpec("a", ("true",), {}, "/", "/o", "/e")
-WELCOME = protocol.Welcome(protocol.VERSION, os.getpid(), (), (), 0, zeekfleet.__version__)
+WELCOME = protocol.Welcome(protocol.VERSION, os.getpid(), (), (), 0, running=RUNNING)
 
 
 class Stem:

@@ -13,12 +13,16 @@ from zeekfleet.settings import Settings
 
 
 class RoleSettings(msgspec.Struct, frozen=True):
-    """What a process of a tree is started with, as a file in its directory."""
+    """What a process of a tree is started with, as a file in its directory.
+
+    The release is there so that an upgrade replaces a process that was started by another one.
+    """
 
     role: str
     settings: Settings
     supervisor_port: int
     engine: str
+    release: str = ""
 
 
 def main(file: Path) -> int:

@@ -25,6 +25,7 @@ from zeekfleet.errors import ListenError, SettingsError, StateDirectoryError, Su
 from zeekfleet.model.enums import Role
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.engines import select
+from zeekfleet.release import RUNNING
 from zeekfleet.settings import Settings
 from zeekfleet.supervisor import NodeExit, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
@@ -74,7 +75,7 @@ class Tree:
         name = self._settings.agent.name if role is Role.AGENT else self._settings.controller.name
         directory = prepare(node_directory(self._settings.common, name), Path(self._settings.common.state_dir))
         file = directory / SETTINGS_FILE
-        content = msgspec.json.encode(RoleSettings(role.name, self._settings, self._port, self._engine))
+        content = msgspec.json.encode(RoleSettings(role.name, self._settings, self._port, self._engine, str(RUNNING)))
         if (status := self._found(name, directory, content)) is not None:
             logger.info("%s '%s' found running", role.name.lower(), name)
             await self._remove(role, name, keep=True)

@@ -17,6 +17,7 @@ import msgspec
 
 from zeekfleet.errors import StemError
 from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.release import Release
 from zeekfleet.stem.ending import Usage
 
 VERSION = 2
@@ -192,7 +193,8 @@ class Welcome(Message, frozen=True):
 
     Attributes:
         pid: the stem's.
-        release: the version of zeekfleet that it is of.
+        release: what zeekfleet it runs, in words; a former release told its version only.
+        running: the same, in parts.
         nodes: all nodes as they are now.
         missed: events since the last commander left, oldest first; ``dropped`` older ones were not kept.
         stopping: it has been told to stop them all, and to end.
@@ -205,6 +207,7 @@ class Welcome(Message, frozen=True):
     dropped: int
     release: str = ""
     stopping: bool = False
+    running: Release | None = None
 
 
 class Refused(Message, frozen=True):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-import zeekfleet
+from zeekfleet.release import RUNNING
 from zeekfleet.stem import protocol, signalfd, sockets
 from zeekfleet.stem.connection import Connection
 from zeekfleet.stem.node import Intent
@@ -171,7 +171,8 @@ class Server:
             nodes=self._table.reports(),
             missed=missed,
             dropped=dropped,
-            release=zeekfleet.__version__,
+            release=str(RUNNING),
+            running=RUNNING,
             stopping=self._table.is_shutting_down,
         )
         connection.send(welcome)

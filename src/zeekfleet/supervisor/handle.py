@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-import zeekfleet
 from zeekfleet.errors import StemError, ZeekfleetError
 from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.release import RUNNING, Release
 from zeekfleet.stem import protocol, sockets
 from zeekfleet.supervisor import stem
 
@@ -75,6 +75,9 @@ class StemHandle:
         state: the state directory.
         welcomed: called at every connection, before any of its events.
         happened: takes every event, in order.
+
+    Attributes:
+        stem: the process id and the release of the stem that greeted last; None for a release that does not tell.
     """
 
     def __init__(
@@ -97,12 +100,15 @@ class StemHandle:
         self._closing = False
         self._last_request = 0
         self._stem_pid = 0
+        self._replaces = True
+        self.stem: tuple[int, Release | None] = (0, None)
 
     async def connect(self) -> None:
         """Find or start the stem, and greet it.
 
-        One of another release is replaced, and its nodes run on. The end of one that is stopping its nodes is waited
-        for: what is wanted now is for the next.
+        One of another release that is found at first is replaced, and its nodes run on. One that is started later may
+        be of another release, too, since the files on disk may have been upgraded under this process. The end of one
+        that is stopping its nodes is waited for: what is wanted now is for the next.
 
         Raises:
             StateDirectoryError: the state directory cannot be used.
@@ -113,6 +119,7 @@ class StemHandle:
                 return await self._greet()
             except _OutdatedError as error:
                 logger.info("the stem is replaced: %s", error)
+                self._replaces = False
                 self._disconnect()
                 await asyncio.to_thread(stem.end, error.pid)
             except _LeavingError as error:
@@ -279,9 +286,11 @@ class StemHandle:
             case protocol.Welcome(stopping=True):
                 graces = sum(report.spec.grace for report in message.nodes)
                 raise _LeavingError(self._stem_pid, _SWEEPING + graces, "is stopping its nodes")
-            case protocol.Welcome(release=release) if release != zeekfleet.__version__:
-                raise _OutdatedError(self._stem_pid, f"it is of release {release}")
+            case protocol.Welcome(release=release, running=running) if running != RUNNING and self._replaces:
+                raise _OutdatedError(self._stem_pid, f"it runs zeekfleet {release}")
             case protocol.Welcome():
+                self._replaces = False
+                self.stem = (message.pid, message.running)
                 self._connected.set()
                 self._tell(lambda: self._welcomed(message))
             case protocol.Done(request=request) | protocol.Listing(request=request):

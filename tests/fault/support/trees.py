@@ -116,9 +116,14 @@ class Tree:
         else:
             assert code == 0, self.daemon.stderr
 
-    def again(self) -> Tree:
-        """Another one on the same state and ports, to be entered after this one was killed."""
-        other = Tree(self.root / "again", *self._options, disk=self.disk, environment=self._environment, tls=self._tls)
+    def again(self, environment: Mapping[str, str] | None = None) -> Tree:
+        """Another one on the same state and ports, to be entered after this one was killed.
+
+        Args:
+            environment: in place of this one's own.
+        """
+        variables = self._environment if environment is None else environment
+        other = Tree(self.root / "again", *self._options, disk=self.disk, environment=variables, tls=self._tls)
         other.clients, other.agents, other.first = self.clients, self.agents, self.first
         return other
 
