@@ -14,9 +14,11 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
-from stems import DEADLINE, Commander, rewrite_process, spec, stem
+from stems import DEADLINE, EAGER, Commander, rewrite_process, spec, stem
 
-from zeekfleet.model.launch import LaunchSpec, RevivalSettings
+from zeekfleet.model.launch import LaunchContext, LaunchSpec, RevivalSettings
+from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.node.sim import SimEngine
 from zeekfleet.stem import launches, marks, procfs, protocol, records
 from zeekfleet.testing.daemons import wait_for_end_of
 
@@ -374,6 +376,47 @@ def test_no_process_is_lost_with_what_it_was_launched_with(
         started = commander.until(protocol.Started)
         assert isinstance(started, protocol.Started)
         assert started.name == "f2"
+
+
+def simulated(state: Path, name: str) -> LaunchSpec:
+    directory = state / "nodes" / name
+    context = LaunchContext(
+        directory=str(directory),
+        stdout_file=str(directory / "stdout"),
+        stderr_file=str(directory / "stderr"),
+        state_directory=str(state),
+        spool_directory=str(state / "spool"),
+        bare_mode=True,
+        environment={"PATH": os.environ["PATH"]},
+    )
+    return msgspec.structs.replace(SimEngine().launch(NodeConfig(name=name), context), revival=EAGER)
+
+
+@pytest.mark.parametrize("has_launches", [True, False], ids=["launch known", "launch lost"])
+def test_a_forked_node_is_found_though_the_journal_missed_some_of_its_launches(
+    tmp_path: Path, has_launches: bool
+) -> None:
+    node = simulated(tmp_path, "f")
+    with stem(tmp_path) as process:
+        commander = Commander(tmp_path)
+        commander.hello()
+        pid = commander.create(node)
+        journal = tmp_path / records.DIRECTORY_NAME / records.JOURNAL_NAME
+        known = journal.read_bytes()
+        for _ in range(2):
+            os.kill(pid, signal.SIGKILL)
+            started = commander.until(protocol.Started)
+            assert isinstance(started, protocol.Started)
+            pid = started.pid
+        killed(process)
+    journal.write_bytes(known)
+    if not has_launches:
+        journal.with_name(launches.LAUNCHES_NAME).unlink()
+    with stem(tmp_path):
+        found = nodes(tmp_path)["f"]
+        assert (found.pid, found.running, found.restarts) == (pid, True, 2)
+        assert found.spec.forkserver == node.forkserver
+        assert psutil.Process(pid).is_running()
 
 
 def test_one_that_ends_before_its_launch_is_known_again_waits_for_it(tmp_path: Path) -> None:

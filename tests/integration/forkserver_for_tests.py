@@ -2,7 +2,7 @@
 
 argv: ``sleep`` waits for a signal, ``exit N`` ends with N, ``refuse`` is answered with an
 error, ``die`` ends the warm process instead of an answer, ``lost`` forks the node and then
-dies without an answer.
+dies without an answer. As those of former releases, the nodes do not show the mark of their launch.
 """
 
 from __future__ import annotations

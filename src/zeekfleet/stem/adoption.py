@@ -21,6 +21,7 @@ import msgspec
 
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem import marks, procfs
+from zeekfleet.stem.marks import DESCRIPTOR_VARIABLE
 from zeekfleet.stem.records import ProcessRecord
 from zeekfleet.stem.spawn import MARK_VARIABLE
 
@@ -71,7 +72,7 @@ def marked(tree: str) -> list[Marked]:
 def candidates(processes: Sequence[Marked], specs: Iterable[LaunchSpec]) -> dict[str, list[Marked]]:
     """Of each node, the processes that may be its own.
 
-    What a fork server has forked carries the server's mark, which names no node, but
+    What a fork server of a former release has forked carries the server's mark, which names no node, but
     works in the node's directory: one that a launch tells, or where its configuration lies.
     """
     places = {os.path.realpath(spec.directory): spec.name for spec in specs if spec.forkserver}
@@ -145,7 +146,7 @@ def spec_from(name: str, pid: int) -> LaunchSpec:
     argv = _command_line(pid)
     env = _environment(pid)
     mark = marks.read(env.pop(MARK_VARIABLE, ""))
-    is_forked = mark is not None and mark.node is None
+    is_forked = DESCRIPTOR_VARIABLE in env or (mark is not None and mark.node is None)
     directory, stdout, stderr = (_target(f"/proc/{pid}/{link}") for link in ("cwd", "fd/1", "fd/2"))
     is_whole = bool(directory and stdout and stderr) and not is_forked
     return LaunchSpec(

@@ -167,7 +167,7 @@ class Children:
         self._log(f"fork server with pid {server.pid} is gone")
         # What it had forked and not told yet belongs to nobody: left alone, its node would run twice.
         for pid in self._unknown_children():
-            if pid == server.pid or procfs.variable(pid, MARK_VARIABLE) == server.mark:
+            if pid == server.pid or procfs.variable(pid, MARK_VARIABLE) in server.marks:
                 _kill(pid)
 
     # --- ends

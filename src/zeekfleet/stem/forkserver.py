@@ -20,6 +20,9 @@ needs it. Then, for each node:
    0 and the files, appending, as 1 and 2, closes the socket and whatever else it
    inherited, restores default signals, pins itself to ``cpu_affinity``, takes ``env``
    as its environment, and becomes what ``argv`` says.
+4. Before anything else the node writes ``env``'s ``ZEEKFLEET_LAUNCH`` over the value that the warm process was
+   executed with, in place: ``/proc/<pid>/environ`` shows it then, and the next stem knows the launch by it. That
+   value is padded, and the last of the environment, so that every mark of a node has room there.
 
 A node with limits or a control group of its own is executed instead: it must have them
 before its first instruction (``forking``).
@@ -41,9 +44,9 @@ import msgspec
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem.launching import birth_of_server, problem_of
+from zeekfleet.stem.marks import DESCRIPTOR_VARIABLE
 from zeekfleet.stem.spawn import MARK_VARIABLE, failure
 
-DESCRIPTOR_VARIABLE = "ZEEKFLEET_FORKSERVER_FD"
 _DESCRIPTOR = 3
 _LARGEST_ANSWER = 64 * 1024
 _SEND_BUFFER = 1024 * 1024
@@ -92,7 +95,7 @@ class ForkServer:
         self._selector = selector
         self._lost = lost
         self._unsent: deque[bytes] = deque()
-        self._waiting: deque[Reply] = deque()
+        self._waiting: deque[tuple[str, Reply]] = deque()
         try:
             self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         except OSError as error:
@@ -113,6 +116,11 @@ class ForkServer:
         """Whether launches are unanswered."""
         return bool(self._waiting)
 
+    @property
+    def marks(self) -> frozenset[str]:
+        """What processes carry that it has forked and not told yet, before and after they have taken a node's mark."""
+        return frozenset((self.mark, *(mark for mark, _ in self._waiting)))
+
     def launch(self, spec: LaunchSpec, mark: str, reply: Reply) -> None:
         """Have a node forked; ``reply`` is called later, from the loop.
 
@@ -132,7 +140,7 @@ class ForkServer:
         if len(packet) > self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2:
             raise LaunchError(spec.name, f"its environment and command line take {len(packet)} bytes, too many to send")
         self._unsent.append(packet)
-        self._waiting.append(reply)
+        self._waiting.append((mark, reply))
         self._watch()
 
     def close(self) -> None:
@@ -140,7 +148,9 @@ class ForkServer:
         self._lose("fork server was closed")
 
     def _start(self, spec: LaunchSpec, theirs: socket.socket) -> int:
-        env = {**spec.env, DESCRIPTOR_VARIABLE: str(_DESCRIPTOR), MARK_VARIABLE: self.mark}
+        env = {**spec.env, DESCRIPTOR_VARIABLE: str(_DESCRIPTOR)}
+        env.pop(MARK_VARIABLE, None)
+        env[MARK_VARIABLE] = self.mark  # the last one, see above
         try:
             birth = birth_of_server(self.argv, env, {1: 2, 2: 2, _DESCRIPTOR: theirs.fileno()})
         except ValueError as error:
@@ -176,7 +186,7 @@ class ForkServer:
         if not self._waiting:
             self._lose("fork server answered unasked")
             return
-        reply = self._waiting.popleft()
+        _, reply = self._waiting.popleft()
         reply(answer.pid if answer.pid is not None else answer.error or "fork server gave no reason")
 
     def _send(self) -> None:
@@ -190,7 +200,7 @@ class ForkServer:
             return
         self._selector.unregister(self._socket)
         self._socket.close()
-        waiting, self._waiting = self._waiting, deque()
         self._lost(self)
-        for reply in waiting:
+        waiting, self._waiting = self._waiting, deque()
+        for _, reply in waiting:
             reply(reason)

@@ -19,13 +19,18 @@ import pytest
 
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.launch import LaunchContext, LaunchSpec
+from zeekfleet.model.names import MAX_NAME_BYTES
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address
 from zeekfleet.node.link import AGENT_LINK
 from zeekfleet.node.sim import SimEngine
 from zeekfleet.node.simulator import rehearsal
+from zeekfleet.stem import marks, procfs
+from zeekfleet.stem.spawn import MARK_VARIABLE
 
 NODES = 20
+TREE = "0123456789abcdef"
+LAUNCH = 7
 PR_SET_CHILD_SUBREAPER = 36
 DEADLINE = 60
 
@@ -36,7 +41,8 @@ class Warm:
     def __init__(self, spec: LaunchSpec) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(DEADLINE)
-        environment = {**spec.env, "ZEEKFLEET_FORKSERVER_FD": str(theirs.fileno())}
+        mark = marks.of_fork_server(TREE, "1")
+        environment = {**spec.env, marks.DESCRIPTOR_VARIABLE: str(theirs.fileno()), MARK_VARIABLE: mark}
         with theirs:
             self.process = subprocess.Popen(spec.forkserver, env=environment, pass_fds=(theirs.fileno(),))
         self.pids: list[int] = []
@@ -49,7 +55,9 @@ class Warm:
 
     def launch(self, spec: LaunchSpec) -> dict[str, Any]:
         fields = ("argv", "env", "directory", "stdout_file", "stderr_file", "cpu_affinity")
-        return self.ask(json.dumps({field: getattr(spec, field) for field in fields}).encode())
+        request: dict[str, Any] = {field: getattr(spec, field) for field in fields}
+        request["env"] = {**spec.env, MARK_VARIABLE: marks.of_launch(TREE, spec.name, LAUNCH)}
+        return self.ask(json.dumps(request).encode())
 
     def close(self) -> int:
         self._socket.close()
@@ -156,6 +164,17 @@ async def test_node_gets_its_own_environment_files_and_directory(
     assert stderr == "hello err\n"
     # The loop's wake-up pair and the link to the agent are all the sockets a node has.
     assert len([link for link in links if link.startswith("socket:")]) <= 3
+
+
+@pytest.mark.parametrize("name", ["w", "w" * MAX_NAME_BYTES], ids=["short", "longest"])
+async def test_node_shows_its_launch(agent: Any, runner: Any, warm: Warm, spec: Any, name: str) -> None:
+    node = spec(name)
+    runner.prepare(node)
+    pid = warm.launch(node)["pid"]
+    await agent.until(lambda: agent.hellos)
+    assert marks.read(procfs.variable(pid, MARK_VARIABLE) or "") == marks.Mark(TREE, name, LAUNCH)
+    assert procfs.variable(warm.process.pid, MARK_VARIABLE) == marks.of_fork_server(TREE, "1")
+    assert "HOME" not in node.env or procfs.variable(pid, "HOME") == node.env["HOME"]
 
 
 async def test_a_crash_is_the_nodes_own(agent: Any, runner: Any, warm: Warm, spec: Any) -> None:

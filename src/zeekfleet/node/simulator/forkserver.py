@@ -19,6 +19,7 @@ import msgspec
 
 from zeekfleet.node.simulator import configuration, process
 from zeekfleet.node.simulator.rehearsal import rehearse
+from zeekfleet.node.simulator.shown_variable import ShownVariable
 
 DESCRIPTOR_VARIABLE = "ZEEKFLEET_FORKSERVER_FD"
 MARK_VARIABLE = "ZEEKFLEET_LAUNCH"
@@ -52,10 +53,11 @@ def serve() -> int:
     except (KeyError, ValueError, OSError) as error:
         print(f"error: {DESCRIPTOR_VARIABLE} must number a connected socket ({error})", file=sys.stderr)
         return 1
+    mark = ShownVariable(MARK_VARIABLE)
     warm_up()
     with server:
         while packet := server.recv(LARGEST_PACKET):
-            server.send(msgspec.json.encode(_launch(packet, server)))
+            server.send(msgspec.json.encode(_launch(packet, mark)))
     return 0
 
 
@@ -66,7 +68,7 @@ def warm_up() -> None:
     gc.freeze()
 
 
-def _launch(packet: bytes, server: socket.socket) -> Answer:
+def _launch(packet: bytes, mark: ShownVariable) -> Answer:
     try:
         request = msgspec.json.decode(packet, type=Request)
     except msgspec.MsgspecError as error:
@@ -75,7 +77,7 @@ def _launch(packet: bytes, server: socket.socket) -> Answer:
     try:
         intermediate = os.fork()
         if intermediate == 0:
-            _be_intermediate(request, told)
+            _be_intermediate(request, told, mark)
     except OSError as error:
         os.close(report)
         return Answer(error=f"fork: {error.strerror}")
@@ -91,7 +93,7 @@ def _launch(packet: bytes, server: socket.socket) -> Answer:
         return Answer(error="the forked process ended unexpectedly")
 
 
-def _be_intermediate(request: Request, told: int) -> NoReturn:
+def _be_intermediate(request: Request, told: int, mark: ShownVariable) -> NoReturn:
     """Prepare all that can fail, fork the node, tell, and end."""
     try:
         try:
@@ -99,7 +101,7 @@ def _be_intermediate(request: Request, told: int) -> NoReturn:
             pid = os.fork()
             if pid == 0:
                 os.close(told)
-                _be_node(request, descriptors)
+                _be_node(request, descriptors, mark)
             answer = Answer(pid=pid)
         except OSError as error:
             where = f": {os.fsdecode(error.filename)}" if error.filename else ""
@@ -130,9 +132,14 @@ def _prepare(request: Request) -> tuple[int, int, int]:
     )
 
 
-def _be_node(request: Request, descriptors: tuple[int, int, int]) -> NoReturn:
+def _be_node(request: Request, descriptors: tuple[int, int, int], mark: ShownVariable) -> NoReturn:
     status = 1
     try:
+        launch = request.env.get(MARK_VARIABLE)
+        if launch is not None:
+            # A later stem knows it by this: which node it is, and which launch of it. First of all, before it
+            # leads a session: by then it could be taken for a node of which nobody knows the launch.
+            mark.show(launch)
         os.setsid()
         for standard, descriptor in enumerate(descriptors):
             os.dup2(descriptor, standard)
@@ -140,8 +147,9 @@ def _be_node(request: Request, descriptors: tuple[int, int, int]) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        if (mark := request.env.get(MARK_VARIABLE)) is not None:
-            os.environ[MARK_VARIABLE] = mark  # what the node executes is known as its own
+        if launch is not None:
+            os.environ[MARK_VARIABLE] = launch  # what the node executes is known as its own
+        os.environ.pop(DESCRIPTOR_VARIABLE, None)
         _rename(request.env.get(configuration.NAME_VARIABLE, "node"))
         # The node takes its environment as an argument; putting it into os.environ would cost 0.3 MiB.
         status = process.run(request.env, Path.cwd())
