@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from zeekfleet.model.names import shortened
+
 EngineName = Literal["auto", "zeek", "sim"]
 BackendName = Literal["zeromq", "broker"]
 LogFormat = Literal["text", "json"]
@@ -66,7 +68,7 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The controller's own."""
 
     name: Annotated[str, Source("the controller's name", "--name", "ZEEK_CONTROLLER_NAME", "--controller-name")] = (
-        msgspec.field(default_factory=lambda: f"controller-{hostname()}")
+        msgspec.field(default_factory=lambda: _named_after_host("controller"))
     )
     websocket_listen: Annotated[
         str,
@@ -129,7 +131,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The agent's own."""
 
     name: Annotated[str, Source("the agent's name", "--name", "ZEEK_AGENT_NAME", "--agent-name")] = msgspec.field(
-        default_factory=lambda: f"agent-{hostname()}"
+        default_factory=lambda: _named_after_host("agent")
     )
     listen: Annotated[str, Source("address to listen on", "--listen", "ZEEK_AGENT_ADDR", "--agent-listen")] = (
         "127.0.0.1"
@@ -319,3 +321,7 @@ def _default_directory(kind: str) -> str:
 def hostname() -> str:
     """This host's name, as agents and controllers are named after it."""
     return socket.gethostname() or "localhost"
+
+
+def _named_after_host(kind: str) -> str:
+    return shortened(f"{kind}-{hostname()}")

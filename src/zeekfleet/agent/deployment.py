@@ -9,13 +9,12 @@ from pathlib import Path
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
 from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.notifier import Notifier
-from zeekfleet.agent.plan import node_configs, nodes_of
+from zeekfleet.agent.plan import impossible_names, node_configs, nodes_of
 from zeekfleet.agent.roster import Roster
 from zeekfleet.agent.start_order import StartOrder, in_parallel
 from zeekfleet.lifecycle.order import stop_groups
 from zeekfleet.lifecycle.reconcile import reconcile
 from zeekfleet.model.management import Configuration, Result, fresh_id
-from zeekfleet.model.names import name_problem
 from zeekfleet.model.supervisor import NodeConfig
 
 
@@ -81,11 +80,12 @@ class Deployer:
         async with self._one_at_a_time:
             if unless_running and self.configuration is not None and self.configuration.id == configuration.id:
                 return False
-            actual = cluster_nodes(await self._control.status())
+            processes = await self._control.status()
+            actual = cluster_nodes(processes)
             nodes = nodes_of(configuration, self._instance)
             variables = self._links.variables(nodes, actual, configuration)
             desired = node_configs(configuration, self._instance, self._state_directory, variables)
-            impossible = {name: problem for name in nodes if (problem := name_problem(name))}
+            impossible = impossible_names(nodes, actual, processes.keys() - actual.keys())
             for name in impossible:
                 del desired[name]
             actions = reconcile(desired, actual, force)
@@ -95,7 +95,7 @@ class Deployer:
                 self._roster.launching(config.name)
             self._tell(configuration, actions.destroy, actions.replace, actions.create)
             for name, problem in impossible.items():
-                self._refuse(name, f"its name {problem}")
+                self._refuse(name, problem)
             for group in stop_groups((*actions.destroy, *actions.replace)):
                 await in_parallel(self._destroy(config) for config in group)
             on_stopped()
@@ -123,8 +123,8 @@ class Deployer:
         await self._order.restart(configs, relaunch)
 
     async def _restart(self, name: str) -> Result:
-        """One that has left meanwhile is left alone."""
-        if name in self._roster:
+        """One that has left meanwhile is left alone, and so is what has the name of a node that was refused."""
+        if name in self._roster and name in self.configs:
             self._roster.launching(name)
             self._notifier.log("restarting", name)
             if await self._control.restart(name):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
 
 from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node
-from zeekfleet.model.names import NODES
+from zeekfleet.model.names import NODES, name_problem
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, UNSPECIFIED
 from zeekfleet.planning.cluster_variables import PCAP_FILE
@@ -18,6 +18,23 @@ def nodes_of(configuration: Configuration, instance: str) -> dict[str, Node]:
     """The instance's own nodes by name, in the order of their names."""
     own = (node for node in configuration.nodes if node.instance == instance)
     return {node.name: node for node in sorted(own, key=lambda node: node.name)}
+
+
+def impossible_names(names: Iterable[str], running: Collection[str], management: Collection[str]) -> dict[str, str]:
+    """The nodes that cannot be created for their names, each with the reason.
+
+    Args:
+        names: of the nodes that are wanted.
+        running: nodes that the supervisor has, which have been created under their names already.
+        management: the supervisor's other processes: agent and controller.
+    """
+    problems: dict[str, str] = {}
+    for name in names:
+        if name in management:
+            problems[name] = "its name is that of an agent or controller on this host"
+        elif name not in running and (problem := name_problem(name)):
+            problems[name] = f"its name {problem}"
+    return problems
 
 
 def cluster_table(configuration: Configuration) -> dict[str, ClusterEndpoint]:

@@ -79,7 +79,7 @@ class Controller:
         self._timeout = options.request_timeout
         self._in_order = asyncio.Lock()
         self._instances = Instances()
-        self._stage = Stage(store, self._instances, options.port, options.assignment)
+        self._stage = Stage(store, self._instances, options.port, options.assignment, options.name)
         self._tasks = asyncio.TaskGroup()
         self._checking = Checking(endpoint, self._instances, self._stage, options.request_timeout)
         self._check_first = options.check_before_deploy

@@ -32,14 +32,21 @@ class Stage:
         instances: whose addresses are filled in.
         controller_port: the port for agents, None if there is none.
         assignment: which ports are filled in.
+        controller_name: what nothing in a configuration may be named.
     """
 
     def __init__(
-        self, store: Store, instances: Instances, controller_port: int | None, assignment: PortAssignment
+        self,
+        store: Store,
+        instances: Instances,
+        controller_port: int | None,
+        assignment: PortAssignment,
+        controller_name: str = "",
     ) -> None:
         self._store = store
         self._instances = instances
         self._controller_port = controller_port
+        self._controller_name = controller_name
         self._assignment = assignment
 
     async def stage(self, configuration: Configuration) -> None:
@@ -59,7 +66,10 @@ class Stage:
             ConfigurationError: it is not sound; every problem is told.
         """
         errors = validate(
-            configuration, controller_port=self._controller_port, auto_assign_ports=self._assignment.listening
+            configuration,
+            controller_port=self._controller_port,
+            auto_assign_ports=self._assignment.listening,
+            controller_name=self._controller_name,
         )
         if errors:
             raise ConfigurationError(errors)

@@ -32,6 +32,7 @@ import msgspec
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
+from zeekfleet.model.names import shortened
 from zeekfleet.model.types import UNSPECIFIED
 from zeekfleet.planning import ini_values, node_settings
 from zeekfleet.planning.cluster_variables import PCAP_FILE
@@ -98,7 +99,7 @@ class _Reader:
 
     def __init__(self, source: str, hostname: str, resolver: Resolver | None) -> None:
         self._source = source
-        self._default_instance = f"agent-{hostname}"
+        self._default_instance = shortened(f"agent-{hostname}")
         self._resolver = resolver
         self._problems: list[str] = []
         self._warnings: list[str] = []

@@ -19,18 +19,25 @@ from zeekfleet.planning import node_settings
 LISTENING_ROLES = frozenset({ClusterRole.MANAGER, ClusterRole.LOGGER, ClusterRole.PROXY})
 """The roles that need a listening port; workers only connect."""
 
+LONGEST_SHOWN = 200
+"""Characters of a name that are shown."""
 
-def validate(configuration: Configuration, *, controller_port: int | None, auto_assign_ports: bool) -> tuple[str, ...]:
+
+def validate(
+    configuration: Configuration, *, controller_port: int | None, auto_assign_ports: bool, controller_name: str = ""
+) -> tuple[str, ...]:
     """Every error of the configuration, sorted; empty if it is sound.
 
     Args:
         controller_port: the port agents reach the controller at, or None if it does not listen.
         auto_assign_ports: whether missing listening ports will be filled in.
+        controller_name: the name of the controller, which nothing else may have; ``""`` if it is not known.
     """
     errors = [
         *_name_errors("instance", (instance.name for instance in configuration.instances)),
         *_name_errors("node", (node.name for node in configuration.nodes)),
         *_repeated_names(configuration),
+        *_names_of_controller(configuration, controller_name),
         *_undeclared_instances(configuration),
         *_port_conflicts(configuration, controller_port),
         *_impossible_ports(configuration),
@@ -59,6 +66,13 @@ def _repeated_names(configuration: Configuration) -> Iterator[str]:
     yield from (f"multiple nodes named '{name}'" for name, count in nodes.items() if count > 1)
     if both := sorted(instances.keys() & nodes.keys()):
         yield f"node and instance names collide: {', '.join(both)}"
+
+
+def _names_of_controller(configuration: Configuration, name: str) -> Iterator[str]:
+    """Processes of one host are known by their names: a node of the controller's name would be taken for it."""
+    for kind, named in (("instance", configuration.instances), ("node", configuration.nodes)):
+        if name and any(one.name == name for one in named):
+            yield f"{kind} '{name}' has the name of the controller"
 
 
 def _undeclared_instances(configuration: Configuration) -> Iterator[str]:
@@ -116,5 +130,6 @@ def _impossible_values(node: Node) -> Iterator[str]:
 
 
 def _readable(name: str) -> str:
-    """The name, with what would garble a log or terminal escaped."""
-    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+    """As much of the name as fits into a sentence, with what would garble a log or terminal escaped."""
+    readable = name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+    return readable if len(readable) <= LONGEST_SHOWN else f"{readable[:LONGEST_SHOWN]}..."

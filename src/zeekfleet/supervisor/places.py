@@ -10,7 +10,7 @@ import msgspec
 
 from zeekfleet.model import ranges
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.model.names import NODES, directory_name, name_problem
+from zeekfleet.model.names import NODES, directory_name, directory_problem
 from zeekfleet.model.supervisor import NodeConfig
 
 DIRECTORY_MODE = 0o700
@@ -35,7 +35,7 @@ def problem_with(config: NodeConfig, taken: Container[str]) -> str:
         return f"node with name '{config.name}' already exists"
     if config.interface is not None and config.pcap_file is not None:
         return f"node with name '{config.name}' has interface and pcap_file set"
-    if problem := name_problem(config.name):
+    if problem := directory_problem(config.name):
         return f"node name {config.name[:_LONGEST_SHOWN]!r} {problem}"
     if problem := _problem_with_texts(_texts(config)):
         return f"node with name '{config.name}' has {problem} in its configuration"

@@ -142,7 +142,7 @@ def test_missing_settings_file(site: Site) -> None:
         ("agent", "--controller", "somewhere", ("agent.controller", "somewhere")),
         ("agent", "--controller", "127.0.0.1:0", ("agent.controller", "127.0.0.1:0")),
         ("agent", "--name", "a/b", ("agent.name", "a/b")),
-        ("agent", "--name", "n" * 300, ("agent.name", "longer")),
+        ("agent", "--name", "n" * 300, ("agent.name", "1 to 64")),
         ("agent", "--listen", "no such host", ("no such host",)),
         ("up", "--agent-name", "c", ("agent.name", "'c'")),
         ("up", "--controller-name", "..", ("controller.name", "'..'")),
