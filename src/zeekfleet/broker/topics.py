@@ -9,6 +9,8 @@ NODE = "zeek/management/node"
 NODE_EXITS = "zeek/management/supervisor"
 SUPERVISOR = "zeek/supervisor"
 NODE_STATUS = "zeek/supervisor/node_status"
+DEPLOYMENTS = "zeekfleet/deployments"
+"""Where the controller tells how deployments get on (``events.deployments``)."""
 
 
 def agent(instance: str) -> str:

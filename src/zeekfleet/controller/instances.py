@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -10,6 +11,9 @@ from zeekfleet.broker.generations import FIRST, Generation
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import UNSPECIFIED, Address, Port
 from zeekfleet.transport.endpoint import Peer
+
+REMEMBERED = 10_000
+"""Instances that are gone and remembered; beyond it the one that went first is forgotten."""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -40,13 +44,18 @@ class Instances:
         configured: those of the current configuration, by name.
         known: those that said hello and are still connected, by name.
         ready: names of configured ones that answered the welcome.
+
+    Args:
+        clock: the time, in seconds since 1970.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.configured: dict[str, Instance] = {}
         self.known: dict[str, Known] = {}
         self.ready: set[str] = set()
         self._checkers: dict[str, Peer] = {}
+        self._gone_since: dict[str, float] = {}
+        self._clock = clock
 
     def told_that_it_can_check(self, name: str, peer: Peer) -> None:
         """Note that a known instance's agent can check configurations."""
@@ -73,6 +82,7 @@ class Instances:
             peer,
             generation,
         )
+        self._gone_since.pop(name, None)
         if present is not None and present.peer != peer:
             self.ready.discard(name)
         return True
@@ -86,9 +96,19 @@ class Instances:
 
     def forget(self, name: str) -> None:
         """The instance is neither known nor ready."""
-        self.known.pop(name, None)
+        if self.known.pop(name, None) is not None:
+            self._gone_since[name] = self._clock()
+            if len(self._gone_since) > REMEMBERED:
+                del self._gone_since[next(iter(self._gone_since))]
         self._checkers.pop(name, None)
         self.ready.discard(name)
+
+    def presence(self, name: str) -> str:
+        """Such as ``connected``, ``never connected`` or ``gone since 14:03``, in this host's time."""
+        if name in self.known:
+            return "connected"
+        since = self._gone_since.get(name)
+        return "never connected" if since is None else f"gone since {_clock_text(since, self._clock())}"
 
     @property
     def all_ready(self) -> bool:
@@ -121,6 +141,13 @@ class Instances:
         if instance.host != UNSPECIFIED or known is None:
             return instance
         return msgspec.structs.replace(instance, host=known.instance.host)
+
+
+def _clock_text(moment: float, now: float) -> str:
+    """The time of day, with the date if that is not today's."""
+    then = time.localtime(moment)
+    today = then[:3] == time.localtime(now)[:3]
+    return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", then)
 
 
 def _by_name(instances: Iterable[Instance]) -> tuple[Instance, ...]:

@@ -13,12 +13,14 @@ LOOPBACK = "127.0.0.1"
 LONGEST_LOCAL_PAUSE = 0.5
 """Seconds between attempts to connect to a process on this host, which has no crowd to fear."""
 
-CLIENTS = TopicPolicy(publish=(topics.CONTROLLER,), subscribe=(topics.CONTROLLER, topics.AGENT_PREFIX))
-"""Clients ask the controller, and may watch the agents."""
+CLIENTS = TopicPolicy(
+    publish=(topics.CONTROLLER,), subscribe=(topics.CONTROLLER, topics.AGENT_PREFIX, topics.DEPLOYMENTS)
+)
+"""Clients ask the controller, and may watch the agents and deployments."""
 
 AGENTS = TopicPolicy(
     publish=(topics.AGENT_PREFIX, topics.CONTROLLER),
-    subscribe=(topics.AGENT_PREFIX, topics.CONTROLLER, topics.NODE, topics.SECRETS_PREFIX),
+    subscribe=(topics.AGENT_PREFIX, topics.CONTROLLER, topics.NODE, topics.SECRETS_PREFIX, topics.DEPLOYMENTS),
 )
 """Agents speak on their topics; clients of the first generation come by this port, too.
 
