@@ -15,6 +15,7 @@ attributes, so that nobody has to parse the sentence.
     │   └── ListenError          an address could not be bound (.host, .port)
     ├── ConfigurationError       a cluster configuration, or its file, is wrong (.errors)
     ├── SettingsError            an option, variable or settings file is wrong (.key)
+    ├── CommandLineError         a command line cannot be understood (.program)
     ├── StoreError               the store cannot be used
     │   ├── StoreCorruptError    its content cannot be trusted (.path)
     │   ├── StoreVersionError    it was written by a newer zeekfleet (.path, .version)
@@ -146,6 +147,18 @@ class SettingsError(ZeekfleetError):
     def __init__(self, key: str, problem: str) -> None:
         self.key = key
         super().__init__(f"{key}: {problem}")
+
+
+class CommandLineError(ZeekfleetError):
+    """A command line cannot be understood; the exit code is 2, as usual for these.
+
+    Attributes:
+        program: whose it is, such as ``zeekfleet restart``.
+    """
+
+    def __init__(self, problem: str, program: str) -> None:
+        self.program = program
+        super().__init__(problem)
 
 
 class StoreError(ZeekfleetError):

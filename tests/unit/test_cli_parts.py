@@ -9,10 +9,10 @@ import pytest
 
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.cli import tables
-from zeekfleet.cli.main import VERBS, find_verb
 from zeekfleet.cli.messages import Messages
 from zeekfleet.cli.output import Cell, Note, Table, plain_text, printable
 from zeekfleet.cli.progress import LARGEST_TABLE, DeploymentProgress
+from zeekfleet.cli.verbs import VERBS, find_verb
 from zeekfleet.client.results import Deployed, IdValues, NodeDeployment, Staged
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node
@@ -65,10 +65,18 @@ def test_messages_keep_to_one_line_and_their_level():
     assert stream.getvalue() == "error: one two\nwarning: w\ninfo: i\n"
 
 
-def test_quiet_and_closed_streams_are_silent():
+def test_quiet_says_why_a_verb_failed_and_nothing_else():
     stream = io.StringIO()
-    Messages(quiet=True, stream=stream).error("x")
+    messages = Messages(quiet=True, verbosity=3, stream=stream)
+    for say in (messages.warning, messages.note, messages.information, messages.detail):
+        say("x")
     assert not stream.getvalue()
+    messages.error("x")
+    assert stream.getvalue() == "error: x\n"
+
+
+def test_a_closed_stream_is_nobody_to_tell():
+    stream = io.StringIO()
     stream.close()
     Messages(stream=stream).error("x")
 

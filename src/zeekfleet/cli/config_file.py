@@ -21,6 +21,8 @@ def read_cluster_file(path: str, messages: Messages) -> Configuration:
         ConfigurationError: the file cannot be read, or what stands in it is wrong.
     """
     source = "standard input" if path == STANDARD_INPUT else path
+    if path == STANDARD_INPUT and sys.stdin is None:
+        raise ConfigurationError("cluster configuration standard input cannot be read: it is closed")
     try:
         data = sys.stdin.buffer.read() if path == STANDARD_INPUT else Path(path).read_bytes()
         text = data.decode("utf-8-sig")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from zeekfleet.broker.events.controller import GetConfigurationRequest, GetConfigurationResponse
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
+from zeekfleet.cli.streams import write_out
 from zeekfleet.client import report, results
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.management import fresh_id
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         text = format_configuration(configuration)
     if not args.filename or args.filename == STANDARD_OUTPUT:
-        sys.stdout.write(text)
+        write_out(text)
         return 0
     try:
         Path(args.filename).write_text(text, encoding="utf-8")

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The console script: finds the verb, runs it, and turns errors into one sentence and an exit code.
 
 Only the verb's own module is imported, so that every verb feels instant.
@@ -6,63 +7,48 @@ Only the verb's own module is imported, so that every verb feels instant.
 from __future__ import annotations
 
 import argparse
-import importlib
 import io
+import itertools
 import os
 import sys
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Iterable, Sequence
 
 from zeekfleet import __version__
+from zeekfleet.cli import streams
 from zeekfleet.cli.messages import Messages
-from zeekfleet.cli.options import GLOBAL_VALUE_OPTIONS, HelpFormatter, add_global_options
-from zeekfleet.errors import ZeekfleetError
+from zeekfleet.cli.nearest import did_you_mean
+from zeekfleet.cli.verbs import VERBS, find_verb, make_parser, module_of, subparsers_of
+from zeekfleet.errors import CommandLineError, ZeekfleetError
 
-VERBS = {
-    "up": "Run supervisor, controller and an agent, and deploy a configuration.",
-    "controller": "Run a controller.",
-    "agent": "Run an agent with its supervisor.",
-    "supervise": "Run a set of processes from a file, and nothing else.",
-    "check": "Check a cluster configuration without deploying it.",
-    "deploy": "Deploy a staged cluster configuration.",
-    "deploy-config": "Upload a cluster configuration and deploy it.",
-    "get-config": "Retrieve staged or deployed cluster configuration.",
-    "get-id-value": "Show the value of a global identifier in Zeek cluster nodes.",
-    "get-instances": "Show instances connected to the controller.",
-    "get-nodes": "Show active Zeek nodes at each instance.",
-    "monitor": "For troubleshooting: do nothing, just report events.",
-    "net-stats": "Show how many packets Zeek cluster nodes have seen and lost.",
-    "peer-stats": "Show which other nodes Zeek cluster nodes are connected to.",
-    "restart": "Restart cluster nodes.",
-    "set-option": "Change an option of Zeek's configuration framework in running nodes.",
-    "stage-config": "Upload a cluster configuration for later deployment.",
-    "show-settings": "Show the settings in force.",
-    "status": "Show the cluster nodes with their histories.",
-    "diag": "Show the last crash report of a cluster node.",
-    "test-timeout": "Have the controller let a request time out.",
-}
-"""Each verb and what it does; its module has the same name, with underscores."""
-
+MISUNDERSTOOD = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+
+COMPLETION_VARIABLE = "_ARGCOMPLETE"
+"""Set by a shell that wants to know how a command line may go on."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    streams.open_missing()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names are anyone's, terminals too
     try:
+        if COMPLETION_VARIABLE in os.environ:
+            from zeekfleet.cli import completion  # noqa: PLC0415 - for shells alone
+
+            completion.complete()
         code = _run(given)
-        sys.stdout.flush()
+        streams.write_out("")
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        _abandon_stdout()
+        streams.abandon(sys.stdout)
         return BROKEN_PIPE
     except OSError as error:
-        Messages(quiet=bool({"-q", "--quiet"} & set(given))).error(_sentence(error))
-        _abandon_stdout()
+        Messages().error(_sentence(error))
+        streams.abandon(sys.stdout)
         return 1
     return code
 
@@ -72,72 +58,72 @@ def _sentence(error: OSError) -> str:
     return f"{place}{error.strerror or error}"
 
 
-def _abandon_stdout() -> None:
-    """Let Python's own last flush succeed, whatever became of standard output."""
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-    except (OSError, ValueError):
-        return  # there is no real standard output to flush
-    os.close(null)
-
-
 def _run(given: Sequence[str]) -> int:
-    verb = find_verb(given)
-    module = _module(verb) if verb in VERBS else None
-    args = _parser(module).parse_args(given)
-    messages = Messages(quiet=args.quiet or getattr(args, "verb_quiet", False))
-    if args.version:
-        print(__version__)
-        return 0
-    if module is None:
-        messages.error("please provide a command to execute, see zeekfleet --help")
-        return 1
+    messages = Messages()
     try:
-        code: int = module.run(args)
+        args = _parse(given)
+        if args.version:
+            print(__version__)
+            return 0
+        if args.command is None:
+            messages.error("please provide a command to execute, see zeekfleet --help")
+            return 1
+        code: int = module_of(args.command).run(args)
+    except CommandLineError as error:
+        *_, verb = error.program.split()
+        messages.error(f"{error}; see 'zeekfleet help{'' if verb == 'zeekfleet' else f' {verb}'}'")
+        return MISUNDERSTOOD
     except ZeekfleetError as error:
         messages.error(str(error))
         return 1
+    except SystemExit as leaving:  # argparse has shown what was asked for
+        return leaving.code if isinstance(leaving.code, int) else 0
     return code
 
 
-def find_verb(arguments: Sequence[str]) -> str | None:
-    """The first word that is neither an option nor an option's value."""
-    words = iter(arguments)
+def _parse(given: Sequence[str]) -> argparse.Namespace:
+    """What a command line says.
+
+    Raises:
+        CommandLineError: it cannot be understood; what is misspelt is told with the nearest that there is.
+    """
+    verb = find_verb(given)
+    parser = make_parser(() if verb is None or verb not in VERBS else (verb,), listed=verb is None)
+    if verb is not None and verb not in VERBS:
+        # An option that is misspelt may have had the next word as its value.
+        _refuse_unknown(parser, itertools.takewhile(lambda word: word != verb, given))
+        raise CommandLineError(f"unknown command '{verb}'{did_you_mean(verb, VERBS)}", parser.prog)
+    args, surplus = parser.parse_known_args(given)
+    if surplus:
+        own = parser if verb is None else subparsers_of(parser)[verb]
+        _refuse_unknown(own, surplus)
+        raise CommandLineError(f"unexpected argument '{surplus[0]}'", own.prog)
+    if verb is not None and not hasattr(args, "verb_set"):
+        _refuse_client_options(args, verb)
+    return args
+
+
+def _refuse_unknown(parser: argparse.ArgumentParser, words: Iterable[str]) -> None:
+    """Refuse the first word that looks like an option and is none, not even an abbreviated one."""
+    known = [option for action in parser._actions for option in action.option_strings]
     for word in words:
-        if not word.startswith("-"):
-            return word
-        if _takes_next(word):
-            next(words, None)
-    return None
+        option = word.partition("=")[0]
+        if option.startswith("--") and not any(one.startswith(option) for one in known):
+            raise CommandLineError(f"unknown option '{option}'{did_you_mean(option, known)}", parser.prog)
+        if option.startswith("-") and option[:2] not in (*known, "--"):
+            raise CommandLineError(f"unknown option '{option}'", parser.prog)
 
 
-def _takes_next(word: str) -> bool:
-    if word.startswith("--"):
-        return len(word) > 2 and any(option.startswith(word) for option in GLOBAL_VALUE_OPTIONS)
-    return word.startswith("-") and word.endswith("c") and set(word[1:-1]) <= {"q", "v"}
-
-
-def _module(verb: str) -> ModuleType:
-    return importlib.import_module(f"zeekfleet.cli.{verb.replace('-', '_')}")
-
-
-def _parser(module: ModuleType | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="zeekfleet",
-        formatter_class=HelpFormatter,
-        description="Cluster management for Zeek.",
-        epilog="environment variables:\n\n"
-        "    ZEEK_CLIENT_CONFIG_FILE:      same as --configfile, but weaker\n"
-        "    ZEEK_CLIENT_CONFIG_SETTINGS:  same as a series of --set, separated by spaces, but weaker\n",
-    )
-    add_global_options(parser)
-    verbs = parser.add_subparsers(
-        title="commands", dest="command", metavar="COMMAND", help="See 'zeekfleet COMMAND --help' for each."
-    )
-    if module is not None:
-        module.add_parser(verbs)
-    else:
-        for name, purpose in VERBS.items():
-            verbs.add_parser(name, help=purpose)
-    return parser
+def _refuse_client_options(args: argparse.Namespace, verb: str) -> None:
+    """What stands before the verb is about talking to a controller, which not every verb does."""
+    given = {
+        "--configfile": args.configfile,
+        "--controller": args.controller,
+        "--set": args.set,
+        "--quiet": args.quiet,
+        "--verbose": args.verbose,
+        "--json": args.json,
+    }
+    for option in (option for option, value in given.items() if value):
+        problem = f"{option} before '{verb}' does not apply: it is for commands that talk to a controller"
+        raise CommandLineError(problem, f"zeekfleet {verb}")

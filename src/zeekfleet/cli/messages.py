@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TextIO
 
+from zeekfleet.cli.streams import abandon
+
 INFORMATION = 2
 DETAIL = 3
 WIRE = 4
@@ -15,7 +17,7 @@ class Messages:
     """Sentences on stderr, by zeek-client's levels of verbosity.
 
     Args:
-        quiet: say nothing at all.
+        quiet: say nothing but why the verb failed.
         verbosity: errors and warnings always, information from 2, details from 3.
         timestamps: begin each line with the time.
         stream: where to write, stderr when left out.
@@ -30,28 +32,36 @@ class Messages:
         self._stream = stream
 
     def error(self, sentence: str) -> None:
-        """Why the verb failed."""
+        """Why the verb failed; told however quiet it is to be."""
         self._write("error", sentence)
 
     def warning(self, sentence: str) -> None:
         """What was ignored."""
-        self._write("warning", sentence)
+        if not self.quiet:
+            self._write("warning", sentence)
+
+    def note(self, sentence: str) -> None:
+        """What the verb is waiting for, or has left out."""
+        if not self.quiet:
+            self._write("", sentence)
 
     def information(self, sentence: str) -> None:
         """A step on the way."""
-        if self.verbosity >= INFORMATION:
+        if self.verbosity >= INFORMATION and not self.quiet:
             self._write("info", sentence)
 
     def detail(self, sentence: str) -> None:
         """For troubleshooting."""
-        if self.verbosity >= DETAIL:
+        if self.verbosity >= DETAIL and not self.quiet:
             self._write("debug", sentence)
 
     def _write(self, level: str, sentence: str) -> None:
-        if self.quiet:
-            return
-        prefix = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level:<8} " if self._timestamps else f"{level}: "
+        if self._timestamps:
+            prefix = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level or 'note':<8} "
+        else:
+            prefix = f"{level}: " if level else ""
+        stream = self._stream or sys.stderr
         try:
-            print(f"{prefix}{' '.join(sentence.splitlines())}", file=self._stream or sys.stderr, flush=True)
+            print(f"{prefix}{' '.join(sentence.splitlines())}", file=stream, flush=True)
         except (OSError, ValueError):
-            self.quiet = True  # stderr is closed: there is nobody to tell
+            abandon(stream)  # it is closed, or its terminal has gone away: there is nobody to tell

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from zeekfleet.client.settings import DEFAULT_FILE
+from zeekfleet.errors import CommandLineError
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 GLOBAL_VALUE_OPTIONS = ("--configfile", "--controller", "--set")
 """Long options before the verb whose value is the next word; ``-c`` is the only short one."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells of mistakes by our own errors, one sentence each, instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line.
+
+        Raises:
+            CommandLineError: always.
+        """
+        raise CommandLineError(message, self.prog)
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -74,7 +87,7 @@ def _add(parser: argparse.ArgumentParser, prefix: str, default: str | None) -> N
         "--quiet",
         action="store_true",
         dest=f"{prefix}quiet",
-        help="Write nothing to stderr.",
+        help="Write nothing to stderr but why the command failed.",
     )
     verbosity.add_argument(
         "-v",

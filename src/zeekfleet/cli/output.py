@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from zeekfleet.cli.streams import write_out
 from zeekfleet.client.report import Document, to_text
 
 GOOD, BAD, BUSY, FAINT = "green", "bold red", "yellow", "dim"
@@ -64,11 +65,11 @@ class Output:
 
             print_view(view())
         else:
-            sys.stdout.write(plain_text(view()))
+            write_out(plain_text(view()))
 
     def show_document(self, document: Document) -> None:
         """Print a document as JSON, whatever was asked for."""
-        print(to_text(document, pretty=self._pretty_json))
+        write_out(f"{to_text(document, pretty=self._pretty_json)}\n")
 
 
 def plain_text(view: View) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from zeekfleet.cli import tables
 from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
-from zeekfleet.cli.options import Subparsers, add_verb
+from zeekfleet.cli.options import Parser, Subparsers, add_verb
 from zeekfleet.cli.session import Session
+from zeekfleet.cli.streams import write_out
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -41,13 +41,13 @@ def _show_client(session: Session, with_origin: bool) -> int:
     elif session.output.json:
         session.output.show_document(dict(items))
     else:
-        sys.stdout.write(settings.as_ini())
+        write_out(settings.as_ini())
     return 0
 
 
 def _show_daemon(session: Session, args: argparse.Namespace) -> int:
     """Every setting with its value and origin."""
-    parser = argparse.ArgumentParser(prog=f"zeekfleet show-settings {args.daemon}")
+    parser = Parser(prog=f"zeekfleet show-settings {args.daemon}")
     sections = SECTIONS[args.daemon]
     add_options(parser, sections)
     resolved = resolve_options(parser.parse_args(args.options))

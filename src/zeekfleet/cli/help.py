@@ -1,0 +1,48 @@
+"""``zeekfleet help [COMMAND]``: what ``COMMAND --help`` shows, and the manual pages."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from zeekfleet.cli.nearest import did_you_mean
+from zeekfleet.cli.options import Subparsers
+from zeekfleet.cli.streams import write_out
+from zeekfleet.cli.verbs import VERBS, make_parser, parser_of
+from zeekfleet.errors import CommandLineError, ConfigurationError
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the verb."""
+    parser = subparsers.add_parser("help", help=VERBS["help"], description=VERBS["help"])
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("verb", metavar="COMMAND", nargs="?", help="The command; all are listed when omitted.")
+    what.add_argument(
+        "--man", metavar="DIRECTORY", type=Path, help="Write the manual pages there, one a command and the main one."
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    if args.man is not None:
+        return _write_pages(args.man)
+    if args.verb is None:
+        write_out(make_parser((), listed=True).format_help())
+    elif args.verb in VERBS:
+        write_out(parser_of(args.verb).format_help())
+    else:
+        raise CommandLineError(f"unknown command '{args.verb}'{did_you_mean(args.verb, VERBS)}", "zeekfleet")
+    return 0
+
+
+def _write_pages(directory: Path) -> int:
+    from zeekfleet.cli import manual  # noqa: PLC0415 - it has every verb imported
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in manual.pages().items():
+            (directory / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{error.filename or directory} cannot be written: {error.strerror}") from None
+    return 0

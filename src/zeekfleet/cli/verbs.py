@@ -1,0 +1,100 @@
+"""The verbs: which there are, which of them a command line means, and their parsers."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+
+from zeekfleet.cli.options import GLOBAL_VALUE_OPTIONS, HelpFormatter, Parser, add_global_options
+
+VERBS = {
+    "up": "Run supervisor, controller and an agent, and deploy a configuration.",
+    "controller": "Run a controller.",
+    "agent": "Run an agent with its supervisor.",
+    "supervise": "Run a set of processes from a file, and nothing else.",
+    "check": "Check a cluster configuration without deploying it.",
+    "deploy": "Deploy a staged cluster configuration.",
+    "deploy-config": "Upload a cluster configuration and deploy it.",
+    "get-config": "Retrieve staged or deployed cluster configuration.",
+    "get-id-value": "Show the value of a global identifier in Zeek cluster nodes.",
+    "get-instances": "Show instances connected to the controller.",
+    "get-nodes": "Show active Zeek nodes at each instance.",
+    "monitor": "For troubleshooting: do nothing, just report events.",
+    "net-stats": "Show how many packets Zeek cluster nodes have seen and lost.",
+    "peer-stats": "Show which other nodes Zeek cluster nodes are connected to.",
+    "restart": "Restart cluster nodes.",
+    "set-option": "Change an option of Zeek's configuration framework in running nodes.",
+    "stage-config": "Upload a cluster configuration for later deployment.",
+    "show-settings": "Show the settings in force.",
+    "status": "Show the cluster nodes with their histories.",
+    "diag": "Show the last crash report of a cluster node.",
+    "test-timeout": "Have the controller let a request time out.",
+    "help": "Show what a command does and which options it has.",
+}
+"""Each verb and what it does; its module has the same name, with underscores."""
+
+
+def find_verb(arguments: Sequence[str]) -> str | None:
+    """The first word that is neither an option nor an option's value."""
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            return word
+        if _takes_next(word):
+            next(words, None)
+    return None
+
+
+def _takes_next(word: str) -> bool:
+    if word.startswith("--"):
+        return len(word) > 2 and any(option.startswith(word) for option in GLOBAL_VALUE_OPTIONS)
+    return word.startswith("-") and word.endswith("c") and set(word[1:-1]) <= {"q", "v"}
+
+
+def module_of(verb: str) -> ModuleType:
+    """The verb's module, imported now."""
+    return importlib.import_module(f"zeekfleet.cli.{verb.replace('-', '_')}")
+
+
+def make_parser(loaded: Iterable[str], *, listed: bool = False) -> Parser:
+    """The parser of the whole command line.
+
+    Args:
+        loaded: the verbs that are to have their own arguments; each costs its module's import.
+        listed: whether the others are there too, by name and purpose.
+    """
+    parser = Parser(
+        prog="zeekfleet",
+        formatter_class=HelpFormatter,
+        description="Cluster management for Zeek.",
+        epilog="environment variables:\n\n"
+        "    ZEEK_CLIENT_CONFIG_FILE:      same as --configfile, but weaker\n"
+        "    ZEEK_CLIENT_CONFIG_SETTINGS:  same as a series of --set, separated by spaces, but weaker\n",
+    )
+    add_global_options(parser)
+    verbs = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", help="See 'zeekfleet help COMMAND' for each."
+    )
+    wanted = set(loaded)
+    for name, purpose in VERBS.items():
+        if name in wanted:
+            module_of(name).add_parser(verbs)
+        elif listed:
+            verbs.add_parser(name, help=purpose)
+    return parser
+
+
+def parser_of(verb: str) -> argparse.ArgumentParser:
+    """One verb's own parser."""
+    parser = make_parser((verb,))
+    return subparsers_of(parser)[verb]
+
+
+def subparsers_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of the verbs that a parser knows, by name."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}
