@@ -183,6 +183,21 @@ def test_a_changed_variable_restarts_that_node_alone(fleet: Fleet) -> None:
     assert (fleet.root / "a1" / "nodes" / "w1" / "stdout").read_text().endswith("hello from w1\n")
 
 
+def test_a_change_restarts_only_whom_it_concerns(fleet: Fleet) -> None:
+    fleet.deploy(TWO)
+    before = fleet.pids()
+    fleet.deploy(
+        TWO.replace("[w1]\ninstance = a1\nrole = worker\ninterface = lo", "[w1]\ninstance = a1\nrole = worker")
+    )
+    without_interface = fleet.pids()
+    assert {name for name in before if without_interface[name] != before[name]} == {"w1"}
+    [port] = free_ports()
+    fleet.deploy(TWO.replace("[w2]", f"[w2]\nmetrics_port = {port}"))
+    after = fleet.pids()
+    # The manager tells Prometheus where all metrics are.
+    assert {name for name in before if after[name] != without_interface[name]} == {"w1", "w2", "manager"}
+
+
 def test_nodes_that_come_and_go(fleet: Fleet) -> None:
     fleet.deploy(ini(["a1"], {"m": node("a1", "manager"), "w1": node("a1", "worker")}))
     before = fleet.pids()

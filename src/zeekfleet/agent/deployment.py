@@ -13,7 +13,7 @@ from zeekfleet.agent.plan import impossible_names, node_configs, nodes_of
 from zeekfleet.agent.roster import Roster
 from zeekfleet.agent.start_order import StartOrder, in_parallel
 from zeekfleet.lifecycle.order import stop_groups
-from zeekfleet.lifecycle.reconcile import reconcile
+from zeekfleet.lifecycle.reconcile import reconcile, summary
 from zeekfleet.model.management import Configuration, Result, fresh_id
 from zeekfleet.model.supervisor import NodeConfig
 
@@ -93,7 +93,7 @@ class Deployer:
             self._roster.keep(nodes.values())
             for config in (*actions.replace, *actions.create):
                 self._roster.launching(config.name)
-            self._tell(configuration, actions.destroy, actions.replace, actions.create)
+            self._notifier.log(f"configuration {configuration.id}: {summary(actions)}")
             for name, problem in impossible.items():
                 self._refuse(name, problem)
             for group in stop_groups((*actions.destroy, *actions.replace)):
@@ -132,10 +132,6 @@ class Deployer:
         self._roster.refused(name, "could not be restarted")
         self._notifier.error(f"failed to restart node {name}", name)
         return Result("", False, self._instance, error=f"could not restart node {name}", node=name)
-
-    def _tell(self, configuration: Configuration, *groups: tuple[NodeConfig, ...]) -> None:
-        left, changed, came = (", ".join(sorted(config.name for config in group)) or "none" for group in groups)
-        self._notifier.log(f"configuration {configuration.id}: stopping {left}; replacing {changed}; starting {came}")
 
     async def _destroy(self, config: NodeConfig) -> None:
         self._order.let_go(config)

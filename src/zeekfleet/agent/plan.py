@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
 
 from zeekfleet.agent.control import MANAGEMENT_MARK
+from zeekfleet.lifecycle.cluster_view import view
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.names import NODES, name_problem
@@ -38,7 +39,7 @@ def impossible_names(names: Iterable[str], running: Collection[str], management:
 
 
 def cluster_table(configuration: Configuration) -> dict[str, ClusterEndpoint]:
-    """The layout of the whole cluster, which every node is given."""
+    """The layout of the whole cluster, of which every node is given what it needs."""
     hosts = {instance.name: instance.host for instance in configuration.instances}
     return {
         node.name: ClusterEndpoint(
@@ -76,7 +77,7 @@ def node_configs(
             addl_user_scripts=(*(node.scripts or ()), *_option_arguments(node)),
             env={**_own_variables(node), **links.get(name, {})},
             cpu_affinity=node.cpu_affinity,
-            cluster=cluster,
+            cluster=view(name, cluster),
         )
         for name, node in nodes_of(configuration, instance).items()
     }

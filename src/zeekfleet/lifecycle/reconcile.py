@@ -1,13 +1,26 @@
-"""What must be done so that what runs is what should: pure, and nothing more than needed."""
+"""What must be done so that what runs is what should, and why: pure, and nothing more than needed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from zeekfleet.lifecycle.cluster_view import view, without_details
 from zeekfleet.lifecycle.order import start_groups, stop_groups
 from zeekfleet.model.supervisor import NodeConfig
+
+FORCED = "forced"
+"""Why a node is replaced that need not be."""
+
+CLUSTER = "cluster"
+"""Why a node is replaced that must know of other nodes than before: one came, left, or has another role or host."""
+
+NAMED = 3
+"""Of so many other nodes at most it is said by name what has changed."""
+
+OWN_VARIABLES = "ZEEKFLEET_"
+"""How the variables begin that stand for keys of an INI file: ``ZEEKFLEET_NICE`` for ``nice``."""
 
 
 class Actions(msgspec.Struct, frozen=True):
@@ -17,11 +30,15 @@ class Actions(msgspec.Struct, frozen=True):
         destroy: nodes that left, in stop order.
         replace: nodes that are launched differently (all of them, if forced), in start order.
         create: nodes that came, in start order.
+        keep: nodes that are left alone, in start order.
+        reasons: by name of a node to replace, the names of what changed, such as ``interface``.
     """
 
     destroy: tuple[NodeConfig, ...] = ()
     replace: tuple[NodeConfig, ...] = ()
     create: tuple[NodeConfig, ...] = ()
+    keep: tuple[NodeConfig, ...] = ()
+    reasons: Mapping[str, tuple[str, ...]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.destroy or self.replace or self.create)
@@ -30,14 +47,102 @@ class Actions(msgspec.Struct, frozen=True):
 def reconcile(desired: Mapping[str, NodeConfig], actual: Mapping[str, NodeConfig], force: bool = False) -> Actions:
     """Compare, and touch only nodes that left, came or differ; both mappings are keyed by node name.
 
-    A node differs if any field does, its cluster table included, since it is launched with all of them.
     With ``force`` every node that stays is replaced.
     """
     left = [config for name, config in actual.items() if name not in desired]
     came = [config for name, config in desired.items() if name not in actual]
-    changed = [config for name, config in desired.items() if name in actual and (force or config != actual[name])]
+    stay = [config for name, config in desired.items() if name in actual]
+    reasons = {
+        config.name: why
+        for config in stay
+        if (why := (FORCED,) if force else changes(desired[config.name], actual[config.name]))
+    }
     return Actions(
         destroy=tuple(config for group in stop_groups(left) for config in group),
-        replace=tuple(config for group in start_groups(changed) for config in group),
-        create=tuple(config for group in start_groups(came) for config in group),
+        replace=_in_order(config for config in stay if config.name in reasons),
+        create=_in_order(came),
+        keep=_in_order(config for config in stay if config.name not in reasons),
+        reasons=reasons,
     )
+
+
+def summary(actions: Actions) -> str:
+    """One line for a person: ``stopping w3; restarting w1 (interface); starting none; leaving manager alone``."""
+    reasons: dict[tuple[str, ...], list[str]] = {}
+    for name, why in sorted(actions.reasons.items()):
+        reasons.setdefault(why, []).append(name)
+    restarting = ", ".join(f"{' and '.join(names)} ({', '.join(why)})" for why, names in reasons.items())
+    return (
+        f"stopping {_names(actions.destroy)}; restarting {restarting or 'none'}; starting {_names(actions.create)}; "
+        f"leaving {_names(actions.keep)} alone"
+    )
+
+
+def changes(desired: NodeConfig, actual: NodeConfig) -> tuple[str, ...]:
+    """The names of what a node would be launched differently with, sorted; none if it can stay as it is.
+
+    What it was told of others and does not need counts for nothing: another release may have told it more.
+    """
+    if desired == actual:
+        return ()
+    return tuple(sorted({*_own_changes(desired, actual), *_cluster_changes(desired, actual)}))
+
+
+def _own_changes(desired: NodeConfig, actual: NodeConfig) -> Iterator[str]:
+    for field in ("interface", "pcap_file", "directory", "stdout_file", "stderr_file", "bare_mode", "cpu_affinity"):
+        if getattr(desired, field) != getattr(actual, field):
+            yield field
+    if desired.addl_base_scripts != actual.addl_base_scripts or _scripts(desired) != _scripts(actual):
+        yield "scripts"
+    if _options(desired) != _options(actual):
+        yield "options"
+    for variable in desired.env.keys() | actual.env.keys():
+        if desired.env.get(variable) != actual.env.get(variable):
+            yield variable.removeprefix(OWN_VARIABLES).lower() if variable.startswith(OWN_VARIABLES) else "env"
+
+
+def _cluster_changes(desired: NodeConfig, actual: NodeConfig) -> Iterator[str]:
+    new, old = view(desired.name, desired.cluster), view(actual.name, actual.cluster)
+    own, former = new.pop(desired.name, None), old.pop(actual.name, None)
+    if own is not None and former is not None:
+        yield from (
+            "port" if field == "p" else field
+            for field in ("role", "host", "p", "metrics_port")
+            if getattr(own, field) != getattr(former, field)
+        )
+    elif own != former:
+        yield CLUSTER
+    if {name: without_details(row) for name, row in new.items()} != {
+        name: without_details(row) for name, row in old.items()
+    }:
+        yield CLUSTER
+        return
+    if own is not None and former is not None and own.role is not former.role:
+        return  # another part has other needs
+    yield from _of_others("port", [name for name, row in new.items() if row.p != old[name].p])
+    yield from _of_others(
+        "metrics_port", [name for name, row in new.items() if row.metrics_port != old[name].metrics_port]
+    )
+
+
+def _of_others(what: str, names: list[str]) -> Iterator[str]:
+    if len(names) > NAMED:
+        yield f"{what} of {len(names)} others"
+    else:
+        yield from (f"{what} of {name}" for name in names)
+
+
+def _scripts(config: NodeConfig) -> list[str]:
+    return [script for script in config.addl_user_scripts if "=" not in script]
+
+
+def _options(config: NodeConfig) -> list[str]:
+    return [script for script in config.addl_user_scripts if "=" in script]
+
+
+def _names(configs: Iterable[NodeConfig]) -> str:
+    return ", ".join(sorted(config.name for config in configs)) or "none"
+
+
+def _in_order(configs: Iterable[NodeConfig]) -> tuple[NodeConfig, ...]:
+    return tuple(config for group in start_groups(configs) for config in group)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.model.launch import LaunchContext, LaunchSpec
-from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
+from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.simulator import configuration
 from zeekfleet.node.simulator.configuration import CONFIG_FILE, CONFIG_VARIABLE, NAME_VARIABLE
 from zeekfleet.node.simulator.identifiers import cluster_nodes_text
@@ -33,9 +33,6 @@ class SimEngine:
     description = "simulated nodes (no Zeek, no traffic is looked at)"
     program: str | None = None
 
-    def __init__(self) -> None:
-        self._last: tuple[dict[str, ClusterEndpoint], str] = ({}, "{}")
-
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
         """How to run the node; its configuration travels as a file in its directory."""
         bare = context.bare_mode if config.bare_mode is None else config.bare_mode
@@ -47,7 +44,7 @@ class SimEngine:
             directory=context.directory,
             stdout_file=context.stdout_file,
             stderr_file=context.stderr_file,
-            files=configuration.files(resolved, self._cluster_nodes(resolved)),
+            files=configuration.files(resolved, cluster_nodes_text(resolved)),
             cpu_affinity=config.cpu_affinity,
             forkserver=(*PROGRAM, "--forkserver"),
         )
@@ -60,9 +57,3 @@ class SimEngine:
         """Whether the scripts and capture file are there that the node would look for."""
         problem = await asyncio.to_thread(configuration.missing_input, config, Path(context.directory))
         return [problem] if problem is not None else []
-
-    def _cluster_nodes(self, config: NodeConfig) -> str:
-        """The text is the same for all nodes of a cluster, so the last one is kept."""
-        if self._last[0] != config.cluster:
-            self._last = (config.cluster, cluster_nodes_text(config))
-        return self._last[1]

@@ -125,7 +125,7 @@ def files(config: NodeConfig, settings: ZeekSettings) -> dict[str, str]:
 
 
 def cluster_layout(config: NodeConfig) -> str:
-    """The content of ``cluster-layout.zeek``; the same for all nodes of a cluster."""
+    """The content of ``cluster-layout.zeek``: what this node knows of its cluster."""
     manager = _manager(config)
     lines = ["redef Cluster::nodes = {"]
     lines += [f"\t{_layout_row(name, config.cluster[name], manager)}" for name in sorted(config.cluster)]

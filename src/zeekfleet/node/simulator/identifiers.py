@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import msgspec
@@ -41,6 +42,9 @@ NOT_OPTIONS = frozenset(
     }
 )
 """Names that a running Zeek does not let anybody change."""
+
+ROWS_KEPT = 4096
+"""How many rows of clusters are remembered as text: nodes of one cluster differ in few of theirs."""
 
 PRIVATE_NETS = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 
@@ -111,6 +115,7 @@ def without_others(config: NodeConfig) -> NodeConfig:
     return msgspec.structs.replace(config, cluster=kept)
 
 
+@functools.lru_cache(maxsize=ROWS_KEPT)
 def _row(name: str, row: ClusterEndpoint, manager: str | None) -> str:
     return mapping(
         {
