@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from zeekfleet.lifecycle.cluster_view import view
-from zeekfleet.lifecycle.reconcile import changes, reconcile, summary
+from zeekfleet.lifecycle.reconcile import changes, node_actions, reconcile, summary
+from zeekfleet.model.deployments import action_text
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
@@ -137,3 +138,19 @@ def test_one_line_says_all_of_it() -> None:
     assert (
         several == "stopping none; restarting w1 and w2 (forced); starting logger, manager, proxy; leaving none alone"
     )
+
+
+def test_what_becomes_of_each_node_has_words() -> None:
+    present = configs({name: row for name, row in changed("w1", interface="eth7").items() if name != "w2"})
+    wanted = configs({name: row for name, row in CLUSTER.items() if name != "proxy"})
+    actions = node_actions(reconcile(wanted, present), "here")
+    assert {action.node: action_text(action) for action in actions} == {
+        "logger": "restarted (cluster)",
+        "manager": "restarted (cluster)",
+        "proxy": "stopped",
+        "w1": "restarted (cluster, interface)",
+        "w2": "started",
+    }
+    assert {action.instance for action in actions} == {"here"}
+    kept = node_actions(reconcile(present, present), "here")
+    assert {action_text(action) for action in kept} == {"unchanged"}

@@ -13,7 +13,7 @@ from zeekfleet.agent.plan import impossible_names, node_configs, nodes_of
 from zeekfleet.agent.roster import Roster
 from zeekfleet.agent.start_order import StartOrder, in_parallel
 from zeekfleet.lifecycle.order import stop_groups
-from zeekfleet.lifecycle.reconcile import reconcile, summary
+from zeekfleet.lifecycle.reconcile import Actions, node_actions, reconcile, summary
 from zeekfleet.model.management import Configuration, Result, fresh_id
 from zeekfleet.model.supervisor import NodeConfig
 
@@ -57,6 +57,7 @@ class Deployer:
         configuration: Configuration,
         force: bool = False,
         *,
+        reqid: str = "",
         unless_running: bool = False,
         on_stopped: Callable[[], None] = lambda: None,
     ) -> bool:
@@ -67,6 +68,7 @@ class Deployer:
         Args:
             configuration: with addresses and ports filled in.
             force: restart every node of ours.
+            reqid: of the request, for who is told what is about to be done.
             unless_running: do nothing if this very configuration, by its id, is the present one, once all that
                 was ordered before is done.
             on_stopped: called when all that had to be stopped is, before anything is started.
@@ -79,6 +81,7 @@ class Deployer:
         """
         async with self._one_at_a_time:
             if unless_running and self.configuration is not None and self.configuration.id == configuration.id:
+                self._tell(reqid, configuration, Actions(keep=tuple(self.configs.values())))
                 return False
             processes = await self._control.status()
             actual = cluster_nodes(processes)
@@ -89,11 +92,12 @@ class Deployer:
             for name in impossible:
                 del desired[name]
             actions = reconcile(desired, actual, force)
+            self._notifier.log(f"configuration {configuration.id}: {summary(actions)}")
+            self._tell(reqid, configuration, actions)
             self.configuration, self.configs = configuration, desired
             self._roster.keep(nodes.values())
             for config in (*actions.replace, *actions.create):
                 self._roster.launching(config.name)
-            self._notifier.log(f"configuration {configuration.id}: {summary(actions)}")
             for name, problem in impossible.items():
                 self._refuse(name, problem)
             for group in stop_groups((*actions.destroy, *actions.replace)):
@@ -132,6 +136,9 @@ class Deployer:
         self._roster.refused(name, "could not be restarted")
         self._notifier.error(f"failed to restart node {name}", name)
         return Result("", False, self._instance, error=f"could not restart node {name}", node=name)
+
+    def _tell(self, reqid: str, configuration: Configuration, actions: Actions) -> None:
+        self._notifier.node_actions(reqid, configuration.id, node_actions(actions, self._instance))
 
     async def _destroy(self, config: NodeConfig) -> None:
         self._order.let_go(config)

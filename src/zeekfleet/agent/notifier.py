@@ -8,8 +8,10 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as events
 from zeekfleet.broker.events import checks
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.deployments import NotifyNodeActions
 from zeekfleet.broker.events.dispatches import NotifyTraceDone
 from zeekfleet.broker.generations import FIRST, SECOND
+from zeekfleet.model.deployments import NodeAction
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Node
 from zeekfleet.model.types import Address
@@ -63,6 +65,10 @@ class Notifier:
         """A node has read its trace to the end."""
         logger.info("node %s has read %s", node, path)
         self._endpoint.publish(self._topic, NotifyTraceDone(self._instance, node, path))
+
+    def node_actions(self, reqid: str, config_id: str, actions: tuple[NodeAction, ...]) -> None:
+        """What a deployment is about to do; nothing has been touched yet."""
+        self._endpoint.publish(self._topic, NotifyNodeActions(self._instance, reqid, config_id, actions), SECOND)
 
     def error(self, message: str, node: str = "") -> None:
         """Something failed."""

@@ -148,7 +148,13 @@ class Requests:
 
         # The work goes on after the deadline: a configuration is never left half applied.
         work = self._tasks.create_task(
-            self._apply(request.config, request.force, unless_running=not request.force, on_stopped=stopped)
+            self._apply(
+                request.config,
+                request.force,
+                reqid=request.reqid,
+                unless_running=not request.force,
+                on_stopped=stopped,
+            )
         )
         try:
             async with deadline:
@@ -169,13 +175,14 @@ class Requests:
         configuration: Configuration,
         force: bool = False,
         *,
+        reqid: str = "",
         unless_running: bool = False,
         on_stopped: Callable[[], None] = lambda: None,
     ) -> Adoption:
         """Have it adopted; the supervisor's silence is the one thing that prevents it."""
         try:
             adopted = await self._deployer.apply(
-                configuration, force, unless_running=unless_running, on_stopped=on_stopped
+                configuration, force, reqid=reqid, unless_running=unless_running, on_stopped=on_stopped
             )
         except RequestTimeoutError as error:
             self._notifier.error(f"configuration {configuration.id} was not adopted: {error}")
@@ -200,7 +207,7 @@ class Requests:
         assert isinstance(request, api.SetConfigurationRequest)  # noqa: S101
         result = self._result(request.reqid)
         # In a task like deployments, so that orders are carried out as they came.
-        if await self._tasks.create_task(self._apply(request.config)) is Adoption.FAILED:
+        if await self._tasks.create_task(self._apply(request.config, reqid=request.reqid)) is Adoption.FAILED:
             result = msgspec.structs.replace(result, success=False, error=TIMED_OUT)
         if request.reqid:
             self._endpoint.reply(delivery, api.SetConfigurationResponse(request.reqid, result))

@@ -8,6 +8,7 @@ import msgspec
 
 from zeekfleet.lifecycle.cluster_view import view, without_details
 from zeekfleet.lifecycle.order import start_groups, stop_groups
+from zeekfleet.model.deployments import KEEP, RESTART, START, STOP, NodeAction
 from zeekfleet.model.supervisor import NodeConfig
 
 FORCED = "forced"
@@ -76,6 +77,17 @@ def summary(actions: Actions) -> str:
         f"stopping {_names(actions.destroy)}; restarting {restarting or 'none'}; starting {_names(actions.create)}; "
         f"leaving {_names(actions.keep)} alone"
     )
+
+
+def node_actions(actions: Actions, instance: str) -> tuple[NodeAction, ...]:
+    """What is done about each node of an instance, sorted by name."""
+    groups = ((KEEP, actions.keep), (START, actions.create), (STOP, actions.destroy), (RESTART, actions.replace))
+    found = (
+        NodeAction(config.name, instance, action, actions.reasons.get(config.name, ()))
+        for action, configs in groups
+        for config in configs
+    )
+    return tuple(sorted(found, key=lambda action: action.node))
 
 
 def changes(desired: NodeConfig, actual: NodeConfig) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ import msgspec
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.deployments import NotifyNodeActions
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.model.deployments import KEEP, RESTART, NodeAction
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, fresh_id
 from zeekfleet.model.types import Address
@@ -79,6 +81,42 @@ async def test_deployments_and_standby_back_to_back(tmp_path: Path) -> None:
             order(endpoint, api.SetConfigurationRequest(fresh_id(), configuration("four")), FIRST),
         )
         assert await cluster_nodes(endpoint) == {"four"}
+
+
+async def test_what_is_done_about_each_node_is_told_before_any_is_touched(tmp_path: Path) -> None:
+    async with controlled_agent(tmp_path) as endpoint:
+        present = configuration("one", "two")
+        await order(endpoint, api.DeployRequest(fresh_id(), present))
+        one, two = present.nodes
+        changed = (one, msgspec.structs.replace(two, interface="lo"))
+        request = api.DeployRequest(fresh_id(), msgspec.structs.replace(present, id=fresh_id(), nodes=changed))
+        deploying = order(endpoint, request)
+        told, touched = None, []
+        async with asyncio.timeout(PATIENCE):
+            async for happening in endpoint.events():
+                match happening:
+                    case Delivery(event=NotifyNodeActions(reqid=request.reqid) as told):
+                        assert not touched
+                    case Delivery(event=api.NotifyChange(n=Node(name=name))) if told is not None:
+                        touched.append(name)
+                        if happening.event.new is State.RUNNING:
+                            break
+        assert told == NotifyNodeActions(
+            AGENT,
+            request.reqid,
+            request.config.id,
+            (NodeAction("one", AGENT, KEEP), NodeAction("two", AGENT, RESTART, ("interface",))),
+        )
+        assert set(touched) == {"two"}
+        await deploying
+        again = api.DeployRequest(fresh_id(), request.config)
+        await order(endpoint, again)
+        async with asyncio.timeout(PATIENCE):
+            async for happening in endpoint.events():
+                match happening:
+                    case Delivery(event=NotifyNodeActions(reqid=again.reqid, actions=actions)):
+                        break
+        assert actions == (NodeAction("one", AGENT, KEEP), NodeAction("two", AGENT, KEEP))
 
 
 async def test_a_restart_waits_for_the_deployment_before_it(tmp_path: Path) -> None:
