@@ -123,8 +123,14 @@ class Endpoint(abc.ABC):
         """
 
     @abc.abstractmethod
-    def publish(self, topic: str, event: Event, generation: Generation = SECOND) -> None:
+    def publish(self, topic: str, event: Event, generation: Generation = SECOND, *, to: Peer | None = None) -> None:
         """Send an event to every subscriber; never waits (queues are bounded, slow readers are cut off).
+
+        Args:
+            topic: where to publish it.
+            event: what to send.
+            generation: whose names to use.
+            to: send it on this connection alone, if it hears the topic or was dialled by us; nowhere if it is gone.
 
         Raises:
             ValueMismatchError: the event holds what the wire cannot carry.
@@ -135,7 +141,9 @@ class Endpoint(abc.ABC):
         self.publish(delivery.topic, event, delivery.generation)
 
     @abc.abstractmethod
-    async def request(self, topic: str, event: Event, timeout: float, generation: Generation = SECOND) -> Event:
+    async def request(
+        self, topic: str, event: Event, timeout: float, generation: Generation = SECOND, *, to: Peer | None = None
+    ) -> Event:
         """Publish a request event and wait for the response that has its ``reqid``.
 
         The response does not appear among :meth:`events`. Nothing is kept of a request after its time-out.
@@ -145,6 +153,7 @@ class Endpoint(abc.ABC):
             event: a request: its class has a ``response``.
             timeout: seconds.
             generation: whose names to use.
+            to: ask on this connection alone, and take the response from it alone.
 
         Raises:
             RequestTimeoutError: no response came in time.

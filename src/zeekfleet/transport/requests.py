@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from zeekfleet.broker.events.base import Event
 from zeekfleet.errors import RequestTimeoutError, TransportError
+from zeekfleet.transport.endpoint import Peer
 from zeekfleet.transport.metrics import TransportMetrics
 
 
@@ -23,15 +24,18 @@ class RequestTable:
     def __init__(self, metrics: TransportMetrics, expect: Callable[[bool], None]) -> None:
         self._metrics = metrics
         self._expect = expect
-        self._pending: dict[tuple[type[Event], str], asyncio.Future[Event]] = {}
+        self._pending: dict[tuple[type[Event], str], tuple[asyncio.Future[Event], Peer | None]] = {}
 
-    async def response(self, event: Event, timeout: float, send: Callable[[], None]) -> Event:
+    async def response(
+        self, event: Event, timeout: float, send: Callable[[], None], asked: Peer | None = None
+    ) -> Event:
         """Send a request and wait for its response.
 
         Args:
             event: the request.
             timeout: seconds.
             send: publishes it.
+            asked: the only one whose response counts; None if anybody's does.
 
         Raises:
             RequestTimeoutError: no response came in time.
@@ -45,7 +49,7 @@ class RequestTable:
             raise TransportError(f"a request with the id '{reqid}' waits for its response already")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Event] = loop.create_future()
-        self._pending[key] = future
+        self._pending[key] = future, asked
         self._changed()
         deadline = loop.call_later(timeout, self._expire, future, reqid, timeout)
         try:
@@ -53,23 +57,25 @@ class RequestTable:
             return await future
         finally:
             deadline.cancel()
-            if self._pending.get(key) is future:
+            if self._pending.get(key, (None,))[0] is future:
                 del self._pending[key]
             self._changed()
 
-    def resolve(self, event: Event) -> bool:
-        """Hand an event to the request that waits for it; False if none does."""
+    def resolve(self, event: Event, sender: Peer) -> bool:
+        """Hand an event to the request that waits for it; False if none does, or not for this sender's."""
         if not self._pending:
             return False
-        future = self._pending.pop((type(event), getattr(event, "reqid", "")), None)
-        if future is None or future.done():
+        key = (type(event), getattr(event, "reqid", ""))
+        future, asked = self._pending.get(key, (None, None))
+        if future is None or future.done() or (asked is not None and asked.id != sender.id):
             return False
+        del self._pending[key]
         future.set_result(event)
         return True
 
     def close(self) -> None:
         """Fail everything that waits."""
-        for future in self._pending.values():
+        for future, _ in self._pending.values():
             if not future.done():
                 future.set_exception(TransportError("the endpoint was closed while a request was pending"))
 

@@ -66,12 +66,14 @@ class RoutedEndpoint(Endpoint):
             for dialler, _ in self._diallers.values():
                 self._opened.create_task(dialler.renew())
 
-    def publish(self, topic: str, event: Event, generation: Generation = SECOND) -> None:
-        self._router.publish(topic, event, generation)
+    def publish(self, topic: str, event: Event, generation: Generation = SECOND, *, to: Peer | None = None) -> None:
+        self._router.publish(topic, event, generation, to)
 
-    async def request(self, topic: str, event: Event, timeout: float, generation: Generation = SECOND) -> Event:
+    async def request(
+        self, topic: str, event: Event, timeout: float, generation: Generation = SECOND, *, to: Peer | None = None
+    ) -> Event:
         return await self._router.requests.response(
-            event, timeout, lambda: self._router.publish(topic, event, generation)
+            event, timeout, lambda: self._router.publish(topic, event, generation, to), to
         )
 
     def peer(

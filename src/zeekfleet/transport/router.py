@@ -61,20 +61,23 @@ class Router:
         self._subscriptions = widened
         return changed
 
-    def publish(self, topic: str, event: Event, generation: Generation) -> None:
-        """Send an event to all links that are to hear it.
+    def publish(self, topic: str, event: Event, generation: Generation, to: Peer | None = None) -> None:
+        """Send an event to all links that are to hear it, or to one of them.
 
         Raises:
             ValueMismatchError: the event holds what the wire cannot carry.
         """
         frame = encode_event(topic, event, generation)
+        if to is not None:
+            self._send_one(to, generation.topic(topic), frame)
+            return
         self._send(self._inbound, generation.topic(topic), frame, None)
         self._send(self._dialled, canonical_topic(topic), frame, None)
 
     def receive(self, source: Link, arrived: Deliver) -> None:
         """Route what arrived from a link."""
         self._send(self._inbound, arrived.topic, arrived.frame, source)
-        if self.requests.resolve(arrived.event):
+        if self.requests.resolve(arrived.event, source.peer):
             return
         topic = canonical_topic(arrived.topic)
         if topic.startswith(self._subscriptions):
@@ -100,6 +103,12 @@ class Router:
         """End the requests and the reader."""
         self.requests.close()
         self.happenings.close()
+
+    def _send_one(self, to: Peer, topic: str, frame: bytes) -> None:
+        link = self._dialled.get(to.id) or self._inbound.get(to.id)
+        if link is not None and (to.dialled or topic.startswith(link.hears)):
+            self.metrics.frames_out += 1
+            link.send(frame)
 
     def _send(self, links: dict[int, Link], topic: str, frame: bytes, source: Link | None) -> None:
         for link in links.values():

@@ -306,3 +306,28 @@ async def test_a_subscription_hears_both_generations(make):
             for sees in (leaf_sees, narrow_sees):
                 await sees.event(log("new"))
                 assert [(seen.topic, seen.generation) for seen in sees.deliveries] == [(A1, FIRST), (A1, SECOND)]
+
+
+async def test_one_of_two_who_hear_a_topic_can_be_asked_and_alone_may_answer(make):
+    async with make("hub") as hub, make("one") as one, make("two") as two:
+        port = await hub.listen(HOST, 0)
+        for endpoint in (hub, one, two):
+            endpoint.subscribe(A1)
+        async with Recorder(hub) as hub_sees, Recorder(one) as one_sees, Recorder(two) as two_sees:
+            one.peer(HOST, port)
+            first = await hub_sees.added()
+            two.peer(HOST, port)
+            await two_sees.added()
+            request = agent.GetNodesRequest("x")
+            answer = asyncio.create_task(hub.request(A1, request, 20, to=first))
+            await one_sees.event(request)
+            # What another says in its place does not count, and is heard like anything else.
+            false = agent.GetNodesResponse("x", Result("x", error="not mine"))
+            two.publish(A1, false)
+            await hub_sees.event(false)
+            true = agent.GetNodesResponse("x", Result("x"))
+            one.publish(A1, true)
+            assert await answer == true
+            hub.publish(A1, agent.NotifyLog("a1", "to all"))
+            await two_sees.event(agent.NotifyLog("a1", "to all"))
+            assert request not in [seen.event for seen in two_sees.deliveries]
