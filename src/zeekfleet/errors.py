@@ -242,6 +242,18 @@ class StateDirectoryError(ZeekfleetError):
         super().__init__(f"directory {path} cannot be used: {reason}")
 
 
+class DirectoryHeldError(StateDirectoryError):
+    """Another daemon uses the state directory.
+
+    Attributes:
+        holder: that daemon's process id; None if it has not written it down.
+    """
+
+    def __init__(self, path: Path, holder: int | None) -> None:
+        self.holder = holder
+        super().__init__(path, f"another zeekfleet daemon holds it (pid {holder or 'unknown'})")
+
+
 class SupervisionError(ZeekfleetError):
     """Processes cannot be managed."""
 

@@ -27,6 +27,7 @@ VERBS = {
     "restart": "Restart cluster nodes.",
     "set-option": "Change an option of Zeek's configuration framework in running nodes.",
     "stage-config": "Upload a cluster configuration for later deployment.",
+    "stop": "Stop all that zeekfleet runs on this host.",
     "show-settings": "Show the settings in force.",
     "status": "Show the cluster nodes with their histories.",
     "diag": "Show the last crash report of a cluster node.",

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from zeekfleet.errors import SettingsError, StateDirectoryError
+from zeekfleet.errors import DirectoryHeldError, SettingsError, StateDirectoryError
 from zeekfleet.model.names import NODES, name_problem
 from zeekfleet.settings import CommonSettings
 
@@ -41,7 +41,8 @@ def held(path: Path, below: Path | None = None) -> Iterator[Path]:
     """Hold the directory as its only daemon; it is made as :func:`prepare` makes it.
 
     Raises:
-        StateDirectoryError: it cannot be used, or another daemon holds it.
+        DirectoryHeldError: another daemon holds it.
+        StateDirectoryError: it cannot be used.
     """
     prepare(path, below)
     try:
@@ -61,7 +62,7 @@ def _lock(path: Path, lock: int) -> None:
         _sign(lock)
     except BlockingIOError:
         holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
-        raise StateDirectoryError(path, f"another zeekfleet daemon holds it (pid {holder or 'unknown'})") from None
+        raise DirectoryHeldError(path, int(holder) if holder.isdecimal() else None) from None
     except OSError as error:
         raise StateDirectoryError(path, error.strerror or str(error)) from None
 

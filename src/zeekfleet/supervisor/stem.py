@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zeekfleet.errors import StateDirectoryError, StemError
 from zeekfleet.stem import sockets
-from zeekfleet.system.processes import ends
+from zeekfleet.system import processes
 
 STDOUT_NAME = "stem.stdout"
 STDERR_NAME = "stem.stderr"
@@ -60,13 +60,8 @@ def end(pid: int) -> None:
 async def ended(pid: int, timeout: float) -> bool:
     """Wait until a stem, of whoever's, has ended, for so many seconds; whether it has."""
     try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return await ends(descriptor, timeout)
+        return await processes.ended(pid, timeout)
     finally:
-        os.close(descriptor)
         reap()
 
 

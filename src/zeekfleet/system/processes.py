@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 
 async def ends(descriptor: int, within: float) -> bool:
@@ -18,3 +19,15 @@ async def ends(descriptor: int, within: float) -> bool:
     finally:
         loop.remove_reader(descriptor)
     return True
+
+
+async def ended(pid: int, within: float) -> bool:
+    """Wait until a process, of whoever's, has ended, for so many seconds; whether it has."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return await ends(descriptor, within)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,94 @@
+"""Ending all that runs on a state directory, whatever its daemon would leave running."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from zeekfleet.daemon.directories import LOCK, held
+from zeekfleet.errors import DirectoryHeldError, SettingsError, SupervisionError
+from zeekfleet.model.names import NODES
+from zeekfleet.supervisor import CommandEngine, Supervisor
+from zeekfleet.system.processes import ended
+
+Tell = Callable[[str], None]
+"""Takes a sentence about what is waited for."""
+
+
+async def stop_all(state: Path, timeout: float, tell: Tell) -> list[str]:
+    """Stop the daemon of a state directory, every node below it, and a controller that runs by itself there.
+
+    The daemon is told first, and stops its nodes in order. What it leaves running (``--on-exit keep``), and what has
+    outlived it, is stopped from here.
+
+    Args:
+        state: the state directory.
+        timeout: seconds for each daemon to end.
+        tell: hears what is waited for.
+
+    Returns:
+        What was stopped: names of nodes, and ``daemon PID``; empty if nothing ran.
+
+    Raises:
+        SettingsError: there is no such directory.
+        StateDirectoryError: it cannot be used.
+        SupervisionError: a daemon does not end, or belongs to another user.
+    """
+    trees, alone = _directories_of_daemons(state)
+    stopped: list[str] = []
+    for directory in trees:
+        stopped += await _stop_daemon(directory, timeout, tell)
+        with held(directory):
+            stopped += await _stop_nodes(directory)
+    for directory in alone:
+        stopped += await _stop_daemon(directory, timeout, tell)
+    return stopped
+
+
+def _directories_of_daemons(state: Path) -> tuple[list[Path], list[Path]]:
+    """Where a daemon with nodes has run, and where one alone, below the state directory.
+
+    Raises:
+        SettingsError: there is no such directory.
+    """
+    if not state.is_dir():
+        raise SettingsError("common.state_dir", f"there is no directory {state}: nothing of zeekfleet has run there")
+    alone = sorted(lock.parent for lock in (state / NODES).glob(f"*/{LOCK}"))
+    return [state] if (state / LOCK).exists() else [], alone
+
+
+async def _stop_daemon(directory: Path, timeout: float, tell: Tell) -> list[str]:
+    pid = _holder(directory)
+    if pid is None:
+        return []
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return []
+    except PermissionError:
+        raise SupervisionError(f"process {pid}, the daemon of {directory}, belongs to another user") from None
+    tell(f"waiting for process {pid}, the daemon of {directory}, to end")
+    if not await ended(pid, timeout):
+        raise SupervisionError(f"process {pid}, the daemon of {directory}, has not ended within {timeout:g} s")
+    return [f"daemon {pid}"]
+
+
+def _holder(directory: Path) -> int | None:
+    """The process id of the daemon that holds a directory; None if nobody does."""
+    if not (directory / LOCK).exists():
+        return None
+    try:
+        with held(directory):
+            return None
+    except DirectoryHeldError as error:
+        if error.holder is None:
+            raise
+        return error.holder
+
+
+async def _stop_nodes(state: Path) -> list[str]:
+    """Stop what no daemon watches: a stem, or nodes that have outlived theirs, which a new one finds."""
+    async with Supervisor(state, CommandEngine(("true",)), on_exit="stop") as supervisor:
+        return sorted(supervisor.status().nodes)
