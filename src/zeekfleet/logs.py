@@ -1,9 +1,19 @@
-"""Logging of the daemons: stderr for people or machines, ``management-<name>.log`` for both (protocol section 12)."""
+"""Logging of the daemons: stderr for people or machines, ``management-<name>.log`` for both (protocol section 12).
+
+A line is a sentence, and has its facts as fields beside it, which JSON shows::
+
+    logger.warning("node %s was killed by SIGKILL", node, extra={"kind": "crash", "node": node, "pid": pid})
+
+The fields are those of :data:`FIELDS`. A record with a ``kind`` is news that an operator wants to see; the process
+in the foreground shows it, too (``daemon.journal``), as it shows every warning.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,6 +23,25 @@ import structlog
 
 from zeekfleet.errors import StateDirectoryError
 from zeekfleet.model.enums import Role
+
+FIELDS = (
+    "kind",  # of news: connection, crash, crash loop, deployment
+    "instance",
+    "node",
+    "role",  # of the node or process: worker, agent, …
+    "reqid",  # of the client's request
+    "config",  # a configuration's id
+    "success",
+    "pid",
+    "exit",  # the exit code, or the name of the signal
+    "uptime",  # seconds that the process lived
+    "attempt",  # which end it is within the window in which ends are counted
+    "next_start",  # seconds until the next attempt; None: there is none
+    "report",  # the directory of a crash report
+    "address",  # HOST:PORT
+    "error",
+)
+"""What a line may tell beside its sentence: ``extra`` has these keys and no others."""
 
 COLUMNS = ("ts", "node", "level", "role", "message")
 TYPES = ("time", "string", "string", "string", "string")
@@ -25,8 +54,9 @@ def configure(log_format: Literal["text", "json"], level: str, stream: IO[str] |
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.ExtraAdder(),
     ]
+    if log_format == "json":
+        shared.append(structlog.stdlib.ExtraAdder(FIELDS))
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -50,37 +80,99 @@ def configure(log_format: Literal["text", "json"], level: str, stream: IO[str] |
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """The fields of a record, in the order of :data:`FIELDS`."""
+    told = vars(record)
+    return {field: told[field] for field in FIELDS if field in told}
+
+
 class ManagementLog(logging.Handler):
     """Writes ``management-<name>.log``: Zeek's tab-separated form, or JSON.
+
+    A file that is full becomes ``management-<name>.log.1``, the former ``.1`` becomes ``.2``, and so on.
 
     Args:
         directory: the process' working directory.
         name: the agent's, controller's or node's name.
         role: what it is.
         log_format: ``tsv`` or ``json``.
+        limit: bytes at which the file is full; a line more may be over it.
+        kept: how many former files there are at most.
 
     Raises:
         StateDirectoryError: the file cannot be opened.
     """
 
-    def __init__(self, directory: Path, name: str, role: Role, log_format: Literal["tsv", "json"] = "tsv") -> None:
-        self._file = _open(directory / f"management-{name}.log")
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        role: Role,
+        log_format: Literal["tsv", "json"] = "tsv",
+        *,
+        limit: int = 16 * 2**20,
+        kept: int = 3,
+    ) -> None:
+        path = directory / f"management-{name}.log"
+        file = _open(path)
         super().__init__()  # from here on it is known to logging, which closes it at the end of the process
+        self._path, self._file = path, file
         self._name = name
         self._role = role
         self._json = structlog.processors.JSONRenderer() if log_format == "json" else None
-        if self._file.tell() == 0 and self._json is None:
-            self._write(_header(f"management-{name}"))
+        self._limit = limit
+        self._kept = kept
+        self._begin()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         level = "ERROR" if record.levelno >= logging.ERROR else record.levelname
-        fields = (f"{record.created:.6f}", self._name, level, self._role.name, record.getMessage())
+        told = (f"{record.created:.6f}", self._name, level, self._role.name, record.getMessage())
         if self._json is None:
-            self._write("\t".join(_escape(field) for field in fields) + "\n")
+            self._write("\t".join(_escape(field) for field in told) + "\n")
         else:
-            values: dict[str, object] = dict(zip(COLUMNS, fields, strict=True))
-            self._write(f"{self._json(None, '', values | {'ts': round(record.created, 6)})!s}\n")
+            values: dict[str, object] = dict(zip(COLUMNS, told, strict=True)) | {"ts": round(record.created, 6)}
+            if fields := fields_of(record):
+                values["fields"] = fields  # apart: ``node`` and ``role`` are the process' own here
+            self._write(f"{self._json(None, '', values)!s}\n")
+        if self._size() >= self._limit:
+            self._rotate()
+
+    def reopen(self) -> None:
+        """Go on in a new file if the present one was moved away or removed by somebody else."""
+        self.acquire()
+        try:
+            if not _is_at(self._file, self._path):
+                self._change(_open(self._path))
+        finally:
+            self.release()
+
+    def _rotate(self) -> None:
+        """Nothing is lost if this ends half way: each step leaves every file under a name of ours, and whole.
+
+        What cannot be renamed goes on to grow, and is tried again with the next line.
+        """
+        with contextlib.suppress(OSError, StateDirectoryError):
+            self._file.flush()  # on a full disk, what waits for room stays where it is
+            if _is_at(self._file, self._path):  # somebody else has rotated it otherwise
+                _shift(self._path, self._kept)
+            self._change(_open(self._path))
+
+    def _change(self, file: IO[str]) -> None:
+        former, self._file = self._file, file
+        with contextlib.suppress(OSError):
+            former.close()
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._json is None and self._size() == 0:
+            self._write(_header(f"management-{self._name}"))
+
+    def _size(self) -> int:
+        try:
+            return os.fstat(self._file.fileno()).st_size
+        except (OSError, ValueError):
+            return 0
 
     def _write(self, text: str) -> None:
         """A full disk must not stop the daemon, whose alarm is given elsewhere.
@@ -102,6 +194,33 @@ def _open(path: Path) -> IO[str]:
         return path.open("a", encoding="utf-8", errors="replace", buffering=1)
     except OSError as error:
         raise StateDirectoryError(path.parent, f"log {path}: {error.strerror}") from None
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether that is the file of this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except (OSError, ValueError):
+        return False
+
+
+def _shift(path: Path, kept: int) -> None:
+    """Give each file the next number, the oldest first; those beyond ``kept`` are removed.
+
+    Raises:
+        OSError: one could not be renamed.
+    """
+    names = [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, kept + 1))]
+    if kept == 0:
+        path.unlink(missing_ok=True)
+    for older, newer in itertools.pairwise(reversed(names)):
+        with contextlib.suppress(FileNotFoundError):
+            newer.replace(older)
+    for number in itertools.count(kept + 1):  # more than this were kept before
+        try:
+            path.with_name(f"{path.name}.{number}").unlink()
+        except FileNotFoundError:
+            break
 
 
 def _header(path: str) -> str:

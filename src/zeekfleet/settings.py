@@ -55,6 +55,15 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["tsv", "json"],
         Source("form of management-<name>.log", "--management-log-format", "ZEEKFLEET_MANAGEMENT_LOG_FORMAT"),
     ] = "tsv"
+    output_limit: Annotated[
+        Annotated[int, msgspec.Meta(ge=4096, le=2**40)],
+        Source("bytes of a management log, or of a process's output, before it is rotated", "--output-limit",
+               "ZEEKFLEET_OUTPUT_LIMIT"),
+    ] = 16 * 2**20  # fmt: skip
+    output_kept: Annotated[
+        Annotated[int, msgspec.Meta(ge=0, le=1000)],
+        Source("rotated files that are kept of each", "--output-kept", "ZEEKFLEET_OUTPUT_KEPT"),
+    ] = 3
     frame_limit: Annotated[
         Annotated[int, msgspec.Meta(ge=1024, le=2**30)],
         Source("largest WebSocket frame accepted, in bytes", "--frame-limit", "ZEEKFLEET_FRAME_LIMIT"),

@@ -115,7 +115,7 @@ def test_one_agent_connects_while_the_controller_connects_to_the_other(fleet: Fl
 
 def test_an_agent_that_comes_late_is_waited_for(new_fleet: Callable[[], Fleet]) -> None:
     fleet = new_fleet()
-    controller = fleet.start_controller(request_timeout=40)
+    controller = fleet.start_controller(request_timeout=40, log_level="debug")
     staged = fleet.client("stage-config", "-", text=ini(["a1"], {"m": node("a1", "manager")}))
     assert staged.code == 0
     with ThreadPoolExecutor() as pool:

@@ -47,7 +47,7 @@ def test_up_by_ctrl_c(new_fleet) -> None:
 
 def test_monitor_hears_what_others_are_told_and_does_not_hold_up_the_controllers_end(new_fleet) -> None:
     fleet: Fleet = new_fleet()
-    controller = fleet.start_controller()
+    controller = fleet.start_controller(log_level="debug")
     monitor = subprocess.Popen(
         [str(ZEEK_CLIENT), "--controller", f"127.0.0.1:{fleet.client_port}", "monitor"],
         stdout=subprocess.PIPE,

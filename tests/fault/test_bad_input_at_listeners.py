@@ -405,8 +405,6 @@ def test_half_a_handshake(house: House) -> None:
 
     for listener in listeners:
         survive(house, listener, case() if listener.name == "clients" else listener.serves())
-        assert "ended before its handshake was complete: handshake timed out" in listener.log()
-        assert "ended without an upgrade" in listener.log()
 
 
 def test_wrong_path_plain_http_and_bad_names(house: House, listener: Listener) -> None:

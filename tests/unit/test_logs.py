@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -150,3 +151,117 @@ def test_a_defect_is_told_with_its_traceback(root: logging.Logger) -> None:
         logging.getLogger("some.module").exception("failed")
     (line,) = stream.getvalue().splitlines()
     assert "ValueError: invalid literal" in json.loads(line)["exception"]
+
+
+def test_fields_stand_beside_the_sentence(root: logging.Logger, tmp_path: Path, logger: logging.Logger) -> None:
+    facts = {"kind": "crash", "node": "w1", "pid": 17, "exit": "SIGKILL", "next_start": None}
+    told = {"json": io.StringIO(), "text": io.StringIO()}
+    for form, stream in told.items():
+        logs.configure(form, "info", stream)
+        logging.getLogger("some.module").warning("node %s was killed", "w1", extra=facts | {"secret": "none of ours"})
+    entry = json.loads(told["json"].getvalue())
+    assert {key: entry[key] for key in facts} == facts
+    assert "secret" not in entry
+    assert told["text"].getvalue().rstrip().endswith("[some.module]")  # nothing after the sentence and its origin
+
+    log = logs.ManagementLog(tmp_path, "agent", Role.AGENT, "json")
+    logger.addHandler(log)
+    logger.warning("node w1 was killed", extra=facts)
+    log.close()
+    (line,) = (tmp_path / "management-agent.log").read_text().splitlines()
+    assert json.loads(line)["fields"] == facts
+    assert json.loads(line)["node"] == "agent"
+
+
+def rotating(directory: Path, kept: int = 3) -> logs.ManagementLog:
+    return logs.ManagementLog(directory, "n", Role.AGENT, "json", limit=4096, kept=kept)
+
+
+def messages(directory: Path) -> list[str]:
+    """Of all files, the oldest first."""
+    files = sorted(directory.glob("management-n.log*"), key=lambda file: file.name, reverse=True)
+    return [json.loads(line)["message"] for file in files for line in file.read_text().splitlines()]
+
+
+def test_a_full_log_is_rotated_and_no_line_is_lost(tmp_path: Path, logger: logging.Logger) -> None:
+    log = rotating(tmp_path)
+    logger.addHandler(log)
+    written = [f"line {number} {'x' * 100}" for number in range(80)]
+    for message in written:
+        logger.info("%s", message)
+    log.close()
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "management-n.log", "management-n.log.1", "management-n.log.2", "management-n.log.3",
+    ]  # fmt: skip
+    assert messages(tmp_path) == written
+    assert all(file.stat().st_size < 4096 + 300 for file in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_no_more_files_are_kept_than_asked_for(tmp_path: Path, logger: logging.Logger, kept: int) -> None:
+    for number in range(1, 6):
+        (tmp_path / f"management-n.log.{number}").write_text("from a time when more were kept\n")
+    log = rotating(tmp_path, kept)
+    logger.addHandler(log)
+    for number in range(100):
+        logger.info("line %d %s", number, "x" * 100)
+    log.close()
+    assert len(list(tmp_path.iterdir())) == kept + 1
+    assert messages(tmp_path)[-1].startswith("line 99 ")
+
+
+def test_every_rotated_file_has_its_header(tmp_path: Path, logger: logging.Logger) -> None:
+    log = logs.ManagementLog(tmp_path, "n", Role.AGENT, limit=4096, kept=1)
+    logger.addHandler(log)
+    for number in range(200):
+        logger.info("line %d", number)
+    log.close()
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 2
+    assert all(file.read_text().startswith("#separator") for file in files)
+
+
+@pytest.mark.parametrize("renames", range(4))
+def test_a_rotation_that_ends_half_way_loses_nothing(
+    tmp_path: Path, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    log = rotating(tmp_path)
+    logger.addHandler(log)
+    written = [f"line {number} {'x' * 100}" for number in range(100)]
+    real, left = Path.replace, iter(range(renames))
+
+    def replace(self: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise OSError(errno.EIO, "as if the machine had stopped here")
+        return real(self, target)
+
+    for message in written[:70]:
+        logger.info("%s", message)
+    monkeypatch.setattr(Path, "replace", replace)
+    for message in written[70:90]:
+        logger.info("%s", message)
+    log.close()  # and now another process begins
+    logger.removeHandler(log)
+    monkeypatch.undo()
+    again = rotating(tmp_path)
+    logger.addHandler(again)
+    for message in written[90:]:
+        logger.info("%s", message)
+    again.close()
+    found = messages(tmp_path)
+    assert found == written[len(written) - len(found) :]
+    assert len(found) >= 50
+
+
+def test_a_log_that_was_moved_away_is_made_anew(tmp_path: Path, logger: logging.Logger) -> None:
+    log = rotating(tmp_path)
+    logger.addHandler(log)
+    logger.info("one")
+    log.reopen()  # nothing was moved: nothing happens
+    logger.info("two")
+    (tmp_path / "management-n.log").rename(tmp_path / "management-n.log.1")
+    log.reopen()
+    logger.info("three")
+    log.close()
+    assert messages(tmp_path) == ["one", "two", "three"]
+    assert len((tmp_path / "management-n.log").read_text().splitlines()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
 
 import pytest
@@ -15,9 +16,12 @@ from zeekfleet.transport.dialler import backoff
 from zeekfleet.transport.endpoint import Peer, PeerAdded
 from zeekfleet.transport.frames import TEXT, client_frame, server_frame
 from zeekfleet.transport.happenings import EXPECTANT_FACTOR, HappeningQueue
+from zeekfleet.transport.memory import MemoryLink
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.outgoing import Outgoing
 from zeekfleet.transport.prefixes import canonical, common, on_the_wire, reduced
+from zeekfleet.transport.router import Router
+from zeekfleet.transport.settings import TransportSettings
 
 PREFIXES = st.lists(st.text("ab/", max_size=4), max_size=5)
 TOPICS = st.text("ab/", max_size=6)
@@ -166,3 +170,20 @@ async def test_a_manual_clock_wakes_sleepers_in_order():
     assert woken == [0, 1, 2, 3]
     with pytest.raises(ValueError, match="back"):
         clock.advance(-1)
+
+
+@pytest.mark.parametrize(("fault", "level"), [("", logging.DEBUG), ("does not read", logging.WARNING)])
+def test_who_comes_and_goes_is_told_to_nobody_but_for_faults(fault, level, caplog):
+    caplog.set_level(logging.DEBUG)
+    settings_, metrics = TransportSettings(), TransportMetrics()
+    ours, theirs = (MemoryLink(Peer(n, "client", "h", n, dialled=False), (), settings_, metrics) for n in (1, 2))
+    ours.other, theirs.other = theirs, ours
+    router = Router(settings_, metrics)
+    router.attach(ours)
+    if fault:
+        ours.cut(fault)
+    router.detach(ours)
+    added, lost = caplog.records
+    assert added.levelno == logging.DEBUG
+    assert lost.levelno == level
+    assert fault in lost.getMessage()

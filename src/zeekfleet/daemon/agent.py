@@ -50,7 +50,14 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
     controller = parse_controller(own.controller)
     with held(node_directory(settings.common, own.name), Path(settings.common.state_dir)) as directory:
         os.chdir(directory)
-        log = logs.ManagementLog(directory, own.name, Role.AGENT, settings.common.management_log_format)
+        log = logs.ManagementLog(
+            directory,
+            own.name,
+            Role.AGENT,
+            settings.common.management_log_format,
+            limit=settings.common.output_limit,
+            kept=settings.common.output_kept,
+        )
         logging.getLogger().addHandler(log)
         try:
             async with (

@@ -45,7 +45,14 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
     tls = server_context(own)
     with held(node_directory(settings.common, own.name), Path(settings.common.state_dir)) as directory:
         os.chdir(directory)
-        log = logs.ManagementLog(directory, own.name, Role.CONTROLLER, settings.common.management_log_format)
+        log = logs.ManagementLog(
+            directory,
+            own.name,
+            Role.CONTROLLER,
+            settings.common.management_log_format,
+            limit=settings.common.output_limit,
+            kept=settings.common.output_kept,
+        )
         logging.getLogger().addHandler(log)
         store = None
         try:

@@ -84,7 +84,7 @@ async def _exchange(
         router.detach(link)
         if not session.ready:
             router.metrics.handshakes_failed += 1
-            logger.info("%s: ended before its handshake was complete: %s", link, link.reason)
+            logger.debug("%s: ended before its handshake was complete: %s", link, link.reason)
         await link.close(code, link.reason)
 
 

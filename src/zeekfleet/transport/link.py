@@ -15,12 +15,14 @@ class Link(abc.ABC):
         hears: the topic prefixes of what to send there: the peer's subscriptions, as wire
             names, if it dialled; what to publish, by second-generation names, if we did.
         reason: why the connection ended; for a person.
+        faulty: whether it ended by the peer's fault: it did not read, gave no sign of life, or broke the protocol.
     """
 
     def __init__(self, peer: Peer, hears: tuple[str, ...] = ()) -> None:
         self.peer = peer
         self.hears = hears
         self.reason = ""
+        self.faulty = False
 
     def __str__(self) -> str:
         name = f"{self.peer.name} " if self.peer.name else ""
@@ -45,7 +47,7 @@ class Link(abc.ABC):
 
     @abc.abstractmethod
     def cut(self, reason: str) -> None:
-        """End the connection at once."""
+        """End the connection at once, by the peer's fault."""
 
     @abc.abstractmethod
     async def close(self, code: int, reason: str) -> None:

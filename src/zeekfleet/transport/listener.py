@@ -103,7 +103,7 @@ class Listener:
 
     def tell(self, what: str) -> None:
         """Log what became of a connection that has no name yet."""
-        logger.info("%s: %s", self._address, what)
+        logger.debug("%s: %s", self._address, what)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one HTTP request, which should be an upgrade."""

@@ -59,6 +59,7 @@ class MemoryLink(Link):
         """Queues have no pings."""
 
     def cut(self, reason: str) -> None:
+        self.faulty = True
         self.reason = self.reason or reason
         for half in (self, self.other):
             half._inbox.clear()

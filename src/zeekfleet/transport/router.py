@@ -88,7 +88,7 @@ class Router:
     def attach(self, link: Link) -> None:
         """A link is ready."""
         (self._dialled if link.peer.dialled else self._inbound)[link.peer.id] = link
-        logger.info("peer added: %s", link)
+        logger.debug("peer added: %s", link)
         self.happenings.put(PeerAdded(link.peer))
 
     def detach(self, link: Link) -> None:
@@ -96,7 +96,8 @@ class Router:
         links = self._dialled if link.peer.dialled else self._inbound
         if links.pop(link.peer.id, None) is not None:
             reason = link.reason or "connection closed"
-            logger.info("peer lost: %s: %s", link, reason)
+            # A client comes and goes with every command: only what is wrong is told.
+            logger.log(logging.WARNING if link.faulty else logging.DEBUG, "peer lost: %s: %s", link, reason)
             self.happenings.put(PeerLost(link.peer, reason))
 
     def close(self) -> None:

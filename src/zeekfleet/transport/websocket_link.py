@@ -83,6 +83,7 @@ class WebSocketLink(Link):
                     said = f": {message.extra}" if message.extra else ""
                     raise TransportError(f"closed by peer (code {message.data}){said}")
                 case WSMsgType.ERROR:
+                    self.faulty = True
                     raise TransportError(f"connection failed: {message.data}")
                 case _:
                     raise TransportError("connection lost")
@@ -92,6 +93,7 @@ class WebSocketLink(Link):
         self._heard = self._loop.time()
 
     def cut(self, reason: str) -> None:
+        self.faulty = True
         self.reason = self.reason or reason
         self._ping_timer.cancel()
         self._abort()
