@@ -216,6 +216,11 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
         Source("lines of each stream in a node's exit report", "--exit-lines", tree_option="--exit-lines"),
     ] = 100
     grace: Annotated[Seconds, Source("seconds between SIGTERM and SIGKILL", "--grace", tree_option="--grace")] = 10.0
+    grace_ceiling: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=86400)],
+        Source("seconds that a node that writes logs may take to stop while it still writes; 0: only its grace",
+               "--grace-ceiling", "ZEEKFLEET_GRACE_CEILING", "--grace-ceiling"),
+    ] = 300.0  # fmt: skip
     on_exit: Annotated[
         Literal["stop", "keep"],
         Source("what a stopped daemon does with its nodes: stop or keep", "--on-exit", "ZEEKFLEET_ON_EXIT"),

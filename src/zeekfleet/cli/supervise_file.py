@@ -6,6 +6,7 @@
     engine = "auto"                     # or command = [...]: for nodes that do not say
     bare_mode = false                   # likewise
     grace = 5.0                         # likewise: seconds between SIGTERM and SIGKILL
+    grace_ceiling = 300.0               # likewise: the same while it still writes or computes
     revival = { retry_delay = 60.0 }    # likewise: the fields of RevivalSettings
     resources = { nice = 5 }            # likewise: the fields of Resources
 
@@ -39,7 +40,7 @@ from zeekfleet.model.types import NO_PORT, Port, parse_port
 
 ENGINES = ("auto", "zeek", "sim")
 LONGEST_SHOWN = 200
-PROGRAM_KEYS = frozenset({"engine", "command", "grace", "revival", "resources"})
+PROGRAM_KEYS = frozenset({"engine", "command", "grace", "grace_ceiling", "revival", "resources"})
 
 S = TypeVar("S", RevivalSettings, Resources)
 
@@ -50,6 +51,7 @@ class Program(msgspec.Struct, frozen=True):
     engine: str | None = None
     command: tuple[str, ...] | None = None
     grace: float | None = None
+    grace_ceiling: float | None = None
     revival: RevivalSettings | None = None
     resources: Resources | None = None
 
@@ -177,7 +179,11 @@ def _program(where: str, table: dict[str, Any], default: Program) -> Program:
             raise SettingsError(f"{where}: engine", f"expected one of {', '.join(ENGINES)}, not {table['engine']!r}")
         program = msgspec.structs.replace(program, engine=table["engine"], command=None)
     if "grace" in table:
-        program = msgspec.structs.replace(program, grace=_grace(f"{where}: grace", table["grace"]))
+        grace = _seconds(f"{where}: grace", table["grace"], ranges.GRACE)
+        program = msgspec.structs.replace(program, grace=grace)
+    if "grace_ceiling" in table:
+        ceiling = _seconds(f"{where}: grace_ceiling", table["grace_ceiling"], ranges.GRACE_CEILING)
+        program = msgspec.structs.replace(program, grace_ceiling=ceiling)
     if "revival" in table:
         revival = _merged(f"{where}: revival", program.revival or RevivalSettings(), table["revival"])
         program = msgspec.structs.replace(program, revival=revival)
@@ -187,11 +193,11 @@ def _program(where: str, table: dict[str, Any], default: Program) -> Program:
     return program
 
 
-def _grace(where: str, value: Any) -> float:
-    grace: float = _value(where, value, float)
-    if grace not in ranges.GRACE:
-        raise SettingsError(where, f"expected {ranges.GRACE}, not {value}")
-    return grace
+def _seconds(where: str, value: Any, expected: ranges.Range) -> float:
+    seconds: float = _value(where, value, float)
+    if seconds not in expected:
+        raise SettingsError(where, f"expected {expected}, not {value}")
+    return seconds
 
 
 def _shown(text: str) -> str:

@@ -133,13 +133,14 @@ def _engines(content: SuperviseFile, own: SupervisorSettings) -> dict[Program, E
             program.grace or own.grace,
             program.revival or revival_of(own),
             program.resources or resources_of(own),
+            grace_ceiling=own.grace_ceiling if program.grace_ceiling is None else program.grace_ceiling,
         )
     return engines
 
 
 def _engine(program: Program, own: SupervisorSettings) -> Engine:
     if program.command is not None:
-        return CommandEngine(program.command)
+        return CommandEngine(program.command, grace_ceiling=program.grace_ceiling or 0.0)
     from zeekfleet.node.engines import select  # noqa: PLC0415 - only for nodes that are a Zeek, or play one
 
     return select(program.engine or own.engine, zeek_options(own))

@@ -19,6 +19,8 @@ class Graced:
         grace: seconds between SIGTERM and SIGKILL; this and the following are the engine's choice when left out.
         revival: how nodes come back.
         resources: what they may use.
+        grace_ceiling: seconds between SIGTERM and SIGKILL for nodes that still work, where the engine says that they
+            may have much to do.
     """
 
     def __init__(
@@ -27,10 +29,13 @@ class Graced:
         grace: float | None = None,
         revival: RevivalSettings | None = None,
         resources: Resources | None = None,
+        *,
+        grace_ceiling: float | None = None,
     ) -> None:
         self.name = engine.name
         self._engine = engine
         self._grace = grace
+        self._ceiling = grace_ceiling
         self._revival = revival
         self._resources = resources
 
@@ -46,9 +51,11 @@ class Graced:
         except ValueError as error:
             raise LaunchError(config.name, str(error)) from None
         grace = spec.grace if self._grace is None else self._grace
+        ceiling = self._ceiling if self._ceiling is not None and spec.grace_ceiling else spec.grace_ceiling
         return msgspec.structs.replace(
             spec,
             grace=grace if own.grace is None else own.grace,
+            grace_ceiling=ceiling if own.grace_ceiling is None else own.grace_ceiling,
             revival=own.revival_from(self._revival or spec.revival),
             resources=own.resources_from(self._resources or spec.resources),
         )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from zeekfleet.daemon import readiness
 from zeekfleet.model.launch import Engine
 from zeekfleet.settings import SupervisorSettings
-from zeekfleet.supervisor import Supervisor
+from zeekfleet.supervisor import NodeStopping, Supervisor
 from zeekfleet.supervisor.crash import CrashSettings
+
+logger = logging.getLogger(__name__)
+
+EXTENSION = 30
+"""Seconds that systemd is asked to wait beyond its own limit, from each sign of a node's work on."""
 
 
 def supervisor_of(
@@ -29,7 +36,7 @@ def supervisor_of(
         bare_mode: what a node without a setting of its own inherits, if the settings do not say it.
         echo: repeat the nodes' output.
     """
-    return Supervisor(
+    supervisor = Supervisor(
         state,
         engine,
         spool_directory=spool,
@@ -42,3 +49,11 @@ def supervisor_of(
         max_starting=own.max_starting,
         inherit=True,
     )
+    supervisor.on_node_stopping(_tell_of_work)
+    return supervisor
+
+
+def _tell_of_work(news: NodeStopping) -> None:
+    """A node takes its time to end: said to whoever watches, and to what would kill us for taking long ourselves."""
+    logger.info("node '%s' is %s", news.node, news)
+    readiness.notify(f"EXTEND_TIMEOUT_USEC={EXTENSION * 1_000_000}\nSTATUS=node '{news.node}' is {news}")

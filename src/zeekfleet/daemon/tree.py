@@ -197,7 +197,7 @@ async def serve(
             # Who finds us before all runs may ask at once: what is not subscribed to by then is lost.
             endpoint.subscribe(topics.SUPERVISOR)
             port = await _listen(endpoint, own.port, settings)
-            graced = Graced(engine, own.grace, revival_of(own), resources_of(own))
+            graced = Graced(engine, own.grace, revival_of(own), resources_of(own), grace_ceiling=own.grace_ceiling)
             async with supervisor_of(own, state, graced, spool=spool) as supervisor:
                 supervisor.on_node_exit(_log_exit)
                 await supervisor.complete()

@@ -12,6 +12,9 @@ import msgspec
 
 from zeekfleet.model.supervisor import NodeConfig
 
+GRACE_CEILING = 300.0
+"""Seconds that a process may take to end by default, if it writes logs: see :class:`LaunchSpec`."""
+
 
 class RevivalSettings(msgspec.Struct, frozen=True):
     """How a process that ended by itself comes back (all times in seconds).
@@ -67,6 +70,8 @@ class LaunchSpec(msgspec.Struct, frozen=True):
         files: what must be in ``directory`` before the start: relative path to text content.
         cpu_affinity: the CPU to pin to, if any.
         grace: seconds between SIGTERM and SIGKILL when it is stopped.
+        grace_ceiling: the same for one that may have much to write when it ends: its grace begins anew with each sign
+            of work (bytes written, CPU used), but so many seconds after SIGTERM it is killed. 0: its grace is all.
         forkserver: the command line of a warm process that can fork this node
             cheaper than it can be executed, or ``()`` to execute ``argv``.
             The contract stands in ``stem/forkserver.py``.
@@ -83,9 +88,15 @@ class LaunchSpec(msgspec.Struct, frozen=True):
     files: dict[str, str] = msgspec.field(default_factory=dict)
     cpu_affinity: int | None = None
     grace: float = 5.0
+    grace_ceiling: float = 0.0
     forkserver: tuple[str, ...] = ()
     revival: RevivalSettings = RevivalSettings()
     resources: Resources = Resources()
+
+    @property
+    def longest_stop(self) -> float:
+        """Seconds between SIGTERM and SIGKILL at most."""
+        return max(self.grace, self.grace_ceiling)
 
     @property
     def places(self) -> tuple[str, str, str]:

@@ -36,6 +36,7 @@ DAY: Final = 86400
 HIGHEST_CPU: Final = 8191
 
 GRACE: Final = Range(0, DAY, is_open=True)
+GRACE_CEILING: Final = Range(0, DAY)
 DELAY: Final = Range(0, 31 * DAY)
 
 REVIVAL: Final[Mapping[str, Range]] = {
@@ -61,11 +62,16 @@ RESOURCES: Final[Mapping[str, Range]] = {
 
 
 def problems(
-    grace: float | None, revival: RevivalSettings | None, resources: Resources | None
+    grace: float | None,
+    revival: RevivalSettings | None,
+    resources: Resources | None,
+    grace_ceiling: float = 0.0,
 ) -> Iterator[tuple[str, str]]:
     """The keys whose values cannot be meant, such as ``revival.stable_after``, each with what was expected."""
     if grace is not None and grace not in GRACE:
         yield "grace", f"expected {GRACE}"
+    if grace_ceiling not in GRACE_CEILING:
+        yield "grace_ceiling", f"expected {GRACE_CEILING}"
     for name, table, record in (("revival", REVIVAL, revival), ("resources", RESOURCES, resources)):
         for key, range_ in table.items():
             value = getattr(record, key, None)

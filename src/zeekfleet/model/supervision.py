@@ -9,6 +9,20 @@ import msgspec
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.types import Count, Integer, Record
 
+_MEGABYTE = 1_000_000
+
+
+def words_of_work(written: int, cpu: float) -> str:
+    """What a node does that was asked to end and is given time, such as ``still writing, 110 MB``.
+
+    Args:
+        written: bytes that it has written since it was asked.
+        cpu: seconds of CPU that it has used since.
+    """
+    if written >= _MEGABYTE:
+        return f"still writing, {written // _MEGABYTE} MB"
+    return f"still working, {cpu:.0f} s of CPU"
+
 
 class NodeDetails(Record, frozen=True):
     """A node as its Supervisor sees it; times are Unix times, in seconds.

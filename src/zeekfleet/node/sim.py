@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from zeekfleet.model.launch import LaunchContext, LaunchSpec
+from zeekfleet.model.launch import GRACE_CEILING, LaunchContext, LaunchSpec
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.simulator import configuration
 from zeekfleet.node.simulator.configuration import CONFIG_FILE, CONFIG_VARIABLE, NAME_VARIABLE
 from zeekfleet.node.simulator.identifiers import cluster_nodes_text
-from zeekfleet.planning import listeners
+from zeekfleet.planning import layout, listeners
 from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.node_settings import cpus_of
 
@@ -46,6 +46,7 @@ class SimEngine:
             stderr_file=context.stderr_file,
             files=configuration.files(resolved, cluster_nodes_text(resolved)),
             cpu_affinity=config.cpu_affinity,
+            grace_ceiling=GRACE_CEILING if layout.writes_logs(resolved) else 0.0,
             forkserver=(*PROGRAM, "--forkserver"),
         )
 

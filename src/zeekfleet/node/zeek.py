@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.errors import LaunchError, SettingsError
-from zeekfleet.model.launch import LaunchContext, LaunchSpec
+from zeekfleet.model.launch import GRACE_CEILING, LaunchContext, LaunchSpec
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.curve import PREFIX, curve_variables
 from zeekfleet.node.installation import Installation
@@ -107,6 +107,7 @@ class ZeekEngine:
             files=files,
             cpu_affinity=config.cpu_affinity,
             grace=GRACE,
+            grace_ceiling=GRACE_CEILING if layout.writes_logs(config) else 0.0,
         )
 
     def _zeromq_keys(self, config: NodeConfig) -> dict[str, str]:

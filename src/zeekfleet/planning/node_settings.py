@@ -27,11 +27,13 @@ class NodeSettings(msgspec.Struct, frozen=True):
 
     Attributes:
         grace: seconds between SIGTERM and SIGKILL; None if it is not set.
+        grace_ceiling: the same while it still works; None if it is not set.
         revival: fields of :class:`RevivalSettings`.
         resources: fields of :class:`Resources`.
     """
 
     grace: float | None = None
+    grace_ceiling: float | None = None
     revival: dict[str, Any] = msgspec.field(default_factory=dict)
     resources: dict[str, Any] = msgspec.field(default_factory=dict)
 
@@ -50,7 +52,7 @@ def read(environment: Mapping[str, str]) -> NodeSettings:
     Raises:
         ValueError: one says nothing that can be meant; names it, its value, and what was expected.
     """
-    grace: float | None = None
+    graces: dict[str, float] = {}
     revival: dict[str, Any] = {}
     resources: dict[str, Any] = {}
     for key, (kind, field, reader) in KEYS.items():
@@ -65,8 +67,8 @@ def read(environment: Mapping[str, str]) -> NodeSettings:
         elif kind is Resources:
             resources[field] = value
         else:
-            grace = value
-    return NodeSettings(grace, revival, resources)
+            graces[field] = value
+    return NodeSettings(**graces, revival=revival, resources=resources)
 
 
 def variable(key: str) -> str:
@@ -137,6 +139,7 @@ def _number(kind: Callable[[str], Any], expected: ranges.Range) -> Reader:
 
 KEYS: dict[str, tuple[type[object] | None, str, Reader]] = {
     "grace": (None, "grace", _number(float, ranges.GRACE)),
+    "grace_ceiling": (None, "grace_ceiling", _number(float, ranges.GRACE_CEILING)),
     "cpus": (Resources, "cpus", _cpus),
     "nice": (Resources, "nice", _number(int, ranges.RESOURCES["nice"])),
     "memory_limit": (Resources, "memory", _bytes),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from zeekfleet.stem import brands, procfs
 from zeekfleet.stem.spawn import MARK_VARIABLE
+from zeekfleet.stem.stopping import NOTHING, Work
 
 if TYPE_CHECKING:
     from zeekfleet.stem.node import Node
@@ -50,6 +51,14 @@ def note_descendants(node: Node) -> None:
     node.descendants |= descendants(node.pid, node.start_time)
     if not node.is_child and (life := procfs.life(node.pid)) is not None and life.start_time == node.start_time:
         node.reaper = life.parent
+
+
+def work_of(node: Node) -> Work:
+    """What a node's process and its descendants have done so far."""
+    if node.pid is None or node.start_time is None:
+        return NOTHING
+    pids = {node.pid, *node.descendants, *descendants(node.pid, node.start_time)}
+    return Work(sum(map(procfs.bytes_written, pids)), sum(map(procfs.cpu_time, pids)))
 
 
 def is_orphan_of(pid: int, node: Node, grouped: AbstractSet[int]) -> bool:

@@ -28,7 +28,8 @@ from zeekfleet.stem import account, brands, kinship, launching, marks, procfs, r
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup
 from zeekfleet.stem.ending import Ending
-from zeekfleet.stem.protocol import LastExit, LaunchFailed, Started
+from zeekfleet.stem.protocol import LastExit, LaunchFailed, Started, Stopping
+from zeekfleet.stem.stopping import Stop
 from zeekfleet.stem.surroundings import Surroundings
 from zeekfleet.stem.timers import Timer
 
@@ -94,6 +95,8 @@ class Node:
         self._started_at = 0.0
         self._decision = NEVER
         self._timer: Timer | None = None
+        self._stop: Stop | None = None
+        """While its process has been asked to end."""
         self._finished: list[Finished] = []
 
     @property
@@ -271,9 +274,38 @@ class Node:
         kinship.note_descendants(self)
         self.send_signal(signal.SIGTERM)
         self.send_signal(signal.SIGCONT)  # a stopped one would never hear of it
-        self._set_timer(self._table.timers.after(self.spec.grace, self._kill))
+        clock, spec = self._table.timers.clock, self.spec
+        self._stop = Stop(clock(), spec.grace, spec.grace_ceiling)
+        if self._stop.looks:
+            self._stop = Stop(clock(), spec.grace, spec.grace_ceiling, kinship.work_of(self))
+        self._wait_for_end(self._stop)
+
+    def _wait_for_end(self, stop: Stop) -> None:
+        self._set_timer(self._table.timers.after(stop.next_look - self._table.timers.clock(), self._look))
+
+    def _look(self) -> None:
+        """Kill it, or wait on while it has something to do."""
+        if (stop := self._stop) is None:
+            return
+        now = self._table.timers.clock()
+        if stop.looks:
+            stop.look(now, kinship.work_of(self))
+        if now >= stop.due:
+            self._kill()
+            return
+        if stop.is_news(now):
+            done = stop.done
+            self._table.emit(Stopping(self.spec.name, self.pid or 0, done.written, done.cpu, stop.elapsed(now)))
+        self._wait_for_end(stop)
+
+    def hurry(self) -> None:
+        """If it is being stopped, give it no more than its grace, whatever it still has to do."""
+        if self._stop is not None:
+            self._stop.hurry()
+            self._look()
 
     def _kill(self) -> None:
+        self._stop = None
         kinship.note_descendants(self)
         if self.cgroup is not None:
             self.cgroup.kill()
@@ -308,6 +340,7 @@ class Node:
     def leader_ended(self, ending: Ending) -> None:
         """Its process has ended, and has been reaped; its group has been killed."""
         self._set_timer(None)
+        self._stop = None
         self._table.unwatch(self)
         self.phase = Phase.CLEARING
         requested = self.intent is not Intent.RUN

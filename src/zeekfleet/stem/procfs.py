@@ -16,6 +16,7 @@ _MARGIN = 1000
 
 # Numbers of the fields of /proc/<pid>/stat, counted from the third on.
 _STATE, _PARENT, _GROUP, _SESSION, _START, _EXIT_CODE = 0, 1, 2, 3, 19, 49
+_CPU_TIMES = slice(11, 15)
 
 
 def read(path: str) -> bytes:
@@ -86,6 +87,19 @@ def exit_status(pid: int, start: int) -> int | None:
     if len(fields) <= _EXIT_CODE or int(fields[_START]) != start or fields[_STATE] not in (b"Z", b"X"):
         return None
     return int(fields[_EXIT_CODE])
+
+
+def cpu_time(pid: int) -> float:
+    """Seconds of CPU that a process has used, and its children that it has waited for; 0 if there is none such."""
+    return sum(int(ticks) for ticks in _stat_fields(pid)[_CPU_TIMES]) / _TICKS
+
+
+def bytes_written(pid: int) -> int:
+    """Bytes that a process has written to anything, and its children that it has waited for; 0 if not ours to know."""
+    for line in read(f"/proc/{pid}/io").splitlines():
+        if line.startswith(b"wchar:"):
+            return int(line.split()[1])
+    return 0
 
 
 def parent(pid: int) -> int | None:

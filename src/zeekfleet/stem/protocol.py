@@ -20,7 +20,7 @@ from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.release import Release
 from zeekfleet.stem.ending import Usage
 
-VERSION = 2
+VERSION = 3
 """Raised whenever an older peer could misunderstand a message."""
 
 MAX_FRAME = 64 * 1024 * 1024
@@ -61,6 +61,16 @@ class Restart(Message, frozen=True):
 
     request: int
     names: tuple[str, ...]
+
+
+class Hurry(Message, frozen=True):
+    """Give nodes that are being stopped no more than their grace, whatever they still have to do; answered at once.
+
+    Without names: all, and those as well that a ``Shutdown`` has yet to stop.
+    """
+
+    request: int
+    names: tuple[str, ...] = ()
 
 
 class List(Message, frozen=True):
@@ -185,7 +195,23 @@ class LaunchFailed(Message, frozen=True):
     failed: bool
 
 
-Event = Started | Exited | LaunchFailed
+class Stopping(Message, frozen=True):
+    """A node that was asked to end is given time, for it still works. Told every few seconds, and kept for nobody.
+
+    Attributes:
+        written: bytes that it has written since it was asked, to whatever.
+        cpu: seconds of CPU that it has used since.
+        elapsed: seconds since it was asked.
+    """
+
+    name: str
+    pid: int
+    written: int
+    cpu: float
+    elapsed: float
+
+
+Event = Started | Exited | LaunchFailed | Stopping
 
 
 class Welcome(Message, frozen=True):
@@ -230,7 +256,7 @@ class Listing(Message, frozen=True):
     nodes: tuple[NodeReport, ...]
 
 
-Command = Create | Destroy | Restart | List | Shutdown
+Command = Create | Destroy | Restart | Hurry | List | Shutdown
 ToStem = Hello | Command
 FromStem = Welcome | Refused | Done | Listing | Event
 

@@ -118,7 +118,7 @@ class Server:
             if connection.is_ripe:
                 self._table.flush()
                 connection.flush()
-        if not listeners:
+        if not listeners and not isinstance(event, protocol.Stopping):
             self._dropped += len(self._missed) == MAX_MISSED
             self._missed.append(event)
 
@@ -197,6 +197,9 @@ class Server:
                 self._table.stop(names, Intent.DESTROY, done)
             case protocol.Restart(names=names):
                 self._table.stop(names, Intent.RESTART, done)
+            case protocol.Hurry(names=names):
+                self._table.hurry(names)
+                done({})
             case protocol.List(request=request):
                 connection.send(protocol.Listing(request, self._table.reports()))
             case protocol.Shutdown(groups=groups):

@@ -77,6 +77,7 @@ class Table:
         self._nodes: dict[str, Node] = {}
         self._sweeping: Timer | None = None
         self._shutting_down = False
+        self._is_hurried = False
 
     # --- commands
 
@@ -140,6 +141,16 @@ class Table:
                 gathering.answer(name)(f"there is no node '{name}'")
             else:
                 node.stop(intent, gathering.answer(name))
+                if self._is_hurried:
+                    node.hurry()
+
+    def hurry(self, names: Iterable[str]) -> None:
+        """Give nodes that are being stopped no more than their grace; without names all, and what is yet to be."""
+        names = tuple(names)
+        self._is_hurried = self._is_hurried or (self._shutting_down and not names)
+        for name in names or list(self._nodes):
+            if (node := self._nodes.get(name)) is not None:
+                node.hurry()
 
     def shutdown(self, groups: Sequence[Sequence[str]], done: Callable[[], None]) -> None:
         """Stop group after group, then what was not named, then whatever else is a child of ours."""

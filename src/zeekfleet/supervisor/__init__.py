@@ -16,7 +16,7 @@
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig, NodeStatus, Status
 from zeekfleet.supervisor.engine import CommandEngine, Engine, LaunchContext
 from zeekfleet.supervisor.identity import is_supervised, is_supervisor, node
-from zeekfleet.supervisor.records import NodeExit
+from zeekfleet.supervisor.records import NodeExit, NodeStopping
 from zeekfleet.supervisor.tree import Supervisor
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "NodeConfig",
     "NodeExit",
     "NodeStatus",
+    "NodeStopping",
     "Status",
     "Supervisor",
     "is_supervised",

@@ -13,7 +13,7 @@ from zeekfleet.broker.events import supervisor as events
 from zeekfleet.errors import StemError
 from zeekfleet.model.supervisor import Status
 from zeekfleet.supervisor.failing import SIGNALS
-from zeekfleet.supervisor.records import NodeExit
+from zeekfleet.supervisor.records import NodeExit, NodeStopping
 from zeekfleet.supervisor.tree import Supervisor
 from zeekfleet.transport.endpoint import Delivery, Endpoint
 
@@ -40,6 +40,7 @@ class SupervisorControl:
         endpoint.subscribe(topics.SUPERVISOR)
         supervisor.on_node_status(self._started)
         supervisor.on_node_exit(self._ended)
+        supervisor.on_node_stopping(self._stopping)
 
     async def run(self) -> None:
         """Serve until the endpoint is closed; what is under way is finished before this returns."""
@@ -50,6 +51,8 @@ class SupervisorControl:
                     if isinstance(happening.event, events.StopRequest):
                         logger.info("stop requested by %s", happening.peer.name or happening.peer.host)
                         self._stop()
+                    elif isinstance(happening.event, supervision.Hurry):
+                        self._supervisor.hurry(happening.event.nodes)
                     elif (work := self._work_for(happening.event)) is not None:
                         await self._free.acquire()
                         tasks.create_task(self._carry_out(work))
@@ -118,6 +121,10 @@ class SupervisorControl:
 
     def _started(self, node: str, pid: int) -> None:
         self._endpoint.publish(topics.NODE_STATUS, events.NodeStatus(node=node, pid=pid))
+
+    def _stopping(self, news: NodeStopping) -> None:
+        told = supervision.NodeStopping(news.node, news.pid, news.written, news.cpu, news.elapsed)
+        self._endpoint.publish(topics.NODE_EXITS, told)
 
     def _ended(self, exit_: NodeExit) -> None:
         self._endpoint.publish(topics.NODE_EXITS, events.NotifyNodeExit(node=exit_.node, outputs=exit_.outputs))

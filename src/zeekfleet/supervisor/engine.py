@@ -16,6 +16,7 @@ class CommandEngine:
     Args:
         argv: the program and its arguments.
         grace: seconds between SIGTERM and SIGKILL.
+        grace_ceiling: the same while it still works, for one that may have much to write when it ends; 0: its grace.
         revival: how it comes back.
         resources: what it may use.
     """
@@ -27,11 +28,13 @@ class CommandEngine:
         argv: Sequence[str],
         *,
         grace: float = 5.0,
+        grace_ceiling: float = 0.0,
         revival: RevivalSettings | None = None,
         resources: Resources | None = None,
     ) -> None:
         self._argv = tuple(argv)
         self._grace = grace
+        self._ceiling = grace_ceiling
         self._revival = revival or RevivalSettings()
         self._resources = resources or Resources()
 
@@ -46,6 +49,7 @@ class CommandEngine:
             stderr_file=context.stderr_file,
             cpu_affinity=config.cpu_affinity,
             grace=self._grace,
+            grace_ceiling=self._ceiling,
             revival=self._revival,
             resources=self._resources,
         )

@@ -216,6 +216,11 @@ class StemHandle:
         if not await stem.ended(self._stem_pid, _LONGEST_PAUSE):
             raise StemError(f"the stem with pid {self._stem_pid} does not end")
 
+    def hurry(self, names: tuple[str, ...] = ()) -> None:
+        """See :class:`zeekfleet.stem.protocol.Hurry`. Nobody waits for it, and without a stem nothing is stopped."""
+        if self._writer is not None and self._connected.is_set():
+            self._writer.write(protocol.encode(protocol.Hurry(next(self._requests), names)))
+
     async def _command(self, make: Callable[[int], protocol.Command], timeout: float) -> tuple[dict[str, str], bool]:
         """Give a command; its outcomes, and whether it had to be given again.
 
@@ -284,7 +289,7 @@ class StemHandle:
             case protocol.Refused(reason=reason):
                 raise _OutdatedError(self._stem_pid, reason)
             case protocol.Welcome(stopping=True):
-                graces = sum(report.spec.grace for report in message.nodes)
+                graces = sum(report.spec.longest_stop for report in message.nodes)
                 raise _LeavingError(self._stem_pid, _SWEEPING + graces, "is stopping its nodes")
             case protocol.Welcome(release=release, running=running) if running != RUNNING and self._replaces:
                 raise _OutdatedError(self._stem_pid, f"it runs zeekfleet {release}")

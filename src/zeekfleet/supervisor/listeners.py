@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-from zeekfleet.supervisor.records import NodeExit
+from zeekfleet.supervisor.records import NodeExit, NodeStopping
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +20,7 @@ FAILURES = (Exception, asyncio.CancelledError)
 
 StatusCallback = Callable[[str, int], None]
 ExitCallback = Callable[[NodeExit], None]
+StoppingCallback = Callable[[NodeStopping], None]
 
 
 class Listeners:
@@ -35,6 +36,7 @@ class Listeners:
         self.stderr_hooks: list[Hook] = []
         self.status_callbacks: list[StatusCallback] = []
         self.exit_callbacks: list[ExitCallback] = []
+        self.stopping_callbacks: list[StoppingCallback] = []
 
     @property
     def want_lines(self) -> bool:
@@ -64,6 +66,14 @@ class Listeners:
                 callback(exit_)
             except FAILURES:
                 logger.exception("callback on the end of node '%s' failed", exit_.node)
+
+    def stopping(self, news: NodeStopping) -> None:
+        """A node that was asked to end still works."""
+        for callback in self.stopping_callbacks:
+            try:
+                callback(news)
+            except FAILURES:
+                logger.exception("callback on the stop of node '%s' failed", news.node)
 
     def _line(self, hooks: list[Hook], stream: TextIO, node: str, line: str) -> None:
         wanted = True

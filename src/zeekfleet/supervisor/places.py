@@ -49,7 +49,7 @@ def problem_with_launch(spec: LaunchSpec) -> str:
     texts = (*spec.argv, *spec.env, *spec.env.values(), spec.directory, spec.stdout_file, spec.stderr_file)
     if problem := _problem_with_texts((*texts, *spec.files, *spec.files.values(), *spec.forkserver)):
         return f"node '{spec.name}' cannot be started: {problem} in its command line, environment or files"
-    for key, problem in ranges.problems(spec.grace, spec.revival, spec.resources):
+    for key, problem in ranges.problems(spec.grace, spec.revival, spec.resources, spec.grace_ceiling):
         return f"node '{spec.name}' cannot be started: {key}: {problem}"
     return ""
 

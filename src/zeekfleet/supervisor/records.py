@@ -10,7 +10,7 @@ import msgspec
 
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.management import NodeOutputs
-from zeekfleet.model.supervision import NodeDetails
+from zeekfleet.model.supervision import NodeDetails, words_of_work
 from zeekfleet.model.supervisor import NodeConfig, NodeStatus
 from zeekfleet.stem.protocol import Exited, LastExit
 
@@ -73,6 +73,28 @@ class NodeExit(msgspec.Struct, frozen=True):
         if self.code is not None:
             return f"exited with code {self.code}{memory}"
         return f"ended{memory or ', nobody knows how'}"
+
+
+class NodeStopping(msgspec.Struct, frozen=True):
+    """A node that was asked to end still works, and is given time.
+
+    Attributes:
+        node: its name.
+        pid: the process.
+        written: bytes that it has written since it was asked.
+        cpu: seconds of CPU that it has used since.
+        elapsed: seconds since it was asked.
+    """
+
+    node: str
+    pid: int
+    written: int
+    cpu: float
+    elapsed: float
+
+    def __str__(self) -> str:
+        """What it does, for a person."""
+        return words_of_work(self.written, self.cpu)
 
 
 def exit_of(event: Exited, newly_failed: bool) -> NodeExit:

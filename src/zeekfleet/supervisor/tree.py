@@ -22,7 +22,7 @@ from zeekfleet.supervisor import failing, identity, places, recovery, stem
 from zeekfleet.supervisor.crash import CrashSettings
 from zeekfleet.supervisor.engine import CommandEngine
 from zeekfleet.supervisor.handle import StemHandle
-from zeekfleet.supervisor.listeners import ExitCallback, Hook, Listeners, StatusCallback
+from zeekfleet.supervisor.listeners import ExitCallback, Hook, Listeners, StatusCallback, StoppingCallback
 from zeekfleet.supervisor.orphans import Orphans
 from zeekfleet.supervisor.watcher import Watcher
 
@@ -170,9 +170,13 @@ class Supervisor:
         nodes = self._watcher.nodes
         configs = [tracked.config for tracked in nodes.values()]
         groups = tuple(tuple(config.name for config in group) for group in stop_groups(configs))
-        timeout = COMMAND_TIMEOUT + sum(self._longest_grace(group) for group in groups)
+        timeout = COMMAND_TIMEOUT + sum(self._longest_stop(group) for group in groups)
         self._stopped = True
-        await self._handle.shutdown(groups, timeout)
+        try:
+            await self._handle.shutdown(groups, timeout)
+        except asyncio.CancelledError:
+            self._handle.hurry()  # whoever does not wait any more does not want the nodes to take their time either
+            raise
         if self._connection is not None:
             await asyncio.wait([self._connection], timeout=COMMAND_TIMEOUT)
         for name in list(nodes):
@@ -205,7 +209,7 @@ class Supervisor:
     async def destroy_all(self, names: Sequence[str]) -> bool:
         """Stop and forget several nodes, in parallel; False if one was not there."""
         self._check_open()
-        outcomes = await self._handle.destroy(tuple(names), COMMAND_TIMEOUT + self._longest_grace(names))
+        outcomes = await self._handle.destroy(tuple(names), COMMAND_TIMEOUT + self._longest_stop(names))
         for name, problem in outcomes.items():
             if not problem:
                 await self._watcher.told(name)
@@ -219,8 +223,13 @@ class Supervisor:
     async def restart_all(self, names: Sequence[str]) -> bool:
         """Restart several nodes, in parallel; False if one was not there or did not start."""
         self._check_open()
-        outcomes = await self._handle.restart(tuple(names), COMMAND_TIMEOUT + self._longest_grace(names))
+        outcomes = await self._handle.restart(tuple(names), COMMAND_TIMEOUT + self._longest_stop(names))
         return not any(outcomes.values())
+
+    def hurry(self, names: Iterable[str] = ()) -> None:
+        """Give nodes that are being stopped, or all of them, no more than their grace, whatever they still write."""
+        self._check_open()
+        self._handle.hurry(tuple(names))
 
     async def fail(self, name: str, pid: int, first: signal.Signals = signal.SIGTERM) -> bool:
         """End a node's process that is as good as dead, and leave its revival to its policy; whether it has ended.
@@ -300,6 +309,11 @@ class Supervisor:
         self._listeners.exit_callbacks.append(callback)
         return callback
 
+    def on_node_stopping(self, callback: StoppingCallback) -> StoppingCallback:
+        """Call back every few seconds while a node that was asked to end still works, and is given time."""
+        self._listeners.stopping_callbacks.append(callback)
+        return callback
+
     # --- creating
 
     async def _create(self, configs: Sequence[NodeConfig], engine: Engine) -> dict[str, str]:
@@ -373,9 +387,9 @@ class Supervisor:
         if self._orphans is not None:
             self._orphans.reap()
 
-    def _longest_grace(self, names: Iterable[str]) -> float:
+    def _longest_stop(self, names: Iterable[str]) -> float:
         nodes = self._watcher.nodes
-        return max((nodes[name].spec.grace for name in names if name in nodes), default=0.0)
+        return max((nodes[name].spec.longest_stop for name in names if name in nodes), default=0.0)
 
     def _check_open(self) -> None:
         if not self._open:

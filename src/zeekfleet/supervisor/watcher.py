@@ -20,7 +20,7 @@ from zeekfleet.supervisor.crash import CrashReports, CrashSettings
 from zeekfleet.supervisor.follow import Followers
 from zeekfleet.supervisor.identity import CONFIG_VARIABLE, decode_config
 from zeekfleet.supervisor.listeners import Listeners
-from zeekfleet.supervisor.records import NodeExit, Tracked, exit_of
+from zeekfleet.supervisor.records import NodeExit, NodeStopping, Tracked, exit_of
 from zeekfleet.supervisor.report import Reporter
 
 logger = logging.getLogger(__name__)
@@ -142,6 +142,8 @@ class Watcher:
                     tracked.untold += 1
                     self._do(event.name, self._tell_exit(tracked, event, newly_failed))
                 self._on_reported()
+            case protocol.Stopping():
+                self._listeners.stopping(NodeStopping(event.name, event.pid, event.written, event.cpu, event.elapsed))
             case protocol.LaunchFailed():
                 newly_failed = event.failed and not tracked.in_trouble
                 tracked.running = False

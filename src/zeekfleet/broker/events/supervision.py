@@ -52,6 +52,32 @@ class FailRequest(Event, frozen=True):
     signal: str = "SIGTERM"
 
 
+class NodeStopping(Event, frozen=True):
+    """A node that was asked to end still works, and is given time. Told every few seconds, on the topic of node exits.
+
+    Attributes:
+        node: its name.
+        pid: the process.
+        written: bytes that it has written since it was asked.
+        cpu: seconds of CPU that it has used since.
+        elapsed: seconds since it was asked.
+    """
+
+    event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::node_stopping"
+    node: str
+    pid: Count
+    written: Count
+    cpu: float
+    elapsed: float
+
+
+class Hurry(Event, frozen=True):
+    """Give these nodes, or all if none is named, no more than their grace if they are being stopped. Unanswered."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::hurry"
+    nodes: frozenset[str]
+
+
 class NodeExitDetail(Event, frozen=True):
     """Published right after ``notify_node_exit``, on its topic.
 
