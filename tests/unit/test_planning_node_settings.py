@@ -18,6 +18,7 @@ from zeekfleet.supervisor import CommandEngine
 CONTEXT = LaunchContext("/d", "/d/stdout", "/d/stderr", "/s", "/s/spool", False, {"PATH": "/bin"})
 EVERY_KEY = {
     "grace": ("2.5", 2.5),
+    "grace_ceiling": ("60", 60.0),
     "cpus": ("0-2, 5", (0, 1, 2, 5)),
     "nice": ("-5", -5),
     "memory_limit": ("2G", 2**31),
@@ -40,7 +41,7 @@ def test_every_key_is_read() -> None:
     assert EVERY_KEY.keys() == node_settings.KEYS.keys()
     found = node_settings.read({node_settings.variable(key): text for key, (text, _) in EVERY_KEY.items()})
     values = {key: value for key, (_, value) in EVERY_KEY.items()}
-    assert found.grace == values["grace"]
+    assert (found.grace, found.grace_ceiling) == (values["grace"], values["grace_ceiling"])
     assert found.revival_from(RevivalSettings()) == RevivalSettings(
         enabled=False, initial_delay=0.0, factor=3.0, max_delay=10.0, jitter=0.2, stable_after=5.0, loop_limit=9,
         loop_window=60.0, retry_delay=0.0,
@@ -93,6 +94,10 @@ def test_a_node_s_own_setting_goes_before_that_for_all() -> None:
     own = engine.launch(NodeConfig("a", env=env), CONTEXT)
     assert own.resources == Resources(nice=0, open_files=100)
     assert (own.grace, own.revival) == (1.0, RevivalSettings(factor=4.0, max_delay=9.0))
+    writer = Graced(CommandEngine(("true",), grace_ceiling=300.0), grace_ceiling=60.0)
+    assert writer.launch(NodeConfig("a"), CONTEXT).grace_ceiling == 60.0
+    assert engine.launch(NodeConfig("a", env={"ZEEKFLEET_GRACE_CEILING": "20"}), CONTEXT).grace_ceiling == 20.0
+    assert Graced(CommandEngine(("true",)), grace_ceiling=60.0).launch(NodeConfig("a"), CONTEXT).grace_ceiling == 0.0
     with pytest.raises(LaunchError, match="ZEEKFLEET_NICE: 'x' is wrong"):
         engine.launch(NodeConfig("a", env={"ZEEKFLEET_NICE": "x"}), CONTEXT)
 
