@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from zeekfleet.errors import LaunchError, ShortageError
 from zeekfleet.lifecycle.revival import NEVER, Decision, Revival
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import account, brands, kinship, launching, marks, procfs, resources, spawn
+from zeekfleet.stem import account, brands, kinship, launching, marks, procfs, resources, signalling, spawn
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup
 from zeekfleet.stem.ending import Ending
@@ -314,28 +314,9 @@ class Node:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Signal its whole process group, or it alone while it has none of its own yet."""
-        if self.pid is None or not self._is_same_process():
-            return
-        try:
-            os.killpg(self.pid, number)
-        except ProcessLookupError:
-            self._signal_leader(self.pid, number)
-        except PermissionError:
-            # Its group holds processes of another user: what may be signalled was.
-            return
-
-    def _signal_leader(self, pid: int, number: signal.Signals) -> None:
-        try:
-            if self.pidfd is not None:
-                signal.pidfd_send_signal(self.pidfd, number)
-            elif self.is_child:
-                os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):
-            return
-
-    def _is_same_process(self) -> bool:
-        """Our own child keeps its pid until we reap it; another's might have passed it on."""
-        return self.is_child or procfs.start_time(self.pid or 0) in (None, self.start_time)
+        # Our own child keeps its pid until we reap it; another's might have passed it on.
+        if self.pid is not None and (self.is_child or procfs.start_time(self.pid) in (None, self.start_time)):
+            signalling.send(self.pid, number, self.pidfd, is_child=self.is_child)
 
     def leader_ended(self, ending: Ending) -> None:
         """Its process has ended, and has been reaped; its group has been killed."""

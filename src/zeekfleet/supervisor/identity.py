@@ -13,10 +13,20 @@ from typing import Any
 import msgspec
 
 from zeekfleet.errors import NotSupervisorError
+from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.stem.marks import CONFIG_FILE, CONFIG_VARIABLE
 
-__all__ = ["CONFIG_FILE", "CONFIG_VARIABLE", "decode_config", "encode_config", "is_supervised", "is_supervisor", "node"]
+__all__ = [
+    "CONFIG_FILE",
+    "CONFIG_VARIABLE",
+    "decode_config",
+    "encode_config",
+    "given_to",
+    "is_supervised",
+    "is_supervisor",
+    "node",
+]
 
 _supervisors: set[int] = set()
 
@@ -37,6 +47,15 @@ def decode_config(text: str | bytes) -> NodeConfig:
         msgspec.MsgspecError: it is not.
     """
     return msgspec.json.decode(text, type=NodeConfig, dec_hook=_construct)
+
+
+def given_to(spec: LaunchSpec, config: NodeConfig) -> LaunchSpec:
+    """The launch of a node that can read its own configuration, as can the next Supervisor."""
+    return msgspec.structs.replace(
+        spec,
+        env={**spec.env, CONFIG_VARIABLE: str(Path(spec.directory) / CONFIG_FILE)},
+        files={**spec.files, CONFIG_FILE: encode_config(config)},
+    )
 
 
 def enter(supervisor: object) -> None:

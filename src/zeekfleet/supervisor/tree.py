@@ -262,7 +262,7 @@ class Supervisor:
         if tracked is None or tracked.config != config:
             return False
         context = self._context(config, places.places_of(config, self.state_directory))
-        spec = _with_identity((engine or self._engine).launch(config, context), config)
+        spec = identity.given_to((engine or self._engine).launch(config, context), config)
         if tracked.recovered:
             return recovery.shows(tracked.spec, spec)
         # Of a node that was found, its files are known only as far as they are its configuration.
@@ -346,7 +346,7 @@ class Supervisor:
         if problem := places.make_directory(config, where):
             return problem
         try:
-            spec = _with_identity(engine.launch(config, self._context(config, where)), config)
+            spec = identity.given_to(engine.launch(config, self._context(config, where)), config)
         except LaunchError as error:
             return str(error)
         return places.problem_with_launch(spec) or spec
@@ -402,13 +402,3 @@ def _portions(configs: Sequence[NodeConfig]) -> Iterator[Sequence[NodeConfig]]:
     while first < len(configs):
         yield configs[first : first + size]
         first, size = first + size, PORTION
-
-
-def _with_identity(spec: LaunchSpec, config: NodeConfig) -> LaunchSpec:
-    """The node can read its own configuration, and so can the next Supervisor."""
-    path = str(Path(spec.directory) / identity.CONFIG_FILE)
-    return msgspec.structs.replace(
-        spec,
-        env={**spec.env, identity.CONFIG_VARIABLE: path},
-        files={**spec.files, identity.CONFIG_FILE: identity.encode_config(config)},
-    )
