@@ -14,7 +14,8 @@ from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.crew import Crew, Done
 from zeekfleet.stem.ending import Ending
 from zeekfleet.stem.forkserver import ForkServer
-from zeekfleet.stem.node import Intent, Node
+from zeekfleet.stem.node import Node
+from zeekfleet.stem.phases import Intent
 from zeekfleet.stem.spawn import MARK_VARIABLE
 from zeekfleet.stem.timers import Timers
 

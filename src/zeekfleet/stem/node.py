@@ -15,7 +15,6 @@ the intent of that moment tells.
 
 from __future__ import annotations
 
-import enum
 import os
 import signal
 import time
@@ -28,6 +27,7 @@ from zeekfleet.stem import account, brands, kinship, launching, marks, procfs, r
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup
 from zeekfleet.stem.ending import Ending
+from zeekfleet.stem.phases import Intent, Phase
 from zeekfleet.stem.protocol import LastExit, LaunchFailed, Started, Stopping
 from zeekfleet.stem.stopping import Stop
 from zeekfleet.stem.surroundings import Surroundings
@@ -40,23 +40,6 @@ _AT_ONCE = Decision(delay=0.0)
 
 Finished = Callable[[str], None]
 """Takes an error text, empty when what was asked for is done."""
-
-
-class Phase(enum.Enum):
-    """Where a node is; see the module's picture."""
-
-    WAITING = enum.auto()
-    STARTING = enum.auto()
-    RUNNING = enum.auto()
-    CLEARING = enum.auto()
-
-
-class Intent(enum.Enum):
-    """What is to become of a node when its process has ended."""
-
-    RUN = enum.auto()
-    RESTART = enum.auto()
-    DESTROY = enum.auto()
 
 
 class Node:

@@ -16,7 +16,7 @@ import msgspec
 from zeekfleet.release import RUNNING
 from zeekfleet.stem import protocol, signalfd, sockets
 from zeekfleet.stem.connection import Connection
-from zeekfleet.stem.node import Intent
+from zeekfleet.stem.phases import Intent
 from zeekfleet.stem.table import Table
 from zeekfleet.stem.timers import Timers
 

@@ -18,7 +18,8 @@ from zeekfleet.stem.cgroups import Cgroup, Cgroups
 from zeekfleet.stem.children import Children
 from zeekfleet.stem.crew import Done
 from zeekfleet.stem.inheritance import Inherited
-from zeekfleet.stem.node import Finished, Intent, Node
+from zeekfleet.stem.node import Finished, Node
+from zeekfleet.stem.phases import Intent
 from zeekfleet.stem.protocol import Event, NodeReport
 from zeekfleet.stem.records import Records
 from zeekfleet.stem.timers import Timer, Timers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -24,14 +24,12 @@ from zeekfleet.supervisor.engine import CommandEngine
 from zeekfleet.supervisor.handle import StemHandle
 from zeekfleet.supervisor.listeners import ExitCallback, Hook, Listeners, StatusCallback, StoppingCallback
 from zeekfleet.supervisor.orphans import Orphans
+from zeekfleet.supervisor.portions import portions
 from zeekfleet.supervisor.watcher import Watcher
 
 logger = logging.getLogger(__name__)
 
 MAX_STARTING = 64
-
-FIRST_PORTION, PORTION = 8, 32
-"""Nodes that the stem is told of at a time."""
 
 COMMAND_TIMEOUT = 60.0
 """Seconds for the stem to do what does not depend on a node's own time."""
@@ -320,8 +318,8 @@ class Supervisor:
         self._check_open()
         outcomes: dict[str, str] = {}
         async with asyncio.TaskGroup() as tasks:
-            portions: list[asyncio.Task[dict[str, str]]] = []
-            for portion in _portions(configs):
+            starts: list[asyncio.Task[dict[str, str]]] = []
+            for portion in portions(configs):
                 specs: list[LaunchSpec] = []
                 for config in portion:
                     prepared = self._prepare(config, engine, self._watcher.nodes)
@@ -332,9 +330,9 @@ class Supervisor:
                         self._watcher.track(config, prepared)
                         specs.append(prepared)
                 if specs:
-                    portions.append(tasks.create_task(self._start(tuple(specs))))
+                    starts.append(tasks.create_task(self._start(tuple(specs))))
                     await asyncio.sleep(0)  # the stem begins while the next portion is prepared
-        for task in portions:
+        for task in starts:
             outcomes |= task.result()
         return outcomes
 
@@ -394,11 +392,3 @@ class Supervisor:
     def _check_open(self) -> None:
         if not self._open:
             raise NotSupervisorError("this Supervisor is not running: use it within 'async with'")
-
-
-def _portions(configs: Sequence[NodeConfig]) -> Iterator[Sequence[NodeConfig]]:
-    """A few first, so that the stem can begin; then as many as it starts side by side."""
-    first, size = 0, FIRST_PORTION
-    while first < len(configs):
-        yield configs[first : first + size]
-        first, size = first + size, PORTION
