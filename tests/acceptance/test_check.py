@@ -27,7 +27,11 @@ def check(fleet: Fleet, configuration: str, *words: str) -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
-GOOD = {"manager": node("a1", "manager"), "w1": node("a1", "worker", interface="eth0"), "w2": node("a2", "worker")}
+GOOD = {
+    "manager": node("a1", "manager"),
+    "w1": node("a1", "worker", interface="eth0"),
+    "w2": node("a2", "worker", interface="eth0"),
+}
 
 
 def test_a_good_configuration(fleet: Fleet) -> None:
@@ -54,7 +58,7 @@ def test_a_cpu_that_is_not_there_and_a_missing_script(fleet: Fleet) -> None:
     bad = {
         **GOOD,
         "w1": node("a1", "worker", cpu_affinity=4000),
-        "w2": node("a2", "worker", scripts="/nonexistent/detect.zeek"),
+        "w2": node("a2", "worker", interface="eth0", scripts="/nonexistent/detect.zeek"),
     }
     expected = [
         "node 'w1': CPU 4000 to pin to is offline or absent",
@@ -91,12 +95,12 @@ def test_ports_that_change_hands_between_instances_of_a_host(fleet: Fleet) -> No
     first, second = free_ports(2)
     nodes = {
         "m": node("a1", "manager", metrics_port=first),
-        "w": node("a2", "worker", metrics_port=second),
+        "w": node("a2", "worker", interface="eth0", metrics_port=second),
     }
     fleet.deploy(ini(["a1", "a2"], nodes))
     swapped = {
         "m": node("a1", "manager", metrics_port=second),
-        "w": node("a2", "worker", metrics_port=first),
+        "w": node("a2", "worker", interface="eth0", metrics_port=first),
     }
     assert check(fleet, ini(["a1", "a2"], swapped)).code == 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import io
 import json
+import re
 import shlex
 import string
 
@@ -15,18 +16,29 @@ from zeekclient import types as reference
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
+from zeekfleet.model.names import name_problem
 from zeekfleet.model.types import UNSPECIFIED, Address, Port
-from zeekfleet.planning.ini import configuration_to_json, format_configuration, parse_configuration
+from zeekfleet.planning.ini import parse_configuration
 from zeekfleet.planning.ini_values import escape, interpolate
+from zeekfleet.planning.ini_writer import format_configuration
+from zeekfleet.planning.json_document import configuration_to_json
 from zeekfleet.planning.ports import ROLE_ORDER, assign_metrics_ports, assign_ports
 from zeekfleet.planning.validate import LISTENING_ROLES, validate
 
-names = st.text(string.ascii_lowercase + string.digits + "-_.", min_size=1, max_size=12).filter(
-    lambda name: name not in {"instances", ".", ".."} and not name.startswith("-")
+names = st.from_regex(r"[a-z0-9_][a-z0-9_.-]{0,11}", fullmatch=True).filter(lambda name: name_problem(name) is None)
+any_names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", fullmatch=True).filter(
+    lambda name: name_problem(name) is None
 )
 ports = st.none() | st.builds(Port, st.integers(1, 65535))
 words = st.text(string.ascii_letters + string.digits + "/._-:+@ äß'\"\\$#;%=[]()", max_size=12)
-addresses = st.ip_addresses().map(lambda address: Address(str(address)))
+addresses = (
+    st.ip_addresses().filter(lambda address: not address.is_unspecified).map(lambda address: Address(str(address)))
+)
+interfaces = words.map(str.strip).filter(lambda text: not any(word[:1] in "#;" for word in text.split()))
+
+
+DOUBTS = re.compile(r"; write \[.*\]:\d+$|is read as a part of it; comments stand")
+"""Warnings of what zeek-client writes, and we after it."""
 
 
 @st.composite
@@ -38,7 +50,7 @@ def nodes(draw: st.DrawFn, name: str, instance: str) -> Node:
         state=State.RUNNING,
         p=draw(ports),
         scripts=draw(st.none() | st.lists(words, min_size=1, max_size=3).map(lambda found: tuple(sorted(found)))),
-        interface=draw(st.none() | words.map(str.strip)),
+        interface=draw(st.none() | interfaces),
         cpu_affinity=draw(st.none() | st.integers(0, 255)),
         env=draw(st.dictionaries(st.text(string.ascii_uppercase, min_size=1, max_size=5), words, max_size=3)),
         metrics_port=draw(ports),
@@ -46,7 +58,7 @@ def nodes(draw: st.DrawFn, name: str, instance: str) -> Node:
 
 
 @st.composite
-def configurations(draw: st.DrawFn) -> Configuration:
+def configurations(draw: st.DrawFn, names: st.SearchStrategy[str] = names) -> Configuration:
     used = draw(st.lists(names, unique=True, min_size=1, max_size=8))
     split = draw(st.integers(1, len(used)))
     instances = []
@@ -101,11 +113,11 @@ def customary(configuration: Configuration) -> bool:
     )
 
 
-@given(configurations())
+@given(configurations(any_names))
 def test_what_we_write_we_read_back(configuration: Configuration) -> None:
     text = format_configuration(configuration)
     parsed = parse_configuration(text, source="f", hostname="h")
-    assert parsed.warnings == ()
+    assert not [warning for warning in parsed.warnings if not DOUBTS.search(warning)]
     assert parsed.configuration.instances == tuple(sorted(configuration.instances, key=lambda entry: entry.name))
     assert parsed.configuration.nodes == tuple(sorted(configuration.nodes, key=lambda node: node.name))
 

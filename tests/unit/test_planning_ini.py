@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import io
 import json
+from pathlib import PurePosixPath
 
 import pytest
 from zeekclient import types as reference
@@ -13,7 +14,9 @@ from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Option
 from zeekfleet.model.types import Address, Port
-from zeekfleet.planning.ini import configuration_to_json, format_configuration, parse_configuration
+from zeekfleet.planning.ini import parse_configuration
+from zeekfleet.planning.ini_writer import format_configuration
+from zeekfleet.planning.json_document import configuration_to_json
 
 FULL = """
 [instances]
@@ -140,12 +143,37 @@ def test_empty_values_are_as_with_zeek_client() -> None:
     ("line", "expected"),
     [
         ("port = x", "key 'port': 'x' is wrong, expected a port number from 1 to 65535"),
+        ("port = 1_0", "key 'port': '1_0' is wrong, expected a port number from 1 to 65535"),
         ("port = 0", "key 'port': '0' is wrong, expected a port number from 1 to 65535"),
         ("port =", "key 'port': '' is wrong, expected a port number from 1 to 65535"),
         ("metrics_port = 65536", "key 'metrics_port': '65536' is wrong, expected a port number from 1 to 65535"),
         ("cpu_affinity = -1", "key 'cpu_affinity': '-1' is wrong, expected the number of a CPU, counted from 0"),
         ("cpu_affinity = 1.5", "key 'cpu_affinity': '1.5' is wrong, expected the number of a CPU, counted from 0"),
         ("env = AB", "key 'env': 'AB' is wrong, expected KEY=VALUE, which 'AB' is not"),
+        ("env = A=1 A=2", "key 'env': 'A=1 A=2' is wrong, expected each variable once, and not 'A' twice"),
+        (
+            'env = A="1",B="2"',
+            "key 'env': 'A=\"1\",B=\"2\"' is wrong, expected variables separated by spaces, not by commas",
+        ),
+        (
+            "scripts = a.zeek, b.zeek",
+            "key 'scripts': 'a.zeek, b.zeek' is wrong, expected names of scripts separated by spaces, and no 'a.zeek,'",
+        ),
+        ("interface = lo ; sniff", "key 'interface': 'lo ; sniff' is wrong, expected comments on lines of their own"),
+        ("interface = lo\npcap_file = t", "key 'pcap_file': is given beside interface, expected one of the two"),
+        (
+            "interface = lo\nenv = ZEEKFLEET_PCAP_FILE=t",
+            "key 'env': is given beside interface, expected one of the two",
+        ),
+        ("cpu_affinity = 1\ncpus = 2-3", "key 'cpus': is given beside cpu_affinity, expected one of the two"),
+        (
+            "nice = 1\nenv = ZEEKFLEET_NICE=2",
+            "key 'env': sets ZEEKFLEET_NICE, for which there is a key beside it, expected one of the two",
+        ),
+        ("type = proxy", "key 'type': 'proxy' contradicts role 'worker', expected one of the two"),
+        ("type = boss", "key 'type': 'boss' is wrong, expected manager, logger, proxy or worker"),
+        ("interfce = lo", "key 'interfce': is unknown, did you mean 'interface'?"),
+        ("zebra = 1", "key 'zebra': is unknown"),
         (
             'scripts = "a',
             "key 'scripts': '\"a' is wrong, expected shell words with closed quotes (no closing quotation)",
@@ -178,6 +206,21 @@ def test_bad_roles() -> None:
         ("10.0.0.1:", "ADDRESS:PORT, [ADDRESS]:PORT, or nothing when the agent connects to the controller"),
         (":2151", "ADDRESS:PORT, [ADDRESS]:PORT, or nothing when the agent connects to the controller"),
         ("host:2151", "an IPv4 or IPv6 address before the port, which 'host' is not"),
+        ("[fd00::1:2151", "ADDRESS:PORT, [ADDRESS]:PORT, or nothing when the agent connects to the controller"),
+        (
+            "10.0.0.010:2151",
+            "an IPv4 address of four numbers from 0 to 255 without leading zeros, which '10.0.0.010' is not",
+        ),
+        ("127.1:2151", "an IPv4 address of four numbers from 0 to 255 without leading zeros, which '127.1' is not"),
+        (
+            "0x7f000001:1",
+            "an IPv4 address of four numbers from 0 to 255 without leading zeros, which '0x7f000001' is not",
+        ),
+        (
+            "0.0.0.0:2151",
+            "an address that can be connected to, not 0.0.0.0; an agent that connects has none",
+        ),
+        ("[::]:2151", "an address that can be connected to, not ::; an agent that connects has none"),
         ("10.0.0.1:99999", "a port number from 1 to 65535"),
         ("fe80::1%lo:2151", "an address without a zone before the port, not 'fe80::1%lo'"),
     ],
@@ -212,6 +255,29 @@ def test_all_problems_come_at_once() -> None:
         ("[x]\n[y]\n[x]\n", "f.ini: line 3: section [x] is given more than once"),
         ("[x]\nport=1\nport=2\n", "f.ini: line 3: section [x], key 'port': is given more than once"),
         ("[x]\n= 3\n", "f.ini: line 2: expected [SECTION] or KEY = VALUE, found '= 3\\n'"),
+        ("[x] port = 1\n", "f.ini: line 1: section [x]: 'port = 1' stands after the section's name, expected nothing"),
+        (
+            "[x]\ninterface = lo\n  port = 1\n",
+            "f.ini: line 3: section [x], key 'interface': the indented line 'port = 1' would be a part of its value,"
+            " which only env and scripts may have",
+        ),
+        (
+            "[instances]\na\n  b\n",
+            "f.ini: line 3: section [instances], key 'a': the indented line 'b' would be a part of its value,"
+            " which only env and scripts may have",
+        ),
+        (
+            "[x]\nscripts = a.zeek\n  b.zeek\n # more\n\n  env = A=1\n",
+            "f.ini: line 6: section [x], key 'scripts': the indented line 'env = A=1' would be a part of its value;"
+            " a line of its own is not indented",
+        ),
+        (
+            "[x]\nenv = A=1\n  [y]\n",
+            "f.ini: line 3: section [x], key 'env': the indented line '[y]' would be a part of its value;"
+            " a line of its own is not indented",
+        ),
+        ("[Instances]\na\n", "f.ini: section [Instances], expected [instances]"),
+        ("[default]\nrole=worker\n", "f.ini: section [default], expected [DEFAULT]"),
     ],
 )
 def test_bad_syntax_names_the_line(text: str, expected: str) -> None:
@@ -219,15 +285,113 @@ def test_bad_syntax_names_the_line(text: str, expected: str) -> None:
 
 
 def test_warnings_for_what_is_ignored() -> None:
-    assert warnings("[x]\ninstance=a\ntype=worker\nstate=RUNNING\nzebra=1\n") == (
-        "f.ini: section [x], key 'zebra': unknown, ignored",
-        "f.ini: section [x], key 'type': an old name for role",
+    assert warnings("[x]\ninstance=a\ntype=worker\nstate=RUNNING\n") == (
         "f.ini: section [x], key 'state': has no effect, ignored",
+        "f.ini: section [x], key 'type': an old name for role",
     )
-    assert warnings("[x]\ninstance=a\ntype=boss\nrole=worker\n") == (
+    assert warnings("[x]\ninstance=a\ntype=worker\nrole=Supervisor::WORKER\n") == (
         "f.ini: section [x], key 'type': an old name for role, ignored",
     )
-    assert warnings(FULL) == ()
+
+
+def test_unknown_keys_may_be_warned_of_only() -> None:
+    text = "[x]\ninstance=a\nrole=worker\nzebra=1\nprot=1\n"
+    parsed = parse_configuration(text, source="f.ini", hostname="host", lax=True)
+    assert parsed.warnings == (
+        "f.ini: section [x], key 'prot': unknown, ignored, did you mean 'port'?",
+        "f.ini: section [x], key 'zebra': unknown, ignored",
+    )
+    assert parsed.configuration.nodes == (Node("x", "a", ClusterRole.WORKER, State.RUNNING),)
+
+
+def test_keys_that_other_values_refer_to_are_not_unknown() -> None:
+    text = "[DEFAULT]\nnet=eth\n[x]\ninstance=a\nrole=worker\nNumber=1\ninterface=%(net)s%(number)s\n"
+    assert parse(text).nodes[0].interface == "eth1"
+
+
+def test_warnings_say_how_a_value_was_read() -> None:
+    assert warnings(FULL) == (
+        "f.ini: section [instances], key 'agent-d': read as address fd00::2, port 2153; write [fd00::2]:2153",
+    )
+    text = "[x]\ninstance=a\nrole=worker\nenv=A=1,B=2 C=x,\nscripts = a.zeek # b.zeek\n"
+    assert warnings(text) == (
+        "f.ini: section [x], key 'scripts': '#' is read as a part of it; comments stand on lines of their own",
+        "f.ini: section [x], key 'env': read as one variable A with the value '1,B=2';"
+        " variables are separated by spaces",
+        "f.ini: section [x], key 'env': read as one variable C with the value 'x,'; variables are separated by spaces",
+    )
+    assert warnings("[x]\ninstance=a\nrole=worker\nenv=COLORS=di=1,ln=2 B='a,b' C=1,2\n") == ()
+
+
+def test_values_that_are_lists_may_go_over_several_lines() -> None:
+    node = parse(
+        "[x]\ninstance=a\nrole=worker\nscripts=\n  a.zeek\n  # not this\n\n  b.zeek\nenv = A=1\n  B=2\n"
+    ).nodes[0]
+    assert (node.scripts, node.env) == (("a.zeek", "b.zeek"), {"A": "1", "B": "2"})
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file() -> None:
+    assert parse("\ufeff[x]\ninstance=a\nrole=worker\n").nodes[0].name == "x"
+
+
+def test_a_nodes_own_key_goes_before_another_of_the_defaults() -> None:
+    text = "[DEFAULT]\ntype=worker\ninterface=lo\n[m]\ninstance=a\nrole=manager\npcap_file=t\n[w]\ninstance=a\n"
+    manager, worker = parse(text).nodes
+    assert (manager.role, manager.interface, manager.env) == (ClusterRole.MANAGER, None, {"ZEEKFLEET_PCAP_FILE": "t"})
+    assert (worker.role, worker.interface) == (ClusterRole.WORKER, "lo")
+
+
+class Directory:
+    """A directory that holds some files."""
+
+    def __init__(self, *files: str) -> None:
+        self._files = files
+
+    def absolute(self, path: str) -> str:
+        return str(PurePosixPath("/etc/fleet") / path)
+
+    def is_file(self, path: str) -> bool:
+        return path in self._files
+
+
+def test_scripts_beside_the_file_are_meant_by_their_relative_paths() -> None:
+    words = "local policy/tuning detect.zeek ./mine ../other.zeek /abs.zeek sub/x.zeek A::b=./c missing.zeek"
+    text = f"[x]\ninstance=a\nrole=worker\nscripts={words}\n"
+    node = parse(text, places=Directory("detect.zeek", "sub/x.zeek", "A::b=./c", "local.zeek")).nodes[0]
+    assert set(node.scripts or ()) == {
+        "local",
+        "policy/tuning",
+        "/etc/fleet/detect.zeek",
+        "/etc/fleet/mine",
+        "/etc/fleet/../other.zeek",
+        "/abs.zeek",
+        "/etc/fleet/sub/x.zeek",
+        "A::b=./c",
+        "missing.zeek",
+    }
+    assert parse(text).nodes[0].scripts == tuple(sorted(words.split()))
+
+
+def test_traces_begin_beside_the_file() -> None:
+    text = "[x]\ninstance=a\nrole=worker\npcap_file=traces/a.pcap\n"
+    assert parse(text, places=Directory()).nodes[0].env == {"ZEEKFLEET_PCAP_FILE": "/etc/fleet/traces/a.pcap"}
+    assert parse(text).nodes[0].env == {"ZEEKFLEET_PCAP_FILE": "traces/a.pcap"}
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        Node("x", "a", ClusterRole.WORKER, State.RUNNING, interface="eth0 "),
+        Node("x", "a", ClusterRole.WORKER, State.RUNNING, interface="eth0\n"),
+        Node("x", "a", ClusterRole.WORKER, State.RUNNING, env={"A": "1\n  2"}),
+        Node("x", "a", ClusterRole.WORKER, State.RUNNING, env={"A": "1\n# 2"}),
+        Node("DEFAULT", "a", ClusterRole.WORKER, State.RUNNING),
+    ],
+)
+def test_what_a_file_cannot_hold_is_not_written_as_something_else(node: Node) -> None:
+    configuration = Configuration(id="i", instances=(Instance("a"),), nodes=(node,))
+    with pytest.raises(ConfigurationError, match="configuration i can be written as JSON, but not as INI"):
+        format_configuration(configuration)
 
 
 def test_type_works_for_role() -> None:

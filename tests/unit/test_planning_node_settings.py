@@ -11,7 +11,8 @@ from zeekfleet.model.launch import LaunchContext, Resources, RevivalSettings
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.planning import node_settings
-from zeekfleet.planning.ini import format_configuration, parse_configuration
+from zeekfleet.planning.ini import parse_configuration
+from zeekfleet.planning.ini_writer import format_configuration
 from zeekfleet.planning.validate import validate
 from zeekfleet.supervisor import CommandEngine
 

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import argparse
 
+import msgspec
+
 from zeekfleet.broker.events import checks as api
 from zeekfleet.cli import tables
-from zeekfleet.cli.config_file import read_cluster_file
+from zeekfleet.cli.config_file import add_file, read_cluster_file
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.client import report, results
 from zeekfleet.client.results import Checked, Finding
 from zeekfleet.model.management import fresh_id
+from zeekfleet.planning.review import review
 from zeekfleet.planning.validate import validate
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
     parser = add_verb(subparsers, "check", "Check a cluster configuration without deploying it.")
-    parser.add_argument("config", metavar="FILE", help='Cluster configuration file, "-" for stdin.')
+    add_file(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb; what is wrong with the file itself is told without asking anybody."""
     session = Session(args)
-    configuration = read_cluster_file(args.config, session.messages)
+    configuration = read_cluster_file(args.config, session.messages, lax=args.lax)
     errors = validate(configuration, controller_port=None, auto_assign_ports=True)
+    found = tuple(Finding(text) for text in (*errors, *review(configuration)))
     if errors:
-        return _show(session, Checked(tuple(Finding(error) for error in errors)))
+        return _show(session, Checked(found))
     with session.connected() as connection:
         request = api.ControllerCheckRequest(fresh_id(), configuration)
         response = connection.ask(request, api.ControllerCheckResponse)
-    return _show(session, results.read_checked(response.results))
+    checked = results.read_checked(response.results)
+    return _show(session, msgspec.structs.replace(checked, findings=(*found, *checked.findings)))
 
 
 def _show(session: Session, outcome: Checked) -> int:

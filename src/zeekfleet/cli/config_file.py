@@ -1,7 +1,8 @@
-"""Reading the cluster configuration that a verb is given."""
+"""The cluster configuration file that verbs are given."""
 
 from __future__ import annotations
 
+import argparse
 import socket
 import sys
 from pathlib import Path
@@ -14,8 +15,25 @@ from zeekfleet.planning.ini import parse_configuration
 STANDARD_INPUT = "-"
 
 
-def read_cluster_file(path: str, messages: Messages) -> Configuration:
+def add_file(parser: argparse.ArgumentParser) -> None:
+    """The file, and what is done about keys that nobody knows."""
+    parser.add_argument("config", metavar="FILE", help='Cluster configuration file, "-" for stdin.')
+    parser.add_argument("--lax", action="store_true", help="Only warn of unknown keys in FILE.")
+
+
+def add_allow_empty(parser: argparse.ArgumentParser) -> None:
+    """The word that a configuration without nodes needs: deploying it stops all nodes."""
+    parser.add_argument("--allow-empty", action="store_true", help="Take a configuration without nodes.")
+
+
+def read_cluster_file(path: str, messages: Messages, *, lax: bool = False, allow_empty: bool = False) -> Configuration:
     """The configuration in a file (``-``: standard input), having told its warnings.
+
+    Args:
+        path: the file's.
+        messages: told of the warnings.
+        lax: unknown keys are warnings, not errors.
+        allow_empty: there need not be a node in it.
 
     Raises:
         ConfigurationError: the file cannot be read, or what stands in it is wrong.
@@ -25,15 +43,42 @@ def read_cluster_file(path: str, messages: Messages) -> Configuration:
         raise ConfigurationError("cluster configuration standard input cannot be read: it is closed")
     try:
         data = sys.stdin.buffer.read() if path == STANDARD_INPUT else Path(path).read_bytes()
-        text = data.decode("utf-8-sig")
+        text = data.decode()
     except OSError as error:
         raise ConfigurationError(f"cluster configuration {source} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"cluster configuration {source} is not UTF-8 text (byte {error.start})") from None
-    parsed = parse_configuration(text, source=source, hostname=socket.gethostname(), resolver=_resolve)
+    beside = Beside(Path.cwd() if path == STANDARD_INPUT else Path(path).absolute().parent)
+    parsed = parse_configuration(
+        text, source=source, hostname=socket.gethostname(), resolver=_resolve, places=beside, lax=lax
+    )
+    if not parsed.configuration.nodes and not allow_empty:
+        raise ConfigurationError(
+            f"there is no node in cluster configuration {source}: deploying it would stop all that run"
+            " (--allow-empty if that is meant)"
+        )
     for warning in parsed.warnings:
         messages.warning(warning)
     return parsed.configuration
+
+
+class Beside:
+    """Relative paths begin in a directory.
+
+    Args:
+        directory: absolute.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def absolute(self, path: str) -> str:
+        """The whole path, without ``.`` and with ``..`` as it is: a directory above may be a link."""
+        return str(self._directory / path)
+
+    def is_file(self, path: str) -> bool:
+        """Whether there is a file of that path."""
+        return (self._directory / path).is_file()
 
 
 def _resolve(name: str) -> str:

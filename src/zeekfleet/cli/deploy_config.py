@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 
 from zeekfleet.cli import deployment
-from zeekfleet.cli.config_file import read_cluster_file
+from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_file
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
+from zeekfleet.planning.review import review
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
     parser = add_verb(subparsers, "deploy-config", "Upload a cluster configuration and deploy it.")
-    parser.add_argument("config", metavar="FILE", help='Cluster configuration file, "-" for stdin.')
+    add_file(parser)
+    add_allow_empty(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb; the outcome of staging is shown only if it failed."""
     session = Session(args)
-    configuration = read_cluster_file(args.config, session.messages)
+    configuration = read_cluster_file(args.config, session.messages, lax=args.lax, allow_empty=args.allow_empty)
+    for doubt in review(configuration):
+        session.messages.warning(doubt)
     with session.connected(deployment.HEARD) as connection:
         staged = deployment.stage(connection, configuration)
         if not staged.ok:

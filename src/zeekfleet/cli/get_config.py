@@ -12,7 +12,7 @@ from zeekfleet.cli.streams import write_out
 from zeekfleet.client import report, results
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.management import fresh_id
-from zeekfleet.planning.ini import format_configuration
+from zeekfleet.planning.ini_writer import format_configuration
 
 STANDARD_OUTPUT = "-"
 

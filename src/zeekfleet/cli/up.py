@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from zeekfleet.cli.config_file import add_allow_empty
 from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
 from zeekfleet.errors import SettingsError
 
@@ -18,6 +19,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " with INI, deploy it and show what came of it. SIGTERM or Ctrl-C stops all of it in order.",
     )
     parser.add_argument("config", metavar="INI", nargs="?", type=Path, help="cluster configuration to deploy")
+    parser.add_argument("--lax", action="store_true", help="only warn of unknown keys in INI")
+    add_allow_empty(parser)
     parser.add_argument(
         "--pcap",
         metavar="FILE",

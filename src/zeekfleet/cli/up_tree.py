@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import functools
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -35,8 +36,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.config is not None:
         if not settings.controller.websocket_port:
             raise SettingsError("controller.websocket_port", "must not be 0 where a configuration is to be deployed")
-        read_cluster_file(str(args.config), Messages())
-        serving = functools.partial(_deploy, str(args.config), settings)
+        # Its warnings are told by the verb that deploys it.
+        read_cluster_file(str(args.config), Messages(quiet=True), lax=args.lax, allow_empty=args.allow_empty)
+        chosen = {"--lax": args.lax, "--allow-empty": args.allow_empty}
+        words = [str(args.config), *(option for option, is_chosen in chosen.items() if is_chosen)]
+        serving = functools.partial(_deploy, words, settings)
     roles = (Role.CONTROLLER, Role.AGENT)
     return run_daemon(settings.common, lambda stop: tree.serve(settings, roles, stop, serving))
 
@@ -51,9 +55,9 @@ def joined(resolved: Resolved) -> Settings:
     return msgspec.structs.replace(settings, agent=msgspec.structs.replace(settings.agent, controller=place))
 
 
-async def _deploy(config: str, settings: Settings) -> None:
+async def _deploy(config: Sequence[str], settings: Settings) -> None:
     """Deploy and show the nodes; that a deployment fails is shown, and the tree serves on."""
-    await _verb(settings, "deploy-config", config)
+    await _verb(settings, "deploy-config", *config)
     await _verb(settings, "get-nodes")
 
 

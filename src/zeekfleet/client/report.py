@@ -74,7 +74,7 @@ def instances(found: Iterable[Instance]) -> Document:
 
 def configuration(found: Configuration) -> Document:
     """``get-config --as-json``."""
-    from zeekfleet.planning.ini import configuration_to_json  # noqa: PLC0415 - one verb alone needs it
+    from zeekfleet.planning.json_document import configuration_to_json  # noqa: PLC0415 - one verb alone needs it
 
     return configuration_to_json(found)
 

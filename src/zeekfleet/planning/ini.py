@@ -3,6 +3,11 @@
 What zeek-client accepts means the same here, and what it writes is written byte
 for byte, with these exceptions, all on purpose:
 
+* What was hardly meant as it would be read is refused: unknown keys (unless only warned of), indented lines that
+  would become a part of the value above, keys that contradict each other, a variable given twice, an IPv6 address
+  with a port and no brackets, an IPv4 address with leading zeros, 0.0.0.0.
+* Scripts that lie beside the file are meant by their relative paths (:func:`ini_values.located`), traces always.
+
 * Percent signs. zeek-client fails on a lone ``%``; here it stands for itself.
   ``%%`` is one percent sign and ``%(key)s`` another key's value in both. We
   write every percent sign twice, so that both read it back.
@@ -16,33 +21,35 @@ for byte, with these exceptions, all on purpose:
 Keys of ours, ``pcap_file`` and those of ``node_settings.py``, are written back as the variables in ``env`` that they
 stand for.
 
-INI cannot hold a node's options and state, the configuration's id, and spaces
-and line breaks at a value's ends; use JSON for those.
+INI cannot hold a node's options and state and the configuration's id, which are left out. What else it cannot hold,
+such as spaces at a value's ends, is refused; use JSON for those.
 """
 
 from __future__ import annotations
 
 import configparser
-import io
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import msgspec
 
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
-from zeekfleet.model.names import shortened
-from zeekfleet.model.types import UNSPECIFIED
-from zeekfleet.planning import ini_values, node_settings
+from zeekfleet.model.names import SECTIONS_OF_FILES, shortened
+from zeekfleet.planning import ini_lines, ini_values, node_settings
 from zeekfleet.planning.cluster_variables import PCAP_FILE
-from zeekfleet.planning.ini_values import Resolver
+from zeekfleet.planning.ini_values import Places, Resolver
 
 T = TypeVar("T")
 Section = dict[str, str | None]
 
 INSTANCES = "instances"
 DEFAULTS = configparser.DEFAULTSECT
+SPECIAL_SECTIONS = {name.lower(): name for name in SECTIONS_OF_FILES}
+"""The sections that are no nodes, by their names in lower case: a node of such a name was hardly meant."""
+
 KNOWN_KEYS = frozenset(
     {
         "instance",
@@ -61,6 +68,13 @@ KNOWN_KEYS = frozenset(
 )
 
 
+LISTS = frozenset({"scripts", "env"})
+"""The keys whose values may go over several lines."""
+
+ALTERNATIVES = (("role", "type"), ("interface", "pcap_file"))
+"""Keys of which a node has one: one of its own goes before the other of ``[DEFAULT]``."""
+
+
 class ParsedConfiguration(msgspec.Struct, frozen=True):
     """A file's configuration, and what its writer should know about it (one sentence each)."""
 
@@ -68,7 +82,7 @@ class ParsedConfiguration(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-class _Raw(configparser.RawConfigParser):
+class RawFile(configparser.RawConfigParser):
     """Only the file's syntax: no interpolation, no defaults, case kept."""
 
     def __init__(self) -> None:
@@ -79,7 +93,13 @@ class _Raw(configparser.RawConfigParser):
 
 
 def parse_configuration(
-    text: str, *, source: str, hostname: str, resolver: Resolver | None = None
+    text: str,
+    *,
+    source: str,
+    hostname: str,
+    resolver: Resolver | None = None,
+    places: Places | None = None,
+    lax: bool = False,
 ) -> ParsedConfiguration:
     """Read a cluster configuration file.
 
@@ -87,20 +107,24 @@ def parse_configuration(
         source: what to call the file in errors and warnings, such as its path.
         hostname: this host's name: nodes without an instance go to ``agent-<hostname>``.
         resolver: how to turn host names into addresses; without one they are refused.
+        places: where relative paths begin; without it they stay as they are.
+        lax: unknown keys are warned of, and not refused.
 
     Raises:
         ConfigurationError: with every problem found: source, section, key, what was expected.
     """
-    return _Reader(source, hostname or "localhost", resolver).read(text)
+    return _Reader(source, hostname or "localhost", resolver, places, lax).read(text.removeprefix("\ufeff"))
 
 
 class _Reader:
     """Reads one file, collecting problems and warnings on the way."""
 
-    def __init__(self, source: str, hostname: str, resolver: Resolver | None) -> None:
+    def __init__(self, source: str, hostname: str, resolver: Resolver | None, places: Places | None, lax: bool) -> None:
         self._source = source
         self._default_instance = shortened(f"agent-{hostname}")
         self._resolver = resolver
+        self._places = places
+        self._lax = lax
         self._problems: list[str] = []
         self._warnings: list[str] = []
 
@@ -108,10 +132,15 @@ class _Reader:
         sections = self._sections(text)
         listed = sections.pop(INSTANCES, None)
         defaults = self._lowered(DEFAULTS, sections.pop(DEFAULTS, {}))
-        values = {
-            name: self._interpolated(name, defaults | self._lowered(name, section))
-            for name, section in sections.items()
-        }
+        self._check_keys(DEFAULTS, defaults, sections.values())
+        values: dict[str, Section] = {}
+        for name, section in sections.items():
+            if name.lower() in SPECIAL_SECTIONS:
+                self._problems.append(f"{self._source}: section [{name}], expected [{SPECIAL_SECTIONS[name.lower()]}]")
+                continue
+            own = self._lowered(name, section)
+            self._check_keys(name, own, (own, defaults))
+            values[name] = self._interpolated(name, _over(defaults, own))
         nodes = [node for name, section in values.items() if (node := self._node(name, section))]
         self._check_instance_use(values, listed is not None)
         if listed is None:
@@ -124,7 +153,9 @@ class _Reader:
         return ParsedConfiguration(Configuration(instances=tuple(instances), nodes=tuple(nodes)), tuple(self._warnings))
 
     def _sections(self, text: str) -> dict[str, Section]:
-        parser = _Raw()
+        if problems := list(ini_lines.problems(text, lists=LISTS, keys=KNOWN_KEYS)):
+            raise ConfigurationError([f"{self._source}: {problem}" for problem in problems])
+        parser = RawFile()
         try:
             parser.read_string(text)
         except configparser.Error as error:
@@ -138,6 +169,20 @@ class _Reader:
                 self._problem(name, key.lower(), "is given more than once")
             lowered[key.lower()] = value
         return lowered
+
+    def _check_keys(self, name: str, section: Section, users: Iterable[Section]) -> None:
+        """Tell of unknown keys, but for those that other values refer to."""
+        unknown = section.keys() - KNOWN_KEYS
+        if unknown:
+            texts = (value for user in users for value in user.values() if value is not None)
+            unknown -= {key for text in texts for key in ini_values.referred_to(text)}
+        for key in sorted(unknown):
+            nearest = difflib.get_close_matches(key, sorted(KNOWN_KEYS), 1)
+            hint = f", did you mean '{nearest[0]}'?" if nearest else ""
+            if self._lax:
+                self._warning(name, key, f"unknown, ignored{hint}")
+            else:
+                self._problem(name, key, f"is unknown{hint}")
 
     def _interpolated(self, name: str, section: Section) -> Section:
         result: Section = {}
@@ -164,6 +209,10 @@ class _Reader:
             except ValueError as error:
                 self._problem(INSTANCES, key, f"'{value}' is wrong, expected {error}")
             else:
+                if host.version == 6 and "[" not in value:
+                    self._warning(
+                        INSTANCES, key, f"read as address {host}, port {port.number}; write [{host}]:{port.number}"
+                    )
                 yield Instance(name, host, port)
 
     def _node(self, name: str, section: Section) -> Node | None:
@@ -173,22 +222,20 @@ class _Reader:
                 self._problem(name, key, "needs a value, expected KEY = VALUE")
         if len(self._problems) > before:
             return None
-        for key in sorted(section.keys() - KNOWN_KEYS):
-            self._warning(name, key, "unknown, ignored")
-        if "type" in section:
-            self._warning(name, "type", "an old name for role" + (", ignored" if "role" in section else ""))
+        for key in ("instance", "interface", "pcap_file"):
+            if ini_values.has_comment(section.get(key) or ""):
+                self._problem(name, key, f"'{section[key]}' is wrong, expected comments on lines of their own")
         if section.get("state"):
             self._warning(name, "state", "has no effect, ignored")
         role = self._role(name, section)
         port = self._value(name, section, "port", ini_values.read_port)
-        scripts = self._value(name, section, "scripts", ini_values.read_scripts) if section.get("scripts") else None
+        scripts = self._scripts(name, section)
         cpu_affinity = self._value(name, section, "cpu_affinity", ini_values.read_cpu)
-        env = self._value(name, section, "env", ini_values.read_env) if section.get("env") else None
+        env = self._env(name, section)
         metrics_port = self._value(name, section, "metrics_port", ini_values.read_port)
-        if section.get("pcap_file"):
-            env = {**(env or {}), PCAP_FILE: section["pcap_file"] or ""}
-            if section.get("interface"):
-                self._problem(name, "pcap_file", "is given beside interface, expected one of the two")
+        if trace := section.get("pcap_file"):
+            env[PCAP_FILE] = self._places.absolute(trace) if self._places is not None else trace
+        self._check_contradictions(name, section, env, role)
         own = dict(self._own_settings(name, section))
         if role is None or len(self._problems) > before:
             return None
@@ -201,7 +248,7 @@ class _Reader:
             scripts=scripts,
             interface=section.get("interface"),
             cpu_affinity=cpu_affinity,
-            env={**(env or {}), **own},
+            env={**env, **own},
             metrics_port=metrics_port,
         )
 
@@ -210,6 +257,46 @@ class _Reader:
             if text := section.get(key):
                 self._value(name, section, key, read)
                 yield node_settings.variable(key), text
+
+    def _scripts(self, name: str, section: Section) -> tuple[str, ...] | None:
+        if not section.get("scripts"):
+            return None
+        words = self._value(name, section, "scripts", ini_values.read_scripts)
+        if words is not None:
+            self._doubt_comment(name, "scripts", words)
+            if self._places is not None:
+                words = tuple(sorted(ini_values.located(word, self._places) for word in words))
+        return words
+
+    def _env(self, name: str, section: Section) -> dict[str, str]:
+        if not section.get("env"):
+            return {}
+        variables = self._value(name, section, "env", ini_values.read_env) or {}
+        self._doubt_comment(name, "env", variables)
+        for doubt in ini_values.doubts_about_env(variables):
+            self._warning(name, "env", doubt)
+        for key in variables.keys() & {node_settings.variable(key) for key in section}:
+            self._problem(name, "env", f"sets {key}, for which there is a key beside it, expected one of the two")
+        return dict(variables)
+
+    def _doubt_comment(self, name: str, key: str, words: Iterable[str]) -> None:
+        if (comment := ini_values.comment_among(words)) is not None:
+            self._warning(name, key, f"'{comment}' is read as a part of it; comments stand on lines of their own")
+
+    def _check_contradictions(
+        self, name: str, section: Section, env: Mapping[str, str], role: ClusterRole | None
+    ) -> None:
+        if section.get("interface") and env.get(PCAP_FILE):
+            key = "pcap_file" if section.get("pcap_file") else "env"
+            self._problem(name, key, "is given beside interface, expected one of the two")
+        if section.get("cpu_affinity") and section.get("cpus"):
+            self._problem(name, "cpus", "is given beside cpu_affinity, expected one of the two")
+        old, new = section.get("type"), section.get("role")
+        if old is None:
+            return
+        self._warning(name, "type", "an old name for role" + (", ignored" if new is not None else ""))
+        if new is not None and self._value(name, section, "type", ini_values.read_role) is not role:
+            self._problem(name, "type", f"'{old}' contradicts role '{new}', expected one of the two")
 
     def _role(self, name: str, section: Section) -> ClusterRole | None:
         key = "role" if section.get("role") is not None or "type" not in section else "type"
@@ -246,6 +333,12 @@ class _Reader:
         self._warnings.append(f"{self._source}: section [{section}], key '{key}': {text}")
 
 
+def _over(defaults: Section, own: Section) -> Section:
+    """A node's values over the defaults."""
+    replaced = {other for keys in ALTERNATIVES for key, other in (keys, keys[::-1]) if key in own and other not in own}
+    return {key: value for key, value in defaults.items() if key not in replaced} | own
+
+
 def _syntax_problems(error: configparser.Error) -> list[str]:
     match error:
         case configparser.DuplicateSectionError():
@@ -258,79 +351,3 @@ def _syntax_problems(error: configparser.Error) -> list[str]:
             return [f"line {line}: expected [SECTION] or KEY = VALUE, found {text}" for line, text in error.errors]
         case _:
             return [error.message]
-
-
-def format_configuration(configuration: Configuration) -> str:
-    """The configuration as a file: what ``get-config`` prints.
-
-    Raises:
-        ConfigurationError: a name cannot stand in such a file (newer Pythons check).
-    """
-    parser = _Raw()
-    if configuration.instances:
-        parser.add_section(INSTANCES)
-    for instance in sorted(configuration.instances, key=lambda instance: instance.name):
-        endpoint = f"{instance.host}:{instance.listen_port.number}" if instance.listen_port else None
-        parser.set(INSTANCES, instance.name, endpoint)
-    for node in sorted(configuration.nodes, key=lambda node: node.name):
-        parser.remove_section(node.name)
-        parser.add_section(node.name)
-        for key, value in _node_values(node):
-            parser.set(node.name, key, ini_values.escape(value))
-    text = io.StringIO()
-    try:
-        parser.write(text)
-    except configparser.Error as error:
-        raise ConfigurationError(f"configuration {configuration.id} cannot be written as INI: {error}") from None
-    return text.getvalue()
-
-
-def _node_values(node: Node) -> Iterator[tuple[str, str]]:
-    yield "instance", node.instance
-    yield "role", node.role.name
-    if node.p is not None:
-        yield "port", str(node.p.number)
-    if node.scripts:
-        yield "scripts", ini_values.write_scripts(node.scripts)
-    if node.interface is not None:
-        yield "interface", node.interface
-    if node.cpu_affinity is not None:
-        yield "cpu_affinity", str(node.cpu_affinity)
-    if node.env:
-        yield "env", ini_values.write_env(node.env)
-    if node.metrics_port is not None:
-        yield "metrics_port", str(node.metrics_port.number)
-
-
-def configuration_to_json(configuration: Configuration) -> dict[str, Any]:
-    """What ``get-config --as-json`` prints, ready for ``json.dumps(..., indent=2, sort_keys=True)``."""
-    return {
-        "id": configuration.id,
-        "instances": [
-            _instance_to_json(instance) for instance in sorted(configuration.instances, key=lambda entry: entry.name)
-        ],
-        "nodes": [_node_to_json(node) for node in sorted(configuration.nodes, key=lambda entry: entry.name)],
-    }
-
-
-def _instance_to_json(instance: Instance) -> dict[str, Any]:
-    document: dict[str, Any] = {"name": instance.name}
-    if instance.listen_port is not None:
-        return document | {"host": str(instance.host), "port": instance.listen_port.number}
-    return document if instance.host == UNSPECIFIED else document | {"host": str(instance.host)}
-
-
-def _node_to_json(node: Node) -> dict[str, Any]:
-    options = None if node.options is None else sorted(node.options, key=lambda option: option.name)
-    return {
-        "name": node.name,
-        "instance": node.instance,
-        "role": node.role.name,
-        "port": node.p and node.p.number,
-        "scripts": None if node.scripts is None else list(node.scripts),
-        "options": options and [{"name": option.name, "value": option.value} for option in options],
-        "interface": node.interface,
-        "cpu_affinity": node.cpu_affinity,
-        "env": node.env,
-        "metrics_port": node.metrics_port and node.metrics_port.number,
-    }

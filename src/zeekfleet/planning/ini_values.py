@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
 
 from zeekfleet.model.enums import ClusterRole
-from zeekfleet.model.types import Address, Port
+from zeekfleet.model.types import UNSPECIFIED, Address, Port
+from zeekfleet.planning.ini_lines import COMMENTS
 
 Resolver = Callable[[str], str]
 """Turns a host name into the text of an address; raises OSError when it cannot."""
 
 _PERCENT = re.compile(r"%%|%\(([^()]+)\)s")
 _MAX_INTERPOLATION_DEPTH = 10
+
+_NEXT_VARIABLE = re.compile(r",\s*[A-Za-z_][A-Za-z0-9_]*=")
+_SEVERAL_IN_ONE = re.compile(r",\s*[A-Z_][A-Z0-9_]*=")
+"""What looks like a second variable in the value of the first."""
+
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
+"""The last label of what the system would take for an IPv4 address, in octal or hexadecimal numbers maybe."""
 
 
 def interpolate(text: str, variables: Mapping[str, str | None]) -> str:
@@ -44,6 +53,11 @@ def _interpolate(text: str, variables: Mapping[str, str | None], depth: int) -> 
     return _PERCENT.sub(value_of, text)
 
 
+def referred_to(text: str) -> set[str]:
+    """The keys, in lower case, that the text refers to by ``%(key)s``."""
+    return {match[1].lower() for match in _PERCENT.finditer(text) if match[1]}
+
+
 def escape(text: str) -> str:
     """The text as :func:`interpolate` (and ConfigParser) reads it back."""
     return text.replace("%", "%%")
@@ -66,10 +80,9 @@ def read_cpu(text: str) -> int:
 
 
 def _integer(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None
+    """A number in plain digits: Python would take ``1_0`` and digits of other scripts, too."""
+    stripped = text.strip()
+    return int(stripped) if stripped.isascii() and stripped.isdigit() and len(stripped) <= 9 else None
 
 
 def read_role(text: str) -> ClusterRole:
@@ -83,7 +96,11 @@ def read_role(text: str) -> ClusterRole:
 
 def read_scripts(text: str) -> tuple[str, ...]:
     """Script names, split as a shell would, sorted."""
-    return tuple(sorted(_shell_split(text)))
+    words = _shell_split(text)
+    for word in words:
+        if word == "=" or (word.endswith(",") and "=" not in word):
+            raise ValueError(f"names of scripts separated by spaces, and no '{word}'")
+    return tuple(sorted(words))
 
 
 def read_env(text: str) -> dict[str, str]:
@@ -93,8 +110,70 @@ def read_env(text: str) -> dict[str, str]:
         key, equals, value = word.partition("=")
         if not equals:
             raise ValueError(f"KEY=VALUE, which '{word}' is not")
+        if key in variables:
+            raise ValueError(f"each variable once, and not '{key}' twice")
         variables[key] = value
+    if _has_comma_after_quotes(text):
+        raise ValueError("variables separated by spaces, not by commas")
     return variables
+
+
+def _has_comma_after_quotes(text: str) -> bool:
+    """Whether a quoted value is followed by a comma and another variable, which a shell takes for one word."""
+    quote = ""
+    place = 0
+    while place < len(text):
+        character = text[place]
+        if character == "\\" and quote != "'":
+            place += 1
+        elif quote and character == quote:
+            quote = ""
+            if _NEXT_VARIABLE.match(text, place + 1):
+                return True
+        elif not quote and character in "\"'":
+            quote = character
+        place += 1
+    return False
+
+
+def doubts_about_env(variables: Mapping[str, str]) -> Iterator[str]:
+    """How variables were read whose writer may have meant something else, a text each."""
+    for key, value in variables.items():
+        if _SEVERAL_IN_ONE.search(value) or (value.endswith(",") and len(variables) > 1):
+            yield f"read as one variable {key} with the value '{value}'; variables are separated by spaces"
+
+
+def has_comment(text: str) -> bool:
+    """Whether a single value seems to have a comment behind it, which would be a part of it."""
+    return any(word.startswith(COMMENTS) for word in text.split()[1:])
+
+
+def comment_among(words: Iterable[str]) -> str | None:
+    """The word in a list that seems to begin a comment, which would be a part of the list."""
+    return next((word for word in words if word.startswith(COMMENTS)), None)
+
+
+class Places(Protocol):
+    """Where the paths in a file begin: its own directory, as far as they are relative."""
+
+    def absolute(self, path: str) -> str:
+        """The whole path."""
+        ...
+
+    def is_file(self, path: str) -> bool:
+        """Whether there is a file of that path."""
+        ...
+
+
+def located(script: str, places: Places) -> str:
+    """A script as its node is to load it: a file beside the configuration, or what Zeek finds on its script path.
+
+    It is a file if there is one of just that path beside the configuration, or if it begins with ``./`` or ``../``.
+    Zeek takes what holds an equals sign for a setting.
+    """
+    if "=" not in script and (script.startswith(("./", "../")) or places.is_file(script)):
+        return places.absolute(script)
+    return script
 
 
 def _shell_split(text: str) -> list[str]:
@@ -107,10 +186,13 @@ def _shell_split(text: str) -> list[str]:
 def read_endpoint(text: str, resolver: Resolver | None) -> tuple[Address, Port]:
     """``ADDRESS:PORT``, where the address may be a host name if there is a resolver."""
     host, _, port = text.rpartition(":")
-    host = host.strip("[] ")
-    if not host or not port.strip():
+    host = host.strip()
+    if not host.strip("[] ") or not port.strip() or host.startswith("[") != host.endswith("]"):
         raise ValueError("ADDRESS:PORT, [ADDRESS]:PORT, or nothing when the agent connects to the controller")
-    return _read_host(host, resolver), read_port(port)
+    address = _read_host(host.strip("[] "), resolver)
+    if address in (UNSPECIFIED, "::"):
+        raise ValueError(f"an address that can be connected to, not {address}; an agent that connects has none")
+    return address, read_port(port)
 
 
 def _read_host(host: str, resolver: Resolver | None) -> Address:
@@ -119,6 +201,10 @@ def _read_host(host: str, resolver: Resolver | None) -> Address:
     try:
         return Address(host)
     except ValueError:
+        if _NUMBER.fullmatch(host.rpartition(".")[2]):
+            raise ValueError(
+                f"an IPv4 address of four numbers from 0 to 255 without leading zeros, which '{host}' is not"
+            ) from None
         if resolver is None:
             raise ValueError(f"an IPv4 or IPv6 address before the port, which '{host}' is not") from None
     try:

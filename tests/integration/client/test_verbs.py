@@ -192,13 +192,18 @@ async def test_bad_configuration_names_file_section_and_key(run, tmp_path: Path)
     assert done.stderr.startswith("error: bad.ini: section [w], key 'port': 'many' is wrong")
 
 
-async def test_unknown_key_warns_and_deploys(controller, run):
+async def test_an_unknown_key_is_an_error_unless_it_is_only_warned_of(controller, run):
     controller.on(
         api.StageConfigurationRequest, lambda r: api.StageConfigurationResponse(r.reqid, (Result(r.reqid, data="c"),))
     )
     done = await run("zeekfleet", "--controller", f":{controller.port}", "stage-config", "-", stdin=INI + "rol = x\n")
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr == "error: standard input: section [worker], key 'rol': is unknown, did you mean 'role'?\n"
+    assert not controller.heard
+    lax = ("--lax", "-")
+    done = await run("zeekfleet", "--controller", f":{controller.port}", "stage-config", *lax, stdin=INI + "rol = x\n")
     assert (done.code, done.stdout) == (0, "staged configuration c\n")
-    assert done.stderr == "warning: standard input: section [worker], key 'rol': unknown, ignored\n"
+    assert "warning: standard input: section [worker], key 'rol': unknown, ignored, did you mean" in done.stderr
 
 
 class Raw:
