@@ -202,6 +202,9 @@ class Agent:
                 case Delivery(event=supervisor_api.NotifyNodeExit(node=name, outputs=outputs)):
                     self._roster.exited(name, outputs)
                     self._follow()
+                case Delivery(event=supervision.NodeStopping() as news):
+                    self._control.still_working()
+                    self._notifier.stopping(news)
                 case Delivery(event=supervision.NodeExitDetail() as end):
                     self._historian.ended(end)
                 case Delivery(event=supervision.NodeFailed() as failure):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as events
 from zeekfleet.broker.events.base import Event
 from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.model import ranges
 from zeekfleet.model.management import fresh_id
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, NodeStatus
@@ -17,6 +20,9 @@ from zeekfleet.transport.endpoint import Endpoint
 MANAGEMENT_MARK = "ZEEK_MANAGEMENT_NODE"
 """The environment variable that tells management processes from cluster nodes."""
 
+
+LONGEST_STOP = ranges.GRACE_CEILING.most + ranges.GRACE.most
+"""Seconds to wait for a stop at most, whatever the node does meanwhile."""
 
 Request = (
     events.StatusRequest
@@ -42,6 +48,7 @@ class SupervisorControl:
         self._timeout = timeout
         self._stop_timeout = stop_timeout
         self._connected = asyncio.Event()
+        self._waits: dict[asyncio.Timeout, float] = {}
 
     def found(self) -> None:
         """The supervisor hears us."""
@@ -55,6 +62,27 @@ class SupervisorControl:
     def connected(self) -> bool:
         """Whether the supervisor hears us."""
         return self._connected.is_set()
+
+    @contextmanager
+    def extending(self, deadline: asyncio.Timeout, seconds: float) -> Iterator[None]:
+        """Move a deadline to so many seconds from each sign that a node which is being stopped still works."""
+        self._waits[deadline] = seconds
+        try:
+            yield
+        finally:
+            del self._waits[deadline]
+
+    def still_working(self) -> None:
+        """A node that is being stopped still works."""
+        now = asyncio.get_running_loop().time()
+        for deadline, seconds in self._waits.items():
+            if not deadline.expired():
+                deadline.reschedule(max(deadline.when() or 0.0, now + seconds))
+
+    def hurry(self, nodes: frozenset[str]) -> None:
+        """Have these nodes get no more than their grace, if they are being stopped."""
+        if nodes:
+            self._endpoint.publish(topics.SUPERVISOR, supervision.Hurry(nodes))
 
     async def status(self) -> dict[str, NodeStatus]:
         """All processes under the supervisor, by name, the management's own included.
@@ -97,7 +125,7 @@ class SupervisorControl:
     async def fail(self, name: str, pid: int, signal: str) -> bool:
         """End a process that is as good as dead, and have its revival policy decide; whether it is gone."""
         try:
-            response = await self._ask(supervision.FailRequest(fresh_id(), name, pid, signal), self._stop_timeout)
+            response = await self._ask_to_stop(supervision.FailRequest(fresh_id(), name, pid, signal))
         except RequestTimeoutError:
             return False
         assert isinstance(response, supervision.FailResponse)  # noqa: S101
@@ -105,11 +133,20 @@ class SupervisorControl:
 
     async def _outcome(self, request: events.DestroyRequest | events.RestartRequest) -> bool:
         try:
-            response = await self._ask(request, self._stop_timeout)
+            response = await self._ask_to_stop(request)
         except RequestTimeoutError:
             return False
         assert isinstance(response, events.DestroyResponse | events.RestartResponse)  # noqa: S101
         return response.result
+
+    async def _ask_to_stop(self, request: Request) -> Event:
+        """As ``_ask``, with the time-out counted from the last sign of work of a node that is being stopped."""
+        try:
+            async with asyncio.timeout(self._stop_timeout) as deadline:
+                with self.extending(deadline, self._stop_timeout):
+                    return await self._ask(request, LONGEST_STOP)
+        except TimeoutError:
+            raise RequestTimeoutError(request.reqid, self._stop_timeout) from None
 
     async def _ask(self, request: Request, timeout: float) -> Event:
         clock = asyncio.get_running_loop().time

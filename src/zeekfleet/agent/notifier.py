@@ -10,10 +10,13 @@ from zeekfleet.broker.events import checks
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.deployments import NotifyNodeActions
 from zeekfleet.broker.events.dispatches import NotifyTraceDone
+from zeekfleet.broker.events.stops import NotifyNodeStopping
+from zeekfleet.broker.events.supervision import NodeStopping
 from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.model.deployments import NodeAction
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Node
+from zeekfleet.model.supervision import words_of_work
 from zeekfleet.model.types import Address
 from zeekfleet.transport.endpoint import Endpoint
 
@@ -69,6 +72,12 @@ class Notifier:
     def node_actions(self, reqid: str, config_id: str, actions: tuple[NodeAction, ...]) -> None:
         """What a deployment is about to do; nothing has been touched yet."""
         self._endpoint.publish(self._topic, NotifyNodeActions(self._instance, reqid, config_id, actions), SECOND)
+
+    def stopping(self, news: NodeStopping) -> None:
+        """A node that was asked to end still works."""
+        self.log(f"node {news.node} is {words_of_work(news.written, news.cpu)}", news.node)
+        told = NotifyNodeStopping(self._instance, news.node, news.written, news.cpu, news.elapsed)
+        self._endpoint.publish(self._topic, told)
 
     def error(self, message: str, node: str = "") -> None:
         """Something failed."""

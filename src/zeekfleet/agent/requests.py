@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,7 @@ from zeekfleet.agent.roster import Roster
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import details as details_api
+from zeekfleet.broker.events import stops as stops_api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST
 from zeekfleet.errors import RequestTimeoutError
@@ -95,6 +97,7 @@ class Requests:
             check_api.AgentCheckRequest: self._check_configuration,
             details_api.AgentStatusRequest: self._status,
             details_api.AgentDiagnosisRequest: self._diagnosis,
+            stops_api.AgentHurry: self._hurry,
         }
 
     def handler_of(self, event: Event) -> Handler | None:
@@ -138,13 +141,14 @@ class Requests:
         name = self._options.name
         own = [node.name for node in request.config.nodes if node.instance == name]
         base, loop = self._options.request_timeout, asyncio.get_running_loop()
-        last = loop.time() + agent_stop_deadline(len(own), base=base, grace=self._options.grace)
+        patience = agent_stop_deadline(len(own), base=base, grace=self._options.grace)
+        last = loop.time() + patience
         deadline = asyncio.timeout_at(last)
 
         def stopped() -> None:
             """From here on nobody's grace is waited for."""
             if not deadline.expired():
-                deadline.reschedule(min(last, loop.time() + agent_deadline(len(own), base=base)))
+                deadline.reschedule(min(deadline.when() or last, loop.time() + agent_deadline(len(own), base=base)))
 
         # The work goes on after the deadline: a configuration is never left half applied.
         work = self._tasks.create_task(
@@ -158,7 +162,9 @@ class Requests:
         )
         try:
             async with deadline:
-                match await asyncio.shield(work):
+                with self._control.extending(deadline, patience):
+                    adoption = await asyncio.shield(work)
+                match adoption:
                     case Adoption.FAILED:
                         return [Result(request.reqid, False, name, error=TIMED_OUT)]
                     case Adoption.NOT_NEEDED:
@@ -256,7 +262,11 @@ class Requests:
         if outcomes:
             self._tasks.create_task(self._deployer.restart(outcomes))
             base, grace = self._options.request_timeout, self._options.grace
-            await asyncio.wait(outcomes.values(), timeout=agent_stop_deadline(len(asked), base=base, grace=grace))
+            patience = agent_stop_deadline(len(asked), base=base, grace=grace)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience) as deadline:
+                    with self._control.extending(deadline, patience):
+                        await asyncio.wait(outcomes.values())
         results = [
             msgspec.structs.replace(outcome.result(), reqid=request.reqid)
             if outcome.done()
@@ -264,6 +274,10 @@ class Requests:
             for name, outcome in outcomes.items()
         ]
         self._endpoint.reply(delivery, api.RestartResponse(request.reqid, tuple(results)))
+
+    async def _hurry(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, stops_api.AgentHurry)  # noqa: S101
+        self._control.hurry(delivery.event.nodes)
 
     def _overlap(self, nodes: frozenset[str]) -> frozenset[str]:
         return nodes & self._roster.names if nodes else self._roster.names

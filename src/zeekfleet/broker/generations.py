@@ -23,6 +23,7 @@ from zeekfleet.broker.events import (
     dispatches,
     node,
     secrets,
+    stops,
     supervision,
     supervisor,
 )
@@ -103,7 +104,9 @@ def _is_first_only(event: type[Event]) -> bool:
     return event.event_name.startswith(tuple(first for _, first in FIRST_NAMES))
 
 
-_ALL = _declared(agent, checks, controller, deployments, details, dispatches, node, secrets, supervision, supervisor)
+_ALL = _declared(
+    agent, checks, controller, deployments, details, dispatches, node, secrets, stops, supervision, supervisor
+)
 
 SECOND = Generation(
     2, Layout(), SECOND_TOPIC_ROOT, {event.event_name: event for event in _ALL if not _is_first_only(event)}

@@ -15,6 +15,7 @@ from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import details as details_api
 from zeekfleet.broker.events import dispatches as dispatch_api
+from zeekfleet.broker.events import stops as stops_api
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.deployment import Deployment, without_id
@@ -213,6 +214,8 @@ class Controller:
                 handler = self._check
             case api.TestTimeoutRequest(with_state=True):
                 handler = self._test_timeout
+            case stops_api.ControllerHurry():
+                handler = self._hurry
         if handler is not None and self._admission.admit(delivery.peer.id):
             logger.debug("received %s", type(delivery.event).event_name)
             self._tasks.create_task(self._handle(handler, delivery))
@@ -339,6 +342,12 @@ class Controller:
             case details_api.ControllerDiagnosisRequest(reqid=reqid, node=node):
                 result = await self._requests.diagnosis(reqid, node)
                 self._endpoint.reply(delivery, details_api.ControllerDiagnosisResponse(reqid, result))
+
+    async def _hurry(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, stops_api.ControllerHurry)  # noqa: S101
+        for name, known in self._instances.known.items():
+            if known.generation is SECOND:
+                self._endpoint.publish(topics.agent(name), stops_api.AgentHurry(delivery.event.nodes))
 
     async def _test_timeout(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, api.TestTimeoutRequest)  # noqa: S101
