@@ -80,6 +80,16 @@ def configure(log_format: Literal["text", "json"], level: str, stream: IO[str] |
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+def reopen() -> None:
+    """Have the management logs go on in new files, where theirs were moved away."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, ManagementLog):
+            try:
+                handler.reopen()
+            except StateDirectoryError as error:
+                logging.getLogger(__name__).error("the former log is written on: %s", error)
+
+
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
     """The fields of a record, in the order of :data:`FIELDS`."""
     told = vars(record)

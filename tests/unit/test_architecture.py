@@ -69,8 +69,3 @@ def test_imports_follow_the_table(file: Path) -> None:
 def test_every_part_has_a_row() -> None:
     parts = {path.name.removesuffix(".py") for path in SOURCE.iterdir() if not path.name.startswith(("_", "."))}
     assert parts - {"py.typed"} == TABLE.keys()
-
-
-def test_modules_are_small() -> None:
-    too_long = [str(file) for file in files() if len(file.read_text().splitlines()) > 400]
-    assert not too_long

@@ -23,6 +23,9 @@ LAST_PATIENCE = 5
 DOUBLE = 1.0
 """Seconds within which a second signal is the same wish: a terminal and what runs us may both send it."""
 
+HARMLESS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+"""Signals that would end a process that does not expect them."""
+
 Serve = Callable[[asyncio.Event], Awaitable[None]]
 """Serves until the event is set, then ends in order."""
 
@@ -64,12 +67,30 @@ async def _run(serve: Serve) -> None:
     signalled = _Signalled(stop, asyncio.current_task())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled)
+    for number in HARMLESS:
+        loop.add_signal_handler(number, logger.info, "%s means nothing to this daemon", number.name)
+    on_hangup()
     async with asyncio.TaskGroup() as tasks:
         telling = tasks.create_task(_tell_of_stop(stop))
         try:
             await serve(stop)
         finally:
             telling.cancel()
+
+
+def on_hangup(pass_on: Callable[[], None] = lambda: None) -> None:
+    """Have SIGHUP, which a closed terminal and logrotate send, open the logs anew, and do no more than that.
+
+    Args:
+        pass_on: tells others, who have logs of their own.
+    """
+
+    def hung_up() -> None:
+        logs.reopen()
+        logger.info("SIGHUP: logs are opened anew")
+        pass_on()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
 
 
 class _Signalled:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
 from zeekfleet.daemon.role import RoleSettings
-from zeekfleet.daemon.run import until
+from zeekfleet.daemon.run import on_hangup, until
 from zeekfleet.daemon.supervising import supervisor_of
 from zeekfleet.errors import ListenError, SettingsError, StateDirectoryError, SupervisionError, TransportError
 from zeekfleet.model.enums import Role
@@ -128,6 +129,12 @@ class Tree:
             return None
         return status if same and pid == str(details.pid) else None
 
+    def hang_up(self) -> None:
+        """Have agent and controller open their logs anew."""
+        for name, status in self._supervisor.status().nodes.items():
+            if MANAGEMENT_MARK in status.node.env:
+                self._supervisor.signal(name, signal.SIGHUP)
+
     def settle(self) -> None:
         """The start has succeeded: what fails from now on stops no node."""
         self._supervisor.on_failure = "keep"
@@ -202,6 +209,7 @@ async def serve(
                 supervisor.on_node_exit(_log_exit)
                 await supervisor.complete()
                 tree = Tree(settings, supervisor, port, engine.name)
+                on_hangup(tree.hang_up)
                 control = SupervisorControl(supervisor, endpoint, lambda: _stop_all(supervisor, stop))
                 try:
                     await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))

@@ -26,7 +26,8 @@ _CLONE_INTO_CGROUP = 0x200000000
 _SYS_CLONE3 = 435  # the same on all architectures
 _ARGUMENT_WORDS = 11
 _library = ctypes.PyDLL(None, use_errno=True)
-_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+"""Signals that the stem handles; all but SIGTERM, which has it stop its nodes, do nothing."""
 
 
 class _Told(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -121,7 +122,7 @@ class ForkedBirth(Birth):
 def _forget_signals() -> None:
     """What Python handles or ignores is as it was for a new program; nothing is blocked."""
     signal.set_wakeup_fd(-1)
-    for number in (*_HANDLED, *ignored_signals()):
+    for number in (*HANDLED, *ignored_signals()):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

@@ -16,6 +16,7 @@ import msgspec
 from zeekfleet.release import RUNNING
 from zeekfleet.stem import protocol, signalfd, sockets
 from zeekfleet.stem.connection import Connection
+from zeekfleet.stem.forking import HANDLED
 from zeekfleet.stem.phases import Intent
 from zeekfleet.stem.table import Table
 from zeekfleet.stem.timers import Timers
@@ -84,7 +85,7 @@ class Server:
         self._signals.setblocking(False)
         self._signals_in.setblocking(False)
         signal.set_wakeup_fd(self._signals_in.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in HANDLED:
             # Handlers, not SIG_IGN: what is ignored would be ignored by the nodes as well.
             signal.signal(number, lambda _number, _frame: None)
         self._selector.register(self._signals, selectors.EVENT_READ, self._signalled)

@@ -19,6 +19,29 @@ KILL_PATIENCE = 5.0
 """Seconds for a process to go after SIGKILL."""
 
 
+def send(pid: int, start_time: int, number: signal.Signals) -> bool:
+    """Signal a process; whether it was still there.
+
+    Args:
+        pid: the process.
+        start_time: tells it from a later one with its id.
+        number: the signal.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if procfs.start_time(pid) != start_time:
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 async def end(pid: int, start_time: int, first: signal.Signals, grace: float) -> bool:
     """Signal a process, and kill it if that does not end it; whether it has ended.
 

@@ -243,6 +243,14 @@ class Supervisor:
             return tracked is not None
         return await failing.end(pid, tracked.start_time, first, tracked.spec.grace)
 
+    def signal(self, name: str, number: signal.Signals) -> bool:
+        """Signal a node's process; False if there is none."""
+        self._check_open()
+        tracked = self._watcher.nodes.get(name)
+        if tracked is None or tracked.pid is None or tracked.start_time is None:
+            return False
+        return failing.send(tracked.pid, tracked.start_time, number)
+
     def check(self, config: NodeConfig, engine: Engine | None = None) -> str:
         """Why a node could not be created if there were none of its name; empty if it could. Makes its directory."""
         self._check_open()
