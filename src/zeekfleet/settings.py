@@ -171,6 +171,11 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     health_restart: Annotated[
         bool, Source("restart nodes that do not answer, or never say hello", "--health-restart")
     ] = True
+    peer_limit: Annotated[
+        Seconds,
+        Source("seconds that a running node may lack a connection to a node that it needs before that is told",
+               "--peer-limit", "ZEEKFLEET_PEER_LIMIT"),
+    ] = 30.0  # fmt: skip
     group_wait: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=86400)],
         Source("seconds to wait at most for a group of nodes before the next may begin; 0: a fifth of all",

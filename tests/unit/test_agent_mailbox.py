@@ -12,8 +12,9 @@ import pytest
 from zeekfleet.agent import mailbox
 from zeekfleet.agent.mailbox import Mailboxes
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.dispatches import NodePeers
 from zeekfleet.broker.events.node import NodeDispatchResponse, NotifyNodeHello
-from zeekfleet.model.dispatches import OptionChange
+from zeekfleet.model.dispatches import MissingPeers, OptionChange
 from zeekfleet.model.management import Result
 from zeekfleet.testing.clock import ManualClock
 
@@ -54,9 +55,15 @@ async def box(tmp_path: Path, clock: ManualClock):  # type: ignore[no-untyped-de
 
 async def test_what_lay_there_before_is_heard_in_order(box: Box) -> None:
     box.put("7-2", '{"hello":"l"}')
+    box.put("7-3", '{"missing":["m","p"]}')
+    box.put(
+        "7-4", '{"action":"missing_peers","result":{"reqid":"q","success":true,"data":{"missing":["m"]},"node":"l"}}'
+    )
     box.put("7-10", '{"action":"net","result":{"reqid":"r","success":false,"error":"dispatch net unknown","node":"l"}}')
     box.boxes.follow({"l": box.directory})
     assert await box.next() == NotifyNodeHello("l")
+    assert await box.next() == NodePeers("l", ("m", "p"))
+    assert await box.next() == NodeDispatchResponse("q", Result("q", data=MissingPeers(("m",)), node="l"))
     assert await box.next() == NodeDispatchResponse("r", Result("r", False, error="dispatch net unknown", node="l"))
     assert list(box.directory.iterdir()) == []
 

@@ -122,3 +122,39 @@ def test_a_lost_supervisor_makes_unknown_until_it_is_back(watched: Watched) -> N
     assert watched.state is State.UNKNOWN
     watched.roster.found("w", 1)
     assert watched.state is State.PENDING
+
+
+def test_who_is_missing_counts_while_the_node_and_the_others_run(watched: Watched) -> None:
+    roster = watched.roster
+    roster.keep([Node(name, "i", ClusterRole.WORKER, State.PENDING) for name in ("w", "m")])
+    for name, pid in (("w", 1), ("m", 2)):
+        roster.launching(name)
+        roster.started(name, pid)
+    roster.peers("w", ["m", "elsewhere"])
+    assert not roster.cut_off("w")  # it is not up itself
+    roster.hello("w")
+    assert roster.cut_off("w") == {"elsewhere"}  # the manager is not up, and that is told as such
+    roster.hello("m")
+    assert roster.cut_off("w") == {"m", "elsewhere"}
+    watched.now = 7.0
+    assert roster.cut_off_overdue("w", 10.0) == 3.0
+    roster.peers("w", ["m"])
+    assert roster.cut_off_overdue("w", 10.0) == 3.0  # some have been missing all the time
+    roster.exited("w", OUTPUTS)
+    roster.started("w", 3)
+    roster.hello("w")
+    assert not roster.cut_off("w")  # a new life: nothing is known of it yet
+    assert roster.cut_off_overdue("w", 10.0) is None
+
+
+async def test_waiting_for_peers_ends_when_they_are_there_or_the_time_is_over(watched: Watched) -> None:
+    roster = watched.roster
+    roster.started("w", 1)
+    roster.peers("w", ["m"])
+    roster.hello("w")
+    await roster.connect(["w"], 0.01)
+    assert roster.cut_off("w") == {"m"}
+    waiting = asyncio.create_task(roster.connect(["w"], 60.0))
+    await asyncio.sleep(0)
+    roster.peers("w", [])
+    await asyncio.wait_for(waiting, 10.0)

@@ -25,7 +25,7 @@ from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import node as node_api
 from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as supervisor_api
-from zeekfleet.broker.events.dispatches import NodeTraceDone
+from zeekfleet.broker.events.dispatches import NodePeers, NodeTraceDone
 from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.enums import State
@@ -79,7 +79,7 @@ class Agent:
             check = ConfigurationCheck(
                 options.name, options.state_directory, self._control, links, checker, options.request_timeout
             )
-        self._dispatcher = NodeDispatcher(links)
+        self._dispatcher = NodeDispatcher(links, self._roster.peers)
         self._deployer = Deployer(
             options.name,
             options.state_directory,
@@ -92,7 +92,7 @@ class Agent:
         self._health = HealthWatch(
             options.health, self._roster, self._dispatcher, links, self._notifier, self._control.fail
         )
-        self._historian = Historian(self._roster, self._control, self._notifier)
+        self._historian = Historian(self._roster, self._control, self._notifier, self._deployer)
         self._tasks = asyncio.TaskGroup()
         work = Work(
             self._control, self._roster, self._dispatcher, self._deployer, check, self._historian, self._notifier
@@ -162,9 +162,12 @@ class Agent:
                 self._roster.hello(name)
             case NodeTraceDone(node=name, path=path) if name in self._roster:
                 self._notifier.trace_done(name, path)
+            case NodePeers(node=name, missing=missing):
+                self._roster.peers(name, missing)
             case node_api.NodeDispatchResponse(result=Result(node=str(name))):
-                self._roster.hello(name)
+                # What it tells of its peers first: a hello may end a deployment.
                 self._dispatcher.received(event)
+                self._roster.hello(name)
 
     def _heard_request(self, delivery: Delivery) -> None:
         handler = self._requests.handler_of(delivery.event)

@@ -12,6 +12,7 @@ from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.plan import impossible_names, node_configs, nodes_of
 from zeekfleet.agent.roster import Roster
 from zeekfleet.agent.start_order import StartOrder, in_parallel
+from zeekfleet.lifecycle.cluster_view import must_see
 from zeekfleet.lifecycle.order import stop_groups
 from zeekfleet.lifecycle.reconcile import Actions, node_actions, reconcile, summary
 from zeekfleet.model.management import Configuration, Result, fresh_id
@@ -51,6 +52,11 @@ class Deployer:
         self._notifier = notifier
         self._order = order
         self._one_at_a_time = asyncio.Lock()
+
+    def must_see(self, name: str) -> frozenset[str]:
+        """The nodes that one of ours must be connected to."""
+        config = self.configs.get(name)
+        return must_see(name, config.cluster) if config is not None else frozenset()
 
     async def apply(
         self,

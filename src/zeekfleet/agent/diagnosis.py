@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zeekfleet.agent.control import SupervisorControl
+from zeekfleet.agent.deployment import Deployer
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.roster import Entry, Roster
 from zeekfleet.broker.events import supervision
@@ -30,10 +31,12 @@ class Historian:
         roster: the agent's view.
         control: the supervisor, for its own.
         notifier: tells the controller of what it should hear at once.
+        deployer: knows what nodes are launched with.
     """
 
-    def __init__(self, roster: Roster, control: SupervisorControl, notifier: Notifier) -> None:
+    def __init__(self, roster: Roster, control: SupervisorControl, notifier: Notifier, deployer: Deployer) -> None:
         self._roster = roster
+        self._deployer = deployer
         self._control = control
         self._notifier = notifier
 
@@ -41,7 +44,7 @@ class Historian:
         """All cluster nodes, sorted by name."""
         details = await self._details()
         entries = ((name, self._roster[name]) for name in sorted(self._roster.names))
-        return tuple(_report(entry, details.get(name)) for name, entry in entries)
+        return tuple(_report(entry, details.get(name), self._deployer.must_see(name)) for name, entry in entries)
 
     async def diagnosis(self, name: str) -> Diagnosis | None:
         """A node's last crash report; None if the node is not ours."""
@@ -78,12 +81,14 @@ class Historian:
             self._notifier.error(f"node {event.node} keeps failing: {event.reason}", event.node)
 
 
-def _report(entry: Entry, details: NodeDetails | None) -> NodeReport:
+def _report(entry: Entry, details: NodeDetails | None, wanted: frozenset[str]) -> NodeReport:
     since = entry.since
     if entry.found and entry.state is State.RUNNING and details is not None and details.pid == entry.pid:
         # Our own time is when we came back to it.
         since = min(since, details.since)
-    return NodeReport(entry.node.name, entry.node.role, entry.state, since, details)
+    missing = entry.missing if entry.state is State.RUNNING and entry.missing else frozenset()
+    isolated = bool(missing) and missing >= wanted
+    return NodeReport(entry.node.name, entry.node.role, entry.state, since, details, tuple(sorted(missing)), isolated)
 
 
 def _files(directory: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from zeekfleet.agent.dispatch import PING, NodeDispatcher
 from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.roster import Roster
+from zeekfleet.model.enums import State
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +29,14 @@ class HealthSettings(msgspec.Struct, frozen=True):
         misses: unanswered checks in a row that make a node a failed one.
         start_limit: seconds for a started node to say hello.
         restart: whether a failed node is ended and so revived, or only told of.
+        peer_limit: seconds that a running node may lack a connection to a node that it needs before that is told.
     """
 
     interval: float = 10.0
     misses: int = 3
     start_limit: float = 60.0
     restart: bool = True
+    peer_limit: float = 30.0
 
 
 class HealthWatch:
@@ -64,11 +67,13 @@ class HealthWatch:
         self._notifier = notifier
         self._end = end
         self._missed: dict[str, int] = {}
+        self._told_cut_off: set[str] = set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_starts(group))
+            group.create_task(self._watch_peers())
             if self._settings.interval:
                 group.create_task(self._watch_running())
 
@@ -83,6 +88,32 @@ class HealthWatch:
                 why += ", time after time: it is tried again more slowly"
             # Side by side: each may take its whole grace to end.
             tasks.create_task(self._failed(name, why, ASK_TO_END))
+
+    async def _watch_peers(self) -> None:
+        """Tell of nodes that run but are cut off from others for too long, and of their return."""
+        while True:
+            await self._roster.change(self._tell_cut_off())
+
+    def _tell_cut_off(self) -> float | None:
+        """In how many seconds somebody will have been cut off for too long."""
+        due = [
+            (overdue_in, name)
+            for name in sorted(self._roster.names - self._told_cut_off)
+            if (overdue_in := self._roster.cut_off_overdue(name, self._settings.peer_limit)) is not None
+        ]
+        for overdue_in, name in due:
+            if overdue_in <= 0:
+                self._told_cut_off.add(name)
+                missing = ", ".join(sorted(self._roster.cut_off(name)))
+                limit = f"{self._settings.peer_limit:g} s"
+                self._notifier.error(f"node {name} runs, but has not been connected to {missing} for {limit}", name)
+        for name in sorted(self._told_cut_off):
+            if not self._roster.cut_off(name):
+                self._told_cut_off.discard(name)
+                entry = self._roster.get(name)
+                if entry is not None and entry.state is State.RUNNING:
+                    self._notifier.log(f"node {name} is connected to all nodes that it needs", name)
+        return min((overdue_in for overdue_in, _ in due if overdue_in > 0), default=None)
 
     async def _watch_running(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.dispatches import NodePeers
 from zeekfleet.broker.events.node import NodeDispatchResponse, NotifyNodeHello
 from zeekfleet.model.dispatches import DATA
 from zeekfleet.model.management import Result
@@ -44,6 +45,7 @@ class _Answer(msgspec.Struct):
 
 class _Mail(msgspec.Struct):
     hello: str | None = None
+    missing: tuple[str, ...] | None = None
     action: str = ""
     result: _Answer | None = None
 
@@ -188,6 +190,8 @@ def _event(node: str, content: bytes) -> Event | None:
         mail = msgspec.json.decode(content, type=_Mail)
         if mail.hello is not None:
             return NotifyNodeHello(node)
+        if mail.missing is not None:
+            return NodePeers(node, mail.missing)
         answer = mail.result
         if answer is None:
             return None

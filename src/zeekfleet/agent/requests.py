@@ -33,6 +33,12 @@ from zeekfleet.transport.endpoint import Delivery, Endpoint
 
 logger = logging.getLogger(__name__)
 
+PATIENCE_FOR_PEERS = 3.0
+"""Seconds that a deployment waits at most until nodes that have said hello are connected to the others."""
+
+TO_ANSWER = 0.5
+"""Seconds that are left for the answer then."""
+
 Handler = Callable[[Delivery], Awaitable[None]]
 
 
@@ -171,6 +177,8 @@ class Requests:
                         logger.info("already running configuration %s", request.config.id)
                         return [self._result(request.reqid)]
                 await self._roster.settle(own)
+                left = (deadline.when() or last) - loop.time() - TO_ANSWER
+                await self._roster.connect(own, min(PATIENCE_FOR_PEERS, max(0.0, left)))
         except TimeoutError:
             self._notifier.error(f"configuration {request.config.id} is not all up in time")
             return deploy_results(request.reqid, name, self._roster, own, timed_out=True)

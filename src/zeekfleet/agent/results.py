@@ -7,24 +7,38 @@ from collections.abc import Collection, Iterable, Mapping
 from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.agent.roster import Roster
 from zeekfleet.model.enums import ClusterRole, Role, State
-from zeekfleet.model.management import NodeStatus, Result
+from zeekfleet.model.management import NodeOutputs, NodeStatus, Result
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.supervisor import NodeStatus as SupervisorNodeStatus
 from zeekfleet.model.types import NO_PORT, Port
 
 TIMED_OUT = "request timed out"
 
+CUT_OFF = "zeekfleet: the node runs, but is not connected to "
+"""What a result's standard error says of a node that is no part of the cluster yet; names of nodes follow."""
+
 
 def deploy_results(reqid: str, instance: str, roster: Roster, names: Collection[str], timed_out: bool) -> list[Result]:
-    """One result a node; on a time-out one without node comes first."""
+    """One result a node; on a time-out one without node comes first.
+
+    A node that runs but is cut off from others is no failure, since it does what it can, and the protocol knows nothing
+    in between: its outputs say so, which zeek-client shows.
+    """
     results = [Result(reqid, False, instance, error=TIMED_OUT)] if timed_out else []
     for name in sorted(names):
         entry = roster.get(name)
         running = entry is not None and entry.state is State.RUNNING
-        outputs = entry.outputs if entry is not None and not running else None
+        outputs = entry.outputs if entry is not None and not running else _cut_off(roster, name)
         problem = entry.problem if entry is not None else "no longer part of the configuration"
         results.append(Result(reqid, running, instance, data=outputs, error=None if running else problem, node=name))
     return results or [Result(reqid, instance=instance)]
+
+
+def _cut_off(roster: Roster, name: str) -> NodeOutputs | None:
+    missing = roster.cut_off(name)
+    if not missing:
+        return None
+    return NodeOutputs("", f"{CUT_OFF}{', '.join(sorted(missing))}\n")
 
 
 def node_statuses(

@@ -46,6 +46,8 @@ class Entry:
         silent_lives: how often in a row it was ended for want of a hello.
         since: when its state began, in seconds since 1970.
         found: its present process was there before we came; it has been up for longer than we know.
+        missing: nodes that it must be connected to and is not, as it has told; None while it has told nothing.
+        missing_since: since when there are any, by the monotonic clock.
     """
 
     node: Node
@@ -61,6 +63,8 @@ class Entry:
     silent_lives: int = 0
     since: float = field(default_factory=time.time)
     found: bool = False
+    missing: frozenset[str] | None = None
+    missing_since: float = 0.0
 
     @property
     def failed(self) -> bool:
@@ -132,8 +136,8 @@ class Roster:
         first = min(silent, key=due)
         return first.node.name, due(first) - self._clock()
 
-    async def change(self, within: float) -> None:
-        """Wait until anything has changed, for so many seconds at most."""
+    async def change(self, within: float | None) -> None:
+        """Wait until anything has changed, for so many seconds at most; None for any time."""
         self._changed.clear()
         try:
             async with asyncio.timeout(within):
@@ -158,6 +162,7 @@ class Roster:
         entry.expected_end = entry.pid is not None
         entry.pid, entry.outputs, entry.problem = None, None, None
         entry.early_exits, entry.greeted, entry.given_up, entry.silent_lives = 0, False, False, 0
+        entry.missing = None
         self._move(entry, Cause.LAUNCHED)
 
     def refused(self, name: str, problem: str) -> None:
@@ -195,10 +200,43 @@ class Roster:
             return
         if entry.state is not State.RUNNING:
             entry.early_exits += 1
-        entry.pid, entry.greeted, entry.outputs = None, False, outputs
+        entry.pid, entry.greeted, entry.outputs, entry.missing = None, False, outputs, None
         self._move(entry, Cause.ENDED)
         if entry.failed:
             self._move(entry, Cause.GIVEN_UP)
+
+    def peers(self, name: str, missing: Iterable[str]) -> None:
+        """The node tells which nodes it must be connected to and is not."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return
+        told = frozenset(missing)
+        if told and not entry.missing:
+            entry.missing_since = self._clock()
+        entry.missing = told
+        self._changed.set()
+
+    def cut_off(self, name: str) -> frozenset[str]:
+        """The nodes that a running node is not connected to, though they run as far as we know."""
+        entry = self._entries.get(name)
+        if entry is None or entry.state is not State.RUNNING or not entry.missing:
+            return frozenset()
+        down = {other for other, row in self._entries.items() if row.state is not State.RUNNING}
+        return entry.missing - down
+
+    def cut_off_overdue(self, name: str, limit: float) -> float | None:
+        """In how many seconds the node will have been cut off from others for ``limit`` seconds; None if it is not."""
+        return self._entries[name].missing_since + limit - self._clock() if self.cut_off(name) else None
+
+    async def connect(self, names: Collection[str], within: float) -> None:
+        """Wait until these nodes, as far as they run, are connected to all that they must be; for so long at most."""
+        try:
+            async with asyncio.timeout(within):
+                while any(self.cut_off(name) for name in names):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return
 
     def unresponsive(self, name: str) -> None:
         """The process lives, but is as good as dead."""

@@ -7,7 +7,7 @@ import time
 
 from zeekfleet.broker.events.details import ControllerStatusRequest, ControllerStatusResponse
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.cli.output import Cell, Table, View
+from zeekfleet.cli.output import BUSY, Cell, Table, View
 from zeekfleet.cli.session import Session
 from zeekfleet.cli.tables import ABSENT, TONES, failures
 from zeekfleet.client.histories import Histories, last_exit, read_histories
@@ -46,7 +46,7 @@ def _row(instance: str, report: NodeReport, now: float) -> tuple[Cell, ...]:
         Cell(instance),
         Cell(report.node),
         Cell((role_name(report.role) or "-").lower()),
-        Cell(report.state.name.lower(), TONES[report.state]),
+        Cell(report.condition, BUSY if report.missing else TONES[report.state]),
         Cell(duration(now - report.since)),
         Cell(str(details.pid)) if details and details.pid is not None else ABSENT,
         Cell(str(details.restarts)) if details else ABSENT,

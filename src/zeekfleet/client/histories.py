@@ -78,6 +78,7 @@ def _report_document(report: NodeReport) -> dict[str, Any]:
     details = report.details
     return {
         "state": report.state.name,
+        "missing_peers": list(report.missing),
         "role": report.role.name,
         "since": report.since,
         "pid": details.pid if details else None,

@@ -75,7 +75,9 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                     controller=controller,
                     request_timeout=own.request_timeout,
                     grace=settings.supervisor.grace,
-                    health=HealthSettings(own.health_interval, own.health_misses, own.start_limit, own.health_restart),
+                    health=HealthSettings(
+                        own.health_interval, own.health_misses, own.start_limit, own.health_restart, own.peer_limit
+                    ),
                     group_wait=own.group_wait,
                     holds=engine == "zeek",
                 )

@@ -29,6 +29,18 @@ SOME_TRACE = ""
 """Stands for the trace that another node reads: that there is one changes how all pass on logs, its path does not."""
 
 
+MUST_BE_SEEN = frozenset({_LOGGER, _MANAGER, _PROXY})
+"""The roles of nodes that all others must be connected to, but for those of the same role."""
+
+
+def must_see(name: str, cluster: Mapping[str, ClusterEndpoint]) -> frozenset[str]:
+    """The nodes that the one of this name must be connected to; ``zeekfleet-peers.zeek`` has the same rule."""
+    own = cluster.get(name)
+    if own is None:
+        return frozenset()
+    return frozenset(other for other, row in cluster.items() if row.role in MUST_BE_SEEN and row.role is not own.role)
+
+
 def view(name: str, cluster: Mapping[str, ClusterEndpoint]) -> dict[str, ClusterEndpoint]:
     """The cluster's layout as the node of this name needs it.
 

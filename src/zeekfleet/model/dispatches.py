@@ -47,6 +47,17 @@ class PeerStatistics(Record, frozen=True):
     events_dispatched: Count
 
 
+class MissingPeers(Record, frozen=True):
+    """``missing_peers``: the nodes that a node must be connected to and is not, sorted by name.
+
+    A node must be connected to all managers, loggers and proxies, but for those of its own kind.
+    """
+
+    zeek_name: ClassVar[str] = "Zeekfleet::MissingPeers"
+
+    missing: tuple[str, ...]
+
+
 class OptionChange(Record, frozen=True):
     """``set_option``: the option's value before and now, as JSON text."""
 
@@ -59,6 +70,7 @@ class OptionChange(Record, frozen=True):
 
 NET_STATS = "net_stats"
 PEER_STATS = "peer_stats"
+MISSING_PEERS = "missing_peers"
 SET_OPTION = "set_option"
 WHOLE_CLUSTER = "cluster"
 """The fourth word of ``set_option`` when all nodes are asked: the manager then tells nodes that come later, too."""
@@ -66,6 +78,7 @@ WHOLE_CLUSTER = "cluster"
 DATA: dict[str, type[Record]] = {
     NET_STATS: NetworkStatistics,
     PEER_STATS: PeerStatistics,
+    MISSING_PEERS: MissingPeers,
     SET_OPTION: OptionChange,
 }
 """The record that a successful result of an action has as its ``data``; other actions give a text."""

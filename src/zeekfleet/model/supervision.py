@@ -69,6 +69,8 @@ class NodeReport(Record, frozen=True):
         state: where it is in its life.
         since: when that state began, in seconds since 1970.
         details: what its supervisor knows; None if it does not tell.
+        missing: the nodes that it must be connected to and is not, sorted.
+        isolated: whether it is connected to none of those.
     """
 
     zeek_name: ClassVar[str] = "Zeekfleet::NodeReport"
@@ -78,6 +80,15 @@ class NodeReport(Record, frozen=True):
     state: State
     since: float
     details: NodeDetails | None = None
+    missing: tuple[str, ...] = ()
+    isolated: bool = False
+
+    @property
+    def condition(self) -> str:
+        """Its state for a person, such as ``running``, ``running, no peers`` or ``running, without logger-1``."""
+        if not self.missing:
+            return self.state.name.lower()
+        return f"{self.state.name.lower()}, {'no peers' if self.isolated else 'without ' + ', '.join(self.missing)}"
 
 
 class Diagnosis(Record, frozen=True):

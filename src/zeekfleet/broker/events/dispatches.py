@@ -26,6 +26,14 @@ class ControllerDispatchRequest(Event, frozen=True):
     nodes: frozenset[str] = frozenset()
 
 
+class NodePeers(Event, frozen=True):
+    """Which nodes a node must be connected to and is not: told with each hello if there are any, and at each change."""
+
+    event_name: ClassVar[str] = "Zeekfleet::notify_peers"
+    node: str
+    missing: tuple[str, ...]
+
+
 class NodeTraceDone(Event, frozen=True):
     """A node has read its trace to the end; it tells this again with each hello."""
 

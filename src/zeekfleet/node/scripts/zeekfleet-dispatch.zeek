@@ -3,6 +3,7 @@
 @load base/frameworks/cluster
 @load base/frameworks/config
 @load ./zeekfleet-options
+@load ./zeekfleet-peers
 
 module Zeekfleet;
 
@@ -26,19 +27,16 @@ export {
 		filtered: count &optional;
 	};
 
-	## Another node of the cluster, as this one sees it.
-	type Peer: record {
-		node: string;
-		id: string;
-		## Since when it is up, seconds since the epoch.
-		since: double;
-	};
-
 	## The result of ``peer_stats``: who is connected, sorted by name, and the events of this node.
 	type PeerStatistics: record {
 		peers: vector of Peer;
 		events_queued: count;
 		events_dispatched: count;
+	};
+
+	## The result of ``missing_peers``: the nodes that this one must be connected to and is not.
+	type MissingPeers: record {
+		missing: string_vec;
 	};
 
 	## The result of ``set_option``: the value before and now, as JSON text.
@@ -52,21 +50,8 @@ export {
 	global outcome: function(reqid: string, action: vector of string): Result;
 }
 
-global peers: table[string] of Peer;
-
 # Requests are repeated until they are answered, and reach loggers in two ways.
 global outcomes: table[string] of Result &create_expire=1 min;
-
-event Cluster::node_up(name: string, id: string)
-	{
-	peers[name] = Peer($node=name, $id=id, $since=time_to_double(current_time()));
-	}
-
-event Cluster::node_down(name: string, id: string)
-	{
-	if ( name in peers && peers[name]$id == id )
-		delete peers[name];
-	}
 
 function get_id_value(result: Result, action: vector of string)
 	{
@@ -181,6 +166,8 @@ function outcome(reqid: string, action: vector of string): Result
 		net_stats(result);
 	else if ( action[0] == "peer_stats" )
 		peer_stats(result);
+	else if ( action[0] == "missing_peers" )
+		result$data = MissingPeers($missing=missing_peers());
 	else if ( action[0] == "set_option" )
 		set_option(result, action);
 	else

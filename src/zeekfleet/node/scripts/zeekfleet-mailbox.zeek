@@ -26,6 +26,9 @@ export {
 
 	## Put a JSON text where the agent finds it.
 	global mail: function(text: string);
+
+	## Tell the agent which nodes this one must be connected to and is not; for a node without a mailbox, do nothing.
+	global mail_peers: function(missing: string_vec);
 }
 
 # Readers look for a changed file once in this time.
@@ -42,6 +45,10 @@ type MailedHello: record {
 	hello: string;
 };
 
+type MailedPeers: record {
+	missing: string_vec;
+};
+
 global mail_number = 0;
 global mail_answered: set[string] &create_expire=10 min;
 
@@ -53,6 +60,12 @@ function mail(text: string)
 	write_file(out, text);
 	close(out);
 	rename(fmt("%s.new", name), fmt("%s.json", name));
+	}
+
+function mail_peers(missing: string_vec)
+	{
+	if ( mailbox != "" )
+		mail(to_json(MailedPeers($missing=missing)));
 	}
 
 event mail_arrived(description: Input::EventDescription, kind: Input::Event, text: string)

@@ -71,8 +71,26 @@ function note(level: string, message: string)
 	    level, gsub(message, /[\x00-\x1f]/, " ")));
 	}
 
+function tell_peers()
+	{
+	local missing = missing_peers();
+	Cluster::publish(node_topic, Zeekfleet::notify_peers, Cluster::node, missing);
+
+	# One that is cut off from the others reaches its agent in this way only.
+	mail_peers(missing);
+	}
+
+hook Zeekfleet::peers_changed()
+	{
+	tell_peers();
+	}
+
 function say_hello()
 	{
+	# First, so that whoever hears the hello knows.
+	if ( |missing_peers()| > 0 )
+		tell_peers();
+
 	Cluster::publish(node_topic, Management::Node::API::notify_node_hello, Cluster::node);
 
 	if ( trace_read != "" )

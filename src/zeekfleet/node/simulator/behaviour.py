@@ -6,6 +6,7 @@
 ``ZEEKFLEET_SIM_CRASH_AFTER``   seconds after its start to die of SIGABRT, after a line on stderr
 ``ZEEKFLEET_SIM_IGNORE_SIGTERM``  ``1``: only SIGKILL ends it
 ``ZEEKFLEET_SIM_SILENT``        ``1``: connects, but neither says hello nor answers
+``ZEEKFLEET_SIM_MISSING_PEERS`` names, with commas, of nodes that it is not connected to; ``all``: to none
 ``ZEEKFLEET_SIM_OUTPUT``        text for standard output at the start; ``\\n`` starts a new line
 ``ZEEKFLEET_SIM_ERRORS``        the same for standard error
 ``ZEEKFLEET_SIM_OUTPUT_REPEAT`` how many times the two are written (default 1)
@@ -37,6 +38,7 @@ class Behaviour(msgspec.Struct, frozen=True):
     output: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     output_repeat: int = 1
+    missing_peers: str = ""
 
 
 def read(environment: Mapping[str, str]) -> Behaviour:
@@ -59,6 +61,7 @@ def read(environment: Mapping[str, str]) -> Behaviour:
         output=_lines(given.get("OUTPUT", "")),
         errors=_lines(given.get("ERRORS", "")),
         output_repeat=_number("OUTPUT_REPEAT", given.get("OUTPUT_REPEAT", "1"), MOST_REPEATS),
+        missing_peers=given.get("MISSING_PEERS", ""),
     )
 
 

@@ -8,17 +8,23 @@ import msgspec
 
 from zeekfleet.broker.events.node import NodeDispatchRequest, NodeDispatchResponse
 from zeekfleet.model.dispatches import (
+    MISSING_PEERS,
     NET_STATS,
     PEER_STATS,
     SET_OPTION,
+    MissingPeers,
     NetworkStatistics,
     OptionChange,
     Peer,
     PeerStatistics,
 )
 from zeekfleet.model.management import Result
-from zeekfleet.node.simulator import options
+from zeekfleet.node.simulator import identifiers, options
 from zeekfleet.node.simulator.identifiers import NOT_OPTIONS, Identifiers
+
+ALL = "all"
+
+_MUST_BE_SEEN = frozenset({"Cluster::LOGGER", "Cluster::MANAGER", "Cluster::PROXY"})
 
 Outcome = tuple[Any, str | None]
 """The data and the error, one of them None."""
@@ -54,6 +60,8 @@ def _run(action: tuple[str, ...], node: str, table: Identifiers, since: float) -
             return NetworkStatistics(0, 0, 0, 0), None
         case (name, *_) if name == PEER_STATS:
             return _peers(node, table, since), None
+        case (name, *_) if name == MISSING_PEERS:
+            return MissingPeers(missing_peers(node, table)), None
         case (name, option, value, *_) if name == SET_OPTION:
             return _set(table, option, value)
         case (name, *_) if name == SET_OPTION:
@@ -61,10 +69,30 @@ def _run(action: tuple[str, ...], node: str, table: Identifiers, since: float) -
     return None, f"dispatch {action[0]} unknown"
 
 
+def missing_peers(node: str, table: Identifiers) -> tuple[str, ...]:
+    """The nodes that it must be connected to, and is told not to be."""
+    text, _ = _value(table, identifiers.MISSING_PEERS)
+    wanted = {name.strip() for name in msgspec.json.decode(text or '""', type=str).split(",")} - {""}
+    if not wanted:
+        return ()
+    rows = _cluster(table)
+    own = rows[node].node_type if node in rows else None
+    seen = {name for name, row in rows.items() if row.node_type in _MUST_BE_SEEN and row.node_type != own}
+    return tuple(sorted(seen if ALL in wanted else seen & wanted))
+
+
 def _peers(node: str, table: Identifiers, since: float) -> PeerStatistics:
-    text, _ = _value(table, "Cluster::nodes")
-    others = sorted(msgspec.json.decode(text or "{}", type=dict[str, msgspec.Raw]).keys() - {node})
+    others = sorted(_cluster(table).keys() - {node, *missing_peers(node, table)})
     return PeerStatistics(tuple(Peer(other, f"simulated-{other}", since) for other in others), 0, 0)
+
+
+class _Row(msgspec.Struct):
+    node_type: str = ""
+
+
+def _cluster(table: Identifiers) -> dict[str, _Row]:
+    text, _ = _value(table, "Cluster::nodes")
+    return msgspec.json.decode(text or "{}", type=dict[str, _Row])
 
 
 def _value(table: Identifiers, name: str) -> Outcome:

@@ -18,6 +18,9 @@ Text = str | None | Callable[[], str | None]
 Identifiers = dict[str, tuple[str, Text]]
 """Name to kind and text."""
 
+MISSING_PEERS = "Zeekfleet::missing_peers"
+"""What a simulated node is told to be cut off from."""
+
 NOT_OPTIONS = frozenset(
     {
         "bits_per_uid",
@@ -49,7 +52,9 @@ ROWS_KEPT = 4096
 PRIVATE_NETS = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 
 
-def identifiers(config: NodeConfig, cluster_nodes: Callable[[], str | None] | None = None) -> Identifiers:
+def identifiers(
+    config: NodeConfig, cluster_nodes: Callable[[], str | None] | None = None, missing_peers: str = ""
+) -> Identifiers:
     """What ``get_id_value`` knows of a node with this configuration.
 
     Options among the node's scripts (``Name::option=value``) give values to known
@@ -58,11 +63,13 @@ def identifiers(config: NodeConfig, cluster_nodes: Callable[[], str | None] | No
     Args:
         config: the configuration.
         cluster_nodes: gives the text of ``Cluster::nodes`` where the configuration does not hold the whole cluster.
+        missing_peers: names of nodes that it is not connected to, or ``all``; an option, which can be changed.
 
     Raises:
         TypeClashError: an option's value is not of the identifier's type; the text is Zeek's.
     """
     table = _core(config) | _cluster(config)
+    table[MISSING_PEERS] = ("string", string(missing_peers))
     table["Cluster::nodes"] = ("table", cluster_nodes or cluster_nodes_text(config))
     if not config.bare_mode:
         table |= _base(config)

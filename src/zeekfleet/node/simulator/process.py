@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.dispatches import NodePeers
 from zeekfleet.broker.events.node import HelloRequest, NodeDispatchRequest, NotifyNodeHello
 from zeekfleet.errors import ConfigurationError, ListenError, SettingsError
 from zeekfleet.logs import ManagementLog
@@ -21,7 +22,7 @@ from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.link import agent_link
 from zeekfleet.node.simulator import behaviour, configuration
 from zeekfleet.node.simulator.behaviour import Behaviour
-from zeekfleet.node.simulator.dispatch import answer
+from zeekfleet.node.simulator.dispatch import answer, missing_peers
 from zeekfleet.node.simulator.identifiers import Identifiers, identifiers
 from zeekfleet.node.simulator.metrics import Metrics
 from zeekfleet.node.simulator.options import TypeClashError
@@ -55,7 +56,7 @@ def run(environment: Mapping[str, str], directory: Path) -> int:
     if conduct.fail_at_start:
         return _fail(f"error: node {config.name} fails at its start, as asked for", conduct.fail_at_start)
     try:
-        table = identifiers(config, configuration.cluster_nodes_reader(environment, directory))
+        table = identifiers(config, configuration.cluster_nodes_reader(environment, directory), conduct.missing_peers)
     except TypeClashError as error:
         return _fail(f"error in <params>, line 1: {error}")
     try:
@@ -111,6 +112,7 @@ class SimulatedNode:
         self._uplink: Uplink | None = None
         self._stop = asyncio.Event()
         self._since = time.time()
+        self._missing: tuple[str, ...] = ()
 
     @property
     def dispatches(self) -> int:
@@ -163,7 +165,15 @@ class SimulatedNode:
 
     def _connected(self) -> None:
         if self._uplink is not None and not self._conduct.silent:
+            self._tell_peers(again=True)  # first, so that whoever hears the hello knows
             self._uplink.send(NotifyNodeHello(node=self._config.name))
+
+    def _tell_peers(self, *, again: bool = False) -> None:
+        """Tell who is missing, if that has changed, or somebody is and may not be known to be."""
+        missing = missing_peers(self._config.name, self._table)
+        if self._uplink is not None and (missing != self._missing or (again and missing)):
+            self._uplink.send(NodePeers(self._config.name, missing))
+        self._missing = missing
 
     def _received(self, event: Event) -> None:
         if isinstance(event, HelloRequest):
@@ -176,6 +186,7 @@ class SimulatedNode:
         self._metrics.dispatches += 1
         self._log.debug("dispatch %s: %s", " ".join(event.action), response.result)
         self._uplink.send(response)
+        self._tell_peers()
 
     def _write_output(self) -> None:
         for stream, lines in ((sys.stdout, self._conduct.output), (sys.stderr, self._conduct.errors)):

@@ -1,0 +1,115 @@
+##! Whether this node is connected to those that it must be: all managers, loggers and proxies, but for those of
+##! its own kind. Each back end raises Cluster::node_up and Cluster::node_down. With ZeroMQ that is about events only;
+##! logs go to the loggers by connections of their own, of which the back end's monitor tells.
+
+@load base/frameworks/cluster
+@load base/utils/addrs
+
+module Zeekfleet;
+
+export {
+	## Another node of the cluster, as this one sees it.
+	type Peer: record {
+		node: string;
+		id: string;
+		## Since when it is up, seconds since the epoch.
+		since: double;
+	};
+
+	## Who is connected, by name.
+	global peers: table[string] of Peer;
+
+	## A node tells which nodes it must be connected to and is not, sorted by name.
+	global notify_peers: event(node: string, missing: string_vec);
+
+	## The nodes that this one must be connected to and is not, sorted by name.
+	global missing_peers: function(): string_vec;
+
+	## Called when that has changed.
+	global peers_changed: hook();
+}
+
+const must_be_seen = set(Cluster::LOGGER, Cluster::MANAGER, Cluster::PROXY);
+
+global missing_before: string_vec;
+
+## Where logs are sent to, of the places that are connected now.
+global log_places: set[string];
+
+@ifdef ( Cluster::Backend::ZeroMQ::monitoring_event )
+
+const handshake_succeeded = 0x1000;
+const disconnected = 0x0200;
+
+function has_logs(other: Cluster::Node): bool
+	{
+	if ( other$node_type != Cluster::LOGGER || ! other?$p )
+		return T;
+
+	return fmt("tcp://%s:%d", addr_to_uri(other$ip), port_to_count(other$p)) in log_places;
+	}
+
+@else
+
+function has_logs(other: Cluster::Node): bool
+	{
+	return T;
+	}
+
+@endif
+
+function missing_peers(): string_vec
+	{
+	local missing: string_vec;
+
+	if ( Cluster::node !in Cluster::nodes )
+		return missing;
+
+	local own = Cluster::nodes[Cluster::node]$node_type;
+
+	for ( name, other in Cluster::nodes )
+		if ( other$node_type in must_be_seen && other$node_type != own && ( name !in peers || ! has_logs(other) ) )
+			missing += name;
+
+	sort(missing, strcmp);
+	return missing;
+	}
+
+function look_at_peers()
+	{
+	local missing = missing_peers();
+
+	if ( join_string_vec(missing, " ") == join_string_vec(missing_before, " ") )
+		return;
+
+	missing_before = missing;
+	hook peers_changed();
+	}
+
+event Cluster::node_up(name: string, id: string)
+	{
+	peers[name] = Peer($node=name, $id=id, $since=time_to_double(current_time()));
+	look_at_peers();
+	}
+
+event Cluster::node_down(name: string, id: string)
+	{
+	if ( name in peers && peers[name]$id == id )
+		delete peers[name];
+
+	look_at_peers();
+	}
+
+@ifdef ( Cluster::Backend::ZeroMQ::monitoring_event )
+
+event Cluster::Backend::ZeroMQ::monitoring_event(number: count, value: count, address: string)
+	{
+	if ( number == handshake_succeeded )
+		add log_places[address];
+	else if ( number == disconnected )
+		delete log_places[address];
+
+	look_at_peers();
+	}
+
+@endif
