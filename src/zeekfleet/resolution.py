@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,8 @@ from typing import Annotated, Any
 import msgspec
 
 from zeekfleet.errors import SettingsError
+from zeekfleet.model.addresses import numbers_problem
+from zeekfleet.model.nearest import did_you_mean
 from zeekfleet.settings import Settings, Source
 
 
@@ -76,34 +79,33 @@ def resolve(
         SettingsError: a value is wrong; the sentence tells which, where it was given, and what was expected.
     """
     table = _read_file(file) if file is not None else {}
+    here = Path.cwd()
     chosen: dict[str, dict[str, Any]] = {section: {} for section in sections}
     origins: dict[str, str] = {}
     for setting in declarations(sections):
         variable = setting.source.environment
         value: Any = None
         origin = "default"
+        base = here
         if setting.key in options:
             value, origin = options[setting.key], setting.options(sections)[0]
         elif variable and environment.get(variable):
             value, origin = environment[variable], variable
         elif setting.name in table.get(setting.section, {}):
             value, origin = table[setting.section][setting.name], f"{setting.key} in {file}"
+            base = here / file.parent if file is not None else here
         origins[setting.key] = origin
         if origin != "default":
-            chosen[setting.section][setting.name] = _convert(setting, value, origin)
+            chosen[setting.section][setting.name] = _located(setting, _convert(setting, value, origin), base, origin)
     settings = msgspec.convert(chosen, Settings)
-    # Daemons change their working directory: what is relative means the one they were started in.
     common = msgspec.structs.replace(
         settings.common,
-        state_dir=_absolute(settings.common.state_dir, origins.get("common.state_dir", "state_dir")),
-        spool_dir=_absolute(settings.common.spool_dir, origins.get("common.spool_dir", "spool_dir")),
+        state_dir=_absolute(settings.common.state_dir, here, "state_dir"),
+        spool_dir=_absolute(settings.common.spool_dir, here, "spool_dir"),
     )
-    archive = msgspec.structs.replace(
-        settings.archive,
-        directory=_absolute(
-            settings.archive.directory or _logs_beside(common.spool_dir), origins.get("archive.directory", "directory")
-        ),
-    )
+    archive = settings.archive
+    if not archive.directory:
+        archive = msgspec.structs.replace(archive, directory=_logs_beside(common.spool_dir))
     return Resolved(msgspec.structs.replace(settings, common=common, archive=archive), origins)
 
 
@@ -111,11 +113,34 @@ def _logs_beside(spool: str) -> str:
     return "/var/log/zeekfleet" if spool == "/var/spool/zeekfleet" else str(Path(spool).parent / "logs")
 
 
-def _absolute(directory: str, origin: str) -> str:
+def _located(setting: Declaration, value: Any, base: Path, origin: str) -> Any:
+    """The value, with the path in it made whole: daemons change their working directory."""
+    match setting.source.names:
+        case "path" if value:
+            return _absolute(value, base, origin)
+        case "command":
+            return _absolute_command(value, base, origin)
+        case "host" if problem := numbers_problem(value):
+            raise SettingsError(origin, f"expected {problem}")
+    return value
+
+
+def _absolute(path: str, base: Path, origin: str) -> str:
     try:
-        return str(Path(directory).expanduser().absolute())
+        return str(base / Path(path).expanduser())
     except RuntimeError:
-        raise SettingsError(origin, f"'{directory}': there is no such home directory") from None
+        raise SettingsError(origin, f"'{path}': there is no such home directory") from None
+
+
+def _absolute_command(command: str, base: Path, origin: str) -> str:
+    """The command, whose program is a path if there is a slash in it, and else looked for on PATH."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise SettingsError(origin, f"'{command}' cannot be split into words: {error}") from None
+    if not words or "/" not in words[0] or words[0].startswith("/"):
+        return command
+    return shlex.join([_absolute(words[0], base, origin), *words[1:]])
 
 
 def _convert(setting: Declaration, value: Any, origin: str) -> Any:
@@ -139,7 +164,7 @@ def _convert(setting: Declaration, value: Any, origin: str) -> Any:
 
 def _read_file(file: Path) -> dict[str, dict[str, Any]]:
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(str(file), f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -154,5 +179,5 @@ def _read_file(file: Path) -> dict[str, dict[str, Any]]:
             raise SettingsError(str(file), f"unknown table '{section}', expected {', '.join(sorted(known))}")
         for key in table:
             if key not in known[section]:
-                raise SettingsError(str(file), f"unknown key '{section}.{key}'")
+                raise SettingsError(str(file), f"unknown key '{section}.{key}'{did_you_mean(key, known[section])}")
     return content

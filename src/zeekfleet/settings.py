@@ -29,23 +29,28 @@ class Source(msgspec.Struct, frozen=True):
     """Where a setting can be given beside the settings file, and what it means.
 
     ``option`` is its name where the daemon has one role, ``tree_option`` where
-    ``zeekfleet up`` has several.
+    ``zeekfleet up`` has several. ``names`` says what a text means beyond itself: a
+    ``path``, the program of a ``command``, or the ``host`` to listen at. A relative
+    path begins where its writer was: beside the settings file, or in the current
+    directory.
     """
 
     help: str
     option: str
     environment: str = ""
     tree_option: str = ""
+    names: Literal["", "path", "command", "host"] = ""
 
 
 class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What all daemons share."""
 
     state_dir: Annotated[
-        str, Source("directory for what must outlive the daemon", "--state-dir", "ZEEK_MANAGEMENT_STATE_DIR")
+        str,
+        Source("directory for what must outlive the daemon", "--state-dir", "ZEEK_MANAGEMENT_STATE_DIR", names="path"),
     ] = msgspec.field(default_factory=lambda: _default_directory("lib"))
     spool_dir: Annotated[
-        str, Source("directory for rotated logs on their way", "--spool-dir", "ZEEK_MANAGEMENT_SPOOL_DIR")
+        str, Source("directory for rotated logs on their way", "--spool-dir", "ZEEK_MANAGEMENT_SPOOL_DIR", names="path")
     ] = msgspec.field(default_factory=lambda: _default_directory("spool"))
     log_format: Annotated[LogFormat, Source("form of the log on stderr", "--log-format", "ZEEKFLEET_LOG_FORMAT")] = (
         "text"
@@ -81,7 +86,13 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     websocket_listen: Annotated[
         str,
-        Source("address for clients", "--websocket-listen", "ZEEK_CONTROLLER_WEBSOCKET_ADDR", "--websocket-listen"),
+        Source(
+            "address for clients",
+            "--websocket-listen",
+            "ZEEK_CONTROLLER_WEBSOCKET_ADDR",
+            "--websocket-listen",
+            names="host",
+        ),
     ] = "127.0.0.1"
     websocket_port: Annotated[
         PortNumber,
@@ -90,9 +101,9 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
             "--websocket-port",
         ),
     ] = 2149  # fmt: skip
-    listen: Annotated[str, Source("address for agents", "--listen", "ZEEK_CONTROLLER_ADDR", "--controller-listen")] = (
-        "127.0.0.1"
-    )
+    listen: Annotated[
+        str, Source("address for agents", "--listen", "ZEEK_CONTROLLER_ADDR", "--controller-listen", names="host")
+    ] = "127.0.0.1"
     port: Annotated[
         PortNumber, Source("port for agents; 0 switches it off", "--port", "ZEEK_CONTROLLER_PORT", "--controller-port")
     ] = 2150
@@ -126,13 +137,19 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = True  # fmt: skip
     tls_certificate: Annotated[
         str,
-        Source("PEM certificate for clients' TLS", "--tls-certificate", tree_option="--tls-certificate"),
+        Source("PEM certificate for clients' TLS", "--tls-certificate", tree_option="--tls-certificate", names="path"),
     ] = ""
     tls_key: Annotated[
-        str, Source("PEM file with the certificate's private key", "--tls-key", tree_option="--tls-key")
+        str, Source("PEM file with the certificate's private key", "--tls-key", tree_option="--tls-key", names="path")
     ] = ""
     tls_ca: Annotated[
-        str, Source("PEM file with the authorities that clients' certificates need", "--tls-ca", tree_option="--tls-ca")
+        str,
+        Source(
+            "PEM file with the authorities that clients' certificates need",
+            "--tls-ca",
+            tree_option="--tls-ca",
+            names="path",
+        ),
     ] = ""
 
 
@@ -142,9 +159,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, Source("the agent's name", "--name", "ZEEK_AGENT_NAME", "--agent-name")] = msgspec.field(
         default_factory=lambda: _named_after_host("agent")
     )
-    listen: Annotated[str, Source("address to listen on", "--listen", "ZEEK_AGENT_ADDR", "--agent-listen")] = (
-        "127.0.0.1"
-    )
+    listen: Annotated[
+        str, Source("address to listen on", "--listen", "ZEEK_AGENT_ADDR", "--agent-listen", names="host")
+    ] = "127.0.0.1"
     port: Annotated[
         PortNumber, Source("port to listen on; 0 takes any free one", "--port", "ZEEK_AGENT_PORT", "--agent-port")
     ] = 2151
@@ -296,7 +313,7 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
     enabled: Annotated[bool, Source("archive rotated logs", "--archive", "ZEEKFLEET_ARCHIVE")] = True
     directory: Annotated[
         str, Source("directory for archived logs; by default 'logs' beside the spool, or /var/log/zeekfleet",
-                    "--log-dir", "ZEEKFLEET_LOG_DIR")
+                    "--log-dir", "ZEEKFLEET_LOG_DIR", names="path")
     ] = ""  # fmt: skip
     compression: Annotated[
         CompressionName, Source("how they are compressed: gzip, zstd or none", "--archive-compression")
@@ -312,7 +329,7 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.0  # fmt: skip
     command: Annotated[
         str, Source("program to run instead, with {queue} and {logs}, or as 'COMMAND -1 QUEUE LOGS'",
-                    "--archive-command")
+                    "--archive-command", names="command")
     ] = ""  # fmt: skip
     interval: Annotated[
         Seconds, Source("seconds between two runs of that program", "--archive-interval")

@@ -150,3 +150,31 @@ def test_shown_settings_can_be_read_again(tmp_path: Path):
     parser = configparser.ConfigParser()
     parser.read_string(settings.as_ini())
     assert parser["controller"]["host"] == "h"
+
+
+def test_certificates_lie_beside_the_file_that_names_them_or_where_zeek_client_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for directory in ("etc", "here"):
+        (tmp_path / directory).mkdir()
+    (tmp_path / "etc" / "c.cfg").write_text(
+        "\ufeff[ssl]\nenable = yes\ncertificate = own.pem\nkeyfile = key.pem\ncafile = missing.pem\ncapath = /ca\n"
+    )
+    for name in ("etc/own.pem", "here/own.pem", "here/key.pem"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path / "here")
+    tls = ClientSettings.load({}, file="../etc/c.cfg").tls
+    assert tls is not None
+    beside = tmp_path / "here" / ".." / "etc"
+    assert (tls.certificate, tls.keyfile) == (str(beside / "own.pem"), "key.pem")
+    assert (tls.cafile, tls.capath) == (str(beside / "missing.pem"), "/ca")
+    given = ClientSettings.load({}, file="../etc/c.cfg", assignments=["ssl.certificate=own.pem"]).tls
+    assert given is not None
+    assert given.certificate == "own.pem"
+
+
+def test_an_address_of_odd_numbers_is_refused() -> None:
+    with pytest.raises(
+        SettingsError, match=r"controller.host: expected an IPv4 address .* '127.1' is not \(from --set"
+    ):
+        _ = ClientSettings.load({}, assignments=["controller.host=127.1"]).host

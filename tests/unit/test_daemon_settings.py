@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,7 +38,7 @@ def samples(setting: Declaration) -> list[Any]:
         return [default + 1, default + 2, default + 3]
     if kind is float:
         return [1.25, 2.5, 3.75]
-    if setting.name.endswith(("_dir", "directory")):
+    if setting.source.names == "path":
         return ["/one", "/two", "/three"]
     return ["one", "two", "three"]
 
@@ -79,6 +80,68 @@ def test_precedence_and_origin(setting: Declaration, tmp_path: Path, monkeypatch
     for option in setting.options(sections):
         origin = setting.options(sections)[0]
         assert resolved("--settings", str(file), option, str(by_option)) == (by_option, origin)
+
+
+PATHS = [setting for setting in DECLARATIONS if setting.source.names == "path"]
+
+
+def test_what_is_a_path_is_known_as_one() -> None:
+    texts = [setting for setting in DECLARATIONS if plain_type(setting) is str]
+    assert [setting for setting in texts if re.search(r"\b(directory|PEM|file)\b", setting.source.help)] == PATHS
+
+
+@pytest.mark.parametrize("setting", PATHS, ids=lambda setting: setting.key)
+def test_relative_paths_begin_where_their_writer_was(
+    setting: Declaration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "s.toml").write_text(f'\ufeff[{setting.section}]\n{setting.name} = "by/file"\n')
+    monkeypatch.chdir(tmp_path)
+    by_option = resolve((setting.section,), {setting.key: "by/option"}, {}).settings
+    assert value_of(by_option, setting) == f"{tmp_path}/by/option"
+    if variable := setting.source.environment:
+        by_variable = resolve((setting.section,), {}, {variable: "by/variable"}).settings
+        assert value_of(by_variable, setting) == f"{tmp_path}/by/variable"
+    by_file = resolve((setting.section,), {}, {}, Path("etc/s.toml")).settings
+    assert value_of(by_file, setting) == f"{tmp_path}/etc/by/file"
+    at_home = resolve((setting.section,), {setting.key: "~/x"}, {}).settings
+    assert value_of(at_home, setting) == str(Path.home() / "x")
+
+
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        ("zeek-archiver", "zeek-archiver"),
+        ("/opt/archiver -v", "/opt/archiver -v"),
+        ("./archiver -v ./x", "{base}/archiver -v ./x"),
+        ("'bin/my archiver' {queue}", "'{base}/bin/my archiver' '{queue}'"),
+        ("", ""),
+    ],
+)
+def test_a_relative_command_begins_where_its_writer_was(
+    command: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "s.toml").write_text(f"[archive]\ncommand = {toml(command)}\n")
+    monkeypatch.chdir(tmp_path.parent)
+    by_file = resolve(("archive",), {}, {}, tmp_path / "s.toml").settings.archive.command
+    assert by_file == meant.replace("{base}", str(tmp_path))
+    by_option = resolve(("archive",), {"archive.command": command}, {}).settings.archive.command
+    assert by_option == meant.replace("{base}", str(tmp_path.parent))
+
+
+@pytest.mark.parametrize("setting", [s for s in DECLARATIONS if s.source.names == "host"], ids=lambda s: s.key)
+def test_an_address_of_odd_numbers_is_refused(setting: Declaration) -> None:
+    for odd in ("127.0.0.010", "127.1", "0x7f000001"):
+        with pytest.raises(SettingsError, match=f"four numbers from 0 to 255 without leading zeros, which '{odd}'"):
+            resolve((setting.section,), {setting.key: odd}, {})
+    for good in ("127.0.0.1", "::1", "0.0.0.0", "sensor-1", "a.example.org"):
+        assert value_of(resolve((setting.section,), {setting.key: good}, {}).settings, setting) == good
+
+
+def test_an_unknown_key_is_told_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text("[agent]\nlisten_addr = '::1'\n")
+    with pytest.raises(SettingsError, match=r"unknown key 'agent.listen_addr' \(did you mean 'listen'\?\)"):
+        resolve(("agent",), {}, {}, tmp_path / "s.toml")
 
 
 @pytest.mark.parametrize("setting", DECLARATIONS, ids=lambda setting: setting.key)

@@ -172,7 +172,7 @@ def test_empty_values_are_as_with_zeek_client() -> None:
         ),
         ("type = proxy", "key 'type': 'proxy' contradicts role 'worker', expected one of the two"),
         ("type = boss", "key 'type': 'boss' is wrong, expected manager, logger, proxy or worker"),
-        ("interfce = lo", "key 'interfce': is unknown, did you mean 'interface'?"),
+        ("interfce = lo", "key 'interfce': is unknown (did you mean 'interface'?)"),
         ("zebra = 1", "key 'zebra': is unknown"),
         (
             'scripts = "a',
@@ -298,7 +298,7 @@ def test_unknown_keys_may_be_warned_of_only() -> None:
     text = "[x]\ninstance=a\nrole=worker\nzebra=1\nprot=1\n"
     parsed = parse_configuration(text, source="f.ini", hostname="host", lax=True)
     assert parsed.warnings == (
-        "f.ini: section [x], key 'prot': unknown, ignored, did you mean 'port'?",
+        "f.ini: section [x], key 'prot': unknown, ignored (did you mean 'port'?)",
         "f.ini: section [x], key 'zebra': unknown, ignored",
     )
     assert parsed.configuration.nodes == (Node("x", "a", ClusterRole.WORKER, State.RUNNING),)

@@ -67,7 +67,7 @@ def test_everything(tmp_path: Path) -> None:
     assert content.state_directory == tmp_path / "state"
     assert content.bare_mode
     sleep = Program(command=("sleep", "1000"))
-    assert content.nodes == ((A, Program(engine="sim")), (NodeConfig(name="b", pcap_file="f"), sleep))
+    assert content.nodes == ((A, Program(engine="sim")), (NodeConfig(name="b", pcap_file=f"{tmp_path}/f"), sleep))
 
 
 def test_json_and_defaults(tmp_path: Path) -> None:
@@ -177,3 +177,18 @@ def test_wrong_grace_revival_or_resources_are_named(tmp_path: Path, line: str, p
     file.write_text(f'[[node]]\nname = "a"\ncommand = ["true"]\n{line}\n')
     with pytest.raises(SettingsError, match=place):
         read(file)
+
+
+def test_relative_paths_begin_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "own.zeek").touch()
+    (tmp_path / "site" / "nodes.toml").write_text(
+        "\ufeff[[node]]\nname = 'a'\ndirectory = 'work'\ncommand = ['bin/tool', './x']\nstdout_file = 'out'\n"
+        "addl_user_scripts = ['own.zeek', 'local', './new']\n[[node]]\nname = 'b'\ncommand = ['sleep', '1']\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    (first, tool), (_, sleep) = read(Path("site/nodes.toml")).nodes
+    site = f"{tmp_path}/site"
+    assert (first.directory, first.stdout_file) == (f"{site}/work", "out")
+    assert first.addl_user_scripts == (f"{site}/own.zeek", "local", f"{site}/new")
+    assert (tool.command, sleep.command) == ((f"{site}/bin/tool", "./x"), ("sleep", "1"))

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from zeekfleet.errors import SettingsError
+from zeekfleet.system.programs import refusal
 
 TIME_LIMIT = 3600.0
 """Seconds after which a run is ended."""
@@ -63,7 +64,7 @@ async def run(argv: tuple[str, ...], keep: tuple[int, ...] = (), time_limit: flo
                 pass_fds=keep,
             )
         except OSError as error:
-            return f"'{argv[0]}' cannot be run: {error.strerror}"
+            return f"archive.command: '{argv[0]}' cannot be run: {refusal(argv[0], error.errno or 0)}"
         try:
             async with asyncio.timeout(time_limit):
                 status = await process.wait()

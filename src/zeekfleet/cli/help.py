@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zeekfleet.cli.nearest import did_you_mean
 from zeekfleet.cli.options import Subparsers
 from zeekfleet.cli.streams import write_out
 from zeekfleet.cli.verbs import VERBS, make_parser, parser_of
 from zeekfleet.errors import CommandLineError, ConfigurationError
+from zeekfleet.model.nearest import did_you_mean
 
 
 def add_parser(subparsers: Subparsers) -> None:

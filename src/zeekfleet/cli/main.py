@@ -16,9 +16,9 @@ from collections.abc import Iterable, Sequence
 from zeekfleet import __version__
 from zeekfleet.cli import streams
 from zeekfleet.cli.messages import Messages
-from zeekfleet.cli.nearest import did_you_mean
 from zeekfleet.cli.verbs import VERBS, find_verb, make_parser, module_of, subparsers_of
 from zeekfleet.errors import CommandLineError, ZeekfleetError
+from zeekfleet.model.nearest import did_you_mean
 
 MISUNDERSTOOD = 2
 INTERRUPTED = 130

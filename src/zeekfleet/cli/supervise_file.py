@@ -19,6 +19,10 @@
     role = "MANAGER"
     host = "127.0.0.1"
     p = "2200/tcp"
+
+Relative paths begin beside the file: of ``directory``, of ``pcap_file``, of a command's program if there is a slash in
+it (else it is looked for on PATH), and of scripts as in a cluster configuration (:func:`ini_values.located`). Only a
+node's ``stdout_file`` and ``stderr_file`` begin in its own directory.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
+from zeekfleet.cli.config_file import Beside
 from zeekfleet.errors import SettingsError
 from zeekfleet.model import ranges
 from zeekfleet.model.enums import ClusterRole
@@ -37,6 +42,7 @@ from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.names import name_problem
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Port, parse_port
+from zeekfleet.planning.ini_values import located
 
 ENGINES = ("auto", "zeek", "sim")
 LONGEST_SHOWN = 200
@@ -79,17 +85,18 @@ def read(path: Path) -> SuperviseFile:
     document = _document(path)
     for key in document.keys() - {"state_dir", "bare_mode", "node", *PROGRAM_KEYS}:
         raise SettingsError(f"{path}: {key}", "unknown key at the top level")
-    default = _program(str(path), document, Program(engine="auto"))
+    beside = Beside(path.absolute().parent)
+    default = _program(str(path), document, Program(engine="auto"), beside)
     tables = _value(f"{path}: node", document.get("node", []), list[dict[str, Any]])
     nodes: dict[str, tuple[NodeConfig, Program]] = {}
     for number, table in enumerate(tables, 1):
         name = table.get("name")
         known = isinstance(name, str) and name
         where = f"{path}: [[node]] '{_shown(str(name))}'" if known else f"{path}: [[node]] number {number}"
-        config = _config(where, table)
+        config = _config(where, table, beside)
         if config.name in nodes:
             raise SettingsError(f"{where}: name", "another node has the same name")
-        nodes[config.name] = (config, _program(where, table, default))
+        nodes[config.name] = (config, _program(where, table, default, beside))
     if not nodes:
         raise SettingsError(str(path), "there is no [[node]] table in it")
     state = _value(f"{path}: state_dir", document.get("state_dir"), str | None)
@@ -102,7 +109,7 @@ def read(path: Path) -> SuperviseFile:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise SettingsError(str(path), error.strerror or str(error)) from error
@@ -113,7 +120,7 @@ def _document(path: Path) -> dict[str, Any]:
     return document
 
 
-def _config(where: str, table: dict[str, Any]) -> NodeConfig:
+def _config(where: str, table: dict[str, Any], beside: Beside) -> NodeConfig:
     types = get_type_hints(NodeConfig, include_extras=True)
     fields = {field.name: types[field.name] for field in msgspec.structs.fields(NodeConfig)}
     for key in table.keys() - fields.keys() - PROGRAM_KEYS:
@@ -130,6 +137,11 @@ def _config(where: str, table: dict[str, Any]) -> NodeConfig:
         raise SettingsError(f"{where}: name", problem)
     if values.get("interface") is not None and values.get("pcap_file") is not None:
         raise SettingsError(f"{where}: pcap_file", "cannot be set beside interface")
+    for key in ("directory", "pcap_file"):
+        if values.get(key):
+            values[key] = beside.absolute(values[key])
+    for key in ("addl_base_scripts", "addl_user_scripts"):
+        values[key] = tuple(located(script, beside) for script in values.get(key, ()))
     return NodeConfig(**values)
 
 
@@ -165,7 +177,7 @@ def _port(where: str, value: Any) -> Port:
         raise SettingsError(where, str(error)) from error
 
 
-def _program(where: str, table: dict[str, Any], default: Program) -> Program:
+def _program(where: str, table: dict[str, Any], default: Program, beside: Beside) -> Program:
     if "engine" in table and "command" in table:
         raise SettingsError(f"{where}: command", "cannot be set beside engine")
     program = default
@@ -173,6 +185,8 @@ def _program(where: str, table: dict[str, Any], default: Program) -> Program:
         command = _value(f"{where}: command", table["command"], tuple[str, ...])
         if not command or not command[0]:
             raise SettingsError(f"{where}: command", "must name a program")
+        if "/" in command[0]:
+            command = (beside.absolute(command[0]), *command[1:])
         program = msgspec.structs.replace(program, command=command, engine=None)
     if "engine" in table:
         if table["engine"] not in ENGINES:

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from zeekfleet.client.tls import TlsSettings
 from zeekfleet.errors import SettingsError
+from zeekfleet.model.addresses import numbers_problem
 from zeekfleet.planning.ini_values import interpolate
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class ClientSettings:
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self._file = ""
         self._parser = configparser.RawConfigParser()
         self._parser.read_dict(DEFAULTS)
         self._origins: dict[tuple[str, str], str] = {}
@@ -97,7 +99,7 @@ class ClientSettings:
     def _read_file(self, path: str, *, named: bool) -> None:
         parser = configparser.RawConfigParser()
         try:
-            parser.read_string(Path(path).read_text(encoding="utf-8"), path)
+            parser.read_string(Path(path).read_text(encoding="utf-8-sig"), path)
         except FileNotFoundError:
             if named:
                 self.warnings.append(f"configuration file {path} does not exist, ignored")
@@ -108,6 +110,7 @@ class ClientSettings:
             raise SettingsError(path, "is not UTF-8 text") from None
         except configparser.Error as error:
             raise SettingsError(path, " ".join(error.message.split())) from None
+        self._file = path
         for section in parser.sections():
             for key, value in parser.items(section):
                 self._set(section, key, value, path)
@@ -163,7 +166,10 @@ class ClientSettings:
     @property
     def host(self) -> str:
         """The controller's address or name; an IPv6 address may stand in brackets."""
-        return self._text("controller", "host")
+        host = self._text("controller", "host")
+        if problem := numbers_problem(host):
+            raise SettingsError("controller.host", f"expected {problem} (from {self.origin('controller', 'host')})")
+        return host
 
     @property
     def port(self) -> int:
@@ -205,9 +211,20 @@ class ClientSettings:
         """How to secure the connection, None for plain text."""
         if not self._truth("ssl", "enable"):
             return None
-        return TlsSettings(
-            **{key: self._text("ssl", key) for key in ("certificate", "keyfile", "cafile", "capath", "passphrase")}
-        )
+        paths = {key: self._path("ssl", key) for key in ("certificate", "keyfile", "cafile", "capath")}
+        return TlsSettings(**paths, passphrase=self._text("ssl", "passphrase"))
+
+    def _path(self, section: str, key: str) -> str:
+        """A path, which begins beside the file that names it; where there is nothing, zeek-client's way is tried.
+
+        That begins in the current directory, as what variables and options name does for both.
+        """
+        path = self._text(section, key)
+        if path and self.origin(section, key) == self._file:
+            beside = Path(self._file).absolute().parent / path
+            if beside.exists() or not Path(path).exists():
+                return str(beside)
+        return path
 
     def _text(self, section: str, key: str) -> str:
         try:

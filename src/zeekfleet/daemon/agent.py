@@ -23,6 +23,7 @@ from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError
+from zeekfleet.model.addresses import numbers_problem
 from zeekfleet.model.enums import Role
 from zeekfleet.model.types import Address
 from zeekfleet.planning.layout import Backend
@@ -135,6 +136,8 @@ def parse_controller(text: str) -> tuple[str, int] | None:
         host = ""  # an IPv6 address needs its brackets, or the port could be a part of it
     if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
         raise SettingsError("agent.controller", f"'{text}' is neither HOST:PORT nor none")
+    if problem := numbers_problem(host):
+        raise SettingsError("agent.controller", f"'{text}' is wrong, expected {problem}")
     return None if host in NO_CONTROLLER else (host, int(port))
 
 

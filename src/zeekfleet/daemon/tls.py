@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 import time
+from pathlib import Path
 
 from zeekfleet.errors import SettingsError
 from zeekfleet.settings import ControllerSettings
@@ -93,20 +94,31 @@ def server_context(settings: ControllerSettings) -> ServerContext | None:
             if getattr(settings, key):
                 raise SettingsError(f"controller.{key}", "needs controller.tls_certificate beside it")
         return None
+    for key in ("tls_certificate", "tls_key", "tls_ca"):
+        _check_readable(f"controller.{key}", getattr(settings, key))
     context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(settings.tls_certificate, settings.tls_key or None, password=_no_passphrase)
         context.watch = CertificateWatch(validity_of_file(settings.tls_certificate))
     except (OSError, ssl.SSLError, ValueError) as error:
-        raise SettingsError("controller.tls_certificate", f"certificate or key cannot be used: {error}") from None
+        files = settings.tls_certificate + (f" with {settings.tls_key}" if settings.tls_key else "")
+        raise SettingsError("controller.tls_certificate", f"{files} cannot be used: {error}") from None
     if settings.tls_ca:
         try:
             context.load_verify_locations(settings.tls_ca)
         except (OSError, ssl.SSLError) as error:
-            raise SettingsError("controller.tls_ca", f"cannot be used: {error}") from None
+            raise SettingsError("controller.tls_ca", f"{settings.tls_ca} cannot be used: {error}") from None
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def _check_readable(key: str, path: str) -> None:
+    try:
+        if path:
+            Path(path).open("rb").close()
+    except OSError as error:
+        raise SettingsError(key, f"{path} cannot be read: {error.strerror}") from None
 
 
 def _no_passphrase() -> str:

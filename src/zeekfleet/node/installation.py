@@ -11,6 +11,7 @@ import msgspec
 
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.planning.zeek_versions import OLDEST, ZeekVersion, text_of
+from zeekfleet.system.programs import refusal
 
 ASK_TIMEOUT = 30.0
 _VERSION = re.compile(r"version ((\d+)\.(\d+)(?:\.(\d+))?\S*)")
@@ -67,7 +68,7 @@ def _ask(program: str, question: str) -> str:
             (program, question), capture_output=True, text=True, errors="replace", timeout=ASK_TIMEOUT, check=False
         )
     except OSError as error:
-        raise ConfigurationError(f"{program} cannot be run: {error.strerror}") from error
+        raise ConfigurationError(f"{program} cannot be run: {refusal(program, error.errno or 0)}") from error
     except subprocess.TimeoutExpired:
         raise ConfigurationError(f"'{program} {question}' did not end within {ASK_TIMEOUT:g} s") from None
     if done.returncode:

@@ -28,7 +28,6 @@ such as spaces at a value's ends, is refused; use JSON for those.
 from __future__ import annotations
 
 import configparser
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
@@ -38,6 +37,7 @@ from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.names import SECTIONS_OF_FILES, shortened
+from zeekfleet.model.nearest import did_you_mean
 from zeekfleet.planning import ini_lines, ini_values, node_settings
 from zeekfleet.planning.cluster_variables import PCAP_FILE
 from zeekfleet.planning.ini_values import Places, Resolver
@@ -177,8 +177,7 @@ class _Reader:
             texts = (value for user in users for value in user.values() if value is not None)
             unknown -= {key for text in texts for key in ini_values.referred_to(text)}
         for key in sorted(unknown):
-            nearest = difflib.get_close_matches(key, sorted(KNOWN_KEYS), 1)
-            hint = f", did you mean '{nearest[0]}'?" if nearest else ""
+            hint = did_you_mean(key, sorted(KNOWN_KEYS))
             if self._lax:
                 self._warning(name, key, f"unknown, ignored{hint}")
             else:

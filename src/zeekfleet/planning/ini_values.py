@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
+from zeekfleet.model.addresses import numbers_problem
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.types import UNSPECIFIED, Address, Port
 from zeekfleet.planning.ini_lines import COMMENTS
@@ -23,9 +24,6 @@ _MAX_INTERPOLATION_DEPTH = 10
 _NEXT_VARIABLE = re.compile(r",\s*[A-Za-z_][A-Za-z0-9_]*=")
 _SEVERAL_IN_ONE = re.compile(r",\s*[A-Z_][A-Z0-9_]*=")
 """What looks like a second variable in the value of the first."""
-
-_NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
-"""The last label of what the system would take for an IPv4 address, in octal or hexadecimal numbers maybe."""
 
 
 def interpolate(text: str, variables: Mapping[str, str | None]) -> str:
@@ -201,10 +199,8 @@ def _read_host(host: str, resolver: Resolver | None) -> Address:
     try:
         return Address(host)
     except ValueError:
-        if _NUMBER.fullmatch(host.rpartition(".")[2]):
-            raise ValueError(
-                f"an IPv4 address of four numbers from 0 to 255 without leading zeros, which '{host}' is not"
-            ) from None
+        if problem := numbers_problem(host):
+            raise ValueError(problem) from None
         if resolver is None:
             raise ValueError(f"an IPv4 or IPv6 address before the port, which '{host}' is not") from None
     try:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from zeekfleet.stem import brands, procfs
+from zeekfleet.system.programs import refusal
 
 _POSIX_SPAWN_SETSIGDEF, _POSIX_SPAWN_SETSIGMASK, _POSIX_SPAWN_SETSID = 0x04, 0x08, 0x80
 _Opaque = ctypes.c_char * 512
@@ -114,8 +115,10 @@ class Birth:
 
     def failure(self, number: int) -> OSError:
         """What the system's refusal means."""
-        is_lost = not os.access(self.directory, os.X_OK)
-        return OSError(number, os.strerror(number), os.fsdecode(self.directory if is_lost else self.program))
+        if not os.access(self.directory, os.X_OK):
+            return OSError(number, os.strerror(number), os.fsdecode(self.directory))
+        program = os.path.join(os.fsdecode(self.directory), os.fsdecode(self.program))  # noqa: PTH118 - as it was found
+        return OSError(number, refusal(program, number), program)
 
 
 def texts(words: Sequence[str]) -> Texts:

@@ -15,6 +15,7 @@ from zeekfleet.stem import birth, resources
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.forking import ForkedBirth
 from zeekfleet.stem.spawn import MARK_VARIABLE, Outputs, failure
+from zeekfleet.system.programs import missing_on_path
 
 _MOST_FOUND = 1000
 _found: dict[tuple[str, str], str] = {}
@@ -106,7 +107,7 @@ def _program(spec: LaunchSpec) -> str:
     if found is None or not os.access(found, os.X_OK):
         found = which(name, path=path)
         if found is None:
-            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), name)
+            raise FileNotFoundError(ENOENT, missing_on_path(path), name)
         if len(_found) >= _MOST_FOUND:
             _found.clear()
         _found[name, path] = found

@@ -1,0 +1,55 @@
+"""Programs: where they are looked for, and why the system did not run one."""
+
+from __future__ import annotations
+
+import os
+from errno import EACCES, ENOENT, ENOEXEC
+from shutil import which
+
+_FIRST_LINE = 256
+"""Bytes of a script that the kernel looks at."""
+
+
+def missing_on_path(path: str | None = None) -> str:
+    """That a program is nowhere, as part of a sentence."""
+    return f"not found on PATH ({os.environ.get('PATH', os.defpath) if path is None else path})"
+
+
+def refusal(program: str, number: int) -> str:
+    """Why the system did not run a program, as part of a sentence that goes on with the program's name.
+
+    It says "no such file" of a script that is there, if the interpreter is missing that the first line names.
+
+    Args:
+        program: its path; a name without a slash was looked for on PATH.
+        number: the system's error number.
+    """
+    if "/" not in program:
+        found = which(program)
+        if found is None:
+            return missing_on_path() if number == ENOENT else os.strerror(number)
+        program = found
+    if number == ENOENT and os.path.exists(program):  # noqa: PTH110 - quick
+        return _missing_interpreter(program)
+    if number == ENOEXEC:
+        return "it is no program for this machine, and no script that begins with #! and its interpreter"
+    if number == EACCES and os.path.isdir(program):  # noqa: PTH112
+        return "it is a directory"
+    if number == EACCES and not os.access(program, os.X_OK):
+        return f"{os.strerror(number)}, it is not executable for us"
+    return os.strerror(number)
+
+
+def _missing_interpreter(program: str) -> str:
+    try:
+        with open(program, "rb") as stream:  # noqa: PTH123
+            line = stream.read(_FIRST_LINE).split(b"\n")[0]
+    except OSError:
+        return "its interpreter, or what loads it, does not exist"
+    words = line.removeprefix(b"#!").strip(b" \t").split()
+    if not line.startswith(b"#!") or not words:
+        return "what loads it does not exist: it is a program for another system"
+    interpreter = words[0].decode(errors="replace")
+    if line.endswith(b"\r") and len(words) == 1:
+        return f"its interpreter '{interpreter}\\r' does not exist: its lines end as on Windows, in a carriage return"
+    return f"its interpreter '{interpreter}' does not exist"
