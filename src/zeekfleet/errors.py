@@ -12,6 +12,7 @@ attributes, so that nobody has to parse the sentence.
     ├── RequestTimeoutError      no response within the deadline (.reqid, .timeout)
     ├── RequestFailedError       the controller answered that it cannot (.reqid)
     ├── TransportError           a connection could not be made, or was lost
+    │   ├── UnreachableError     nobody answers at an address (.host, .port)
     │   └── ListenError          an address could not be bound (.host, .port)
     ├── ConfigurationError       a cluster configuration, or its file, is wrong (.errors)
     ├── SettingsError            an option, variable or settings file is wrong (.key)
@@ -109,6 +110,20 @@ class RequestFailedError(ZeekfleetError):
 
 class TransportError(ZeekfleetError):
     """A connection could not be made, or was lost."""
+
+
+class UnreachableError(TransportError):
+    """Nobody answers at an address, however often or long it was tried.
+
+    Attributes:
+        host: the address, or a name.
+        port: the port.
+    """
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        self.host = host
+        self.port = port
+        super().__init__(reason)
 
 
 class ListenError(TransportError):

@@ -9,8 +9,9 @@ import pytest
 
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.cli import tables
+from zeekfleet.cli.layout import plain_text
 from zeekfleet.cli.messages import Messages
-from zeekfleet.cli.output import Cell, Note, Table, plain_text, printable
+from zeekfleet.cli.output import Cell, Note, Table, printable
 from zeekfleet.cli.progress import LARGEST_TABLE, DeploymentProgress
 from zeekfleet.cli.verbs import VERBS, find_verb
 from zeekfleet.client.results import Deployed, IdValues, NodeDeployment, Staged

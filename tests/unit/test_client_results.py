@@ -46,7 +46,7 @@ def test_deploy_with_an_empty_data_vector_is_no_id():
 def test_nodes_of_an_instance_that_tells_nonsense():
     outcome = results.read_nodes([Result("r", instance="a", data=Count(1))])
     assert outcome.instances == {"a": ()}
-    assert outcome.ok
+    assert not outcome.ok
     assert outcome.malformed[0].startswith("node status data of instance 'a' is invalid: ")
 
 

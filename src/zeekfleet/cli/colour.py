@@ -1,20 +1,13 @@
-"""Views on a terminal, by rich; imported only when there is one."""
+"""Views that change while they are shown, by rich; imported only for these."""
 
 from __future__ import annotations
 
 import rich.box
 import rich.table
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
-from zeekfleet.cli.output import Note, Table, View, flat, printable
-
-
-def print_view(view: View, console: Console | None = None) -> None:
-    """Print all parts of a view on standard output, or on the console given."""
-    console = console or Console(highlight=False)
-    for part in view:
-        console.print(renderable(part))
+from zeekfleet.cli.output import Note, Table, flat, printable
 
 
 def renderable(part: Table | Note) -> RenderableType:

@@ -27,6 +27,8 @@ def stage(connection: Connection, configuration: Configuration) -> Staged:
 def show_staged(session: Session, outcome: Staged) -> int:
     """Print the outcome and return the exit code."""
     session.output.show(report.staged(outcome), lambda: tables.staged(outcome))
+    if outcome.id is None and not outcome.errors:
+        session.messages.error("the controller does not say that the configuration is staged")
     return 0 if outcome.ok else 1
 
 
@@ -46,6 +48,8 @@ def deploy(session: Session, connection: Connection, configuration: Configuratio
     for text in outcome.skipped:
         session.messages.warning(f"skipping unexpected response: {text}")
     session.output.show(report.deployed(outcome), lambda: tables.deployed(outcome))
+    if not outcome.ok and not outcome.errors and all(node.success for node in outcome.nodes):
+        session.messages.error("the controller does not say that all of the configuration is deployed")
     return 0 if outcome.ok else 1
 
 

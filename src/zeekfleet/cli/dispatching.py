@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from zeekfleet.broker.events.dispatches import ControllerDispatchRequest, ControllerDispatchResponse
+from zeekfleet.cli.nodes import chosen, tell_unanswered
 from zeekfleet.cli.output import Cell, Table, View
 from zeekfleet.cli.session import Session
 from zeekfleet.cli.tables import ABSENT, failures
@@ -19,10 +20,12 @@ def run(args: argparse.Namespace, action: Sequence[str], view: Callable[[Dispatc
     """Have ``args.nodes`` (all if there are none) run an action; the exit code."""
     session = Session(args)
     with session.connected() as connection:
-        request = ControllerDispatchRequest(fresh_id(), tuple(action), frozenset(args.nodes))
+        nodes = chosen(connection, args.nodes)
+        request = ControllerDispatchRequest(fresh_id(), tuple(action), nodes)
         outcome = read_dispatched(action[0], connection.ask(request, ControllerDispatchResponse).results)
     session.output.show(outcome.document(), lambda: view(outcome))
-    return 0 if outcome.ok else 1
+    all_told = tell_unanswered(session, nodes, (*outcome.nodes, *(failure.source for failure in outcome.errors)))
+    return 0 if outcome.ok and all_told else 1
 
 
 def network_view(outcome: Dispatched) -> View:

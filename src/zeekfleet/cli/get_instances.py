@@ -23,11 +23,12 @@ def run(args: argparse.Namespace) -> int:
     session = Session(args)
     with session.connected() as connection:
         response = connection.ask(GetInstancesRequest(fresh_id()), GetInstancesResponse)
+    code = 0
     try:
         found = results.read_instances(response.result)
     except ValueMismatchError as error:
-        # As zeek-client has it: the answer came, so what can be shown is shown.
+        # As zeek-client has it, a document is printed whatever came; that it is empty is our failure, though.
         session.messages.error(f"instance data invalid: {error}")
-        found = ()
+        found, code = (), 1
     session.output.show(report.instances(found), lambda: tables.instances(found))
-    return 0
+    return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from zeekfleet.cli import dispatching
+from zeekfleet.cli.nodes import add_nodes
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.model.dispatches import NET_STATS
 
@@ -12,7 +13,7 @@ from zeekfleet.model.dispatches import NET_STATS
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
     parser = add_verb(subparsers, "net-stats", "Show how many packets Zeek cluster nodes have seen and lost.")
-    parser.add_argument("nodes", metavar="NODES", nargs="*", default=[], help="Nodes to ask; all when omitted.")
+    add_nodes(parser, "Nodes to ask")
 
 
 def run(args: argparse.Namespace) -> int:

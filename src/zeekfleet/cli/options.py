@@ -31,10 +31,11 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Finds out the terminal's width without importing shutil, which argparse would do for every parser."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
+        super().__init__(prog, width=terminal_columns() - 2)
 
 
-def _columns() -> int:
+def terminal_columns() -> int:
+    """How wide the terminal is: by ``COLUMNS``, by itself, or 80."""
     given = os.environ.get("COLUMNS", "")
     if given.isdigit() and int(given) > 0:
         return int(given)

@@ -1,15 +1,11 @@
-"""The verbs' results on stdout: JSON, or tables: in colour on a terminal, plain elsewhere."""
+"""What the verbs' results for people are made of: tables, notes, and problems; pure."""
 
 from __future__ import annotations
 
-import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
-
-from zeekfleet.cli.streams import write_out
-from zeekfleet.client.report import Document, to_text
 
 GOOD, BAD, BUSY, FAINT = "green", "bold red", "yellow", "dim"
 """Tones of cells and notes, by what rich calls them; plain text has none."""
@@ -23,68 +19,40 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """Rows of cells under headings."""
+    """Rows of cells under headings.
+
+    Attributes:
+        columns: the headings.
+        rows: a cell a column each.
+        essential: how many columns, from the left, stay whole on a terminal that is too narrow, while the others
+            give way from the right; 0: all stay, and long texts are folded.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    essential: int = 0
 
 
 class Note(msgspec.Struct, frozen=True):
-    """Lines of text beside the tables."""
+    """Lines of text beside the tables.
+
+    Attributes:
+        text: the lines.
+        tone: see there.
+        is_problem: whether it says what went wrong, and so belongs on stderr.
+    """
 
     text: str
     tone: str = ""
+    is_problem: bool = False
 
 
 View = Sequence[Table | Note]
 
 
-class Output:
-    """Where a result goes.
-
-    Args:
-        json: print the document instead of the view.
-        pretty_json: whether it is indented.
-    """
-
-    def __init__(self, *, json: bool, pretty_json: bool = True) -> None:
-        self.json = json
-        self._pretty_json = pretty_json
-
-    @property
-    def interactive(self) -> bool:
-        """Whether a person watches: both streams are a terminal and no JSON was asked for."""
-        return not self.json and sys.stdout.isatty() and sys.stderr.isatty()
-
-    def show(self, document: Document, view: Callable[[], View]) -> None:
-        """Print a result; the view is made only when it is needed."""
-        if self.json:
-            self.show_document(document)
-        elif sys.stdout.isatty():
-            from zeekfleet.cli.colour import print_view  # noqa: PLC0415 - rich takes its time to import
-
-            print_view(view())
-        else:
-            write_out(plain_text(view()))
-
-    def show_document(self, document: Document) -> None:
-        """Print a document as JSON, whatever was asked for."""
-        write_out(f"{to_text(document, pretty=self._pretty_json)}\n")
-
-
-def plain_text(view: View) -> str:
-    """The view in aligned columns, without colour, with a final line break."""
-    lines: list[str] = []
-    for part in view:
-        lines += _plain_table(part) if isinstance(part, Table) else printable(part.text).split("\n")
-    return "".join(f"{line.rstrip()}\n" for line in lines)
-
-
-def _plain_table(table: Table) -> Iterable[str]:
-    rows = [table.columns, *(tuple(flat(cell.text) for cell in row) for row in table.rows)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+def problem(sentence: str) -> Note:
+    """What went wrong, as a line for stderr."""
+    return Note(f"error: {sentence}", BAD, is_problem=True)
 
 
 def printable(text: str) -> str:

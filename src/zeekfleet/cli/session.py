@@ -11,11 +11,16 @@ from typing import TypeVar
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event
 from zeekfleet.cli.messages import WIRE, Messages
-from zeekfleet.cli.output import Output
+from zeekfleet.cli.showing import Output
 from zeekfleet.client.link import Link, Retry, Watch, connect
 from zeekfleet.client.settings import ClientSettings
 from zeekfleet.client.tls import client_context
-from zeekfleet.errors import ProtocolError
+from zeekfleet.errors import ProtocolError, UnreachableError
+
+PATIENCE = Retry(delay=0.2, limit=3.0)
+"""How long a verb waits for a controller, unless zeek-client's settings say otherwise."""
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 E = TypeVar("E", bound=Event)
 
@@ -45,6 +50,13 @@ def make_messages(args: argparse.Namespace, settings: ClientSettings) -> Message
     return messages
 
 
+def hint(host: str) -> str:
+    """What to do where no controller answers: most listen on loopback alone."""
+    if host in LOOPBACK:
+        return "start one with 'zeekfleet up' or 'zeekfleet controller', or name another with --controller HOST:PORT"
+    return f"start one there with 'zeekfleet controller --websocket-listen {host}', or name another with --controller"
+
+
 class Session:
     """One verb's settings, messages and output; connects when it is asked to.
 
@@ -62,7 +74,8 @@ class Session:
         """A connection to the controller that also hears the topics given.
 
         Raises:
-            TransportError: there is none.
+            UnreachableError: nobody answers there.
+            TransportError: there is none for another reason.
             SettingsError: a setting is wrong.
         """
         settings = self.settings
@@ -71,12 +84,19 @@ class Session:
 
             websocket.enableTrace(True)
         tls = settings.tls
-        retry = Retry(settings.attempts, settings.retry_delay)
+        retry = Retry(settings.attempts, settings.retry_delay) if settings.waits_as_told else PATIENCE
         context = None if tls is None else client_context(tls)
         self.messages.information(f"connecting to controller {settings.host}:{settings.port}")
-        with connect(
-            settings.host, settings.port, (topics.CONTROLLER, *subscriptions), tls=context, retry=retry
-        ) as link:
+        heard = (topics.CONTROLLER, *subscriptions)
+
+        def waiting() -> None:
+            self.messages.note(f"waiting for the controller at {settings.host}:{settings.port}")
+
+        try:
+            link = connect(settings.host, settings.port, heard, tls=context, retry=retry, waiting=waiting)
+        except UnreachableError as error:
+            raise UnreachableError(error.host, error.port, f"{error}; {hint(error.host)}") from None
+        with link:
             self.messages.information(f"peered with controller {settings.host}:{settings.port}")
             yield Connection(link, settings.request_timeout)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from zeekfleet.cli import dispatching
+from zeekfleet.cli.nodes import add_nodes
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.model.dispatches import SET_OPTION
 
@@ -14,7 +15,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_verb(subparsers, "set-option", "Change an option of Zeek's configuration framework in running nodes.")
     parser.add_argument("name", metavar="NAME", help="The option's name, such as Notice::mail_dest.")
     parser.add_argument("value", metavar="VALUE", help="Its new value; elements of sets and vectors between commas.")
-    parser.add_argument("nodes", metavar="NODES", nargs="*", default=[], help="Nodes to change; all when omitted.")
+    add_nodes(parser, "Nodes to change")
 
 
 def run(args: argparse.Namespace) -> int:

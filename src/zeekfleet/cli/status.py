@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 def view(outcome: Histories, now: float) -> View:
     """A node a row."""
     rows = tuple(_row(instance, report, now) for instance, reports in outcome.instances.items() for report in reports)
-    return [*([Table(COLUMNS, rows)] if rows else []), *failures(outcome.errors)]
+    return [*([Table(COLUMNS, rows, essential=4)] if rows else []), *failures(outcome.errors)]
 
 
 def _row(instance: str, report: NodeReport, now: float) -> tuple[Cell, ...]:

@@ -42,6 +42,15 @@ def write_out(text: str) -> None:
         abandon(sys.stdout)
 
 
+def write_error(text: str) -> None:
+    """Write to stderr, at once; where it is closed, or its terminal has gone away, there is nobody to tell."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        abandon(sys.stderr)
+
+
 def abandon(stream: TextIO) -> None:
     """Let Python's own last flush of a standard stream succeed, whatever became of it: its exit code hangs on that."""
     try:

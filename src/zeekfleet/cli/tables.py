@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from zeekfleet.cli.output import BAD, BUSY, FAINT, GOOD, Cell, Note, Table, View
+from zeekfleet.cli.output import BAD, BUSY, FAINT, GOOD, Cell, Note, Table, View, problem
 from zeekfleet.client.results import (
     Checked,
     Deployed,
@@ -35,7 +35,7 @@ ABSENT = Cell("-", FAINT)
 
 def staged(outcome: Staged) -> View:
     """The id, or what is wrong with the configuration."""
-    notes = [Note(f"error: {error}", BAD) for error in outcome.errors]
+    notes = [problem(error) for error in outcome.errors]
     return [*notes, Note(f"staged configuration {outcome.id}", GOOD)] if outcome.id else notes
 
 
@@ -51,7 +51,7 @@ def deployed(outcome: Deployed) -> View:
         view.append(Table(("INSTANCE", "NODE", "RESULT"), rows))
     for node in nodes:
         view += _outputs(node)
-    view += [Note(f"error: {error}", BAD) for error in outcome.errors]
+    view += [problem(error) for error in outcome.errors]
     if outcome.id:
         failed = sum(not node.success for node in nodes)
         count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
@@ -69,7 +69,7 @@ def checked(outcome: Checked) -> View:
     view: list[Table | Note] = []
     if rows:
         view.append(Table(("INSTANCE", "RESULT"), tuple(sorted(rows, key=lambda row: row[0].text))))
-    view += [Note(f"error: {finding.error}", BAD) for finding in outcome.findings]
+    view += [problem(finding.error) for finding in outcome.findings]
     return view if outcome.findings else [*view, Note("nothing speaks against this configuration", GOOD)]
 
 
@@ -81,7 +81,7 @@ def nodes(outcome: NodesSeen) -> View:
         for status in outcome.instances[instance]
     )
     columns = ("INSTANCE", "NODE", "ROLE", "STATE", "PID", "PORT", "METRICS PORT")
-    return [Table(columns, rows), *failures(outcome.errors)]
+    return [*([Table(columns, rows, essential=4)] if rows else []), *failures(outcome.errors)]
 
 
 def instances(found: Iterable[Instance]) -> View:
@@ -109,12 +109,13 @@ def restarted(outcome: Restarted) -> View:
         (Cell(node), Cell("restarted", GOOD) if outcome.nodes[node] else Cell("failed", BAD))
         for node in sorted(outcome.nodes)
     )
-    return [*([Table(("NODE", "RESULT"), rows)] if rows else []), *failures(outcome.errors)]
+    why = (Failure(reason, node) for node, reason in outcome.reasons.items())
+    return [*([Table(("NODE", "RESULT"), rows)] if rows else []), *failures((*why, *outcome.errors))]
 
 
 def timed_out(result: Result) -> View:
     """The controller's answer."""
-    return [Note("success", GOOD) if result.success else Note(f"error: {result.error}", BUSY)]
+    return [Note("success", GOOD) if result.success else Note(f"answered: {result.error}", BUSY)]
 
 
 def settings(items: dict[str, dict[str, str]], origins: dict[tuple[str, str], str]) -> View:
@@ -130,8 +131,7 @@ def settings(items: dict[str, dict[str, str]], origins: dict[tuple[str, str], st
 def failures(found: Iterable[Failure]) -> list[Note]:
     """What failed where."""
     return [
-        Note(f"error: {failure.source}: {failure.error}" if failure.source else f"error: {failure.error}", BAD)
-        for failure in found
+        problem(f"{failure.source}: {failure.error}" if failure.source else str(failure.error)) for failure in found
     ]
 
 

@@ -7,6 +7,7 @@ thing at a time use :class:`zeekfleet.client.Client`.
 from __future__ import annotations
 
 import ssl
+import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -30,22 +31,40 @@ from zeekfleet.broker.messages import (
     encode_message,
 )
 from zeekfleet.client.tls import own_problem, peer_problem
-from zeekfleet.errors import ProtocolError, RequestTimeoutError, TransportError
+from zeekfleet.errors import ProtocolError, RequestTimeoutError, TransportError, UnreachableError
 
 PATH = "/v1/messages/json"
 APPLICATION_NAME = "zeekfleet-cli"
 LONGEST_EXTENSION = 30
 """How many times its time-out a request may wait in all, however much progress is seen."""
 
+AT_ONCE = 0.5
+"""Seconds after which it is worth a word that nobody has accepted a connection."""
+
+SLOW = 2.0
+"""Seconds after these, the same for one that was accepted and leads nowhere."""
+
+SHORTEST = 0.1
+"""Seconds that an attempt has at least."""
+
+HANDSHAKE = 10.0
+
 Watch = Callable[[str, Event], bool]
 """Told each other event with its topic while a response is awaited; True if it is a sign of progress."""
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """How to insist on a connection: attempts in all, and seconds to wait within and between them."""
+    """How to insist on a connection.
+
+    Attributes:
+        attempts: how often to try in all.
+        delay: seconds that an attempt may take, and that lie between two.
+        limit: seconds in all; an attempt then may take what is left of them, and ``attempts`` does not count.
+    """
 
     attempts: int = 10
     delay: float = 1.0
+    limit: float | None = None
 
 
 class Link:
@@ -176,33 +195,53 @@ def connect(
     *,
     tls: ssl.SSLContext | None = None,
     retry: Retry = Retry(),  # noqa: B008 - frozen
+    waiting: Callable[[], None] = lambda: None,
 ) -> Link:
     """Connect to a controller and tell what to hear.
 
     A refused connection and a time-out are tried again; whatever else fails, fails at once.
 
+    Args:
+        host: address or name.
+        port: port.
+        subscriptions: prefixes of topics.
+        tls: a client's context, or None for plain text.
+        retry: how to insist.
+        waiting: called once, maybe in another thread, when there is no connection at once but may be one later.
+
     Raises:
-        TransportError: no connection within the attempts, or the other side does not speak the protocol.
+        UnreachableError: nobody has answered within the attempts or the time.
+        TransportError: the other side does not speak the protocol, or refuses us.
     """
-    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    remote = f"{host}:{port}"
-    url = f"{'wss' if tls else 'ws'}://{remote}{PATH}"
+    telling = _Telling(waiting)
+    try:
+        return _connect(host, port, subscriptions, tls, retry, telling)
+    finally:
+        telling.end()
+
+
+def _connect(
+    host: str, port: int, subscriptions: Sequence[str], tls: ssl.SSLContext | None, retry: Retry, telling: _Telling
+) -> Link:
+    remote = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+    tries = _Tries(retry)
     reason = "no attempt was allowed"
-    for attempt in range(retry.attempts):
-        if attempt:
-            time.sleep(retry.delay)
+    while tries.next():
         # The decoder checks UTF-8 itself, in a hundredth of the time.
         socket = websocket.WebSocket(sslopt={"context": tls} if tls else None, skip_utf8_validation=True)
+        telling.socket = socket
         try:
             socket.connect(  # type: ignore[no-untyped-call]
-                url,
-                timeout=retry.delay,
+                f"{'wss' if tls else 'ws'}://{remote}{PATH}",
+                timeout=tries.timeout,
                 suppress_origin=True,
                 header={"X-Application-Name": APPLICATION_NAME},
             )
         except (ConnectionRefusedError, TimeoutError, websocket.WebSocketTimeoutException) as error:
             socket.shutdown()  # type: ignore[no-untyped-call]
             reason = _reason(error)
+            if tries.remain:
+                telling.tell()
             continue
         except (OSError, ValueError, websocket.WebSocketException) as error:
             socket.shutdown()  # type: ignore[no-untyped-call]
@@ -210,8 +249,7 @@ def connect(
             raise _with_own_problem(f"cannot connect to controller {remote}: {reason}", tls) from None
         link = Link(socket, remote)
         try:
-            # What attempts remain also stand for patience with a controller that is slow to answer.
-            link._handshake(subscriptions, 2 * retry.delay * (retry.attempts - attempt))
+            link._handshake(subscriptions, tries.patience)
         except TransportError as error:
             link.close()
             raise _with_own_problem(str(error), tls) from None
@@ -219,7 +257,82 @@ def connect(
             link.close()
             raise
         return link
-    raise TransportError(f"cannot connect to controller {remote}: {reason} (attempts: {retry.attempts})")
+    raise UnreachableError(host, port, f"cannot connect to controller {remote}: {reason} ({tries})")
+
+
+class _Telling:
+    """Says once that a connection is waited for: soon where nobody is there, later where somebody is only slow.
+
+    Attributes:
+        socket: with which it is being tried.
+    """
+
+    def __init__(self, waiting: Callable[[], None]) -> None:
+        self._waiting = waiting
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self.socket: websocket.WebSocket | None = None
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        if self._ended.wait(AT_ONCE):
+            return
+        is_there = self.socket is not None and self.socket.sock is not None
+        if not (is_there and self._ended.wait(SLOW)):
+            self.tell()
+
+    def tell(self) -> None:
+        """Say it, unless that is done, or there is nothing to wait for any more."""
+        with self._lock:
+            if not self._ended.is_set():
+                self._ended.set()
+                self._waiting()
+
+    def end(self) -> None:
+        """There is a connection, or there will be none."""
+        with self._lock:
+            self._ended.set()
+
+
+class _Tries:
+    """Attempts of a :class:`Retry`, with the pauses between them."""
+
+    def __init__(self, retry: Retry) -> None:
+        self._retry = retry
+        self._made = 0
+        self._deadline = None if retry.limit is None else time.monotonic() + retry.limit
+
+    def __str__(self) -> str:
+        limit = self._retry.limit
+        return f"attempts: {self._retry.attempts}" if limit is None else f"tried for {limit:g} s"
+
+    @property
+    def remain(self) -> bool:
+        """Whether another attempt may be made."""
+        if self._deadline is None:
+            return self._made < self._retry.attempts
+        return time.monotonic() + self._retry.delay < self._deadline
+
+    def next(self) -> bool:
+        """Wait for the next attempt to be due; False if there is none."""
+        if self._made and not self.remain:
+            return False
+        if self._made:
+            time.sleep(self._retry.delay)
+        self._made += 1
+        return self._deadline is not None or self._retry.attempts > 0
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that this attempt may take."""
+        return self._retry.delay if self._deadline is None else max(self._deadline - time.monotonic(), SHORTEST)
+
+    @property
+    def patience(self) -> float:
+        """Seconds for a controller that is there to answer the handshake: it may be slow."""
+        if self._deadline is not None:
+            return HANDSHAKE
+        return 2 * self._retry.delay * (self._retry.attempts - self._made + 1)
 
 
 def _with_own_problem(text: str, tls: ssl.SSLContext | None) -> TransportError:

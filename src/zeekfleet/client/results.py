@@ -1,8 +1,8 @@
 """What a controller's answers say, typed: ``Result`` records in, frozen structs out (protocol sections 8 and 10).
 
-A struct's ``ok`` tells whether all went well, which is also what decides
-zeek-client's exit code. The reading rules are zeek-client's, since a stock
-client and this one must understand every controller in the same way.
+A struct's ``ok`` tells whether all that was asked for is done. The reading rules
+are zeek-client's, since a stock client and this one must understand every
+controller in the same way.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Staged(msgspec.Struct, frozen=True):
     @property
     def ok(self) -> bool:
         """Whether the configuration is staged."""
-        return not self.errors
+        return self.id is not None and not self.errors
 
 
 class NodeDeployment(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Deployed(msgspec.Struct, frozen=True):
         id: the deployed configuration's id, if it came that far.
         nodes: one entry a node, in the order of the answer.
         errors: what concerns no single node.
-        ok: whether every result was a success.
+        ok: whether there is something deployed and every result was a success.
         skipped: results that no rule knows what to do with.
     """
 
@@ -116,8 +116,8 @@ class NodesSeen(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether every instance told."""
-        return not self.errors
+        """Whether every instance told, and what can be understood."""
+        return not self.errors and not self.malformed
 
 
 class IdValues(msgspec.Struct, frozen=True):
@@ -133,15 +133,22 @@ class IdValues(msgspec.Struct, frozen=True):
 
 
 class Restarted(msgspec.Struct, frozen=True):
-    """Whether each node was restarted, and what the controller could not even try."""
+    """Whether each node was restarted, and what the controller could not even try.
+
+    Attributes:
+        nodes: by name, whether the node was restarted.
+        errors: what concerns no instance: unknown nodes, those out of reach.
+        reasons: by name of a node that was not restarted, why, where its agent said so.
+    """
 
     nodes: dict[str, bool]
     errors: tuple[Failure, ...] = ()
+    reasons: dict[str, str] = {}
 
     @property
     def ok(self) -> bool:
-        """Whether everything asked for was tried; a node's own failure stands in ``nodes``."""
-        return not self.errors
+        """Whether every node was restarted."""
+        return not self.errors and all(self.nodes.values())
 
 
 def read_staged(results: Iterable[Result]) -> Staged:
@@ -179,6 +186,8 @@ def read_deployed(results: Iterable[Result]) -> Deployed:
             outputs = SECOND.codec.from_value(result.data, NodeOutputs) if _present(result.data) else None
             nodes[result.node] = NodeDeployment(result.node, result.instance, result.success, outputs)
         # An instance without nodes says so by a plain success, which is no news.
+    # An answer that tells of nothing at all is none.
+    ok = ok and (identifier is not None or bool(nodes))
     return Deployed(identifier, tuple(nodes.values()), tuple(errors), ok, tuple(skipped))
 
 
@@ -265,14 +274,17 @@ def read_restarted(results: Iterable[Result]) -> Restarted:
     """The outcome that ``restart_response`` tells."""
     nodes: dict[str, bool] = {}
     errors: list[Failure] = []
+    reasons: dict[str, str] = {}
     for result in in_order(results):
         if not result.success and result.instance is None:
             errors.append(Failure(result.error, result.node))
         elif result.node:
             nodes[result.node] = result.success
+            if not result.success and result.error:
+                reasons[result.node] = result.error
         else:
             errors.append(Failure(f"result lacking node: {result}", unattributed=True))
-    return Restarted(nodes, tuple(errors))
+    return Restarted(nodes, tuple(errors), reasons)
 
 
 def in_order(results: Iterable[Result]) -> list[Result]:

@@ -42,25 +42,55 @@ def batches(
 
 
 def restart(
-    nodes: Mapping[str, tuple[ClusterRole, State]],
+    seen: NodesSeen,
     wanted: Sequence[str],
     max_unavailable: int,
     restart_nodes: RestartNodes,
     all_running: AllRunning,
 ) -> Restarted:
-    """Restart batch after batch, each only when all nodes run; stop at the first that does not come back."""
-    unknown = tuple(Failure("unknown cluster node", name) for name in sorted(set(wanted) - nodes.keys()))
+    """Restart batch after batch, each only when all nodes run; stop at the first that is not restarted.
+
+    Args:
+        seen: the cluster's nodes. An instance that could not tell its own leaves nobody knowing what is down.
+        wanted: names of nodes; none: all.
+        max_unavailable: nodes that may be down at a time.
+        restart_nodes: see there.
+        all_running: see there.
+    """
+    nodes = states_of(seen)
+    obstacles = _obstacles(seen, nodes, wanted, max_unavailable)
+    if obstacles:
+        return Restarted({}, obstacles)
     done: dict[str, bool] = {}
-    down = {name for name, (_, state) in nodes.items() if state is not State.RUNNING} - set(wanted)
-    if unknown or len(down) >= max_unavailable:
-        already = tuple(Failure("not running, which leaves no room for a rolling restart", name) for name in down)
-        return Restarted(done, unknown or already)
     for batch in batches(nodes, wanted, max_unavailable):
         outcome = restart_nodes(batch)
         done |= outcome.nodes
-        if outcome.errors:
-            return Restarted(done, outcome.errors)
+        missing = batch - {name for name, restarted in outcome.nodes.items() if restarted}
+        if missing or outcome.errors:
+            told = {failure.source for failure in outcome.errors} | outcome.reasons.keys()
+            silent = tuple(Failure("was not restarted; stopped here", name) for name in sorted(missing - told))
+            return Restarted(done | dict.fromkeys(missing, False), outcome.errors + silent, outcome.reasons)
         if missing := all_running(batch):
             done |= dict.fromkeys(missing, False)
             return Restarted(done, tuple(Failure("did not come back; stopped here", name) for name in sorted(missing)))
     return Restarted(done)
+
+
+def _obstacles(
+    seen: NodesSeen,
+    nodes: Mapping[str, tuple[ClusterRole, State]],
+    wanted: Sequence[str],
+    max_unavailable: int,
+) -> tuple[Failure, ...]:
+    """Why not to begin."""
+    if seen.errors or seen.malformed:
+        return seen.errors + tuple(Failure(problem) for problem in seen.malformed)
+    if unknown := set(wanted) - nodes.keys():
+        return tuple(Failure("unknown cluster node", name) for name in sorted(unknown))
+    if not nodes:
+        return (Failure("there are no cluster nodes to restart"),)
+    down = {name for name, (_, state) in nodes.items() if state is not State.RUNNING} - set(wanted)
+    if len(down) >= max_unavailable:
+        why = "not running, which leaves no room for a rolling restart"
+        return tuple(Failure(why, name) for name in sorted(down))
+    return ()

@@ -192,6 +192,12 @@ class ClientSettings:
         return self._read("client", "peering_retry_delay_secs", _seconds, "a positive number of seconds, at most a day")
 
     @property
+    def waits_as_told(self) -> bool:
+        """Whether somebody has set how often or how long to try for a connection."""
+        keys = ("peering_attempts", "peering_retry_delay_secs")
+        return any(self.origin("client", key) != "default" for key in keys)
+
+    @property
     def timestamps(self) -> bool:
         """Whether messages on stderr begin with the time."""
         return self._truth("client", "rich_logging_format")

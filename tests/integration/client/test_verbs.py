@@ -20,6 +20,8 @@ from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeOutputs, NodeStatus, Result
+from zeekfleet.transport.endpoint import Delivery
+from zeekfleet.transport.websocket import WebSocketEndpoint
 
 BIN = Path(sys.executable).parent
 ONCE = ("--set", "client.peering_attempts=1")
@@ -162,8 +164,49 @@ async def test_nobody_listens(run, unused_tcp_port):
     done = await run("zeekfleet", "--controller", f":{unused_tcp_port}", *ONCE, "get-nodes")
     assert (done.code, done.stdout) == (1, "")
     assert done.stderr == (
-        f"error: cannot connect to controller 127.0.0.1:{unused_tcp_port}: Connection refused (attempts: 1)\n"
+        f"error: cannot connect to controller 127.0.0.1:{unused_tcp_port}: Connection refused (attempts: 1);"
+        " start one with 'zeekfleet up' or 'zeekfleet controller', or name another with --controller HOST:PORT\n"
     )
+
+
+@pytest.mark.parametrize("verb", ["get-nodes", "status", "restart", "deploy", "net-stats", "diag n"])
+async def test_what_is_waited_for_is_said_at_once(run, unused_tcp_port, verb: str):
+    """Quiet, it is not, but why it failed is."""
+    target = ("--controller", f":{unused_tcp_port}")
+    told, quiet = await asyncio.gather(
+        run("zeekfleet", *target, *verb.split()), run("zeekfleet", *target, "-q", *verb.split())
+    )
+    waiting, error = told.stderr.splitlines()
+    assert waiting == f"waiting for the controller at 127.0.0.1:{unused_tcp_port}"
+    assert error.startswith("error: cannot connect to controller")
+    assert "Connection refused (tried for 3 s); start one with 'zeekfleet up'" in error
+    assert (quiet.code, quiet.stdout, quiet.stderr) == (1, "", f"{error}\n")
+
+
+async def test_a_controller_that_comes_while_it_is_waited_for(unused_tcp_port):
+    pipe = asyncio.subprocess.PIPE
+    target = ("--controller", f":{unused_tcp_port}", "--set", "client.peering_attempts=1000")
+    program = (str(BIN / "zeekfleet"), *target, "--set", "client.peering_retry_delay_secs=0.1", "--json")
+    process = await asyncio.create_subprocess_exec(*program, "get-instances", stdout=pipe, stderr=pipe)
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        line = await process.stderr.readline()
+        assert line.decode() == f"waiting for the controller at 127.0.0.1:{unused_tcp_port}\n"
+        async with WebSocketEndpoint(name="late") as endpoint, asyncio.TaskGroup() as tasks:
+            endpoint.subscribe("zeek/management/controller")
+            await endpoint.listen("127.0.0.1", unused_tcp_port)
+
+            async def serve() -> None:
+                async for happening in endpoint.events():
+                    if isinstance(happening, Delivery) and isinstance(happening.event, api.GetInstancesRequest):
+                        result = Result(happening.event.reqid, data=(Instance("a"),))
+                        endpoint.reply(happening, api.GetInstancesResponse(result.reqid, result))
+
+            serving = tasks.create_task(serve())
+            out, err = await process.communicate()
+            serving.cancel()
+    assert (process.returncode, err) == (0, b"")
+    assert json.loads(out) == {"a": {}}
 
 
 @pytest.mark.parametrize(
@@ -172,6 +215,7 @@ async def test_nobody_listens(run, unused_tcp_port):
         (("--controller", "::1:80", "get-nodes"), "--controller: '::1:80' is wrong"),
         (("--controller", ":99999", "get-nodes"), "controller.port: '99999' (from --controller) is wrong"),
         (("--controller", "no such host", "get-nodes"), "cannot connect to controller no such host:2149"),
+        (("--controller", "127.0.0.2:1", "get-nodes"), "zeekfleet controller --websocket-listen 127.0.0.2'"),
         (("--set", "ssl.enable=1", "--set", "ssl.cafile=/absent.pem", "get-nodes"), "ssl.cafile: /absent.pem"),
         (("stage-config", "absent.ini"), "cluster configuration absent.ini cannot be read: No such file"),
         (("-c", "/", "get-nodes"), "/: cannot be read"),

@@ -1,0 +1,56 @@
+"""Where the verbs' results go: data to stdout, as JSON or as tables, and what went wrong to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+from zeekfleet.cli.layout import plain_text, terminal_text
+from zeekfleet.cli.options import terminal_columns
+from zeekfleet.cli.output import Note, View
+from zeekfleet.cli.streams import write_error, write_out
+from zeekfleet.client.report import Document, to_text
+
+
+class Output:
+    """Where a result goes.
+
+    Args:
+        json: print the document instead of the view.
+        pretty_json: whether it is indented.
+    """
+
+    def __init__(self, *, json: bool, pretty_json: bool = True) -> None:
+        self.json = json
+        self._pretty_json = pretty_json
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person watches: both streams are a terminal and no JSON was asked for."""
+        return not self.json and sys.stdout.isatty() and sys.stderr.isatty()
+
+    def show(self, document: Document, view: Callable[[], View]) -> None:
+        """Print a result; the view is made only when it is needed."""
+        if self.json:
+            self.show_document(document)
+            return
+        parts = view()
+        write_out(_text([part for part in parts if not _is_problem(part)], sys.stdout))
+        write_error(_text([part for part in parts if _is_problem(part)], sys.stderr))
+
+    def show_document(self, document: Document) -> None:
+        """Print a document as JSON, whatever was asked for."""
+        write_out(f"{to_text(document, pretty=self._pretty_json)}\n")
+
+
+def _is_problem(part: object) -> bool:
+    return isinstance(part, Note) and part.is_problem
+
+
+def _text(view: View, stream: TextIO) -> str:
+    if not stream.isatty():
+        return plain_text(view)
+    in_colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
+    return terminal_text(view, terminal_columns(), in_colour=in_colour)

@@ -1,0 +1,74 @@
+"""Words that stand for several nodes: resolved by the client, from what is deployed. Pure.
+
+``workers``, ``proxies``, ``loggers``, ``managers`` (and ``manager``), ``all``, ``@INSTANCE``, and patterns
+as a shell has them (``worker-*``, ``@sensor-[12]``). A node's own name comes first: where one is really
+called ``workers``, the word means this node alone.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+
+import msgspec
+
+from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.management import Configuration
+
+EVERYBODY = "all"
+AT = "@"
+_ROLES = {
+    "workers": ClusterRole.WORKER,
+    "proxies": ClusterRole.PROXY,
+    "loggers": ClusterRole.LOGGER,
+    "managers": ClusterRole.MANAGER,
+    "manager": ClusterRole.MANAGER,
+}
+NAMES = (EVERYBODY, *_ROLES)
+"""The groups that every cluster has."""
+
+_WILDCARDS = frozenset("*?[")
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A node, by what groups are made of."""
+
+    name: str
+    instance: str
+    role: ClusterRole
+
+
+def members_of(configuration: Configuration) -> tuple[Member, ...]:
+    """The nodes of a configuration."""
+    return tuple(Member(node.name, node.instance, node.role) for node in configuration.nodes)
+
+
+def may_be_group(word: str) -> bool:
+    """Whether one needs to know the nodes to tell what a word means."""
+    return word in NAMES or word.startswith(AT) or not _WILDCARDS.isdisjoint(word)
+
+
+def resolve(words: Iterable[str], members: Iterable[Member]) -> frozenset[str]:
+    """The names that the words stand for.
+
+    A word that stands for nobody is handed on as it is, so that whoever is asked refuses it by this name;
+    and so that no words but none at all ever come to nothing, which would mean every node.
+    """
+    known = tuple(members)
+    return frozenset(name for word in words for name in _named(word, known) or (word,))
+
+
+def _named(word: str, members: tuple[Member, ...]) -> set[str]:
+    if any(member.name == word for member in members):
+        return {word}
+    return {member.name for member in members if _belongs(member, word)}
+
+
+def _belongs(member: Member, word: str) -> bool:
+    if word == EVERYBODY:
+        return member.role is not ClusterRole.NONE
+    if word in _ROLES:
+        return member.role is _ROLES[word]
+    if word.startswith(AT):
+        return fnmatch.fnmatchcase(member.instance, word.removeprefix(AT))
+    return fnmatch.fnmatchcase(member.name, word)

@@ -1,0 +1,76 @@
+"""What words for several nodes stand for."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeekfleet.client.node_groups import NAMES, Member, may_be_group, resolve
+from zeekfleet.model.enums import ClusterRole
+
+ROLES = [ClusterRole.LOGGER, ClusterRole.MANAGER, ClusterRole.PROXY, ClusterRole.WORKER]
+names = st.one_of(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,5}", fullmatch=True), st.sampled_from(NAMES))
+members = st.lists(
+    st.builds(Member, names, names, st.sampled_from(ROLES)), max_size=8, unique_by=lambda member: member.name
+)
+words = st.lists(st.one_of(names, names.map("@{}".format), st.text(alphabet="w1*?[]-@", max_size=4)), max_size=4)
+
+CLUSTER = (
+    Member("manager", "box", ClusterRole.MANAGER),
+    Member("logger-1", "box", ClusterRole.LOGGER),
+    Member("worker-1", "sensor-1", ClusterRole.WORKER),
+    Member("worker-2", "sensor-2", ClusterRole.WORKER),
+)
+
+
+@given(words, members)
+def test_each_word_counts_by_itself(said: list[str], cluster: list[Member]) -> None:
+    apart = [resolve([word], cluster) for word in said]
+    assert resolve(said, cluster) == frozenset().union(*apart)
+
+
+@given(words, members)
+def test_no_word_comes_to_nothing(said: list[str], cluster: list[Member]) -> None:
+    """None at all would mean every node: a restart of nobody must not become one of everybody."""
+    assert all(resolve([word], cluster) for word in said)
+    assert resolve([], cluster) == frozenset()
+
+
+@given(words, members)
+def test_what_comes_out_is_a_node_or_the_very_word(said: list[str], cluster: list[Member]) -> None:
+    assert resolve(said, cluster) <= {member.name for member in cluster} | set(said)
+
+
+@given(members)
+def test_a_nodes_own_name_comes_first(cluster: list[Member]) -> None:
+    assert all(resolve([member.name], cluster) == {member.name} for member in cluster)
+
+
+@given(words, members)
+def test_a_word_that_cannot_be_a_group_needs_no_cluster(said: list[str], cluster: list[Member]) -> None:
+    plain = [word for word in said if not may_be_group(word)]
+    assert resolve(plain, cluster) == frozenset(plain)
+
+
+def test_groups() -> None:
+    meant = {
+        "workers": {"worker-1", "worker-2"},
+        "loggers": {"logger-1"},
+        "manager": {"manager"},
+        "managers": {"manager"},
+        "proxies": {"proxies"},
+        "all": {"manager", "logger-1", "worker-1", "worker-2"},
+        "@box": {"manager", "logger-1"},
+        "@sensor-[12]": {"worker-1", "worker-2"},
+        "@nowhere": {"@nowhere"},
+        "*-1": {"logger-1", "worker-1"},
+        "worker-?": {"worker-1", "worker-2"},
+        "Worker-*": {"Worker-*"},
+        "worker-1": {"worker-1"},
+    }
+    assert {word: set(resolve([word], CLUSTER)) for word in meant} == meant
+
+
+def test_a_node_called_like_a_group_is_meant_alone() -> None:
+    cluster = (*CLUSTER, Member("workers", "box", ClusterRole.PROXY))
+    assert resolve(["workers"], cluster) == {"workers"}
