@@ -17,6 +17,9 @@ from zeekfleet.model.addresses import numbers_problem
 from zeekfleet.model.nearest import did_you_mean
 from zeekfleet.settings import Settings, Source
 
+DEFAULT = "default"
+"""The origin of a value that nobody gave."""
+
 
 class Declaration(msgspec.Struct, frozen=True):
     """One setting, with where it may come from."""
@@ -85,7 +88,7 @@ def resolve(
     for setting in declarations(sections):
         variable = setting.source.environment
         value: Any = None
-        origin = "default"
+        origin = DEFAULT
         base = here
         if setting.key in options:
             value, origin = options[setting.key], setting.options(sections)[0]
@@ -95,7 +98,7 @@ def resolve(
             value, origin = table[setting.section][setting.name], f"{setting.key} in {file}"
             base = here / file.parent if file is not None else here
         origins[setting.key] = origin
-        if origin != "default":
+        if origin != DEFAULT:
             chosen[setting.section][setting.name] = _located(setting, _convert(setting, value, origin), base, origin)
     settings = msgspec.convert(chosen, Settings)
     common = msgspec.structs.replace(

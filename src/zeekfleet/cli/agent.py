@@ -21,11 +21,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; the exit code."""
-    from zeekfleet.daemon import tree  # noqa: PLC0415 - the other verbs must not pay for its imports
+    from zeekfleet.daemon import names, tree  # noqa: PLC0415 - the other verbs must not pay for its imports
     from zeekfleet.daemon.agent import parse_controller  # noqa: PLC0415
     from zeekfleet.daemon.run import run as run_daemon  # noqa: PLC0415
     from zeekfleet.model.enums import Role  # noqa: PLC0415
 
-    settings = resolve_options(args).settings
-    parse_controller(settings.agent.controller)
-    return run_daemon(settings.common, lambda stop: tree.serve(settings, (Role.AGENT,), stop))
+    resolved, roles = resolve_options(args), (Role.AGENT,)
+    parse_controller(resolved.settings.agent.controller)
+    return run_daemon(resolved.settings.common, lambda stop: tree.serve(names.settled(resolved, roles), roles, stop))

@@ -27,7 +27,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb; what is wrong with the file itself is told without asking anybody."""
     session = Session(args)
-    configuration = read_cluster_file(args.config, session.messages, lax=args.lax)
+    configuration = read_cluster_file(args.config, session.messages, instance=args.instance, lax=args.lax)
     errors = validate(configuration, controller_port=None, auto_assign_ports=True)
     found = tuple(Finding(text) for text in (*errors, *review(configuration)))
     if errors:

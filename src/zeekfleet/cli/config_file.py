@@ -18,6 +18,9 @@ STANDARD_INPUT = "-"
 def add_file(parser: argparse.ArgumentParser) -> None:
     """The file, and what is done about keys that nobody knows."""
     parser.add_argument("config", metavar="FILE", help='Cluster configuration file, "-" for stdin.')
+    parser.add_argument(
+        "--instance", metavar="NAME", default="", help="Instance of nodes that name none (default: agent-HOSTNAME)."
+    )
     parser.add_argument("--lax", action="store_true", help="Only warn of unknown keys in FILE.")
 
 
@@ -26,12 +29,15 @@ def add_allow_empty(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-empty", action="store_true", help="Take a configuration without nodes.")
 
 
-def read_cluster_file(path: str, messages: Messages, *, lax: bool = False, allow_empty: bool = False) -> Configuration:
+def read_cluster_file(
+    path: str, messages: Messages, *, instance: str = "", lax: bool = False, allow_empty: bool = False
+) -> Configuration:
     """The configuration in a file (``-``: standard input), having told its warnings.
 
     Args:
         path: the file's.
         messages: told of the warnings.
+        instance: where nodes go that name none; ``agent-<hostname>`` when left out.
         lax: unknown keys are warnings, not errors.
         allow_empty: there need not be a node in it.
 
@@ -50,7 +56,13 @@ def read_cluster_file(path: str, messages: Messages, *, lax: bool = False, allow
         raise ConfigurationError(f"cluster configuration {source} is not UTF-8 text (byte {error.start})") from None
     beside = Beside(Path.cwd() if path == STANDARD_INPUT else Path(path).absolute().parent)
     parsed = parse_configuration(
-        text, source=source, hostname=socket.gethostname(), resolver=_resolve, places=beside, lax=lax
+        text,
+        source=source,
+        hostname=socket.gethostname(),
+        instance=instance,
+        resolver=_resolve,
+        places=beside,
+        lax=lax,
     )
     if not parsed.configuration.nodes and not allow_empty:
         raise ConfigurationError(

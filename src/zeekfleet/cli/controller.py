@@ -20,8 +20,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; the exit code."""
-    from zeekfleet.daemon import controller  # noqa: PLC0415 - the other verbs must not pay for its imports
+    from zeekfleet.daemon import controller, names  # noqa: PLC0415 - the other verbs must not pay for its imports
     from zeekfleet.daemon.run import run as run_daemon  # noqa: PLC0415
+    from zeekfleet.model.enums import Role  # noqa: PLC0415
 
-    settings = resolve_options(args).settings
-    return run_daemon(settings.common, lambda stop: controller.serve(settings, stop))
+    resolved, roles = resolve_options(args), (Role.CONTROLLER,)
+    return run_daemon(resolved.settings.common, lambda stop: controller.serve(names.settled(resolved, roles), stop))

@@ -21,7 +21,9 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb; the outcome of staging is shown only if it failed."""
     session = Session(args)
-    configuration = read_cluster_file(args.config, session.messages, lax=args.lax, allow_empty=args.allow_empty)
+    configuration = read_cluster_file(
+        args.config, session.messages, instance=args.instance, lax=args.lax, allow_empty=args.allow_empty
+    )
     for doubt in review(configuration):
         session.messages.warning(doubt)
     with session.connected(deployment.HEARD) as connection:

@@ -23,7 +23,7 @@ from zeekfleet.errors import SupervisionError
 from zeekfleet.lifecycle.order import start_groups
 from zeekfleet.model.launch import Engine
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.resolution import Resolved
+from zeekfleet.resolution import DEFAULT, Resolved
 from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
@@ -40,9 +40,9 @@ def run(file: Path, echo: bool, resolved: Resolved) -> int:
     """
     content = supervise_file.read(file)
     settings = resolved.settings
-    chosen = settings.common.state_dir if resolved.origins["common.state_dir"] != "default" else content.state_directory
+    chosen = settings.common.state_dir if resolved.origins["common.state_dir"] != DEFAULT else content.state_directory
     state = Path(chosen or f"{file.absolute()}.state")
-    by_events = resolved.origins["supervisor.port"] != "default"
+    by_events = resolved.origins["supervisor.port"] != DEFAULT
     return run_daemon(settings.common, lambda stop: _serve(content, state, Manner(settings, echo, by_events), stop))
 
 

@@ -22,7 +22,7 @@ from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.types import Port
 from zeekfleet.planning.cluster_variables import PCAP_FILE
-from zeekfleet.resolution import Resolved
+from zeekfleet.resolution import DEFAULT, Resolved
 from zeekfleet.settings import Settings
 from zeekfleet.system.ports import KeptPorts, keep_any
 from zeekfleet.transport.endpoint import Delivery
@@ -61,7 +61,7 @@ def run(trace: Path, resolved: Resolved) -> int:
     with tempfile.TemporaryDirectory(prefix="zeekfleet-") as scratch, _kept_ports() as kept:
         clients, agents, *listening = kept.numbers
         settings = _settings(resolved, Path(scratch), clients, agents)
-        if resolved.origins["controller.auto_assign_start_port"] != "default":
+        if resolved.origins["controller.auto_assign_start_port"] != DEFAULT:
             listening = []
         deployed = _configuration(settings.agent.name, trace, listening)
         code = run_daemon(settings.common, lambda stop: _serve(deployed, settings, stop))
@@ -139,7 +139,7 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int) -> S
     settings = resolved.settings
 
     def unless_given(section: str, **values: object) -> dict[str, object]:
-        return {name: value for name, value in values.items() if resolved.origins[f"{section}.{name}"] == "default"}
+        return {name: value for name, value in values.items() if resolved.origins[f"{section}.{name}"] == DEFAULT}
 
     chosen = msgspec.structs.replace(
         settings,

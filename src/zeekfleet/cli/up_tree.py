@@ -6,33 +6,34 @@ import argparse
 import asyncio
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 
 import msgspec
 
 from zeekfleet.cli.config_file import read_cluster_file
 from zeekfleet.cli.messages import Messages
-from zeekfleet.daemon import tree
+from zeekfleet.daemon import names, tree
 from zeekfleet.daemon.agent import parse_controller
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import Role
-from zeekfleet.resolution import Resolved
+from zeekfleet.resolution import DEFAULT, Resolved
 from zeekfleet.settings import Settings
 
 GRACE = 5.0
 """Seconds for a verb to end when the tree is told to stop."""
 
 
-def run(args: argparse.Namespace, settings: Settings) -> int:
+def run(args: argparse.Namespace, resolved: Resolved) -> int:
     """Serve until told to stop; the exit code.
 
     Raises:
         ZeekfleetError: settings or configuration are wrong; nothing was started.
     """
+    settings, roles = resolved.settings, (Role.CONTROLLER, Role.AGENT)
     parse_controller(settings.agent.controller)
-    serving = None
+    words: list[str] = []
     if args.config is not None:
         if not settings.controller.websocket_port:
             raise SettingsError("controller.websocket_port", "must not be 0 where a configuration is to be deployed")
@@ -40,19 +41,24 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         read_cluster_file(str(args.config), Messages(quiet=True), lax=args.lax, allow_empty=args.allow_empty)
         chosen = {"--lax": args.lax, "--allow-empty": args.allow_empty}
         words = [str(args.config), *(option for option, is_chosen in chosen.items() if is_chosen)]
-        serving = functools.partial(_deploy, words, settings)
-    roles = (Role.CONTROLLER, Role.AGENT)
-    return run_daemon(settings.common, lambda stop: tree.serve(settings, roles, stop, serving))
+
+    def serve(stop: asyncio.Event) -> Awaitable[None]:
+        settled = names.settled(resolved, roles)
+        serving = functools.partial(_deploy, [*words, "--instance", settled.agent.name], settled) if words else None
+        return tree.serve(settled, roles, stop, serving)
+
+    return run_daemon(settings.common, serve)
 
 
-def joined(resolved: Resolved) -> Settings:
+def joined(resolved: Resolved) -> Resolved:
     """The settings, with an agent that dials this tree's own controller unless told otherwise."""
     settings = resolved.settings
-    if resolved.origins["agent.controller"] != "default":
-        return settings
+    if resolved.origins["agent.controller"] != DEFAULT:
+        return resolved
     own = settings.controller
     place = f"{_reachable(own.listen)}:{own.port}" if own.port else "none"
-    return msgspec.structs.replace(settings, agent=msgspec.structs.replace(settings.agent, controller=place))
+    agent = msgspec.structs.replace(settings.agent, controller=place)
+    return msgspec.structs.replace(resolved, settings=msgspec.structs.replace(settings, agent=agent))
 
 
 async def _deploy(config: Sequence[str], settings: Settings) -> None:

@@ -17,7 +17,7 @@ from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
 from zeekfleet.agent.status_files import StatusFiles
 from zeekfleet.archive.archiver import Archiver
-from zeekfleet.daemon import archiving, checking, endpoints, readiness
+from zeekfleet.daemon import archiving, checking, endpoints, names, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.endpoints import LOOPBACK
@@ -94,6 +94,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                 places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
                 disk = DiskWatch(places, notifier.error, notifier.log)
                 supervisor.peer(LOOPBACK, supervisor_port)
+                names.keep(Path(settings.common.state_dir), Role.AGENT, own.name)
                 whom = f"controller {own.controller}" if controller else "waiting for a controller"
                 readiness.announce(f"agent {own.name} {own.listen}:{port}, {whom}")
                 await until(stop, _run(agent, disk, archiver))

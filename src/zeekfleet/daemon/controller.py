@@ -11,8 +11,8 @@ from pathlib import Path
 from zeekfleet import logs
 from zeekfleet.controller.controller import Controller, ControllerOptions
 from zeekfleet.controller.staging import PortAssignment
-from zeekfleet.daemon import endpoints, readiness
-from zeekfleet.daemon.directories import check_name, held, node_directory
+from zeekfleet.daemon import endpoints, names, readiness
+from zeekfleet.daemon.directories import DATABASE, check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.run import until
 from zeekfleet.daemon.tls import ServerContext, server_context
@@ -24,7 +24,6 @@ from zeekfleet.store.sqlite import SqliteStore
 
 logger = logging.getLogger(__name__)
 
-DATABASE = "controller.sqlite"
 KEYS = "curve-keys.json"
 
 
@@ -68,6 +67,7 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
                 if own.port:
                     await endpoint.listen(own.listen, own.port, policy=endpoints.AGENTS)
                     places.append(f"agents {own.listen}:{own.port}")
+                names.keep(Path(settings.common.state_dir), Role.CONTROLLER, own.name)
                 readiness.announce(", ".join([f"controller {own.name}", *places]))
                 disk = DiskWatch((directory,), logger.error, logger.info)
                 await until(stop, _run(controller, disk, tls))

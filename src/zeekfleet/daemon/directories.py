@@ -13,6 +13,11 @@ from zeekfleet.model.names import NODES, name_problem
 from zeekfleet.settings import CommonSettings
 
 LOCK = "daemon.lock"
+SETTINGS_FILE = "settings.json"
+"""In the directory of an agent or controller below a supervisor: what it was started with."""
+
+DATABASE = "controller.sqlite"
+"""In a controller's directory."""
 
 
 def prepare(path: Path, below: Path | None = None) -> Path:

@@ -15,7 +15,7 @@ import msgspec
 from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.broker import topics
 from zeekfleet.daemon import endpoints, readiness
-from zeekfleet.daemon.directories import check_name, held, node_directory, prepare
+from zeekfleet.daemon.directories import SETTINGS_FILE, check_name, held, node_directory, prepare
 from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
@@ -35,7 +35,6 @@ from zeekfleet.transport.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
 
-SETTINGS_FILE = "settings.json"
 READY_FILE = "ready"
 """The process that serves with these settings, and what it told of itself."""
 

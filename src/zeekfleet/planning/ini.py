@@ -97,6 +97,7 @@ def parse_configuration(
     *,
     source: str,
     hostname: str,
+    instance: str = "",
     resolver: Resolver | None = None,
     places: Places | None = None,
     lax: bool = False,
@@ -106,6 +107,7 @@ def parse_configuration(
     Args:
         source: what to call the file in errors and warnings, such as its path.
         hostname: this host's name: nodes without an instance go to ``agent-<hostname>``.
+        instance: takes them in place of that, if it is given.
         resolver: how to turn host names into addresses; without one they are refused.
         places: where relative paths begin; without it they stay as they are.
         lax: unknown keys are warned of, and not refused.
@@ -113,15 +115,16 @@ def parse_configuration(
     Raises:
         ConfigurationError: with every problem found: source, section, key, what was expected.
     """
-    return _Reader(source, hostname or "localhost", resolver, places, lax).read(text.removeprefix("\ufeff"))
+    chosen = instance or shortened(f"agent-{hostname or 'localhost'}")
+    return _Reader(source, chosen, resolver, places, lax).read(text.removeprefix("\ufeff"))
 
 
 class _Reader:
     """Reads one file, collecting problems and warnings on the way."""
 
-    def __init__(self, source: str, hostname: str, resolver: Resolver | None, places: Places | None, lax: bool) -> None:
+    def __init__(self, source: str, instance: str, resolver: Resolver | None, places: Places | None, lax: bool) -> None:
         self._source = source
-        self._default_instance = shortened(f"agent-{hostname}")
+        self._default_instance = instance
         self._resolver = resolver
         self._places = places
         self._lax = lax

@@ -218,11 +218,11 @@ class Tree:
         assert isinstance(response, api.GetConfigurationResponse)
         return read_configuration(response.result) if response.result.success else None
 
-    def nodes(self, link: Link) -> dict[str, NodeStatus]:
+    def nodes(self, link: Link, instance: str = INSTANCE) -> dict[str, NodeStatus]:
         """What the agent tells, the tree's own processes included; nothing while there is no agent."""
         response = self._ask(link, api.GetNodesRequest(fresh_id()))
         assert isinstance(response, api.GetNodesResponse)
-        return {status.node: status for status in read_nodes(response.results).instances.get(INSTANCE, ())}
+        return {status.node: status for status in read_nodes(response.results).instances.get(instance, ())}
 
     def pid_of_role(self, link: Link, role: Role) -> int:
         """The agent's or controller's process."""
@@ -230,10 +230,12 @@ class Tree:
         assert pid is not None
         return pid
 
-    def when(self, link: Link, wanted: Callable[[dict[str, NodeStatus]], bool]) -> dict[str, NodeStatus]:
+    def when(
+        self, link: Link, wanted: Callable[[dict[str, NodeStatus]], bool], instance: str = INSTANCE
+    ) -> dict[str, NodeStatus]:
         """The nodes once they are as wanted; looked at anew whenever somebody says something, or after a second."""
         deadline = time.monotonic() + ANSWER
-        while not wanted(found := self.nodes(link)):
+        while not wanted(found := self.nodes(link, instance)):
             assert time.monotonic() < deadline, found
             if (received := link.receive(1.0)) is not None:
                 self.heard.append(received[1])
