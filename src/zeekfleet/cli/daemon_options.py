@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from zeekfleet.cli.inapplicable import refuse_inapplicable
+from zeekfleet.cli.option_groups import default, grouped, values
 from zeekfleet.resolution import Resolved, declarations, resolve
+from zeekfleet.settings import Settings
 
 PREFIX = "setting:"
 
@@ -19,29 +22,39 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 
 
 def add_options(parser: argparse.ArgumentParser, sections: tuple[str, ...]) -> None:
-    """One option a setting of these sections, and ``--settings FILE``."""
+    """One option a setting of these sections, in groups, and ``--settings FILE``."""
     parser.add_argument("--settings", metavar="FILE", type=Path, default=None, help="TOML file with settings")
-    for setting in declarations(sections):
-        variable = f" [{setting.source.environment}]" if setting.source.environment else ""
-        parser.add_argument(
-            *setting.options(sections),
-            dest=PREFIX + setting.key,
-            metavar="VALUE",
-            default=None,
-            help=f"{setting.source.help}{variable}",
-        )
+    defaults = Settings()
+    for title, settings in grouped(declarations(sections)):
+        group = parser.add_argument_group(title)
+        for setting in settings:
+            usual = default(setting, defaults)
+            told = f" (default: {usual})" if usual else ""
+            variable = f" [{setting.source.environment}]" if setting.source.environment else ""
+            group.add_argument(
+                *setting.options(sections),
+                dest=PREFIX + setting.key,
+                metavar=values(setting),
+                default=None,
+                help=f"{setting.source.help}{told}{variable}".replace("%", "%%"),
+            )
     parser.set_defaults(setting_sections=sections)
+    # Nobody reads a list of seventy options; they stand below it, in groups.
+    arguments = (parser._get_formatter()._format_args(one, one.dest) for one in parser._get_positional_actions())
+    parser.usage = " ".join(("%(prog)s [OPTIONS]", *arguments))
 
 
 def resolve_options(args: argparse.Namespace) -> Resolved:
     """The settings that these options, the environment and the settings file give.
 
     Raises:
-        SettingsError: one of them is wrong.
+        SettingsError: one of them is wrong, or does not apply beside the others.
     """
     given = {
         name.removeprefix(PREFIX): value
         for name, value in vars(args).items()
         if name.startswith(PREFIX) and value is not None
     }
-    return resolve(args.setting_sections, given, file=args.settings)
+    resolved = resolve(args.setting_sections, given, file=args.settings)
+    refuse_inapplicable(resolved)
+    return resolved

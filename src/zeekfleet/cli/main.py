@@ -115,7 +115,10 @@ def _refuse_unknown(parser: argparse.ArgumentParser, words: Iterable[str]) -> No
 
 
 def _refuse_client_options(args: argparse.Namespace, verb: str) -> None:
-    """What stands before the verb is about talking to a controller, which not every verb does."""
+    """What stands before the verb is about talking to a controller, which not every verb does.
+
+    A verb that takes some of it says so by the default ``client_options`` of its parser.
+    """
     given = {
         "--configfile": args.configfile,
         "--controller": args.controller,
@@ -124,6 +127,7 @@ def _refuse_client_options(args: argparse.Namespace, verb: str) -> None:
         "--verbose": args.verbose,
         "--json": args.json,
     }
-    for option in (option for option, value in given.items() if value):
+    taken: tuple[str, ...] = getattr(args, "client_options", ())
+    for option in (option for option, value in given.items() if value and option not in taken):
         problem = f"{option} before '{verb}' does not apply: it is for commands that talk to a controller"
         raise CommandLineError(problem, f"zeekfleet {verb}")

@@ -28,7 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"how long to wait for a daemon to end (default: {TIMEOUT:g})",
     )
     add_options(parser, ("common",))
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, client_options=("--quiet",))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -36,9 +36,13 @@ def run(args: argparse.Namespace) -> int:
     """Serve until told to stop; the exit code."""
     from zeekfleet.cli import up_trace, up_tree  # noqa: PLC0415 - the other verbs must not pay for their imports
 
+    if args.pcap is not None and args.config is not None:
+        raise SettingsError("--pcap", "makes a configuration of its own, and goes with no other")
+    if args.config is None:
+        for option, is_given in (("--lax", args.lax), ("--allow-empty", args.allow_empty)):
+            if is_given:
+                raise SettingsError(option, "applies with INI only")
     if args.pcap is not None:
-        if args.config is not None:
-            raise SettingsError("--pcap", "makes a configuration of its own, and goes with no other")
         return up_trace.run(args.pcap, resolve_options(args))
     code: int = up_tree.run(args, up_tree.joined(resolve_options(args)))
     return code

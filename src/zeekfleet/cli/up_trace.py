@@ -17,7 +17,7 @@ from zeekfleet.client.client import Client
 from zeekfleet.daemon import tree
 from zeekfleet.daemon.directories import node_directory
 from zeekfleet.daemon.run import run as run_daemon
-from zeekfleet.errors import ConfigurationError, SupervisionError, ZeekfleetError
+from zeekfleet.errors import ConfigurationError, SettingsError, SupervisionError, ZeekfleetError
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.types import Port
@@ -44,12 +44,19 @@ PORTS = 4
 ENDED = (State.FAILED, State.CRASHED)
 
 
+WITHOUT_EFFECT = ("supervisor.rotation_interval", "supervisor.on_exit", "agent.health_interval", "archive.")
+"""Beginnings of settings that have no say while a trace is read: nothing is rotated, archived, asked or kept."""
+
+
 def run(trace: Path, resolved: Resolved) -> int:
     """Read the trace; the exit code.
 
     Raises:
         ZeekfleetError: settings are wrong, or the trace cannot be read; nothing was started.
     """
+    for key, origin in resolved.origins.items():
+        if origin.startswith("--") and key.startswith(WITHOUT_EFFECT):
+            raise SettingsError(origin, "does not apply to a trace")
     trace = trace.absolute()
     try:
         with trace.open("rb"):

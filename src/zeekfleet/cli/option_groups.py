@@ -1,0 +1,76 @@
+"""How the daemons' many options are shown in groups, each with its values and its default. Pure."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from zeekfleet.resolution import Declaration
+from zeekfleet.settings import Settings
+
+_GROUPS = (
+    ("common.", "daemon"),
+    ("controller.tls_", "controller: TLS for clients"),
+    ("controller.auto_assign_", "controller: ports that nodes lack"),
+    ("controller.", "controller"),
+    ("agent.health_", "agent: health of nodes"),
+    ("agent.", "agent"),
+    ("supervisor.revival", "nodes: starting them again"),
+    ("supervisor.crash_", "nodes: crash reports"),
+    ("supervisor.exit_", "nodes: crash reports"),
+    ("supervisor.output_", "nodes: their output"),
+    ("supervisor.zeromq_", "nodes: back end"),
+    ("supervisor.backend", "nodes: back end"),
+    *((f"supervisor.{name}", "nodes: resources") for name in ("nice", "memory_", "open_", "core_", "cgroups")),
+    ("supervisor.", "supervisor and nodes"),
+    ("archive.", "archive of rotated logs"),
+)
+"""Beginnings of settings' keys and the group they belong to; the first that fits counts."""
+
+_TEXTS = (
+    ("_dir", "DIRECTORY"),
+    ("directory", "DIRECTORY"),
+    ("listen", "ADDRESS"),
+    ("agent.controller", "HOST:PORT"),
+    ("name", "NAME"),
+    ("command", "COMMAND"),
+    (".tls_certificate", "FILE"),
+    (".tls_key", "FILE"),
+    (".tls_ca", "FILE"),
+)
+"""Ends of keys and what their texts are."""
+
+
+def grouped(settings: Iterable[Declaration]) -> Iterator[tuple[str, list[Declaration]]]:
+    """The settings by group, groups in the order of their first setting."""
+    groups: dict[str, list[Declaration]] = {}
+    for setting in settings:
+        title = next(title for beginning, title in _GROUPS if setting.key.startswith(beginning))
+        groups.setdefault(title, []).append(setting)
+    yield from groups.items()
+
+
+def values(setting: Declaration) -> str:
+    """What may stand behind the option: ``{auto,zeek,sim}``, ``{yes,no}``, ``PORT``, ``NUMBER``, ``DIRECTORY``."""
+    kind = setting.type
+    metadata: tuple[object, ...] = getattr(kind, "__metadata__", ())
+    while typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    if kind is bool:
+        return "{yes,no}"
+    if typing.get_origin(kind) is typing.Literal:
+        return f"{{{','.join(map(str, typing.get_args(kind)))}}}"
+    if kind in (int, float):
+        is_port = any(isinstance(item, msgspec.Meta) and item.le == 65535 for item in metadata)
+        return "PORT" if is_port else "NUMBER"
+    return next((word for end, word in _TEXTS if setting.key.endswith(end)), "TEXT")
+
+
+def default(setting: Declaration, defaults: Settings) -> str:
+    """The value that counts when none is given, as one would write it; empty if that is none."""
+    value = getattr(getattr(defaults, setting.section), setting.name)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
