@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from zeekfleet.agent.control import SupervisorControl
+from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as events
 from zeekfleet.broker.events.base import Event
 from zeekfleet.errors import RequestTimeoutError
@@ -60,3 +61,63 @@ async def test_one_that_does_not_come_back_in_time() -> None:
     assert not await control.destroy("a")
     assert "was not answered" in await control.create(NodeConfig("a"))
     assert supervisor.asked == []
+
+
+class Stopping:
+    """Stands in for the endpoint of a supervisor whose nodes take their time to stop."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.stopped = asyncio.Event()
+        self.published: list[Event] = []
+
+    async def request(self, topic: str, event: Event, timeout: float) -> Event:
+        self.asked.set()
+        await self.stopped.wait()
+        assert isinstance(event, events.DestroyRequest)
+        return events.DestroyResponse(event.reqid, True)
+
+    def publish(self, topic: str, event: Event) -> None:
+        self.published.append(event)
+
+
+async def test_a_stop_is_waited_for_as_long_as_the_node_works() -> None:
+    endpoint = Stopping()
+    control = SupervisorControl(endpoint, 60, 100)  # type: ignore[arg-type]
+    control.found()
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(30):
+        stop = asyncio.create_task(control.destroy("logger"))
+        await endpoint.asked.wait()
+        (deadline,) = control.deadlines
+        deadline.reschedule(loop.time() + 25)
+        control.still_working()
+        assert (deadline.when() or 0) > loop.time() + 30
+        endpoint.stopped.set()
+        assert await stop
+        assert not control.deadlines
+
+        endpoint.asked.clear()
+        endpoint.stopped.clear()
+        stop = asyncio.create_task(control.destroy("logger"))
+        await endpoint.asked.wait()
+        (deadline,) = control.deadlines
+        deadline.reschedule(loop.time())
+        assert not await stop
+
+
+async def test_an_extension_never_brings_a_deadline_nearer() -> None:
+    control = SupervisorControl(Stopping(), 60, 100)  # type: ignore[arg-type]
+    async with asyncio.timeout(1000) as deadline:
+        before = deadline.when()
+        with control.extending(deadline, 5):
+            control.still_working()
+        assert deadline.when() == before
+
+
+async def test_a_hurry_names_nodes() -> None:
+    endpoint = Stopping()
+    control = SupervisorControl(endpoint, 60, 100)  # type: ignore[arg-type]
+    control.hurry(frozenset({"logger"}))
+    control.hurry(frozenset())
+    assert endpoint.published == [supervision.Hurry(frozenset({"logger"}))]

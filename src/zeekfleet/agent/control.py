@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from zeekfleet.broker import topics
@@ -62,6 +62,11 @@ class SupervisorControl:
     def connected(self) -> bool:
         """Whether the supervisor hears us."""
         return self._connected.is_set()
+
+    @property
+    def deadlines(self) -> Collection[asyncio.Timeout]:
+        """Those that signs of work move."""
+        return self._waits.keys()
 
     @contextmanager
     def extending(self, deadline: asyncio.Timeout, seconds: float) -> Iterator[None]:
