@@ -110,6 +110,7 @@ async def test_an_extension_never_brings_a_deadline_nearer() -> None:
     control = SupervisorControl(Stopping(), 60, 100)  # type: ignore[arg-type]
     async with asyncio.timeout(1000) as deadline:
         before = deadline.when()
+        await asyncio.sleep(0)
         with control.extending(deadline, 5):
             control.still_working()
         assert deadline.when() == before
