@@ -18,7 +18,7 @@ from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.daemon.run import until
-from zeekfleet.daemon.supervising import supervisor_of
+from zeekfleet.daemon.supervising import outputs_of, supervisor_of
 from zeekfleet.errors import SupervisionError
 from zeekfleet.lifecycle.order import start_groups
 from zeekfleet.model.launch import Engine
@@ -82,7 +82,10 @@ async def _supervise(
     engines = _engines(content, own)
     # Each node brings its engine; the Supervisor's own is that of the first.
     default = engines[content.nodes[0][1]]
-    async with supervisor_of(own, state, default, bare_mode=content.bare_mode, echo=manner.echo) as supervisor:
+    outputs = outputs_of(manner.settings.common)
+    async with supervisor_of(
+        own, state, default, bare_mode=content.bare_mode, echo=manner.echo, outputs=outputs
+    ) as supervisor:
         supervisor.on_node_status(lambda node, pid: logger.info("node '%s' started, pid %d", node, pid))
         supervisor.on_node_exit(_log_exit)
         await until(stop, _bring_up(supervisor, content, engines))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from zeekfleet.daemon import readiness
 from zeekfleet.model.launch import Engine
-from zeekfleet.settings import SupervisorSettings
-from zeekfleet.supervisor import NodeStopping, Supervisor
+from zeekfleet.settings import CommonSettings, SupervisorSettings
+from zeekfleet.supervisor import NodeStopping, OutputLimits, Supervisor
 from zeekfleet.supervisor.crash import CrashSettings
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ def supervisor_of(
     spool: Path | None = None,
     bare_mode: bool = False,
     echo: bool = False,
+    outputs: OutputLimits = OutputLimits(),  # noqa: B008 - frozen
 ) -> Supervisor:
     """A Supervisor that has not been entered yet; until its daemon is up, a failure stops only what it has started.
 
@@ -35,6 +36,7 @@ def supervisor_of(
         spool: handed to the engine; below ``state`` when left out.
         bare_mode: what a node without a setting of its own inherits, if the settings do not say it.
         echo: repeat the nodes' output.
+        outputs: how large the nodes' output files may become.
     """
     supervisor = Supervisor(
         state,
@@ -46,11 +48,17 @@ def supervisor_of(
         on_exit=own.on_exit,
         on_failure="retreat",
         crashes=CrashSettings(own.crash_reports, own.crash_days),
+        outputs=outputs,
         max_starting=own.max_starting,
         inherit=True,
     )
     supervisor.on_node_stopping(_tell_of_work)
     return supervisor
+
+
+def outputs_of(common: CommonSettings) -> OutputLimits:
+    """The configured bounds of output files."""
+    return OutputLimits(common.output_limit, common.output_kept)
 
 
 def _tell_of_work(news: NodeStopping) -> None:

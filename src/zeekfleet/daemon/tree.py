@@ -21,9 +21,10 @@ from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
 from zeekfleet.daemon.role import RoleSettings
 from zeekfleet.daemon.run import on_hangup, until
-from zeekfleet.daemon.supervising import supervisor_of
+from zeekfleet.daemon.supervising import outputs_of, supervisor_of
 from zeekfleet.errors import ListenError, SettingsError, StateDirectoryError, SupervisionError, TransportError
 from zeekfleet.model.enums import Role
+from zeekfleet.model.launch import MANAGEMENT_REVIVAL
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.engines import select
 from zeekfleet.release import RUNNING
@@ -103,7 +104,9 @@ class Tree:
             )
             argv = (sys.executable, "-P", "-m", "zeekfleet.daemon.role", str(file))
             try:
-                problem = await self._supervisor.create_process(config, argv, grace=self._settings.supervisor.grace)
+                problem = await self._supervisor.create_process(
+                    config, argv, grace=self._settings.supervisor.grace, revival=MANAGEMENT_REVIVAL
+                )
                 if problem:
                     raise SupervisionError(f"{role.name.lower()} {name} could not be started: {problem}")
                 status = await asyncio.wait_for(ready, START_TIMEOUT)
@@ -204,7 +207,9 @@ async def serve(
             endpoint.subscribe(topics.SUPERVISOR)
             port = await _listen(endpoint, own.port, settings)
             graced = Graced(engine, own.grace, revival_of(own), resources_of(own), grace_ceiling=own.grace_ceiling)
-            async with supervisor_of(own, state, graced, spool=spool) as supervisor:
+            async with supervisor_of(
+                own, state, graced, spool=spool, outputs=outputs_of(settings.common)
+            ) as supervisor:
                 supervisor.on_node_exit(_log_exit)
                 await supervisor.complete()
                 tree = Tree(settings, supervisor, port, engine.name)

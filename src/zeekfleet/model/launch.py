@@ -37,6 +37,12 @@ class RevivalSettings(msgspec.Struct, frozen=True):
     retry_delay: float = 60.0
 
 
+MANAGEMENT_REVIVAL = RevivalSettings(
+    initial_delay=0.1, max_delay=2.0, stable_after=10.0, loop_limit=1_000_000, retry_delay=2.0
+)
+"""Of agent and controller: without them nobody can do anything about the nodes, so they are never given up."""
+
+
 class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a process may use; left out: as much as the stem itself.
 

@@ -374,6 +374,15 @@ class Node:
 
     # --- telling
 
+    def taken_out(self, path: str, size: int) -> None:
+        """From the beginning of an output file so many bytes have been taken out since its process began."""
+        files = (self.spec.stdout_file, self.spec.stderr_file)
+        stdout, stderr = (
+            max(0, offset - size) if file == path else offset for file, offset in zip(files, self.offsets, strict=True)
+        )
+        self.offsets = (stdout, stderr)
+        self._table.save(self)
+
     @property
     def is_running(self) -> bool:
         """Whether its process is there, as far as is known."""

@@ -73,6 +73,14 @@ class Hurry(Message, frozen=True):
     names: tuple[str, ...] = ()
 
 
+class TakenOut(Message, frozen=True):
+    """From the beginning of an output file so many bytes have been taken out: offsets into it are less by that."""
+
+    request: int
+    path: str
+    size: int
+
+
 class List(Message, frozen=True):
     """Ask for a ``Listing``."""
 
@@ -256,7 +264,7 @@ class Listing(Message, frozen=True):
     nodes: tuple[NodeReport, ...]
 
 
-Command = Create | Destroy | Restart | Hurry | List | Shutdown
+Command = Create | Destroy | Restart | Hurry | TakenOut | List | Shutdown
 ToStem = Hello | Command
 FromStem = Welcome | Refused | Done | Listing | Event
 

@@ -201,6 +201,9 @@ class Server:
             case protocol.Hurry(names=names):
                 self._table.hurry(names)
                 done({})
+            case protocol.TakenOut(path=path, size=size):
+                self._table.taken_out(path, size)
+                done({})
             case protocol.List(request=request):
                 connection.send(protocol.Listing(request, self._table.reports()))
             case protocol.Shutdown(groups=groups):

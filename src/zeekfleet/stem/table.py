@@ -153,6 +153,12 @@ class Table:
             if (node := self._nodes.get(name)) is not None:
                 node.hurry()
 
+    def taken_out(self, path: str, size: int) -> None:
+        """From the beginning of an output file so many bytes have been taken out."""
+        for node in self._nodes.values():
+            if path in (node.spec.stdout_file, node.spec.stderr_file):
+                node.taken_out(path, size)
+
     def shutdown(self, groups: Sequence[Sequence[str]], done: Callable[[], None]) -> None:
         """Stop group after group, then what was not named, then whatever else is a child of ours."""
         self._shutting_down = True

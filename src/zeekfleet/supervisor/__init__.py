@@ -16,6 +16,7 @@
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig, NodeStatus, Status
 from zeekfleet.supervisor.engine import CommandEngine, Engine, LaunchContext
 from zeekfleet.supervisor.identity import is_supervised, is_supervisor, node
+from zeekfleet.supervisor.outputs import OutputLimits
 from zeekfleet.supervisor.records import NodeExit, NodeStopping
 from zeekfleet.supervisor.tree import Supervisor
 
@@ -28,6 +29,7 @@ __all__ = [
     "NodeExit",
     "NodeStatus",
     "NodeStopping",
+    "OutputLimits",
     "Status",
     "Supervisor",
     "is_supervised",

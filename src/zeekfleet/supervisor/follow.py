@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from zeekfleet.supervisor.lines import LineSplitter
+from zeekfleet.system.holes import first_data
 from zeekfleet.system.inotify import IN_IGNORED, Inotify
 
 logger = logging.getLogger(__name__)
@@ -37,18 +38,36 @@ class Follower:
     async def read_on(self, end: int | None = None) -> None:
         """Deliver what has come, up to the end of the file, or up to ``end`` and an unfinished line there as well."""
         async with self._turn:
-            try:
-                descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            except OSError:
-                return
-            try:
-                await self._read(descriptor, end)
-            finally:
-                os.close(descriptor)
+            await self._read_to(end)
 
-    async def _read(self, descriptor: int, end: int | None) -> None:
+    async def _read_to(self, end: int | None, is_end: bool = True) -> None:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return
+        try:
+            await self._read(descriptor, end, is_end)
+        finally:
+            os.close(descriptor)
+
+    async def made_way(self, end: int, work: Callable[[], Awaitable[int]]) -> int:
+        """Deliver what comes before ``end``, and have the beginning of the file taken out before anything else.
+
+        Args:
+            end: where the part ends that is given back.
+            work: does it; returns how many bytes have been taken out.
+        """
+        async with self._turn:
+            await self._read_to(end, is_end=False)
+            taken = await work()
+            self._offset = max(0, self._offset - taken)
+            return taken
+
+    async def _read(self, descriptor: int, end: int | None, is_end: bool) -> None:
         if os.fstat(descriptor).st_size < self._offset:
             self._offset = 0  # truncated, or replaced by another file
+        if self._offset == 0:
+            self._offset = first_data(descriptor)  # what came before has been given back
         while end is None or self._offset < end:
             length = _CHUNK if end is None else min(_CHUNK, end - self._offset)
             data = os.pread(descriptor, length, self._offset)
@@ -58,7 +77,7 @@ class Follower:
             for line in self._splitter.feed(data):
                 self._deliver(line)
             await asyncio.sleep(0)  # others take their turn between two chunks
-        if end is not None and self._offset >= end:
+        if is_end and end is not None and self._offset >= end:
             for line in self._splitter.flush():
                 self._deliver(line)
 
@@ -87,6 +106,12 @@ class Followers:
         """Return when everything up to ``end`` has been delivered; at once if the file is not followed."""
         if (entry := self._followers.get(path)) is not None:
             await entry[0].read_on(end)
+
+    async def make_way(self, path: Path, end: int, work: Callable[[], Awaitable[int]]) -> int:
+        """Have the beginning of a file, up to ``end``, given back once it has been delivered; see ``made_way``."""
+        if (entry := self._followers.get(path)) is None:
+            return await work()
+        return await entry[0].made_way(end, work)
 
     def forget(self, path: Path) -> None:
         """Follow no longer."""

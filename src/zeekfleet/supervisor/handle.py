@@ -218,8 +218,15 @@ class StemHandle:
 
     def hurry(self, names: tuple[str, ...] = ()) -> None:
         """See :class:`zeekfleet.stem.protocol.Hurry`. Nobody waits for it, and without a stem nothing is stopped."""
+        self._tell_stem(protocol.Hurry(next(self._requests), names))
+
+    def tell_taken_out(self, path: str, size: int) -> None:
+        """See :class:`zeekfleet.stem.protocol.TakenOut`."""
+        self._tell_stem(protocol.TakenOut(next(self._requests), path, size))
+
+    def _tell_stem(self, command: protocol.Command) -> None:
         if self._writer is not None and self._connected.is_set():
-            self._writer.write(protocol.encode(protocol.Hurry(next(self._requests), names)))
+            self._writer.write(protocol.encode(command))
 
     async def _command(self, make: Callable[[int], protocol.Command], timeout: float) -> tuple[dict[str, str], bool]:
         """Give a command; its outcomes, and whether it had to be given again.

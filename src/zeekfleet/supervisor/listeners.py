@@ -92,3 +92,43 @@ class Listeners:
         except (OSError, ValueError) as error:
             self.echo = False
             logger.warning("output of nodes is repeated no longer: %s", error)
+
+
+class Registry:
+    """Where hooks and callbacks are registered: a part of the Supervisor.
+
+    Args:
+        listeners: where they are kept.
+        wanted: called when somebody has begun to want lines of output.
+    """
+
+    def __init__(self, listeners: Listeners, wanted: Callable[[], None]) -> None:
+        self._listeners = listeners
+        self._wanted = wanted
+
+    def stdout_hook(self, hook: Hook) -> Hook:
+        """Register a hook on the lines of all nodes' standard output; can be used as a decorator."""
+        self._listeners.stdout_hooks.append(hook)
+        self._wanted()
+        return hook
+
+    def stderr_hook(self, hook: Hook) -> Hook:
+        """The same for standard error."""
+        self._listeners.stderr_hooks.append(hook)
+        self._wanted()
+        return hook
+
+    def on_node_status(self, callback: StatusCallback) -> StatusCallback:
+        """Call back with name and process id at every (re)start of a node."""
+        self._listeners.status_callbacks.append(callback)
+        return callback
+
+    def on_node_exit(self, callback: ExitCallback) -> ExitCallback:
+        """Call back with a report when a node's process has ended, or could not be started."""
+        self._listeners.exit_callbacks.append(callback)
+        return callback
+
+    def on_node_stopping(self, callback: StoppingCallback) -> StoppingCallback:
+        """Call back every few seconds while a node that was asked to end still works, and is given time."""
+        self._listeners.stopping_callbacks.append(callback)
+        return callback

@@ -75,7 +75,7 @@ class Reporter:
         return msgspec.structs.replace(exit_, crash_report=str(directory)), core
 
     def _last(self, file: str, start: int, end: int) -> str:
-        return last_lines(Path(file), start, end, self._lines) if end > start else ""
+        return last_lines(Path(file), start, end, self._lines) if end != start else ""
 
     def _was_out_of_memory(self, event: Exited) -> bool:
         return (

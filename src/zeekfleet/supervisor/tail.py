@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from zeekfleet.system.holes import first_data
+
 _BLOCK = 64 * 1024
 MAX_BYTES = 1024 * 1024
 """Lines may be long: more than this is not read, whatever number of lines was asked for."""
@@ -13,15 +15,17 @@ MAX_BYTES = 1024 * 1024
 def last_lines(path: Path, start: int, end: int, count: int) -> str:
     """The last ``count`` lines between two offsets, joined by newlines; empty if the file cannot be read.
 
-    A file that is smaller than ``end`` was truncated or replaced meanwhile: its own end counts then.
+    A file that is smaller than ``end`` was truncated or replaced meanwhile: its own end counts then. What has been
+    given back to the file system is no line.
     """
     if count <= 0:
         return ""
     try:
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
-            start, end = (start, end) if end <= size else (0, size)
-            content = _read_back(file.fileno(), max(start, end - MAX_BYTES), end, count)
+            start, end = (start, end) if start <= end <= size else (0, size)
+            start = first_data(file.fileno(), max(start, end - MAX_BYTES))
+            content = _read_back(file.fileno(), start, end, count)
     except OSError:
         return ""
     lines = content.removesuffix(b"\n").split(b"\n")[-count:]

@@ -14,7 +14,7 @@ import msgspec
 
 from zeekfleet.errors import LaunchError, NotSupervisorError, StemError
 from zeekfleet.lifecycle.order import stop_groups
-from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec
+from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec, RevivalSettings
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, Status
 from zeekfleet.stem import protocol
@@ -22,8 +22,9 @@ from zeekfleet.supervisor import failing, identity, places, recovery, stem
 from zeekfleet.supervisor.crash import CrashSettings
 from zeekfleet.supervisor.engine import CommandEngine
 from zeekfleet.supervisor.handle import StemHandle
-from zeekfleet.supervisor.listeners import ExitCallback, Hook, Listeners, StatusCallback, StoppingCallback
+from zeekfleet.supervisor.listeners import Listeners, Registry
 from zeekfleet.supervisor.orphans import Orphans
+from zeekfleet.supervisor.outputs import OutputLimits
 from zeekfleet.supervisor.portions import portions
 from zeekfleet.supervisor.watcher import Watcher
 
@@ -38,7 +39,7 @@ COMMAND_TIMEOUT = 60.0
 OnFailure = Literal["keep", "retreat"] | None
 
 
-class Supervisor:
+class Supervisor(Registry):
     """Owns a tree of processes, through its stem; an async context manager.
 
     Entering it starts the stem of ``state_directory``, or finds the one that runs, with
@@ -57,6 +58,7 @@ class Supervisor:
         on_failure: what leaving it by an exception does: what ``on_exit`` says (None), nothing (``"keep"``), or stop
             only what this Supervisor has created itself (``"retreat"``), for a start that fails.
         crashes: how many crash reports are kept.
+        outputs: how large a node's output file may become before it is rotated, and how many rotated ones are kept.
         max_starting: how many nodes are started at a time; others wait.
         inherit: become the parent of what a dead stem leaves. For a daemon, which has no other children
             in sessions of their own, and whose loop runs in the main thread.
@@ -75,6 +77,7 @@ class Supervisor:
         on_exit: Literal["stop", "keep"] = "stop",
         on_failure: OnFailure = None,
         crashes: CrashSettings = CrashSettings(),  # noqa: B008 - frozen
+        outputs: OutputLimits = OutputLimits(),  # noqa: B008 - frozen
         max_starting: int = MAX_STARTING,
         inherit: bool = False,
     ) -> None:
@@ -86,9 +89,12 @@ class Supervisor:
         self.on_exit: Literal["stop", "keep"] = on_exit
         self.on_failure: OnFailure = on_failure
         self._created: set[str] = set()
-        self._listeners = Listeners(echo)
+        listeners = Listeners(echo)
         self._orphans = Orphans(self._is_running, stem.is_ours) if inherit else None
-        self._watcher = Watcher(self.state_directory, self._listeners, report_lines, crashes, self._reap)
+        self._watcher = Watcher(
+            self.state_directory, listeners, report_lines, crashes, self._reap, outputs, self._taken_out
+        )
+        super().__init__(listeners, self._watcher.follow_all)
         self._starting = asyncio.Semaphore(max_starting)
         self._handle = StemHandle(self.state_directory, self._welcomed, self._watcher.happened)
         self._tasks = asyncio.TaskGroup()
@@ -196,9 +202,18 @@ class Supervisor:
         """Create several nodes of one engine, in one go; the outcome of each, as ``create`` gives it."""
         return await self._create(configs, engine or self._engine)
 
-    async def create_process(self, config: NodeConfig, argv: Sequence[str], *, grace: float = 10.0) -> str:
-        """Create a node that is a given program, whatever the engine: an agent, a controller, anything."""
-        return await self.create(config, CommandEngine(argv, grace=grace))
+    async def create_process(
+        self, config: NodeConfig, argv: Sequence[str], *, grace: float = 10.0, revival: RevivalSettings | None = None
+    ) -> str:
+        """Create a node that is a given program, whatever the engine: an agent, a controller, anything.
+
+        Args:
+            config: the node.
+            argv: the program and its arguments.
+            grace: seconds between SIGTERM and SIGKILL.
+            revival: how it comes back.
+        """
+        return await self.create(config, CommandEngine(argv, grace=grace, revival=revival))
 
     async def destroy(self, name: str = "") -> bool:
         """Stop and forget a node, or all, in parallel; False if there is none of that name."""
@@ -291,35 +306,6 @@ class Supervisor:
         self._check_open()
         return {key: node.details() for key, node in self._watcher.nodes.items() if name in ("", key)}
 
-    # --- hooks and callbacks
-
-    def stdout_hook(self, hook: Hook) -> Hook:
-        """Register a hook on the lines of all nodes' standard output; can be used as a decorator."""
-        self._listeners.stdout_hooks.append(hook)
-        self._watcher.follow_all()
-        return hook
-
-    def stderr_hook(self, hook: Hook) -> Hook:
-        """The same for standard error."""
-        self._listeners.stderr_hooks.append(hook)
-        self._watcher.follow_all()
-        return hook
-
-    def on_node_status(self, callback: StatusCallback) -> StatusCallback:
-        """Call back with name and process id at every (re)start of a node."""
-        self._listeners.status_callbacks.append(callback)
-        return callback
-
-    def on_node_exit(self, callback: ExitCallback) -> ExitCallback:
-        """Call back with a report when a node's process has ended, or could not be started."""
-        self._listeners.exit_callbacks.append(callback)
-        return callback
-
-    def on_node_stopping(self, callback: StoppingCallback) -> StoppingCallback:
-        """Call back every few seconds while a node that was asked to end still works, and is given time."""
-        self._listeners.stopping_callbacks.append(callback)
-        return callback
-
     # --- creating
 
     async def _create(self, configs: Sequence[NodeConfig], engine: Engine) -> dict[str, str]:
@@ -373,6 +359,10 @@ class Supervisor:
         self._watcher.welcomed(welcome)
         if lost := recovery.lost(welcome, self._watcher.nodes):
             self._tasks.create_task(recovery.remind(self._handle, lost))
+
+    def _taken_out(self, path: Path, size: int) -> None:
+        """The stem knows where in their output files the present processes began."""
+        self._handle.tell_taken_out(str(path), size)
 
     def _context(self, config: NodeConfig, where: places.Places) -> LaunchContext:
         return LaunchContext(

@@ -20,6 +20,7 @@ from zeekfleet.supervisor.crash import CrashReports, CrashSettings
 from zeekfleet.supervisor.follow import Followers
 from zeekfleet.supervisor.identity import CONFIG_VARIABLE, decode_config
 from zeekfleet.supervisor.listeners import Listeners
+from zeekfleet.supervisor.outputs import OutputLimits, Outputs
 from zeekfleet.supervisor.records import NodeExit, NodeStopping, Tracked, exit_of
 from zeekfleet.supervisor.report import Reporter
 
@@ -38,6 +39,8 @@ class Watcher:
         report_lines: how many last lines of each stream an exit report holds.
         crashes: how many crash reports are kept.
         on_reported: called when a node's end has been heard of.
+        outputs: how large the nodes' output files may become.
+        taken_out: told of an output file from whose beginning so many bytes have been taken.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class Watcher:
         report_lines: int,
         crashes: CrashSettings,
         on_reported: Callable[[], None],
+        outputs: OutputLimits,
+        taken_out: Callable[[Path, int], None],
     ) -> None:
         self.nodes: dict[str, Tracked] = {}
         self._state = state
@@ -55,15 +60,23 @@ class Watcher:
         self._on_reported = on_reported
         self._tasks: asyncio.TaskGroup | None = None
         self._followers: Followers | None = None
+        self._limits = outputs
+        self._taken_out = taken_out
+        self._outputs: Outputs | None = None
         self._is_catching_up = False
 
     def open(self, tasks: asyncio.TaskGroup) -> None:
         """Begin; ``tasks`` runs what tells the listeners."""
         self._tasks = tasks
         self._followers = Followers(tasks)
+        if self._limits.size:
+            self._outputs = Outputs(self._limits, tasks, self._followers.make_way, self._taken_out)
 
     def close(self) -> None:
-        """Follow no file any more."""
+        """Follow no file any more, and leave those of the nodes alone."""
+        if self._outputs is not None:
+            outputs, self._outputs = self._outputs, None
+            outputs.close()
         if self._followers is not None:
             followers, self._followers = self._followers, None
             followers.close()
@@ -76,6 +89,9 @@ class Watcher:
     def drop(self, name: str) -> None:
         """A node that is no more."""
         tracked = self.nodes.pop(name, None)
+        if tracked is not None and self._outputs is not None:
+            self._outputs.forget(Path(tracked.spec.stdout_file))
+            self._outputs.forget(Path(tracked.spec.stderr_file))
         if tracked is not None and self._listeners.want_lines:
             self._do(name, self._forget_files(tracked))
 
@@ -103,6 +119,8 @@ class Watcher:
         """Take over all nodes of the stem, and make up for what was missed."""
         if welcome.dropped:
             logger.warning("%d events of the stem came too long ago to be kept", welcome.dropped)
+        if self._outputs is not None:
+            self._outputs.bound(self._state / stem.STDERR_NAME, is_found=True)
         reports = {report.spec.name: report for report in welcome.nodes}
         for name, tracked in list(self.nodes.items()):
             # One without a process yet is about to be created: the stem cannot know it.
@@ -170,6 +188,9 @@ class Watcher:
         tracked.running = True
         tracked.failed = False
         self._follow(tracked, offsets)
+        if self._outputs is not None:
+            self._outputs.bound(Path(tracked.spec.stdout_file), is_found=self._is_catching_up)
+            self._outputs.bound(Path(tracked.spec.stderr_file), is_found=self._is_catching_up)
         if self._can_tell(tracked):
             self._listeners.started(tracked.config.name, pid)
         elif self._tasks is not None:
