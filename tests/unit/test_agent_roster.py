@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from zeekfleet.agent.results import deploy_results
 from zeekfleet.agent.roster import Roster
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Node, NodeOutputs
@@ -89,6 +90,34 @@ def test_one_early_end_may_be_an_accident_two_are_a_failure(watched: Watched) ->
     watched.roster.hello("w")
     assert watched.state is State.RUNNING
     assert not watched.roster["w"].failed
+
+
+async def test_a_process_that_is_not_started_again_settles_its_node_and_the_result_says_why(watched: Watched) -> None:
+    settled = asyncio.ensure_future(watched.roster.settle({"w"}))
+    watched.roster.exited("w", NodeOutputs("", ""))
+    watched.roster.ended("w", "ended by SIGSEGV", over=False)
+    await asyncio.sleep(0)
+    assert not settled.done()
+    watched.roster.ended("w", "could not be started: Argument list too long", over=True)
+    await settled
+    (result,) = deploy_results("r", "i", watched.roster, {"w"}, timed_out=False)
+    assert (result.success, result.error) == (False, "could not be started: Argument list too long")
+    assert result.data == NodeOutputs("", "could not be started: Argument list too long")
+
+
+def test_the_outputs_of_a_failed_node_go_before_the_reason(watched: Watched) -> None:
+    watched.roster.exited("w", OUTPUTS)
+    watched.roster.ended("w", "exited with code 1", over=True)
+    (result,) = deploy_results("r", "i", watched.roster, {"w"}, timed_out=False)
+    assert (result.data, result.error) == (OUTPUTS, "exited with code 1")
+    watched.roster.launching("w")
+    assert not watched.roster["w"].failed
+
+
+def test_a_node_that_could_not_be_created_says_why(watched: Watched) -> None:
+    watched.roster.refused("w", "there is no zeek")
+    (result,) = deploy_results("r", "i", watched.roster, {"w"}, timed_out=False)
+    assert (result.data, result.error) == (NodeOutputs("", "there is no zeek"), "there is no zeek")
 
 
 async def test_settling_waits_for_the_outcome(watched: Watched) -> None:

@@ -149,6 +149,11 @@ def test_empty_values_are_as_with_zeek_client() -> None:
         ("metrics_port = 65536", "key 'metrics_port': '65536' is wrong, expected a port number from 1 to 65535"),
         ("cpu_affinity = -1", "key 'cpu_affinity': '-1' is wrong, expected the number of a CPU, counted from 0"),
         ("cpu_affinity = 1.5", "key 'cpu_affinity': '1.5' is wrong, expected the number of a CPU, counted from 0"),
+        (f"env = A={'x' * 3_000_000}", f"key 'env': 'A={'x' * 198}...' is wrong, expected at most 262144 bytes"),
+        (
+            "memory_limit = 1",
+            "key 'memory_limit': '1' is wrong, expected a number of bytes, at least 16777216, such as 512M or 2G",
+        ),
         ("env = AB", "key 'env': 'AB' is wrong, expected KEY=VALUE, which 'AB' is not"),
         ("env = A=1 A=2", "key 'env': 'A=1 A=2' is wrong, expected each variable once, and not 'A' twice"),
         (

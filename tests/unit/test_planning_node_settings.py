@@ -56,6 +56,7 @@ def test_every_key_is_read() -> None:
     [
         ("grace", "0"), ("grace", "nan"), ("grace", "1e9"), ("cpus", ""), ("cpus", "3-1"), ("cpus", "0-99999999"),
         ("cpus", "a"), ("cpus", "1,"), ("nice", "20"), ("nice", "1.5"), ("memory_limit", "lots"), ("memory_limit", "0"),
+        ("memory_limit", "1"), ("memory_limit", "15M"),
         ("memory_limit", "9999999999T"), ("memory_limit", "-1"), ("open_files", "3"), ("cgroup", "perhaps"),
         ("revival", ""), ("revival_factor", "0.5"), ("revival_loop_limit", "0"), ("revival_max_delay", "inf"),
     ],

@@ -158,6 +158,15 @@ def test_nodes_are_refused_for_their_names_unless_they_run_under_them() -> None:
     }
 
 
+def test_what_no_process_can_be_given_is_told_with_the_limit() -> None:
+    too_long = node("w", env={"A": "x" * 3_000_000})
+    assert check(too_long) == ("node 'w': variable A takes 3000002 bytes, expected at most 131071",)
+    assert check(node("w", env={"A": "x" * (131071 - 2)})) == ()
+    assert check(node("w", scripts=("x" * 131072,)))[0].endswith("takes 131072 bytes, expected at most 131071")
+    many = node("w", env={f"V{number}": "x" * 100_000 for number in range(3)})
+    assert check(many) == ("node 'w': its variables, scripts and options take 300009 bytes, expected at most 262144",)
+
+
 def test_a_name_made_of_a_long_host_name_is_cut() -> None:
     assert name_problem(shortened(f"agent-{'h' * 63}")) is None
 

@@ -68,6 +68,7 @@ class Historian:
         if end.requested or end.node not in self._roster:
             return
         cause = "was killed for want of memory" if end.out_of_memory else end.reason
+        self._roster.ended(end.node, cause, end.revive_in is None)
         then = "it is not started again"
         if end.revive_in is not None:
             then = f"started again in {end.revive_in:.1f} s" if end.revive_in else "started again at once"

@@ -13,6 +13,7 @@ from zeekfleet.model.supervisor import NodeStatus as SupervisorNodeStatus
 from zeekfleet.model.types import NO_PORT, Port
 
 TIMED_OUT = "request timed out"
+LEFT = "no longer part of the configuration"
 
 CUT_OFF = "zeekfleet: the node runs, but is not connected to "
 """What a result's standard error says of a node that is no part of the cluster yet; names of nodes follow."""
@@ -28,10 +29,17 @@ def deploy_results(reqid: str, instance: str, roster: Roster, names: Collection[
     for name in sorted(names):
         entry = roster.get(name)
         running = entry is not None and entry.state is State.RUNNING
-        outputs = entry.outputs if entry is not None and not running else _cut_off(roster, name)
-        problem = entry.problem if entry is not None else "no longer part of the configuration"
+        problem = entry.problem or entry.last_end or None if entry is not None else LEFT
+        outputs = _cut_off(roster, name) if running else _told(entry.outputs if entry is not None else None, problem)
         results.append(Result(reqid, running, instance, data=outputs, error=None if running else problem, node=name))
     return results or [Result(reqid, instance=instance)]
+
+
+def _told(outputs: NodeOutputs | None, problem: str | None) -> NodeOutputs | None:
+    """A node's outputs, or what is known instead if it has written nothing: zeek-client shows no more than these."""
+    if problem is None or (outputs is not None and (outputs.stdout.strip() or outputs.stderr.strip())):
+        return outputs
+    return NodeOutputs("", problem)
 
 
 def _cut_off(roster: Roster, name: str) -> NodeOutputs | None:

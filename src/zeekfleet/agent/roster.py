@@ -42,6 +42,8 @@ class Entry:
         greeted: it said hello before the supervisor told its pid.
         expected_end: we have asked for the present process' end, which is thus no crash.
         started_at: when its process was started, by the monotonic clock.
+        last_end: how its latest process ended by itself, or why it could not be started; part of a sentence.
+        over: its latest process has ended by itself, and it is not started again.
         given_up: it was told to be unresponsive in its present life.
         silent_lives: how often in a row it was ended for want of a hello.
         since: when its state began, in seconds since 1970.
@@ -59,6 +61,8 @@ class Entry:
     greeted: bool = False
     expected_end: bool = False
     started_at: float = 0.0
+    last_end: str = ""
+    over: bool = False
     given_up: bool = False
     silent_lives: int = 0
     since: float = field(default_factory=time.time)
@@ -69,7 +73,8 @@ class Entry:
     @property
     def failed(self) -> bool:
         """Whether it is known not to come up."""
-        return self.given_up or self.hopeless or self.problem is not None or self.early_exits >= EARLY_EXITS_TO_FAIL
+        hardly_comes = self.given_up or self.hopeless or self.over
+        return hardly_comes or self.problem is not None or self.early_exits >= EARLY_EXITS_TO_FAIL
 
     @property
     def awaits_hello(self) -> bool:
@@ -161,6 +166,7 @@ class Roster:
         entry = self._entries[name]
         entry.expected_end = entry.pid is not None
         entry.pid, entry.outputs, entry.problem = None, None, None
+        entry.last_end, entry.over = "", False
         entry.early_exits, entry.greeted, entry.given_up, entry.silent_lives = 0, False, False, 0
         entry.missing = None
         self._move(entry, Cause.LAUNCHED)
@@ -177,7 +183,7 @@ class Roster:
         if entry is None or entry.pid == pid:
             return
         entry.pid, entry.expected_end, entry.started_at, entry.given_up = pid, False, self._clock(), False
-        entry.found = False
+        entry.found, entry.over = False, False
         self._move(entry, Cause.GIVEN_UP if entry.hopeless else Cause.LAUNCHED)
         if entry.greeted:
             self.hello(name)
@@ -204,6 +210,12 @@ class Roster:
         self._move(entry, Cause.ENDED)
         if entry.failed:
             self._move(entry, Cause.GIVEN_UP)
+
+    def ended(self, name: str, reason: str, over: bool) -> None:
+        """How its process ended by itself, or why there was none; ``over`` if it is not started again."""
+        if entry := self._entries.get(name):
+            entry.last_end, entry.over = reason, over
+            self._changed.set()
 
     def peers(self, name: str, missing: Iterable[str]) -> None:
         """The node tells which nodes it must be connected to and is not."""

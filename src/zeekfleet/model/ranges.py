@@ -35,6 +35,16 @@ class Range(msgspec.Struct, frozen=True):
 DAY: Final = 86400
 HIGHEST_CPU: Final = 8191
 
+NODE_MEMORY: Final = Range(16 * 2**20, 2**62, "bytes")
+"""The memory of a cluster's node: with less, no Zeek comes as far as saying what it lacks."""
+
+LONGEST_TEXT: Final = 128 * 2**10 - 1
+"""Bytes of the longest argument or variable that a process can be given (execve(2): 32 pages)."""
+
+LARGEST_TEXTS: Final = 256 * 2**10
+"""Bytes of all arguments and variables of a node's own. A process can be given some 2 MiB, but whoever asks for the
+nodes of a host is told of these texts as well, in one message."""
+
 GRACE: Final = Range(0, DAY, is_open=True)
 GRACE_CEILING: Final = Range(0, DAY)
 DELAY: Final = Range(0, 31 * DAY)
@@ -54,7 +64,7 @@ REVIVAL: Final[Mapping[str, Range]] = {
 RESOURCES: Final[Mapping[str, Range]] = {
     "cpus": Range(0, HIGHEST_CPU, "CPUs"),
     "nice": Range(-20, 19, "a priority"),
-    "memory": Range(1, 2**62, "bytes"),
+    "memory": Range(2**20, 2**62, "bytes"),
     "open_files": Range(16, 2**31, "a number of files"),
     "core": Range(0, 2**62, "bytes"),
 }

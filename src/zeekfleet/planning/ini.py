@@ -71,6 +71,9 @@ KNOWN_KEYS = frozenset(
 LISTS = frozenset({"scripts", "env"})
 """The keys whose values may go over several lines."""
 
+LONGEST_SHOWN = 200
+"""Characters of a value that are shown."""
+
 ALTERNATIVES = (("role", "type"), ("interface", "pcap_file"))
 """Keys of which a node has one: one of its own goes before the other of ``[DEFAULT]``."""
 
@@ -314,7 +317,7 @@ class _Reader:
         try:
             return read(text)
         except ValueError as error:
-            self._problem(name, key, f"'{text}' is wrong, expected {error}")
+            self._problem(name, key, f"'{_shown(text)}' is wrong, expected {error}")
             return None
 
     def _check_instance_use(self, nodes: Mapping[str, Section], listed: bool) -> None:
@@ -333,6 +336,11 @@ class _Reader:
 
     def _warning(self, section: str, key: str, text: str) -> None:
         self._warnings.append(f"{self._source}: section [{section}], key '{key}': {text}")
+
+
+def _shown(text: str) -> str:
+    """As much of a value as fits into a sentence."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _over(defaults: Section, own: Section) -> Section:

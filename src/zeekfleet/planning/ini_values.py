@@ -12,6 +12,7 @@ from typing import Protocol
 
 from zeekfleet.model.addresses import numbers_problem
 from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.ranges import LARGEST_TEXTS
 from zeekfleet.model.types import UNSPECIFIED, Address, Port
 from zeekfleet.planning.ini_lines import COMMENTS
 
@@ -175,6 +176,8 @@ def located(script: str, places: Places) -> str:
 
 
 def _shell_split(text: str) -> list[str]:
+    if len(text) > LARGEST_TEXTS:
+        raise ValueError(f"at most {LARGEST_TEXTS} bytes")
     try:
         return shlex.split(text)
     except ValueError as error:

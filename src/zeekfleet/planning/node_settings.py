@@ -102,13 +102,16 @@ def _switch(text: str) -> bool:
     return found
 
 
-def _bytes(text: str) -> int:
-    stripped = text.strip().upper().removesuffix("B").removesuffix("I")
-    unit = stripped[-1:] if stripped[-1:] in SIZES else ""
-    number = stripped.removesuffix(unit).strip()
-    if not (number.isascii() and number.isdigit()) or not 0 < int(number) * SIZES[unit] <= 2**62:
-        raise ValueError("a number of bytes, such as 512M or 2G")
-    return int(number) * SIZES[unit]
+def _bytes(expected: ranges.Range) -> Reader:
+    def read_bytes(text: str) -> int:
+        stripped = text.strip().upper().removesuffix("B").removesuffix("I")
+        unit = stripped[-1:] if stripped[-1:] in SIZES else ""
+        number = stripped.removesuffix(unit).strip()
+        if not (number.isascii() and number.isdigit()) or len(number) > 20 or int(number) * SIZES[unit] not in expected:
+            raise ValueError(f"a number of bytes, at least {expected.least}, such as 512M or 2G")
+        return int(number) * SIZES[unit]
+
+    return read_bytes
 
 
 def _cpus(text: str) -> tuple[int, ...]:
@@ -127,7 +130,7 @@ def _cpus(text: str) -> tuple[int, ...]:
 def _number(kind: Callable[[str], Any], expected: ranges.Range) -> Reader:
     def read_number(text: str) -> Any:
         try:
-            value = kind(text)
+            value = None if "_" in text else kind(text)
         except ValueError:
             value = None
         if value is None or value not in expected:
@@ -142,9 +145,9 @@ KEYS: dict[str, tuple[type[object] | None, str, Reader]] = {
     "grace_ceiling": (None, "grace_ceiling", _number(float, ranges.GRACE_CEILING)),
     "cpus": (Resources, "cpus", _cpus),
     "nice": (Resources, "nice", _number(int, ranges.RESOURCES["nice"])),
-    "memory_limit": (Resources, "memory", _bytes),
+    "memory_limit": (Resources, "memory", _bytes(ranges.NODE_MEMORY)),
     "open_files": (Resources, "open_files", _number(int, ranges.RESOURCES["open_files"])),
-    "core_limit": (Resources, "core", _bytes),
+    "core_limit": (Resources, "core", _bytes(ranges.RESOURCES["core"])),
     "cgroup": (Resources, "cgroup", _switch),
     "revival": (RevivalSettings, "enabled", _switch),
     "revival_initial_delay": (RevivalSettings, "initial_delay", _number(float, ranges.REVIVAL["initial_delay"])),

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.names import name_problem
+from zeekfleet.model.ranges import LARGEST_TEXTS, LONGEST_TEXT
 from zeekfleet.model.types import Port
 from zeekfleet.planning import node_settings
 
@@ -125,8 +126,25 @@ def _impossible_values(node: Node) -> Iterator[str]:
     texts += [text for option in node.options or () for text in (option.name, option.value)]
     if any("\0" in text for text in texts):
         yield f"node '{node.name}' has a NUL character in its scripts, interface, options or variables"
+    yield from _too_long(node)
     for problem in node_settings.problems(node.env):
         yield f"node '{node.name}', variable {_readable(problem)}"
+
+
+def _too_long(node: Node) -> Iterator[str]:
+    """What the kernel gives no process, or messages about the node could not carry."""
+    texts = {f"variable {key}": f"{key}={value}" for key, value in node.env.items()}
+    texts |= {f"script {script}": script for script in node.scripts or ()}
+    texts |= {f"option {option.name}": f"{option.name}={option.value}" for option in node.options or ()}
+    sizes = {what: len(text.encode(errors="surrogatepass")) for what, text in texts.items()}
+    for what, size in sorted(sizes.items()):
+        if size > LONGEST_TEXT:
+            yield f"node '{node.name}': {_readable(what)} takes {size} bytes, expected at most {LONGEST_TEXT}"
+    if (total := sum(sizes.values())) > LARGEST_TEXTS and max(sizes.values()) <= LONGEST_TEXT:
+        yield (
+            f"node '{node.name}': its variables, scripts and options take {total} bytes,"
+            f" expected at most {LARGEST_TEXTS}"
+        )
 
 
 def _readable(name: str) -> str:
