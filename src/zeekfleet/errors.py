@@ -77,9 +77,9 @@ class ForbiddenTopicError(ProtocolError):
         topic: the topic.
     """
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, what: str = "") -> None:
         self.topic = topic
-        super().__init__(f"publishing on topic '{topic}' is not allowed on this connection")
+        super().__init__(f"publishing {what and what + ' '}on topic '{topic}' is not allowed on this connection")
 
 
 class RequestTimeoutError(ZeekfleetError):

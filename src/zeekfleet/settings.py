@@ -24,6 +24,9 @@ PortNumber = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Delay = Annotated[float, msgspec.Meta(ge=0, le=31 * 86400)]
 
+DEFAULT_GROUP = "zeekfleet"
+"""Whose members are served by default, on a host that has this group."""
+
 
 class Source(msgspec.Struct, frozen=True):
     """Where a setting can be given beside the settings file, and what it means.
@@ -76,6 +79,21 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
     connect_retry: Annotated[
         Seconds, Source("first delay before a lost connection is tried again, seconds", "--connect-retry")
     ] = 0.2
+    allow_user: Annotated[
+        str,
+        Source("users of this host that are served beside root and our own, by name or number, separated by commas",
+               "--allow-user", "ZEEKFLEET_ALLOW_USER", "--allow-user"),
+    ] = ""  # fmt: skip
+    allow_group: Annotated[
+        str,
+        Source("groups of this host whose members are served; the default one need not exist",
+               "--allow-group", "ZEEKFLEET_ALLOW_GROUP", "--allow-group"),
+    ] = DEFAULT_GROUP  # fmt: skip
+    server_name: Annotated[
+        str,
+        Source("further names by which web browsers and clients on this host may call it, separated by commas",
+               "--server-name", "ZEEKFLEET_SERVER_NAME", "--server-name"),
+    ] = ""  # fmt: skip
 
 
 class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,31 +112,68 @@ def strangers(port: int, count: int) -> list[socket.socket]:
     return made
 
 
-@pytest.mark.parametrize("role", [Role.CONTROLLER, Role.AGENT])
+PORTS = {
+    Role.CONTROLLER: r"clients 127\.0\.0\.1:(\d+)",
+    Role.AGENT: rf"agent {INSTANCE} 127\.0\.0\.1:(\d+)",
+    Role.NONE: r"supervisor 127\.0\.0\.1:(\d+)",
+}
+
+
+@pytest.mark.parametrize("role", PORTS, ids=lambda role: "SUPERVISOR" if role is Role.NONE else role.name)
 def test_a_daemon_without_descriptors_keeps_its_connections(tmp_path: Path, role: Role) -> None:
     with Tree(tmp_path) as tree, tree.link() as link:
         tree.when(link, lambda found: INSTANCE in found)
         pids = tree.deployed(link, cluster(node("w1")))
-        pid = tree.pid_of_role(link, role)
+        pid = tree.daemon.pid if role is Role.NONE else tree.pid_of_role(link, role)
+        found = re.search(PORTS[role], tree.daemon.ready())
+        assert found is not None
         crowd: list[socket.socket] = []
+
+        def log() -> str:
+            name = {Role.CONTROLLER: "controller", Role.AGENT: INSTANCE}.get(role)
+            return tree.daemon.stderr if name is None else (tree.state / "nodes" / name / "stderr").read_text()
+
         try:
             with no_more_descriptors(pid):
-                own = re.search(rf"agent {INSTANCE} \S+:(\d+)", tree.daemon.ready())
-                assert own is not None
-                crowd = strangers(tree.clients if role is Role.CONTROLLER else int(own[1]), 30)
+                crowd = strangers(int(found[1]), 30)
                 for _ in range(3):
                     assert tree.running(link, *pids) == pids
+                until(lambda: "no further connections are accepted" in log(), "the shortage is told")
                 used = psutil.Process(pid).cpu_times()
                 time.sleep(2)  # what is measured is this time: a process that cannot accept must not spin
                 now = psutil.Process(pid).cpu_times()
                 assert now.user + now.system - used.user - used.system < 1
                 assert tree.running(link, *pids) == pids
+                assert log().count("no further connections are accepted") == 1
         finally:
             for one in crowd:
                 one.close()
-        assert tree.pid_of_role(link, role) == pid
+        assert "Traceback" not in log()
+        if role is Role.NONE:
+            assert tree.daemon.pid == pid
+        else:
+            assert tree.pid_of_role(link, role) == pid
         with tree.link() as another:
             assert {*tree.deployed(another, cluster(node("w1"), node("w2")))} == {"manager", "w1", "w2"}
+
+
+def test_idle_connections_leave_descriptors_for_what_a_supervisor_has_to_do(tmp_path: Path) -> None:
+    """With a limit of 96, a crowd that would fill them all gets what is not kept for nodes, reports and files."""
+    limited = ("prlimit", "--nofile=96:96", sys.executable, "-m", "zeekfleet")
+    with Tree(tmp_path, command=limited) as tree, tree.link() as link:
+        tree.when(link, lambda found: INSTANCE in found)
+        found = re.search(PORTS[Role.NONE], tree.daemon.ready())
+        assert found is not None
+        crowd = strangers(int(found[1]), 150)
+        try:
+            until(lambda: "no further connections are accepted" in tree.daemon.stderr, "the shortage is told")
+            assert len(list(Path(f"/proc/{tree.daemon.pid}/fd").iterdir())) <= 80
+            assert {*tree.deployed(link, cluster(node("w1"), node("w2")))} == {"manager", "w1", "w2"}
+        finally:
+            for one in crowd:
+                one.close()
+        assert tree.daemon.stderr.count("no further connections are accepted") == 1
+        assert "Traceback" not in tree.daemon.stderr
 
 
 # --- CPUs and ports

@@ -15,7 +15,7 @@ from zeekfleet.settings import Settings
 
 DAEMONS = sorted(SECTIONS)
 NO_DEFAULT = {"controller.tls_certificate", "controller.tls_key", "controller.tls_ca"} | {
-    *("archive.directory", "archive.command")
+    *("archive.directory", "archive.command", "common.allow_user", "common.server_name")
 }
 
 

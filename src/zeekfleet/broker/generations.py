@@ -119,6 +119,9 @@ FIRST = Generation(
 )
 GENERATIONS = (SECOND, FIRST)
 
+RESPONSES = frozenset(event.response for event in _ALL if event.response is not None)
+"""The classes of events that answer a request."""
+
 
 def find_event(name: str) -> tuple[Generation, type[Event]] | None:
     """The generation and the class of an event by its name on the wire, or None."""

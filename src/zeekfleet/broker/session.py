@@ -20,7 +20,7 @@ import re
 import msgspec
 
 from zeekfleet.broker.events.base import Event
-from zeekfleet.broker.generations import Generation, canonical_topic
+from zeekfleet.broker.generations import RESPONSES, Generation, canonical_topic
 from zeekfleet.broker.messages import (
     DESERIALIZATION_FAILED,
     INVALID_APPLICATION_NAME,
@@ -133,6 +133,18 @@ def check_request(path: str, application_name: str | None) -> Problem | None:
     return None
 
 
+class _Topics:
+    """Topics, by the second generation's names, and those below them."""
+
+    def __init__(self, topics: tuple[str, ...]) -> None:
+        self._topics = frozenset(canonical_topic(topic) for topic in topics)
+        # Below "a" is "a/b", and not "ab"; below "" is everything.
+        self._below = tuple(f"{topic}/" if topic else topic for topic in self._topics)
+
+    def __contains__(self, topic: str) -> bool:
+        return topic in self._topics or topic.startswith(self._below)
+
+
 class ServerSession:
     """The side that was dialled.
 
@@ -142,6 +154,7 @@ class ServerSession:
         publish: topics, of either generation's names, that the peer may publish on; those below them (``topic/…``)
             go with them, those that merely begin alike do not. ``""`` stands for all.
         subscriptions_max: how many topic prefixes a peer may subscribe to.
+        answer: the topics, of those, on which it may publish responses.
     """
 
     def __init__(
@@ -150,11 +163,11 @@ class ServerSession:
         version: str,
         publish: tuple[str, ...] = EVERYTHING,
         subscriptions_max: int = SUBSCRIPTIONS_MAX,
+        answer: tuple[str, ...] = EVERYTHING,
     ) -> None:
         self._ack = encode_message(Ack(endpoint, version))
-        self._publish = frozenset(canonical_topic(topic) for topic in publish)
-        # Below "a" is "a/b", and not "ab"; below "" is everything.
-        self._publish_below = tuple(f"{topic}/" if topic else topic for topic in self._publish)
+        self._publish = _Topics(publish)
+        self._answer = _Topics(answer)
         self._subscriptions_max = subscriptions_max
         self.ready = False
 
@@ -183,8 +196,10 @@ class ServerSession:
         message = decode_data(frame)
         event, generation = decode_event(message)
         topic = canonical_topic(message.topic)
-        if topic not in self._publish and not topic.startswith(self._publish_below):
+        if topic not in self._publish:
             raise ForbiddenTopicError(message.topic[:200])
+        if type(event) in RESPONSES and topic not in self._answer:
+            raise ForbiddenTopicError(message.topic[:200], "responses")
         return (Deliver(message.topic, event, generation, frame),)
 
 

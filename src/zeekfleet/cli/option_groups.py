@@ -11,6 +11,8 @@ from zeekfleet.resolution import Declaration
 from zeekfleet.settings import Settings
 
 _GROUPS = (
+    ("common.allow_", "who is served"),
+    ("common.server_name", "who is served"),
     ("common.", "daemon"),
     ("controller.tls_", "controller: TLS for clients"),
     ("controller.auto_assign_", "controller: ports that nodes lack"),
@@ -34,6 +36,9 @@ _TEXTS = (
     ("directory", "DIRECTORY"),
     ("listen", "ADDRESS"),
     ("agent.controller", "HOST:PORT"),
+    ("allow_user", "NAMES"),
+    ("allow_group", "NAMES"),
+    ("server_name", "NAMES"),
     ("name", "NAME"),
     ("command", "COMMAND"),
     (".tls_certificate", "FILE"),

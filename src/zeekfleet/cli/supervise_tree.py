@@ -12,7 +12,7 @@ import msgspec
 from zeekfleet.broker import topics
 from zeekfleet.cli import supervise_file
 from zeekfleet.cli.supervise_file import Program, SuperviseFile
-from zeekfleet.daemon import endpoints, readiness
+from zeekfleet.daemon import doors, endpoints, readiness
 from zeekfleet.daemon.directories import held
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
@@ -67,7 +67,8 @@ async def _serve(content: SuperviseFile, state: Path, manner: Manner, stop: asyn
         async with endpoints.endpoint("supervisor", manner.settings.common) as endpoint:
             endpoint.subscribe(topics.SUPERVISOR)  # before anybody can ask
             given = manner.settings.supervisor.port
-            port = await endpoint.listen(endpoints.LOOPBACK, given, policy=endpoints.SUPERVISOR)
+            door = doors.door(manner.settings.common)
+            port = await endpoint.listen(endpoints.LOOPBACK, given, policy=endpoints.SUPERVISOR, door=door)
             return await _supervise(content, state, manner, stop, (endpoint, port))
 
 

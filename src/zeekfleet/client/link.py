@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
@@ -342,5 +343,8 @@ def _with_own_problem(text: str, tls: ssl.SSLContext | None) -> TransportError:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, websocket.WebSocketBadStatusException) and error.status_code == HTTPStatus.FORBIDDEN:
+        told = (error.resp_body or b"").decode(errors="replace").strip()
+        return " ".join(told.split())[:200].removeprefix("403: ") or "not served (403)"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (" ".join(text.split()) or type(error).__name__).removesuffix(".")

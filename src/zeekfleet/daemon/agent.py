@@ -17,7 +17,7 @@ from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
 from zeekfleet.agent.status_files import StatusFiles
 from zeekfleet.archive.archiver import Archiver
-from zeekfleet.daemon import archiving, checking, endpoints, names, readiness
+from zeekfleet.daemon import archiving, checking, doors, endpoints, names, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.endpoints import LOOPBACK
@@ -66,8 +66,9 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                 endpoints.supervisor_link(own.name, settings.common) as supervisor,
             ):
                 # Subscriptions go first, in the agent's making: links tell them when they are made.
-                port = await endpoint.listen(own.listen, own.port, policy=endpoints.agent_policy(own.name))
-                await endpoint.listen(f"unix:{directory / SOCKET}", 0, policy=endpoints.NODES)
+                door = doors.door(settings.common)
+                port = await endpoint.listen(own.listen, own.port, policy=endpoints.agent_policy(own.name), door=door)
+                await endpoint.listen(f"unix:{directory / SOCKET}", 0, policy=endpoints.NODES, door=door)
                 options = AgentOptions(
                     name=own.name,
                     state_directory=Path(settings.common.state_dir),

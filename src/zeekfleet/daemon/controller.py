@@ -11,7 +11,7 @@ from pathlib import Path
 from zeekfleet import logs
 from zeekfleet.controller.controller import Controller, ControllerOptions
 from zeekfleet.controller.staging import PortAssignment
-from zeekfleet.daemon import endpoints, names, readiness
+from zeekfleet.daemon import doors, endpoints, names, readiness
 from zeekfleet.daemon.directories import DATABASE, check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.run import until
@@ -61,11 +61,15 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
             async with endpoints.endpoint(own.name, settings.common) as endpoint:
                 controller = Controller(_options(settings, directory, loss), endpoint, store)
                 places = []
+                door = doors.door(settings.common)
                 if own.websocket_port:
-                    await endpoint.listen(own.websocket_listen, own.websocket_port, policy=endpoints.CLIENTS, tls=tls)
+                    await endpoint.listen(
+                        own.websocket_listen, own.websocket_port, policy=endpoints.CLIENTS, tls=tls, door=door
+                    )
                     places.append(f"clients {own.websocket_listen}:{own.websocket_port}{' (TLS)' if tls else ''}")
                 if own.port:
-                    await endpoint.listen(own.listen, own.port, policy=endpoints.AGENTS)
+                    policy = endpoints.agents_policy(and_clients=not own.tls_ca)
+                    await endpoint.listen(own.listen, own.port, policy=policy, door=door)
                     places.append(f"agents {own.listen}:{own.port}")
                 names.keep(Path(settings.common.state_dir), Role.CONTROLLER, own.name)
                 readiness.announce(", ".join([f"controller {own.name}", *places]))

@@ -14,30 +14,45 @@ LONGEST_LOCAL_PAUSE = 0.5
 """Seconds between attempts to connect to a process on this host, which has no crowd to fear."""
 
 CLIENTS = TopicPolicy(
-    publish=(topics.CONTROLLER,), subscribe=(topics.CONTROLLER, topics.AGENT_PREFIX, topics.DEPLOYMENTS)
+    publish=(topics.CONTROLLER,),
+    subscribe=(topics.CONTROLLER, topics.AGENT_PREFIX, topics.DEPLOYMENTS),
+    answer=(),
 )
-"""Clients ask the controller, and may watch the agents and deployments."""
+"""Clients ask the controller, hear what others ask and what all are answered, and may watch the agents."""
 
-AGENTS = TopicPolicy(
-    publish=(topics.AGENT_PREFIX, topics.CONTROLLER),
-    subscribe=(topics.AGENT_PREFIX, topics.CONTROLLER, topics.NODE, topics.SECRETS_PREFIX, topics.DEPLOYMENTS),
-)
-"""Agents speak on their topics; clients of the first generation come by this port, too.
-
-An agent subscribes to its nodes' topic on all its links; nothing is ever published on it here.
-"""
-
-NODES = TopicPolicy(publish=(topics.NODE,), subscribe=(topics.NODE,))
+NODES = TopicPolicy(publish=(topics.NODE,), subscribe=(topics.NODE,), relay=())
 """Nodes talk to their agent and nobody else."""
 
-SUPERVISOR = TopicPolicy(publish=(topics.SUPERVISOR,), subscribe=(topics.SUPERVISOR, topics.NODE_EXITS))
+SUPERVISOR = TopicPolicy(
+    publish=(topics.SUPERVISOR,), subscribe=(topics.SUPERVISOR, topics.NODE_EXITS), answer=(), relay=()
+)
 """Whoever may reach the supervisor's port may ask it anything: it is on loopback alone."""
+
+
+def agents_policy(*, and_clients: bool) -> TopicPolicy:
+    """What may be said at the controller's port for agents: they speak on their topics, and hear the controller alone.
+
+    An agent subscribes to its nodes' topic on all its links; nothing is ever published on it here.
+
+    Args:
+        and_clients: clients of the first generation come by this port, too. Where clients need certificates they do
+            not, as here nobody is asked for one.
+    """
+    own = (topics.AGENT_PREFIX,)
+    clients = (topics.CONTROLLER,) if and_clients else ()
+    watchers = (topics.DEPLOYMENTS,) if and_clients else ()
+    return TopicPolicy(
+        publish=own + clients,
+        subscribe=(*own, *clients, *watchers, topics.NODE, topics.SECRETS_PREFIX),
+        answer=own,
+        relay=clients,
+    )
 
 
 def agent_policy(name: str) -> TopicPolicy:
     """What may be said at an agent's port: the controller's on the agent's own topics, the nodes' on theirs."""
     allowed = (topics.agent(name), topics.secrets(name), topics.NODE)
-    return TopicPolicy(publish=allowed, subscribe=(topics.AGENT_PREFIX, topics.NODE))
+    return TopicPolicy(publish=allowed, subscribe=(topics.AGENT_PREFIX, topics.NODE), answer=(topics.NODE,), relay=())
 
 
 def endpoint(name: str, common: CommonSettings) -> WebSocketEndpoint:

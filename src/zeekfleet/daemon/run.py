@@ -14,6 +14,7 @@ from zeekfleet.broker.generations import SECOND
 from zeekfleet.daemon import readiness
 from zeekfleet.errors import ZeekfleetError
 from zeekfleet.settings import CommonSettings
+from zeekfleet.system import descriptors
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def run(common: CommonSettings, serve: Serve) -> int:
     A second signal ends it without waiting for what is being stopped, which goes on by itself.
     """
     logs.configure(common.log_format, common.log_level)
+    descriptors.raise_limit()
     try:
         asyncio.run(_run(serve))
     except asyncio.CancelledError:

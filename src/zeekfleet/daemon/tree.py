@@ -14,7 +14,7 @@ import msgspec
 
 from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.broker import topics
-from zeekfleet.daemon import endpoints, readiness
+from zeekfleet.daemon import doors, endpoints, readiness
 from zeekfleet.daemon.directories import SETTINGS_FILE, check_name, held, node_directory, prepare
 from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.daemon.engine_options import zeek_options
@@ -231,10 +231,11 @@ def _stop_all(supervisor: Supervisor, stop: asyncio.Event) -> None:
 
 async def _listen(endpoint: Endpoint, port: int, settings: Settings) -> int:
     """Listen where the tree's own processes look for us, if any port will do."""
+    door = doors.door(settings.common)
     if port == 0 and (last := _last_port(settings)):
         with contextlib.suppress(ListenError):
-            return await endpoint.listen(LOOPBACK, last, policy=endpoints.SUPERVISOR)
-    return await endpoint.listen(LOOPBACK, port, policy=endpoints.SUPERVISOR)
+            return await endpoint.listen(LOOPBACK, last, policy=endpoints.SUPERVISOR, door=door)
+    return await endpoint.listen(LOOPBACK, port, policy=endpoints.SUPERVISOR, door=door)
 
 
 def _last_port(settings: Settings) -> int:

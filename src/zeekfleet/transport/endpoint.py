@@ -26,6 +26,7 @@ import msgspec
 
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import SECOND, Generation
+from zeekfleet.security.door import Door
 from zeekfleet.transport.metrics import TransportMetrics
 
 EVERYTHING = ("",)
@@ -41,6 +42,8 @@ class Peer(msgspec.Struct, frozen=True):
         host: its address, or ``unix:PATH``.
         port: its port (the listening one when we dialled), 0 for ``unix:``.
         dialled: whether we made the connection.
+        endpoint: the other side's endpoint id, where it tells one: what dials and what is dialled may be the same.
+        uid: the user on this host that the connection belongs to, where that is known.
     """
 
     id: int
@@ -48,6 +51,19 @@ class Peer(msgspec.Struct, frozen=True):
     host: str
     port: int
     dialled: bool
+    endpoint: str = ""
+    uid: int | None = None
+
+    def is_same(self, other: Peer) -> bool:
+        """Whether these are connections to one endpoint, or one connection."""
+        return self.id == other.id or bool(self.endpoint and self.endpoint == other.endpoint)
+
+    @property
+    def place(self) -> str:
+        """Its address, for a person."""
+        if self.host.startswith("unix:"):
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -88,10 +104,14 @@ class TopicPolicy(msgspec.Struct, frozen=True):
     Attributes:
         publish: where they may publish: on these topics and those below them (``topic/…``); ``""`` is everywhere.
         subscribe: what they may hear: topics with these prefixes, as in subscriptions.
+        answer: of the topics where they may publish, those on which they may publish responses.
+        relay: of what they may hear, the topics on which they also hear each other; on others, us alone.
     """
 
     publish: tuple[str, ...] = EVERYTHING
     subscribe: tuple[str, ...] = EVERYTHING
+    answer: tuple[str, ...] = EVERYTHING
+    relay: tuple[str, ...] = EVERYTHING
 
 
 class Endpoint(abc.ABC):
@@ -126,11 +146,13 @@ class Endpoint(abc.ABC):
     def publish(self, topic: str, event: Event, generation: Generation = SECOND, *, to: Peer | None = None) -> None:
         """Send an event to every subscriber; never waits (queues are bounded, slow readers are cut off).
 
+        An endpoint with which there is a connection that it made and one that we made is sent it once.
+
         Args:
-            topic: where to publish it.
-            event: what to send.
+            topic: where.
+            event: what.
             generation: whose names to use.
-            to: send it on this connection alone, if it hears the topic or was dialled by us; nowhere if it is gone.
+            to: the one peer to send it to, if it hears the topic or was dialled by us; nobody hears it if that is gone.
 
         Raises:
             ValueMismatchError: the event holds what the wire cannot carry.
@@ -153,7 +175,7 @@ class Endpoint(abc.ABC):
             event: a request: its class has a ``response``.
             timeout: seconds.
             generation: whose names to use.
-            to: ask on this connection alone, and take the response from it alone.
+            to: whom to ask, and then whose response alone counts; without it, whoever hears it may answer.
 
         Raises:
             RequestTimeoutError: no response came in time.
@@ -161,7 +183,13 @@ class Endpoint(abc.ABC):
 
     @abc.abstractmethod
     async def listen(
-        self, host: str, port: int, *, policy: TopicPolicy | None = None, tls: ssl.SSLContext | None = None
+        self,
+        host: str,
+        port: int,
+        *,
+        policy: TopicPolicy | None = None,
+        tls: ssl.SSLContext | None = None,
+        door: Door | None = None,
     ) -> int:
         """Accept connections; may be called several times.
 
@@ -170,6 +198,7 @@ class Endpoint(abc.ABC):
             port: 0 takes any free one.
             policy: what peers that connect here may do; everything when left out.
             tls: a server's context, or None for plain text.
+            door: whom to let in; everybody when left out. Where ``tls`` wants certificates, these decide.
 
         Returns:
             The port that was bound (0 for ``unix:``).

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import msgspec
+
 from zeekfleet.broker.messages import TOPIC_FORBIDDEN
 from zeekfleet.broker.session import (
     GOING_AWAY,
@@ -44,6 +46,7 @@ async def serve(router: Router, link: Link, session: ServerSession, policy: Topi
     def subscribed(ready: Ready) -> None:
         allowed = on_the_wire(policy.subscribe)
         link.hears = common(reduced(ready.subscriptions), allowed)
+        link.overhears = common(link.hears, on_the_wire(policy.relay))
         refused = [prefix for prefix in ready.subscriptions if not common([prefix], allowed)]
         if refused:
             router.metrics.forbidden += 1
@@ -56,8 +59,12 @@ async def serve(router: Router, link: Link, session: ServerSession, policy: Topi
 
 async def dial(router: Router, link: Link, session: ClientSession, deadline: float) -> None:
     """Run a connection that we made, until it is over; arguments as for :func:`serve`."""
+
+    def acknowledged(ready: Ready) -> None:
+        link.peer = msgspec.structs.replace(link.peer, endpoint=ready.endpoint)
+
     link.send(session.opening())
-    await _exchange(router, link, session, lambda _: None, deadline)
+    await _exchange(router, link, session, acknowledged, deadline)
 
 
 async def _exchange(

@@ -14,6 +14,7 @@ class Link(abc.ABC):
         peer: who is on the other side.
         hears: the topic prefixes of what to send there: the peer's subscriptions, as wire
             names, if it dialled; what to publish, by second-generation names, if we did.
+        overhears: those of them on which it is also sent what other peers say; nothing if we dialled.
         reason: why the connection ended; for a person.
         faulty: whether it ended by the peer's fault: it did not read, gave no sign of life, or broke the protocol.
     """
@@ -21,13 +22,13 @@ class Link(abc.ABC):
     def __init__(self, peer: Peer, hears: tuple[str, ...] = ()) -> None:
         self.peer = peer
         self.hears = hears
+        self.overhears: tuple[str, ...] = ()
         self.reason = ""
         self.faulty = False
 
     def __str__(self) -> str:
         name = f"{self.peer.name} " if self.peer.name else ""
-        place = self.peer.host if self.peer.host.startswith("unix:") else f"{self.peer.host}:{self.peer.port}"
-        return f"{name}({place})"
+        return f"{name}({self.peer.place})"
 
     @abc.abstractmethod
     def send(self, frame: bytes) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import re
 import socket
 import ssl
 from typing import Any
@@ -20,8 +22,11 @@ from zeekfleet.broker.session import (
     ServerSession,
     check_request,
 )
+from zeekfleet.security.door import Door, Refusal, Visitor
+from zeekfleet.transport.acceptor import Acceptor, Factory
 from zeekfleet.transport.endpoint import Peer, TopicPolicy
 from zeekfleet.transport.exchange import serve
+from zeekfleet.transport.forbidden import REFUSALS_MAX, Forbidden
 from zeekfleet.transport.router import Router
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket_link import WebSocketLink
@@ -29,7 +34,11 @@ from zeekfleet.transport.websocket_link import WebSocketLink
 logger = logging.getLogger(__name__)
 
 NAME_HEADER = "X-Application-Name"
+ENDPOINT_HEADER = "X-Zeekfleet-Endpoint"
+"""The dialling side's endpoint id, as the acknowledgement has the other's."""
+
 BACKLOG = 1024
+ENDPOINT = re.compile(r"[-_.A-Za-z0-9]{1,128}")
 
 
 class Listener:
@@ -42,6 +51,7 @@ class Listener:
         router: the endpoint's.
         settings: its limits and times.
         policy: what peers may do.
+        door: whom to let in; everybody where there is none.
     """
 
     def __init__(
@@ -52,6 +62,7 @@ class Listener:
         router: Router,
         settings: TransportSettings,
         policy: TopicPolicy,
+        door: Door | None = None,
     ) -> None:
         self._endpoint_id = endpoint_id
         self._name = name
@@ -59,29 +70,54 @@ class Listener:
         self._router = router
         self._settings = settings
         self._policy = policy
+        self._door = door
+        self._certified = False
         self._links: set[WebSocketLink] = set()
+        self._refusals: set[Forbidden] = set()
         self._http: _HttpServer | None = None
-        self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
 
-    async def start(self, bound: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Accept connections on a bound socket."""
+    def start(self, bound: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Accept connections on a bound socket; it is ours from now on."""
+        self._certified = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
         self._http = _HttpServer(self)
-        handshake = self._settings.handshake_timeout if tls else None
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            self._http, sock=bound, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=handshake
-        )
+        bound.listen(BACKLOG)
+        self._acceptor = Acceptor(bound, self._address, self._receive, tls, self._settings.handshake_timeout)
+        self._acceptor.start()
 
     async def close(self) -> None:
         """Accept no more and take leave of everyone, within the time for that."""
-        if self._server is None or self._http is None:
+        if self._acceptor is None or self._http is None:
             return
-        self._server.close()
+        await self._acceptor.close()
+        for refusal in tuple(self._refusals):
+            refusal.end()
         async with asyncio.TaskGroup() as leaving:
             for link in self._links:
                 leaving.create_task(link.close(GOING_AWAY, "endpoint closed"))
         self._http.pre_shutdown()
         await self._http.shutdown(self._settings.close_timeout)
+
+    def _receive(self, connection: socket.socket) -> Factory | None:
+        """What speaks on a connection just accepted. Of a stranger, not a word is read."""
+        # Whoever shows a certificate is known by that.
+        visitor = Visitor() if self._door is None or self._certified else self._door.meet(connection)
+        if visitor.refusal is None:
+            return functools.partial(_Connection, self._http, self, visitor) if self._http is not None else None
+        self._tell_of_refusal(visitor.refusal)
+        if len(self._refusals) >= REFUSALS_MAX:
+            return None
+        return functools.partial(Forbidden, visitor.refusal.reason, self._refusals, self.ended)
+
+    def _tell_of_refusal(self, refusal: Refusal) -> None:
+        self._router.metrics.strangers_refused += 1
+        if refusal.report:
+            logger.warning("%s: %s", self._address, refusal.report)
+
+    def ended(self) -> None:
+        """A connection is about to be closed."""
+        if self._acceptor is not None:
+            self._acceptor.one_ended()
 
     def admits(self) -> bool:
         """Whether one more connection is within the limit."""
@@ -112,6 +148,12 @@ class Listener:
             response = web.Response(status=404, text="404: only WebSocket is spoken here\n")
             response.force_close()
             return response
+        connection = request.protocol
+        if isinstance(connection, _Connection) and (foreign := self._foreign(request, connection.visitor)):
+            self._tell_of_refusal(foreign)
+            response = web.Response(status=403, text=f"403: {foreign.reason}\n")
+            response.force_close()
+            return response
         name = request.headers.get(NAME_HEADER)
         problem = check_request(request.path, name)
         upgraded: web.WebSocketResponse[Any] = web.WebSocketResponse(
@@ -127,11 +169,10 @@ class Listener:
             await upgraded.prepare(request)
         except ConnectionError:
             return web.Response()  # whoever asked has gone, or we are going: it reaches nobody
-        connection = request.protocol
         if not isinstance(connection, _Connection) or request.transport is None:
             return upgraded
         connection.upgraded()
-        peer = self._peer(request, name if name and problem is None else "")
+        peer = self._peer(request, name if name and problem is None else "", connection.visitor)
         link = WebSocketLink(peer, (), upgraded, request.transport, self._settings, self._router.metrics)
         self._links.add(link)
         try:
@@ -139,12 +180,22 @@ class Listener:
                 await self._turn_away(link, problem)
             else:
                 session = ServerSession(
-                    self._endpoint_id, __version__, self._policy.publish, self._settings.subscriptions
+                    self._endpoint_id,
+                    __version__,
+                    self._policy.publish,
+                    self._settings.subscriptions,
+                    self._policy.answer,
                 )
                 await serve(self._router, link, session, self._policy, connection.deadline)
         finally:
             self._links.discard(link)
         return upgraded
+
+    def _foreign(self, request: web.BaseRequest, visitor: Visitor) -> Refusal | None:
+        """Why this upgrade comes from somebody else's web page; None if it does not."""
+        if self._door is None:
+            return None
+        return self._door.problem(visitor, request.headers.getall("Host", []), request.headers.getall("Origin", []))
 
     async def _turn_away(self, link: WebSocketLink, problem: Problem) -> None:
         logger.warning("%s: %s: %s", link, problem.code, problem.context)
@@ -153,30 +204,28 @@ class Listener:
             link.send(problem.reply)
         await link.close(POLICY_VIOLATION, problem.code)
 
-    def _peer(self, request: web.BaseRequest, name: str) -> Peer:
+    def _peer(self, request: web.BaseRequest, name: str, visitor: Visitor) -> Peer:
         remote = request.transport.get_extra_info("peername") if request.transport else None
-        if isinstance(remote, tuple):
-            return Peer(self._router.new_peer_id(), name, str(remote[0]), int(remote[1]), dialled=False)
-        return Peer(self._router.new_peer_id(), name, self._address, 0, dialled=False)
+        host, port = (str(remote[0]), int(remote[1])) if isinstance(remote, tuple) else (self._address, 0)
+        told = request.headers.get(ENDPOINT_HEADER, "")
+        endpoint = told if ENDPOINT.fullmatch(told) else ""
+        return Peer(self._router.new_peer_id(), name, host, port, False, endpoint, visitor.uid)
 
 
 class _HttpServer(web.Server):
-    """Makes a connection object for each accepted socket."""
+    """What connections have in common."""
 
     def __init__(self, listener: Listener) -> None:
         super().__init__(listener.handle)
-        self._listener = listener
-
-    def __call__(self) -> web.RequestHandler:
-        return _Connection(self, self._listener)
 
 
 class _Connection(web.RequestHandler):
     """An accepted socket; it is dropped when over the limit, or without an upgrade by the deadline."""
 
-    def __init__(self, server: _HttpServer, listener: Listener) -> None:
+    def __init__(self, server: _HttpServer, listener: Listener, visitor: Visitor) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), access_log=None)  # type: ignore[arg-type]
         self._listener = listener
+        self.visitor = visitor
         self._admitted = False
         self._is_upgraded = False
         self.deadline = listener.deadline()
@@ -191,6 +240,7 @@ class _Connection(web.RequestHandler):
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._listener.ended()
         if not self._admitted:
             return
         self._timer.cancel()

@@ -11,6 +11,7 @@ from collections import deque
 from zeekfleet import __version__
 from zeekfleet.broker.session import GOING_AWAY, ServerSession
 from zeekfleet.errors import ListenError, TransportError
+from zeekfleet.security.door import Door
 from zeekfleet.transport.endpoint import Peer, TopicPolicy
 from zeekfleet.transport.exchange import serve
 from zeekfleet.transport.link import Link
@@ -124,7 +125,7 @@ class MemoryNetwork:
             raise TransportError("connection refused")
         endpoint, policy = found
         dialled = MemoryLink(theirs, hears, ours.settings, ours.metrics)
-        caller = Peer(endpoint.new_peer_id(), ours.name, LOOPBACK, self.ephemeral_port(), dialled=False)
+        caller = Peer(endpoint.new_peer_id(), ours.name, LOOPBACK, self.ephemeral_port(), False, ours.id)
         inbound = MemoryLink(caller, (), endpoint.settings, endpoint.metrics)
         dialled.other, inbound.other = inbound, dialled
         dialled.peer = Peer(theirs.id, endpoint.name, host, port, dialled=True)
@@ -152,7 +153,13 @@ class MemoryEndpoint(RoutedEndpoint):
         self._accepted: set[MemoryLink] = set()
 
     async def listen(
-        self, host: str, port: int, *, policy: TopicPolicy | None = None, tls: ssl.SSLContext | None = None
+        self,
+        host: str,
+        port: int,
+        *,
+        policy: TopicPolicy | None = None,
+        tls: ssl.SSLContext | None = None,
+        door: Door | None = None,
     ) -> int:
         port = await self._network.bind(host, port, self, policy or TopicPolicy())
         self._addresses.append((host, port))
@@ -176,7 +183,7 @@ class MemoryEndpoint(RoutedEndpoint):
         self._opened.create_task(self._serve(link, policy), name=f"serve {link}")
 
     async def _serve(self, link: MemoryLink, policy: TopicPolicy) -> None:
-        session = ServerSession(self.id, __version__, policy.publish, self.settings.subscriptions)
+        session = ServerSession(self.id, __version__, policy.publish, self.settings.subscriptions, policy.answer)
         deadline = asyncio.get_running_loop().time() + self.settings.handshake_timeout
         try:
             await serve(self._router, link, session, policy, deadline)

@@ -19,8 +19,10 @@ class TransportMetrics(msgspec.Struct):
         silent_peers: peers cut off because they sent no pong.
         handshakes_failed: connections that ended before they were ready.
         connections_refused: connections over a listener's limit.
+        strangers_refused: connections of users who are not served, and upgrades for foreign web pages.
         connection_attempts: attempts to connect to peers.
         requests_timed_out: requests without a response in time.
+        foreign_responses: responses of peers that were not asked.
         pending_requests: requests that wait for their response.
         waiting_happenings: what waits for the endpoint's reader.
     """
@@ -35,7 +37,9 @@ class TransportMetrics(msgspec.Struct):
     silent_peers: int = 0
     handshakes_failed: int = 0
     connections_refused: int = 0
+    strangers_refused: int = 0
     connection_attempts: int = 0
     requests_timed_out: int = 0
+    foreign_responses: int = 0
     pending_requests: int = 0
     waiting_happenings: int = 0

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+
+import msgspec
 
 from zeekfleet.broker.events.base import Event
 from zeekfleet.errors import RequestTimeoutError, TransportError
 from zeekfleet.transport.endpoint import Peer
 from zeekfleet.transport.metrics import TransportMetrics
 
+logger = logging.getLogger(__name__)
+
+
+class _Pending(msgspec.Struct, eq=False):
+    """A request that waits."""
+
+    future: asyncio.Future[Event]
+    asked: Peer | None
+
 
 class RequestTable:
-    """Ties responses to requests by the response's class and ``reqid``.
+    """Ties responses to requests by the response's class and ``reqid``, and by the peer where one was asked.
 
     Nothing stays in the table after a request's deadline.
 
@@ -24,7 +36,7 @@ class RequestTable:
     def __init__(self, metrics: TransportMetrics, expect: Callable[[bool], None]) -> None:
         self._metrics = metrics
         self._expect = expect
-        self._pending: dict[tuple[type[Event], str], tuple[asyncio.Future[Event], Peer | None]] = {}
+        self._pending: dict[tuple[type[Event], str], _Pending] = {}
 
     async def response(
         self, event: Event, timeout: float, send: Callable[[], None], asked: Peer | None = None
@@ -35,7 +47,7 @@ class RequestTable:
             event: the request.
             timeout: seconds.
             send: publishes it.
-            asked: the only one whose response counts; None if anybody's does.
+            asked: whose response counts; anybody's if that is None.
 
         Raises:
             RequestTimeoutError: no response came in time.
@@ -49,7 +61,7 @@ class RequestTable:
             raise TransportError(f"a request with the id '{reqid}' waits for its response already")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Event] = loop.create_future()
-        self._pending[key] = future, asked
+        pending = self._pending[key] = _Pending(future, asked)
         self._changed()
         deadline = loop.call_later(timeout, self._expire, future, reqid, timeout)
         try:
@@ -57,27 +69,33 @@ class RequestTable:
             return await future
         finally:
             deadline.cancel()
-            if self._pending.get(key, (None,))[0] is future:
+            if self._pending.get(key) is pending:
                 del self._pending[key]
             self._changed()
 
-    def resolve(self, event: Event, sender: Peer) -> bool:
-        """Hand an event to the request that waits for it; False if none does, or not for this sender's."""
+    def resolve(self, event: Event, source: Peer) -> bool:
+        """Hand an event to the request that waits for it; False if none does, or it waits for somebody else's."""
         if not self._pending:
             return False
         key = (type(event), getattr(event, "reqid", ""))
-        future, asked = self._pending.get(key, (None, None))
-        if future is None or future.done() or (asked is not None and asked.id != sender.id):
+        pending = self._pending.get(key)
+        if pending is None or pending.future.done():
+            return False
+        if pending.asked is not None and not source.is_same(pending.asked):
+            self._metrics.foreign_responses += 1
+            level = logging.WARNING if self._metrics.foreign_responses == 1 else logging.DEBUG
+            asked, name = pending.asked, type(event).event_name
+            logger.log(level, "%s of %s is ignored: %s was asked", name, source.place, asked.place)
             return False
         del self._pending[key]
-        future.set_result(event)
+        pending.future.set_result(event)
         return True
 
     def close(self) -> None:
         """Fail everything that waits."""
-        for future, _ in self._pending.values():
-            if not future.done():
-                future.set_exception(TransportError("the endpoint was closed while a request was pending"))
+        for pending in self._pending.values():
+            if not pending.future.done():
+                pending.future.set_exception(TransportError("the endpoint was closed while a request was pending"))
 
     def _expire(self, future: asyncio.Future[Event], reqid: str, timeout: float) -> None:
         if not future.done():

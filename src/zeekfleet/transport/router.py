@@ -4,9 +4,12 @@
 
     publish ──────────────> inbound links, by what they subscribed to
         └─────────────────> dialled links, by what we said we publish there
-    frame from a link ────> other inbound links, the same text
+    frame from a link ────> other inbound links that hear their like, the same text
         ├─────────────────> the request that waits for it, or else
         └─────────────────> our reader, if we subscribed to its topic
+
+Two endpoints may have two links, as each can dial the other. Each event crosses
+one of them, and what an endpoint has said is never sent to it again.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ class Router:
         self._subscriptions: tuple[str, ...] = ()
         self._inbound: dict[int, Link] = {}
         self._dialled: dict[int, Link] = {}
+        self._doubled: frozenset[str] = frozenset()
         self._peer_ids = itertools.count(1)
 
     @property
@@ -62,21 +66,34 @@ class Router:
         return changed
 
     def publish(self, topic: str, event: Event, generation: Generation, to: Peer | None = None) -> None:
-        """Send an event to all links that are to hear it, or to one of them.
+        """Send an event to all links that are to hear it, or to the one peer.
 
         Raises:
             ValueMismatchError: the event holds what the wire cannot carry.
         """
         frame = encode_event(topic, event, generation)
+        on_wire, canonical_name = generation.topic(topic), canonical_topic(topic)
         if to is not None:
-            self._send_one(to, generation.topic(topic), frame)
+            link = self._link_to(to)
+            if link is not None and (link.peer.dialled or on_wire.startswith(link.hears)):
+                self._send(link, frame)
             return
-        self._send(self._inbound, generation.topic(topic), frame, None)
-        self._send(self._dialled, canonical_topic(topic), frame, None)
+        told: set[str] = set()
+        for link in self._inbound.values():
+            if on_wire.startswith(link.hears):
+                self._send(link, frame)
+                if self._doubled:
+                    told.add(link.peer.endpoint)
+        told &= self._doubled
+        for link in self._dialled.values():
+            if canonical_name.startswith(link.hears) and link.peer.endpoint not in told:
+                self._send(link, frame)
 
     def receive(self, source: Link, arrived: Deliver) -> None:
         """Route what arrived from a link."""
-        self._send(self._inbound, arrived.topic, arrived.frame, source)
+        for link in self._inbound.values():
+            if arrived.topic.startswith(link.overhears) and not link.peer.is_same(source.peer):
+                self._send(link, arrived.frame)
         if self.requests.resolve(arrived.event, source.peer):
             return
         topic = canonical_topic(arrived.topic)
@@ -86,15 +103,23 @@ class Router:
             self.happenings.put(delivery, len(arrived.frame))
 
     def attach(self, link: Link) -> None:
-        """A link is ready."""
-        (self._dialled if link.peer.dialled else self._inbound)[link.peer.id] = link
+        """A link is ready. One that the same endpoint made before, from the same host, is dead: who makes two?"""
+        peer = link.peer
+        if peer.endpoint and not peer.dialled:
+            for other in tuple(self._inbound.values()):
+                if other.peer.endpoint == peer.endpoint and other.peer.host == peer.host:
+                    other.cut("its peer has made a new connection")
+                    self.detach(other)
+        (self._dialled if peer.dialled else self._inbound)[peer.id] = link
+        self._look_for_doubles()
         logger.debug("peer added: %s", link)
-        self.happenings.put(PeerAdded(link.peer))
+        self.happenings.put(PeerAdded(peer))
 
     def detach(self, link: Link) -> None:
         """A link is gone; nothing happens if it never was ready."""
         links = self._dialled if link.peer.dialled else self._inbound
         if links.pop(link.peer.id, None) is not None:
+            self._look_for_doubles()
             reason = link.reason or "connection closed"
             # A client comes and goes with every command: only what is wrong is told.
             logger.log(logging.WARNING if link.faulty else logging.DEBUG, "peer lost: %s: %s", link, reason)
@@ -105,14 +130,17 @@ class Router:
         self.requests.close()
         self.happenings.close()
 
-    def _send_one(self, to: Peer, topic: str, frame: bytes) -> None:
-        link = self._dialled.get(to.id) or self._inbound.get(to.id)
-        if link is not None and (to.dialled or topic.startswith(link.hears)):
-            self.metrics.frames_out += 1
-            link.send(frame)
+    def _look_for_doubles(self) -> None:
+        """Find the endpoints that dialled us and that we dialled."""
+        inbound = {link.peer.endpoint for link in self._inbound.values()}
+        dialled = {link.peer.endpoint for link in self._dialled.values()}
+        self._doubled = frozenset(inbound & dialled - {""})
 
-    def _send(self, links: dict[int, Link], topic: str, frame: bytes, source: Link | None) -> None:
-        for link in links.values():
-            if link is not source and topic.startswith(link.hears):
-                self.metrics.frames_out += 1
-                link.send(frame)
+    def _link_to(self, peer: Peer) -> Link | None:
+        """The peer's link, or if that is gone another one to the same endpoint."""
+        links = self._inbound | self._dialled
+        return links.get(peer.id) or next((link for link in links.values() if link.peer.is_same(peer)), None)
+
+    def _send(self, link: Link, frame: bytes) -> None:
+        self.metrics.frames_out += 1
+        link.send(frame)

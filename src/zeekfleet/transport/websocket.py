@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -13,10 +14,11 @@ from yarl import URL
 
 from zeekfleet.broker.session import APPLICATION_NAME, PATH
 from zeekfleet.errors import ListenError, TransportError
+from zeekfleet.security.door import Door
 from zeekfleet.transport import unix_sockets
 from zeekfleet.transport.endpoint import Peer, TopicPolicy
 from zeekfleet.transport.link import Link
-from zeekfleet.transport.listener import BACKLOG, NAME_HEADER, Listener
+from zeekfleet.transport.listener import BACKLOG, ENDPOINT_HEADER, NAME_HEADER, Listener
 from zeekfleet.transport.routed import RoutedEndpoint
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.unix_sockets import SCHEME
@@ -36,7 +38,13 @@ class WebSocketEndpoint(RoutedEndpoint):
         self._listeners: list[tuple[Listener, str, tuple[int, int] | None]] = []
 
     async def listen(
-        self, host: str, port: int, *, policy: TopicPolicy | None = None, tls: ssl.SSLContext | None = None
+        self,
+        host: str,
+        port: int,
+        *,
+        policy: TopicPolicy | None = None,
+        tls: ssl.SSLContext | None = None,
+        door: Door | None = None,
     ) -> int:
         try:
             bound = unix_sockets.bind(host.removeprefix(SCHEME)) if _is_unix(host) else await _bind(host, port)
@@ -46,8 +54,8 @@ class WebSocketEndpoint(RoutedEndpoint):
         port = 0 if _is_unix(host) else int(bound.getsockname()[1])
         path = host.removeprefix(SCHEME) if _is_unix(host) else ""
         address = host if path else f"{host}:{port}"
-        listener = Listener(self.id, self.name, address, self._router, self.settings, policy or TopicPolicy())
-        await listener.start(bound, tls)
+        listener = Listener(self.id, self.name, address, self._router, self.settings, policy or TopicPolicy(), door)
+        listener.start(bound, tls)
         self._listeners.append((listener, path, unix_sockets.identity(path) if path else None))
         return port
 
@@ -64,6 +72,8 @@ class WebSocketEndpoint(RoutedEndpoint):
                 dialled = await self._upgrade(session, host, port, tls)
             except BaseException as error:
                 await session.close()
+                if isinstance(error, aiohttp.WSServerHandshakeError) and error.status == HTTPStatus.FORBIDDEN:
+                    raise TransportError("the user that we run as is not served there (403)") from None
                 if isinstance(error, aiohttp.ClientError | ValueError):
                     raise TransportError(str(error)) from None
                 raise
@@ -75,9 +85,12 @@ class WebSocketEndpoint(RoutedEndpoint):
     ) -> _DialledSocket:
         scheme = "wss" if tls else "ws"
         url = URL.build(scheme=scheme, host="localhost" if _is_unix(host) else host, port=port or None, path=PATH)
+        headers = {ENDPOINT_HEADER: self.id}
+        if APPLICATION_NAME.fullmatch(self.name):
+            headers[NAME_HEADER] = self.name
         upgraded = await session.ws_connect(
             url,
-            headers={NAME_HEADER: self.name} if APPLICATION_NAME.fullmatch(self.name) else {},
+            headers=headers,
             ssl=tls or True,
             timeout=aiohttp.ClientWSTimeout(ws_close=self.settings.close_timeout),
             autoping=False,

@@ -54,6 +54,7 @@ class Tree:
         apart: have the controller run by itself, with its state below ``root``.
         environment: added to the tree's.
         tls: how its clients connect.
+        command: what to run instead of ``python -m zeekfleet``.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Tree:
         apart: bool = False,
         environment: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
+        command: tuple[str, ...] = (sys.executable, "-m", "zeekfleet"),
     ) -> None:
         self.root = root
         self.disk = disk or root
@@ -72,6 +74,7 @@ class Tree:
         self._apart = apart
         self._environment = environment
         self._tls = tls
+        self._command = command
         self.clients, self.agents, self.first = free_ports(3)
         self._stack = ExitStack()
         self.daemon: Daemon
@@ -99,7 +102,8 @@ class Tree:
 
     def _start(self, verb: str, *arguments: str) -> Daemon:
         spool = ("--spool-dir", str(self.spool))
-        return Daemon(self.root / f"output-{verb}", verb, *arguments, *spool, environment=self._environment)
+        output, environment = self.root / f"output-{verb}", self._environment
+        return Daemon(output, verb, *arguments, *spool, environment=environment, command=self._command)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

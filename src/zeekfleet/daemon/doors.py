@@ -1,0 +1,77 @@
+"""Whom the listeners of a daemon let in, as the settings have it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import socket
+
+from zeekfleet.errors import SettingsError
+from zeekfleet.security.door import Caller, Door
+from zeekfleet.security.users import ServedUsers, gid_named, uid_named
+from zeekfleet.security.web_pages import own_names
+from zeekfleet.settings import DEFAULT_GROUP, CommonSettings
+from zeekfleet.system.socket_owners import Ends, SocketOwners, program_of, program_with, unix_peer
+
+logger = logging.getLogger(__name__)
+
+
+def door(common: CommonSettings) -> Door:
+    """The door of this process; says at once where the kernel cannot be asked as it should be.
+
+    Raises:
+        SettingsError: there is no such user or group.
+    """
+    owners = SocketOwners()
+    if owners.way == "proc":
+        logger.warning("the kernel does not answer NETLINK_SOCK_DIAG: owners of connections are read from /proc/net")
+    elif not owners.way:
+        logger.error(
+            "the kernel does not tell whose a connection is, neither by NETLINK_SOCK_DIAG nor by /proc/net:"
+            " connections from this host over TCP are all refused"
+        )
+    return Door(served_users(common), own_names(words(common.server_name)), functools.partial(_caller, owners))
+
+
+def served_users(common: CommonSettings) -> ServedUsers:
+    """Root, our own user, and those of the settings.
+
+    Raises:
+        SettingsError: there is no such user or group.
+    """
+    uids, gids = {os.geteuid()}, set()
+    for name in words(common.allow_user):
+        if (uid := uid_named(name)) is None:
+            raise SettingsError("common.allow_user", f"there is no user '{name}'")
+        uids.add(uid)
+    for name in words(common.allow_group):
+        gid = gid_named(name)
+        if gid is None and name != DEFAULT_GROUP:
+            raise SettingsError("common.allow_group", f"there is no group '{name}'")
+        if gid is not None:
+            gids.add(gid)
+    return ServedUsers(frozenset(uids), frozenset(gids))
+
+
+def words(text: str) -> list[str]:
+    """The names in a setting that has several, separated by commas."""
+    return [word for part in text.split(",") if (word := part.strip())]
+
+
+def _caller(owners: SocketOwners, connection: socket.socket) -> Caller | None:
+    if connection.family == socket.AF_UNIX:
+        pid, uid = unix_peer(connection)
+        return Caller(uid, lambda: program_of(pid))
+    try:
+        ours, theirs = connection.getsockname(), connection.getpeername()
+    except OSError:
+        return None  # gone already
+    # The peer's socket is ours seen from the other side.
+    owner = owners.owner(Ends(_end(theirs), _end(ours)))
+    return None if owner is None else Caller(owner.uid, lambda: program_with(owner))
+
+
+def _end(address: tuple[str, int]) -> tuple[str, int]:
+    """Address and port, without the zone of a link-local address."""
+    return address[0].partition("%")[0], address[1]

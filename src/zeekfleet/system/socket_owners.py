@@ -1,0 +1,214 @@
+"""Which user the other end of a connection on this host belongs to, as the kernel knows it.
+
+A Unix socket tells by ``SO_PEERCRED``. For TCP the kernel is asked for exactly
+one socket, the peer's, by its addresses and ports (``NETLINK_SOCK_DIAG``, see
+sock_diag(7)); where that is not possible, the tables below ``/proc/net`` are
+read. Only sockets of our own network namespace are found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_NLM_F_REQUEST = 1
+_ALL_STATES = 0xFFFFFFFF
+_NO_COOKIE = (0xFFFFFFFF, 0xFFFFFFFF)
+_HEADER = struct.Struct("=IHHII")
+_REQUEST = struct.Struct("=BBBxI")
+_PORTS = struct.Struct("!HH")
+_REST = struct.Struct("=III")
+_FIXED = struct.Struct("=BBBB")
+_TAIL = struct.Struct("=IIIII")
+_TAIL_PLACE = 4 + 48
+_REPLY_SIZE = _HEADER.size + _TAIL_PLACE + _TAIL.size
+_LISTEN = 10
+_CREDENTIALS = struct.Struct("=iII")
+
+LINKS_LIMIT = 8192
+"""Descriptors looked at, at most, to find the program that a socket belongs to."""
+
+
+class Owner(NamedTuple):
+    """Whose a socket is: the user's id, and the socket's inode."""
+
+    uid: int
+    inode: int
+
+
+class Ends(NamedTuple):
+    """The two ends of a TCP connection as one of its sockets has them: address and port of each."""
+
+    local: tuple[str, int]
+    remote: tuple[str, int]
+
+
+class SocketOwners:
+    """Tells whose a TCP socket of this network namespace is.
+
+    Attributes:
+        way: ``netlink``, ``proc``, or ``""`` if the kernel does not tell.
+    """
+
+    def __init__(self) -> None:
+        self._netlink = _open_netlink()
+        self.way = "netlink" if self._netlink is not None else "proc" if _proc_tables() else ""
+
+    def owner(self, ends: Ends) -> Owner | None:
+        """Whose the socket with just these ends is; None if there is none, or no process has it any more."""
+        if self._netlink is not None:
+            try:
+                return _ask(self._netlink, ends)
+            except OSError:
+                self._netlink.close()
+                self._netlink = _open_netlink()
+                self.way = "netlink" if self._netlink is not None else "proc" if _proc_tables() else ""
+                if self._netlink is not None:
+                    with contextlib.suppress(OSError):
+                        return _ask(self._netlink, ends)
+        return _look_up(ends)
+
+    def close(self) -> None:
+        """Let go of the kernel's socket."""
+        if self._netlink is not None:
+            self._netlink.close()
+            self._netlink = None
+            self.way = ""
+
+
+def unix_peer(connection: socket.socket) -> tuple[int, int]:
+    """Process and user id of a Unix socket's other end, as they were when it connected."""
+    size = _CREDENTIALS.size
+    pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return pid, uid
+
+
+def program_of(pid: int) -> str:
+    """The path of a process's program, else its name; ``""`` if it cannot be read."""
+    try:
+        return str(Path(f"/proc/{pid}/exe").readlink())
+    except OSError:
+        pass
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").rstrip("\n")
+    except OSError:
+        return ""
+
+
+def program_with(owner: Owner) -> str:
+    """The program of a process that has this socket open; ``""`` if none is found in reasonable time."""
+    wanted, looked = f"socket:[{owner.inode}]", 0
+    for process in _processes_of(owner.uid):
+        with contextlib.suppress(OSError):
+            for descriptor in (process / "fd").iterdir():
+                looked += 1
+                if looked > LINKS_LIMIT:
+                    return ""
+                if str(descriptor.readlink()) == wanted:
+                    return program_of(int(process.name))
+    return ""
+
+
+def _processes_of(uid: int) -> Iterator[Path]:
+    """The directories of a user's processes, the newest first: who has just connected is likely among them."""
+    numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    for number in sorted(numbers, reverse=True):
+        process = Path(f"/proc/{number}")
+        with contextlib.suppress(OSError):
+            if process.stat().st_uid == uid:
+                yield process
+
+
+# --- NETLINK_SOCK_DIAG
+
+
+def _open_netlink() -> socket.socket | None:
+    """A socket that the kernel answers on; None if it does not, be it for its age or a filter of system calls."""
+    try:
+        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
+    except OSError:
+        return None
+    try:
+        opened.connect((0, 0))  # only the kernel is heard
+        opened.settimeout(1.0)  # it answers within the system call; a kernel that does not must not hold us up
+        for nowhere in ("127.0.0.1", "::1"):
+            _ask(opened, Ends((nowhere, 0), (nowhere, 0)))
+    except OSError:
+        opened.close()
+        return None
+    return opened
+
+
+def _ask(netlink: socket.socket, ends: Ends) -> Owner | None:
+    """One query for one socket.
+
+    Raises:
+        OSError: the kernel does not answer such queries.
+    """
+    family = socket.AF_INET6 if ":" in ends.local[0] else socket.AF_INET
+    ports = _PORTS.pack(ends.local[1], ends.remote[1])
+    addresses = _packed(family, ends.local[0]) + _packed(family, ends.remote[0])
+    body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, _ALL_STATES) + ports + addresses + _REST.pack(0, *_NO_COOKIE)
+    netlink.send(_HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0) + body)
+    reply = netlink.recv(65536)
+    if len(reply) < _HEADER.size:
+        raise OSError("a netlink message without its header")
+    kind = _HEADER.unpack_from(reply)[1]
+    if kind != _SOCK_DIAG_BY_FAMILY:
+        # An error, which begins with its negative number.
+        number = -struct.unpack_from("=i", reply, _HEADER.size)[0] if len(reply) >= _HEADER.size + 4 else 0
+        if number == 2:  # ENOENT: there is no such socket
+            return None
+        raise OSError(number, os.strerror(number))
+    if len(reply) < _REPLY_SIZE:
+        raise OSError("a netlink message of another form")
+    _, state, _, _ = _FIXED.unpack_from(reply, _HEADER.size)
+    told = reply[_HEADER.size + 4 : _HEADER.size + 4 + len(ports) + len(addresses)]
+    _, _, _, uid, inode = _TAIL.unpack_from(reply, _HEADER.size + _TAIL_PLACE)
+    # Where there is no such connection the kernel tells of a listener on the port; and a socket that no process
+    # has any more has no inode, and user 0.
+    if told != ports + addresses or state == _LISTEN or inode == 0:
+        return None
+    return Owner(uid, inode)
+
+
+def _packed(family: int, address: str) -> bytes:
+    return socket.inet_pton(family, address).ljust(16, b"\0")
+
+
+# --- /proc/net
+
+
+def _proc_tables() -> bool:
+    return os.access("/proc/net/tcp", os.R_OK)
+
+
+def _look_up(ends: Ends) -> Owner | None:
+    """The same from the kernel's tables, which have a line a socket."""
+    table = Path("/proc/net/tcp6" if ":" in ends.local[0] else "/proc/net/tcp")
+    wanted = [_as_in_table(*ends.local), _as_in_table(*ends.remote)]
+    try:
+        lines = table.read_text().splitlines()[1:]
+    except OSError:
+        return None
+    for line in lines:
+        fields = line.split()
+        if fields[1:3] == wanted:
+            owner = Owner(int(fields[7]), int(fields[9]))
+            return owner if owner.inode and int(fields[3], 16) != _LISTEN else None
+    return None
+
+
+def _as_in_table(address: str, port: int) -> str:
+    """Four bytes at a time in the host's order, in hexadecimal."""
+    packed = ipaddress.ip_address(address).packed
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    return "".join(f"{word:08X}" for word in words) + f":{port:04X}"

@@ -1,0 +1,131 @@
+"""The door of a listener, on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+
+import pytest
+import trustme
+
+from zeekfleet.client.link import Retry, connect
+from zeekfleet.errors import TransportError
+from zeekfleet.security.door import Caller, Door
+from zeekfleet.security.users import ServedUsers
+from zeekfleet.security.web_pages import own_names
+from zeekfleet.testing.raw_peer import RawPeer
+from zeekfleet.transport.endpoint import EVERYTHING
+from zeekfleet.transport.websocket import WebSocketEndpoint
+
+STRANGER = 2**31 - 7
+"""A user that no host has."""
+
+
+def door(uid: int | None) -> Door:
+    """One to which everybody is this user."""
+    return Door(ServedUsers(frozenset({1})), own_names(), lambda _: None if uid is None else Caller(uid))
+
+
+async def test_a_stranger_gets_403_before_it_has_said_a_word():
+    async with WebSocketEndpoint() as endpoint:
+        port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
+        async with RawPeer(port) as peer:
+            answer = (await peer.ended()).decode()
+            assert answer.startswith("HTTP/1.1 403 Forbidden\r\n")
+            assert f"user {STRANGER} is not served here" in answer
+        async with RawPeer(port) as peer:
+            assert "403" in (await peer.upgrade()).splitlines()[0]
+        assert endpoint.metrics.strangers_refused == 2
+        assert endpoint.peers() == ()
+
+
+@pytest.mark.parametrize("uid", [0, 1])
+async def test_who_is_served_notices_nothing(uid):
+    async with WebSocketEndpoint() as endpoint:
+        port = await endpoint.listen("127.0.0.1", 0, door=door(uid))
+        async with RawPeer(port) as peer:
+            assert (await peer.subscribe(*EVERYTHING))["type"] == "ack"
+
+
+async def test_whose_socket_nobody_has_is_not_served(log_says):
+    async with WebSocketEndpoint() as endpoint:
+        port = await endpoint.listen("127.0.0.1", 0, door=door(None))
+        async with RawPeer(port) as peer:
+            assert (await peer.ended()).startswith(b"HTTP/1.1 403")
+        await log_says("belongs to no process of this network namespace")
+
+
+async def test_a_unix_socket_has_the_same_door(tmp_path):
+    async with WebSocketEndpoint() as endpoint:
+        path = tmp_path / "socket"
+        await endpoint.listen(f"unix:{path}", 0, door=door(STRANGER))
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        assert (await reader.read()).startswith(b"HTTP/1.1 403")
+        writer.close()
+
+
+async def test_a_stranger_that_sends_on_and_on_is_cut_off():
+    async with WebSocketEndpoint() as endpoint:
+        port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
+        async with RawPeer(port) as peer, asyncio.timeout(20):
+            with contextlib.suppress(ConnectionError):
+                while not peer.writer.is_closing():
+                    peer.raw(b"x" * 65536)
+                    await peer.writer.drain()
+
+
+async def test_the_reason_reaches_clients(log_says):
+    async with WebSocketEndpoint() as endpoint, WebSocketEndpoint() as other:
+        port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
+        with pytest.raises(TransportError, match=f"user {STRANGER} is not served here: see --allow-user"):
+            await asyncio.to_thread(connect, "127.0.0.1", port, retry=Retry(1, 5.0))
+        other.peer("127.0.0.1", port)
+        await log_says("the user that we run as is not served there (403)")
+
+
+async def test_where_certificates_are_wanted_they_decide():
+    """A user with a certificate is served, whoever it is; one of a foreign web page is not even then."""
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(server)
+    authority.configure_trust(client)
+    server.verify_mode = ssl.CERT_REQUIRED
+    authority.issue_cert("client.example").configure_cert(client)
+    async with WebSocketEndpoint() as endpoint:
+        port = await endpoint.listen("127.0.0.1", 0, tls=server, door=door(STRANGER))
+        for origin, expected in ((None, "101"), ("https://evil.example", "403")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+            peer = RawPeer(port)
+            peer._reader, peer._writer = reader, writer
+            answer = await peer.upgrade(**({"Origin": origin} if origin else {}))
+            assert expected in answer.splitlines()[0]
+            writer.close()
+
+
+async def test_tls_without_certificates_has_the_door_behind_it():
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    async with WebSocketEndpoint() as endpoint:
+        port = await endpoint.listen("127.0.0.1", 0, tls=server, door=door(STRANGER))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 403")
+        writer.close()
+
+
+async def test_connections_that_are_being_made_do_not_hold_up_the_end():
+    """Half a TLS handshake, and a stranger that does not close."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with asyncio.timeout(8):
+        async with WebSocketEndpoint() as endpoint:
+            half = await endpoint.listen("127.0.0.1", 0, tls=context)
+            plain = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
+            with socket.create_connection(("127.0.0.1", half)), socket.create_connection(("127.0.0.1", plain)) as idle:
+                await asyncio.to_thread(idle.recv, 1)
+                await endpoint.__aexit__(None, None, None)
+                await endpoint.__aenter__()

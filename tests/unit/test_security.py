@@ -1,0 +1,143 @@
+"""Who is served: users of this host, no web page; and how often refusals are told."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from zeekfleet.security.door import Caller, Door
+from zeekfleet.security.reports import Reports
+from zeekfleet.security.users import ServedUsers, groups_of
+from zeekfleet.security.web_pages import OwnNames, own_names
+
+NAMES = OwnNames(frozenset({"localhost", "sensor-1"}))
+
+
+def test_root_and_those_who_are_named_are_served() -> None:
+    users = ServedUsers(frozenset({1000}), frozenset({50}), lambda uid: (50, 60) if uid == 2000 else (60,))
+    assert [uid for uid in (0, 1, 1000, 2000, 65534) if users.admit(uid)] == [0, 1000, 2000]
+
+
+def test_without_groups_nobody_asks_for_them() -> None:
+    def unreachable(uid: int) -> tuple[int, ...]:
+        raise AssertionError(uid)
+
+    assert not ServedUsers(groups_of=unreachable).admit(1)
+
+
+def test_a_user_without_an_entry_is_in_no_group() -> None:
+    assert groups_of(2**31 - 7) == ()
+    assert groups_of(0)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("localhost", None),
+        ("LOCALHOST.:2149", None),
+        ("sensor-1:2149", None),
+        ("127.0.0.1:2149", "http://127.0.0.1:2149"),  # as zeek-client has it
+        ("[::1]:2149", "http://[::1]:2149"),
+        ("127.0.0.1:2149", "https://127.0.0.1:2149"),
+        ("192.0.2.7", "http://192.0.2.7"),
+        ("192.0.2.7:80", "http://192.0.2.7"),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("local", [True, False])
+def test_requests_that_no_foreign_web_page_makes(host: str | None, origin: str | None, local: bool) -> None:
+    problem = NAMES.problem([host] if host else [], [origin] if origin else [], local=local)
+    assert problem is None
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:2149", "http://evil.example"),
+        ("127.0.0.1:2149", "http://127.0.0.1:8000"),  # another service on this host
+        ("127.0.0.1:2149", "http://localhost:2149"),
+        ("127.0.0.1:2149", "null"),
+        ("127.0.0.1:2149", ""),
+        ("127.0.0.1:2149", "file://"),
+        ("evil.example:2149", "http://evil.example:2149"),  # a name made to lead here
+        ("localhost.evil.example", "http://localhost.evil.example"),
+        ("127.0.0.1.evil.example", "http://127.0.0.1.evil.example"),
+        ("[evil", "http://[evil"),
+        ("localhost:x", "http://localhost:x"),
+        (None, "http://localhost:2149"),
+    ],
+)
+@pytest.mark.parametrize("local", [True, False])
+def test_requests_of_foreign_web_pages(host: str | None, origin: str, local: bool) -> None:
+    assert NAMES.problem([host] if host else [], [origin], local=local) is not None
+
+
+def test_what_others_call_us_is_theirs_to_know() -> None:
+    """A client on another host that is no browser comes by whatever name it was given; one on this host does not."""
+    assert NAMES.problem(["alias.example:2150"], [], local=False) is None
+    assert NAMES.problem(["alias.example:2150"], [], local=True) is not None
+
+
+def test_a_refusal_cannot_put_a_line_into_a_log() -> None:
+    assert (NAMES.problem(["a\r\n\x1b[2J"], [], local=True) or "").isprintable()
+
+
+def test_names_of_this_host(tmp_path: Path) -> None:
+    own = socket.gethostname().lower()
+    file = tmp_path / "hosts"
+    file.write_text(f"# comment\n127.0.1.1 One.example one # more\n192.0.2.1 two\n192.0.2.2 {own} three\n\n::1 six\n")
+    names = own_names(["Given.example"], file).names
+    assert {"localhost", own, "one.example", "one", "three", "six", "given.example"} <= names
+    assert names.isdisjoint({"two", "", "#", "more"})
+    assert "localhost" in own_names((), tmp_path / "missing").names
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_comes_again_and_again_is_told_once_a_minute() -> None:
+    clock = Clock()
+    reports = Reports(clock)
+    assert reports.due("a")
+    assert reports.line("a", "a came") == "a came"
+    assert not reports.due("a")
+    assert not reports.due("a")
+    assert reports.due("b")
+    clock.now = 61.0
+    assert reports.due("a")
+    assert reports.line("a", "a came") == "a came; 2 more since the last such line"
+
+
+def test_the_door() -> None:
+    ours, theirs = socket.socketpair()
+    callers: list[Caller | None] = []
+    door = Door(ServedUsers(frozenset({7})), NAMES, lambda _: callers.pop())
+    with ours, theirs:
+        callers.append(Caller(7))
+        assert door.meet(ours).refusal is None
+        callers.append(Caller(2**31 - 7, lambda: "/bin/evil\n\x1b"))
+        visitor = door.meet(ours)
+        assert visitor.uid == 2**31 - 7
+        assert visitor.refusal is not None
+        assert f"user {2**31 - 7}" in visitor.refusal.reason
+        assert visitor.refusal.report.endswith("program /bin/evil\\n\\x1b")
+        callers.append(Caller(2**31 - 7))
+        again = door.meet(ours)
+        assert again.refusal is not None
+        assert again.refusal.report == ""
+        callers.append(None)
+        nobody = door.meet(ours)
+        assert nobody.refusal is not None
+        assert nobody.uid is None
+
+
+def test_who_is_gone_before_we_look_is_not_served() -> None:
+    with socket.socket() as never_connected:
+        assert Door(ServedUsers(), NAMES, lambda _: None).meet(never_connected).refusal is not None
