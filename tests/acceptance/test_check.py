@@ -39,7 +39,10 @@ def test_a_good_configuration(fleet: Fleet) -> None:
     answer = check(fleet, ini(["a1", "a2"], GOOD), "--json")
     assert answer.code == 0, answer
     assert answer.json == {"errors": [], "results": {"checked": ["a1", "a2"], "unchecked": {}}}
-    assert "nothing speaks against" in check(fleet, ini(["a1", "a2"], GOOD)).out
+    assert "warning: there is no proxy: known_hosts.log" in answer.err
+    whole = check(fleet, ini(["a1", "a2"], {**GOOD, "proxy": node("a1", "proxy")}))
+    assert "nothing speaks against" in whole.out
+    assert "proxy" not in whole.err
     assert fleet.client("get-config", "--staged").out == before
 
 

@@ -33,7 +33,7 @@ def started_with(
     seen: list[tuple[Settings, Configuration, list[int]]] = []
 
     async def serve(deployed: Configuration, settings: Settings, stop: object) -> None:
-        chosen = [settings.controller.websocket_port, settings.controller.port]
+        chosen = [settings.controller.websocket_port, settings.controller.port, settings.supervisor.port]
         chosen += [node.p.number for node in deployed.nodes if node.p is not None]
         assert not [port for port in chosen if keep(LOOPBACK, (port,)) is not None], "they are ours alone"
         seen.append((settings, deployed, chosen))
@@ -51,8 +51,8 @@ def started_with(
 
 def test_its_ports_are_kept_until_it_ends(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, deployed, chosen = started_with(trace, monkeypatch)
-    assert len(set(chosen)) == 4
-    assert {node.name for node in deployed.nodes if node.p is not None} == {"manager", "logger"}
+    assert len(set(chosen)) == up_trace.PORTS
+    assert {node.name for node in deployed.nodes if node.p is not None} == {"manager", "logger", "proxy"}
     assert settings.agent.controller == f"{LOOPBACK}:{settings.controller.port}"
     with keep(LOOPBACK, chosen) as kept:
         assert kept is not None

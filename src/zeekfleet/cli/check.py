@@ -14,7 +14,7 @@ from zeekfleet.cli.session import Session
 from zeekfleet.client import report, results
 from zeekfleet.client.results import Checked, Finding
 from zeekfleet.model.management import fresh_id
-from zeekfleet.planning.review import review
+from zeekfleet.planning.review import losses, review
 from zeekfleet.planning.validate import validate
 
 
@@ -28,6 +28,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb; what is wrong with the file itself is told without asking anybody."""
     session = Session(args)
     configuration = read_cluster_file(args.config, session.messages, instance=args.instance, lax=args.lax)
+    for loss in losses(configuration):
+        session.messages.warning(loss)
     errors = validate(configuration, controller_port=None, auto_assign_ports=True)
     found = tuple(Finding(text) for text in (*errors, *review(configuration)))
     if errors:

@@ -8,7 +8,7 @@ from zeekfleet.cli import deployment
 from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_file
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
-from zeekfleet.planning.review import review
+from zeekfleet.planning.review import losses, review
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     configuration = read_cluster_file(
         args.config, session.messages, instance=args.instance, lax=args.lax, allow_empty=args.allow_empty
     )
-    for doubt in review(configuration):
+    for doubt in (*review(configuration), *losses(configuration)):
         session.messages.warning(doubt)
     with session.connected() as connection:
         return deployment.show_staged(session, deployment.stage(connection, configuration))

@@ -13,6 +13,7 @@ import msgspec
 
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.broker.events.dispatches import NotifyTraceDone
+from zeekfleet.cli.trace_end import END_LOG, SCRIPT, stop_in_turn
 from zeekfleet.client.client import Client
 from zeekfleet.daemon import tree
 from zeekfleet.daemon.directories import node_directory
@@ -29,7 +30,10 @@ from zeekfleet.transport.endpoint import Delivery
 
 logger = logging.getLogger(__name__)
 
-MANAGER, LOGGER, WORKER = "manager", "logger", "worker"
+MANAGER, LOGGER, PROXY, WORKER = "manager", "logger", "proxy", "worker"
+STOP_ORDER = (WORKER, PROXY, MANAGER)
+"""The logger goes last."""
+
 LOGS = "logs"
 LOOPBACK = "127.0.0.1"
 GRACE = 60.0
@@ -38,8 +42,8 @@ GRACE = 60.0
 START_LIMIT = 600.0
 """Seconds until a worker that reads at full speed must have said hello."""
 
-PORTS = 4
-"""How many are chosen: for the controller's clients, for agents, for the manager, for the logger."""
+PORTS = 6
+"""How many are chosen: for the controller's clients, for agents, for the supervisor, for manager, logger and proxy."""
 
 ENDED = (State.FAILED, State.CRASHED)
 
@@ -66,8 +70,8 @@ def run(trace: Path, resolved: Resolved) -> int:
     target = Path.cwd() / LOGS
     # Ports are kept until all has ended, so that nobody comes between their choice and their use.
     with tempfile.TemporaryDirectory(prefix="zeekfleet-") as scratch, _kept_ports() as kept:
-        clients, agents, *listening = kept.numbers
-        settings = _settings(resolved, Path(scratch), clients, agents)
+        clients, agents, supervisor, *listening = kept.numbers
+        settings = _settings(resolved, Path(scratch), clients, agents, supervisor)
         if resolved.origins["controller.auto_assign_start_port"] != DEFAULT:
             listening = []
         deployed = _configuration(settings.agent.name, trace, listening)
@@ -117,24 +121,30 @@ async def _read(deployed: Configuration, settings: Settings, stop: asyncio.Event
             raise SupervisionError("; ".join(words) or f"nodes {', '.join(node.name for node in failed)} do not run")
         logger.info("reading %s", *(node.env[PCAP_FILE] for node in deployed.nodes if node.name == WORKER))
         await ended
+    directories = {node.name: node_directory(settings.common, node.name) for node in deployed.nodes}
+    await stop_in_turn(settings, directories, STOP_ORDER, LOGGER)
 
 
 def _configuration(instance: str, trace: Path, listening: Sequence[int]) -> Configuration:
-    """The cluster; where manager and logger listen, if that is not to be assigned."""
-    ports = dict(zip((MANAGER, LOGGER), map(Port, listening), strict=False))
+    """The cluster; where manager, logger and proxy listen, if that is not to be assigned.
+
+    Zeek's workers hand on to a proxy what they find of hosts, services, certificates and software.
+    """
+    ports = dict(zip((MANAGER, LOGGER, PROXY), map(Port, listening), strict=False))
 
     def node(name: str, role: ClusterRole, env: dict[str, str] | None = None) -> Node:
-        return Node(name, instance, role, State.RUNNING, p=ports.get(name), env=env or {})
+        return Node(name, instance, role, State.RUNNING, p=ports.get(name), scripts=(SCRIPT,), env=env or {})
 
     nodes = (
         node(MANAGER, ClusterRole.MANAGER),
         node(LOGGER, ClusterRole.LOGGER),
+        node(PROXY, ClusterRole.PROXY),
         node(WORKER, ClusterRole.WORKER, {PCAP_FILE: str(trace)}),
     )
     return Configuration(instances=(Instance(instance),), nodes=nodes)
 
 
-def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int) -> Settings:
+def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supervisor: int) -> Settings:
     """Those given; what was not given is such that nothing else on this host is in the way.
 
     Args:
@@ -142,6 +152,7 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int) -> S
         scratch: a directory that is removed at the end.
         clients: where the controller may listen for clients.
         agents: where it may for agents.
+        supervisor: where the supervisor may listen, whatever port is asked for if that is any.
     """
     settings = resolved.settings
 
@@ -174,6 +185,9 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int) -> S
         # One that reads as fast as it can has no time for questions.
         health_interval=0.0,
     )
+    if not chosen.supervisor.port:
+        own = msgspec.structs.replace(chosen.supervisor, port=supervisor)
+        chosen = msgspec.structs.replace(chosen, supervisor=own)
     if chosen.supervisor.engine == "sim":
         raise ZeekfleetError("a trace needs real Zeek nodes; simulated ones look at no traffic")
     return msgspec.structs.replace(chosen, agent=agent)
@@ -181,7 +195,8 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int) -> S
 
 def _keep_logs(directory: Path, target: Path) -> int:
     """Move the logger's logs to where the user is; how many."""
-    logs = [file for file in sorted(directory.glob("*.log")) if not file.name.startswith("management-")]
+    found = sorted(directory.glob("*.log"))
+    logs = [file for file in found if not file.name.startswith("management-") and file.name != END_LOG]
     target.mkdir(exist_ok=True)
     for file in logs:
         shutil.move(file, target / file.name)

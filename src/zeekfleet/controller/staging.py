@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import msgspec
 
@@ -10,8 +11,12 @@ from zeekfleet.controller.instances import Instances
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.management import Configuration
 from zeekfleet.planning.ports import assign_metrics_ports, assign_ports
+from zeekfleet.planning.review import losses
 from zeekfleet.planning.validate import validate
 from zeekfleet.store.interface import ConfigState, Store
+
+
+logger = logging.getLogger(__name__)
 
 
 class PortAssignment(msgspec.Struct, frozen=True):
@@ -57,6 +62,8 @@ class Stage:
             StoreError: it could not be kept; nothing was changed.
         """
         ready = self.complete(configuration)
+        for loss in losses(configuration):
+            logger.warning("configuration %s: %s", configuration.id, loss)
         await asyncio.to_thread(self._store.put, {ConfigState.STAGED: configuration, ConfigState.READY: ready})
 
     def complete(self, configuration: Configuration) -> Configuration:

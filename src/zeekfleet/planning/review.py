@@ -30,6 +30,25 @@ def review(configuration: Configuration) -> tuple[str, ...]:
     return (*_managers(configuration.nodes), *_idle_workers(configuration.nodes), *_fanout(configuration))
 
 
+def losses(configuration: Configuration) -> tuple[str, ...]:
+    """What real Zeeks would not write, because of nodes that are not there; a sentence each.
+
+    No mistake: who wants none of it is well served.
+    """
+    roles = {node.role for node in configuration.nodes}
+    if ClusterRole.WORKER in roles and ClusterRole.PROXY not in roles:
+        return (NO_PROXY,)
+    return ()
+
+
+NO_PROXY = (
+    "there is no proxy: known_hosts.log, known_services.log, known_certs.log and software.log are not written, since"
+    " Zeek's workers hand what they find for these to proxies"
+)
+"""Zeek's ``policy/protocols/conn/known-hosts.zeek`` and its kin, ``base/frameworks/software``: they publish to the
+proxies' pool, and what is published to an empty pool is dropped."""
+
+
 def _managers(nodes: Sequence[Node]) -> Iterator[str]:
     managers = sorted(node.name for node in nodes if node.role is ClusterRole.MANAGER)
     if not managers:

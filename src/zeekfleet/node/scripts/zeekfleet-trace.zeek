@@ -1,6 +1,7 @@
 ##! Reading a trace as part of a cluster: begins when the others are there, and its end is told.
 
 @load base/frameworks/cluster
+@load ./zeekfleet-peers
 
 module Zeekfleet;
 
@@ -11,7 +12,7 @@ export {
 	## The trace that has been read to its end, or "".
 	global trace_read = "";
 
-	## A trace is read after this time even if some of the manager and the loggers are not there.
+	## A trace is read after this time even if some of the manager, the loggers and the proxies are not there.
 	const trace_patience = 10 sec &redef;
 
 	## A trace has not begun although the patience is over: begin.
@@ -40,7 +41,7 @@ event zeek_init() &priority=-10
 		return;
 
 	for ( name, other in Cluster::nodes )
-		if ( name != Cluster::node && other$node_type in set(Cluster::MANAGER, Cluster::LOGGER) )
+		if ( name != Cluster::node && other$node_type in must_be_seen )
 			add trace_waits_for[name];
 
 	if ( |trace_waits_for| == 0 )
