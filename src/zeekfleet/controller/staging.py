@@ -15,7 +15,6 @@ from zeekfleet.planning.review import losses
 from zeekfleet.planning.validate import validate
 from zeekfleet.store.interface import ConfigState, Store
 
-
 logger = logging.getLogger(__name__)
 
 
