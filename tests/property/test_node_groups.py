@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeekfleet.client.node_groups import NAMES, Member, may_be_group, resolve
+from zeekfleet.client.node_groups import NAMES, UNKNOWN, Member, may_be_group, narrow, resolve
+from zeekfleet.client.results import Failure
 from zeekfleet.model.enums import ClusterRole
 
 ROLES = [ClusterRole.LOGGER, ClusterRole.MANAGER, ClusterRole.PROXY, ClusterRole.WORKER]
@@ -74,3 +75,23 @@ def test_groups() -> None:
 def test_a_node_called_like_a_group_is_meant_alone() -> None:
     cluster = (*CLUSTER, Member("workers", "box", ClusterRole.PROXY))
     assert resolve(["workers"], cluster) == {"workers"}
+
+
+def rows_of(cluster: list[Member]) -> dict[str, tuple[Member, ...]]:
+    return {place: tuple(one for one in cluster if one.instance == place) for place in {m.instance for m in cluster}}
+
+
+@given(words, members, st.sets(names, max_size=3))
+def test_a_view_is_narrowed_to_the_nodes_that_are_meant(said: list[str], cluster: list[Member], gone: set[str]) -> None:
+    """Each node that is meant has a row, or there is an error: of itself, or of its instance."""
+    here = [member for member in cluster if member.instance not in gone]
+    errors = tuple(Failure("request timed out", place) for place in sorted(gone))
+    rows, told = narrow(rows_of(here), errors, said, cluster, lambda _, member: member)
+    meant = resolve(said, cluster)
+    shown = {member.name for found in rows.values() for member in found}
+    assert shown == meant & {member.name for member in here}
+    places = {member.instance for member in cluster if member.name in meant}
+    assert {failure.source for failure in told if failure in errors} == places & gone
+    unknown = {failure.source for failure in told if failure.error == UNKNOWN}
+    assert unknown == meant - {member.name for member in cluster}
+    assert len(told) == len(places & gone) + len(unknown)

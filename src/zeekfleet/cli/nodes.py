@@ -12,9 +12,6 @@ from zeekfleet.client.node_groups import Member, may_be_group, members_of, resol
 from zeekfleet.errors import RequestFailedError
 from zeekfleet.model.management import fresh_id
 
-UNKNOWN = "unknown cluster node"
-"""What a controller answers, too."""
-
 _HELP = "names of nodes; workers, proxies, loggers, manager, all; @INSTANCE; patterns such as 'worker-*'"
 
 

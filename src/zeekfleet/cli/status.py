@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 
 from zeekfleet.broker.events.details import ControllerStatusRequest, ControllerStatusResponse
+from zeekfleet.cli.nodes import add_nodes, deployed_members
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.output import BUSY, Cell, Table, View
 from zeekfleet.cli.session import Session
 from zeekfleet.cli.tables import ABSENT, TONES, failures
 from zeekfleet.client.histories import Histories, last_exit, read_histories
+from zeekfleet.client.node_groups import Member, narrow
 from zeekfleet.client.results import role_name
 from zeekfleet.model.management import fresh_id
 from zeekfleet.model.supervision import NodeReport
@@ -20,7 +23,8 @@ COLUMNS = ("INSTANCE", "NODE", "ROLE", "STATE", "SINCE", "PID", "RESTARTS", "LAS
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    add_verb(subparsers, "status", "Show the cluster nodes with their histories.")
+    parser = add_verb(subparsers, "status", "Show the cluster nodes with their histories.")
+    add_nodes(parser, "Nodes to show")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,8 +32,17 @@ def run(args: argparse.Namespace) -> int:
     session = Session(args)
     with session.connected() as connection:
         outcome = read_histories(connection.ask(ControllerStatusRequest(fresh_id()), ControllerStatusResponse).results)
+        if args.nodes:
+            outcome = _narrowed(outcome, args.nodes, deployed_members(connection))
     session.output.show(outcome.document(), lambda: view(outcome, time.time()))
     return 0 if outcome.ok else 1
+
+
+def _narrowed(outcome: Histories, words: Sequence[str], deployed: Sequence[Member]) -> Histories:
+    def member(instance: str, report: NodeReport) -> Member:
+        return Member(report.node, instance, report.role)
+
+    return Histories(*narrow(outcome.instances, outcome.errors, words, deployed, member))
 
 
 def view(outcome: Histories, now: float) -> View:

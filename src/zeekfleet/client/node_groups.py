@@ -8,12 +8,19 @@ called ``workers``, the word means this node alone.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 
+from zeekfleet.client.results import Failure
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration
+
+T = TypeVar("T")
+
+UNKNOWN = "unknown cluster node"
+"""What a controller answers, too, about names that nobody has."""
 
 EVERYBODY = "all"
 AT = "@"
@@ -56,6 +63,43 @@ def resolve(words: Iterable[str], members: Iterable[Member]) -> frozenset[str]:
     """
     known = tuple(members)
     return frozenset(name for word in words for name in _named(word, known) or (word,))
+
+
+def narrow(
+    rows: Mapping[str, tuple[T, ...]],
+    errors: Iterable[Failure],
+    words: Iterable[str],
+    deployed: Iterable[Member],
+    member: Callable[[str, T], Member],
+) -> tuple[dict[str, tuple[T, ...]], tuple[Failure, ...]]:
+    """What concerns the nodes that the words stand for, of an answer that tells of all.
+
+    Args:
+        rows: by instance.
+        errors: of instances, or of the controller itself.
+        words: names and groups.
+        deployed: the nodes that are wanted, whether anybody tells of them or not.
+        member: makes one of an instance's row.
+
+    Returns:
+        the rows, and the errors: those of the nodes' instances, and one for each node that nobody has told of.
+    """
+    seen = [member(instance, row) for instance, found in rows.items() for row in found]
+    known = (*deployed, *seen)
+    wanted = resolve(words, known)
+    places = {one.instance for one in known if one.name in wanted}
+    kept = {
+        instance: tuple(row for row in found if member(instance, row).name in wanted)
+        for instance, found in rows.items()
+        if instance in places
+    }
+    concerned = [failure for failure in errors if failure.source is None or failure.source in places]
+    told = {one.name for one in seen} | {
+        one.name for one in known if one.instance in {failure.source for failure in concerned}
+    }
+    names = {one.name for one in known}
+    silent = (Failure("no answer" if name in names else UNKNOWN, name) for name in sorted(wanted - told))
+    return kept, (*concerned, *silent)
 
 
 def _named(word: str, members: tuple[Member, ...]) -> set[str]:
