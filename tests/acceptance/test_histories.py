@@ -49,6 +49,60 @@ def test_a_crash_is_counted_and_its_report_handed_out(cluster: Fleet) -> None:
     assert str(after["crash_report"]) in out
 
 
+def test_a_report_is_found_after_later_deployments(cluster: Fleet) -> None:
+    """Also by the instance that the node is not on any more, and of a node that has left."""
+
+    def report() -> str | None:
+        code, out, err = zeekfleet(cluster, "--json", "diag", "worker-1")
+        assert (code, err) == (0, "")
+        path: str | None = json.loads(out)["path"]
+        return path
+
+    earlier = report()
+    os.kill(int(str(status(cluster)["worker-1"]["pid"])), signal.SIGSEGV)
+    until(lambda: report() != earlier, "there is a report")
+    latest = report()
+    manager = {"manager": node("a1", "manager")}
+    for nodes in (
+        manager | {"worker-1": node("a1", "worker", env="CHANGED=1")},
+        manager | {"worker-1": node("a2", "worker")},
+        manager,
+    ):
+        cluster.deploy(ini(["a1", "a2"], nodes))
+        assert report() == latest
+    code, out, err = zeekfleet(cluster, "--json", "diag", "worker-1", "manager*", "gone")
+    assert (code, err) == (1, "")
+    document = json.loads(out)
+    assert document["results"]["worker-1"]["path"] == latest
+    assert document["results"]["manager"]["path"] is None
+    assert document["errors"] == [{"error": "node 'gone': unknown cluster node"}]
+
+
+def test_nodes_by_groups_and_patterns(cluster: Fleet) -> None:
+    for words, names in (
+        (("workers",), {"worker-1"}),
+        (("manager", "worker-*"), {"manager", "worker-1"}),
+        (("@a1",), {"manager", "worker-1"}),
+    ):
+        code, out, err = zeekfleet(cluster, "--json", "get-id-value", "bits_per_uid", *words)
+        assert (code, err) == (0, "")
+        assert json.loads(out)["results"].keys() == names
+        code, out, err = zeekfleet(cluster, "--json", "status", *words)
+        assert (code, err) == (0, "")
+        assert json.loads(out)["results"]["a1"].keys() == names
+    before = {name: found["pid"] for name, found in status(cluster).items()}
+    assert zeekfleet(cluster, "restart", "workers", "proxies") == (
+        *(1, "NODE      RESULT\nworker-1  restarted\n"),
+        "error: proxies: unknown cluster node\n",
+    )
+    after = {name: found["pid"] for name, found in status(cluster).items()}
+    assert after["manager"] == before["manager"]
+    assert after["worker-1"] != before["worker-1"]
+    code, out, err = zeekfleet(cluster, "get-nodes", "workers", "nope")
+    assert (code, err) == (1, "error: nope: unknown cluster node\n")
+    assert [line.split()[1] for line in out.splitlines()] == ["NODE", "worker-1"]
+
+
 def test_a_node_without_a_crash_has_no_report(cluster: Fleet) -> None:
     code, out, _ = zeekfleet(cluster, "diag", "manager")
     assert (code, out.strip()) == (0, "node manager has not crashed")

@@ -11,6 +11,7 @@ from zeekfleet.stem.protocol import Exited
 from zeekfleet.supervisor.crash import CrashReports, CrashSettings
 from zeekfleet.supervisor.masks import MASK, mask_command, mask_environment
 from zeekfleet.supervisor.records import exit_of
+from zeekfleet.system.crash_reports import reports_below
 
 AT = 1_800_000_000.0
 
@@ -59,12 +60,11 @@ def test_what_is_none_of_ours_is_left_alone_and_harms_nothing(tmp_path: Path) ->
 def test_a_directory_that_vanishes_costs_only_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reports = CrashReports(tmp_path, CrashSettings(count=1))
     written(reports, end("a", 1))
-    listed = CrashReports._reports
 
-    def vanishing(self: CrashReports, home: Path) -> list[Path]:
-        return [*listed(self, home), home / "20000101T000000Z-1"]
+    def vanishing(home: Path) -> list[Path]:
+        return [*reports_below(home), home / "20000101T000000Z-1"]
 
-    monkeypatch.setattr(CrashReports, "_reports", vanishing)
+    monkeypatch.setattr("zeekfleet.supervisor.crash.reports_below", vanishing)
     assert written(CrashReports(tmp_path, CrashSettings(count=3)), end("a", 2)).is_dir()
 
 

@@ -92,7 +92,9 @@ class Agent:
         self._health = HealthWatch(
             options.health, self._roster, self._dispatcher, links, self._notifier, self._control.fail
         )
-        self._historian = Historian(self._roster, self._control, self._notifier, self._deployer)
+        self._historian = Historian(
+            self._roster, self._control, self._notifier, self._deployer, options.state_directory
+        )
         self._tasks = asyncio.TaskGroup()
         work = Work(
             self._control, self._roster, self._dispatcher, self._deployer, check, self._historian, self._notifier

@@ -14,7 +14,9 @@ from zeekfleet.agent.roster import Entry, Roster
 from zeekfleet.broker.events import supervision
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.enums import State
+from zeekfleet.model.names import directory_name
 from zeekfleet.model.supervision import Diagnosis, NodeDetails, NodeReport
+from zeekfleet.system.crash_reports import DIRECTORY_NAME, reports_below
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +34,22 @@ class Historian:
         control: the supervisor, for its own.
         notifier: tells the controller of what it should hear at once.
         deployer: knows what nodes are launched with.
+        state_directory: of this host, where the reports of crashes are.
     """
 
-    def __init__(self, roster: Roster, control: SupervisorControl, notifier: Notifier, deployer: Deployer) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        control: SupervisorControl,
+        notifier: Notifier,
+        deployer: Deployer,
+        state_directory: Path,
+    ) -> None:
         self._roster = roster
         self._deployer = deployer
         self._control = control
         self._notifier = notifier
+        self._crashes = state_directory / DIRECTORY_NAME
 
     async def reports(self) -> tuple[NodeReport, ...]:
         """All cluster nodes, sorted by name."""
@@ -47,12 +58,15 @@ class Historian:
         return tuple(_report(entry, details.get(name), self._deployer.must_see(name)) for name, entry in entries)
 
     async def diagnosis(self, name: str) -> Diagnosis | None:
-        """A node's last crash report; None if the node is not ours."""
-        details = await self._details()
-        if name not in self._roster and name not in details:
-            return None
-        path = details[name].crash_report if name in details else ""
-        return Diagnosis(name, path, await asyncio.to_thread(_files, Path(path)) if path else {})
+        """A node's last crash report, be it of an earlier deployment or of a node that has left since.
+
+        None if neither the node nor a report of it is ours.
+        """
+        reports = await asyncio.to_thread(reports_below, self._crashes / directory_name(name))
+        if reports:
+            return Diagnosis(name, str(reports[-1]), await asyncio.to_thread(_files, reports[-1]))
+        is_ours = name in self._roster or name in await self._details()
+        return Diagnosis(name) if is_ours else None
 
     async def _details(self) -> Mapping[str, NodeDetails]:
         if not self._control.connected:

@@ -1,14 +1,17 @@
-"""``zeekfleet diag NODE``: a node's last crash report."""
+"""``zeekfleet diag NODES``: the nodes' last crash reports."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 
 from zeekfleet.broker.events.details import ControllerDiagnosisRequest, ControllerDiagnosisResponse
+from zeekfleet.cli.nodes import add_nodes, chosen
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.cli.output import BUSY, GOOD, Note, View
-from zeekfleet.cli.session import Session
+from zeekfleet.cli.output import BUSY, GOOD, Note, View, problem
+from zeekfleet.cli.session import Connection, Session
 from zeekfleet.client.histories import read_diagnosis
+from zeekfleet.errors import RequestFailedError
 from zeekfleet.model.management import fresh_id
 from zeekfleet.model.supervision import Diagnosis
 
@@ -18,19 +21,46 @@ FIRST = ("summary", "backtrace", "stderr", "stdout")
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "diag", "Show the last crash report of a cluster node.")
-    parser.add_argument("node", metavar="NODE", help="The node.")
+    parser = add_verb(subparsers, "diag", "Show the last crash report of cluster nodes, also of one that has left.")
+    add_nodes(parser, "Nodes", others="")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb."""
+    """Run the verb; one node that is named has a document of its own, several share one."""
     session = Session(args)
     with session.connected() as connection:
-        request = ControllerDiagnosisRequest(fresh_id(), args.node)
-        found = read_diagnosis(connection.ask(request, ControllerDiagnosisResponse).result)
-    document = {"node": found.node, "path": found.path or None, "files": found.files}
-    session.output.show(document, lambda: view(found))
-    return 0
+        names = chosen(connection, args.nodes)
+        if names == set(args.nodes) and len(names) == 1:
+            found = _diagnosis(connection, args.nodes[0])
+            session.output.show(_document(found), lambda: view(found))
+            return 0
+        reports: list[Diagnosis] = []
+        failures: list[RequestFailedError] = []
+        for name in sorted(names):
+            try:
+                reports.append(_diagnosis(connection, name))
+            except RequestFailedError as error:
+                failures.append(error)
+    document = {
+        "results": {found.node: _document(found) for found in reports},
+        "errors": [{"error": str(failure)} for failure in failures],
+    }
+    session.output.show(document, lambda: _view_of_all(reports, failures))
+    return 1 if failures else 0
+
+
+def _diagnosis(connection: Connection, node: str) -> Diagnosis:
+    request = ControllerDiagnosisRequest(fresh_id(), node)
+    return read_diagnosis(connection.ask(request, ControllerDiagnosisResponse).result)
+
+
+def _document(found: Diagnosis) -> dict[str, object]:
+    return {"node": found.node, "path": found.path or None, "files": found.files}
+
+
+def _view_of_all(reports: Iterable[Diagnosis], failures: Iterable[RequestFailedError]) -> View:
+    notes = [note for found in reports for note in view(found)]
+    return [*notes, *(problem(str(failure)) for failure in failures)]
 
 
 def view(found: Diagnosis) -> View:

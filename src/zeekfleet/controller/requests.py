@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 
 import msgspec
 
@@ -16,6 +17,7 @@ from zeekfleet.controller.staging import Stage
 from zeekfleet.errors import ValueMismatchError
 from zeekfleet.model.dispatches import SET_OPTION, WHOLE_CLUSTER
 from zeekfleet.model.management import Configuration, NodeStatus, Result
+from zeekfleet.model.supervision import Diagnosis
 from zeekfleet.planning.deadlines import controller_stop_deadline
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.endpoint import Endpoint
@@ -87,19 +89,29 @@ class NodeRequests:
         return await self._ask(reqid, set(self._instances.known), _status_request, self._timeout)
 
     async def diagnosis(self, reqid: str, node: str) -> Result:
-        """A node's last crash report."""
+        """A node's last crash report: its instance's, else the latest that any other instance has.
+
+        So a report is found of a node that has left, or has moved to another instance.
+        """
         configuration = await self._stage.get(ConfigState.DEPLOYED) or Configuration()
         place = next((known.instance for known in configuration.nodes if known.name == node), None)
-        if place is None:
-            return Result(reqid, False, error="unknown cluster node", node=node)
-        if place not in self._instances.known:
-            return Result(reqid, False, error=f"instance '{place}' is not connected", node=node)
 
         def request(fresh: str, generation: Generation) -> Event | None:
             return None if generation is FIRST else details_api.AgentDiagnosisRequest(fresh, node)
 
-        (result,) = await self._ask(reqid, {place}, request, self._timeout)
-        return result
+        known = self._instances.known.keys()
+        own = await self._ask(reqid, [place] if place in known else [], request, self._timeout)
+        if own and (_report_of(own[0]) or not own[0].success):
+            return own[0]
+        others = await self._ask(reqid, [name for name in known if name != place], request, self._timeout)
+        reports = [(report, result) for result in others if (report := _report_of(result))]
+        if reports:
+            return max(reports, key=lambda one: one[0])[1]
+        if own:
+            return own[0]
+        if place is None:
+            return Result(reqid, False, error="unknown cluster node", node=node)
+        return Result(reqid, False, error=f"instance '{place}' is not connected", node=node)
 
     async def _ask_nodes(
         self,
@@ -139,6 +151,16 @@ def _with_statuses_read(result: Result, generation: Generation) -> Result:
     except ValueMismatchError as error:
         return msgspec.structs.replace(result, success=False, data=None, error=f"no node statuses: {error}")
     return msgspec.structs.replace(result, data=statuses)
+
+
+def _report_of(result: Result) -> str:
+    """The name of the crash report that a result hands out, which begins with its time; empty if it has none."""
+    if not result.success or result.data is None:
+        return ""
+    try:
+        return Path(SECOND.codec.from_value(result.data, Diagnosis).path).name
+    except ValueMismatchError:
+        return ""
 
 
 def _status_request(fresh: str, generation: Generation) -> Event | None:

@@ -23,14 +23,12 @@ from zeekfleet.stem.protocol import Exited
 from zeekfleet.supervisor import backtrace
 from zeekfleet.supervisor.masks import mask_command, mask_environment
 from zeekfleet.supervisor.records import NodeExit
+from zeekfleet.system.crash_reports import DIRECTORY_NAME, reports_below
 
 logger = logging.getLogger(__name__)
 
-DIRECTORY_NAME = "crashes"
 _DAY = 86400.0
 _MODE = 0o700
-_NAME = re.compile(r"(?P<time>\d{8}T\d{6}Z)-(?P<pid>\d+)")
-"""Of a report's directory; whatever else is in a node's directory is none of ours."""
 _REPORT_FILE = "report.json"
 
 
@@ -117,7 +115,7 @@ class CrashReports:
 
     def last(self, node: str) -> str:
         """The directory of a node's last report, ``""`` if there is none."""
-        reports = self._reports(self._home(node))
+        reports = reports_below(self._home(node))
         return str(reports[-1]) if reports else ""
 
     def tells_of_memory(self, node: str, at: float) -> bool:
@@ -145,17 +143,9 @@ class CrashReports:
         write("limits", "".join(f"{name}: {value}\n" for name, value in report.limits.items()))
         write("summary", _summary(report))
 
-    def _reports(self, home: Path) -> list[Path]:
-        """The reports of one node, in the order of their names' times, then their processes."""
-        try:
-            found = [(match, path) for path in home.iterdir() if (match := _NAME.fullmatch(path.name))]
-        except OSError:
-            return []
-        return [path for _, path in sorted(found, key=lambda one: (one[0]["time"], int(one[0]["pid"]), one[1].name))]
-
     def _prune(self, home: Path, latest: Path) -> None:
         # The latest need not have the latest date: the clock may have been set back.
-        reports = [path for path in self._reports(home) if path != latest]
+        reports = [path for path in reports_below(home) if path != latest]
         oldest = time.time() - self._settings.days * _DAY if self._settings.days > 0 else 0.0
         for number, path in enumerate(reversed(reports)):
             if number >= self._settings.count - 1 or _is_older(path, oldest):
