@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet import __version__
+from zeekfleet.model.releases import PartRelease
 
 PACKAGE = Path(__file__).parent
 
@@ -61,3 +62,16 @@ def _files(directory: Path | str, below: str = "") -> Iterator[tuple[str, int, i
 
 RUNNING = read()
 """What this process runs."""
+
+
+def part(name: str, pid: int = 0, release: Release | None = RUNNING) -> PartRelease:
+    """A part of a fleet, for who asks what runs where.
+
+    Args:
+        name: what it is.
+        pid: its process; this one when left out.
+        release: what it runs; None for a former release that does not tell.
+    """
+    if release is None:
+        return PartRelease(name, pid)
+    return PartRelease(name, pid or os.getpid(), release.version, release.build, release.place, release.python)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -38,6 +39,13 @@ def test_an_upgrade_replaces_stem_agent_and_controller_and_no_node(tmp_path: Pat
             present = {second.pid_of_role(link, role) for role in (Role.AGENT, Role.CONTROLLER)} | {second.stem.pid}
             assert not present & former
             assert {installation_of(pid) for pid in present} == {other["PYTHONPATH"]}
+            code, out, err = second.command("version", "--all", "--json")
+            assert code == 0, err
+            told = json.loads(out)
+            parts = {**told["parts"][""], **told["parts"][INSTANCE]}
+            assert {part["pid"] for part in parts.values()} == present | {second.daemon.pid}
+            assert {part["place"] for part in parts.values()} == {other["PYTHONPATH"]}
+            assert told["nodes"] == dict.fromkeys(pids, "simulated by zeekfleet 0.1.0")
             stem = second.stem
             second.daemon.kill()
         # The same release once more: nothing is replaced.

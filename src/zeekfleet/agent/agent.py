@@ -26,6 +26,7 @@ from zeekfleet.broker.events import node as node_api
 from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as supervisor_api
 from zeekfleet.broker.events.dispatches import NodePeers, NodeTraceDone
+from zeekfleet.broker.events.releases import RELEASES
 from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.enums import State
@@ -70,7 +71,7 @@ class Agent:
         self._supervisor = supervisor
         self._links = links
         self._topic = topics.agent(options.name)
-        capabilities = frozenset({check_api.CHECK} if checker is not None else ())
+        capabilities = frozenset({RELEASES, *((check_api.CHECK,) if checker is not None else ())})
         self._notifier = Notifier(endpoint, options.name, options.controller is not None, options.host, capabilities)
         self._roster = Roster(self._notifier.change)
         self._control = SupervisorControl(supervisor, options.request_timeout, options.request_timeout + options.grace)

@@ -7,12 +7,14 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from zeekfleet.broker import topics
+from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as events
 from zeekfleet.broker.events.base import Event
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model import ranges
 from zeekfleet.model.management import fresh_id
+from zeekfleet.model.releases import PartRelease
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, NodeStatus
 from zeekfleet.transport.endpoint import Endpoint
@@ -27,6 +29,7 @@ LONGEST_STOP = ranges.GRACE_CEILING.most + ranges.GRACE.most
 Request = (
     events.StatusRequest
     | supervision.DetailsRequest
+    | releases_api.SupervisorReleasesRequest
     | supervision.FailRequest
     | events.CreateRequest
     | events.DestroyRequest
@@ -108,6 +111,16 @@ class SupervisorControl:
         request = supervision.DetailsRequest(fresh_id())
         response = await self._ask(request, self._timeout)
         assert isinstance(response, supervision.DetailsResponse)  # noqa: S101
+        return response.result
+
+    async def releases(self) -> tuple[PartRelease, ...]:
+        """Which zeekfleet supervisor and stem run.
+
+        Raises:
+            RequestTimeoutError: the supervisor did not answer, or does not tell.
+        """
+        response = await self._ask(releases_api.SupervisorReleasesRequest(fresh_id()), self._timeout)
+        assert isinstance(response, releases_api.SupervisorReleasesResponse)  # noqa: S101
         return response.result
 
     async def create(self, config: NodeConfig) -> str:

@@ -22,6 +22,7 @@ from zeekfleet.agent.roster import Roster
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import details as details_api
+from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import stops as stops_api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST
@@ -29,6 +30,7 @@ from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.planning.deadlines import agent_deadline, agent_stop_deadline
+from zeekfleet.release import part
 from zeekfleet.transport.endpoint import Delivery, Endpoint
 
 logger = logging.getLogger(__name__)
@@ -104,6 +106,7 @@ class Requests:
             details_api.AgentStatusRequest: self._status,
             details_api.AgentDiagnosisRequest: self._diagnosis,
             stops_api.AgentHurry: self._hurry,
+            releases_api.AgentReleasesRequest: self._releases,
         }
 
     def handler_of(self, event: Event) -> Handler | None:
@@ -244,6 +247,16 @@ class Requests:
         reqid = delivery.event.reqid
         result = Result(reqid, instance=self._options.name, data=await self._historian.reports())
         self._endpoint.reply(delivery, details_api.AgentStatusResponse(reqid, result))
+
+    async def _releases(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, releases_api.AgentReleasesRequest)  # noqa: S101
+        reqid = delivery.event.reqid
+        try:
+            others = await self._control.releases()
+        except RequestTimeoutError:
+            others = ()
+        result = Result(reqid, instance=self._options.name, data=(part("agent"), *others))
+        self._endpoint.reply(delivery, releases_api.AgentReleasesResponse(reqid, result))
 
     async def _diagnosis(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, details_api.AgentDiagnosisRequest)  # noqa: S101

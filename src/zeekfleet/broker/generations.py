@@ -22,6 +22,7 @@ from zeekfleet.broker.events import (
     details,
     dispatches,
     node,
+    releases,
     secrets,
     stops,
     supervision,
@@ -105,7 +106,7 @@ def _is_first_only(event: type[Event]) -> bool:
 
 
 _ALL = _declared(
-    agent, checks, controller, deployments, details, dispatches, node, secrets, stops, supervision, supervisor
+    agent, checks, controller, deployments, details, dispatches, node, releases, secrets, stops, supervision, supervisor
 )
 
 SECOND = Generation(

@@ -32,6 +32,7 @@ VERBS = {
     "status": "Show the cluster nodes with their histories.",
     "diag": "Show the last crash report of a cluster node.",
     "test-timeout": "Have the controller let a request time out.",
+    "version": "Show which release runs, here or in every part of the fleet.",
     "help": "Show what a command does and which options it has.",
 }
 """Each verb and what it does; its module has the same name, with underscores."""

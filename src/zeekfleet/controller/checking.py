@@ -48,7 +48,7 @@ class Checking:
             if name not in self._instances.known:
                 error = f"instance '{name}' is not connected, its nodes cannot be checked"
                 results.append(Result(reqid, False, name, error=error))
-            elif not self._instances.can_check(name):
+            elif not self._instances.can(name, api.CHECK):
                 results.append(Result(reqid, instance=name, data=NOT_ABLE))
         results += await self._ask(reqid, configuration, names)
         return results or [Result(reqid)]
@@ -65,7 +65,7 @@ class Checking:
         return failed
 
     async def _ask(self, reqid: str, configuration: Configuration, names: Iterable[str]) -> list[Result]:
-        able = [(name, self._instances.known[name]) for name in sorted(names) if self._instances.can_check(name)]
+        able = [(name, self._instances.known[name]) for name in sorted(names) if self._instances.can(name, api.CHECK)]
         if not able:
             return []
         deployed = await self._stage.get(ConfigState.DEPLOYED)

@@ -15,6 +15,7 @@ from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import details as details_api
 from zeekfleet.broker.events import dispatches as dispatch_api
+from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import stops as stops_api
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.checking import Checking
@@ -28,6 +29,7 @@ from zeekfleet.controller.staging import PortAssignment, Stage
 from zeekfleet.errors import ConfigurationError, StoreError
 from zeekfleet.model.management import Configuration, Result, fresh_id, results_text
 from zeekfleet.model.names import name_problem
+from zeekfleet.release import part
 from zeekfleet.store.interface import ConfigState, Store
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer, PeerAdded, PeerLost
@@ -151,8 +153,7 @@ class Controller:
             case agent_api.FirstNotifyAgentHello(instance=name, api_version=version):
                 self._hello(name, delivery.peer, not delivery.peer.dialled, version, FIRST)
             case check_api.NotifyCapabilities(instance=name, names=names) if name == sender:
-                if check_api.CHECK in names:
-                    self._instances.told_that_it_can_check(name, delivery.peer)
+                self._instances.told_its_capabilities(name, delivery.peer, names)
             case agent_api.NotifyChange() | agent_api.NotifyError() | agent_api.NotifyLog() as notice:
                 known = self._instances.known.get(sender)
                 # An agent of ours tells everything in both generations' names.
@@ -212,6 +213,8 @@ class Controller:
                 handler = self._tell_details
             case check_api.ControllerCheckRequest():
                 handler = self._check
+            case releases_api.ControllerReleasesRequest():
+                handler = self._tell_releases
             case api.TestTimeoutRequest(with_state=True):
                 handler = self._test_timeout
             case stops_api.ControllerHurry():
@@ -348,6 +351,13 @@ class Controller:
         for name, known in self._instances.known.items():
             if known.generation is SECOND:
                 self._endpoint.publish(topics.agent(name), stops_api.AgentHurry(delivery.event.nodes))
+
+    async def _tell_releases(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.event, releases_api.ControllerReleasesRequest)  # noqa: S101
+        reqid = delivery.event.reqid
+        own = Result(reqid, data=(part("controller"),))
+        results = await self._requests.releases(reqid)
+        self._endpoint.reply(delivery, releases_api.ControllerReleasesResponse(reqid, (own, *results)))
 
     async def _test_timeout(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, api.TestTimeoutRequest)  # noqa: S101

@@ -53,20 +53,21 @@ class Instances:
         self.configured: dict[str, Instance] = {}
         self.known: dict[str, Known] = {}
         self.ready: set[str] = set()
-        self._checkers: dict[str, Peer] = {}
+        self._abilities: dict[str, tuple[Peer, frozenset[str]]] = {}
         self._gone_since: dict[str, float] = {}
         self._clock = clock
 
-    def told_that_it_can_check(self, name: str, peer: Peer) -> None:
-        """Note that a known instance's agent can check configurations."""
+    def told_its_capabilities(self, name: str, peer: Peer, capabilities: frozenset[str]) -> None:
+        """Note what a known instance's agent can do beyond the protocol."""
         present = self.known.get(name)
         if present is not None and present.peer == peer:
-            self._checkers[name] = peer
+            self._abilities[name] = (peer, capabilities)
 
-    def can_check(self, name: str) -> bool:
-        """Whether the instance is known, and its agent can check configurations."""
+    def can(self, name: str, capability: str) -> bool:
+        """Whether the instance is known, and its agent has told that it can do this."""
         present = self.known.get(name)
-        return present is not None and self._checkers.get(name) == present.peer
+        peer, capabilities = self._abilities.get(name, (None, frozenset()))
+        return present is not None and peer == present.peer and capability in capabilities
 
     def hello(self, name: str, peer: Peer, connecting: bool, generation: Generation) -> bool:
         """Note a hello; whether it adds anything (an agent says hello in both generations' names)."""
@@ -100,7 +101,7 @@ class Instances:
             self._gone_since[name] = self._clock()
             if len(self._gone_since) > REMEMBERED:
                 del self._gone_since[next(iter(self._gone_since))]
-        self._checkers.pop(name, None)
+        self._abilities.pop(name, None)
         self.ready.discard(name)
 
     def presence(self, name: str) -> str:

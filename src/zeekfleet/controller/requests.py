@@ -9,6 +9,7 @@ import msgspec
 
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events import details as details_api
+from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.fanout import MakeRequest, ask, results_of
@@ -87,6 +88,24 @@ class NodeRequests:
         if not self._instances.known:
             return [Result(reqid, False, error="no instances connected")]
         return await self._ask(reqid, set(self._instances.known), _status_request, self._timeout)
+
+    async def releases(self, reqid: str) -> list[Result]:
+        """One result an instance, known or configured: which zeekfleet its parts run."""
+        able = {name for name in self._instances.known if self._instances.can(name, releases_api.RELEASES)}
+        results = [
+            Result(reqid, False, name, error="its agent is of a release that does not tell")
+            for name in self._instances.known.keys() - able
+        ]
+        results += [
+            Result(reqid, False, name, error=f"instance '{name}' is missing: {self._instances.presence(name)}")
+            for name in self._instances.configured.keys() - self._instances.known.keys()
+        ]
+
+        def request(fresh: str, _: Generation) -> Event:
+            return releases_api.AgentReleasesRequest(fresh)
+
+        results += await self._ask(reqid, able, request, self._timeout)
+        return sorted(results, key=lambda result: result.instance or "")
 
     async def diagnosis(self, reqid: str, node: str) -> Result:
         """A node's last crash report: its instance's, else the latest that any other instance has.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from zeekfleet.broker import topics
-from zeekfleet.broker.events import supervision
+from zeekfleet.broker.events import releases, supervision
 from zeekfleet.broker.events import supervisor as events
 from zeekfleet.errors import StemError
 from zeekfleet.model.supervisor import Status
@@ -71,6 +71,8 @@ class SupervisorControl:
                 return self._details(event)
             case supervision.FailRequest():
                 return self._fail(event)
+            case releases.SupervisorReleasesRequest():
+                return self._releases(event)
         return None
 
     async def _carry_out(self, work: Coroutine[Any, Any, None]) -> None:
@@ -111,6 +113,10 @@ class SupervisorControl:
         result = number is not None and await self._supervisor.fail(request.node, request.pid, number)
         answer = supervision.FailResponse(request.reqid, result)
         self._endpoint.publish(topics.supervisor_response("fail", request.reqid), answer)
+
+    async def _releases(self, request: releases.SupervisorReleasesRequest) -> None:
+        answer = releases.SupervisorReleasesResponse(request.reqid, self._supervisor.releases())
+        self._endpoint.publish(topics.supervisor_response("releases", request.reqid), answer)
 
     async def _succeeds(self, work: Coroutine[Any, Any, bool]) -> bool:
         try:

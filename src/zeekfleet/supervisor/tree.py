@@ -15,8 +15,10 @@ import msgspec
 from zeekfleet.errors import LaunchError, NotSupervisorError, StemError
 from zeekfleet.lifecycle.order import stop_groups
 from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec, RevivalSettings
+from zeekfleet.model.releases import PartRelease
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, Status
+from zeekfleet.release import part
 from zeekfleet.stem import protocol
 from zeekfleet.supervisor import failing, identity, places, recovery, stem
 from zeekfleet.supervisor.crash import CrashSettings
@@ -300,6 +302,11 @@ class Supervisor(Registry):
         """A node's status, or all; an empty table for an unknown name."""
         self._check_open()
         return Status(nodes={key: node.status() for key, node in self._watcher.nodes.items() if name in ("", key)})
+
+    def releases(self) -> tuple[PartRelease, ...]:
+        """Which zeekfleet this Supervisor and its stem run."""
+        pid, running = self._handle.stem
+        return (part("supervisor"), part("stem", pid, running))
 
     def details(self, name: str = "") -> dict[str, NodeDetails]:
         """All that is known of a node, or of all; empty for an unknown name."""

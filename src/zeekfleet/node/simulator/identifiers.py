@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from zeekfleet import __version__
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.node.simulator import options, zeek_json
@@ -40,6 +41,7 @@ NOT_OPTIONS = frozenset(
         "Pcap::snaplen",
         "Telemetry::metrics_address",
         "Telemetry::metrics_port",
+        "Version::info",
         "Zeekfleet::simulated",
         "Zeekfleet::without_value",
     }
@@ -94,6 +96,7 @@ def _core(config: NodeConfig) -> Identifiers:
         "ignore_checksums": ("bool", boolean(False)),
         "interfaces": ("string", string(config.interface or "")),
         "peer_description": ("string", string(config.name)),
+        "Version::info": ("record", mapping({"version_string": string(f"simulated by zeekfleet {__version__}")})),
         "Zeekfleet::simulated": ("bool", boolean(True)),
         "Zeekfleet::without_value": ("string", None),
     }

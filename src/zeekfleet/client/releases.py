@@ -1,0 +1,76 @@
+"""What ``version --all`` hears: which release each part of a fleet runs, and which Zeek each node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from zeekfleet.broker.generations import SECOND
+from zeekfleet.client.results import Failure
+from zeekfleet.model.management import Result
+from zeekfleet.model.releases import PartRelease
+
+ZEEK_VERSION = "Version::info"
+"""The global of every Zeek that tells its version, and that of a simulated node."""
+
+
+class Releases(msgspec.Struct, frozen=True):
+    """All that runs.
+
+    Attributes:
+        parts: by instance; the controller's own under ``""``.
+        nodes: the version of each node's Zeek.
+        errors: who could not tell.
+    """
+
+    parts: dict[str, tuple[PartRelease, ...]]
+    nodes: dict[str, str]
+    errors: tuple[Failure, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether everybody told."""
+        return not self.errors
+
+    def document(self) -> dict[str, Any]:
+        """``{"parts": {INSTANCE: {PART: {...}}}, "nodes": {NODE: VERSION}, "errors": [{"source", "error"}]}``."""
+        return {
+            "parts": {
+                instance: {part.part: _document(part) for part in parts} for instance, parts in self.parts.items()
+            },
+            "nodes": self.nodes,
+            "errors": [{"source": one.source, "error": one.error} for one in self.errors],
+        }
+
+
+def read_releases(results: Iterable[Result], versions: Mapping[str, Any], failures: Iterable[Failure]) -> Releases:
+    """The answers to a releases request, and those for the nodes' versions.
+
+    Args:
+        results: the controller's and one an instance.
+        versions: by node, what its Zeek tells of itself.
+        failures: of nodes that did not tell.
+
+    Raises:
+        ValueMismatchError: a part sent something else.
+    """
+    parts: dict[str, tuple[PartRelease, ...]] = {}
+    errors = []
+    for result in results:
+        if result.success and result.data is not None:
+            parts[result.instance or ""] = SECOND.codec.sequence_from_value(result.data, PartRelease)
+        else:
+            errors.append(Failure(result.error, result.instance))
+    nodes = {name: _version(value) for name, value in sorted(versions.items())}
+    return Releases(dict(sorted(parts.items())), nodes, (*errors, *failures))
+
+
+def _version(value: Any) -> str:
+    text = value.get("version_string") if isinstance(value, dict) else None
+    return str(text) if text else "unknown"
+
+
+def _document(part: PartRelease) -> dict[str, Any]:
+    return {"pid": part.pid, "version": part.version, "build": part.build, "place": part.place, "python": part.python}
