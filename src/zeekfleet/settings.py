@@ -211,6 +211,11 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         Source("seconds that a running node may lack a connection to a node that it needs before that is told",
                "--peer-limit", "ZEEKFLEET_PEER_LIMIT"),
     ] = 30.0  # fmt: skip
+    departed_days: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=36_500)],
+        Source("days that the directory of a node is kept that has left the configuration; 0: for ever",
+               "--departed-days", "ZEEKFLEET_DEPARTED_DAYS"),
+    ] = 30.0  # fmt: skip
     group_wait: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=86400)],
         Source("seconds to wait at most for a group of nodes before the next may begin; 0: a fifth of all",

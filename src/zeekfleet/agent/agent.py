@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 
 from zeekfleet.agent.check import ConfigurationCheck, NodeChecker
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
+from zeekfleet.agent.departures import Departures
 from zeekfleet.agent.deployment import Deployer
 from zeekfleet.agent.diagnosis import Historian
 from zeekfleet.agent.dispatch import PING, NodeDispatcher
@@ -89,6 +91,14 @@ class Agent:
             links,
             self._notifier,
             StartOrder(make_gate(self._roster), options.time_for_a_group, holds=options.holds),
+            on_adopted=self._adopted,
+        )
+        self._departures = Departures(
+            options.state_directory,
+            options.keep_departed,
+            self._processes,
+            self._deployer.undisturbed,
+            self._notifier.log,
         )
         self._health = HealthWatch(
             options.health, self._roster, self._dispatcher, links, self._notifier, self._control.fail
@@ -119,12 +129,24 @@ class Agent:
             self._tasks.create_task(self._hear_supervisor())
             self._tasks.create_task(self._ask_for_hellos())
             self._tasks.create_task(self._health.run())
+            if self._options.keep_departed:
+                self._tasks.create_task(self._departures.run())
             if self._options.controller is not None:
                 self._endpoint.peer(*self._options.controller, publish=(self._topic,))
             try:
                 await self._hear()
             finally:
                 self._links.close()
+
+    def _adopted(self, names: Collection[str]) -> None:
+        self._departures.configured(names)
+
+    async def _processes(self) -> frozenset[str] | None:
+        """The names of all that the supervisor has, if it can be asked."""
+        try:
+            return frozenset(await self._control.status())
+        except RequestTimeoutError:
+            return None
 
     # --- what arrives
 

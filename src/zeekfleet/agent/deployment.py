@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
@@ -30,6 +31,7 @@ class Deployer:
         links: how nodes and agent reach each other.
         notifier: tells of steps and failures.
         order: starts group after group, each when the one before is up.
+        on_adopted: told the names of the instance's nodes when a configuration was adopted.
     """
 
     def __init__(
@@ -41,6 +43,8 @@ class Deployer:
         links: NodeLinks,
         notifier: Notifier,
         order: StartOrder,
+        *,
+        on_adopted: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
         self.configuration: Configuration | None = None
         self.configs: dict[str, NodeConfig] = {}
@@ -51,6 +55,7 @@ class Deployer:
         self._links = links
         self._notifier = notifier
         self._order = order
+        self._on_adopted = on_adopted
         self._one_at_a_time = asyncio.Lock()
 
     def must_see(self, name: str) -> frozenset[str]:
@@ -110,7 +115,12 @@ class Deployer:
                 await in_parallel(self._destroy(config) for config in group)
             on_stopped()
             await self._order.start((*actions.replace, *actions.create), self._create)
+            self._on_adopted(nodes.keys())
             return True
+
+    def undisturbed(self) -> AbstractAsyncContextManager[None]:
+        """Hold off deployments and restarts meanwhile."""
+        return self._one_at_a_time
 
     async def stand_by(self) -> None:
         """Stop all cluster nodes and forget the configuration."""

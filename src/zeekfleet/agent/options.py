@@ -28,6 +28,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
         health: what is asked of nodes.
         group_wait: seconds that a deployment waits at most for one group of nodes before the next may begin; 0: a
             fifth of what the whole deployment may take.
+        keep_departed: seconds that the directory of a node is kept that has left the configuration; 0: for ever.
         holds: whether nodes can be launched and held until then.
     """
 
@@ -40,6 +41,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
     grace: float = 10.0
     health: HealthSettings = HealthSettings()
     group_wait: float = 0.0
+    keep_departed: float = 0.0
     holds: bool = False
 
     def time_for_a_group(self, nodes: int) -> float:

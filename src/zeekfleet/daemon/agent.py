@@ -10,6 +10,7 @@ from pathlib import Path
 from zeekfleet import logs
 from zeekfleet.agent.agent import Agent
 from zeekfleet.agent.cluster_wide import ClusterWide
+from zeekfleet.agent.departures import DAY
 from zeekfleet.agent.gates import MakeGate, hello_gate, status_gate
 from zeekfleet.agent.health import HealthSettings
 from zeekfleet.agent.links import DialledByNodes, DialsOneNode, NodeLinks
@@ -81,6 +82,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                         own.health_interval, own.health_misses, own.start_limit, own.health_restart, own.peer_limit
                     ),
                     group_wait=own.group_wait,
+                    keep_departed=own.departed_days * DAY,
                     holds=engine == "zeek",
                 )
                 agent = Agent(

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zeekfleet.errors import DirectoryHeldError, SettingsError, StateDirectoryError
-from zeekfleet.model.names import NODES, name_problem
+from zeekfleet.model.names import DAEMON_LOCK, NODES, name_problem
 from zeekfleet.settings import CommonSettings
 
-LOCK = "daemon.lock"
+LOCK = DAEMON_LOCK
 SETTINGS_FILE = "settings.json"
 """In the directory of an agent or controller below a supervisor: what it was started with."""
 

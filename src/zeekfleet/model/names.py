@@ -8,6 +8,12 @@ from urllib.parse import quote
 NODES = "nodes"
 """Where in the state directory each node has a directory of its own."""
 
+CONFIG_FILE = ".zeekfleet-node.json"
+"""What a process was launched with, in its directory."""
+
+DAEMON_LOCK = "daemon.lock"
+"""Held in a directory by the daemon that it belongs to."""
+
 LONGEST_NAME = 64
 """Characters of the longest name."""
 

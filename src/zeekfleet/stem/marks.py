@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from zeekfleet.model import names
 from zeekfleet.model.names import MAX_NAME_BYTES
 
 CONFIG_VARIABLE = "ZEEKFLEET_NODE_CONFIG"
@@ -17,7 +18,7 @@ CONFIG_VARIABLE = "ZEEKFLEET_NODE_CONFIG"
 DESCRIPTOR_VARIABLE = "ZEEKFLEET_FORKSERVER_FD"
 """In the environment that a fork server was executed with, and so in that of all that it forks: its socket."""
 
-CONFIG_FILE = ".zeekfleet-node.json"
+CONFIG_FILE = names.CONFIG_FILE
 
 _LONGEST = 64 + MAX_NAME_BYTES
 """Bytes of a node's mark at most: the name of its tree, a number, and its own name."""

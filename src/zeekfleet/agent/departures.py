@@ -1,0 +1,195 @@
+"""Directories of nodes that have left the configuration: kept for a while, then removed.
+
+Their logs, cores and crash reports may be wanted, so a directory stays, with a file in it that tells since when its
+node is gone. It is removed only if nothing speaks for it: it is a node's, the node is not configured, the supervisor
+has no process of that name, and no process at all works in it. It is renamed first, at a moment when no deployment is
+under way, so that a node that comes back finds a directory of its own whatever becomes of the old one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import stat
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
+
+from zeekfleet.model.names import CONFIG_FILE, DAEMON_LOCK, NODES
+from zeekfleet.system import crash_reports
+
+logger = logging.getLogger(__name__)
+
+DAY = 86400.0
+GONE_SINCE = ".gone-since"
+"""The file in a node's directory that tells when it left, in seconds since 1970."""
+
+REMOVED = ".removed-"
+"""How the name begins that a directory has while it is removed: no node's does."""
+
+LONGEST_PAUSE = DAY
+SHORTEST_PAUSE = 1.0
+
+
+class Departures:
+    """Removes what departed nodes have left, in time.
+
+    Args:
+        state_directory: nodes work in ``nodes/<name>`` below it, and have their crash reports in ``crashes/<name>``.
+        keep: seconds that a directory is kept.
+        processes: the names of all that the supervisor has, None if it cannot be asked.
+        undisturbed: holds deployments off.
+        told: is told of what was removed.
+    """
+
+    def __init__(
+        self,
+        state_directory: Path,
+        keep: float,
+        processes: Callable[[], Awaitable[Collection[str] | None]],
+        undisturbed: Callable[[], AbstractAsyncContextManager[None]],
+        told: Callable[[str], None],
+    ) -> None:
+        self._state = state_directory
+        self._keep = keep
+        self._processes = processes
+        self._undisturbed = undisturbed
+        self._told = told
+        self._configured: frozenset[str] | None = None
+        self._changed = asyncio.Event()
+
+    def configured(self, names: Collection[str]) -> None:
+        """These nodes, and no others, are part of the configuration."""
+        self._configured = frozenset(names)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Look whenever the configuration has changed, and when a directory's time is over; until cancelled."""
+        pause: float | None = None
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._changed.wait()
+            self._changed.clear()
+            pause = await self._look()
+
+    async def _look(self) -> float:
+        """Seconds until the next look."""
+        async with self._undisturbed():
+            configured, processes = self._configured, await self._processes()
+            if configured is None or processes is None:
+                return LONGEST_PAUSE
+            spared = configured.union(processes)
+            removed, pause = await asyncio.to_thread(set_aside, self._state, spared, self._keep, time.time())
+        for name in removed:
+            self._told(f"directory of node {name} removed: it is no longer part of the configuration")
+        await asyncio.to_thread(remove, self._state)
+        return min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE)
+
+
+def set_aside(state: Path, spared: Collection[str], keep: float, now: float) -> tuple[list[str], float]:
+    """Note which nodes are gone, and rename the directories whose time is over.
+
+    Args:
+        state: the state directory.
+        spared: names that are in use.
+        keep: seconds that a directory is kept.
+        now: in seconds since 1970.
+
+    Returns:
+        The nodes whose directories were renamed, and the seconds until the next is due.
+    """
+    removed = []
+    pause = LONGEST_PAUSE
+    for directory in sorted(_nodes_directories(state)):
+        since = directory / GONE_SINCE
+        try:
+            if directory.name in spared:
+                since.unlink(missing_ok=True)
+                continue
+            left = _gone_since(since, now)
+            if now - left < keep:
+                pause = min(pause, left + keep - now)
+            elif not _is_used(directory):
+                _rename(state / crash_reports.DIRECTORY_NAME / directory.name)
+                _rename(directory)
+                removed.append(directory.name)
+        except OSError as error:
+            logger.warning("directory %s of a node that is gone is left as it is: %s", directory, error.strerror)
+    return removed, pause
+
+
+def remove(state: Path) -> None:
+    """Remove what was set aside, also by an agent before this one; no link is followed."""
+    for parent in (state / NODES, state / crash_reports.DIRECTORY_NAME):
+        with suppress(OSError):
+            for directory in parent.glob(f"{REMOVED}*"):
+                if not directory.is_symlink():
+                    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _nodes_directories(state: Path) -> Iterator[Path]:
+    """Directories of nodes: not of agents and controllers, nor what somebody has put there."""
+    with suppress(OSError):
+        for entry in os.scandir(state / NODES):
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                directory = Path(entry.path)
+                if (directory / CONFIG_FILE).is_file() and not (directory / DAEMON_LOCK).exists():
+                    yield directory
+
+
+def _gone_since(file: Path, now: float) -> float:
+    """Since when the node is gone; from now on if nothing tells, or the clock was set back.
+
+    Raises:
+        OSError: it cannot be written down.
+    """
+    with suppress(OSError, ValueError):
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor) as stream:
+            since = float(stream.read(32))
+        if 0 < since <= now:
+            return since
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(f"{now:.0f}\n")
+    return now
+
+
+def _is_used(directory: Path) -> bool:
+    """Whether a process works in the directory or below it, or something is mounted there."""
+    place = str(directory.resolve())
+    below = f"{place}/"
+    with suppress(OSError):
+        mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+        if any(f"{_unescaped(line.split()[4])}/".startswith(below) for line in mounts if len(line.split()) > 4):
+            return True
+    for process in os.scandir("/proc"):
+        if process.name.isdigit():
+            with suppress(OSError):
+                if f"{(Path(process.path) / 'cwd').readlink()}/".startswith(below):
+                    return True
+    return False
+
+
+def _unescaped(path: str) -> str:
+    """A path as the kernel writes it where spaces separate words."""
+    return path.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+
+
+def _rename(directory: Path) -> None:
+    """Give a directory a name that no node has; one that is none, or a link to one, stays.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    try:
+        mode = directory.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        directory.rename(directory.with_name(f"{REMOVED}{directory.name}-{os.getpid()}-{time.monotonic_ns()}"))
