@@ -187,3 +187,14 @@ async def test_waiting_for_peers_ends_when_they_are_there_or_the_time_is_over(wa
     await asyncio.sleep(0)
     roster.peers("w", [])
     await asyncio.wait_for(waiting, 10.0)
+
+
+def test_a_hello_of_a_predecessor_that_is_being_stopped_does_not_count(watched: Watched) -> None:
+    watched.roster.started("w", 1)
+    watched.roster.hello("w")
+    watched.roster.launching("w")
+    watched.roster.hello("w")  # the one that ends
+    watched.roster.started("w", 2)
+    assert watched.state is State.PENDING
+    watched.roster.hello("w")
+    assert watched.state is State.RUNNING

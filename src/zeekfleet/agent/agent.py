@@ -222,10 +222,12 @@ class Agent:
                     self._roster.lost()
                 case Delivery(event=supervisor_api.NodeStatus(node=name, pid=pid)):
                     former = self._roster.get(name)
-                    is_revived = former is not None and former.state in (State.CRASHED, State.FAILED)
+                    is_successor = former is not None and (
+                        former.expected_end or former.state in (State.CRASHED, State.FAILED)
+                    )
                     self._roster.started(name, pid)
                     self._follow()
-                    if is_revived:
+                    if is_successor:
                         self._dispatcher.send(PING, (name,))  # its hello may have come before its predecessor's end
                 case Delivery(event=supervisor_api.NotifyNodeExit(node=name, outputs=outputs)):
                     self._roster.exited(name, outputs)

@@ -1,7 +1,8 @@
-"""When a group of nodes is up, so that the next one may start.
+"""When a node is up, so that the group after its own may begin: what *up* means is said here, and nowhere else.
 
-A hello tells it. Hellos of real Zeeks pass through the cluster's pub/sub, which
-takes its time to settle; there Zeek's own status file tells first.
+A real Zeek is up when its own status file says ``RUNNING``: by then it has run every handler of ``zeek_init``, our
+scripts' own included, and takes part in the cluster. A simulated node is up when it has said hello. A node that is
+known not to come up holds up nobody either.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ def hello_gate(roster: Roster) -> Gate:
 
 
 def status_gate(roster: Roster, statuses: StatusFiles) -> Gate:
-    """Up is whose status file says so, or who has said hello."""
+    """Up is whose status file says so; a hello may reach us earlier, or not for a while."""
 
     async def wait(config: NodeConfig) -> None:
         async with asyncio.TaskGroup() as group:
-            signs = statuses.wait_for(config.name), roster.settle((config.name,))
+            signs = statuses.wait_for(config.name), roster.failure_of(config.name)
             tasks = [group.create_task(sign) for sign in signs]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:

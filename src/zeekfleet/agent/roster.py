@@ -194,7 +194,9 @@ class Roster:
         if entry is None:
             return
         if entry.pid is None:
-            entry.greeted = True  # the two tell us on different connections
+            # The supervisor and the nodes tell us on different connections. But if a predecessor is still being
+            # stopped, it may be the one who speaks: then the new process is asked once it is there.
+            entry.greeted = not entry.expected_end
             return
         entry.early_exits, entry.greeted, entry.given_up, entry.silent_lives = 0, False, False, 0
         self._move(entry, Cause.HELLO)
@@ -280,6 +282,12 @@ class Roster:
     async def settle(self, names: Collection[str]) -> None:
         """Wait until the outcome of these nodes' launches is known; those that are gone meanwhile count as known."""
         while any(name in self._entries and not self._entries[name].settled for name in names):
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def failure_of(self, name: str) -> None:
+        """Wait until the node is known not to come up, or is gone."""
+        while name in self._entries and not self._entries[name].failed:
             self._changed.clear()
             await self._changed.wait()
 

@@ -52,8 +52,11 @@ class StatusFiles:
         self._changed = asyncio.Event()
 
     async def wait_for(self, name: str) -> None:
-        """Wait until that node is among those that are watched, and up."""
-        while name not in self.up:
+        """Wait until that node is among those that are watched, and up.
+
+        Its file is read again: the kernel may not have told yet that it is another process' by now.
+        """
+        while name not in self.up or not says_running(self._nodes[name][1]):
             self._changed.clear()
             await self._changed.wait()
 

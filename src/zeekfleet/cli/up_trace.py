@@ -122,7 +122,10 @@ async def _read(deployed: Configuration, settings: Settings, stop: asyncio.Event
         logger.info("reading %s", *(node.env[PCAP_FILE] for node in deployed.nodes if node.name == WORKER))
         await ended
     directories = {node.name: node_directory(settings.common, node.name) for node in deployed.nodes}
-    await stop_in_turn(settings, directories, STOP_ORDER, LOGGER)
+    try:
+        await stop_in_turn(settings, directories, STOP_ORDER, LOGGER)
+    except SupervisionError as error:
+        logger.warning("%s", error)  # what there is serves better than nothing
 
 
 def _configuration(instance: str, trace: Path, listening: Sequence[int]) -> Configuration:

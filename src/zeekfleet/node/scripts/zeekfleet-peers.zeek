@@ -33,30 +33,26 @@ const must_be_seen = set(Cluster::LOGGER, Cluster::MANAGER, Cluster::PROXY);
 
 global missing_before: string_vec;
 
-## Where logs are sent to, of the places that are connected now.
-global log_places: set[string];
+## Where logs cannot be sent to now, such as tcp://127.0.0.1:2201.
+global lost_places: set[string];
 
 @ifdef ( Cluster::Backend::ZeroMQ::monitoring_event )
 
-const handshake_succeeded = 0x1000;
-const disconnected = 0x0200;
+# From zmq.h.
+const monitor_connected = 0x0001;
+const monitor_connect_retried = 0x0004;
+const monitor_disconnected = 0x0200;
 
+@endif
+
+## Whether this node's log lines reach a logger, as far as can be told.
 function has_logs(other: Cluster::Node): bool
 	{
 	if ( other$node_type != Cluster::LOGGER || ! other?$p )
 		return T;
 
-	return fmt("tcp://%s:%d", addr_to_uri(other$ip), port_to_count(other$p)) in log_places;
+	return fmt("tcp://%s:%d", addr_to_uri(other$ip), port_to_count(other$p)) !in lost_places;
 	}
-
-@else
-
-function has_logs(other: Cluster::Node): bool
-	{
-	return T;
-	}
-
-@endif
 
 function missing_peers(): string_vec
 	{
@@ -104,10 +100,12 @@ event Cluster::node_down(name: string, id: string)
 
 event Cluster::Backend::ZeroMQ::monitoring_event(number: count, value: count, address: string)
 	{
-	if ( number == handshake_succeeded )
-		add log_places[address];
-	else if ( number == disconnected )
-		delete log_places[address];
+	if ( number == monitor_connected )
+		delete lost_places[address];
+	else if ( number == monitor_connect_retried || number == monitor_disconnected )
+		add lost_places[address];
+	else
+		return;
 
 	look_at_peers();
 	}

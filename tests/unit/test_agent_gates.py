@@ -1,0 +1,92 @@
+"""When a node is up, as far as the order of groups is concerned."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from zeekfleet.agent.gates import hello_gate, status_gate
+from zeekfleet.agent.roster import Roster
+from zeekfleet.agent.status_files import StatusFiles
+from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.management import Node, NodeOutputs
+from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.planning.layout import STATUS_FILE
+
+PATIENCE = 30.0
+CONFIG = NodeConfig("proxy")
+
+
+@pytest.fixture
+def roster() -> Roster:
+    made = Roster(lambda node, old, new: None)
+    made.keep([Node("proxy", "i", ClusterRole.PROXY, State.PENDING)])
+    made.launching("proxy")
+    made.started("proxy", 1)
+    return made
+
+
+@pytest.fixture
+async def statuses() -> AsyncIterator[StatusFiles]:
+    made = StatusFiles()
+    yield made
+    made.close()
+
+
+def say(directory: Path, status: str) -> None:
+    (directory / STATUS_FILE).write_text(f"{status}\n")
+
+
+async def is_open(waiting: asyncio.Task[None]) -> bool:
+    """Whether the gate is, once all that is ready to run has run."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return waiting.done()
+
+
+async def test_a_zeek_is_up_when_its_status_file_says_so_whatever_else_it_says(
+    roster: Roster, statuses: StatusFiles, tmp_path: Path
+) -> None:
+    say(tmp_path, "INITIALIZING")
+    statuses.follow({"proxy": (1, tmp_path)})
+    waiting = asyncio.create_task(status_gate(roster, statuses)(CONFIG))  # type: ignore[arg-type]
+    roster.hello("proxy")
+    assert not await is_open(waiting)
+    say(tmp_path, "RUNNING [run_loop]")
+    await asyncio.wait_for(waiting, PATIENCE)
+
+
+async def test_what_was_told_of_a_predecessor_does_not_count(
+    roster: Roster, statuses: StatusFiles, tmp_path: Path
+) -> None:
+    say(tmp_path, "RUNNING")
+    statuses.follow({"proxy": (1, tmp_path)})
+    (tmp_path / STATUS_FILE).unlink()
+    say(tmp_path, "STARTING")  # another file, which nobody watches yet
+    assert statuses.up == {"proxy"}
+    waiting = asyncio.create_task(status_gate(roster, statuses)(CONFIG))  # type: ignore[arg-type]
+    assert not await is_open(waiting)
+    statuses.follow({"proxy": (2, tmp_path)})
+    say(tmp_path, "RUNNING")
+    await asyncio.wait_for(waiting, PATIENCE)
+
+
+async def test_a_zeek_that_fails_holds_up_nobody(roster: Roster, statuses: StatusFiles, tmp_path: Path) -> None:
+    say(tmp_path, "INITIALIZING")
+    statuses.follow({"proxy": (1, tmp_path)})
+    waiting = asyncio.create_task(status_gate(roster, statuses)(CONFIG))  # type: ignore[arg-type]
+    roster.exited("proxy", NodeOutputs("", "error"))
+    roster.started("proxy", 2)
+    assert not await is_open(waiting)
+    roster.exited("proxy", NodeOutputs("", "error"))
+    await asyncio.wait_for(waiting, PATIENCE)
+
+
+async def test_a_simulated_node_is_up_when_it_says_hello(roster: Roster) -> None:
+    waiting = asyncio.create_task(hello_gate(roster)(CONFIG))  # type: ignore[arg-type]
+    assert not await is_open(waiting)
+    roster.hello("proxy")
+    await asyncio.wait_for(waiting, PATIENCE)
