@@ -54,7 +54,7 @@ def told(fleet: Fleet, name: str, text: str) -> list[float]:
 
 
 def begun_in_order(fleet: Fleet) -> None:
-    """Each node of a group began after all of the one before were up: their status files say so, right after ``live``."""
+    """Each node of a group began after all of the one before were up, which a Zeek is right after it says so."""
     begun = {name: told(fleet, name, " is live")[-1] for group in GROUPS for name in group}
     for earlier, later in pairwise(GROUPS):
         assert max(begun[name] for name in earlier) < min(begun[name] for name in later), (begun, earlier, later)

@@ -14,15 +14,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from zeekfleet.agent.control import SupervisorControl
 from zeekfleet.broker import topics
+from zeekfleet.broker.events.supervisor import DestroyRequest
 from zeekfleet.daemon import endpoints
 from zeekfleet.daemon.endpoints import LOOPBACK
-from zeekfleet.errors import SupervisionError
+from zeekfleet.errors import RequestTimeoutError, SupervisionError
+from zeekfleet.model.management import fresh_id
 from zeekfleet.node import zeek
 from zeekfleet.settings import Settings
 from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MODIFY, Inotify
-from zeekfleet.transport.endpoint import Endpoint, PeerAdded, PeerLost
+from zeekfleet.transport.endpoint import Endpoint, PeerAdded
 
 SCRIPT = str(Path(zeek.management_script()).with_name("zeekfleet-end.zeek"))
 """What every node must load, after all other scripts."""
@@ -36,42 +37,46 @@ END_LOG = "zeekfleet-end.log"
 PATIENCE = 60.0
 """Seconds without a sign of work after which a node is taken not to get any further."""
 
+TO_CONNECT = 30.0
+"""Seconds to reach the supervisor, which is in this very process."""
 
-async def stop_in_turn(settings: Settings, directories: dict[str, Path], groups: Iterable[str], logger: str) -> None:
+
+async def stop_in_turn(settings: Settings, directories: dict[str, Path], order: Iterable[str], logger: str) -> None:
     """Stop all nodes but the logger, each when it has heard all of those before it; then wait for the logger.
 
     Args:
         settings: of the tree, whose supervisor is asked to stop the nodes.
         directories: of all nodes, by name.
-        groups: the nodes in the order in which they stop.
+        order: the nodes in the order in which they stop.
         logger: who gets all log lines.
 
     Raises:
         SupervisionError: a node does not stop, or gets no further.
     """
     stopped: list[str] = []
-    async with endpoints.supervisor_link("trace", settings.common) as link, asyncio.TaskGroup() as tasks:
-        grace = max(settings.supervisor.grace, settings.supervisor.grace_ceiling)
-        control = SupervisorControl(link, PATIENCE, grace + PATIENCE)
+    async with endpoints.supervisor_link("trace", settings.common) as link:
         link.subscribe(topics.SUPERVISOR)
-        following = tasks.create_task(_follow(link, control))
         link.peer(LOOPBACK, settings.supervisor.port)
-        for name in groups:
+        await _connected(link)
+        grace = max(settings.supervisor.grace, settings.supervisor.grace_ceiling)
+        for name in order:
             await _until_named(directories[name] / HEARD_FILE, stopped, f"node '{name}' has not heard all of")
-            if not await control.destroy(name):
-                raise SupervisionError(f"node '{name}' does not stop; its logs may be incomplete")
+            try:
+                await link.request(topics.SUPERVISOR, DestroyRequest(fresh_id(), name), grace + PATIENCE)
+            except RequestTimeoutError:
+                raise SupervisionError(f"node '{name}' does not stop; logs may be incomplete") from None
             stopped.append(name)
-        following.cancel()
     await _until_named(directories[logger] / END_LOG, stopped, f"node '{logger}' has not written all log lines of")
 
 
-async def _follow(link: Endpoint, control: SupervisorControl) -> None:
-    async for happening in link.events():
-        match happening:
-            case PeerAdded():
-                control.found()
-            case PeerLost():
-                control.lost()
+async def _connected(link: Endpoint) -> None:
+    try:
+        async with asyncio.timeout(TO_CONNECT):
+            async for happening in link.events():
+                if isinstance(happening, PeerAdded):
+                    return
+    except TimeoutError:
+        raise SupervisionError("the supervisor cannot be reached; logs may be incomplete") from None
 
 
 async def _until_named(file: Path, names: Iterable[str], problem: str) -> None:
