@@ -40,6 +40,7 @@ FIELDS = (
     "report",  # the directory of a crash report
     "address",  # HOST:PORT
     "error",
+    "source",  # the agent or controller that wrote it, where another process shows it
 )
 """What a line may tell beside its sentence: ``extra`` has these keys and no others."""
 

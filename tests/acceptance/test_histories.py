@@ -45,7 +45,7 @@ def test_a_crash_is_counted_and_its_report_handed_out(cluster: Fleet) -> None:
     assert float(str(after["since"])) > float(str(before["since"]))
     code, out, _ = zeekfleet(cluster, "diag", "worker-1")
     assert code == 0
-    assert "ended by SIGSEGV" in out
+    assert "was killed by SIGSEGV" in out
     assert str(after["crash_report"]) in out
 
 

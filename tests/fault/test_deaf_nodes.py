@@ -113,7 +113,7 @@ def test_the_revival_policy_decides_about_a_deaf_node(place: Path, revival: str)
         whole.when(link, lambda found: INSTANCE in found)
         pids = whole.deployed(link, cluster(tree_node("w0")))
         os.kill(pids["w0"], signal.SIGSTOP)
-        told = whole.hears(link, lambda event: isinstance(event, NotifyError) and "ended by SIGABRT" in event.msg)
+        told = whole.hears(link, lambda event: isinstance(event, NotifyError) and "was killed by SIGABRT" in event.msg)
         assert isinstance(told, NotifyError)
         if revival == "no":
             assert "it is not started again" in told.msg

@@ -49,7 +49,10 @@ async def test_replaced_within_milliseconds(tmp_path: Path) -> None:
                 times.append(details.since - began)
                 end = await ended.get()
                 assert (end.pid, end.signal_name, end.revive_in, end.restarts) == (pid, "SIGKILL", 0.0, number)
-                assert json.loads((Path(end.crash_report) / "report.json").read_bytes())["cause"] == "ended by SIGKILL"
+                assert (
+                    json.loads((Path(end.crash_report) / "report.json").read_bytes())["cause"]
+                    == "was killed by SIGKILL"
+                )
                 pid = successor
         assert statistics.median(times) < 0.01, times
 
@@ -62,7 +65,7 @@ def test_a_killed_node_is_told_with_its_cause(tmp_path: Path) -> None:
         os.kill(pids["w1"], signal.SIGKILL)
         told = tree.hears(link, lambda event: isinstance(event, NotifyError) and event.node == "w1")
         assert isinstance(told, NotifyError)
-        assert told.msg.startswith("node w1 ended by SIGKILL after ")
+        assert told.msg.startswith("node w1 was killed by SIGKILL after ")
         found = tree.when(
             link, lambda now: now["w1"].state is State.RUNNING and now["w1"].pid not in (None, pids["w1"])
         )
@@ -70,7 +73,7 @@ def test_a_killed_node_is_told_with_its_cause(tmp_path: Path) -> None:
         shown = tree.status()["w1"]
         assert shown["restarts"] == 1
         assert str(shown["last_exit"]).startswith("SIGKILL")
-        assert tree.command("diag", "w1")[1].count("ended by SIGKILL")
+        assert tree.command("diag", "w1")[1].count("was killed by SIGKILL")
 
 
 def test_one_that_crashes_for_ever_ends_as_failed_and_its_siblings_do_not_notice(tmp_path: Path) -> None:
@@ -133,7 +136,9 @@ def test_one_that_ignores_sigterm_has_its_own_deadline_and_its_siblings_end_mean
             assert wait_for_end_of(pids[each.name])
         took = time.monotonic() - began
         assert gentle < grace <= took < 2 * grace  # and not three times that, one after the other
-        until(lambda: all(f"node '{each.name}' ended by SIGKILL" in tree.daemon.stderr for each in stubborn), "told")
+        until(
+            lambda: all(f"node '{each.name}' was killed by SIGKILL" in tree.daemon.stderr for each in stubborn), "told"
+        )
         assert {*tree.running(link, "manager")} == {"manager"}
 
 

@@ -133,7 +133,7 @@ def needs_log() -> None:
 
 def assert_told(end: NodeExit, told: NodeDetails) -> None:
     assert end.out_of_memory
-    assert str(end) == "ended by SIGKILL, the kernel was out of memory for it"
+    assert str(end) == "was killed by SIGKILL, the kernel was out of memory for it"
     assert last_exit(told) == "out of memory"
     report = Path(end.crash_report)
     assert "the kernel was out of memory for it" in (report / "summary").read_text()
@@ -239,7 +239,7 @@ async def test_a_kill_by_hand_is_not_taken_for_one(tmp_path: Path, cell: Cell) -
         os.kill(pid_of(supervisor), signal.SIGKILL)
         end = await ends.first()
         assert not end.out_of_memory
-        assert str(end) == "ended by SIGKILL"
+        assert str(end) == "was killed by SIGKILL"
         assert last_exit(details(supervisor)) == "SIGKILL"
 
 
@@ -335,7 +335,7 @@ async def test_all_hear_of_it(tmp_path_factory: pytest.TempPathFactory, cell: Ce
         process = await asyncio.create_subprocess_exec(*asking, stdout=asyncio.subprocess.PIPE)
         answer, _ = await asyncio.wait_for(process.communicate(), DEADLINE)
         assert json.loads(answer)["results"][name]["w"]["last_exit"] == "out of memory"
-        assert "node 'w' ended by SIGKILL, the kernel was out of memory for it" in daemon.stderr
+        assert "node 'w' was killed by SIGKILL, the kernel was out of memory for it" in daemon.stderr
         assert await asyncio.to_thread(daemon.stop) == 0
 
 

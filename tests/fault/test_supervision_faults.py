@@ -141,7 +141,7 @@ async def test_a_crash_report_tells_all_and_no_secret(tmp_path: Path) -> None:
         assert (report / "stdout").read_text() == "out\n"
         assert (report / "stderr").read_text() == "err\n"
         content = json.loads((report / "report.json").read_bytes())
-        assert content["cause"].startswith("ended by SIGSEGV")
+        assert content["cause"].startswith("was killed by SIGSEGV")
         assert content["environment"]["PLAIN"] == "seen"
         assert content["limits"]["Max open files"]
         assert content["usage"]["max_resident"] > 0

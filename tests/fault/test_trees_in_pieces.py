@@ -242,7 +242,7 @@ def test_a_directory_removed(tmp_path: Path, what: str) -> None:
         os.kill(pids["w1"], signal.SIGKILL)
         if not what:
             # What simulated nodes dial has gone, too: they are started, and cannot say hello.
-            until(lambda: tree.daemon.stderr.count("node 'w1' ended by SIGKILL") == 1, "its end is told")
+            until(lambda: tree.daemon.stderr.count("node 'w1' was killed by SIGKILL") == 1, "its end is told")
             (refused,) = tree.stage(link, cluster())
             assert not refused.success
             database = tree.state / "nodes" / "controller" / "controller.sqlite"

@@ -139,7 +139,7 @@ async def test_a_crashed_node_is_revived_and_told(tmp_path: Path) -> None:
         assert seen.starts == [("a", first), ("a", second)]
         assert (seen.exits[0].pid, seen.exits[0].signal, seen.exits[0].revive_in) == (first, 9, 0.0)
         assert not seen.exits[0].requested
-        assert str(seen.exits[0]) == "ended by SIGKILL"
+        assert str(seen.exits[0]) == "was killed by SIGKILL"
 
 
 async def test_a_crash_loop_ends_in_failed_and_siblings_do_not_notice(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem.protocol import Exited
 from zeekfleet.supervisor.crash import CrashReports, CrashSettings
 from zeekfleet.supervisor.masks import MASK, mask_command, mask_environment
-from zeekfleet.supervisor.records import exit_of
+from zeekfleet.supervisor.records import Recurrence, exit_of
 from zeekfleet.system.crash_reports import reports_below
 
 AT = 1_800_000_000.0
@@ -37,7 +37,7 @@ def end(name: str, pid: int = 7, at: float = AT) -> Exited:
 
 def written(reports: CrashReports, event: Exited) -> Path:
     spec = LaunchSpec(event.name, ("true",), {}, "/", "/dev/null", "/dev/null")
-    found = reports.write(spec, event, exit_of(event, newly_failed=False))
+    found = reports.write(spec, event, exit_of(event, Recurrence()))
     assert found is not None
     return found[0]
 

@@ -203,7 +203,7 @@ def test_how_it_is_said() -> None:
     def said(**fields: object) -> str:
         return str(NodeExit("a", 1, NodeOutputs(stdout="", stderr=""), **fields))  # type: ignore[arg-type]
 
-    assert said(signal=9, out_of_memory=True) == "ended by SIGKILL, the kernel was out of memory for it"
+    assert said(signal=9, out_of_memory=True) == "was killed by SIGKILL, the kernel was out of memory for it"
     assert said(code=137, out_of_memory=True) == "exited with code 137, the kernel was out of memory for it"
     assert said(out_of_memory=True) == "ended, the kernel was out of memory for it"
     assert said() == "ended, nobody knows how"

@@ -132,7 +132,7 @@ class Agent:
             if self._options.keep_departed:
                 self._tasks.create_task(self._departures.run())
             if self._options.controller is not None:
-                self._endpoint.peer(*self._options.controller, publish=(self._topic,))
+                self._endpoint.peer(*self._options.controller, publish=(self._topic,), role="controller")
             try:
                 await self._hear()
             finally:

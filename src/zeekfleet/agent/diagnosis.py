@@ -13,6 +13,7 @@ from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.roster import Entry, Roster
 from zeekfleet.broker.events import supervision
 from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.lifecycle.outlook import outlook
 from zeekfleet.model.enums import State
 from zeekfleet.model.names import directory_name
 from zeekfleet.model.supervision import Diagnosis, NodeDetails, NodeReport
@@ -83,17 +84,27 @@ class Historian:
             return
         cause = "was killed for want of memory" if end.out_of_memory else end.reason
         self._roster.ended(end.node, cause, end.revive_in is None)
-        then = "it is not started again"
-        if end.revive_in is not None:
-            then = f"started again in {end.revive_in:.1f} s" if end.revive_in else "started again at once"
-        report = f"; report in {end.crash_report}" if end.crash_report else ""
-        self._notifier.error(f"node {end.node} {cause} after {end.uptime:.1f} s; {then}{report}", end.node)
+        next_ = outlook(end.revive_in, end.failed, end.attempt, end.window)
+        facts: dict[str, object] = {
+            "kind": "crash",
+            "pid": end.pid,
+            "exit": end.signal or end.code,
+            "uptime": round(end.uptime, 3),
+            "attempt": end.attempt,
+            "next_start": end.revive_in,
+        }
+        report = ""
+        if end.crash_report:
+            report, facts["report"] = f"; report in {end.crash_report}", end.crash_report
+        text = f"node {end.node} {cause} after {end.uptime:.1f} s; {next_}{report}"
+        self._notifier.error(text, end.node, facts)
 
     def failed(self, event: supervision.NodeFailed) -> None:
         """Tell of a crash loop."""
         if event.node in self._roster:
             self._roster.unresponsive(event.node)
-            self._notifier.error(f"node {event.node} keeps failing: {event.reason}", event.node)
+            facts = {"kind": "crash loop"}
+            self._notifier.error(f"node {event.node} keeps failing: {event.reason}", event.node, facts)
 
 
 def _report(entry: Entry, details: NodeDetails | None, wanted: frozenset[str]) -> NodeReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as events
@@ -61,12 +62,13 @@ class Notifier:
 
     def change(self, node: Node, old: State, new: State) -> None:
         """A node's state has changed."""
-        logger.info("node %s: %s to %s", node.name, old, new)
+        facts = {"node": node.name, "role": node.role.name.lower()}
+        logger.info("node %s: %s to %s", node.name, old, new, extra=facts)
         self._both(events.NotifyChange(self._instance, node, old, new))
 
     def trace_done(self, node: str, path: str) -> None:
         """A node has read its trace to the end."""
-        logger.info("node %s has read %s", node, path)
+        logger.info("node %s has read %s", node, path, extra={"node": node})
         self._endpoint.publish(self._topic, NotifyTraceDone(self._instance, node, path))
 
     def node_actions(self, reqid: str, config_id: str, actions: tuple[NodeAction, ...]) -> None:
@@ -79,16 +81,20 @@ class Notifier:
         told = NotifyNodeStopping(self._instance, news.node, news.written, news.cpu, news.elapsed)
         self._endpoint.publish(self._topic, told)
 
-    def error(self, message: str, node: str = "") -> None:
-        """Something failed."""
-        logger.error(message)
+    def error(self, message: str, node: str = "", facts: Mapping[str, object] | None = None) -> None:
+        """Something failed; ``facts`` are fields of the log line."""
+        logger.error(message, extra=_about(node, facts))
         self._both(events.NotifyError(self._instance, message, node))
 
-    def log(self, message: str, node: str = "") -> None:
-        """A step was taken."""
-        logger.info(message)
+    def log(self, message: str, node: str = "", facts: Mapping[str, object] | None = None) -> None:
+        """A step was taken; ``facts`` are fields of the log line."""
+        logger.info(message, extra=_about(node, facts))
         self._both(events.NotifyLog(self._instance, message, node))
 
     def _both(self, event: Event) -> None:
         self._endpoint.publish(self._topic, event, SECOND)
         self._endpoint.publish(self._topic, event, FIRST)
+
+
+def _about(node: str, facts: Mapping[str, object] | None) -> dict[str, object]:
+    return ({"node": node} if node else {}) | dict(facts or {})

@@ -15,6 +15,7 @@ from zeekfleet.cli.supervise_file import Program, SuperviseFile
 from zeekfleet.daemon import doors, endpoints, readiness
 from zeekfleet.daemon.directories import held
 from zeekfleet.daemon.engine_options import zeek_options
+from zeekfleet.daemon.exits import log_exit
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.daemon.run import until
@@ -25,7 +26,7 @@ from zeekfleet.model.launch import Engine
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.resolution import DEFAULT, Resolved
 from zeekfleet.settings import Settings, SupervisorSettings
-from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
+from zeekfleet.supervisor import CommandEngine, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
 from zeekfleet.transport.endpoint import Endpoint
 
@@ -88,7 +89,7 @@ async def _supervise(
         own, state, default, bare_mode=content.bare_mode, echo=manner.echo, outputs=outputs
     ) as supervisor:
         supervisor.on_node_status(lambda node, pid: logger.info("node '%s' started, pid %d", node, pid))
-        supervisor.on_node_exit(_log_exit)
+        supervisor.on_node_exit(log_exit)
         await until(stop, _bring_up(supervisor, content, engines))
         if not stop.is_set():
             supervisor.on_failure = "keep"
@@ -148,15 +149,3 @@ def _engine(program: Program, own: SupervisorSettings) -> Engine:
     from zeekfleet.node.engines import select  # noqa: PLC0415 - only for nodes that are a Zeek, or play one
 
     return select(program.engine or own.engine, zeek_options(own))
-
-
-def _log_exit(exit_: NodeExit) -> None:
-    then = "" if exit_.requested else _then(exit_)
-    logger.log(logging.INFO if exit_.requested else logging.WARNING, "node '%s' %s%s", exit_.node, exit_, then)
-
-
-def _then(exit_: NodeExit) -> str:
-    if exit_.revive_in is None:
-        return "; it is not started again"
-    loop = "; it keeps failing" if exit_.failed else ""
-    return f"{loop}; started again {f'in {exit_.revive_in:.1f} s' if exit_.revive_in else 'at once'}"

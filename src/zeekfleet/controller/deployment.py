@@ -101,7 +101,8 @@ class Deployment:
         self._instances.configured[instance.name] = instance
         if instance.listen_port is not None:
             own = (topics.agent(instance.name), topics.secrets(instance.name))
-            self._endpoint.peer(instance.host, instance.listen_port.number, publish=own)
+            role = f"the agent of instance {instance.name} at"
+            self._endpoint.peer(instance.host, instance.listen_port.number, publish=own, role=role)
         if instance.name in self._instances.known:
             self.welcome(instance.name)
 

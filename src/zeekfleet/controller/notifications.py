@@ -30,14 +30,15 @@ class NotificationKeeper:
     def keep(self, notice: Notice) -> None:
         """Log it and have it written; never waits."""
         notification = _notification(notice)
+        facts = {"instance": notification.instance} | ({"node": notification.node} if notification.node else {})
         if notification.kind is NotificationKind.ERROR:
-            logger.error("instance %s: %s", notification.instance, notification.message)
+            logger.error("instance %s: %s", notification.instance, notification.message, extra=facts)
         elif notification.kind is NotificationKind.LOG:
-            logger.info("instance %s: %s", notification.instance, notification.message)
+            logger.info("instance %s: %s", notification.instance, notification.message, extra=facts)
         else:
             logger.info(
                 "instance %s: node %s: %s to %s",
-                notification.instance, notification.node, notification.old, notification.new,
+                notification.instance, notification.node, notification.old, notification.new, extra=facts,
             )  # fmt: skip
         try:
             self._queue.put_nowait(notification)

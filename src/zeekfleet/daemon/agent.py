@@ -96,7 +96,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                 archiver = archiving.archiver(settings, notifier.error)
                 places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
                 disk = DiskWatch(places, notifier.error, notifier.log)
-                supervisor.peer(LOOPBACK, supervisor_port)
+                supervisor.peer(LOOPBACK, supervisor_port, role="supervisor")
                 names.keep(Path(settings.common.state_dir), Role.AGENT, own.name)
                 whom = f"controller {own.controller}" if controller else "waiting for a controller"
                 readiness.announce(f"agent {own.name} {own.listen}:{port}, {whom}")

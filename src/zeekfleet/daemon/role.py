@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
 import msgspec
 
+from zeekfleet.daemon import journal
 from zeekfleet.daemon.run import run
 from zeekfleet.model.enums import Role
 from zeekfleet.settings import Settings
@@ -28,13 +30,22 @@ class RoleSettings(msgspec.Struct, frozen=True):
 def main(file: Path) -> int:
     """Serve in the role that the file tells; the exit code."""
     own = msgspec.json.decode(file.read_bytes(), type=RoleSettings)
+    return run(own.settings.common, lambda stop: _serve(own, stop))
+
+
+async def _serve(own: RoleSettings, stop: asyncio.Event) -> None:
+    settings = own.settings
+    state = Path(settings.common.state_dir)
     if own.role == Role.AGENT.name:
         from zeekfleet.daemon import agent  # noqa: PLC0415 - each process carries one role only
 
-        return run(own.settings.common, lambda stop: agent.serve(own.settings, own.supervisor_port, own.engine, stop))
-    from zeekfleet.daemon import controller  # noqa: PLC0415
+        with journal.forwarded(state, settings.agent.name, own.role):
+            await agent.serve(settings, own.supervisor_port, own.engine, stop)
+    else:
+        from zeekfleet.daemon import controller  # noqa: PLC0415
 
-    return run(own.settings.common, lambda stop: controller.serve(own.settings, stop))
+        with journal.forwarded(state, settings.controller.name, own.role):
+            await controller.serve(settings, stop)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,13 @@ import msgspec
 
 from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.broker import topics
-from zeekfleet.daemon import doors, endpoints, readiness
+from zeekfleet.daemon import doors, endpoints, journal, readiness
 from zeekfleet.daemon.directories import SETTINGS_FILE, check_name, held, node_directory, prepare
 from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.daemon.engine_options import zeek_options
+from zeekfleet.daemon.exits import log_exit
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
+from zeekfleet.daemon.journal import News
 from zeekfleet.daemon.role import RoleSettings
 from zeekfleet.daemon.run import on_hangup, until
 from zeekfleet.daemon.supervising import outputs_of, supervisor_of
@@ -207,10 +209,11 @@ async def serve(
             endpoint.subscribe(topics.SUPERVISOR)
             port = await _listen(endpoint, own.port, settings)
             graced = Graced(engine, own.grace, revival_of(own), resources_of(own), grace_ceiling=own.grace_ceiling)
-            async with supervisor_of(
-                own, state, graced, spool=spool, outputs=outputs_of(settings.common)
-            ) as supervisor:
-                supervisor.on_node_exit(_log_exit)
+            async with (
+                journal.received(state, lambda news: _is_wanted(news, settings, roles, stop)),
+                supervisor_of(own, state, graced, spool=spool, outputs=outputs_of(settings.common)) as supervisor,
+            ):
+                supervisor.on_node_exit(log_exit)
                 await supervisor.complete()
                 tree = Tree(settings, supervisor, port, engine.name)
                 on_hangup(tree.hang_up)
@@ -221,6 +224,19 @@ async def serve(
                     tree.withdraw()
                     raise
                 tree.leave()
+
+
+def _is_wanted(news: News, settings: Settings, roles: tuple[Role, ...], stop: asyncio.Event) -> bool:
+    """Whether the foreground is to show it: once is enough, and nobody minds connections that end with the tree."""
+    kind = news.fields.get("kind")
+    if stop.is_set() and kind == "connection":
+        return False
+    if news.role == Role.CONTROLLER.name:
+        passed_on = news.logger.endswith(".notifications") and news.fields.get("instance") == settings.agent.name
+        return not (passed_on and Role.AGENT in roles)  # the agent tells it itself
+    if kind in ("crash", "crash loop"):
+        return False  # the Supervisor is here
+    return not (kind == "deployment" and Role.CONTROLLER in roles)
 
 
 def _stop_all(supervisor: Supervisor, stop: asyncio.Event) -> None:
@@ -272,11 +288,6 @@ async def _run(
             await serving()
         tree.settle()
     raise TransportError(f"the supervisor's endpoint {endpoint.id} was closed")
-
-
-def _log_exit(exit_: NodeExit) -> None:
-    level = logging.INFO if exit_.requested else logging.WARNING
-    logger.log(level, "node '%s' %s", exit_.node, exit_)
 
 
 def _keep(file: Path, content: bytes) -> None:

@@ -41,6 +41,7 @@ class NodeDetails(Record, frozen=True):
         requested: whether it was asked to end.
         out_of_memory: whether the kernel killed it for want of memory.
         crash_report: the directory of its last crash report, ``""`` if there is none.
+        next_start: when it is started again, if it does not run and is to.
     """
 
     zeek_name: ClassVar[str] = "Zeekfleet::Supervisor::NodeDetails"
@@ -58,6 +59,7 @@ class NodeDetails(Record, frozen=True):
     requested: bool = False
     out_of_memory: bool = False
     crash_report: str = ""
+    next_start: float | None = None
 
 
 class NodeReport(Record, frozen=True):

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from zeekfleet.stem.node import Node
 
 
-def report_of(node: Node) -> NodeReport:
-    """All there is to know, but for the content of files: they may be large, and lie in the node's directory."""
+def report_of(node: Node, now: float) -> NodeReport:
+    """All there is to know, but for the content of files: they may be large, and lie in the node's directory.
+
+    Args:
+        node: it.
+        now: the time by the clock of the timers.
+    """
     return NodeReport(
         spec=msgspec.structs.replace(node.spec, files={}),
         pid=node.pid,
@@ -30,6 +35,7 @@ def report_of(node: Node) -> NodeReport:
         effects=node.effects,
         last_exit=node.last_exit,
         recovered=node.recovered,
+        next_in=None if node.is_running or node.due is None else max(0.0, node.due - now),
     )
 
 

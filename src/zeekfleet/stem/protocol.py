@@ -122,6 +122,7 @@ class NodeReport(msgspec.Struct, frozen=True):
         last_exit: how its last process ended, if one has.
         recovered: what it is launched with was lost, and ``spec`` is what its process shows of it. Without a
             program it cannot be started again. ``Create`` with the same directory and output files completes it.
+        next_in: seconds until it is started again, if it does not run and is to.
     """
 
     spec: LaunchSpec
@@ -136,6 +137,7 @@ class NodeReport(msgspec.Struct, frozen=True):
     effects: dict[str, str] = msgspec.field(default_factory=dict)
     last_exit: LastExit | None = None
     recovered: bool = False
+    next_in: float | None = None
 
 
 class Started(Message, frozen=True):

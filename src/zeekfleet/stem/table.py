@@ -188,7 +188,8 @@ class Table:
 
     def reports(self) -> tuple[NodeReport, ...]:
         """All nodes, in the order of their creation."""
-        return tuple(account.report_of(node) for node in self._nodes.values())
+        now = self.timers.clock()
+        return tuple(account.report_of(node, now) for node in self._nodes.values())
 
     def reap(self) -> None:
         """Some child has ended."""

@@ -148,6 +148,8 @@ class SupervisorControl:
             uptime=exit_.uptime,
             restarts=exit_.restarts,
             crash_report=exit_.crash_report,
+            attempt=exit_.attempt,
+            window=exit_.window,
         )
         self._endpoint.publish(topics.NODE_EXITS, detail)
         if exit_.newly_failed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections import deque
 
 import msgspec
 
@@ -12,7 +13,10 @@ from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.management import NodeOutputs
 from zeekfleet.model.supervision import NodeDetails, words_of_work
 from zeekfleet.model.supervisor import NodeConfig, NodeStatus
-from zeekfleet.stem.protocol import Exited, LastExit
+from zeekfleet.stem.protocol import Exited, LastExit, LaunchFailed
+
+MOST_ENDS = 1000
+"""Ends of a node that are counted; more within the window are told as that many."""
 
 
 def name_of_signal(number: int) -> str:
@@ -41,6 +45,8 @@ class NodeExit(msgspec.Struct, frozen=True):
         uptime: seconds that it lived.
         restarts: how often it had been started again.
         crash_report: the directory of its crash report, ``""`` if there is none.
+        attempt: which end by itself it was within ``window``, counted from 1; 0 if it was stopped on request.
+        window: the seconds within which ends are counted.
     """
 
     node: str
@@ -57,6 +63,8 @@ class NodeExit(msgspec.Struct, frozen=True):
     uptime: float = 0.0
     restarts: int = 0
     crash_report: str = ""
+    attempt: int = 0
+    window: float = 0.0
 
     @property
     def signal_name(self) -> str | None:
@@ -69,7 +77,7 @@ class NodeExit(msgspec.Struct, frozen=True):
             return f"could not be started: {self.outputs.stderr}"
         memory = ", the kernel was out of memory for it" if self.out_of_memory else ""
         if self.signal_name is not None:
-            return f"ended by {self.signal_name}{', core dumped' if self.core_dumped else ''}{memory}"
+            return f"was killed by {self.signal_name}{', core dumped' if self.core_dumped else ''}{memory}"
         if self.code is not None:
             return f"exited with code {self.code}{memory}"
         return f"ended{memory or ', nobody knows how'}"
@@ -97,8 +105,16 @@ class NodeStopping(msgspec.Struct, frozen=True):
         return words_of_work(self.written, self.cpu)
 
 
-def exit_of(event: Exited, newly_failed: bool) -> NodeExit:
-    """What the stem's event alone tells of an end."""
+class Recurrence(msgspec.Struct, frozen=True):
+    """What an end means beside those before it; fields as in :class:`NodeExit`."""
+
+    newly_failed: bool = False
+    attempt: int = 0
+    window: float = 0.0
+
+
+def exit_of(event: Exited, recurrence: Recurrence) -> NodeExit:
+    """What the stem's event tells of an end, and those before it."""
     return NodeExit(
         node=event.name,
         pid=event.pid,
@@ -109,10 +125,12 @@ def exit_of(event: Exited, newly_failed: bool) -> NodeExit:
         requested=event.requested,
         revive_in=event.revive_in,
         failed=event.failed,
-        newly_failed=newly_failed,
+        newly_failed=recurrence.newly_failed,
         out_of_memory=event.out_of_memory,
         uptime=event.uptime,
         restarts=event.restarts,
+        attempt=recurrence.attempt,
+        window=recurrence.window,
     )
 
 
@@ -135,6 +153,9 @@ class Tracked:
         """What it is launched with is known as far as its process shows it."""
         self.in_trouble = False
         """Told as failed, and not up for long since: ``failed`` is cleared at every new start."""
+        self.next_start: float | None = None
+        """When it is started again, in seconds since 1970, if it does not run and is to."""
+        self._ends: deque[float] = deque(maxlen=MOST_ENDS)
         self.telling = asyncio.Lock()
         """Held while callbacks about it run, so that they come in order."""
         self.untold = 0
@@ -144,14 +165,39 @@ class Tracked:
         """As the protocol has it: the current or last known process id."""
         return NodeStatus(node=self.config, pid=self.pid)
 
-    def ended(self, event: Exited) -> None:
+    def started(self, pid: int, start_time: int) -> None:
+        """It has a process."""
+        self.pid, self.start_time = pid, start_time
+        self.running = True
+        self.failed = False
+        self.next_start = None
+
+    def ended(self, event: Exited) -> Recurrence:
         """Its process has ended."""
-        self.running = False
-        self.failed = self.in_trouble = event.failed
+        recurrence = self._recurs(event.failed, event.requested, event.revive_in, event.at)
         self.since = event.at
         self.last_exit = LastExit(
             event.at, event.code, event.signal, event.core_dumped, event.requested, event.out_of_memory
         )
+        return recurrence
+
+    def not_started(self, event: LaunchFailed) -> Recurrence:
+        """It could not be started."""
+        return self._recurs(event.failed, False, event.revive_in, time.time())
+
+    def _recurs(self, failed: bool, requested: bool, revive_in: float | None, now: float) -> Recurrence:
+        newly_failed = failed and not self.in_trouble
+        self.running = False
+        self.failed = self.in_trouble = failed
+        self.next_start = None if revive_in is None else now + revive_in
+        if requested:
+            self._ends.clear()
+            return Recurrence(newly_failed)
+        window = self.spec.revival.loop_window
+        self._ends.append(now)
+        while self._ends[0] < now - window:
+            self._ends.popleft()
+        return Recurrence(newly_failed, len(self._ends), window)
 
     def noted(self, exit_: NodeExit, at: float) -> None:
         """Take over what a closer look has told of its end at a Unix time."""
@@ -177,4 +223,5 @@ class Tracked:
             requested=last is not None and last.requested,
             out_of_memory=last is not None and last.out_of_memory,
             crash_report=self.crash_report,
+            next_start=self.next_start,
         )

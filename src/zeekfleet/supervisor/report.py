@@ -14,7 +14,7 @@ from zeekfleet.stem.ending import is_kill
 from zeekfleet.stem.protocol import Exited, LastExit
 from zeekfleet.supervisor.crash import CrashReports
 from zeekfleet.supervisor.memory_kills import MemoryKills
-from zeekfleet.supervisor.records import NodeExit, exit_of
+from zeekfleet.supervisor.records import NodeExit, Recurrence, exit_of
 from zeekfleet.supervisor.tail import last_lines
 
 MANAGEMENT_MARK = "ZEEK_MANAGEMENT_NODE"
@@ -55,14 +55,14 @@ class Reporter:
         silent = event.stdout_end == event.stdout_offset and event.stderr_end == event.stderr_offset
         return silent and (event.requested or event.code == 0)
 
-    def report(self, spec: LaunchSpec, event: Exited, newly_failed: bool) -> tuple[NodeExit, Path | None]:
+    def report(self, spec: LaunchSpec, event: Exited, recurrence: Recurrence) -> tuple[NodeExit, Path | None]:
         """One end, and the core if it left one; blocks, and belongs into a thread."""
         outputs = NodeOutputs(
             stdout=self._last(spec.stdout_file, event.stdout_offset, event.stdout_end),
             stderr=self._last(spec.stderr_file, event.stderr_offset, event.stderr_end),
         )
         exit_ = msgspec.structs.replace(
-            exit_of(event, newly_failed),
+            exit_of(event, recurrence),
             outputs=outputs,
             out_of_memory=event.out_of_memory or self._was_out_of_memory(event),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from zeekfleet.supervisor.follow import Followers
 from zeekfleet.supervisor.identity import CONFIG_VARIABLE, decode_config
 from zeekfleet.supervisor.listeners import Listeners
 from zeekfleet.supervisor.outputs import OutputLimits, Outputs
-from zeekfleet.supervisor.records import NodeExit, NodeStopping, Tracked, exit_of
+from zeekfleet.supervisor.records import NodeExit, NodeStopping, Recurrence, Tracked, exit_of
 from zeekfleet.supervisor.report import Reporter
 
 logger = logging.getLogger(__name__)
@@ -152,22 +153,19 @@ class Watcher:
                 tracked.since, tracked.restarts, tracked.effects = event.at, event.restarts, event.effects
                 self._started(tracked, event.pid, event.start_time, (event.stdout_offset, event.stderr_offset))
             case protocol.Exited():
-                newly_failed = event.failed and not tracked.in_trouble
-                tracked.ended(event)
+                recurrence = tracked.ended(event)
                 if self._can_tell(tracked) and not self._listeners.want_lines and self._reporter.is_quick(event):
-                    self._tell_report(tracked, event, self._reporter.report(tracked.spec, event, newly_failed)[0])
+                    self._tell_report(tracked, event, self._reporter.report(tracked.spec, event, recurrence)[0])
                 else:
                     tracked.untold += 1
-                    self._do(event.name, self._tell_exit(tracked, event, newly_failed))
+                    self._do(event.name, self._tell_exit(tracked, event, recurrence))
                 self._on_reported()
             case protocol.Stopping():
                 self._listeners.stopping(NodeStopping(event.name, event.pid, event.written, event.cpu, event.elapsed))
             case protocol.LaunchFailed():
-                newly_failed = event.failed and not tracked.in_trouble
-                tracked.running = False
-                tracked.failed = tracked.in_trouble = event.failed
+                recurrence = tracked.not_started(event)
                 tracked.untold += 1
-                self._do(event.name, self._tell_failure(tracked, event, newly_failed))
+                self._do(event.name, self._tell_failure(tracked, event, recurrence))
 
     def _synchronise(self, tracked: Tracked, report: protocol.NodeReport) -> None:
         process = (report.pid, report.start_time)
@@ -177,6 +175,7 @@ class Watcher:
         tracked.pid, tracked.start_time = process
         tracked.running = report.running
         tracked.failed = report.failed
+        tracked.next_start = None if report.next_in is None else time.time() + report.next_in
         tracked.since, tracked.restarts, tracked.effects = report.since, report.restarts, report.effects
         known, told = tracked.last_exit, report.last_exit
         # What a closer look has told is not known to the stem.
@@ -184,9 +183,7 @@ class Watcher:
             tracked.last_exit = told if told is None else self._reporter.recalled(tracked.config.name, told)
 
     def _started(self, tracked: Tracked, pid: int, start_time: int, offsets: tuple[int, int]) -> None:
-        tracked.pid, tracked.start_time = pid, start_time
-        tracked.running = True
-        tracked.failed = False
+        tracked.started(pid, start_time)
         self._follow(tracked, offsets)
         if self._outputs is not None:
             self._outputs.bound(Path(tracked.spec.stdout_file), is_found=self._is_catching_up)
@@ -243,18 +240,18 @@ class Watcher:
         async with self._turn(tracked):
             self._listeners.started(tracked.config.name, pid)
 
-    async def _tell_exit(self, tracked: Tracked, event: protocol.Exited, newly_failed: bool) -> None:
+    async def _tell_exit(self, tracked: Tracked, event: protocol.Exited, recurrence: Recurrence) -> None:
         stdout, stderr = Path(tracked.spec.stdout_file), Path(tracked.spec.stderr_file)
         async with self._turn(tracked):
-            exit_, core = exit_of(event, newly_failed), None
+            exit_, core = exit_of(event, recurrence), None
             try:
                 if self._followers is not None:
                     await self._followers.read_to(stdout, event.stdout_end)
                     await self._followers.read_to(stderr, event.stderr_end)
                 if self._reporter.is_quick(event):
-                    exit_, core = self._reporter.report(tracked.spec, event, newly_failed)
+                    exit_, core = self._reporter.report(tracked.spec, event, recurrence)
                 else:
-                    exit_, core = await asyncio.to_thread(self._reporter.report, tracked.spec, event, newly_failed)
+                    exit_, core = await asyncio.to_thread(self._reporter.report, tracked.spec, event, recurrence)
             except Exception:
                 # That it has ended is told all the same.
                 logger.exception("reporting the end of node '%s' failed", event.name)
@@ -262,7 +259,7 @@ class Watcher:
         if core is not None:
             await self._reporter.add_backtrace(exit_, tracked.spec, core)
 
-    async def _tell_failure(self, tracked: Tracked, event: protocol.LaunchFailed, newly_failed: bool) -> None:
+    async def _tell_failure(self, tracked: Tracked, event: protocol.LaunchFailed, recurrence: Recurrence) -> None:
         outputs = NodeOutputs(stdout="", stderr=event.reason)
         report = NodeExit(
             event.name,
@@ -270,8 +267,10 @@ class Watcher:
             outputs,
             revive_in=event.revive_in,
             failed=event.failed,
-            newly_failed=newly_failed,
+            newly_failed=recurrence.newly_failed,
             restarts=tracked.restarts,
+            attempt=recurrence.attempt,
+            window=recurrence.window,
         )
         async with self._turn(tracked):
             self._listeners.ended(report)

@@ -34,15 +34,23 @@ class Dialler:
         settings: its times.
         address: whom we dial, for the log.
         connect: makes a connection, up to its upgrade.
+        role: what is there; if it is given, a warning tells when it cannot be reached, and a line when it can again.
     """
 
     def __init__(
-        self, router: Router, settings: TransportSettings, address: str, connect: Callable[[], Awaitable[Link]]
+        self,
+        router: Router,
+        settings: TransportSettings,
+        address: str,
+        connect: Callable[[], Awaitable[Link]],
+        role: str = "",
     ) -> None:
         self._router = router
         self._settings = settings
         self._address = address
         self._connect = connect
+        self._role = role
+        self._is_told = False
         self._link: Link | None = None
         self._subscriptions: tuple[str, ...] = ()
         self._failures = 0
@@ -90,24 +98,40 @@ class Dialler:
             async with asyncio.timeout_at(deadline):
                 link = await self._connect()
         except (OSError, TransportError) as error:
-            logger.log(self._level, "cannot connect to %s: %s", self._address, str(error) or type(error).__name__)
+            self._failed("cannot connect to", str(error) or type(error).__name__)
             return False
         self._link = link
         self._subscriptions = self._router.subscriptions
         session = ClientSession(self._subscriptions)
         try:
-            await dial(self._router, link, session, deadline)
+            await dial(self._router, link, session, deadline, self._succeeded)
         finally:
             self._link = None
             self._was_up = session.ready
             if not session.ready:
-                logger.log(self._level, "no handshake with %s: %s", self._address, link.reason)
+                self._failed("no handshake with", link.reason)
         return self._subscriptions != self._router.subscriptions
 
+    def _failed(self, what: str, reason: str) -> None:
+        """Tell of it; of failures in a row, only the first is news."""
+        level = logging.DEBUG
+        facts: dict[str, object] = {"address": self._address, "error": reason}
+        if not self._is_told and not self._stopped:
+            level = logging.WARNING if self._role else logging.INFO
+            facts |= {"kind": "connection"} if self._role else {}
+            self._is_told = True
+        goes_on = "; it is tried again until it can be reached" if level is logging.WARNING else ""
+        logger.log(level, "%s %s: %s%s", what, self._whom, reason, goes_on, extra=facts)
+
+    def _succeeded(self) -> None:
+        if self._is_told:
+            facts = {"address": self._address} | ({"kind": "connection"} if self._role else {})
+            logger.info("connected to %s", self._whom, extra=facts)
+        self._is_told = False
+
     @property
-    def _level(self) -> int:
-        """Of failures in a row, the first is a warning."""
-        return logging.WARNING if self._failures == 0 else logging.DEBUG
+    def _whom(self) -> str:
+        return f"{self._role} {self._address}" if self._role else self._address
 
     async def _pause(self) -> None:
         longest = backoff(self._failures, self._settings.backoff_first, self._settings.backoff_cap)

@@ -209,7 +209,13 @@ class Endpoint(abc.ABC):
 
     @abc.abstractmethod
     def peer(
-        self, host: str, port: int, *, publish: Sequence[str] = EVERYTHING, tls: ssl.SSLContext | None = None
+        self,
+        host: str,
+        port: int,
+        *,
+        publish: Sequence[str] = EVERYTHING,
+        tls: ssl.SSLContext | None = None,
+        role: str = "",
     ) -> None:
         """Connect, and connect again whenever the connection is lost, until :meth:`unpeer`.
 
@@ -221,6 +227,7 @@ class Endpoint(abc.ABC):
             publish: send only what is published on topics with one of these prefixes
                 (second-generation names; the first generation's twins are included).
             tls: a client's context, or None for plain text.
+            role: what is there, for the log; it is news then if it cannot be reached, and when it can be again.
         """
 
     @abc.abstractmethod

@@ -57,11 +57,17 @@ async def serve(router: Router, link: Link, session: ServerSession, policy: Topi
     await _exchange(router, link, session, subscribed, deadline)
 
 
-async def dial(router: Router, link: Link, session: ClientSession, deadline: float) -> None:
-    """Run a connection that we made, until it is over; arguments as for :func:`serve`."""
+async def dial(
+    router: Router, link: Link, session: ClientSession, deadline: float, on_ready: Callable[[], None]
+) -> None:
+    """Run a connection that we made, until it is over; ``on_ready`` is called when its handshake is complete.
+
+    Other arguments as for :func:`serve`.
+    """
 
     def acknowledged(ready: Ready) -> None:
         link.peer = msgspec.structs.replace(link.peer, endpoint=ready.endpoint)
+        on_ready()
 
     link.send(session.opening())
     await _exchange(router, link, session, acknowledged, deadline)

@@ -77,7 +77,13 @@ class RoutedEndpoint(Endpoint):
         )
 
     def peer(
-        self, host: str, port: int, *, publish: Sequence[str] = EVERYTHING, tls: ssl.SSLContext | None = None
+        self,
+        host: str,
+        port: int,
+        *,
+        publish: Sequence[str] = EVERYTHING,
+        tls: ssl.SSLContext | None = None,
+        role: str = "",
     ) -> None:
         self.unpeer(host, port)
         hears = canonical(publish)
@@ -86,7 +92,7 @@ class RoutedEndpoint(Endpoint):
         async def connect() -> Link:
             return await self._connect(host, port, hears, tls)
 
-        dialler = Dialler(self._router, self.settings, address, connect)
+        dialler = Dialler(self._router, self.settings, address, connect, role)
         task = self._opened.create_task(dialler.run(), name=f"peer {address}")
         self._diallers[host, port] = dialler, task
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from http import HTTPStatus
@@ -75,7 +76,7 @@ class WebSocketEndpoint(RoutedEndpoint):
                 if isinstance(error, aiohttp.WSServerHandshakeError) and error.status == HTTPStatus.FORBIDDEN:
                     raise TransportError("the user that we run as is not served there (403)") from None
                 if isinstance(error, aiohttp.ClientError | ValueError):
-                    raise TransportError(str(error)) from None
+                    raise TransportError(_reason(error)) from None
                 raise
         peer = Peer(self._router.new_peer_id(), dialled.peer_name, host, port, dialled=True)
         return WebSocketLink(peer, hears, dialled, dialled.transport, self.settings, self.metrics, session.close)
@@ -124,6 +125,14 @@ class _DialledSocket(aiohttp.ClientWebSocketResponse[Any]):
 
 def _is_unix(host: str) -> bool:
     return host.startswith(SCHEME)
+
+
+def _reason(error: Exception) -> str:
+    """Why a connection failed, without what its library calls it."""
+    cause = getattr(error, "os_error", None)
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0:
+        return os.strerror(cause.errno or 0)  # asyncio's own text repeats the address
+    return str(error)
 
 
 async def _bind(host: str, port: int) -> socket.socket:

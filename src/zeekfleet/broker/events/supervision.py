@@ -95,6 +95,8 @@ class NodeExitDetail(Event, frozen=True):
         uptime: seconds that it lived.
         restarts: how often it had been started again.
         crash_report: the directory of its crash report, ``""`` if there is none.
+        attempt: which end by itself it was within ``window``, counted from 1; 0 if nobody has counted.
+        window: the seconds within which ends are counted.
     """
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::node_exit_detail"
@@ -111,6 +113,8 @@ class NodeExitDetail(Event, frozen=True):
     uptime: float
     restarts: Count
     crash_report: str
+    attempt: Count = 0
+    window: float = 0.0
 
 
 class NodeFailed(Event, frozen=True):

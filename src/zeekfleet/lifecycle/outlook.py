@@ -1,0 +1,31 @@
+"""What comes after a process' end, in words: the same for everybody who tells of it."""
+
+from __future__ import annotations
+
+
+def outlook(revive_in: float | None, failed: bool, attempt: int, window: float) -> str:
+    """Such as ``started again in 2 s, 3rd time in 60 s``.
+
+    Args:
+        revive_in: seconds until the next start, 0 for at once, None for never.
+        failed: it is in a crash loop, or cannot be started.
+        attempt: which end this is within the window, counted from 1; 0 if nobody has counted.
+        window: seconds.
+    """
+    if revive_in is None:
+        return "not started again"
+    verb = "tried again" if failed else "started again"
+    when = f"in {seconds(revive_in)}" if revive_in else "at once"
+    count = f", {ordinal(attempt)} time in {seconds(window)}" if attempt > 1 else ""
+    return f"{verb} {when}{count}"
+
+
+def seconds(number: float) -> str:
+    """Such as ``2 s`` or ``0.5 s``."""
+    return f"{round(number, 1):g} s"
+
+
+def ordinal(number: int) -> str:
+    """Such as ``3rd``."""
+    suffix = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
