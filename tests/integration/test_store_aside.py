@@ -262,7 +262,7 @@ def test_what_sqlite_lays_on_the_system_is_no_proof(path: Path, code: int) -> No
 
 
 def test_an_sqlite_that_is_too_old_proves_nothing(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> list[tuple[object, ...]]:
+    def refuse(_version: int = 1) -> list[tuple[object, ...]]:
         connection = sqlite3.connect(":memory:")
         try:
             return connection.execute("CREATE TABLE x (y) STRANGE").fetchall()

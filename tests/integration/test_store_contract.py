@@ -13,24 +13,32 @@ import pytest
 from zeekfleet.errors import StoreError, StoreWriteError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Option
+from zeekfleet.model.supervision import NodeDetails, NodeReport
 from zeekfleet.model.types import Address, Port
-from zeekfleet.store.interface import ConfigState, Notification, NotificationKind, Store
+from zeekfleet.store.interface import ConfigState, LastHeard, Notification, NotificationKind, Store
 from zeekfleet.store.memory import MemoryStore
 from zeekfleet.store.sqlite import SqliteStore
 from zeekfleet.testing.failing import Effect, FailingStore, Moment, StoreFault, with_fault_from_environment
 
 NEVER = StoreFault(Effect.FAIL, Moment.BEFORE, 0)
 MakeStore = Callable[[], Store]
+LIMITS = {"history_limit": 5, "notification_limit": 5, "instance_limit": 3}
 
 
 def memory(_directory: Path) -> MemoryStore:
     ticks = itertools.count(1)
-    return MemoryStore(clock=lambda: float(next(ticks)), history_limit=5, notification_limit=5)
+    return MemoryStore(clock=lambda: float(next(ticks)), **LIMITS)
 
 
 def sqlite(directory: Path) -> SqliteStore:
     ticks = itertools.count(1)
-    return SqliteStore(directory / "state.db", clock=lambda: float(next(ticks)), history_limit=5, notification_limit=5)
+    return SqliteStore(
+        directory / "state.db",
+        clock=lambda: float(next(ticks)),
+        history_limit=5,
+        notification_limit=5,
+        instance_limit=3,
+    )
 
 
 MAKERS: dict[str, Callable[[Path], Store]] = {
@@ -198,3 +206,25 @@ def test_the_fault_comes_from_the_given_environment_only() -> None:
     assert isinstance(with_fault_from_environment(store, {"ZEEKFLEET_TEST_STORE_FAULT": "fail-before:1"}), FailingStore)
     with pytest.raises(ValueError, match="explode"):
         with_fault_from_environment(store, {"ZEEKFLEET_TEST_STORE_FAULT": "explode-now:1"})
+
+
+def heard(instance: str, at: float, **fields: object) -> LastHeard:
+    return LastHeard(instance, at, **fields)  # type: ignore[arg-type]
+
+
+def test_what_was_last_heard_of_instances(store: Store) -> None:
+    assert list(store.remembered()) == []
+    details = NodeDetails("w", "failed", pid=17, restarts=6, next_start=99.5, resources={"nice": "5"})
+    report = NodeReport("w", ClusterRole.WORKER, State.FAILED, 12.5, details)
+    first = heard("b", 1.0, gone_since=2.0, reported_at=0.5, reports=(report,))
+    store.remember([first, heard("a", 1.0)])
+    assert list(store.remembered()) == [heard("a", 1.0), first]
+    store.remember([heard("b", 3.0)])
+    store.remember([])
+    assert list(store.remembered()) == [heard("a", 1.0), heard("b", 3.0)]
+
+
+def test_instances_heard_of_longest_ago_are_forgotten_first(store: Store) -> None:
+    store.remember([heard("a", 2.0), heard("b", 1.0), heard("c", 4.0)])
+    store.remember([heard("d", 3.0)])
+    assert [one.instance for one in store.remembered()] == ["a", "c", "d"]

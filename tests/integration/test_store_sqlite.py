@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from zeekfleet.errors import StoreCorruptError, StoreError, StoreVersionError, StoreWriteError
 from zeekfleet.model.management import Configuration, Instance
-from zeekfleet.store.interface import ConfigState, Notification, NotificationKind
+from zeekfleet.store import schema
+from zeekfleet.store.interface import ConfigState, LastHeard, Notification, NotificationKind
 from zeekfleet.store.schema import SCHEMA_VERSION
 from zeekfleet.store.sqlite import SqliteStore
 
@@ -310,3 +311,67 @@ def test_nothing_is_acknowledged_that_would_go_with_the_process(tmp_path: Path, 
             store.put({ConfigState.STAGED: numbered(2)})
     finally:
         store.close()
+
+
+FIRST_VERSION = f"""
+PRAGMA application_id = {0x5A4B464C};
+PRAGMA user_version = 1;
+CREATE TABLE configuration (
+    state TEXT PRIMARY KEY, document BLOB NOT NULL, digest BLOB NOT NULL
+) WITHOUT ROWID, STRICT;
+CREATE TABLE history (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    state TEXT NOT NULL, time REAL NOT NULL, document BLOB NOT NULL, digest BLOB NOT NULL
+) STRICT;
+CREATE TABLE notification (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, document BLOB NOT NULL, digest BLOB NOT NULL
+) STRICT;
+"""
+
+
+@pytest.fixture
+def former(filled: Path, tmp_path: Path) -> Path:
+    """A database as the first version wrote it, with the same content."""
+    path = tmp_path / "former" / "state.db"
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.executescript(FIRST_VERSION)
+        connection.execute("ATTACH ? AS filled", (str(filled),))
+        for table in ("configuration", "history", "notification"):
+            connection.execute(f"INSERT INTO {table} SELECT * FROM filled.{table}")
+    connection.close()
+    return path
+
+
+def test_a_database_of_the_first_version_is_taken_over(former: Path) -> None:
+    heard = LastHeard("a", 17.0)
+    store = SqliteStore(former)
+    assert store.get(ConfigState.STAGED) == numbered(2)
+    assert [entry.id for entry in store.history()] == ["2", "1", "0"]
+    assert [entry.message for entry in store.notifications()] == ["text"]
+    assert list(store.remembered()) == []
+    store.remember([heard])
+    store.close()
+    again = SqliteStore(former)
+    assert list(again.remembered()) == [heard]
+    again.close()
+    with sqlite3.connect(former) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    connection.close()
+
+
+def test_an_upgrade_that_fails_leaves_the_database_as_it_was(former: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(schema._ADDED, 2, schema._ADDED[2] + "CREATE NONSENSE")
+    with pytest.raises(StoreError):
+        SqliteStore(former)
+    monkeypatch.undo()
+    store = SqliteStore(former)
+    assert store.get(ConfigState.STAGED) == numbered(2)
+    store.close()
+
+
+def test_a_former_database_with_other_tables_is_refused(former: Path) -> None:
+    connection = sqlite3.connect(former)
+    connection.execute("CREATE TABLE instance (name TEXT)")
+    connection.close()
+    assert_refused_untouched(former, StoreCorruptError, "its tables are not what they should be")

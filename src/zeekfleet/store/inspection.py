@@ -20,7 +20,14 @@ from zeekfleet.model.management import Configuration
 from zeekfleet.store.encoding import decode, digest
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.store.room import FULL
-from zeekfleet.store.schema import APPLICATION_ID, DOCUMENT_TABLES, SCHEMA_VERSION, expected_tables, tables
+from zeekfleet.store.schema import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    document_tables,
+    expected_tables,
+    tables,
+    version_of,
+)
 
 LOGS = ("-wal", "-journal")
 """What SQLite may keep beside a database, and applies to whatever is found there under its name."""
@@ -191,16 +198,17 @@ def _check_version(path: Path, version: int) -> None:
 
 def _check_structure(path: Path, connection: sqlite3.Connection) -> None:
     # Once more, since the log may hold a later header than the file.
-    _check_version(path, connection.execute("PRAGMA user_version").fetchone()[0])
+    version = version_of(connection)
+    _check_version(path, version)
     findings = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
     if findings != ["ok"]:
         raise StoreCorruptError(path, str(findings[0]).replace("\n", " "))
-    if tables(connection) != expected_tables():
+    if tables(connection) != expected_tables(version):
         raise StoreCorruptError(path, "its tables are not what they should be")
 
 
 def _check_documents(path: Path, connection: sqlite3.Connection) -> None:
-    for table in DOCUMENT_TABLES:
+    for table in document_tables(version_of(connection)):
         for document, expected in connection.execute(f"SELECT document, digest FROM {table}"):  # noqa: S608 - constants
             if not isinstance(document, bytes) or digest(document) != expected:
                 raise StoreCorruptError(path, f"an entry of table {table} was altered")

@@ -3,7 +3,8 @@
 A configuration passes through three states (protocol section 8): STAGED as the
 client sent it, READY with addresses and ports filled in, DEPLOYED once every
 agent has answered. The store keeps the latest of each, the history of what was
-staged and deployed, and the agents' latest notifications.
+staged and deployed, the agents' latest notifications, and what was last heard of
+each instance.
 
 Everything here may block, and may be called from any thread, one call at a time
 (``await asyncio.to_thread(store.put, ...)``).
@@ -19,12 +20,17 @@ import msgspec
 
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration
+from zeekfleet.model.supervision import NodeReport
 
 HISTORY_LIMIT = 100
 """Entries of history that are kept; the oldest go first."""
 
 NOTIFICATION_LIMIT = 10_000
 """Notifications that are kept; the oldest go first."""
+
+
+INSTANCE_LIMIT = 10_000
+"""Instances that are remembered; those that were heard of longest ago go first."""
 
 
 class ConfigState(enum.Enum):
@@ -101,6 +107,24 @@ class Notification(msgspec.Struct, frozen=True):
     new: State | None = None
 
 
+class LastHeard(msgspec.Struct, frozen=True):
+    """What was last heard of an instance; times are in seconds since 1970.
+
+    Attributes:
+        instance: its name.
+        heard_at: when anything was heard of it.
+        gone_since: when it went; None if it was there.
+        reported_at: when its nodes were as ``reports`` says.
+        reports: its nodes, as its agent told them.
+    """
+
+    instance: str
+    heard_at: float
+    gone_since: float | None = None
+    reported_at: float | None = None
+    reports: tuple[NodeReport, ...] = ()
+
+
 class Store(Protocol):
     """Where the controller keeps what must outlive it.
 
@@ -146,6 +170,18 @@ class Store(Protocol):
 
     def notifications(self, limit: int = NOTIFICATION_LIMIT) -> Sequence[Notification]:
         """The latest notifications, the oldest of them first."""
+        ...
+
+    def remember(self, heard: Sequence[LastHeard]) -> None:
+        """Keep what was last heard of these instances, as durable as notifications are.
+
+        Raises:
+            StoreWriteError: nothing was changed; the store stays usable.
+        """
+        ...
+
+    def remembered(self) -> Sequence[LastHeard]:
+        """What was last heard of each instance, sorted by name."""
         ...
 
     def close(self) -> None:

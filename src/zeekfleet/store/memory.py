@@ -14,9 +14,11 @@ from zeekfleet.model.management import Configuration
 from zeekfleet.store.interface import (
     HISTORY_LIMIT,
     HISTORY_STATES,
+    INSTANCE_LIMIT,
     NOTIFICATION_LIMIT,
     ConfigState,
     HistoryEntry,
+    LastHeard,
     Notification,
     check_limit,
 )
@@ -33,6 +35,7 @@ class MemoryStore:
         clock: Callable[[], float] = time.time,
         history_limit: int = HISTORY_LIMIT,
         notification_limit: int = NOTIFICATION_LIMIT,
+        instance_limit: int = INSTANCE_LIMIT,
     ) -> None:
         self._clock = clock
         self._lock = threading.Lock()
@@ -40,6 +43,8 @@ class MemoryStore:
         self._configurations: dict[ConfigState, Configuration] = {}
         self._sequence = itertools.count(1)
         self._history: deque[HistoryEntry] = deque(maxlen=history_limit)
+        self._instance_limit = instance_limit
+        self._instances: dict[str, LastHeard] = {}
         self._notifications: deque[Notification] = deque(maxlen=notification_limit)
 
     def get(self, state: ConfigState) -> Configuration | None:
@@ -76,6 +81,18 @@ class MemoryStore:
         with self._lock:
             self._check_open()
             return _last(self._notifications, limit)
+
+    def remember(self, heard: Sequence[LastHeard]) -> None:
+        with self._lock:
+            self._check_open()
+            latest = (self._instances | {one.instance: one for one in heard}).values()
+            kept = sorted(latest, key=lambda one: (-one.heard_at, one.instance))[: self._instance_limit]
+            self._instances = {one.instance: one for one in kept}
+
+    def remembered(self) -> Sequence[LastHeard]:
+        with self._lock:
+            self._check_open()
+            return [self._instances[name] for name in sorted(self._instances)]
 
     def close(self) -> None:
         with self._lock:

@@ -10,15 +10,13 @@ from pathlib import Path
 APPLICATION_ID = 0x5A4B464C
 """Marks a SQLite file as ours ("ZKFL"; ``PRAGMA application_id``)."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """``PRAGMA user_version`` of what this program writes; it counts up with every change of the tables."""
 
-DOCUMENT_TABLES = ("configuration", "history", "notification")
-"""The tables; each row holds a JSON document and the digest of it."""
+DOCUMENT_TABLES = {1: ("configuration", "history", "notification"), 2: ("instance",)}
+"""The tables that each version has brought; each row holds a JSON document and the digest of it."""
 
-_SCHEMA = f"""
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
+_FIRST = """
 CREATE TABLE configuration (
     state TEXT PRIMARY KEY, document BLOB NOT NULL, digest BLOB NOT NULL
 ) WITHOUT ROWID, STRICT;
@@ -30,6 +28,22 @@ CREATE TABLE notification (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT, document BLOB NOT NULL, digest BLOB NOT NULL
 ) STRICT;
 """
+
+_ADDED = {
+    2: """
+CREATE TABLE instance (
+    name TEXT PRIMARY KEY, time REAL NOT NULL, document BLOB NOT NULL, digest BLOB NOT NULL
+) WITHOUT ROWID, STRICT;
+"""
+}
+"""What each later version adds to the one before: a table each, so that a former database is taken over as it is."""
+
+
+def _schema(version: int) -> str:
+    """The statements that make an empty database of that version."""
+    added = (_ADDED[number] for number in range(2, version + 1))
+    settings = f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {version};\n"
+    return "".join((settings, _FIRST, *added))
 
 
 def create_database(path: Path) -> None:
@@ -45,7 +59,7 @@ def create_database(path: Path) -> None:
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         with contextlib.closing(sqlite3.connect(draft)) as connection:
-            connection.executescript(_SCHEMA)
+            connection.executescript(_schema(SCHEMA_VERSION))
         sync(draft)
         draft.rename(path)
         sync(path.parent)
@@ -59,11 +73,46 @@ def tables(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
     return connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
 
 
-def expected_tables() -> list[tuple[object, ...]]:
-    """What :func:`tables` gives for a sound database of this version."""
+def expected_tables(version: int = SCHEMA_VERSION) -> list[tuple[object, ...]]:
+    """What :func:`tables` gives for a sound database of that version."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(_SCHEMA)
+        connection.executescript(_schema(version))
         return tables(connection)
+
+
+def document_tables(version: int) -> tuple[str, ...]:
+    """The tables of that version that hold documents."""
+    return tuple(table for added, names in DOCUMENT_TABLES.items() if added <= version for table in names)
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a sound database of a former version to the present one: all of it, or nothing.
+
+    Raises:
+        sqlite3.Error: it could not be done; the database is as it was.
+    """
+    version = version_of(connection)
+    if version == SCHEMA_VERSION:
+        return
+    statements = [
+        statement for number in range(version + 1, SCHEMA_VERSION + 1) for statement in _ADDED[number].split(";\n")
+    ]
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in filter(str.strip, statements):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The version of its tables."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
 
 
 def sync(path: Path) -> None:

@@ -22,16 +22,18 @@ from zeekfleet.store.inspection import inspect, refuse_orphaned_log, trouble
 from zeekfleet.store.interface import (
     HISTORY_LIMIT,
     HISTORY_STATES,
+    INSTANCE_LIMIT,
     NOTIFICATION_LIMIT,
     ConfigState,
     HistoryEntry,
+    LastHeard,
     Notification,
     check_limit,
 )
 from zeekfleet.store.room import FULL, take
-from zeekfleet.store.schema import create_database
+from zeekfleet.store.schema import create_database, upgrade
 
-Decoded = TypeVar("Decoded", Configuration, Notification)
+Decoded = TypeVar("Decoded", Configuration, Notification, LastHeard)
 
 _LOCK_TIMEOUT = 1.0
 _JOURNAL_SIZE_LIMIT = 4 * 1024 * 1024
@@ -43,6 +45,10 @@ _SET = "INSERT OR REPLACE INTO configuration (state, document, digest) VALUES (?
 _ADD_HISTORY = "INSERT INTO history (state, time, document, digest) VALUES (?, ?, ?, ?)"
 _TRIM_HISTORY = "DELETE FROM history WHERE sequence <= (SELECT max(sequence) FROM history) - ?"
 _ADD_NOTIFICATION = "INSERT INTO notification (document, digest) VALUES (?, ?)"
+_SET_INSTANCE = "INSERT OR REPLACE INTO instance (name, time, document, digest) VALUES (?, ?, ?, ?)"
+_TRIM_INSTANCES = (
+    "DELETE FROM instance WHERE name IN (SELECT name FROM instance ORDER BY time DESC, name LIMIT -1 OFFSET ?)"
+)
 _TRIM_NOTIFICATIONS = "DELETE FROM notification WHERE sequence <= (SELECT max(sequence) FROM notification) - ?"
 
 
@@ -66,11 +72,13 @@ class SqliteStore:
         clock: Callable[[], float] = time.time,
         history_limit: int = HISTORY_LIMIT,
         notification_limit: int = NOTIFICATION_LIMIT,
+        instance_limit: int = INSTANCE_LIMIT,
     ) -> None:
         self._path = path
         self._clock = clock
         self._history_limit = history_limit
         self._notification_limit = notification_limit
+        self._instance_limit = instance_limit
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = _open(path)
         self._inode = _inode(path)
@@ -119,6 +127,20 @@ class SqliteStore:
             "SELECT document, digest FROM notification ORDER BY sequence DESC LIMIT ?", check_limit(limit)
         )
         return [self._decoded(document, expected, Notification) for document, expected in reversed(rows)]
+
+    def remember(self, heard: Sequence[LastHeard]) -> None:
+        if not heard:
+            return
+        documents = [(one.instance, one.heard_at, encode(one)) for one in heard]
+        with self._transaction("NORMAL") as connection:
+            connection.executemany(
+                _SET_INSTANCE, [(name, at, document, digest(document)) for name, at, document in documents]
+            )
+            connection.execute(_TRIM_INSTANCES, (self._instance_limit,))
+
+    def remembered(self) -> Sequence[LastHeard]:
+        rows = self._read("SELECT document, digest FROM instance ORDER BY name LIMIT ?", self._instance_limit)
+        return [self._decoded(document, expected, LastHeard) for document, expected in rows]
 
     def close(self) -> None:
         with self._lock:
@@ -210,6 +232,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_SIZE_LIMIT}")
         connection.execute("BEGIN EXCLUSIVE")
         connection.execute("COMMIT")
+        connection.execute("PRAGMA synchronous = FULL")
+        upgrade(connection)
     except BaseException:
         connection.close()
         raise

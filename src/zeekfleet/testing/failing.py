@@ -12,7 +12,15 @@ import msgspec
 
 from zeekfleet.errors import StoreWriteError
 from zeekfleet.model.management import Configuration
-from zeekfleet.store.interface import HISTORY_LIMIT, NOTIFICATION_LIMIT, ConfigState, HistoryEntry, Notification, Store
+from zeekfleet.store.interface import (
+    HISTORY_LIMIT,
+    NOTIFICATION_LIMIT,
+    ConfigState,
+    HistoryEntry,
+    LastHeard,
+    Notification,
+    Store,
+)
 
 FAULT_VARIABLE = "ZEEKFLEET_TEST_STORE_FAULT"
 """Holds what :meth:`StoreFault.parse` reads; looked at by the tests' own composition only."""
@@ -60,7 +68,8 @@ def kill_this_process() -> NoReturn:
 class FailingStore:
     """Passes everything to another store, but has the fault happen at its write.
 
-    Writes are :meth:`put` and :meth:`record`, counted together. Later writes go through again.
+    Writes are :meth:`put` and :meth:`record`, counted together. Later writes go through again, as
+    :meth:`remember` always does.
     """
 
     def __init__(self, store: Store, fault: StoreFault, *, kill: Callable[[], NoReturn] = kill_this_process) -> None:
@@ -86,6 +95,12 @@ class FailingStore:
 
     def notifications(self, limit: int = NOTIFICATION_LIMIT) -> Sequence[Notification]:
         return self._store.notifications(limit)
+
+    def remember(self, heard: Sequence[LastHeard]) -> None:
+        self._store.remember(heard)
+
+    def remembered(self) -> Sequence[LastHeard]:
+        return self._store.remembered()
 
     def close(self) -> None:
         self._store.close()
