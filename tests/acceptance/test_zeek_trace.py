@@ -22,6 +22,26 @@ pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None,
 CONVERSATIONS = 1500
 
 
+OWN_TO_A_PROCESS = frozenset({"cluster", "loaded_scripts", "packet_filter", "reporter", "stats", "telemetry"})
+"""Logs that are about the Zeeks, not about the trace."""
+
+OWN_TO_A_RUN = frozenset({"ts", "uid", "fuid", "uids", "conn_uids", "fuids"})
+"""Fields that are another with each run, or tell when a line was written."""
+
+
+def lines_of(log: Path) -> Counter[tuple[str, ...]]:
+    """The rows of a log, without what is own to a run."""
+    lines = log.read_text().splitlines()
+    fields = next(line for line in lines if line.startswith("#fields")).split("\t")[1:]
+    kept = [place for place, name in enumerate(fields) if name not in OWN_TO_A_RUN]
+    return Counter(tuple(line.split("\t")[place] for place in kept) for line in lines if not line.startswith("#"))
+
+
+def logs_in(directory: Path) -> dict[str, Counter[tuple[str, ...]]]:
+    """By name, all logs that are about the trace."""
+    return {log.stem: lines_of(log) for log in directory.glob("*.log") if log.stem not in OWN_TO_A_PROCESS}
+
+
 def conversations(log: Path) -> Counter[tuple[str, ...]]:
     """The rows of a conn.log, without ts and uid."""
     lines = log.read_text().splitlines()
@@ -54,6 +74,21 @@ def test_a_cluster_sees_in_a_trace_what_a_lone_zeek_sees(backend: str, tmp_path:
     assert conversations(together / "logs" / "conn.log") == expected
     assert [path.name for path in together.iterdir()] == ["logs"]
     assert not processes_of(together)
+
+
+@pytest.mark.parametrize("backend", ["zeromq", "broker"])
+def test_a_cluster_writes_every_log_that_a_lone_zeek_writes(backend: str, tmp_path: Path) -> None:
+    trace, alone, together = tmp_path / "trace.pcap", tmp_path / "alone", tmp_path / "together"
+    write_trace(trace, 40, server="10.200.0.80")
+    alone.mkdir()
+    together.mkdir()
+    subprocess.run(["zeek", "-r", trace, "local"], cwd=alone, timeout=PATIENCE, check=True)
+    done = up("--pcap", str(trace), "--backend", backend, directory=together)
+    assert done.returncode == 0, done.stderr
+    assert "incomplete" not in done.stderr
+    expected, found = logs_in(alone), logs_in(together / "logs")
+    assert {"conn", "http", "known_hosts", "known_services", "software"} <= expected.keys()
+    assert found == expected
 
 
 def test_several_at_once_on_one_host_do_not_meet(tmp_path: Path) -> None:

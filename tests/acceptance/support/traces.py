@@ -31,15 +31,18 @@ def _packet(
     return b"\x02\0\0\0\0\x01" + b"\x02\0\0\0\0\x02" + b"\x08\0" + ip + tcp + load
 
 
-def write_trace(path: Path, conversations: int) -> None:
-    """HTTP-like conversations, one after the other: from 10.0.x.y to 192.0.2.80:80, each of another length."""
-    server, web = "192.0.2.80", 80
+def write_trace(path: Path, conversations: int, server: str = "192.0.2.80") -> None:
+    """HTTP-like conversations, one after the other: from 10.0.x.y to port 80 of the server, each of another length.
+
+    Both sides say which software they are.
+    """
+    web = 80
     packets: list[bytes] = []
     for number in range(conversations):
         client, port = f"10.0.{number // 250}.{number % 250 + 1}", 20_000 + number
-        ask = f"GET /{number} HTTP/1.1\r\nHost: example.com\r\n\r\n".encode()
+        ask = f"GET /{number} HTTP/1.1\r\nHost: example.com\r\nUser-Agent: curl/8.5.0\r\n\r\n".encode()
         body = b"x" * (number % 700)
-        answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        answer = f"HTTP/1.1 200 OK\r\nServer: nginx/1.24.0\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
         there, back = (port, web), (web, port)
         asked, answered = 1 + len(ask), 1 + len(answer)
         packets += [

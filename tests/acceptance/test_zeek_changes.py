@@ -1,0 +1,93 @@
+"""What a deployment restarts of a cluster of real Zeeks, and whether its nodes are connected to each other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleet import Fleet, ini, node
+from processes import PATIENCE, until
+
+from zeekfleet.testing.ports import free_ports
+
+pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
+
+NODES = {
+    "manager": node("here", "manager"),
+    "logger": node("here", "logger"),
+    "proxy": node("here", "proxy"),
+    "worker-1": node("here", "worker", interface="lo"),
+    "worker-2": node("here", "worker", interface="lo"),
+}
+
+
+@pytest.fixture(scope="module", params=("zeromq", "broker"))
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def fleet(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path_factory.mktemp("z"))
+    hub = free_ports(2)
+    try:
+        fleet.start_up(engine="zeek", backend=backend, peer_limit=1, zeromq_xpub_port=hub[0], zeromq_xsub_port=hub[1])
+        yield fleet
+    finally:
+        fleet.stop()
+
+
+def missing(fleet: Fleet) -> dict[str, list[str]]:
+    command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", "--json", "status")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    nodes: dict[str, dict[str, Any]] = json.loads(done.stdout)["results"]["here"]
+    return {name: entry["missing_peers"] for name, entry in nodes.items()}
+
+
+def told(fleet: Fleet) -> str:
+    return (fleet.root / "up" / "nodes" / "here" / "management-here.log").read_text()
+
+
+def changed(**nodes: dict[str, str]) -> str:
+    return ini(["here"], {name: {**keys, **nodes.get(name.replace("-", "_"), {})} for name, keys in NODES.items()})
+
+
+def restarted(fleet: Fleet, configuration: str) -> set[str]:
+    before = fleet.pids()
+    fleet.deploy(configuration)
+    after = fleet.pids()
+    return {name for name in after if after[name] != before.get(name)}
+
+
+def test_all_are_connected_and_a_change_restarts_whom_it_concerns(fleet: Fleet) -> None:
+    outcome = fleet.deploy(changed()).results["nodes"]
+    until(lambda: not any(missing(fleet).values()), "all are connected to each other")
+    assert all(entry["success"] for entry in outcome.values())
+    assert restarted(fleet, changed(worker_1={"interface": "any"})) == {"worker-1"}
+    [port] = free_ports()
+    moved = changed(worker_1={"interface": "any"}, worker_2={"metrics_port": str(port)})
+    assert restarted(fleet, moved) == {"worker-2", "manager"}
+    until(lambda: not any(missing(fleet).values()), "those that were restarted are connected again")
+    assert restarted(fleet, changed(worker_1={"interface": "any"}, worker_2={"metrics_port": str(port)})) == set()
+
+
+def test_a_worker_without_its_certificate_is_seen_to_be_alone(fleet: Fleet, backend: str, tmp_path: Path) -> None:
+    if backend != "broker":
+        pytest.skip("certificates are Broker's")
+    nowhere = tmp_path / "nowhere.pem"
+    alone = {"scripts": f"Broker::ssl_certfile={nowhere} Broker::ssl_keyfile={nowhere}"}
+    outcome = fleet.deploy(changed(worker_1=alone)).results["nodes"]
+    assert outcome["worker-1"]["success"]
+    words = "zeekfleet: the node runs, but is not connected to logger, manager, proxy\n"
+    assert outcome["worker-1"]["stderr"] == words
+    assert missing(fleet)["worker-1"] == ["logger", "manager", "proxy"]
+    sentence = "node worker-1 runs, but has not been connected to logger, manager, proxy"
+    until(lambda: sentence in told(fleet), "the agent has told of it")
+    fleet.deploy(changed())
+    until(lambda: not any(missing(fleet).values()), "with its settings back, it is connected")
