@@ -13,6 +13,7 @@ from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.client import report, results
 from zeekfleet.client.results import Checked, Finding
+from zeekfleet.errors import UnreachableError
 from zeekfleet.model.management import fresh_id
 from zeekfleet.planning.review import losses, review
 from zeekfleet.planning.validate import validate
@@ -25,7 +26,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb; what is wrong with the file itself is told without asking anybody."""
+    """Run the verb; what is wrong with the file itself is told without asking anybody.
+
+    Without a controller, the nodes of this host are checked here; that others are not is a failure.
+    """
     session = Session(args)
     configuration = read_cluster_file(args.config, session.messages, instance=args.instance, lax=args.lax)
     for loss in losses(configuration):
@@ -34,11 +38,20 @@ def run(args: argparse.Namespace) -> int:
     found = tuple(Finding(text) for text in (*errors, *review(configuration)))
     if errors:
         return _show(session, Checked(found))
-    with session.connected() as connection:
-        request = api.ControllerCheckRequest(fresh_id(), configuration)
-        response = connection.ask(request, api.ControllerCheckResponse)
-    checked = results.read_checked(response.results)
-    return _show(session, msgspec.structs.replace(checked, findings=(*found, *checked.findings)))
+    try:
+        with session.connected() as connection:
+            request = api.ControllerCheckRequest(fresh_id(), configuration)
+            response = connection.ask(request, api.ControllerCheckResponse)
+        checked = results.read_checked(response.results)
+        is_complete = True
+    except UnreachableError as error:
+        from zeekfleet.cli.check_here import check  # noqa: PLC0415 - it needs what daemons are made of
+
+        session.messages.warning(f"checked without a controller, as far as that goes: {error}")
+        checked = check(configuration)
+        is_complete = not checked.unchecked
+    code = _show(session, msgspec.structs.replace(checked, findings=(*found, *checked.findings)))
+    return code if is_complete else 1
 
 
 def _show(session: Session, outcome: Checked) -> int:

@@ -6,19 +6,25 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import shlex
+from collections.abc import Callable
 
 import argcomplete
 
+from zeekfleet.cli.nodes import deployed_members
+from zeekfleet.cli.session import Connection
 from zeekfleet.cli.verbs import VERBS, find_verb, make_parser, subparsers_of
-from zeekfleet.client.settings import DEFAULTS
+from zeekfleet.client.link import Retry, connect
+from zeekfleet.client.node_groups import AT, NAMES
+from zeekfleet.client.settings import DEFAULTS, ClientSettings
+from zeekfleet.client.tls import client_context
+from zeekfleet.errors import ZeekfleetError
 
-PATIENCE = ("client.peering_attempts=1", "client.peering_retry_delay_secs=0.5", "client.request_timeout_secs=1")
-"""Whoever has pressed a key does not wait long for the names of nodes."""
-
-NODES = ("node", "nodes")
-"""Destinations of arguments that name nodes."""
+PATIENCE = Retry(limit=0.5)
+ANSWER = 1.0
+"""Seconds for a controller's answer: whoever has pressed a key does not wait long for the names of nodes."""
 
 
 def complete() -> None:
@@ -48,10 +54,26 @@ def _words(line: str) -> list[str]:
 
 
 def _set_completer(action: argparse.Action) -> None:
-    if action.dest in NODES:
-        action.completer = _nodes  # type: ignore[attr-defined] # argcomplete's own way
+    completer: Callable[..., list[str]] | None = None
+    if action.dest == "nodes":
+        completer = _nodes
+    elif action.dest == "verb":
+        completer = _verbs
     elif "--set" in action.option_strings:
-        action.completer = _settings  # type: ignore[attr-defined]
+        completer = _settings
+    elif isinstance(action.metavar, str) and action.metavar.startswith("{"):
+        choices = action.metavar.strip("{}").split(",")
+        completer = functools.partial(_these, choices)
+    if completer is not None:
+        action.completer = completer  # type: ignore[attr-defined] # argcomplete's own way
+
+
+def _these(choices: list[str], **_: object) -> list[str]:
+    return choices
+
+
+def _verbs(**_: object) -> list[str]:
+    return list(VERBS)
 
 
 def _settings(**_: object) -> list[str]:
@@ -59,5 +81,17 @@ def _settings(**_: object) -> list[str]:
 
 
 def _nodes(parsed_args: argparse.Namespace, **_: object) -> list[str]:
-    """Groups, and the nodes that are deployed as far as a controller says so at once."""
-    return []
+    """Groups, and what is deployed if a controller tells at once."""
+    given = vars(parsed_args)
+    assignments = (*given.get("set", ()), *given.get("verb_set", ()))
+    try:
+        settings = ClientSettings.load(
+            os.environ, file=given.get("configfile"), assignments=assignments, controller=given.get("controller")
+        )
+        context = None if settings.tls is None else client_context(settings.tls)
+        with connect(settings.host, settings.port, tls=context, retry=PATIENCE) as link:
+            members = deployed_members(Connection(link, ANSWER))
+    except (ZeekfleetError, OSError):
+        members = ()
+    instances = sorted({f"{AT}{member.instance}" for member in members})
+    return [*NAMES, *instances, *(member.name for member in members)]

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from zeekfleet.agent.control import MANAGEMENT_MARK
+from zeekfleet.agent.plan import node_configs
 from zeekfleet.daemon import readiness
 from zeekfleet.model.launch import LaunchContext
+from zeekfleet.model.management import Configuration
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.checks import CheckedEngine, NodeChecker
 from zeekfleet.planning.checks import Problem
@@ -62,6 +64,28 @@ def node_checker(settings: Settings, engine: str) -> RoomChecker:
         settings: of the tree.
         engine: the name of the engine that the supervisor has chosen.
     """
+    places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
+    return RoomChecker(_checker(settings, engine), places)
+
+
+async def check_here(configuration: Configuration, instance: str, settings: Settings) -> list[Problem]:
+    """What would go wrong on this host with an instance's nodes, as far as it can be told without agent and controller.
+
+    Ports that a controller would assign are not looked at, and nothing is written outside of temporary directories.
+
+    Args:
+        configuration: as it stands in the file.
+        instance: whose nodes are to run here.
+        settings: that an agent would be started with.
+
+    Raises:
+        ConfigurationError: there is no such engine here.
+    """
+    configs = node_configs(configuration, instance, Path(settings.common.state_dir), {})
+    return await _checker(settings, settings.supervisor.engine).check(tuple(configs.values()), (), frozenset())
+
+
+def _checker(settings: Settings, engine: str) -> NodeChecker:
     environment = {key: value for key, value in os.environ.items() if key not in ROLE_VARIABLES}
 
     def make_engine() -> CheckedEngine:
@@ -82,5 +106,4 @@ def node_checker(settings: Settings, engine: str) -> RoomChecker:
             environment=environment,
         )
 
-    places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
-    return RoomChecker(NodeChecker(make_engine, make_context), places)
+    return NodeChecker(make_engine, make_context)

@@ -183,6 +183,57 @@ async def test_what_is_waited_for_is_said_at_once(run, unused_tcp_port, verb: st
     assert (quiet.code, quiet.stdout, quiet.stderr) == (1, "", f"{error}\n")
 
 
+HERE_AND_FAR = """
+[instances]
+here = 127.0.0.1:2151
+far = 192.0.2.7:2151
+[manager]
+instance = here
+role = manager
+[proxy]
+instance = here
+role = proxy
+[worker]
+instance = here
+role = worker
+interface = lo
+cpu_affinity = 65535
+[remote]
+instance = far
+role = worker
+interface = lo
+"""
+
+
+async def test_check_without_a_controller_looks_at_file_and_host(run, unused_tcp_port, tmp_path: Path):
+    words = ("--controller", f":{unused_tcp_port}", *ONCE, "check", "-")
+    environment = {"ZEEKFLEET_ENGINE": "sim", "ZEEK_MANAGEMENT_STATE_DIR": str(tmp_path / "state")}
+    only_here = HERE_AND_FAR.partition("[remote]")[0].replace("far = 192.0.2.7:2151\n", "")
+    both, sound, wrong = await asyncio.gather(
+        run("zeekfleet", *words, stdin=HERE_AND_FAR, environment=environment),
+        run("zeekfleet", *words, stdin=only_here.replace("cpu_affinity = 65535\n", ""), environment=environment),
+        run(
+            "zeekfleet",
+            *words,
+            stdin="[w]\nrole = worker\ninstance = nobody\n[instances]\na\n",
+            environment=environment,
+        ),
+    )
+    assert both.code == 1
+    assert "far       not checked: without a controller, only this host can be\n" in both.stdout
+    assert "here      problems found\n" in both.stdout
+    warning, error = both.stderr.splitlines()
+    assert warning.startswith(
+        "warning: checked without a controller, as far as that goes: cannot connect to controller"
+    )
+    assert error == "error: node 'worker': CPU 65535 to pin to is offline or absent"
+    assert (sound.code, sound.stdout.splitlines()[-1]) == (0, "nothing speaks against this configuration")
+    assert wrong.code == 1
+    assert "node 'w' has undeclared instance name 'nobody'" in wrong.stderr
+    assert "controller" not in wrong.stderr, "what the file itself says needs nobody else"
+    assert not (tmp_path / "state").exists()
+
+
 async def test_a_controller_that_comes_while_it_is_waited_for(unused_tcp_port):
     pipe = asyncio.subprocess.PIPE
     target = ("--controller", f":{unused_tcp_port}", "--set", "client.peering_attempts=1000")

@@ -1,0 +1,59 @@
+"""What ``zeekfleet check`` finds without a controller: only of those instances that are this very host."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from zeekfleet.cli.daemon_options import SECTIONS
+from zeekfleet.client.results import Checked, Finding
+from zeekfleet.daemon.checking import check_here
+from zeekfleet.model.management import Configuration, Instance
+from zeekfleet.model.types import UNSPECIFIED
+from zeekfleet.planning.checks import Problem
+from zeekfleet.resolution import resolve
+from zeekfleet.settings import Settings
+
+ELSEWHERE = "not checked: without a controller, only this host can be"
+
+
+def check(configuration: Configuration) -> Checked:
+    """Check what an agent that is started here by default would; the other instances stay unchecked.
+
+    Raises:
+        ZeekfleetError: the settings are wrong, or there is no such engine here.
+    """
+    settings = resolve(SECTIONS["agent"], {}).settings
+    names = sorted(instance.name for instance in configuration.instances)
+    here = {one.name for one in configuration.instances if _is_here(one, settings)}
+    findings: list[Finding] = []
+    for name in sorted(here):
+        problems = asyncio.run(check_here(configuration, name, settings))
+        findings += (_finding(name, problem) for problem in problems)
+    wrong = {finding.instance for finding in findings}
+    return Checked(
+        tuple(findings),
+        tuple(sorted(here - wrong)),
+        {name: ELSEWHERE for name in names if name not in here},
+    )
+
+
+def _finding(instance: str, problem: Problem) -> Finding:
+    text = str(problem) if problem.nodes else f"instance '{instance}': {problem}"
+    return Finding(text, instance, problem.nodes)
+
+
+def _is_here(instance: Instance, settings: Settings) -> bool:
+    """Whether an instance has the name of this host's agent, or an address of this host."""
+    if instance.name == settings.agent.name:
+        return True
+    if instance.host == UNSPECIFIED:
+        return False
+    text = str(instance.host)
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((text, 0))  # the kernel lets nobody have another host's address
+        except OSError:
+            return False
+    return True
