@@ -16,6 +16,10 @@ ZEEK_VERSION = "Version::info"
 """The global of every Zeek that tells its version, and that of a simulated node."""
 
 
+NOT_TOLD = "unknown id"
+"""What a simulated node of a former release says to that."""
+
+
 class Releases(msgspec.Struct, frozen=True):
     """All that runs.
 
@@ -63,8 +67,13 @@ def read_releases(results: Iterable[Result], versions: Mapping[str, Any], failur
             parts[result.instance or ""] = SECOND.codec.sequence_from_value(result.data, PartRelease)
         else:
             errors.append(Failure(result.error, result.instance))
-    nodes = {name: _version(value) for name, value in sorted(versions.items())}
-    return Releases(dict(sorted(parts.items())), nodes, (*errors, *failures))
+    nodes = {name: _version(value) for name, value in versions.items()}
+    for failure in failures:
+        if failure.error == NOT_TOLD and failure.source:
+            nodes[failure.source] = _version(None)
+        else:
+            errors.append(failure)
+    return Releases(dict(sorted(parts.items())), dict(sorted(nodes.items())), tuple(errors))
 
 
 def _version(value: Any) -> str:

@@ -1,0 +1,27 @@
+"""What ``version --all`` makes of the answers."""
+
+from __future__ import annotations
+
+from zeekfleet.broker.generations import SECOND
+from zeekfleet.cli.output import Note
+from zeekfleet.cli.version import view
+from zeekfleet.client.releases import read_releases
+from zeekfleet.client.results import Failure
+from zeekfleet.model.management import Result
+from zeekfleet.model.releases import PartRelease
+
+
+def result(instance: str | None, *parts: PartRelease) -> Result:
+    return Result("r", instance=instance, data=SECOND.codec.to_value(parts))
+
+
+def test_parts_nodes_and_those_that_did_not_tell() -> None:
+    new, old = PartRelease("controller", 1, "0.2.0", "aaaa", "/opt", "/bin/python3"), PartRelease("stem", 2)
+    gone = Result("r", False, "b", error="instance 'b' is missing: gone since 14:03")
+    failures = [Failure("unknown id", "w2"), Failure("request timed out", "w3")]
+    told = read_releases([result(None, new), result("a", old), gone], {"w1": {"version_string": "9.0.0"}}, failures)
+    assert told.parts == {"": (new,), "a": (old,)}
+    assert told.nodes == {"w1": "9.0.0", "w2": "unknown"}
+    assert [failure.source for failure in told.errors] == ["b", "w3"]
+    notes = [entry.text for entry in view(told) if isinstance(entry, Note)]
+    assert notes[0] == "2 different builds run: an upgrade is not complete"
