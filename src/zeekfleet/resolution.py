@@ -96,7 +96,7 @@ def resolve(
             value, origin = environment[variable], variable
         elif setting.name in table.get(setting.section, {}):
             value, origin = table[setting.section][setting.name], f"{setting.key} in {file}"
-            base = here / file.parent if file is not None else here
+            base = (here / file.parent).resolve() if file is not None else here
         origins[setting.key] = origin
         if origin != DEFAULT:
             chosen[setting.section][setting.name] = _located(setting, _convert(setting, value, origin), base, origin)

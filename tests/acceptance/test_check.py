@@ -60,7 +60,7 @@ def test_a_cpu_that_is_not_there_and_a_missing_script(fleet: Fleet) -> None:
     pids, deployed = fleet.pids(), fleet.client("get-config", "--deployed", "--as-json").out
     bad = {
         **GOOD,
-        "w1": node("a1", "worker", cpu_affinity=4000),
+        "w1": node("a1", "worker", interface="eth0", cpu_affinity=4000),
         "w2": node("a2", "worker", interface="eth0", scripts="/nonexistent/detect.zeek"),
     }
     expected = [
@@ -79,7 +79,7 @@ def test_a_cpu_that_is_not_there_and_a_missing_script(fleet: Fleet) -> None:
         {"error": expected[1], "instance": "a2", "nodes": ["w2"]},
     ]
     for sentence in expected:
-        assert f"error: {sentence}" in check(fleet, ini(["a1", "a2"], bad)).out
+        assert f"error: {sentence}" in check(fleet, ini(["a1", "a2"], bad)).err
 
 
 def test_a_port_in_use_is_named_with_its_holder(fleet: Fleet) -> None:
@@ -127,7 +127,7 @@ def test_switched_off(new_fleet: Callable[[], Fleet]) -> None:
 
 
 def test_many_nodes_are_checked_quickly(fleet: Fleet) -> None:
-    nodes = {f"w{number}": node("a1", "worker", cpu_affinity=0) for number in range(32)}
+    nodes = {f"w{number}": node("a1", "worker", interface="eth0", cpu_affinity=0) for number in range(32)}
     started = time.monotonic()
     assert check(fleet, ini(["a1"], {"m": node("a1", "manager"), **nodes})).code == 0
     assert time.monotonic() - started < 10
@@ -143,6 +143,9 @@ def zeek_fleet(fleet: Fleet, **options: object) -> Fleet:
     xpub, xsub = free_ports(2)
     fleet.start_agent("a1", engine="zeek", zeromq_xpub_port=xpub, zeromq_xsub_port=xsub, request_timeout=50)
     return fleet
+
+
+IDLE = "workers 'worker-01', 'worker-02' with neither interface nor pcap_file: there is nothing to read"
 
 
 def cluster(**second: object) -> str:
@@ -178,8 +181,8 @@ def test_zeek_refuses_a_script_with_file_and_line(new_fleet: Callable[[], Fleet]
     assert interface.startswith("node 'worker-02': there is no interface 'nosuch0'")
     assert fleet.pids() == pids
     assert {entry["state"] for entry in fleet.nodes().values()} == {"RUNNING"}
-    # Nor is anything wrong with what runs.
-    assert check(fleet, cluster()).code == 0
+    # Nor is anything wrong with what runs, but that its workers have nothing to read.
+    assert check(fleet, cluster(), "--json").errors == [{"error": IDLE}]
     assert check(fleet, bad).code == 1
 
 
@@ -203,13 +206,13 @@ def test_zeek_refuses_a_setting_of_an_unknown_option_and_a_script_that_is_missin
     fleet = zeek_fleet(new_fleet())
     answer = check(fleet, cluster(scripts="Nope::x=1"))
     assert answer.code == 1
-    assert "error: node 'worker-02': error: unknown identifier 'Nope::x'" in answer.out
+    assert "error: node 'worker-02': error: unknown identifier 'Nope::x'" in answer.err
     answer = check(fleet, cluster(scripts="./missing.zeek"))
     assert answer.code == 1
-    assert "missing.zeek" in answer.out
+    assert "missing.zeek" in answer.err
     # What is in the node's own directory is found from there.
     directory = fleet.root / "a1" / "nodes" / "worker-02"
     directory.mkdir(parents=True)
     (directory / "missing.zeek").write_text("redef ignore_checksums = T;\n")
-    assert check(fleet, cluster(scripts="./missing.zeek")).code == 0
-    assert check(fleet, cluster(scripts="missing")).code == 0
+    assert check(fleet, cluster(scripts="missing.zeek"), "--json").errors == [{"error": IDLE}]
+    assert check(fleet, cluster(scripts="missing"), "--json").errors == [{"error": IDLE}]

@@ -37,8 +37,11 @@ def test_relative_paths_begin_beside_the_file(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "detect.zeek").touch()
     (tmp_path / "site" / "local.zeek").touch()
-    (tmp_path / "site" / "c.ini").write_text(f"\ufeff{WORKER}scripts = detect.zeek local ./new\npcap_file = t.pcap\n")
-    monkeypatch.chdir(tmp_path)
-    node = read_cluster_file("site/c.ini", Messages()).nodes[0]
-    assert node.scripts == (f"{tmp_path}/site/detect.zeek", f"{tmp_path}/site/new", "local")
-    assert node.env == {"ZEEKFLEET_PCAP_FILE": f"{tmp_path}/site/t.pcap"}
+    words = "detect.zeek local ./new ../up/x"
+    (tmp_path / "site" / "c.ini").write_text(f"\ufeff{WORKER}scripts = {words}\npcap_file = t.pcap\n")
+    (tmp_path / "linked").symlink_to("site")
+    monkeypatch.chdir(tmp_path / "site")
+    for path in ("c.ini", "../site/c.ini", f"{tmp_path}/linked/c.ini"):
+        node = read_cluster_file(path, Messages()).nodes[0]
+        assert node.scripts == (f"{tmp_path}/site/detect.zeek", f"{tmp_path}/site/new", f"{tmp_path}/up/x", "local")
+        assert node.env == {"ZEEKFLEET_PCAP_FILE": f"{tmp_path}/site/t.pcap"}

@@ -54,7 +54,7 @@ def read_cluster_file(
         raise ConfigurationError(f"cluster configuration {source} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"cluster configuration {source} is not UTF-8 text (byte {error.start})") from None
-    beside = Beside(Path.cwd() if path == STANDARD_INPUT else Path(path).absolute().parent)
+    beside = Beside(Path.cwd() if path == STANDARD_INPUT else Path(path).parent)
     parsed = parse_configuration(
         text,
         source=source,
@@ -78,15 +78,19 @@ class Beside:
     """Relative paths begin in a directory.
 
     Args:
-        directory: absolute.
+        directory: the same one must give the same paths, wherever the command is run: a node whose paths are written
+            in another way is launched anew.
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self._directory = directory.resolve()
 
     def absolute(self, path: str) -> str:
-        """The whole path, without ``.`` and with ``..`` as it is: a directory above may be a link."""
-        return str(self._directory / path)
+        """The whole path, without the ``..`` that it begins with; another stays, since it may follow a link."""
+        directory, rest = self._directory, Path(path)
+        while rest.parts[:1] == ("..",):
+            directory, rest = directory.parent, Path(*rest.parts[1:])
+        return str(directory / rest)
 
     def is_file(self, path: str) -> bool:
         """Whether there is a file of that path."""

@@ -85,7 +85,7 @@ def read(path: Path) -> SuperviseFile:
     document = _document(path)
     for key in document.keys() - {"state_dir", "bare_mode", "node", *PROGRAM_KEYS}:
         raise SettingsError(f"{path}: {key}", "unknown key at the top level")
-    beside = Beside(path.absolute().parent)
+    beside = Beside(path.parent)
     default = _program(str(path), document, Program(engine="auto"), beside)
     tables = _value(f"{path}: node", document.get("node", []), list[dict[str, Any]])
     nodes: dict[str, tuple[NodeConfig, Program]] = {}

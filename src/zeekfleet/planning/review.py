@@ -16,6 +16,9 @@ from zeekfleet.model.types import UNSPECIFIED
 from zeekfleet.planning import node_settings
 from zeekfleet.planning.cluster_variables import PCAP_FILE
 
+LISTED = 10
+"""How many nodes a sentence names at most."""
+
 AF_PACKET = "af_packet::"
 FANOUT_ID = "AF_Packet::fanout_id"
 FANOUT = "AF_Packet::enable_fanout"
@@ -123,4 +126,5 @@ def _host(configuration: Configuration, node: Node) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
+    shown = ", ".join(f"'{name}'" for name in names[:LISTED])
+    return f"{shown} and {len(names) - LISTED} more" if len(names) > LISTED else shown

@@ -15,8 +15,8 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.deployments import NotifyNodeActions
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.model.deployments import KEEP, RESTART, NodeAction
-from zeekfleet.model.enums import ClusterRole, State
-from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, fresh_id
+from zeekfleet.model.enums import ClusterRole, Role, State
+from zeekfleet.model.management import Configuration, Instance, Node, NodeOutputs, NodeStatus, fresh_id
 from zeekfleet.model.types import Address
 from zeekfleet.testing.daemons import Daemon
 from zeekfleet.transport.endpoint import Delivery, Endpoint
@@ -137,3 +137,42 @@ async def test_a_restart_waits_for_the_deployment_before_it(tmp_path: Path) -> N
         assert isinstance(restarted, api.RestartResponse)
         assert [(result.node, result.success, result.error) for result in deployed.results] == [("new", True, None)]
         assert [(result.node, result.success, result.error) for result in restarted.results] == [("new", True, None)]
+
+
+async def test_a_node_that_cannot_be_is_told_why_at_once_and_costs_no_other_anything(tmp_path: Path) -> None:
+    """One of a management process's name, which a restart must not touch; one that no process can be made of."""
+    async with controlled_agent(tmp_path) as endpoint:
+        big = {"A": "x" * 200_000, "ZEEKFLEET_NICE": "1", "ZEEKFLEET_REVIVAL": "no"}
+        wanted = configuration("one", "big", "a=b", AGENT)
+        nodes = tuple(msgspec.structs.replace(node, env=big) if node.name == "big" else node for node in wanted.nodes)
+        request = api.DeployRequest(fresh_id(), msgspec.structs.replace(wanted, nodes=nodes))
+        response = await order(endpoint, request)
+        assert isinstance(response, api.DeployResponse)
+        results = {result.node: result for result in response.results}
+        assert results["one"].success
+        reasons = {
+            AGENT: "its name is that of an agent or controller on this host",
+            "a=b": "its name is not allowed, expected 1 to 64 letters",
+            "big": "could not be started: Argument list too long",
+        }
+        for name, reason in reasons.items():
+            assert not results[name].success
+            assert reason in (results[name].error or "")
+            told = SECOND.codec.from_value(results[name].data, NodeOutputs).stderr
+            assert told.startswith(reason.removeprefix("could not be started: "))
+        assert None not in results, "no time-out"
+        before = await management_pid(endpoint)
+        restarted = await order(endpoint, api.RestartRequest(fresh_id(), frozenset({AGENT, "one"})))
+        assert isinstance(restarted, api.RestartResponse)
+        assert {result.node: result.error for result in restarted.results} == {
+            AGENT: f"could not restart node {AGENT}",
+            "one": None,
+        }
+        assert await management_pid(endpoint) == before
+
+
+async def management_pid(endpoint: Endpoint) -> int | None:
+    response = await order(endpoint, api.GetNodesRequest(fresh_id()))
+    assert isinstance(response, api.GetNodesResponse)
+    statuses = SECOND.codec.sequence_from_value(response.result.data, NodeStatus)
+    return next(status.pid for status in statuses if status.mgmt_role is Role.AGENT)
