@@ -123,12 +123,31 @@ class SupervisorControl:
         assert isinstance(response, releases_api.SupervisorReleasesResponse)  # noqa: S101
         return response.result
 
-    async def create(self, config: NodeConfig) -> str:
-        """Create a node; the text of what went wrong, or ``""``."""
+    async def process_of(self, name: str, config: NodeConfig | None = None) -> int | None:
+        """The process of a node that runs now.
+
+        Args:
+            name: the node's.
+            config: what it must have been created with; anything, if left out.
+
+        Returns:
+            Its process id; None if no such process runs, or the supervisor does not tell.
+        """
         try:
-            response = await self._ask(events.CreateRequest(fresh_id(), config), self._timeout)
-        except RequestTimeoutError as error:
-            return str(error)
+            status, details = (await self.status()).get(name), (await self.details()).get(name)
+        except RequestTimeoutError:
+            return None
+        if status is None or details is None or details.state != "running" or config not in (None, status.node):
+            return None
+        return details.pid
+
+    async def create(self, config: NodeConfig) -> str:
+        """Create a node; the text of what went wrong, or ``""``.
+
+        Raises:
+            RequestTimeoutError: the supervisor did not answer: the node may be there or not.
+        """
+        response = await self._ask(events.CreateRequest(fresh_id(), config), self._timeout)
         assert isinstance(response, events.CreateResponse)  # noqa: S101
         return response.result
 

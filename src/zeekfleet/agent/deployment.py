@@ -13,11 +13,16 @@ from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.plan import impossible_names, node_configs, nodes_of
 from zeekfleet.agent.roster import Roster
 from zeekfleet.agent.start_order import StartOrder, in_parallel
+from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.lifecycle.cluster_view import must_see
 from zeekfleet.lifecycle.order import stop_groups
 from zeekfleet.lifecycle.reconcile import Actions, node_actions, reconcile, summary
 from zeekfleet.model.management import Configuration, Result, fresh_id
+from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig
+
+ATTEMPTS = 3
+"""How often a node is created, or destroyed, where the supervisor was lost with its answer."""
 
 
 class Deployer:
@@ -80,8 +85,8 @@ class Deployer:
             configuration: with addresses and ports filled in.
             force: restart every node of ours.
             reqid: of the request, for who is told what is about to be done.
-            unless_running: do nothing if this very configuration, by its id, is the present one, once all that
-                was ordered before is done.
+            unless_running: do nothing if this very configuration, by its id, is the present one and all its nodes
+                are up, once all that was ordered before is done.
             on_stopped: called when all that had to be stopped is, before anything is started.
 
         Returns:
@@ -91,7 +96,7 @@ class Deployer:
             RequestTimeoutError: the supervisor does not answer; nothing was touched.
         """
         async with self._one_at_a_time:
-            if unless_running and self.configuration is not None and self.configuration.id == configuration.id:
+            if unless_running and self._is_running(configuration):
                 self._tell(reqid, configuration, Actions(keep=tuple(self.configs.values())))
                 return False
             processes = await self._control.status()
@@ -102,13 +107,18 @@ class Deployer:
             impossible = impossible_names(nodes, actual, processes.keys() - actual.keys())
             for name in impossible:
                 del desired[name]
-            actions = reconcile(desired, actual, force)
+            details = await self._details()
+            failed = {name for name, known in details.items() if known.state == "failed"}
+            actions = reconcile(desired, actual, force, failed)
             self._notifier.log(f"configuration {configuration.id}: {summary(actions)}")
             self._tell(reqid, configuration, actions)
             self.configuration, self.configs = configuration, desired
             self._roster.keep(nodes.values())
             for config in (*actions.replace, *actions.create):
                 self._roster.launching(config.name)
+            for config in actions.keep:
+                if (known := details.get(config.name)) is not None and known.state == "running":
+                    self._roster.found(config.name, known.pid)
             for name, problem in impossible.items():
                 self._refuse(name, problem)
             for group in stop_groups((*actions.destroy, *actions.replace)):
@@ -121,6 +131,18 @@ class Deployer:
     def undisturbed(self) -> AbstractAsyncContextManager[None]:
         """Hold off deployments and restarts meanwhile."""
         return self._one_at_a_time
+
+    def _is_running(self, configuration: Configuration) -> bool:
+        return self.configuration is not None and self.configuration.id == configuration.id and self._roster.all_running
+
+    async def _details(self) -> dict[str, NodeDetails]:
+        """What the supervisor knows of its nodes, if it does not say what we expect anyway."""
+        if self._roster.all_running:
+            return {}
+        try:
+            return await self._control.details()
+        except RequestTimeoutError:
+            return {}
 
     async def stand_by(self) -> None:
         """Stop all cluster nodes and forget the configuration."""
@@ -145,11 +167,21 @@ class Deployer:
     async def _restart(self, name: str) -> Result:
         """One that has left meanwhile is left alone, and so is what has the name of a node that was refused."""
         if name in self._roster and name in self.configs:
+            former = self._roster[name].pid
             self._roster.launching(name)
             self._notifier.log("restarting", name)
             if await self._control.restart(name):
                 return Result("", instance=self._instance, node=name)
+            # It may have gone well though nobody could tell us, or not have been tried.
+            if (pid := await self._control.process_of(name)) is not None:
+                self._roster.found(name, pid)
+                if pid != former:
+                    return Result("", instance=self._instance, node=name)
+                return self._not_restarted(name)
         self._roster.refused(name, "could not be restarted")
+        return self._not_restarted(name)
+
+    def _not_restarted(self, name: str) -> Result:
         self._notifier.error(f"failed to restart node {name}", name)
         return Result("", False, self._instance, error=f"could not restart node {name}", node=name)
 
@@ -158,13 +190,40 @@ class Deployer:
 
     async def _destroy(self, config: NodeConfig) -> None:
         self._order.let_go(config)
-        if not await self._control.destroy(config.name):
-            self._notifier.error(f"failed to destroy node {config.name}, {fresh_id()}", config.name)
+        for _ in range(ATTEMPTS):
+            if await self._control.destroy(config.name) or await self._is_there(config.name) is False:
+                return
+        self._notifier.error(f"failed to destroy node {config.name}, {fresh_id()}", config.name)
 
     async def _create(self, config: NodeConfig) -> None:
-        problem = await self._control.create(config)
-        if problem:
-            self._refuse(config.name, problem)
+        """Have the supervisor create a node; where its answer was lost with it, look what has become of it."""
+        problem = ""
+        for _ in range(ATTEMPTS):
+            try:
+                problem = await self._control.create(config)
+            except RequestTimeoutError as error:
+                problem = str(error)
+                is_final = False
+            else:
+                if not problem:
+                    return
+                is_final = True
+            if (pid := await self._control.process_of(config.name, config)) is not None:
+                self._notifier.log(f"node {config.name} runs, although: {problem}", config.name)
+                self._roster.found(config.name, pid)
+                return
+            if await self._is_there(config.name):
+                await self._destroy(config)  # what was to be replaced has outlived the order to end
+            elif is_final:
+                break
+        self._refuse(config.name, problem)
+
+    async def _is_there(self, name: str) -> bool | None:
+        """Whether the supervisor has a node of this name; None if it does not tell."""
+        try:
+            return name in await self._control.status()
+        except RequestTimeoutError:
+            return None
 
     def _refuse(self, name: str, problem: str) -> None:
         self._roster.refused(name, problem)

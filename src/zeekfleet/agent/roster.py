@@ -129,6 +129,11 @@ class Roster:
         """Nodes that are up."""
         return frozenset(name for name, entry in self._entries.items() if entry.state is State.RUNNING)
 
+    @property
+    def all_running(self) -> bool:
+        """Whether every node is up."""
+        return all(entry.state is State.RUNNING for entry in self._entries.values())
+
     async def next_overdue(self, limit: float) -> tuple[str, float]:
         """The started node that will have been silent for ``limit`` seconds next, and in how many; waits for one."""
 
@@ -183,7 +188,7 @@ class Roster:
         if entry is None or entry.pid == pid:
             return
         entry.pid, entry.expected_end, entry.started_at, entry.given_up = pid, False, self._clock(), False
-        entry.found, entry.over = False, False
+        entry.found, entry.over, entry.problem = False, False, None
         self._move(entry, Cause.GIVEN_UP if entry.hopeless else Cause.LAUNCHED)
         if entry.greeted:
             self.hello(name)
@@ -273,11 +278,15 @@ class Roster:
             self._move(entry, Cause.LOST)
 
     def found(self, name: str, pid: int | None) -> None:
-        """The supervisor is back, and has this node."""
-        if pid is not None:
-            self.started(name, pid)
-            if entry := self._entries.get(name):
-                entry.found = True
+        """The supervisor has this node's process, whatever was told or not told of it before."""
+        entry = self._entries.get(name)
+        if pid is None or entry is None:
+            return
+        if entry.pid == pid and entry.problem is not None:
+            entry.problem = None  # it was told to be refused after it had been found
+            self._move(entry, Cause.LAUNCHED)
+        self.started(name, pid)
+        entry.found = True
 
     async def settle(self, names: Collection[str]) -> None:
         """Wait until the outcome of these nodes' launches is known; those that are gone meanwhile count as known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -13,6 +13,9 @@ from zeekfleet.model.supervisor import NodeConfig
 
 FORCED = "forced"
 """Why a node is replaced that need not be."""
+
+FAILED = "failed"
+"""Why a node is replaced that would stay failed: whoever deploys wants it to be tried again."""
 
 CLUSTER = "cluster"
 """Why a node is replaced that must know of other nodes than before: one came, left, or has another role or host."""
@@ -45,10 +48,19 @@ class Actions(msgspec.Struct, frozen=True):
         return bool(self.destroy or self.replace or self.create)
 
 
-def reconcile(desired: Mapping[str, NodeConfig], actual: Mapping[str, NodeConfig], force: bool = False) -> Actions:
-    """Compare, and touch only nodes that left, came or differ; both mappings are keyed by node name.
+def reconcile(
+    desired: Mapping[str, NodeConfig],
+    actual: Mapping[str, NodeConfig],
+    force: bool = False,
+    failed: Collection[str] = (),
+) -> Actions:
+    """Compare, and touch only nodes that left, came, differ or have failed.
 
-    With ``force`` every node that stays is replaced.
+    Args:
+        desired: what should run, by name.
+        actual: what the supervisor has, by name.
+        force: replace every node that stays.
+        failed: names of nodes that are in a crash loop, or cannot be started.
     """
     left = [config for name, config in actual.items() if name not in desired]
     came = [config for name, config in desired.items() if name not in actual]
@@ -56,7 +68,7 @@ def reconcile(desired: Mapping[str, NodeConfig], actual: Mapping[str, NodeConfig
     reasons = {
         config.name: why
         for config in stay
-        if (why := (FORCED,) if force else changes(desired[config.name], actual[config.name]))
+        if (why := (FORCED,) if force else _reasons(config, actual[config.name], config.name in failed))
     }
     return Actions(
         destroy=tuple(config for group in stop_groups(left) for config in group),
@@ -65,6 +77,10 @@ def reconcile(desired: Mapping[str, NodeConfig], actual: Mapping[str, NodeConfig
         keep=_in_order(config for config in stay if config.name not in reasons),
         reasons=reasons,
     )
+
+
+def _reasons(desired: NodeConfig, actual: NodeConfig, has_failed: bool) -> tuple[str, ...]:
+    return changes(desired, actual) or ((FAILED,) if has_failed else ())
 
 
 def summary(actions: Actions) -> str:

@@ -92,21 +92,28 @@ class Connection:
         if events & selectors.EVENT_READ and self.is_open:
             self._read()
 
-    def _read(self) -> None:
+    def read_all(self) -> None:
+        """Take all that has arrived."""
+        while self.is_open and self._read():
+            continue
+
+    def _read(self) -> bool:
+        """Take what has arrived, up to a limit; whether there was anything."""
         try:
             data = self._socket.recv(_CHUNK)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
             data = b""
         if not data:
             self.close()
-            return
+            return False
         try:
             for body in self._reader.feed(data):
                 self._received(self, body)
         except StemError:
             self.close()
+        return True
 
     def _flush(self) -> None:
         try:

@@ -221,7 +221,13 @@ class Stopping(Message, frozen=True):
     elapsed: float
 
 
-Event = Started | Exited | LaunchFailed | Stopping
+class Gone(Message, frozen=True):
+    """A node has been destroyed, as somebody asked who was not there any more for the answer."""
+
+    name: str
+
+
+Event = Started | Exited | LaunchFailed | Stopping | Gone
 
 
 class Welcome(Message, frozen=True):

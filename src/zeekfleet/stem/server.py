@@ -162,6 +162,9 @@ class Server:
         if hello.version != protocol.VERSION:
             self._refuse(connection, f"version {hello.version} is not spoken here, but {protocol.VERSION}")
             return
+        # What others have asked for before, perhaps with their last breath, is done before it is told what there is.
+        for other in [each for each in self._connections if each is not connection]:
+            other.read_all()
         connection.welcomed = True
         missed, dropped = tuple(self._missed), self._dropped
         self._missed.clear()
@@ -186,6 +189,9 @@ class Server:
     def _carry_out(self, connection: Connection, command: protocol.Command) -> None:
         def done(outcomes: dict[str, str]) -> None:
             connection.send(protocol.Done(command.request, outcomes))
+            if isinstance(command, protocol.Destroy) and not connection.is_open:
+                for name in (name for name, problem in outcomes.items() if not problem):
+                    self._emit(protocol.Gone(name))
 
         def stopped() -> None:
             done({})

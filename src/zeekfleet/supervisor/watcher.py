@@ -162,6 +162,9 @@ class Watcher:
                 self._on_reported()
             case protocol.Stopping():
                 self._listeners.stopping(NodeStopping(event.name, event.pid, event.written, event.cpu, event.elapsed))
+            case protocol.Gone(name=name):
+                tracked.untold += 1
+                self._do(name, self._tell_gone(tracked))
             case protocol.LaunchFailed():
                 recurrence = tracked.not_started(event)
                 tracked.untold += 1
@@ -274,6 +277,12 @@ class Watcher:
         )
         async with self._turn(tracked):
             self._listeners.ended(report)
+
+    async def _tell_gone(self, tracked: Tracked) -> None:
+        """Nobody will say any more that it is gone; another one of its name may be there by now."""
+        async with self._turn(tracked):
+            if self.nodes.get(tracked.config.name) is tracked:
+                self.drop(tracked.config.name)
 
     async def _forget_files(self, tracked: Tracked) -> None:
         async with tracked.telling:
