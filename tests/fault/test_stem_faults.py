@@ -325,3 +325,29 @@ def test_a_socket_file_of_a_dead_stem_is_replaced(tmp_path: Path) -> None:
         dead.bind(str(tmp_path / sockets.SOCKET_NAME))
     with stem(tmp_path):
         assert Commander(tmp_path).hello().nodes == ()
+
+
+def test_what_a_commander_asked_for_with_its_last_breath_is_told_to_the_next(tmp_path: Path) -> None:
+    with stem(tmp_path) as process:
+        first = Commander(tmp_path)
+        first.hello()
+        slow = spec(tmp_path, "slow", "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done")
+        first.create(msgspec.structs.replace(slow, grace=1.0))
+        first.create(spec(tmp_path, "quick"))
+        output = Path(slow.stdout_file)
+        deadline = time.monotonic() + DEADLINE
+        while output.read_text() != "ready\n":
+            assert time.monotonic() < deadline
+            os.sched_yield()
+        os.kill(process.pid, signal.SIGSTOP)
+        first.send(protocol.Destroy(1, ("slow",)))
+        first.send(protocol.Create(2, (spec(tmp_path, "new"),)))
+        first.socket.close()
+        second = Commander(tmp_path)
+        second.send(protocol.Hello())
+        os.kill(process.pid, signal.SIGCONT)
+        welcome = second.receive()
+        assert isinstance(welcome, protocol.Welcome)
+        # It is on its way out, as nobody but the first one can tell; what was to be created is there.
+        assert {"quick", "new"} <= {node.spec.name for node in welcome.nodes}
+        assert second.until(protocol.Gone) == protocol.Gone("slow")

@@ -198,3 +198,35 @@ def test_a_hello_of_a_predecessor_that_is_being_stopped_does_not_count(watched: 
     assert watched.state is State.PENDING
     watched.roster.hello("w")
     assert watched.state is State.RUNNING
+
+
+def test_a_refusal_that_comes_after_its_process_was_found_is_healed(watched: Watched) -> None:
+    watched.roster.found("w", 1)
+    watched.roster.hello("w")
+    watched.roster.refused("w", "request timed out")
+    assert watched.state is State.FAILED
+    watched.roster.found("w", 1)
+    assert watched.state is State.PENDING
+    assert watched.roster.pending() == {"w"}, "it is asked for a hello"
+    watched.roster.hello("w")
+    assert watched.state is State.RUNNING
+    assert not watched.roster["w"].failed
+
+
+def test_a_process_that_comes_after_a_refusal_counts(watched: Watched) -> None:
+    watched.roster.refused("w", "request timed out")
+    watched.roster.started("w", 1)
+    watched.roster.hello("w")
+    assert watched.state is State.RUNNING
+    assert not watched.roster["w"].failed
+
+
+def test_what_is_found_running_and_well_is_left_so(watched: Watched) -> None:
+    watched.roster.started("w", 1)
+    watched.roster.hello("w")
+    assert watched.roster.all_running
+    moves = list(watched.moves)
+    watched.roster.found("w", 1)
+    watched.roster.found("w", None)
+    watched.roster.found("unknown", 2)
+    assert watched.moves == moves

@@ -154,3 +154,13 @@ def test_what_becomes_of_each_node_has_words() -> None:
     assert {action.instance for action in actions} == {"here"}
     kept = node_actions(reconcile(present, present), "here")
     assert {action_text(action) for action in kept} == {"unchanged"}
+
+
+def test_what_has_failed_is_tried_again() -> None:
+    nodes = {name: NodeConfig(name) for name in ("a", "b", "c")}
+    actions = reconcile(nodes, nodes, failed={"b", "gone"})
+    assert [config.name for config in actions.replace] == ["b"]
+    assert [config.name for config in actions.keep] == ["a", "c"]
+    assert actions.reasons == {"b": ("failed",)}
+    changed = {**nodes, "b": NodeConfig("b", interface="eth1")}
+    assert reconcile(changed, nodes, failed={"b"}).reasons == {"b": ("interface",)}
