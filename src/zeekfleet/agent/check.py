@@ -37,6 +37,15 @@ class NodeChecker(Protocol):
         """
         ...
 
+    async def taken_ports(self, present: Sequence[NodeConfig], pids: frozenset[int]) -> list[int]:
+        """TCP ports that others than the cluster's nodes listen on, sorted.
+
+        Args:
+            present: the nodes that the cluster has on this host now, whoever runs them.
+            pids: this instance's own running nodes.
+        """
+        ...
+
 
 class ConfigurationCheck:
     """Checks configurations, one at a time.
@@ -88,10 +97,27 @@ class ConfigurationCheck:
         logger.info("configuration %s checked: %d problems", configuration.id, len(problems))
         return [self._failure(reqid, problem) for problem in problems] or [Result(reqid, instance=self._instance)]
 
-    async def _problems(self, configuration: Configuration, deployed: Configuration | None) -> list[Problem]:
+    async def taken_ports(self, deployed: Configuration | None) -> list[int]:
+        """TCP ports of this host that others than the cluster's nodes listen on, sorted.
+
+        Args:
+            deployed: what the cluster runs now, as far as the controller knows.
+
+        Raises:
+            RequestTimeoutError: the supervisor does not tell which nodes run.
+        """
+        actual, pids = await self._running()
+        known = deployed or Configuration()
+        here = {instance.host for instance in known.instances if instance.name == self._instance} or {UNSPECIFIED}
+        return await self._checker.taken_ports([*actual.values(), *self._deployed_on(here, known)], pids)
+
+    async def _running(self) -> tuple[dict[str, NodeConfig], frozenset[int]]:
         status = await self._control.status()
         actual = cluster_nodes(status)
-        pids = frozenset(pid for name in actual if (pid := status[name].pid) is not None)
+        return actual, frozenset(pid for name in actual if (pid := status[name].pid) is not None)
+
+    async def _problems(self, configuration: Configuration, deployed: Configuration | None) -> list[Problem]:
+        actual, pids = await self._running()
         variables = self._links.variables(nodes_of(configuration, self._instance), actual, configuration)
         desired = node_configs(configuration, self._instance, self._state_directory, variables)
         present = [*actual.values(), *self._deployed_here(configuration, deployed or Configuration())]
@@ -100,6 +126,9 @@ class ConfigurationCheck:
     def _deployed_here(self, configuration: Configuration, deployed: Configuration) -> Iterator[NodeConfig]:
         """Deployed nodes of every instance that may share this host: their ports are the cluster's already."""
         own = {instance.host for instance in configuration.instances if instance.name == self._instance}
+        yield from self._deployed_on(own, deployed)
+
+    def _deployed_on(self, own: set[Address], deployed: Configuration) -> Iterator[NodeConfig]:
         for instance in deployed.instances:
             if instance.name == self._instance or _may_be_one(instance.host, own):
                 yield from node_configs(deployed, instance.name, self._state_directory, {}).values()

@@ -44,6 +44,10 @@ class RoomChecker:
         problems = await asyncio.to_thread(self._room)
         return problems or await self._checker.check(configs, present, pids)
 
+    async def taken_ports(self, present: Sequence[NodeConfig], pids: frozenset[int]) -> list[int]:
+        """As the other tells."""
+        return await self._checker.taken_ports(present, pids)
+
     def _room(self) -> list[Problem]:
         found = []
         for directory in self._directories:

@@ -16,8 +16,19 @@ from zeekfleet.model.launch import LaunchContext
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.facts import gather
 from zeekfleet.node.link import AGENT_LINK, WEBSOCKET_PORT
+from zeekfleet.node.portholders import holders, listened_ports
 from zeekfleet.planning import node_settings
-from zeekfleet.planning.checks import Held, HostFacts, Needs, Problem, held_ports, host_problems, merged, unavailable
+from zeekfleet.planning.checks import (
+    Held,
+    HostFacts,
+    Needs,
+    PortUse,
+    Problem,
+    held_ports,
+    host_problems,
+    merged,
+    unavailable,
+)
 from zeekfleet.planning.parsing import groups
 
 LEAVING = 3.0
@@ -86,18 +97,36 @@ class NodeChecker:
             present: the nodes that the cluster has on this host now, whoever runs them.
             pids: this instance's own running nodes.
         """
-        if self._engine is None:
-            try:
-                self._engine = await asyncio.to_thread(self._make_engine)
-            except ZeekfleetError as error:
-                return [Problem((), str(error))]
-        engine = self._engine
+        try:
+            engine = await self._made_engine()
+        except ZeekfleetError as error:
+            return [Problem((), str(error))]
         needs = [engine.needs(config) for config in configs]
         held = Held(pids, held_ports([engine.needs(config) for config in present]))
         async with asyncio.TaskGroup() as tasks:
             host = tasks.create_task(self._host(engine, needs, held))
             parses = [tasks.create_task(self._parse(engine, group)) for group in groups(configs, UNSEEN_VARIABLES)]
         return merged([*host.result(), *(problem for parse in parses for problem in parse.result())])
+
+    async def taken_ports(self, present: Sequence[NodeConfig], pids: frozenset[int]) -> list[int]:
+        """TCP ports that others than the cluster's nodes listen on, sorted.
+
+        Args:
+            present: the nodes that the cluster has on this host now, whoever runs them.
+            pids: this instance's own running nodes.
+        """
+        try:
+            engine = await self._made_engine()
+        except ZeekfleetError:
+            held = Held(pids)
+        else:
+            held = Held(pids, held_ports([engine.needs(config) for config in present]))
+        return await asyncio.to_thread(_ports_of_others, held)
+
+    async def _made_engine(self) -> CheckedEngine:
+        if self._engine is None:
+            self._engine = await asyncio.to_thread(self._make_engine)
+        return self._engine
 
     async def _host(self, engine: CheckedEngine, needs: Sequence[Needs], held: Held) -> list[Problem]:
         facts = await asyncio.to_thread(gather, needs, held.pids, engine.program)
@@ -118,6 +147,13 @@ class NodeChecker:
             except LaunchError as error:
                 texts = [error.reason]
         return [Problem(names, text) for text in texts]
+
+
+def _ports_of_others(held: Held) -> list[int]:
+    ports = listened_ports()
+    known = holders(ports, held.pids)
+    uses = {port: PortUse("in use", holder.pid, holder.program, holder.is_node) for port, holder in known.items()}
+    return sorted(port for port in ports if not held.covers(uses.get(port, PortUse("in use")), port))
 
 
 def _nodes_in_the_way(needs: Sequence[Needs], facts: HostFacts, held: Held) -> list[int]:

@@ -25,6 +25,11 @@ class Holder(msgspec.Struct, frozen=True):
     is_node: bool
 
 
+def listened_ports() -> frozenset[int]:
+    """All TCP ports that somebody listens on in this network namespace, at whatever address."""
+    return frozenset(_listening(None).values())
+
+
 def holders(ports: Collection[int], likely: Iterable[int] = ()) -> dict[int, Holder]:
     """Who listens on these ports, as far as this process may see it.
 
@@ -47,8 +52,8 @@ def holders(ports: Collection[int], likely: Iterable[int] = ()) -> dict[int, Hol
     return found
 
 
-def _listening(ports: frozenset[int]) -> dict[str, int]:
-    """Inode to port of the listening sockets."""
+def _listening(ports: frozenset[int] | None) -> dict[str, int]:
+    """Inode to port of the sockets that listen on these ports, or on any."""
     found: dict[str, int] = {}
     for table in TABLES:
         try:
@@ -58,7 +63,7 @@ def _listening(ports: frozenset[int]) -> dict[str, int]:
         for line in lines:
             fields = line.split()
             port = int(fields[1].rpartition(":")[2], 16)
-            if fields[3] == LISTEN and port in ports:
+            if fields[3] == LISTEN and (ports is None or port in ports):
                 found[fields[9]] = port
     return found
 

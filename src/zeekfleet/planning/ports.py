@@ -5,14 +5,15 @@ Assign listening ports first: metrics ports keep clear of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 import msgspec
 
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Node
-from zeekfleet.model.types import Address, Port
+from zeekfleet.model.types import UNSPECIFIED, Address, Port
 from zeekfleet.planning.validate import LISTENING_ROLES, undeclared_instance
 
 ROLE_ORDER = {ClusterRole.MANAGER: 0, ClusterRole.LOGGER: 1, ClusterRole.PROXY: 2, ClusterRole.WORKER: 3}
@@ -21,6 +22,7 @@ ROLE_ORDER = {ClusterRole.MANAGER: 0, ClusterRole.LOGGER: 1, ClusterRole.PROXY: 
 DEFAULT_START = 2200
 DEFAULT_METRICS_START = 9000
 LAST_PORT = 65535
+NOTHING: Final[Mapping[str, Collection[int]]] = {}
 
 
 class PortCounter:
@@ -54,27 +56,55 @@ class PortCounter:
         return Port(self._next - 1)
 
 
+def lacking_ports(configuration: Configuration) -> frozenset[str]:
+    """Instances with a node that lacks a port which could be assigned."""
+    return frozenset(
+        node.instance
+        for node in configuration.nodes
+        if (node.p is None and node.role in LISTENING_ROLES) or (node.metrics_port is None and node.role in ROLE_ORDER)
+    )
+
+
 def assign_ports(
-    configuration: Configuration, *, start: int = DEFAULT_START, reserved: Collection[int] = ()
+    configuration: Configuration,
+    *,
+    start: int = DEFAULT_START,
+    reserved: Collection[int] = (),
+    taken: Mapping[str, Collection[int]] = NOTHING,
+    former: Configuration | None = None,
 ) -> Configuration:
     """A copy in which every manager, logger and proxy has a listening port.
 
-    Counts over the whole cluster, so that no two hosts share an assigned port.
+    Counts over the whole cluster, so that no two hosts share an assigned port. A node that the former configuration
+    has in the same place and role keeps its port, if nothing else wants that.
 
     Args:
         configuration: with addresses filled in.
         start: the first port to assign.
         reserved: ports that are never assigned: what the controller knows to be somebody else's.
+        taken: by instance, ports that others have on its host.
+        former: what runs now.
 
     Raises:
         ConfigurationError: the ports above ``start`` do not suffice.
     """
-    taken = set(reserved)
-    taken |= {instance.listen_port.number for instance in configuration.instances if instance.listen_port}
-    taken |= {node.p.number for node in configuration.nodes if node.p}
-    counter = PortCounter(start, taken, "listening")
+    used = set(reserved)
+    used |= {instance.listen_port.number for instance in configuration.instances if instance.listen_port}
+    used |= {node.p.number for node in configuration.nodes if node.p}
     lacking = [node for node in configuration.nodes if node.p is None and node.role in LISTENING_ROLES]
-    assigned = {id(node): counter.next_for(node) for node in sorted(lacking, key=_order)}
+    known = {_place(node): node.p for node in (former.nodes if former else ()) if node.p}
+    assigned: dict[int, Port] = {}
+    for node in sorted(lacking, key=_order):
+        port = known.get(_place(node))
+        if port is not None and port.number not in used and port.number not in taken.get(node.instance, ()):
+            assigned[id(node)] = port
+            used.add(port.number)
+    for ports in taken.values():
+        used |= set(ports)
+    counter = PortCounter(start, used, "listening")
+    for node in sorted(lacking, key=_order):
+        if id(node) not in assigned:
+            assigned[id(node)] = counter.next_for(node)
     return _with_nodes(
         configuration,
         (msgspec.structs.replace(node, p=assigned.get(id(node), node.p)) for node in configuration.nodes),
@@ -82,17 +112,25 @@ def assign_ports(
 
 
 def assign_metrics_ports(
-    configuration: Configuration, *, start: int = DEFAULT_METRICS_START, reserved: Collection[int] = ()
+    configuration: Configuration,
+    *,
+    start: int = DEFAULT_METRICS_START,
+    reserved: Collection[int] = (),
+    taken: Mapping[str, Collection[int]] = NOTHING,
+    former: Configuration | None = None,
 ) -> Configuration:
     """A copy in which every cluster node has a metrics port.
 
-    Counts anew for each address; instances whose address is not known yet
-    (0.0.0.0) count as one, since they may turn out to be one host.
+    Counts anew for each address. Instances whose address is not known yet (0.0.0.0) count as one, and get no port
+    that is used at any other address: they may turn out to be one host, and any. A node that the former
+    configuration has in the same place and role keeps its port, if nothing else wants that.
 
     Args:
         configuration: with addresses and listening ports filled in.
         start: the first port to assign, at each address.
         reserved: ports that are never assigned, at any address.
+        taken: by instance, ports that others have on its host.
+        former: what runs now.
 
     Raises:
         ConfigurationError: the ports above ``start`` do not suffice, or a node's instance is not declared.
@@ -100,15 +138,32 @@ def assign_metrics_ports(
     addresses = {instance.name: instance.host for instance in configuration.instances}
     if errors := [undeclared_instance(node) for node in configuration.nodes if node.instance not in addresses]:
         raise ConfigurationError(sorted(errors))
-    taken: dict[Address, set[int]] = {address: set(reserved) for address in addresses.values()}
+    used: dict[Address, set[int]] = {address: set(reserved) for address in addresses.values()}
     for instance in configuration.instances:
+        used[instance.host].update(taken.get(instance.name, ()))
         if instance.listen_port:
-            taken[instance.host].add(instance.listen_port.number)
+            used[instance.host].add(instance.listen_port.number)
     for node in configuration.nodes:
-        taken[addresses[node.instance]] |= {port.number for port in (node.p, node.metrics_port) if port}
-    counters = {address: PortCounter(start, ports, "metrics") for address, ports in taken.items()}
+        used[addresses[node.instance]] |= {port.number for port in (node.p, node.metrics_port) if port}
     lacking = [node for node in configuration.nodes if node.metrics_port is None and node.role in ROLE_ORDER]
-    assigned = {id(node): counters[addresses[node.instance]].next_for(node) for node in sorted(lacking, key=_order)}
+    known = {_place(node): node.metrics_port for node in (former.nodes if former else ()) if node.metrics_port}
+    assigned: dict[int, Port] = {}
+    for node in sorted(lacking, key=_order):
+        port, here = known.get(_place(node)), used[addresses[node.instance]]
+        if port is not None and port.number not in here:
+            assigned[id(node)] = port
+            here.add(port.number)
+    counters = {address: PortCounter(start, ports, "metrics") for address, ports in used.items()}
+    open_ = [node for node in sorted(lacking, key=_order) if id(node) not in assigned]
+    for node in open_:
+        address = addresses[node.instance]
+        if address != UNSPECIFIED:
+            assigned[id(node)] = port = counters[address].next_for(node)
+            used[address].add(port.number)
+    anywhere = PortCounter(start, set().union(*used.values()), "metrics")
+    for node in open_:
+        if addresses[node.instance] == UNSPECIFIED:
+            assigned[id(node)] = anywhere.next_for(node)
     return _with_nodes(
         configuration,
         (
@@ -116,6 +171,10 @@ def assign_metrics_ports(
             for node in configuration.nodes
         ),
     )
+
+
+def _place(node: Node) -> tuple[str, str, ClusterRole]:
+    return (node.instance, node.name, node.role)
 
 
 def _order(node: Node) -> tuple[str, int, str]:

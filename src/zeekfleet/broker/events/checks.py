@@ -10,9 +10,14 @@ from typing import ClassVar
 
 from zeekfleet.broker.events.base import Event
 from zeekfleet.model.management import Configuration, Result
+from zeekfleet.model.types import Count
 
 CHECK = "check"
 """The capability of an agent that answers :class:`AgentCheckRequest`."""
+
+
+PORTS = "ports"
+"""The capability of an agent that answers :class:`AgentPortsRequest`."""
 
 
 class AgentCheckResponse(Event, frozen=True):
@@ -48,6 +53,23 @@ class ControllerCheckRequest(Event, frozen=True):
     response: ClassVar[type[Event] | None] = ControllerCheckResponse
     reqid: str
     config: Configuration
+
+
+class AgentPortsResponse(Event, frozen=True):
+    """TCP ports that others listen on, sorted; the cluster's own nodes' are not among them."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Agent::API::ports_response"
+    reqid: str
+    ports: tuple[Count, ...]
+
+
+class AgentPortsRequest(Event, frozen=True):
+    """Which ports of the host are taken by others than the cluster's nodes? ``deployed`` is what the cluster runs."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Agent::API::ports_request"
+    response: ClassVar[type[Event] | None] = AgentPortsResponse
+    reqid: str
+    deployed: Configuration | None = None
 
 
 class NotifyCapabilities(Event, frozen=True):
