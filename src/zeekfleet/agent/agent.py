@@ -73,7 +73,8 @@ class Agent:
         self._supervisor = supervisor
         self._links = links
         self._topic = topics.agent(options.name)
-        capabilities = frozenset({RELEASES, *((check_api.CHECK,) if checker is not None else ())})
+        checks = (check_api.CHECK, check_api.PORTS) if checker is not None else ()
+        capabilities = frozenset({RELEASES, *checks})
         self._notifier = Notifier(endpoint, options.name, options.controller is not None, options.host, capabilities)
         self._roster = Roster(self._notifier.change)
         self._control = SupervisorControl(supervisor, options.request_timeout, options.request_timeout + options.grace)

@@ -17,6 +17,7 @@ from zeekfleet.agent.diagnosis import Historian
 from zeekfleet.agent.dispatch import NodeDispatcher
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
+from zeekfleet.agent.patience import Patience
 from zeekfleet.agent.results import TIMED_OUT, deploy_results, dispatch_results, node_statuses
 from zeekfleet.agent.roster import Roster
 from zeekfleet.broker.events import agent as api
@@ -103,6 +104,7 @@ class Requests:
             api.NodeDispatchRequest: self._node_dispatch,
             api.RestartRequest: self._restart,
             check_api.AgentCheckRequest: self._check_configuration,
+            check_api.AgentPortsRequest: self._taken_ports,
             details_api.AgentStatusRequest: self._status,
             details_api.AgentDiagnosisRequest: self._diagnosis,
             stops_api.AgentHurry: self._hurry,
@@ -149,15 +151,12 @@ class Requests:
     async def _deploy_and_wait(self, request: api.DeployRequest) -> list[Result]:
         name = self._options.name
         own = [node.name for node in request.config.nodes if node.instance == name]
-        base, loop = self._options.request_timeout, asyncio.get_running_loop()
-        patience = agent_stop_deadline(len(own), base=base, grace=self._options.grace)
-        last = loop.time() + patience
-        deadline = asyncio.timeout_at(last)
+        base = self._options.request_timeout
+        patience = Patience(agent_stop_deadline(len(own), base=base, grace=self._options.grace))
 
         def stopped() -> None:
             """From here on nobody's grace is waited for."""
-            if not deadline.expired():
-                deadline.reschedule(min(deadline.when() or last, loop.time() + agent_deadline(len(own), base=base)))
+            patience.progressed(agent_deadline(len(own), base=base))
 
         # The work goes on after the deadline: a configuration is never left half applied.
         work = self._tasks.create_task(
@@ -169,9 +168,10 @@ class Requests:
                 on_stopped=stopped,
             )
         )
+        watching = asyncio.ensure_future(self._roster.progress(own, patience.progressed))
         try:
-            async with deadline:
-                with self._control.extending(deadline, patience):
+            async with patience:
+                with patience.while_stopping(self._control):
                     adoption = await asyncio.shield(work)
                 match adoption:
                     case Adoption.FAILED:
@@ -180,11 +180,13 @@ class Requests:
                         logger.info("already running configuration %s", request.config.id)
                         return [self._result(request.reqid)]
                 await self._roster.settle(own)
-                left = (deadline.when() or last) - loop.time() - TO_ANSWER
-                await self._roster.connect(own, min(PATIENCE_FOR_PEERS, max(0.0, left)))
+                await self._roster.connect(own, min(PATIENCE_FOR_PEERS, max(0.0, patience.left - TO_ANSWER)))
         except TimeoutError:
             self._notifier.error(f"configuration {request.config.id} is not all up in time")
             return deploy_results(request.reqid, name, self._roster, own, timed_out=True)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
         return deploy_results(request.reqid, name, self._roster, own, timed_out=False)
 
     async def _apply(
@@ -217,6 +219,14 @@ class Requests:
         if self._check is not None:
             results = await self._check.results(request.reqid, request.config, request.deployed)
             self._endpoint.reply(delivery, check_api.AgentCheckResponse(request.reqid, tuple(results)))
+
+    async def _taken_ports(self, delivery: Delivery) -> None:
+        request = delivery.event
+        assert isinstance(request, check_api.AgentPortsRequest)  # noqa: S101
+        if self._check is not None:
+            with contextlib.suppress(RequestTimeoutError):  # who asked does without
+                ports = await self._check.taken_ports(request.deployed)
+                self._endpoint.reply(delivery, check_api.AgentPortsResponse(request.reqid, tuple(ports)))
 
     async def _set_configuration(self, delivery: Delivery) -> None:
         """First generation: answer as soon as the nodes are handed over; no answer is wanted without an id."""
@@ -283,10 +293,12 @@ class Requests:
         if outcomes:
             self._tasks.create_task(self._deployer.restart(outcomes))
             base, grace = self._options.request_timeout, self._options.grace
-            patience = agent_stop_deadline(len(asked), base=base, grace=grace)
+            patience = Patience(agent_stop_deadline(len(asked), base=base, grace=grace))
+            for outcome in outcomes.values():
+                outcome.add_done_callback(lambda _: patience.progressed())
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(patience) as deadline:
-                    with self._control.extending(deadline, patience):
+                async with patience:
+                    with patience.while_stopping(self._control):
                         await asyncio.wait(outcomes.values())
         results = [
             msgspec.structs.replace(outcome.result(), reqid=request.reqid)

@@ -288,6 +288,19 @@ class Roster:
         self.started(name, pid)
         entry.found = True
 
+    async def progress(self, names: Collection[str], told: Callable[[], None]) -> None:
+        """Call ``told`` whenever the outcome of another launch of one of these nodes is known; until cancelled."""
+        known = self._settled(names)
+        while True:
+            self._changed.clear()
+            await self._changed.wait()
+            before, known = known, self._settled(names)
+            if known - before:
+                told()
+
+    def _settled(self, names: Collection[str]) -> set[str]:
+        return {name for name in names if name in self._entries and self._entries[name].settled}
+
     async def settle(self, names: Collection[str]) -> None:
         """Wait until the outcome of these nodes' launches is known; those that are gone meanwhile count as known."""
         while any(name in self._entries and not self._entries[name].settled for name in names):

@@ -1,14 +1,16 @@
-"""How long a deployment or restart may take: longer with more nodes to bring up.
+"""How long a deployment or restart may take: so long after its last progress, within a ceiling.
 
-Three deadlines nest, each ending before the next, so that whoever waits hears
-what came of it rather than nothing:
+Progress is a node that has come up, or is known to have failed. Whoever waits
+for nodes waits for :func:`agent_deadline` (or its like) from the start and from
+each progress on, and for :data:`CEILING` at most. Two deadlines nest, so that
+the controller hears what came of it rather than nothing:
 
-    agent (5 s and more)  <  controller (10 s and more)  <  zeek-client (20 s, fixed)
-    where nodes are stopped: 15 s  <  17 s  <  20 s
+    agent (5 s and more)  <  controller (10 s and more)
+    where nodes are stopped first: 15 s  <  17 s
 
-Up to :data:`MAX_NODES_FOR_ZEEK_CLIENT` nodes on an instance all three hold with
-the default bases; beyond that zeek-client gives up first, while the deployment
-goes on and other clients see its end. All times are in seconds.
+zeek-client waits for 20 s, whatever happens. It is answered after
+:data:`ZEEK_CLIENT_ANSWER` with what is known by then, and the work goes on. All
+times are in seconds.
 
 Where nodes are stopped, the grace of one that ignores SIGTERM may be longer than
 the agent's deadline. It runs while the others stop and start, and so replaces
@@ -26,20 +28,45 @@ CONTROLLER_BASE = 10.0
 ZEEK_CLIENT_TIMEOUT = 20.0
 """How long zeek-client waits for a response."""
 
+ZEEK_CLIENT_ANSWER = 18.0
+"""When the controller answers it at the latest."""
+
 GRACE = 10.0
 """How long agents let a node take to stop, by default."""
 
-PER_NODE = 0.25
-"""What each further node on an instance adds: a Zeek's start costs about half a second of one CPU, on two at least."""
+PER_NODE = 1.0
+"""What each further node on an instance adds: a Zeek's start costs half a second of a CPU that others want, too."""
 
 MARGIN = 2.0
 """What the controller waits at least beyond the agent, for the answer's way back."""
 
 CEILING = 600.0
-"""What many nodes may add at most, so that every wait is finite."""
+"""What many nodes may add at most, and what all progress together may, so that every wait is finite."""
 
-MAX_NODES_FOR_ZEEK_CLIENT = 36
-"""Most nodes on an instance that leave zeek-client a second to hear of it."""
+
+class Deadline:
+    """The instant until which something is waited for: some time after the last progress, within a ceiling.
+
+    Args:
+        now: by the clock that all instants here are of, in seconds.
+        patience: how long to wait without any progress.
+        ceiling: how long to wait at most, whatever progress there is; ``patience`` if that is longer.
+
+    Attributes:
+        at: the instant.
+    """
+
+    def __init__(self, now: float, patience: float, ceiling: float = CEILING) -> None:
+        self._patience = patience
+        self._last = now + max(patience, ceiling)
+        self.at = now + patience
+
+    def progressed(self, now: float, patience: float | None = None) -> float:
+        """There is progress: count anew, from now on with another patience if one is given; the new instant."""
+        if patience is not None:
+            self._patience = patience
+        self.at = min(now + self._patience, self._last)
+        return self.at
 
 
 def agent_deadline(nodes: int, *, base: float = AGENT_BASE) -> float:
