@@ -12,7 +12,7 @@ from zeekfleet.cli import tables
 from zeekfleet.cli.layout import plain_text
 from zeekfleet.cli.messages import Messages
 from zeekfleet.cli.output import Cell, Note, Table, printable
-from zeekfleet.cli.progress import LARGEST_TABLE, DeploymentProgress
+from zeekfleet.cli.progress import LARGEST_TABLE, NodeStates
 from zeekfleet.cli.verbs import VERBS, find_verb
 from zeekfleet.client.results import Deployed, IdValues, NodeDeployment, Staged
 from zeekfleet.model.enums import ClusterRole, State
@@ -88,7 +88,7 @@ def change(name: str, old: State, new: State) -> NotifyChange:
 
 def test_progress():
     nodes = tuple(Node(name, "a", ClusterRole.WORKER, State.RUNNING) for name in ("n1", "n2", "n3"))
-    progress = DeploymentProgress(Configuration(nodes=nodes))
+    progress = NodeStates(Configuration(nodes=nodes))
     assert progress.summary() == "3 without news"
     progress.update(change("n1", State.PENDING, State.RUNNING))
     progress.update(change("n2", State.RUNNING, State.CRASHED))
@@ -98,7 +98,7 @@ def test_progress():
 
 def test_progress_of_a_large_cluster_shows_what_is_missing():
     nodes = tuple(Node(f"n{n:03}", "a", ClusterRole.WORKER, State.RUNNING) for n in range(LARGEST_TABLE + 5))
-    progress = DeploymentProgress(Configuration(nodes=nodes))
+    progress = NodeStates(Configuration(nodes=nodes))
     for node in nodes[:-1]:
         progress.update(change(node.name, State.PENDING, State.RUNNING))
     assert [row[1].text for row in progress.table().rows] == [nodes[-1].name]

@@ -11,11 +11,17 @@ from zeekfleet.cli.session import Session
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    add_verb(subparsers, "deploy", "Deploy a staged cluster configuration.")
+    parser = add_verb(subparsers, "deploy", "Deploy a staged cluster configuration.")
+    parser.add_argument(
+        "--abort", action="store_true", help="Give up the deployment that is under way, whoever asked for it."
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     session = Session(args)
-    with session.connected(deployment.HEARD) as connection:
+    if args.abort:
+        with session.connected() as connection:
+            return deployment.abort(session, connection)
+    with session.connected(*deployment.HEARD) as connection:
         return deployment.deploy(session, connection)

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     )
     for doubt in (*review(configuration), *losses(configuration)):
         session.messages.warning(doubt)
-    with session.connected(deployment.HEARD) as connection:
+    with session.connected(*deployment.HEARD) as connection:
         staged = deployment.stage(connection, configuration)
         if not staged.ok:
             return deployment.show_staged(session, staged)

@@ -1,12 +1,13 @@
 """What is shown while a deployment runs: which nodes are pending, which run, which failed.
 
-:class:`DeploymentProgress` is pure; :class:`LiveProgress` shows it with rich on
+:class:`NodeStates` is pure; :class:`LiveProgress` shows it with rich on
 stderr and leaves nothing behind but the agents' error messages.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -17,7 +18,7 @@ from rich.text import Text
 from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.broker.events.base import Event
 from zeekfleet.cli.colour import renderable
-from zeekfleet.cli.deployment import is_progress
+from zeekfleet.cli.deployment import News
 from zeekfleet.cli.output import BAD, FAINT, Cell, Note, Table, printable
 from zeekfleet.cli.tables import TONES
 from zeekfleet.model.enums import State
@@ -27,7 +28,11 @@ LARGEST_TABLE = 40
 """With more nodes than this, only those that are not running yet get a row."""
 
 
-class DeploymentProgress:
+NAMED = 6
+"""Awaited nodes that are named in the summary."""
+
+
+class NodeStates:
     """What is known of each node so far; a node without news may well be one that is not touched."""
 
     def __init__(self, configuration: Configuration) -> None:
@@ -70,8 +75,9 @@ class DeploymentProgress:
 class LiveProgress:
     """Shows a deployment's progress from entry to exit."""
 
-    def __init__(self, configuration: Configuration, console: Console | None = None) -> None:
-        self._progress = DeploymentProgress(configuration)
+    def __init__(self, configuration: Configuration, news: News, console: Console | None = None) -> None:
+        self._news = news
+        self._progress = NodeStates(configuration)
         self._started = time.monotonic()
         self._console = console or Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, transient=True, get_renderable=self._render, refresh_per_second=8)
@@ -85,15 +91,23 @@ class LiveProgress:
     ) -> None:
         self._live.stop()
 
-    def watch(self, topic: str, event: Event) -> bool:
-        """Take note of an event; whether it is a sign of progress."""
+    def watch(self, _topic: str, event: Event) -> None:
+        """Take note of an event."""
         self._progress.update(event)
         if isinstance(event, NotifyError):
             place = f"{event.instance}, {event.node}" if event.node else event.instance
             self._console.print(Text(printable(f"{place}: {event.msg}"), style=BAD))
-        return is_progress(topic, event)
 
     def _render(self) -> Group:
         seconds = time.monotonic() - self._started
-        summary = Note(f"deploying, {seconds:.0f} s: {self._progress.summary()}")
+        latest = self._news.latest
+        step = self._news.waiting() or (latest.step if latest is not None else "deploying")
+        awaited = f"; awaited: {_some(latest.nodes)}" if latest is not None and latest.nodes else ""
+        summary = Note(f"{step}, {seconds:.0f} s: {self._progress.summary()}{awaited}")
         return Group(renderable(self._progress.table()), renderable(summary))
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names in a line, not more than there is room for."""
+    told = ", ".join(names[:NAMED])
+    return f"{told} and {len(names) - NAMED} more" if len(names) > NAMED else told

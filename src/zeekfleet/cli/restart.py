@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             if value is not None:
                 raise CommandLineError(f"{option} applies with --rolling only", "zeekfleet restart")
     session = Session(args)
-    with session.connected(deployment.HEARD) as connection:
+    with session.connected(*deployment.HEARD) as connection:
         nodes = chosen(connection, args.nodes)
         outcome = _roll(connection, args, nodes) if args.rolling else _restart(connection, nodes)
     session.output.show(report.restarted(outcome), lambda: tables.restarted(outcome))

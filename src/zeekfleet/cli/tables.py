@@ -18,6 +18,7 @@ from zeekfleet.client.results import (
     Staged,
     role_name,
 )
+from zeekfleet.model.deployments import KEEP, STOP, NodeAction, action_text
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Instance, NodeStatus, Result
 from zeekfleet.model.types import UNSPECIFIED, Port
@@ -31,6 +32,7 @@ TONES = {
     State.UNKNOWN: BUSY,
 }
 ABSENT = Cell("-", FAINT)
+RUNNING, FAILED, GONE = Cell("running", GOOD), Cell("failed", BAD), Cell("gone", FAINT)
 
 
 def staged(outcome: Staged) -> View:
@@ -39,16 +41,23 @@ def staged(outcome: Staged) -> View:
     return [*notes, Note(f"staged configuration {outcome.id}", GOOD)] if outcome.id else notes
 
 
-def deployed(outcome: Deployed) -> View:
-    """Each node's fate, the outputs of those that failed, and the id."""
+def deployed(outcome: Deployed, actions: Iterable[NodeAction] = ()) -> View:
+    """Each node's fate, the outputs of those that failed, and the id.
+
+    Args:
+        outcome: what the controller answered.
+        actions: what was done about each node, those that left included, as far as it is known.
+    """
+    done = {(action.instance, action.node): action for action in actions}
     view: list[Table | Note] = []
     nodes = sorted(outcome.nodes, key=lambda node: (node.instance, node.name))
-    if nodes:
-        rows = tuple(
-            (Cell(node.instance), Cell(node.name), Cell("running", GOOD) if node.success else Cell("failed", BAD))
-            for node in nodes
-        )
-        view.append(Table(("INSTANCE", "NODE", "RESULT"), rows))
+    results = {(node.instance, node.name): RUNNING if node.success else FAILED for node in nodes}
+    gone = {place: GONE for place, action in done.items() if action.action == STOP}
+    if rows := [
+        (Cell(instance), Cell(node), result, *((_action(done.get((instance, node))),) if done else ()))
+        for (instance, node), result in sorted({**gone, **results}.items())
+    ]:
+        view.append(Table(("INSTANCE", "NODE", "RESULT", *(("CHANGE",) if done else ())), tuple(rows)))
     for node in nodes:
         view += _outputs(node)
     view += [problem(error) for error in outcome.errors]
@@ -58,6 +67,11 @@ def deployed(outcome: Deployed) -> View:
         told = f", {failed} of {count} failed" if failed else f", {count}" if nodes else ""
         view.append(Note(f"deployed configuration {outcome.id}{told}", BAD if failed else GOOD))
     return view
+
+
+def given_up(told: str) -> View:
+    """What was given up, and what that means."""
+    return [Note(told, BUSY)]
 
 
 def checked(outcome: Checked) -> View:
@@ -133,6 +147,12 @@ def failures(found: Iterable[Failure]) -> list[Note]:
     return [
         problem(f"{failure.source}: {failure.error}" if failure.source else str(failure.error)) for failure in found
     ]
+
+
+def _action(action: NodeAction | None) -> Cell:
+    if action is None:
+        return ABSENT
+    return Cell(action_text(action), FAINT if action.action == KEEP else "")
 
 
 def _outputs(node: NodeDeployment) -> Iterable[Note]:

@@ -22,16 +22,23 @@ from zeekfleet.broker.events import checks
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import dispatches as dispatch_api
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.deployments import DeploymentProgress
 from zeekfleet.client import results
 from zeekfleet.client.dispatched import Dispatched, read_dispatched
 from zeekfleet.client.results import Checked, Deployed, IdValues, NodesSeen, Restarted, Staged
 from zeekfleet.client.tls import problem_of_either
-from zeekfleet.errors import ConfigurationError, ProtocolError, TransportError
+from zeekfleet.errors import ConfigurationError, ProtocolError, RequestTimeoutError, TransportError
 from zeekfleet.model.management import Configuration, Instance, Result, fresh_id
 from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded, PeerLost
 from zeekfleet.transport.websocket import WebSocketEndpoint
 
 E = TypeVar("E", bound=Event)
+
+OWN_NAME = "zeekfleet"
+"""How the names of clients begin that wait as long as a deployment makes progress."""
+
+LONGEST_WAIT = 86400.0
+"""Seconds that a request may take, however long the controller is seen to work on it."""
 
 Watcher = Callable[[Delivery], None]
 """Called for every event that arrives beside responses; must return at once."""
@@ -69,9 +76,12 @@ class Client:
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._watcher = watcher
-        self._endpoint = endpoint or WebSocketEndpoint(name=name)
+        self._endpoint = endpoint or WebSocketEndpoint(
+            name=name if name.startswith(OWN_NAME) else f"{OWN_NAME}-client/{name}"
+        )
         self._connected = asyncio.Event()
         self._lost = asyncio.Event()
+        self._waits: dict[str, tuple[asyncio.Timeout, float]] = {}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -84,6 +94,7 @@ class Client:
             await self._stack.enter_async_context(self._endpoint)
             tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
             self._endpoint.subscribe(topics.CONTROLLER)
+            self._endpoint.subscribe(topics.DEPLOYMENTS)
             if self._watcher is not None:
                 self._endpoint.subscribe(topics.AGENT_PREFIX)
             self._endpoint.peer(self._host, self._port, tls=self._tls)
@@ -106,7 +117,11 @@ class Client:
         return results.read_staged((await self._request(request, api.StageConfigurationResponse, timeout)).results)
 
     async def deploy(self, *, timeout: float | None = None) -> Deployed:
-        """Deploy the staged configuration."""
+        """Deploy the staged configuration.
+
+        Args:
+            timeout: how long to wait without any sign that the controller works on it.
+        """
         response = await self._request(api.DeployRequest(fresh_id()), api.DeployResponse, timeout)
         return results.read_deployed(response.results)
 
@@ -182,14 +197,20 @@ class Client:
     async def _request(self, event: Event, response: type[E], timeout: float | None = None) -> E:
         timeout = self._timeout if timeout is None else timeout
         await self._wait_connected(timeout)
-        answer = asyncio.ensure_future(self._endpoint.request(topics.CONTROLLER, event, timeout))
+        answer = asyncio.ensure_future(self._endpoint.request(topics.CONTROLLER, event, LONGEST_WAIT))
         lost = asyncio.ensure_future(self._lost.wait())
+        reqid = str(getattr(event, "reqid", ""))
         try:
-            await asyncio.wait({answer, lost}, return_when=asyncio.FIRST_COMPLETED)
+            async with asyncio.timeout(timeout) as wait:
+                self._waits[reqid] = wait, timeout
+                await asyncio.wait({answer, lost}, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
                 raise TransportError(f"connection to controller {self._host}:{self._port} is lost")
             found = answer.result()
+        except TimeoutError:
+            raise RequestTimeoutError(reqid, timeout) from None
         finally:
+            self._waits.pop(reqid, None)
             answer.cancel()
             lost.cancel()
             await asyncio.gather(answer, lost, return_exceptions=True)
@@ -217,6 +238,9 @@ class Client:
                 case PeerLost():
                     self._connected.clear()
                     self._lost.set()
-                case Delivery():
+                case Delivery(event=event):
+                    if isinstance(event, DeploymentProgress) and (found := self._waits.get(event.reqid)):
+                        wait, timeout = found
+                        wait.reschedule(asyncio.get_running_loop().time() + timeout)
                     if self._watcher is not None:
                         self._watcher(happening)

@@ -19,6 +19,7 @@ import websocket
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.deployments import DeploymentProgress
 from zeekfleet.broker.generations import canonical_topic
 from zeekfleet.broker.messages import (
     TOPIC_FORBIDDEN,
@@ -37,7 +38,7 @@ from zeekfleet.errors import ProtocolError, RequestTimeoutError, TransportError,
 PATH = "/v1/messages/json"
 APPLICATION_NAME = "zeekfleet-cli"
 LONGEST_EXTENSION = 30
-"""How many times its time-out a request may wait in all, however much progress is seen."""
+"""How many times its time-out a request may wait in all, however much the agents are seen to do."""
 
 AT_ONCE = 0.5
 """Seconds after which it is worth a word that nobody has accepted a connection."""
@@ -128,7 +129,9 @@ class Link:
             if type(other) is type(event).response and getattr(other, "reqid", None) == reqid:
                 return other
             if watch is not None and watch(topic, other):
-                deadline = min(time.monotonic() + timeout, limit)
+                deadline = time.monotonic() + timeout
+                if not isinstance(other, DeploymentProgress):  # which the controller bounds itself
+                    deadline = min(deadline, limit)
 
     def receive(self, timeout: float) -> tuple[str, Event] | None:
         """The next event with its topic, or None if none came within ``timeout`` seconds.

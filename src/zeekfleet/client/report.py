@@ -42,6 +42,11 @@ def deployed(outcome: Deployed) -> Document:
     return {"results": results, "errors": list(outcome.errors)}
 
 
+def given_up(told: str) -> Document:
+    """``deploy --abort``: ``{"errors": [], "results": {"given_up": TEXT}}``."""
+    return {"errors": [], "results": {"given_up": told}}
+
+
 def checked(outcome: Checked) -> Document:
     """``check``: ``{"errors": [{"error", ...}], "results": {"checked": [NAME], "unchecked": {NAME: WHY}}}``.
 

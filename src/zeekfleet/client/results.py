@@ -241,6 +241,15 @@ def read_instances(result: Result) -> tuple[Instance, ...]:
     return tuple(sorted(SECOND.codec.sequence_from_value(data, Instance), key=lambda instance: instance.name))
 
 
+def read_text(result: Result) -> str:
+    """The sentence that a result holds.
+
+    Raises:
+        RequestFailedError: the controller could not do what was asked.
+    """
+    return _text(_expect_data(result, "a sentence"))
+
+
 def read_configuration(result: Result) -> Configuration:
     """The configuration that ``get_configuration_response`` holds.
 
