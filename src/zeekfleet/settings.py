@@ -129,6 +129,11 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds, Source("base of the requests' deadlines, seconds", "--request-timeout", "ZEEKFLEET_CONTROLLER_TIMEOUT",
                         "--controller-request-timeout")
     ] = 10.0  # fmt: skip
+    instance_wait: Annotated[
+        Annotated[float, msgspec.Meta(ge=0, le=86400)],
+        Source("seconds that a deployment waits for instances that are not there; 0: the request time-out",
+               "--instance-wait", "ZEEKFLEET_INSTANCE_WAIT", "--instance-wait"),
+    ] = 0.0  # fmt: skip
     auto_assign_ports: Annotated[
         bool,
         Source("give nodes missing listening ports", "--auto-assign-ports", tree_option="--auto-assign-ports"),

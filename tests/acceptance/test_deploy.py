@@ -130,7 +130,8 @@ def test_an_agent_that_comes_late_is_waited_for(new_fleet: Callable[[], Fleet]) 
 def test_deploy_times_out_without_the_agent(lone: Fleet) -> None:
     answer = lone.client("deploy-config", "-", text=ini(["a1"], {"m": node("a1", "manager")}))
     assert answer.code == 1
-    assert answer.json == {"errors": ["request timed out"], "results": {}}
+    missing = "instance 'a1' is missing: never connected"
+    assert answer.json == {"errors": ["request timed out", missing], "results": {}}
     assert lone.client("get-config", "--deployed").code == 1
 
 

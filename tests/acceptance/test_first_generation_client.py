@@ -128,7 +128,10 @@ def test_one_request_at_a_time(lone: Fleet) -> None:
         second = client.set_configuration("second", value)
         assert [(result.success, result.error) for result in second.results] == [(False, "request first still pending")]
         first = client.wait(f"{API}::set_configuration_response", lambda message: message.args[0] == "first")
-        assert [(result.success, result.error) for result in first.results] == [(False, "request timed out")]
+        assert [(result.success, result.error) for result in first.results] == [
+            (False, "request timed out"),
+            (False, "instance 'absent' is missing: never connected"),
+        ]
 
 
 def test_test_timeout_both_ways(lone: Fleet) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import msgspec
 
@@ -12,7 +12,7 @@ from zeekfleet.broker.events import checks as api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import Generation
 from zeekfleet.controller.fanout import ask, results_of
-from zeekfleet.controller.instances import Instances
+from zeekfleet.controller.instances import Instances, Known
 from zeekfleet.controller.staging import Stage
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.planning.deadlines import controller_deadline
@@ -48,32 +48,34 @@ class Checking:
             if name not in self._instances.known:
                 error = f"instance '{name}' is not connected, its nodes cannot be checked"
                 results.append(Result(reqid, False, name, error=error))
-            elif not self._instances.can(name, api.CHECK):
+            elif not self._instances.can(self._instances.known[name], api.CHECK):
                 results.append(Result(reqid, instance=name, data=NOT_ABLE))
-        results += await self._ask(reqid, configuration, names)
+        links = {name: link for name in names if (link := self._instances.known.get(name)) is not None}
+        results += await self._ask(reqid, configuration, links)
         return results or [Result(reqid)]
 
-    async def problems(self, reqid: str, configuration: Configuration, names: Iterable[str]) -> list[Result]:
-        """What speaks against deploying to these instances, as failed results without node; empty if nothing does.
+    async def problems(self, reqid: str, configuration: Configuration) -> list[Result]:
+        """What speaks against deploying it, as failed results without node; empty if nothing does.
 
         Results that name a node tell what became of it, and zeek-client shows errors only of the others.
         """
-        results = await self._ask(reqid, configuration, names)
+        reached = {instance.name: self._instances.reached(instance) for instance in configuration.instances}
+        links = {name: link for name, link in reached.items() if link is not None}
+        results = await self._ask(reqid, configuration, links)
         failed = [msgspec.structs.replace(result, node=None) for result in results if not result.success]
         if failed:
             logger.warning("configuration %s is not deployed: %s", configuration.id, failed[0].error)
         return failed
 
-    async def _ask(self, reqid: str, configuration: Configuration, names: Iterable[str]) -> list[Result]:
-        able = [(name, self._instances.known[name]) for name in sorted(names) if self._instances.can(name, api.CHECK)]
+    async def _ask(self, reqid: str, configuration: Configuration, links: Mapping[str, Known]) -> list[Result]:
+        able = [(name, link) for name, link in sorted(links.items()) if self._instances.can(link, api.CHECK)]
         if not able:
             return []
         deployed = await self._stage.get(ConfigState.DEPLOYED)
-        complete = self._instances.with_addresses(configuration)
         per_instance = Counter(node.instance for node in configuration.nodes)
         timeout = controller_deadline(max(per_instance.values(), default=0), base=self._timeout)
 
         def request(fresh: str, _: Generation) -> Event:
-            return api.AgentCheckRequest(fresh, complete, deployed)
+            return api.AgentCheckRequest(fresh, configuration, deployed)
 
         return results_of(reqid, await ask(self._endpoint, able, request, timeout))

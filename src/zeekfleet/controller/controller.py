@@ -5,34 +5,40 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-
-import msgspec
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.events import deployments as deployment_api
 from zeekfleet.broker.events import details as details_api
 from zeekfleet.broker.events import dispatches as dispatch_api
 from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import stops as stops_api
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.controller.assignment import Assignment
 from zeekfleet.controller.checking import Checking
-from zeekfleet.controller.deployment import Deployment, without_id
+from zeekfleet.controller.deployment import Deployment
+from zeekfleet.controller.deployments import Deployments
 from zeekfleet.controller.fanout import TIMED_OUT
+from zeekfleet.controller.handover import Handover
 from zeekfleet.controller.instances import Instances
 from zeekfleet.controller.keys import KeyFile
+from zeekfleet.controller.meeting import Meeting
 from zeekfleet.controller.notifications import NotificationKeeper
+from zeekfleet.controller.options import ControllerOptions
+from zeekfleet.controller.ordering import Ordering, longest_wait
 from zeekfleet.controller.requests import NodeRequests
-from zeekfleet.controller.staging import PortAssignment, Stage
-from zeekfleet.errors import ConfigurationError, StoreError
-from zeekfleet.model.management import Configuration, Result, fresh_id, results_text
+from zeekfleet.controller.signal import Signal
+from zeekfleet.controller.staging import Stage
+from zeekfleet.controller.waits import Waits
+from zeekfleet.errors import ConfigurationError
+from zeekfleet.model.management import Result
 from zeekfleet.model.names import name_problem
 from zeekfleet.release import part
 from zeekfleet.store.interface import ConfigState, Store
 from zeekfleet.transport.admission import Admission
-from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer, PeerAdded, PeerLost
+from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded, PeerLost
 
 logger = logging.getLogger(__name__)
 
@@ -40,30 +46,16 @@ MAX_REQUESTS = 1024
 MAX_REQUESTS_OF_A_PEER = 256
 """How many are worked on at a time."""
 
+SIGNS_OF_WORK = (
+    agent_api.NotifyChange,
+    agent_api.NotifyLog,
+    deployment_api.NotifyNodeActions,
+    stops_api.NotifyNodeStopping,
+)
+"""What an agent tells that has nodes started or stopped: whoever waits for it waits on."""
+
 MAX_INSTANCES = 10_000
 """Instances that may be known at a time."""
-
-
-class ControllerOptions(msgspec.Struct, frozen=True):
-    """What a controller needs to know.
-
-    Attributes:
-        name: its name.
-        port: its port for agents, or None if it has none.
-        request_timeout: base of all deadlines, in seconds.
-        assignment: which ports it fills in.
-        check_before_deploy: whether clients' deployments wait for the agents to find nothing wrong.
-        key_file: where the keys of a cluster on several hosts are kept.
-        loss: what clients are told, as they come, until something is staged; nothing if empty.
-    """
-
-    name: str
-    port: int | None = 2150
-    request_timeout: float = 10.0
-    assignment: PortAssignment = PortAssignment()
-    check_before_deploy: bool = True
-    key_file: Path | None = None
-    loss: str = ""
 
 
 class Controller:
@@ -80,23 +72,33 @@ class Controller:
         self._name = options.name
         self._loss = options.loss
         self._timeout = options.request_timeout
-        self._in_order = asyncio.Lock()
         self._instances = Instances()
         self._stage = Stage(store, self._instances, options.port, options.assignment, options.name)
         self._tasks = asyncio.TaskGroup()
-        self._checking = Checking(endpoint, self._instances, self._stage, options.request_timeout)
-        self._check_first = options.check_before_deploy
-        self._deployment = Deployment(
+        self._changed = Signal()
+        base = options.request_timeout
+        self._assignment = Assignment(endpoint, self._instances, self._stage, base)
+        self._checking = Checking(endpoint, self._instances, self._stage, base)
+        self._meeting = Meeting(endpoint, self._instances, self._changed, base, self._tasks, self._check_ready)
+        self._waits = Waits()
+        self._handover = Handover(endpoint, self._instances, self._changed, self._waits, base)
+        deployment = Deployment(
             endpoint,
             self._instances,
             self._stage,
-            options.request_timeout,
-            self._tasks,
-            self._check_ready,
+            meeting=self._meeting,
+            assignment=self._assignment,
             checking=self._checking,
+            handover=self._handover,
             keys=KeyFile(options.key_file),
+            changed=self._changed,
+            wait=options.instance_wait or base,
         )
-        self._requests = NodeRequests(endpoint, self._instances, self._stage, options.request_timeout)
+        self._deployments = Deployments(endpoint, deployment, self._stage, self._tasks)
+        self._ordering = Ordering(
+            endpoint, self._stage, self._deployments, check=options.check_before_deploy, on_staged=self._forget_loss
+        )
+        self._requests = NodeRequests(endpoint, self._instances, self._stage, self._waits, options.request_timeout)
         self._keeper = NotificationKeeper(store)
         self._admission = Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests")
         endpoint.subscribe(topics.CONTROLLER)
@@ -106,10 +108,12 @@ class Controller:
         """Serve until cancelled; a configuration that was deployed before is deployed again."""
         async with self._tasks:
             self._tasks.create_task(self._keeper.run())
+            self._tasks.create_task(self._deployments.run())
             persisted = await self._stage.get(ConfigState.DEPLOYED)
             if persisted is not None:
                 logger.info("deploying persisted configuration %s", persisted.id)
-                self._deployment.adopt(persisted)
+                self._meeting.meet(persisted)
+                self._meeting.adopt(persisted)
                 self._check_ready()
             async for happening in self._endpoint.events():
                 try:
@@ -126,7 +130,9 @@ class Controller:
             case PeerLost(peer=peer, reason=reason):
                 for name in self._instances.lost(peer):
                     logger.info("instance %s is gone: %s", name, reason)
-                    self._deployment.lost()
+                    self._meeting.welcome(name)  # if it is known by another connection still
+                    self._changed.notify()
+                self._deployments.client_gone(peer.id)
             case Delivery(topic=topics.CONTROLLER):
                 self._heard_client(happening)
             case Delivery(topic=topic):
@@ -139,56 +145,65 @@ class Controller:
                 notice = agent_api.NotifyError(self._name, self._loss)
                 self._endpoint.publish(topics.agent(self._name), notice, generation)
 
+    def _forget_loss(self) -> None:
+        self._loss = ""
+
     # --- agents
 
     def _heard_agent(self, sender: str, delivery: Delivery) -> None:
         """Take a notification; an agent speaks for itself, on its own topic."""
+        if isinstance(delivery.event, SIGNS_OF_WORK) and delivery.event.instance == sender:
+            self._waits.progressed(sender)
         match delivery.event:
             case agent_api.NotifyAgentHello(instance=name) | agent_api.FirstNotifyAgentHello(instance=name) if (
                 name != sender or name_problem(name)
             ):
                 logger.warning("a hello of instance %r on the topic of %r is ignored", name[:200], sender[:200])
             case agent_api.NotifyAgentHello(instance=name, connecting=connecting, api_version=version):
-                self._hello(name, delivery.peer, connecting, version, SECOND)
+                self._hello(delivery, name, connecting, version, SECOND, delivery.event.id)
             case agent_api.FirstNotifyAgentHello(instance=name, api_version=version):
-                self._hello(name, delivery.peer, not delivery.peer.dialled, version, FIRST)
+                self._hello(delivery, name, not delivery.peer.dialled, version, FIRST)
             case check_api.NotifyCapabilities(instance=name, names=names) if name == sender:
                 self._instances.told_its_capabilities(name, delivery.peer, names)
+            case deployment_api.NotifyNodeActions(instance=name) if name == sender:
+                self._heard_actions(delivery.event)
             case agent_api.NotifyChange() | agent_api.NotifyError() | agent_api.NotifyLog() as notice:
                 known = self._instances.known.get(sender)
                 # An agent of ours tells everything in both generations' names.
                 if notice.instance == sender and (known is None or known.generation is delivery.generation):
                     self._keeper.keep(notice)
+                    order = self._deployments.current
+                    if order is not None and isinstance(notice, agent_api.NotifyChange):
+                        order.heard_state(notice.n.name, notice.new)
 
-    def _hello(self, name: str, peer: Peer, connecting: bool, version: int, generation: Generation) -> None:
+    def _heard_actions(self, notice: deployment_api.NotifyNodeActions) -> None:
+        order = self._deployments.current
+        if order is not None and self._handover.has_asked(notice.reqid):
+            order.heard_actions(notice.instance, notice.actions)
+
+    def _hello(
+        self, delivery: Delivery, name: str, connecting: bool, version: int, generation: Generation, endpoint: str = ""
+    ) -> None:
+        peer = delivery.peer
         if version != agent_api.API_VERSION:
             logger.warning("instance %s has checked in with incompatible API version %s", name, version)
-            if configured := self._instances.configured.get(name):
-                self._deployment.drop(configured)
+            self._meeting.drop(name)
             self._instances.forget(name)
             return
         if name not in self._instances.known and len(self._instances.known) >= MAX_INSTANCES:
             logger.warning("instance %s is ignored: there are %d already", name, MAX_INSTANCES)
             return
-        if not self._instances.hello(name, peer, connecting, generation):
+        if not self._instances.hello(name, peer, connecting, generation, endpoint):
             return
         logger.info("instance %s checked in from %s", name, peer.host)
-        if name in self._instances.configured and name not in self._instances.ready:
-            self._deployment.welcome(name)
+        self._meeting.welcome(name)
+        self._changed.notify()
 
     def _check_ready(self) -> None:
         """When all are ready, deploy what is deployed once more: who runs it already does nothing."""
-        if self._instances.all_ready and self._instances.configured and not self._deployment.pending:
-            self._tasks.create_task(self._redeploy())
-
-    async def _redeploy(self) -> None:
-        configuration = await self._stage.get(ConfigState.DEPLOYED)
-        if configuration is None or self._deployment.pending:
-            return
-        names = ", ".join(sorted(self._instances.configured))
-        logger.info("agents ready: %s; deploying configuration %s again", names, configuration.id)
-        results = await self._deployment.deploy(fresh_id(), configuration)
-        logger.info("deployed again: %s", results_text(results))
+        if self._instances.all_ready and self._instances.configured:
+            logger.info("agents ready: %s", ", ".join(sorted(self._instances.configured)))
+            self._deployments.again()
 
     # --- clients
 
@@ -198,13 +213,13 @@ class Controller:
             case api.GetInstancesRequest(reqid=reqid):
                 self._get_instances(delivery, reqid)  # at once: nothing to wait for
             case api.StageConfigurationRequest():
-                handler = self._stage_configuration
+                handler = self._ordering.stage_configuration
             case api.GetConfigurationRequest():
                 handler = self._get_configuration
             case api.DeployRequest():
-                handler = self._deploy
+                handler = self._ordering.deploy
             case api.SetConfigurationRequest():
-                handler = self._set_configuration
+                handler = self._ordering.set_configuration
             case api.GetNodesRequest() | api.GetIdValueRequest() | api.RestartRequest():
                 handler = self._ask_agents
             case dispatch_api.ControllerDispatchRequest():
@@ -215,6 +230,8 @@ class Controller:
                 handler = self._check
             case releases_api.ControllerReleasesRequest():
                 handler = self._tell_releases
+            case deployment_api.AbortDeploymentRequest(reqid=reqid, deployment=which):
+                self._ordering.abort(delivery, reqid, which)
             case api.TestTimeoutRequest(with_state=True):
                 handler = self._test_timeout
             case stops_api.ControllerHurry():
@@ -239,34 +256,6 @@ class Controller:
         data = tuple(instances[name] for name in sorted(instances))
         self._endpoint.reply(delivery, api.GetInstancesResponse(reqid, Result(reqid, data=data)))
 
-    async def _stage_configuration(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.event, api.StageConfigurationRequest)  # noqa: S101 - see _heard_client
-        reqid, configuration = delivery.event.reqid, delivery.event.config
-        results = await self._try_to_stage(reqid, configuration) or [Result(reqid, data=configuration.id)]
-        self._endpoint.reply(delivery, api.StageConfigurationResponse(reqid, tuple(results)))
-
-    async def _try_to_stage(self, reqid: str, configuration: Configuration) -> list[Result]:
-        """Stage it; the errors, if any."""
-        try:
-            await self._stage.stage(configuration)
-        except ConfigurationError as error:
-            return [Result(reqid, False, error=problem) for problem in error.errors]
-        except StoreError as error:
-            logger.error("configuration %s was not staged: %s", configuration.id, error)
-            return [Result(reqid, False, error=str(error))]
-        self._loss = ""
-        logger.info("configuration %s staged", configuration.id)
-        return []
-
-    async def _refusal(self, configuration: Configuration) -> str | None:
-        """Why it must not be deployed: what cannot be kept would be forgotten when this process ends."""
-        try:
-            await self._stage.check_room(configuration)
-        except StoreError as error:
-            logger.error("configuration %s is not deployed: %s", configuration.id, error)
-            return str(error)
-        return None
-
     async def _get_configuration(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, api.GetConfigurationRequest)  # noqa: S101
         reqid = delivery.event.reqid
@@ -277,44 +266,11 @@ class Controller:
             result = Result(reqid, False, error=f"no {state.value.lower()} configuration available")
         self._endpoint.reply(delivery, api.GetConfigurationResponse(reqid, result))
 
-    async def _deploy(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.event, api.DeployRequest)  # noqa: S101
-        reqid = delivery.event.reqid
-        async with self._in_order:
-            ready = await self._stage.get(ConfigState.READY)
-            refusal = await self._refusal(ready) if ready is not None else None
-        if ready is None:
-            results = [Result(reqid, False, error="no configuration available to deploy")]
-        elif refusal is not None:
-            results = [Result(reqid, False, error=refusal)]
-        elif self._deployment.pending:
-            results = [Result(reqid, False, error=f"earlier deployment {self._deployment.pending} still pending")]
-        else:
-            results = await self._deployment.deploy(reqid or fresh_id(), ready, self._check_first)
-        self._endpoint.reply(delivery, api.DeployResponse(reqid, tuple(results)))
-
-    async def _set_configuration(self, delivery: Delivery) -> None:
-        """First generation: validate, stage and deploy in one; no answer is wanted without an id."""
-        assert isinstance(delivery.event, api.SetConfigurationRequest)  # noqa: S101
-        reqid, configuration = delivery.event.reqid, delivery.event.config
-        ready = None
-        # Staging takes its time in a thread: who comes second must find the first one's deployment pending.
-        async with self._in_order:
-            results = [] if self._deployment.pending else await self._try_to_stage(reqid, configuration)
-            if not results:
-                ready = await self._stage.get(ConfigState.READY)
-        if not results and self._deployment.pending:
-            results = [Result(reqid, False, error=f"request {self._deployment.pending} still pending")]
-        elif not results and ready is not None:
-            results = without_id(await self._deployment.deploy(reqid or fresh_id(), ready, self._check_first))
-        if reqid:
-            self._endpoint.reply(delivery, api.SetConfigurationResponse(reqid, tuple(results)))
-
     async def _check(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, check_api.ControllerCheckRequest)  # noqa: S101
         reqid, configuration = delivery.event.reqid, delivery.event.config
         try:
-            results = await self._checking.check(reqid, self._stage.complete(configuration))
+            results = await self._checking.check(reqid, await self._assignment.complete(configuration))
         except ConfigurationError as error:
             results = [Result(reqid, False, error=problem) for problem in error.errors]
         self._endpoint.reply(delivery, check_api.ControllerCheckResponse(reqid, tuple(results)))
@@ -328,7 +284,7 @@ class Controller:
                 results = await self._requests.get_id_value(reqid, identifier, nodes)
                 self._endpoint.reply(delivery, api.GetIdValueResponse(reqid, tuple(results)))
             case api.RestartRequest(reqid=reqid, nodes=nodes):
-                results = await self._requests.restart(reqid, nodes)
+                results = await self._requests.restart(reqid, nodes, longest_wait(delivery.peer))
                 self._endpoint.reply(delivery, api.RestartResponse(reqid, tuple(results)))
 
     async def _dispatch(self, delivery: Delivery) -> None:

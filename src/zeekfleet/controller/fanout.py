@@ -11,26 +11,35 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import Generation
 from zeekfleet.controller.instances import Known
+from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.management import Result, fresh_id
+from zeekfleet.planning.deadlines import CEILING
 from zeekfleet.transport.endpoint import Endpoint
 
 TIMED_OUT = "request timed out"
+UNSUPPORTED = "not supported by this instance's agent"
 
 MakeRequest = Callable[[str, Generation], Event | None]
 """The request for an agent, given a fresh id and the generation it speaks; None if that has none."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What one agent answered, or None if it did not in time."""
+    """What one agent answered, or None with the reason why it did not."""
 
     instance: str
     response: Event | None
-    unsupported: bool = False
+    error: str = TIMED_OUT
 
 
 async def ask(
-    endpoint: Endpoint, agents: Iterable[tuple[str, Known]], make_request: MakeRequest, timeout: float
+    endpoint: Endpoint,
+    agents: Iterable[tuple[str, Known]],
+    make_request: MakeRequest,
+    timeout: float,
+    *,
+    waits: Waits | None = None,
+    limit: float = CEILING,
 ) -> list[Answer]:
     """Send each agent its request and gather the answers, in the order of the agents.
 
@@ -38,17 +47,21 @@ async def ask(
         endpoint: the controller's.
         agents: by name.
         make_request: see there.
-        timeout: seconds for all of it.
+        timeout: seconds for all of it, or, with ``waits``, without any progress of an instance.
+        waits: told of what instances do.
+        limit: seconds for all of it, whatever progress there is.
     """
 
     async def one(name: str, known: Known) -> Answer:
         request = make_request(fresh_id(), known.generation)
         if request is None:
-            return Answer(name, None, unsupported=True)
+            return Answer(name, None, UNSUPPORTED)
         try:
-            return Answer(name, await endpoint.request(topics.agent(name), request, timeout, known.generation))
-        except RequestTimeoutError:
+            async with (waits or Waits()).at(name, timeout, limit):
+                response = await endpoint.request(topics.agent(name), request, limit, known.generation, to=known.peer)
+        except (TimeoutError, RequestTimeoutError):
             return Answer(name, None)
+        return Answer(name, response)
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(name, known)) for name, known in agents]
@@ -59,10 +72,8 @@ def results_of(reqid: str, answers: Iterable[Answer]) -> list[Result]:
     """The agents' results under the client's request id, and an error for each agent without an answer."""
     results: list[Result] = []
     for answer in answers:
-        if answer.unsupported:
-            results.append(Result(reqid, False, answer.instance, error="not supported by this instance's agent"))
-        elif answer.response is None:
-            results.append(Result(reqid, False, answer.instance, error=TIMED_OUT))
+        if answer.response is None:
+            results.append(Result(reqid, False, answer.instance, error=answer.error))
         else:
             results.extend(msgspec.structs.replace(result, reqid=reqid) for result in _results(answer.response))
     return results

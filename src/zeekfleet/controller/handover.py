@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Event
-from zeekfleet.broker.generations import FIRST, Generation
+from zeekfleet.broker.generations import FIRST
 from zeekfleet.controller.fanout import Answer
 from zeekfleet.controller.instances import Instances, Known
+from zeekfleet.controller.signal import Signal
+from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.management import Configuration, fresh_id
+from zeekfleet.planning.deadlines import CEILING, MARGIN, controller_stop_deadline
 from zeekfleet.transport.endpoint import Endpoint
 
-
-class Signal:
-    """Tells all who wait that something has changed; nobody can miss it between a look and the wait."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def notify(self) -> None:
-        """Wake everyone who waits now."""
-        self._event.set()
-        self._event = asyncio.Event()
-
-    async def next(self) -> None:
-        """Wait for the next change."""
-        await self._event.wait()
+LIMIT = CEILING + MARGIN
+"""Seconds that an agent is waited for at most, whatever progress it makes; it gives up before."""
 
 
 class Handover:
@@ -40,50 +31,73 @@ class Handover:
         endpoint: the controller's.
         instances: who is ready.
         changed: notified whenever that changes.
+        waits: told of what instances do.
+        request_timeout: base of the deadlines, in seconds.
     """
 
-    def __init__(self, endpoint: Endpoint, instances: Instances, changed: Signal) -> None:
+    def __init__(
+        self, endpoint: Endpoint, instances: Instances, changed: Signal, waits: Waits, request_timeout: float
+    ) -> None:
         self._endpoint = endpoint
         self._instances = instances
         self._changed = changed
+        self._base = request_timeout
+        self._waits = waits
+        self._asked: set[str] = set()
 
     async def to_all(
-        self, names: Iterable[str], configuration: Configuration, timeout: float, prepare: Callable[[str], None]
+        self, names: Iterable[str], configuration: Configuration, prepare: Callable[[Known], None]
     ) -> list[Answer]:
-        """Each agent's answer, in the order of the names.
+        """Each agent's answer, in the order of the names; each is waited for while it makes progress.
 
         Args:
             names: of ready instances.
             configuration: for them all.
-            timeout: seconds for all of it.
-            prepare: called with an instance's name ahead of each attempt.
+            prepare: called with an instance's link ahead of each attempt.
         """
-        deadline = asyncio.get_running_loop().time() + timeout
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._to_one(name, configuration, deadline, prepare)) for name in names]
+        nodes = Counter(node.instance for node in configuration.nodes)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(
+                        self._to_one(
+                            name, configuration, controller_stop_deadline(nodes[name], base=self._base), prepare
+                        )
+                    )
+                    for name in names
+                ]
+        finally:
+            self._asked.clear()
         return [task.result() for task in tasks]
 
+    def has_asked(self, reqid: str) -> bool:
+        """Whether this is the id of a request of the present handover."""
+        return reqid in self._asked
+
     async def _to_one(
-        self, name: str, configuration: Configuration, deadline: float, prepare: Callable[[str], None]
+        self, name: str, configuration: Configuration, patience: float, prepare: Callable[[Known], None]
     ) -> Answer:
         with suppress(TimeoutError, RequestTimeoutError):
-            async with asyncio.timeout_at(deadline):
-                while True:
-                    known = self._instances.known.get(name) if name in self._instances.ready else None
-                    if known is None:
-                        await self._changed.next()
-                    else:
-                        prepare(name)
-                        response = await self._attempt(name, known, configuration, deadline)
-                        if response is not None:
-                            return Answer(name, response)
+            async with self._waits.at(name, patience, LIMIT):
+                return await self._until_answered(name, configuration, prepare)
         return Answer(name, None)
 
-    async def _attempt(self, name: str, known: Known, configuration: Configuration, deadline: float) -> Event | None:
+    async def _until_answered(
+        self, name: str, configuration: Configuration, prepare: Callable[[Known], None]
+    ) -> Answer:
+        while True:
+            known = self._instances.known.get(name)
+            if known is None or not self._instances.is_welcomed(known):
+                await self._changed.next()
+                continue
+            prepare(known)
+            response = await self._attempt(name, known, configuration)
+            if response is not None:
+                return Answer(name, response)
+
+    async def _attempt(self, name: str, known: Known, configuration: Configuration) -> Event | None:
         """One request; None if the agent is lost before it has answered."""
-        rest = deadline - asyncio.get_running_loop().time()
-        request = _request(configuration, known.generation)
-        asking = asyncio.ensure_future(self._answer(name, request, rest, known.generation))
+        asking = asyncio.ensure_future(self._answer(name, known, configuration))
         losing = asyncio.ensure_future(self._lost(name, known))
         try:
             await asyncio.wait({asking, losing}, return_when=asyncio.FIRST_COMPLETED)
@@ -93,15 +107,16 @@ class Handover:
                 task.cancel()
             await asyncio.gather(asking, losing, return_exceptions=True)
 
-    async def _answer(self, name: str, request: Event, timeout: float, generation: Generation) -> Event:
-        return await self._endpoint.request(topics.agent(name), request, timeout, generation)
+    async def _answer(self, name: str, known: Known, configuration: Configuration) -> Event:
+        reqid = fresh_id()
+        self._asked.add(reqid)
+        request: api.SetConfigurationRequest | api.DeployRequest = (
+            api.SetConfigurationRequest(reqid, configuration)
+            if known.generation is FIRST
+            else api.DeployRequest(reqid, configuration)
+        )
+        return await self._endpoint.request(topics.agent(name), request, LIMIT, known.generation, to=known.peer)
 
     async def _lost(self, name: str, known: Known) -> None:
         while (present := self._instances.known.get(name)) is not None and present.peer == known.peer:
             await self._changed.next()
-
-
-def _request(configuration: Configuration, generation: Generation) -> Event:
-    if generation is FIRST:
-        return api.SetConfigurationRequest(fresh_id(), configuration)
-    return api.DeployRequest(fresh_id(), configuration)

@@ -23,11 +23,13 @@ class Known(msgspec.Struct, frozen=True):
         instance: its name, and the address and port as the controller sees them.
         peer: the connection it said hello on.
         generation: whose names it speaks.
+        endpoint: the id of its agent's endpoint, ``""`` if it did not tell: two links with one id lead to one agent.
     """
 
     instance: Instance
     peer: Peer
     generation: Generation
+    endpoint: str = ""
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -42,8 +44,8 @@ class Instances:
 
     Attributes:
         configured: those of the current configuration, by name.
-        known: those that said hello and are still connected, by name.
-        ready: names of configured ones that answered the welcome.
+        met: those that a deployment under way would like to have, by name; they may move what is configured.
+        known: those that said hello and are still connected, by name, each with the link that is used.
 
     Args:
         clock: the time, in seconds since 1970.
@@ -51,30 +53,30 @@ class Instances:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.configured: dict[str, Instance] = {}
+        self.met: dict[str, Instance] = {}
         self.known: dict[str, Known] = {}
-        self.ready: set[str] = set()
-        self._abilities: dict[str, tuple[Peer, frozenset[str]]] = {}
+        self._links: dict[str, list[Known]] = {}
+        self._welcomed: set[tuple[str, int]] = set()
+        self._abilities: dict[tuple[str, int], frozenset[str]] = {}
         self._gone_since: dict[str, float] = {}
         self._clock = clock
 
     def told_its_capabilities(self, name: str, peer: Peer, capabilities: frozenset[str]) -> None:
         """Note what a known instance's agent can do beyond the protocol."""
-        present = self.known.get(name)
-        if present is not None and present.peer == peer:
-            self._abilities[name] = (peer, capabilities)
+        if any(link.peer == peer for link in self._links.get(name, ())):
+            self._abilities[name, peer.id] = capabilities
 
-    def can(self, name: str, capability: str) -> bool:
-        """Whether the instance is known, and its agent has told that it can do this."""
-        present = self.known.get(name)
-        peer, capabilities = self._abilities.get(name, (None, frozenset()))
-        return present is not None and peer == present.peer and capability in capabilities
+    def can(self, link: Known, capability: str) -> bool:
+        """Whether the agent at this link has told that it can do this."""
+        return capability in self._abilities.get((link.instance.name, link.peer.id), ())
 
-    def hello(self, name: str, peer: Peer, connecting: bool, generation: Generation) -> bool:
+    def hello(self, name: str, peer: Peer, connecting: bool, generation: Generation, endpoint: str = "") -> bool:
         """Note a hello; whether it adds anything (an agent says hello in both generations' names)."""
-        present = self.known.get(name)
-        if generation is FIRST and present is not None and present.peer == peer and present.generation is not FIRST:
+        links = self._links.setdefault(name, [])
+        place, present = next(((at, link) for at, link in enumerate(links) if link.peer == peer), (len(links), None))
+        if generation is FIRST and present is not None and present.generation is not FIRST:
             return False
-        self.known[name] = Known(
+        found = Known(
             Instance(
                 name,
                 Address(peer.host) if not peer.host.startswith("unix:") else UNSPECIFIED,
@@ -82,27 +84,93 @@ class Instances:
             ),
             peer,
             generation,
+            endpoint,
         )
+        links[place:] = [found, *links[place + 1 :]]
+        self._choose(name)
         self._gone_since.pop(name, None)
-        if present is not None and present.peer != peer:
-            self.ready.discard(name)
         return True
 
+    def welcomed(self, link: Known) -> None:
+        """The agent at this link has answered its welcome."""
+        if link.peer in (present.peer for present in self._links.get(link.instance.name, ())):
+            self._welcomed.add((link.instance.name, link.peer.id))
+
+    def unwelcome(self, name: str) -> None:
+        """The instance is part of no cluster any more: the next one that wants it welcomes it anew."""
+        self._welcomed = {mark for mark in self._welcomed if mark[0] != name}
+
+    def is_welcomed(self, link: Known) -> bool:
+        """Whether the agent at this link has answered its welcome."""
+        return (link.instance.name, link.peer.id) in self._welcomed
+
+    @property
+    def ready(self) -> set[str]:
+        """Names of configured ones that have answered the welcome, on the link that is used."""
+        return {name for name, link in self.known.items() if name in self.configured and self.is_welcomed(link)}
+
     def lost(self, peer: Peer) -> list[str]:
-        """Forget who was known by this connection; their names."""
-        names = [name for name, known in self.known.items() if known.peer == peer]
+        """Forget a connection; the names of those who spoke on it, who may be known by another one still."""
+        names = [name for name, links in self._links.items() if any(link.peer == peer for link in links)]
         for name in names:
-            self.forget(name)
+            self._links[name] = [link for link in self._links[name] if link.peer != peer]
+            self._choose(name)
+        self._welcomed = {mark for mark in self._welcomed if mark[1] != peer.id}
+        self._abilities = {mark: names for mark, names in self._abilities.items() if mark[1] != peer.id}
         return names
 
     def forget(self, name: str) -> None:
         """The instance is neither known nor ready."""
+        self._links[name] = []
+        self.unwelcome(name)
+        self._abilities = {mark: names for mark, names in self._abilities.items() if mark[0] != name}
+        self._choose(name)
+
+    def adopt(self, configuration: Configuration) -> None:
+        """Make the configuration's instances the current ones."""
+        self.configured = {instance.name: instance for instance in configuration.instances}
+        self.met = {}
+        for name in tuple(self._links):
+            self._choose(name)
+
+    def is_expected(self, name: str, peer: Peer) -> bool:
+        """Whether a deployment under way wants the instance of this name at this very connection."""
+        instance = self.met.get(name)
+        return instance is not None and _is_dialled_at(peer, instance)
+
+    def reached(self, instance: Instance) -> Known | None:
+        """The link to an instance as a new configuration has it; one that moves has to be met where it moves to."""
+        present = self.known.get(instance.name)
+        if instance.listen_port is None or not self._moved(instance):
+            return present
+        links = reversed(self._links.get(instance.name, ()))
+        # An agent that dials us has one link, whatever we dial.
+        return next(
+            (
+                link
+                for link in links
+                if _is_dialled_at(link.peer, instance)
+                or (not link.peer.dialled and link.instance.host == instance.host)
+            ),
+            None,
+        )
+
+    def _choose(self, name: str) -> None:
+        """Use the link that the configuration names, if there is one, else the newest."""
+        links = self._links.get(name, [])
+        if not links:
+            self._links.pop(name, None)
+            self._went(name)
+            return
+        instance = self.configured.get(name)
+        fitting = [link for link in links if instance is not None and _is_dialled_at(link.peer, instance)]
+        self.known[name] = (fitting or links)[-1]
+
+    def _went(self, name: str) -> None:
         if self.known.pop(name, None) is not None:
             self._gone_since[name] = self._clock()
             if len(self._gone_since) > REMEMBERED:
                 del self._gone_since[next(iter(self._gone_since))]
-        self._abilities.pop(name, None)
-        self.ready.discard(name)
 
     def presence(self, name: str) -> str:
         """Such as ``connected``, ``never connected`` or ``gone since 14:03``, in this host's time."""
@@ -142,6 +210,12 @@ class Instances:
         if instance.host != UNSPECIFIED or known is None:
             return instance
         return msgspec.structs.replace(instance, host=known.instance.host)
+
+
+def _is_dialled_at(peer: Peer, instance: Instance) -> bool:
+    """Whether this is the connection that the instance's address and port stand for."""
+    port = instance.listen_port
+    return port is not None and peer.dialled and (peer.host, peer.port) == (str(instance.host), port.number)
 
 
 def _clock_text(moment: float, now: float) -> str:

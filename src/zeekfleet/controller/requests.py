@@ -15,11 +15,12 @@ from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.fanout import MakeRequest, ask, results_of
 from zeekfleet.controller.instances import Instances, Known
 from zeekfleet.controller.staging import Stage
+from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import ValueMismatchError
 from zeekfleet.model.dispatches import SET_OPTION, WHOLE_CLUSTER
 from zeekfleet.model.management import Configuration, NodeStatus, Result
 from zeekfleet.model.supervision import Diagnosis
-from zeekfleet.planning.deadlines import controller_stop_deadline
+from zeekfleet.planning.deadlines import CEILING, controller_stop_deadline
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.endpoint import Endpoint
 
@@ -31,13 +32,17 @@ class NodeRequests:
         endpoint: the controller's.
         instances: who can be asked.
         stage: where the deployed configuration is.
+        waits: told of what instances do.
         request_timeout: base of the deadlines, in seconds.
     """
 
-    def __init__(self, endpoint: Endpoint, instances: Instances, stage: Stage, request_timeout: float) -> None:
+    def __init__(
+        self, endpoint: Endpoint, instances: Instances, stage: Stage, waits: Waits, request_timeout: float
+    ) -> None:
         self._endpoint = endpoint
         self._instances = instances
         self._stage = stage
+        self._waits = waits
         self._timeout = request_timeout
 
     async def get_nodes(self, reqid: str, generation: Generation) -> list[Result]:
@@ -69,8 +74,8 @@ class NodeRequests:
 
         return await self._ask_nodes(reqid, configuration, nodes, request, self._timeout)
 
-    async def restart(self, reqid: str, nodes: frozenset[str]) -> list[Result]:
-        """One result a node."""
+    async def restart(self, reqid: str, nodes: frozenset[str], limit: float) -> list[Result]:
+        """One result a node; what is not known within ``limit`` seconds has timed out."""
         if not self._instances.known:
             return [Result(reqid, False, error="no instances connected")]
         configuration = await self._stage.get(ConfigState.DEPLOYED)
@@ -81,7 +86,7 @@ class NodeRequests:
             return None if generation is FIRST else api.RestartRequest(fresh, wanted)
 
         timeout = controller_stop_deadline(len(nodes or configuration.nodes), base=self._timeout)
-        return await self._ask_nodes(reqid, configuration, nodes, request, timeout)
+        return await self._ask_nodes(reqid, configuration, nodes, request, timeout, limit)
 
     async def status(self, reqid: str) -> list[Result]:
         """One result an instance, each with its nodes' histories."""
@@ -91,7 +96,9 @@ class NodeRequests:
 
     async def releases(self, reqid: str) -> list[Result]:
         """One result an instance, known or configured: which zeekfleet its parts run."""
-        able = {name for name in self._instances.known if self._instances.can(name, releases_api.RELEASES)}
+        able = {
+            name for name, link in self._instances.known.items() if self._instances.can(link, releases_api.RELEASES)
+        }
         results = [
             Result(reqid, False, name, error="its agent is of a release that does not tell")
             for name in self._instances.known.keys() - able
@@ -139,6 +146,7 @@ class NodeRequests:
         nodes: frozenset[str],
         make_request: Callable[[str, Generation, frozenset[str]], Event | None],
         timeout: float,
+        limit: float | None = None,
     ) -> list[Result]:
         """Ask the ready agents about nodes; unknown nodes, and those out of reach, are errors beside the others."""
         places = {node.name: node.instance for node in configuration.nodes}
@@ -153,12 +161,30 @@ class NodeRequests:
             if places[name] not in ready
         ]
         return results + await self._ask(
-            reqid, ready, lambda fresh, generation: make_request(fresh, generation, known), timeout
+            reqid, ready, lambda fresh, generation: make_request(fresh, generation, known), timeout, limit
         )
 
-    async def _ask(self, reqid: str, names: Collection[str], make_request: MakeRequest, timeout: float) -> list[Result]:
+    async def _ask(
+        self,
+        reqid: str,
+        names: Collection[str],
+        make_request: MakeRequest,
+        timeout: float,
+        limit: float | None = None,
+    ) -> list[Result]:
+        """Ask agents; with a ``limit`` the time-out counts from the last progress of each."""
         agents: list[tuple[str, Known]] = [(name, self._instances.known[name]) for name in sorted(names)]
-        return results_of(reqid, await ask(self._endpoint, agents, make_request, timeout))
+        return results_of(
+            reqid,
+            await ask(
+                self._endpoint,
+                agents,
+                make_request,
+                timeout,
+                waits=self._waits if limit else None,
+                limit=limit or CEILING,
+            ),
+        )
 
 
 def _with_statuses_read(result: Result, generation: Generation) -> Result:

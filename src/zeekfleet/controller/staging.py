@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -65,8 +66,18 @@ class Stage:
             logger.warning("configuration %s: %s", configuration.id, loss)
         await asyncio.to_thread(self._store.put, {ConfigState.STAGED: configuration, ConfigState.READY: ready})
 
-    def complete(self, configuration: Configuration) -> Configuration:
+    def complete(
+        self,
+        configuration: Configuration,
+        taken: Mapping[str, Collection[int]] = {},
+        former: Configuration | None = None,
+    ) -> Configuration:
         """A copy with addresses and ports filled in.
+
+        Args:
+            configuration: as a client sent it.
+            taken: by instance, ports that others have on its host.
+            former: what is deployed; nodes that stay keep the ports that they have there.
 
         Raises:
             ConfigurationError: it is not sound; every problem is told.
@@ -82,9 +93,11 @@ class Stage:
         ready = self._instances.with_addresses(configuration)
         how = self._assignment
         if how.listening:
-            ready = assign_ports(ready, start=how.listening_start, reserved=how.reserved)
+            ready = assign_ports(ready, start=how.listening_start, reserved=how.reserved, taken=taken, former=former)
         if how.metrics:
-            ready = assign_metrics_ports(ready, start=how.metrics_start, reserved=how.reserved)
+            ready = assign_metrics_ports(
+                ready, start=how.metrics_start, reserved=how.reserved, taken=taken, former=former
+            )
         return ready
 
     async def get(self, state: ConfigState) -> Configuration | None:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zeekfleet import logs
-from zeekfleet.controller.controller import Controller, ControllerOptions
+from zeekfleet.controller.controller import Controller
+from zeekfleet.controller.options import ControllerOptions
 from zeekfleet.controller.staging import PortAssignment
 from zeekfleet.daemon import doors, endpoints, names, readiness
 from zeekfleet.daemon.directories import DATABASE, check_name, held, node_directory
@@ -107,6 +108,7 @@ def _options(settings: Settings, directory: Path, loss: str) -> ControllerOption
         name=own.name,
         port=own.port or None,
         request_timeout=own.request_timeout,
+        instance_wait=own.instance_wait,
         assignment=PortAssignment(
             own.auto_assign_ports,
             own.auto_assign_start_port,

@@ -4,137 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import pytest
+from scene import DEADLINE, ScriptedAgent, configuration, scene
 
 from zeekfleet.broker import topics
-from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events import checks
-from zeekfleet.broker.events.base import Event
-from zeekfleet.client import Client
-from zeekfleet.controller.controller import Controller, ControllerOptions
+from zeekfleet.controller.controller import Controller
+from zeekfleet.controller.options import ControllerOptions
 from zeekfleet.model.enums import ClusterRole, State
-from zeekfleet.model.management import Configuration, Instance, Node, Result
-from zeekfleet.model.types import Address, Port
+from zeekfleet.model.management import Configuration, Node
 from zeekfleet.planning.deadlines import controller_deadline
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.store.memory import MemoryStore
-from zeekfleet.transport.endpoint import Delivery, PeerAdded
 from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
-
-DEADLINE = 30.0
-
-
-class ScriptedAgent:
-    """Answers as told, and keeps what it was asked."""
-
-    def __init__(self, name: str, endpoint: MemoryEndpoint, *, able: bool = True) -> None:
-        self.name = name
-        self.endpoint = endpoint
-        self.able = able
-        self.problems: tuple[tuple[str, ...], ...] = ()
-        self.silent = False
-        self.asked: list[Event] = []
-        self.deployed = asyncio.Event()
-        self.topic = topics.agent(name)
-        endpoint.subscribe(self.topic)
-
-    def names(self) -> list[str]:
-        return [type(event).__name__ for event in self.asked]
-
-    async def serve(self) -> None:
-        async for happening in self.endpoint.events():
-            match happening:
-                case PeerAdded():
-                    hello = api.NotifyAgentHello(self.name, self.endpoint.id, True, api.API_VERSION)
-                    self.endpoint.publish(self.topic, hello)
-                    if self.able:
-                        names = frozenset({checks.CHECK, "something of tomorrow"})
-                        self.endpoint.publish(self.topic, checks.NotifyCapabilities(self.name, names))
-                case Delivery(topic=self.topic, event=event):
-                    self.asked.append(event)
-                    answer = self._answer(event)
-                    if answer is not None:
-                        self.endpoint.reply(happening, answer)
-
-    def _answer(self, event: Event) -> Event | None:
-        match event:
-            case api.AgentWelcomeRequest(reqid=reqid):
-                return api.AgentWelcomeResponse(reqid, Result(reqid, instance=self.name))
-            case api.DeployRequest(reqid=reqid):
-                self.deployed.set()
-                return api.DeployResponse(reqid, (Result(reqid, instance=self.name),))
-            case checks.AgentCheckRequest(reqid=reqid) if not self.silent:
-                failed = (
-                    Result(reqid, False, self.name, nodes, f"{self.name}: {', '.join(nodes)}", nodes[0])
-                    for nodes in self.problems
-                )
-                return checks.AgentCheckResponse(reqid, tuple(failed) or (Result(reqid, instance=self.name),))
-        return None
-
-
-class Scene:
-    """A controller, agents and a client in one process."""
-
-    def __init__(self, stack: AsyncExitStack, tasks: asyncio.TaskGroup, network: MemoryNetwork) -> None:
-        self.store = MemoryStore()
-        self.client: Client
-        self._stack = stack
-        self._tasks = tasks
-        self._network = network
-        self._started: list[asyncio.Task[None]] = []
-
-    def run(self, coroutine) -> None:
-        self._started.append(self._tasks.create_task(coroutine))
-
-    async def agent(self, name: str, *, able: bool = True, port: int | None = None) -> ScriptedAgent:
-        endpoint = await self._stack.enter_async_context(MemoryEndpoint(self._network, name))
-        agent = ScriptedAgent(name, endpoint, able=able)
-        if port is None:
-            endpoint.peer("127.0.0.1", 2150)
-        else:
-            await endpoint.listen("127.0.0.1", port)
-        self.run(agent.serve())
-        return agent
-
-    async def known(self, *names: str) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while [instance.name for instance in await self.client.get_instances()] != sorted(names):
-                continue  # each try is a round trip
-
-    def end(self) -> None:
-        for task in self._started:
-            task.cancel()
-
-
-@asynccontextmanager
-async def scene(**options: object) -> AsyncIterator[Scene]:
-    network = MemoryNetwork()
-    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        made = Scene(stack, tasks, network)
-        endpoint = await stack.enter_async_context(MemoryEndpoint(network, "controller"))
-        await endpoint.listen("127.0.0.1", 2150)
-        given = {"request_timeout": DEADLINE, **options}
-        made.run(Controller(ControllerOptions("c", **given), endpoint, made.store).run())  # type: ignore[arg-type]
-        made.client = Client("127.0.0.1", 2150, timeout=DEADLINE, endpoint=MemoryEndpoint(network, "client"))
-        async with made.client:
-            yield made
-        made.end()
-
-
-def configuration(*instances: str, ports: dict[str, int] | None = None) -> Configuration:
-    """An instance a name, with a worker each."""
-    listening = ports or {}
-    return Configuration(
-        instances=tuple(
-            Instance(name, Address("127.0.0.1"), Port(listening[name])) if name in listening else Instance(name)
-            for name in instances
-        ),
-        nodes=tuple(Node(f"w-{name}", name, ClusterRole.WORKER, State.PENDING) for name in instances),
-    )
 
 
 async def test_agents_are_asked_before_they_are_sent_anything() -> None:
@@ -145,7 +29,7 @@ async def test_agents_are_asked_before_they_are_sent_anything() -> None:
         assert outcome.ok
         for agent in (one, two):
             assert agent.names() == ["AgentWelcomeRequest", "AgentCheckRequest", "DeployRequest"]
-        asked, sent = one.asked[1:]
+        asked, sent = one.asked[-2:]
         assert asked.config == sent.config  # type: ignore[attr-defined] # addresses and ports filled in
         assert asked.deployed is None  # type: ignore[attr-defined]
 

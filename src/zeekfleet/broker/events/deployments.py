@@ -13,6 +13,7 @@ import msgspec
 
 from zeekfleet.broker.events.base import Event
 from zeekfleet.model.deployments import NodeAction
+from zeekfleet.model.management import Result
 from zeekfleet.model.types import Count
 
 
@@ -71,3 +72,20 @@ class DeploymentOutcome(Event, frozen=True):
     errors: tuple[str, ...] = ()
     missing: dict[str, str] = msgspec.field(default_factory=dict)
     actions: tuple[NodeAction, ...] = ()
+
+
+class AbortDeploymentResponse(Event, frozen=True):
+    """``result.data`` is a sentence: which deployment, what it was doing, and what that leaves behind."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Controller::API::abort_deployment_response"
+    reqid: str
+    result: Result
+
+
+class AbortDeploymentRequest(Event, frozen=True):
+    """Give a deployment up, whoever wanted it: the one of this request id, or the present one if ``""``."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Controller::API::abort_deployment_request"
+    response: ClassVar[type[Event] | None] = AbortDeploymentResponse
+    reqid: str
+    deployment: str = ""

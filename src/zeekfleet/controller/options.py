@@ -1,0 +1,33 @@
+"""What a controller needs to know of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.controller.staging import PortAssignment
+
+
+class ControllerOptions(msgspec.Struct, frozen=True):
+    """What a controller needs to know.
+
+    Attributes:
+        name: its name.
+        port: its port for agents, or None if it has none.
+        request_timeout: base of all deadlines, in seconds.
+        instance_wait: seconds that a deployment waits for instances that are not there; ``request_timeout`` if 0.
+        assignment: which ports it fills in.
+        check_before_deploy: whether clients' deployments wait for the agents to find nothing wrong.
+        key_file: where the keys of a cluster on several hosts are kept.
+        loss: what clients are told, as they come, until something is staged; nothing if empty.
+    """
+
+    name: str
+    port: int | None = 2150
+    request_timeout: float = 10.0
+    instance_wait: float = 0.0
+    assignment: PortAssignment = PortAssignment()
+    check_before_deploy: bool = True
+    key_file: Path | None = None
+    loss: str = ""

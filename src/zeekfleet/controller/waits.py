@@ -1,0 +1,46 @@
+"""Waiting for instances as long as they make progress."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from zeekfleet.planning.deadlines import Deadline
+
+
+class Waits:
+    """What is waited for, by instance; each wait counts anew when its instance makes progress."""
+
+    def __init__(self) -> None:
+        self._waits: dict[str, list[tuple[asyncio.Timeout, Deadline]]] = {}
+
+    @asynccontextmanager
+    async def at(self, instance: str, patience: float, limit: float) -> AsyncIterator[None]:
+        """Wait, in the body, for an instance.
+
+        Args:
+            instance: its name.
+            patience: seconds to wait without any progress.
+            limit: seconds to wait at most, whatever progress there is.
+
+        Raises:
+            TimeoutError: there was no progress for too long.
+        """
+        deadline = Deadline(asyncio.get_running_loop().time(), min(patience, limit), limit)
+        async with asyncio.timeout_at(deadline.at) as timeout:
+            waits = self._waits.setdefault(instance, [])
+            waits.append((timeout, deadline))
+            try:
+                yield
+            finally:
+                waits.remove((timeout, deadline))
+                if not waits:
+                    self._waits.pop(instance, None)
+
+    def progressed(self, instance: str) -> None:
+        """An instance makes progress."""
+        now = asyncio.get_running_loop().time()
+        for timeout, deadline in self._waits.get(instance, ()):
+            if not timeout.expired():
+                timeout.reschedule(deadline.progressed(now))

@@ -1,0 +1,219 @@
+"""A controller, agents that answer as they are told, and clients, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import agent as api
+from zeekfleet.broker.events import checks
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.deployments import DeploymentOutcome, DeploymentProgress
+from zeekfleet.broker.generations import SECOND, Generation
+from zeekfleet.client import Client
+from zeekfleet.controller.controller import Controller
+from zeekfleet.controller.options import ControllerOptions
+from zeekfleet.controller.orders import Step
+from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.management import Configuration, Instance, Node, Result
+from zeekfleet.model.types import Address, Port
+from zeekfleet.store.memory import MemoryStore
+from zeekfleet.testing.recorder import Recorder
+from zeekfleet.transport.endpoint import Delivery, Happening, PeerAdded
+from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
+
+DEADLINE = 30.0
+
+
+class ScriptedAgent:
+    """Answers as told, and keeps what it was asked."""
+
+    def __init__(self, name: str, endpoint: MemoryEndpoint, *, able: bool = True) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.able = able
+        self.problems: tuple[tuple[str, ...], ...] = ()
+        self.silent = False
+        self.deaf = False
+        self.taken: tuple[int, ...] = ()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.asked: list[Event] = []
+        self.heard = asyncio.Event()
+        self.deployed = asyncio.Event()
+        self.topic = topics.agent(name)
+        endpoint.subscribe(self.topic)
+
+    def names(self) -> list[str]:
+        """What it was asked, but for ports, which is asked where any are to be assigned."""
+        return [type(event).__name__ for event in self.asked if not isinstance(event, checks.AgentPortsRequest)]
+
+    async def was_asked(self, event: type[Event], times: int = 1) -> None:
+        """Wait until it has been asked this, so often."""
+        async with asyncio.timeout(DEADLINE):
+            while sum(isinstance(asked, event) for asked in self.asked) < times:
+                self.heard.clear()
+                await self.heard.wait()
+
+    def tell(self, event: Event) -> None:
+        """Say something unasked."""
+        self.endpoint.publish(self.topic, event)
+
+    async def serve(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            async for happening in self.endpoint.events():
+                match happening:
+                    case PeerAdded():
+                        self._check_in()
+                    case Delivery(topic=self.topic, event=event):
+                        self.asked.append(event)
+                        self.heard.set()
+                        tasks.create_task(self._reply(happening))
+
+    def _check_in(self) -> None:
+        hello = api.NotifyAgentHello(self.name, self.endpoint.id, True, api.API_VERSION)
+        self.endpoint.publish(self.topic, hello)
+        if self.able:
+            names = frozenset({checks.CHECK, checks.PORTS, "something of tomorrow"})
+            self.endpoint.publish(self.topic, checks.NotifyCapabilities(self.name, names))
+
+    async def _reply(self, delivery: Delivery) -> None:
+        if isinstance(delivery.event, api.DeployRequest):
+            await self.may_answer.wait()
+        answer = self._answer(delivery.event)
+        if answer is not None:
+            self.endpoint.reply(delivery, answer)
+
+    def _answer(self, event: Event) -> Event | None:
+        match event:
+            case api.AgentWelcomeRequest(reqid=reqid) if not self.deaf:
+                return api.AgentWelcomeResponse(reqid, Result(reqid, instance=self.name))
+            case api.DeployRequest(reqid=reqid):
+                self.deployed.set()
+                return api.DeployResponse(reqid, (Result(reqid, instance=self.name),))
+            case checks.AgentPortsRequest(reqid=reqid):
+                return checks.AgentPortsResponse(reqid, self.taken)
+            case api.GetNodesRequest(reqid=reqid):
+                return api.GetNodesResponse(reqid, Result(reqid, instance=self.name, data=()))
+            case api.RestartRequest(reqid=reqid):
+                return api.RestartResponse(reqid, (Result(reqid, instance=self.name, node=f"w-{self.name}"),))
+            case checks.AgentCheckRequest(reqid=reqid) if not self.silent:
+                failed = (
+                    Result(reqid, False, self.name, nodes, f"{self.name}: {', '.join(nodes)}", nodes[0])
+                    for nodes in self.problems
+                )
+                return checks.AgentCheckResponse(reqid, tuple(failed) or (Result(reqid, instance=self.name),))
+        return None
+
+
+class Scene:
+    """A controller, agents and a client in one process."""
+
+    def __init__(self, stack: AsyncExitStack, tasks: asyncio.TaskGroup, network: MemoryNetwork) -> None:
+        self.store = MemoryStore()
+        self.client: Client
+        self._stack = stack
+        self._tasks = tasks
+        self._network = network
+        self._started: list[asyncio.Task[None]] = []
+
+    def run(self, coroutine) -> None:
+        self._started.append(self._tasks.create_task(coroutine))
+
+    async def agent(self, name: str, *, able: bool = True, port: int | None = None) -> ScriptedAgent:
+        endpoint = await self._stack.enter_async_context(MemoryEndpoint(self._network, name))
+        agent = ScriptedAgent(name, endpoint, able=able)
+        if port is None:
+            endpoint.peer("127.0.0.1", 2150)
+        else:
+            await endpoint.listen("127.0.0.1", port)
+        self.run(agent.serve())
+        return agent
+
+    async def calling_itself(self, name: str) -> Client:
+        """Another client."""
+        endpoint = MemoryEndpoint(self._network, name)
+        client = Client("127.0.0.1", 2150, timeout=DEADLINE, endpoint=endpoint)
+        return await self._stack.enter_async_context(client)
+
+    async def listener(self) -> Recorder:
+        """Hears what is told of deployments."""
+        endpoint = await self._stack.enter_async_context(MemoryEndpoint(self._network, "listener"))
+        endpoint.subscribe(topics.DEPLOYMENTS)
+        recorder = await self._stack.enter_async_context(Recorder(endpoint))
+        endpoint.peer("127.0.0.1", 2150)
+        await recorder.added()
+        return recorder
+
+    async def asks(self, event: Event, generation: Generation = SECOND) -> Event:
+        """What the controller answers somebody who asks this."""
+        endpoint = await self._stack.enter_async_context(MemoryEndpoint(self._network))
+        endpoint.subscribe(topics.CONTROLLER)
+        recorder = await self._stack.enter_async_context(Recorder(endpoint))
+        endpoint.peer("127.0.0.1", 2150)
+        await recorder.added()
+        return await endpoint.request(topics.CONTROLLER, event, DEADLINE, generation)
+
+    async def known(self, *names: str) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while [instance.name for instance in await self.client.get_instances()] != sorted(names):
+                continue  # each try is a round trip
+
+    def end(self) -> None:
+        for task in self._started:
+            task.cancel()
+
+
+@asynccontextmanager
+async def scene(**options: object) -> AsyncIterator[Scene]:
+    network = MemoryNetwork()
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        made = Scene(stack, tasks, network)
+        endpoint = await stack.enter_async_context(MemoryEndpoint(network, "controller"))
+        await endpoint.listen("127.0.0.1", 2150)
+        given = {"request_timeout": DEADLINE, **options}
+        made.run(Controller(ControllerOptions("c", **given), endpoint, made.store).run())  # type: ignore[arg-type]
+        made.client = Client("127.0.0.1", 2150, timeout=DEADLINE, endpoint=MemoryEndpoint(network, "client"))
+        async with made.client:
+            yield made
+        made.end()
+
+
+async def step_of(news: Recorder, step: Step, reqid: str | None = None) -> DeploymentProgress:
+    """The first progress that tells of a step, of whatever deployment or of this one."""
+
+    def matches(happening: Happening) -> bool:
+        event = happening.event if isinstance(happening, Delivery) else None
+        return isinstance(event, DeploymentProgress) and event.step == step.value and reqid in (None, event.reqid)
+
+    happening = await news.wait_for(matches, DEADLINE)
+    assert isinstance(happening, Delivery)
+    assert isinstance(happening.event, DeploymentProgress)
+    return happening.event
+
+
+async def outcome_of(news: Recorder, config_id: str) -> DeploymentOutcome:
+    """What was told in the end of this configuration's deployment."""
+
+    def matches(happening: Happening) -> bool:
+        event = happening.event if isinstance(happening, Delivery) else None
+        return isinstance(event, DeploymentOutcome) and event.config_id == config_id
+
+    happening = await news.wait_for(matches, DEADLINE)
+    assert isinstance(happening, Delivery)
+    assert isinstance(happening.event, DeploymentOutcome)
+    return happening.event
+
+
+def configuration(*instances: str, ports: dict[str, int] | None = None) -> Configuration:
+    """An instance a name, with a worker each."""
+    listening = ports or {}
+    return Configuration(
+        instances=tuple(
+            Instance(name, Address("127.0.0.1"), Port(listening[name])) if name in listening else Instance(name)
+            for name in instances
+        ),
+        nodes=tuple(Node(f"w-{name}", name, ClusterRole.WORKER, State.PENDING) for name in instances),
+    )

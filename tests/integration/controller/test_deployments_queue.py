@@ -1,0 +1,270 @@
+"""Deployments wait for each other, give way, are given up, and are answered as each client can wait."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from scene import DEADLINE, Scene, configuration, outcome_of, scene, step_of
+
+from zeekfleet.broker.events import agent as agent_api
+from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.events.deployments import (
+    AbortDeploymentRequest,
+    AbortDeploymentResponse,
+    DeploymentProgress,
+    NotifyNodeActions,
+)
+from zeekfleet.client.results import Deployed
+from zeekfleet.controller import deployments
+from zeekfleet.controller.orders import Step
+from zeekfleet.errors import TransportError
+from zeekfleet.model.deployments import NodeAction
+from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.management import Configuration, Node, Result
+from zeekfleet.store.interface import ConfigState
+from zeekfleet.transport.endpoint import Delivery, Happening
+
+LONG = 3600.0
+"""How long deployments wait for instances where a test ends that itself."""
+
+
+async def deploy(it: Scene, reqid: str) -> tuple[Result, ...]:
+    """As zeek-client does it, which gives no name."""
+    answer = await it.asks(api.DeployRequest(reqid))
+    assert isinstance(answer, api.DeployResponse)
+    return answer.results
+
+
+async def abort(it: Scene, deployment: str = "") -> Result:
+    answer = await it.asks(AbortDeploymentRequest("abort", deployment))
+    assert isinstance(answer, AbortDeploymentResponse)
+    return answer.result
+
+
+async def test_what_the_controller_deploys_by_itself_gives_way_to_a_client() -> None:
+    async with scene(instance_wait=LONG) as it:
+        one = await it.agent("a1")
+        await it.known("a1")
+        assert (await it.client.deploy_config(configuration("a1"))).ok
+        # It comes back, is given what is deployed, and takes its time.
+        one.may_answer.clear()
+        one.endpoint.unpeer("127.0.0.1", 2150)
+        await it.known()
+        one.endpoint.peer("127.0.0.1", 2150)
+        await one.was_asked(agent_api.DeployRequest, 2)
+        wanted = configuration("a1")
+        assert (await it.client.stage(wanted)).ok
+        news = await it.listener()
+        answer = asyncio.create_task(deploy(it, "r"))
+        await step_of(news, Step.HANDING_OVER, "r")
+        one.may_answer.set()
+        assert [result.success for result in await answer] == [True, True]
+        deployed = it.store.get(ConfigState.DEPLOYED)
+        assert deployed is not None
+        assert deployed.id == wanted.id
+
+
+async def test_what_gave_way_is_deployed_again_when_the_client_fails() -> None:
+    async with scene(instance_wait=0.05) as it:
+        one = await it.agent("a1")
+        await it.known("a1")
+        first = configuration("a1")
+        assert (await it.client.deploy_config(first)).ok
+        one.may_answer.clear()
+        one.endpoint.unpeer("127.0.0.1", 2150)
+        await it.known()
+        one.endpoint.peer("127.0.0.1", 2150)
+        await one.was_asked(agent_api.DeployRequest, 2)
+        assert not (await it.client.deploy_config(configuration("a9"))).ok
+        one.may_answer.set()
+        await one.was_asked(agent_api.DeployRequest, 3)
+        last = [event for event in one.asked if isinstance(event, agent_api.DeployRequest)][-1]
+        assert last.config.id == first.id
+
+
+async def test_zeekfleets_clients_wait_for_their_turn_and_others_are_told_who_is_before_them() -> None:
+    async with scene(instance_wait=LONG) as it:
+        news = await it.listener()
+        first, second = await it.calling_itself("zeekfleet-one"), await it.calling_itself("zeekfleet-two")
+        waiting, known = configuration("a9"), configuration("a1")
+        one = await it.agent("a1")
+        await it.known("a1")
+        assert (await first.stage(waiting)).ok
+        earlier = asyncio.create_task(first.deploy())
+        meeting = await step_of(news, Step.MEETING)
+        assert meeting.instances == {"a9": "never connected"}
+        assert (await second.stage(known)).ok
+        later = asyncio.create_task(second.deploy())
+        queued = await step_of(news, Step.QUEUED)
+        while queued.config_id != known.id:
+            queued = await _next_queued(it, known.id)
+        assert queued.place == 1
+        assert [result.error for result in await deploy(it, "third")] == [
+            f"earlier deployment {meeting.reqid} still pending"
+        ]
+        assert (await abort(it)).success
+        assert not (await earlier).ok
+        assert (await later).ok
+        assert one.names()[-1] == "DeployRequest"
+
+
+async def _next_queued(it: Scene, config_id: str) -> DeploymentProgress:
+    news = await it.listener()
+
+    def matches(happening: Happening) -> bool:
+        event = happening.event if isinstance(happening, Delivery) else None
+        return isinstance(event, DeploymentProgress) and event.config_id == config_id
+
+    happening = await news.wait_for(matches, DEADLINE)
+    assert isinstance(happening, Delivery)
+    assert isinstance(happening.event, DeploymentProgress)
+    return happening.event
+
+
+async def test_not_more_than_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployments, "MAX_WAITING", 1)
+    async with scene(instance_wait=LONG) as it:
+        news = await it.listener()
+        client = await it.calling_itself("zeekfleet-one")
+        assert (await client.stage(configuration("a9"))).ok
+        answers = [asyncio.create_task(client.deploy())]
+        await step_of(news, Step.MEETING)
+        answers += [asyncio.create_task(client.deploy()) for _ in range(2)]
+        done, _ = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+        refused: Deployed = done.pop().result()
+        assert refused.errors == ("1 deployments are waiting already; try again later",)
+        for _ in range(2):
+            assert (await abort(it)).success
+        await asyncio.gather(*answers)
+
+
+async def test_a_deployment_that_waits_for_an_instance_is_given_up_and_nothing_was_changed() -> None:
+    async with scene(instance_wait=LONG) as it:
+        news = await it.listener()
+        one = await it.agent("a1")
+        await it.known("a1")
+        assert (await it.client.deploy_config(configuration("a1"))).ok
+        one.asked.clear()
+        assert (await it.client.stage(configuration("a9"))).ok
+        answer = asyncio.create_task(deploy(it, "r"))
+        await step_of(news, Step.MEETING, "r")
+        told = await abort(it)
+        assert told.data.data == "deployment r was given up while waiting for instances a9; nothing was changed"
+        (result,) = await answer
+        assert result.error.startswith("deployment r was given up by ")  # type: ignore[union-attr]
+        assert one.asked == []
+        assert (await abort(it)).error == "no deployment is under way"
+        assert (await abort(it, "r")).error == "no deployment r is under way"
+
+
+async def test_a_deployment_whose_agent_hangs_is_given_up_and_what_that_leaves_is_told() -> None:
+    async with scene() as it:
+        news = await it.listener()
+        one = await it.agent("a1")
+        await it.known("a1")
+        one.may_answer.clear()
+        assert (await it.client.stage(configuration("a1"))).ok
+        answer = asyncio.create_task(deploy(it, "r"))
+        await step_of(news, Step.HANDING_OVER, "r")
+        await one.was_asked(agent_api.DeployRequest)
+        told = await abort(it, "r")
+        assert "what its agents have begun goes on (1 nodes were not up yet)" in told.data.data
+        assert not any(result.success for result in await answer)
+        one.may_answer.set()
+        assert (await it.client.deploy()).ok
+
+
+async def test_a_client_that_leaves_gives_up_waiting_for_instances_and_not_work() -> None:
+    async with scene(instance_wait=LONG) as it:
+        news = await it.listener()
+        one = await it.agent("a1")
+        await it.known("a1")
+        leaving = await it.calling_itself("zeekfleet-leaving")
+        waiting = configuration("a9")
+        assert (await leaving.stage(waiting)).ok
+        abandoned = asyncio.create_task(leaving.deploy())
+        await step_of(news, Step.MEETING)
+        await leaving.__aexit__(None, None, None)
+        assert "the client that asked for it is gone" in (await outcome_of(news, waiting.id)).errors[0]
+        with pytest.raises(TransportError):
+            await abandoned
+        # Where agents are at work, they finish it.
+        leaving = await it.calling_itself("zeekfleet-leaving-too")
+        one.may_answer.clear()
+        wanted = configuration("a1")
+        assert (await leaving.stage(wanted)).ok
+        abandoned = asyncio.create_task(leaving.deploy())
+        await one.was_asked(agent_api.DeployRequest)
+        await leaving.__aexit__(None, None, None)
+        one.may_answer.set()
+        assert (await outcome_of(news, wanted.id)).success
+        with pytest.raises(TransportError):
+            await abandoned
+
+
+async def test_a_client_that_cannot_wait_is_told_what_is_known_and_the_work_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with scene() as it:
+        news = await it.listener()
+        one = await it.agent("a1")
+        await it.known("a1")
+        one.may_answer.clear()
+        wanted = Configuration(
+            instances=configuration("a1").instances,
+            nodes=tuple(Node(name, "a1", ClusterRole.WORKER, State.PENDING) for name in ("w1", "w2", "w3")),
+        )
+        assert (await it.client.stage(wanted)).ok
+        ahead = await it.calling_itself("zeekfleet-ahead")
+        patient = asyncio.create_task(ahead.deploy())
+        await one.was_asked(agent_api.DeployRequest)
+        (request,) = [event for event in one.asked if isinstance(event, agent_api.DeployRequest)]
+        actions = (NodeAction("w1", "a1", "keep"), NodeAction("w2", "a1", "start"), NodeAction("w3", "a1", "start"))
+        one.tell(NotifyNodeActions("a1", request.reqid, wanted.id, actions))
+        one.tell(agent_api.NotifyChange("a1", wanted.nodes[1], State.PENDING, State.RUNNING))
+
+        def matches(happening: Happening) -> bool:
+            event = happening.event if isinstance(happening, Delivery) else None
+            return isinstance(event, DeploymentProgress) and event.nodes == ("w3",) and event.actions == actions
+
+        await news.wait_for(matches, DEADLINE)
+        one.may_answer.set()
+        assert (await patient).ok
+        assert (await outcome_of(news, wanted.id)).actions == actions
+        # And the same by somebody without a name, who is answered at once.
+        monkeypatch.setattr("zeekfleet.controller.ordering.ZEEK_CLIENT_ANSWER", 0.0)
+        one.may_answer.clear()
+        later = renewed(wanted)
+        assert (await it.client.stage(later)).ok
+        results = await deploy(it, "r")
+        assert (results[0].success, results[0].error) == (False, "request timed out")
+        one.may_answer.set()
+        assert (await outcome_of(news, later.id)).success
+
+
+def renewed(configuration_: Configuration) -> Configuration:
+    """The same under another id."""
+    return Configuration(instances=configuration_.instances, nodes=configuration_.nodes)
+
+
+async def test_up_to_the_last_node_every_sign_of_work_moves_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that would be given up by the time has come further whenever it is looked at."""
+    from zeekfleet.controller import handover
+
+    monkeypatch.setattr(handover, "controller_stop_deadline", lambda *_, **__: 0.5)
+    async with scene() as it:
+        one = await it.agent("a1")
+        await it.known("a1")
+        one.may_answer.clear()
+        wanted = configuration("a1")
+        assert (await it.client.stage(wanted)).ok
+        client = await it.calling_itself("zeekfleet")
+        answer = asyncio.create_task(client.deploy())
+        await one.was_asked(agent_api.DeployRequest)
+        started = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() < started + 1.5:
+            one.tell(agent_api.NotifyChange("a1", wanted.nodes[0], State.PENDING, State.RUNNING))
+            await it.client.get_instances()
+        one.may_answer.set()
+        assert (await answer).ok
