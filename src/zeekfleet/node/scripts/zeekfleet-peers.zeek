@@ -31,6 +31,9 @@ export {
 
 const must_be_seen = set(Cluster::LOGGER, Cluster::MANAGER, Cluster::PROXY);
 
+## Whether this node has been connected to all that it must be. Until then its hellos tell who is missing.
+global joined = F;
+
 global missing_before: string_vec;
 
 ## Where logs cannot be sent to now, such as tcp://127.0.0.1:2201.
@@ -75,9 +78,13 @@ function look_at_peers()
 	{
 	local missing = missing_peers();
 
-	if ( join_string_vec(missing, " ") == join_string_vec(missing_before, " ") )
+	if ( ! joined && |missing| > 0 )
 		return;
 
+	if ( joined && join_string_vec(missing, " ") == join_string_vec(missing_before, " ") )
+		return;
+
+	joined = T;
 	missing_before = missing;
 	hook peers_changed();
 	}
