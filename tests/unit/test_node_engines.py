@@ -314,3 +314,9 @@ def test_a_logger_that_could_not_rotate_is_refused(tmp_path: Path) -> None:
         ZeekEngine(INSTALLATION).launch(logger, context)
     ZeekEngine(INSTALLATION, ZeekOptions(rotation_interval=0)).launch(logger, context)
     ZeekEngine(INSTALLATION).launch(NodeConfig(name="worker", cluster=CLUSTER), context)
+
+
+def test_a_directory_that_zeek_would_take_for_a_setting_is_refused() -> None:
+    context = msgspec.structs.replace(CONTEXT, directory="/state/a=b/nodes/worker")
+    with pytest.raises(LaunchError, match="an equals sign in the path /state/a=b/nodes/worker, which Zeek would take"):
+        ZeekEngine(INSTALLATION).launch(NodeConfig(name="worker", cluster=CLUSTER), context)

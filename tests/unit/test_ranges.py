@@ -8,6 +8,8 @@ from typing import get_args, get_type_hints
 import msgspec
 import pytest
 
+from zeekfleet.daemon.graced import resources_of
+from zeekfleet.errors import SettingsError
 from zeekfleet.model import ranges
 from zeekfleet.model.launch import LaunchSpec, Resources, RevivalSettings
 from zeekfleet.settings import SupervisorSettings
@@ -60,3 +62,11 @@ def test_the_stem_is_given_nothing_that_it_would_refuse() -> None:
         {"revival": RevivalSettings(stable_after=math.inf)},
     ):
         assert "node 'a' cannot be started: " in places.problem_with_launch(msgspec.structs.replace(spec, **change))
+
+
+def test_a_limit_with_which_nothing_could_live_is_refused() -> None:
+    for bytes_ in (1, 2**20 - 1):
+        with pytest.raises(SettingsError, match=r"memory_limit: expected bytes from 1048576 .*, or 0 for any"):
+            resources_of(SupervisorSettings(memory_limit=bytes_))
+    assert resources_of(SupervisorSettings(memory_limit=0)).memory is None
+    assert resources_of(SupervisorSettings(memory_limit=2**20)).memory == 2**20

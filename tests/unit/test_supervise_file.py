@@ -192,3 +192,10 @@ def test_relative_paths_begin_beside_the_file(tmp_path: Path, monkeypatch: pytes
     assert (first.directory, first.stdout_file) == (f"{site}/work", "out")
     assert first.addl_user_scripts == (f"{site}/own.zeek", "local", f"{site}/new")
     assert (tool.command, sleep.command) == ((f"{site}/bin/tool", "./x"), ("sleep", "1"))
+
+
+def test_a_key_given_twice_in_json_is_refused_as_in_toml(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.json"
+    path.write_text('{"node": [{"name": "a", "command": ["x"], "name": "b"}]}')
+    with pytest.raises(SettingsError, match="not valid JSON: key 'name' is given twice in one object"):
+        read(path)

@@ -110,13 +110,22 @@ def read(path: Path) -> SuperviseFile:
 def _document(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
-        document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        document = json.loads(text, object_pairs_hook=_object) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise SettingsError(str(path), error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
         raise SettingsError(str(path), f"not valid {'JSON' if path.suffix == '.json' else 'TOML'}: {error}") from error
     if not isinstance(document, dict):
         raise SettingsError(str(path), "expected an object at the top level")
+    return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What TOML refuses, JSON would take: a key that is given twice."""
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key '{next(key for key in keys if keys.count(key) > 1)}' is given twice in one object")
     return document
 
 

@@ -158,7 +158,10 @@ class Controller:
             case agent_api.NotifyAgentHello(instance=name) | agent_api.FirstNotifyAgentHello(instance=name) if (
                 name != sender or name_problem(name)
             ):
-                logger.warning("a hello of instance %r on the topic of %r is ignored", name[:200], sender[:200])
+                reason = f"; its name {problem}" if (problem := name_problem(name)) else ""
+                logger.warning(
+                    "a hello of instance %r on the topic of %r is ignored%s", name[:200], sender[:200], reason
+                )
             case agent_api.NotifyAgentHello(instance=name, connecting=connecting, api_version=version):
                 self._hello(delivery, name, connecting, version, SECOND, delivery.event.id)
             case agent_api.FirstNotifyAgentHello(instance=name, api_version=version):

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from zeekfleet.planning.parsing import reported_errors
+from zeekfleet.system.programs import refusal
 
 TIMEOUT = 60.0
 """Seconds for one parse; a quiet Zeek needs 0.4."""
@@ -29,15 +30,19 @@ async def parse(
         OSError: it cannot be run.
     """
     with (scratch / STDERR).open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            cwd=scratch,
-            env=dict(environment),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=stderr,
-            start_new_session=True,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                cwd=scratch,
+                env=dict(environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        except OSError as error:
+            number = error.errno or 0
+            raise OSError(number, f"{argv[0]} cannot be run: {refusal(argv[0], number)}") from error
     try:
         async with asyncio.timeout(timeout):
             code = await process.wait()

@@ -127,6 +127,10 @@ class ZeekEngine:
     def _refuse(self, config: NodeConfig, context: LaunchContext) -> None:
         if config.interface is not None and config.pcap_file is not None:
             raise LaunchError(config.name, "it has interface and pcap_file set")
+        for place in (context.directory, management_script()):
+            if "=" in place:
+                reason = f"there is an equals sign in the path {place}, which Zeek would take for a setting of its own"
+                raise LaunchError(config.name, reason)
         # Zeek renames logs into the queue; where it cannot, a logger that has crashed never starts again.
         if not self._options.rotation_interval or not layout.writes_logs(config):
             return
