@@ -6,6 +6,7 @@ import argparse
 
 from zeekfleet.cli import deployment
 from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_file
+from zeekfleet.cli.hurry import add_now
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.planning.review import losses, review
@@ -16,6 +17,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_verb(subparsers, "deploy-config", "Upload a cluster configuration and deploy it.")
     add_file(parser)
     add_allow_empty(parser)
+    add_now(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     for doubt in (*review(configuration), *losses(configuration)):
         session.messages.warning(doubt)
     with session.connected(*deployment.HEARD) as connection:
+        connection.is_hurried = args.now
         staged = deployment.stage(connection, configuration)
         if not staged.ok:
             return deployment.show_staged(session, staged)

@@ -10,6 +10,7 @@ from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.controller import GetNodesRequest, GetNodesResponse, RestartRequest, RestartResponse
 from zeekfleet.cli import deployment, tables
+from zeekfleet.cli.hurry import add_now
 from zeekfleet.cli.nodes import add_nodes, chosen, tell_unanswered
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Connection, Session
@@ -45,6 +46,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=_seconds,
         help=f"With --rolling: time for a batch to be running again (default: {WAIT:g}).",
     )
+    add_now(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
                 raise CommandLineError(f"{option} applies with --rolling only", "zeekfleet restart")
     session = Session(args)
     with session.connected(*deployment.HEARD) as connection:
+        connection.is_hurried = args.now
         nodes = chosen(connection, args.nodes)
         outcome = _roll(connection, args, nodes) if args.rolling else _restart(connection, nodes)
     session.output.show(report.restarted(outcome), lambda: tables.restarted(outcome))

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event
+from zeekfleet.cli.hurry import hurrying
 from zeekfleet.cli.messages import WIRE, Messages
 from zeekfleet.cli.showing import Output
 from zeekfleet.client.link import Link, Retry, Watch, connect
@@ -106,6 +107,8 @@ class Connection:
 
     def __init__(self, link: Link, timeout: float) -> None:
         self.link = link
+        self.is_hurried = False
+        """Nodes that are being stopped get no more than their grace, whatever they still write."""
         self._timeout = timeout
 
     def ask(self, request: Event, response: type[E], watch: Watch | None = None) -> E:
@@ -116,6 +119,8 @@ class Connection:
             TransportError: the connection is lost.
             ProtocolError: what came is no such response.
         """
+        if self.is_hurried:
+            watch = hurrying(self.link.publish, watch)
         answer = self.link.request(request, self._timeout, watch)
         if not isinstance(answer, response):
             raise ProtocolError(f"{request.event_name} was answered by {answer.event_name}")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from zeekfleet.cli.daemon_options import add_options, resolve_options
+from zeekfleet.cli.hurry import add_now
 from zeekfleet.cli.messages import INFORMATION, Messages
 
 TIMEOUT = 600.0
@@ -27,6 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=TIMEOUT,
         help=f"how long to wait for a daemon to end (default: {TIMEOUT:g})",
     )
+    add_now(parser)
     add_options(parser, ("common",))
     parser.set_defaults(run=run, client_options=("--quiet",))
 
@@ -40,6 +42,6 @@ def run(args: argparse.Namespace) -> int:
     settings = resolve_options(args).settings
     state = Path(settings.common.state_dir)
     messages = Messages(quiet=args.quiet, verbosity=INFORMATION)
-    stopped = asyncio.run(stop_all(state, args.timeout, messages.information))
+    stopped = asyncio.run(stop_all(state, args.timeout, messages.information, now=args.now))
     print(f"stopped: {', '.join(stopped)}" if stopped else f"nothing runs in {state}")
     return 0

@@ -17,7 +17,7 @@ Tell = Callable[[str], None]
 """Takes a sentence about what is waited for."""
 
 
-async def stop_all(state: Path, timeout: float, tell: Tell) -> list[str]:
+async def stop_all(state: Path, timeout: float, tell: Tell, *, now: bool = False) -> list[str]:
     """Stop the daemon of a state directory, every node below it, and a controller that runs by itself there.
 
     The daemon is told first, and stops its nodes in order. What it leaves running (``--on-exit keep``), and what has
@@ -27,6 +27,7 @@ async def stop_all(state: Path, timeout: float, tell: Tell) -> list[str]:
         state: the state directory.
         timeout: seconds for each daemon to end.
         tell: hears what is waited for.
+        now: give no node more than its grace, whatever it still writes.
 
     Returns:
         What was stopped: names of nodes, and ``daemon PID``; empty if nothing ran.
@@ -39,11 +40,11 @@ async def stop_all(state: Path, timeout: float, tell: Tell) -> list[str]:
     trees, alone = _directories_of_daemons(state)
     stopped: list[str] = []
     for directory in trees:
-        stopped += await _stop_daemon(directory, timeout, tell)
+        stopped += await _stop_daemon(directory, timeout, tell, now)
         with held(directory):
-            stopped += await _stop_nodes(directory)
+            stopped += await _stop_nodes(directory, now)
     for directory in alone:
-        stopped += await _stop_daemon(directory, timeout, tell)
+        stopped += await _stop_daemon(directory, timeout, tell, now)
     return stopped
 
 
@@ -59,12 +60,14 @@ def _directories_of_daemons(state: Path) -> tuple[list[Path], list[Path]]:
     return [state] if (state / LOCK).exists() else [], alone
 
 
-async def _stop_daemon(directory: Path, timeout: float, tell: Tell) -> list[str]:
+async def _stop_daemon(directory: Path, timeout: float, tell: Tell, now: bool) -> list[str]:
     pid = _holder(directory)
     if pid is None:
         return []
     try:
         os.kill(pid, signal.SIGTERM)
+        if now:
+            os.kill(pid, signal.SIGINT)  # as a second Ctrl-C; the same signal twice might be taken for one
     except ProcessLookupError:
         return []
     except PermissionError:
@@ -88,7 +91,8 @@ def _holder(directory: Path) -> int | None:
         return error.holder
 
 
-async def _stop_nodes(state: Path) -> list[str]:
+async def _stop_nodes(state: Path, now: bool) -> list[str]:
     """Stop what no daemon watches: a stem, or nodes that have outlived theirs, which a new one finds."""
     async with Supervisor(state, CommandEngine(("true",)), on_exit="stop") as supervisor:
+        supervisor.in_a_hurry = now
         return sorted(supervisor.status().nodes)

@@ -92,6 +92,8 @@ class Shutdown(Message, frozen=True):
 
     request: int
     groups: tuple[tuple[str, ...], ...] = ()
+    now: bool = False
+    """No node gets more than its grace, as by a ``Hurry``."""
 
 
 class LastExit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

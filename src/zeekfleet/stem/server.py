@@ -212,5 +212,5 @@ class Server:
                 done({})
             case protocol.List(request=request):
                 connection.send(protocol.Listing(request, self._table.reports()))
-            case protocol.Shutdown(groups=groups):
-                self._table.shutdown(groups, stopped)
+            case protocol.Shutdown(groups=groups, now=now):
+                self._table.shutdown(groups, stopped, now)

@@ -159,9 +159,10 @@ class Table:
             if path in (node.spec.stdout_file, node.spec.stderr_file):
                 node.taken_out(path, size)
 
-    def shutdown(self, groups: Sequence[Sequence[str]], done: Callable[[], None]) -> None:
+    def shutdown(self, groups: Sequence[Sequence[str]], done: Callable[[], None], now: bool = False) -> None:
         """Stop group after group, then what was not named, then whatever else is a child of ours."""
         self._shutting_down = True
+        self._is_hurried = self._is_hurried or now
 
         def all_gone() -> None:
             self._cgroups.close()

@@ -205,12 +205,12 @@ class StemHandle:
         """See :class:`zeekfleet.stem.protocol.Restart`."""
         return (await self._command(lambda request: protocol.Restart(request, names), timeout))[0]
 
-    async def shutdown(self, groups: tuple[tuple[str, ...], ...], timeout: float) -> None:
+    async def shutdown(self, groups: tuple[tuple[str, ...], ...], timeout: float, now: bool = False) -> None:
         """See :class:`zeekfleet.stem.protocol.Shutdown`; returns when the stem has ended."""
 
         def command(request: int) -> protocol.Command:
             self._last_request = request
-            return protocol.Shutdown(request, groups)
+            return protocol.Shutdown(request, groups, now)
 
         await self._command(command, timeout)
         if not await stem.ended(self._stem_pid, _LONGEST_PAUSE):

@@ -90,6 +90,7 @@ class Supervisor(Registry):
         self._environment = places.base_environment(environment)
         self.on_exit: Literal["stop", "keep"] = on_exit
         self.on_failure: OnFailure = on_failure
+        self.in_a_hurry = False
         self._created: set[str] = set()
         listeners = Listeners(echo)
         self._orphans = Orphans(self._is_running, stem.is_ours) if inherit else None
@@ -169,6 +170,8 @@ class Supervisor(Registry):
     async def shutdown(self) -> None:
         """Stop the whole tree, group after group in stop order, in parallel within one, and the stem.
 
+        With ``in_a_hurry`` set, no node gets more than its grace, whatever it still writes.
+
         Raises:
             StemError: it was not done within the time that the nodes' graces allow.
         """
@@ -179,7 +182,7 @@ class Supervisor(Registry):
         timeout = COMMAND_TIMEOUT + sum(self._longest_stop(group) for group in groups)
         self._stopped = True
         try:
-            await self._handle.shutdown(groups, timeout)
+            await self._handle.shutdown(groups, timeout, self.in_a_hurry)
         except asyncio.CancelledError:
             self._handle.hurry()  # whoever does not wait any more does not want the nodes to take their time either
             raise
