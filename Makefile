@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_FOR_TESTS := $(VENV)/.installed-for-tests
-PIP := $(BIN)/pip --disable-pip-version-check install
+PIP := $(BIN)/pip --disable-pip-version-check install --progress-bar off
 
 .PHONY: up test test-long check bench man clean
 .DEFAULT_GOAL := up
