@@ -16,7 +16,7 @@ from zeekfleet.cli.progress import LARGEST_TABLE, NodeStates
 from zeekfleet.cli.verbs import VERBS, find_verb
 from zeekfleet.client.results import Deployed, IdValues, NodeDeployment, Staged
 from zeekfleet.model.enums import ClusterRole, State
-from zeekfleet.model.management import Configuration, Node
+from zeekfleet.model.management import Configuration, Node, NodeOutputs
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,14 @@ def test_views_say_what_went_wrong():
         "INSTANCE  NODE  RESULT\na         n     running\ndeployed configuration c, 1 node\n"
     )
     assert "ä" in plain_text(tables.id_values(IdValues({"n": {"k": "ä"}})))
+
+
+def test_a_node_that_runs_but_is_cut_off_is_told_from_one_that_runs() -> None:
+    nodes = (
+        NodeDeployment("w1", "i", True),
+        NodeDeployment("w2", "i", True, NodeOutputs("", "zeekfleet: the node runs, but is not connected to logger\n")),
+    )
+    shown = plain_text(tables.deployed(Deployed("c", nodes, (), ok=True)))
+    assert "w1    running\n" in shown
+    assert "w2    running, cut off\n" in shown
+    assert "not connected to logger" in shown

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import enum
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 
@@ -14,7 +14,7 @@ from zeekfleet.agent.check import ConfigurationCheck
 from zeekfleet.agent.control import SupervisorControl
 from zeekfleet.agent.deployment import Deployer
 from zeekfleet.agent.diagnosis import Historian
-from zeekfleet.agent.dispatch import NodeDispatcher
+from zeekfleet.agent.dispatch import PING, NodeDispatcher
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
 from zeekfleet.agent.patience import Patience
@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_FOR_PEERS = 3.0
 """Seconds that a deployment waits at most until nodes that have said hello are connected to the others."""
+
+NEWS = 1.0
+"""Seconds that a node is given to say who is still missing."""
 
 TO_ANSWER = 0.5
 """Seconds that are left for the answer then."""
@@ -180,7 +183,7 @@ class Requests:
                         logger.info("already running configuration %s", request.config.id)
                         return [self._result(request.reqid)]
                 await self._roster.settle(own)
-                await self._roster.connect(own, min(PATIENCE_FOR_PEERS, max(0.0, patience.left - TO_ANSWER)))
+                await self._await_peers(own, patience.left - TO_ANSWER)
         except TimeoutError:
             self._notifier.error(f"configuration {request.config.id} is not all up in time")
             return deploy_results(request.reqid, name, self._roster, own, timed_out=True)
@@ -188,6 +191,12 @@ class Requests:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
         return deploy_results(request.reqid, name, self._roster, own, timed_out=False)
+
+    async def _await_peers(self, names: Collection[str], left: float) -> None:
+        """Wait until nodes are connected to the others, for a moment at most; then ask who is not for the last news."""
+        await self._roster.connect(names, min(PATIENCE_FOR_PEERS, max(0.0, left - NEWS)))
+        if cut_off := {name for name in names if self._roster.cut_off(name)}:
+            await self._dispatcher.ask(PING, cut_off, min(NEWS, max(0.0, left)))
 
     async def _apply(
         self,

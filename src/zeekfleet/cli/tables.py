@@ -33,6 +33,7 @@ TONES = {
 }
 ABSENT = Cell("-", FAINT)
 RUNNING, FAILED, GONE = Cell("running", GOOD), Cell("failed", BAD), Cell("gone", FAINT)
+CUT_OFF = Cell("running, cut off", BUSY)
 
 
 def staged(outcome: Staged) -> View:
@@ -51,7 +52,7 @@ def deployed(outcome: Deployed, actions: Iterable[NodeAction] = ()) -> View:
     done = {(action.instance, action.node): action for action in actions}
     view: list[Table | Note] = []
     nodes = sorted(outcome.nodes, key=lambda node: (node.instance, node.name))
-    results = {(node.instance, node.name): RUNNING if node.success else FAILED for node in nodes}
+    results = {(node.instance, node.name): _result(node) for node in nodes}
     gone = {place: GONE for place, action in done.items() if action.action == STOP}
     if rows := [
         (Cell(instance), Cell(node), result, *((_action(done.get((instance, node))),) if done else ()))
@@ -153,6 +154,13 @@ def _action(action: NodeAction | None) -> Cell:
     if action is None:
         return ABSENT
     return Cell(action_text(action), FAINT if action.action == KEEP else "")
+
+
+def _result(node: NodeDeployment) -> Cell:
+    """A node that came up has outputs only if it is no part of the cluster yet; they say whom it lacks."""
+    if not node.success:
+        return FAILED
+    return RUNNING if node.outputs is None else CUT_OFF
 
 
 def _outputs(node: NodeDeployment) -> Iterable[Note]:
