@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from zeekfleet.agent.patience import Patience
 from zeekfleet.agent.results import deploy_results
 from zeekfleet.agent.roster import Roster
 from zeekfleet.model.enums import ClusterRole, State
@@ -230,3 +231,42 @@ def test_what_is_found_running_and_well_is_left_so(watched: Watched) -> None:
     watched.roster.found("w", None)
     watched.roster.found("unknown", 2)
     assert watched.moves == moves
+
+
+async def test_every_launch_whose_outcome_becomes_known_is_progress_and_moves_the_deadline() -> None:
+    roster = Roster(lambda *_: None)
+    names = ("w1", "w2", "w3")
+    roster.keep([Node(name, "i", ClusterRole.WORKER, State.PENDING) for name in names])
+    told = asyncio.Queue[None]()
+    watching = asyncio.create_task(roster.progress(names, lambda: told.put_nowait(None)))
+    for name in names:
+        roster.launching(name)
+        roster.started(name, 1)
+    await asyncio.sleep(0)
+    assert told.empty()
+    roster.hello("w1")
+    await told.get()
+    roster.refused("w2", "its name is none")
+    await told.get()
+    roster.hello("w1")  # once more
+    roster.hello("w3")
+    await told.get()
+    assert told.empty()
+    watching.cancel()
+
+
+async def test_waiting_ends_when_there_is_no_progress_for_too_long() -> None:
+    patience = Patience(0.05)
+    with pytest.raises(TimeoutError):
+        async with patience:
+            await asyncio.Event().wait()
+    patience.progressed()  # by then it is nobody's
+
+
+async def test_progress_may_change_how_long_the_next_is_waited_for() -> None:
+    patience = Patience(3600)
+    with pytest.raises(TimeoutError):
+        async with patience:
+            patience.progressed(0.05)
+            assert patience.left <= 0.05
+            await asyncio.Event().wait()

@@ -7,9 +7,14 @@ import time
 import pytest
 
 from zeekfleet.broker import topics
+from zeekfleet.broker.events.agent import NotifyLog
 from zeekfleet.broker.events.deployments import DeploymentOutcome, DeploymentProgress, NotifyNodeActions
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.broker.messages import decode_data, decode_event, encode_event
+from zeekfleet.cli import tables
+from zeekfleet.cli.deployment import News
+from zeekfleet.cli.output import Table
+from zeekfleet.client.results import Deployed, NodeDeployment
 from zeekfleet.controller import instances
 from zeekfleet.controller.instances import Instances
 from zeekfleet.model.deployments import NodeAction, action_text
@@ -69,3 +74,50 @@ def test_instances_that_are_gone_are_remembered_within_a_limit(monkeypatch: pyte
         known.hello(name, peer, True, SECOND)
         known.lost(peer)
     assert [known.presence(name) == "never connected" for name in ("a1", "a2", "a3")] == [True, False, False]
+
+
+def test_what_a_deployment_waits_for_is_told_once_and_only_if_it_lasts() -> None:
+    news = News("r")
+    assert news.waiting() == ""
+    missing = DeploymentProgress(
+        "r", "c", "waiting for instances", 0, {"a2": "gone since 14:03", "a1": "never connected"}
+    )
+    text = "waiting for instances a1 (never connected), a2 (gone since 14:03)"
+    assert news.heard(topics.DEPLOYMENTS, missing)
+    assert news.waiting() == text
+    assert [news.lasting_wait() for _ in range(3)] == ["", text, ""]
+    assert not news.heard(topics.DEPLOYMENTS, DeploymentProgress("another", "c", "queued", 3))
+    news.heard(topics.DEPLOYMENTS, DeploymentProgress("r", "c", "queued", 2))
+    assert news.waiting() == "waiting for 2 deployments before this one"
+    news.heard(topics.DEPLOYMENTS, DeploymentProgress("r", "c", "waiting for nodes", nodes=("w1",)))
+    assert news.waiting() == ""
+    news.heard(topics.DEPLOYMENTS, DeploymentOutcome("r", "c", True, actions=(ACTION,)))
+    assert news.actions == (ACTION,)
+
+
+def test_with_an_older_controller_the_agents_signs_of_work_count() -> None:
+    news = News("r")
+    step = NotifyLog("a1", "starting")
+    assert news.heard(topics.agent("a1"), step)
+    news.heard(topics.DEPLOYMENTS, DeploymentProgress("r", "c", "queued"))
+    assert not news.heard(topics.agent("a1"), step)
+
+
+def test_the_result_says_for_each_node_what_was_done_about_it() -> None:
+    outcome = Deployed("c", (NodeDeployment("w1", "a1", True), NodeDeployment("w2", "a1", False)), (), False)
+    actions = (
+        NodeAction("w1", "a1", "restart", ("interface",)),
+        NodeAction("w2", "a1", "start"),
+        NodeAction("w3", "a1", "stop"),
+    )
+    (table, *_) = tables.deployed(outcome, actions)
+    assert isinstance(table, Table)
+    assert table.columns == ("INSTANCE", "NODE", "RESULT", "CHANGE")
+    assert [tuple(cell.text for cell in row) for row in table.rows] == [
+        ("a1", "w1", "running", "restarted (interface)"),
+        ("a1", "w2", "failed", "started"),
+        ("a1", "w3", "gone", "stopped"),
+    ]
+    (table, *_) = tables.deployed(outcome)
+    assert isinstance(table, Table)
+    assert table.columns == ("INSTANCE", "NODE", "RESULT")

@@ -128,3 +128,41 @@ def test_metrics_ports_need_declared_instances() -> None:
     with pytest.raises(ConfigurationError) as caught:
         assign_metrics_ports(Configuration(nodes=(node("w1"),)))
     assert caught.value.errors == ("node 'w1' has undeclared instance name 'a1'",)
+
+
+def test_ports_that_others_have_are_passed_over() -> None:
+    instances = (Instance("a1", Address("10.0.0.1")), Instance("a2", Address("10.0.0.2")))
+    nodes = (node("m1"), node("l1"), node("w1", "a2"))
+    configuration = Configuration(instances=instances, nodes=nodes)
+    taken = {"a1": {2200, 9001}, "a2": {2201, 9000}}
+    # Listening ports are counted over the whole cluster, metrics ports for each address.
+    assert ports(assign_ports(configuration, taken=taken)) == {"m1": 2202, "l1": 2203, "w1": None}
+    assert metrics_ports(assign_metrics_ports(configuration, taken=taken)) == {"m1": 9000, "l1": 9002, "w1": 9001}
+
+
+def test_nodes_that_stay_keep_their_ports_unless_something_else_wants_them() -> None:
+    instances = (Instance("a1", Address("10.0.0.1")),)
+    former = Configuration(
+        instances=instances,
+        nodes=(node("m1", port=2207, metrics_port=9007), node("l1", port=2208), node("p1", port=2209)),
+    )
+    nodes = (node("m1"), node("l1"), node("p1"), node("p2", port=2209), node("l0"))
+    configuration = Configuration(instances=instances, nodes=nodes)
+    taken = {"a1": (2208,)}
+    assert ports(assign_ports(configuration, former=former, taken=taken)) == {
+        "m1": 2207,
+        "l1": 2201,  # somebody else has its former one
+        "p1": 2202,  # another node is to have it
+        "p2": 2209,
+        "l0": 2200,
+    }
+    assert metrics_ports(assign_metrics_ports(configuration, former=former))["m1"] == 9007
+    elsewhere = Configuration(instances=(Instance("a2"),), nodes=(node("m1", "a2"),))
+    assert ports(assign_ports(elsewhere, former=former)) == {"m1": 2200}
+
+
+def test_an_instance_whose_address_is_unknown_may_be_on_any_host() -> None:
+    instances = (Instance("a1", Address("127.0.0.1")), Instance("a2"), Instance("a3"))
+    nodes = (node("w1"), node("w2", "a2"), node("w3", "a3"))
+    found = metrics_ports(assign_metrics_ports(Configuration(instances=instances, nodes=nodes)))
+    assert found == {"w1": 9000, "w2": 9001, "w3": 9002}
