@@ -9,7 +9,9 @@ attributes, so that nobody has to parse the sentence.
     │   ├── FrameError           a frame is not JSON, or no message
     │   ├── ValueMismatchError   a value does not have the declared type (.path)
     │   └── ForbiddenTopicError  a peer may not publish on a topic (.topic)
-    ├── RequestTimeoutError      no response within the deadline (.reqid, .timeout)
+    ├── UnansweredError          a request has no response (.reqid)
+    │   ├── RequestTimeoutError  none came within the deadline (.timeout)
+    │   └── FrameTooLargeError   the request or its response is larger than the other side accepts
     ├── RequestFailedError       the controller answered that it cannot (.reqid)
     ├── TransportError           a connection could not be made, or was lost
     │   ├── UnreachableError     nobody answers at an address (.host, .port)
@@ -82,18 +84,32 @@ class ForbiddenTopicError(ProtocolError):
         super().__init__(f"publishing {what and what + ' '}on topic '{topic}' is not allowed on this connection")
 
 
-class RequestTimeoutError(ZeekfleetError):
-    """No response arrived within the deadline.
+class UnansweredError(ZeekfleetError):
+    """A request has no response.
 
     Attributes:
         reqid: the request's id.
+    """
+
+    def __init__(self, reqid: str, problem: str) -> None:
+        self.reqid = reqid
+        super().__init__(problem)
+
+
+class RequestTimeoutError(UnansweredError):
+    """No response arrived within the deadline.
+
+    Attributes:
         timeout: the deadline, in seconds.
     """
 
     def __init__(self, reqid: str, timeout: float) -> None:
-        self.reqid = reqid
         self.timeout = timeout
-        super().__init__(f"request {reqid} was not answered within {timeout:g} s")
+        super().__init__(reqid, f"request {reqid} was not answered within {timeout:g} s")
+
+
+class FrameTooLargeError(UnansweredError):
+    """The request, or its response, is larger than the other side accepts: whoever has it keeps it to himself."""
 
 
 class RequestFailedError(ZeekfleetError):

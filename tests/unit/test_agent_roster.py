@@ -265,8 +265,12 @@ async def test_waiting_ends_when_there_is_no_progress_for_too_long() -> None:
 
 async def test_progress_may_change_how_long_the_next_is_waited_for() -> None:
     patience = Patience(3600)
-    with pytest.raises(TimeoutError):
+
+    async def wait() -> None:
         async with patience:
             patience.progressed(0.05)
             assert patience.left <= 0.05
             await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await wait()

@@ -30,7 +30,7 @@ from zeekfleet.broker.events import supervisor as supervisor_api
 from zeekfleet.broker.events.dispatches import NodePeers, NodeTraceDone
 from zeekfleet.broker.events.releases import RELEASES
 from zeekfleet.broker.events.secrets import ClusterKeys
-from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.errors import UnansweredError
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Result
 from zeekfleet.model.names import NODES
@@ -146,7 +146,7 @@ class Agent:
         """The names of all that the supervisor has, if it can be asked."""
         try:
             return frozenset(await self._control.status())
-        except RequestTimeoutError:
+        except UnansweredError:
             return None
 
     # --- what arrives
@@ -245,7 +245,7 @@ class Agent:
         """Learn what runs, then check in: the agent can do nothing without its supervisor."""
         try:
             processes = await self._control.status()
-        except RequestTimeoutError as error:
+        except UnansweredError as error:
             logger.warning("the supervisor does not tell its status: %s", error)
             processes = {}
         configs = cluster_nodes(processes)

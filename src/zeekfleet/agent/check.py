@@ -11,8 +11,8 @@ from typing import Protocol
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
 from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.plan import node_configs, nodes_of
-from zeekfleet.agent.results import TIMED_OUT
-from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.agent.results import unanswered
+from zeekfleet.errors import UnansweredError
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.types import UNSPECIFIED, Address
@@ -89,11 +89,11 @@ class ConfigurationCheck:
         try:
             async with asyncio.timeout(limit), self._one_at_a_time:
                 problems = await self._problems(configuration, deployed)
-        except RequestTimeoutError:
-            return [Result(reqid, False, self._instance, error=TIMED_OUT)]
+        except UnansweredError as error:
+            return [Result(reqid, False, self._instance, error=unanswered(error))]
         except TimeoutError:
-            error = f"instance '{self._instance}': the check did not end within {limit:g} s"
-            return [Result(reqid, False, self._instance, error=error)]
+            late = f"instance '{self._instance}': the check did not end within {limit:g} s"
+            return [Result(reqid, False, self._instance, error=late)]
         logger.info("configuration %s checked: %d problems", configuration.id, len(problems))
         return [self._failure(reqid, problem) for problem in problems] or [Result(reqid, instance=self._instance)]
 
@@ -104,7 +104,7 @@ class ConfigurationCheck:
             deployed: what the cluster runs now, as far as the controller knows.
 
         Raises:
-            RequestTimeoutError: the supervisor does not tell which nodes run.
+            UnansweredError: the supervisor does not tell which nodes run.
         """
         actual, pids = await self._running()
         known = deployed or Configuration()

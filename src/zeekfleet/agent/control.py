@@ -11,7 +11,7 @@ from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as events
 from zeekfleet.broker.events.base import Event
-from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError, UnansweredError
 from zeekfleet.model import ranges
 from zeekfleet.model.management import fresh_id
 from zeekfleet.model.releases import PartRelease
@@ -96,7 +96,7 @@ class SupervisorControl:
         """All processes under the supervisor, by name, the management's own included.
 
         Raises:
-            RequestTimeoutError: the supervisor did not answer.
+            UnansweredError: the supervisor did not answer.
         """
         response = await self._ask(events.StatusRequest(fresh_id()), self._timeout)
         assert isinstance(response, events.StatusResponse)  # noqa: S101 - the endpoint pairs them by class
@@ -106,7 +106,7 @@ class SupervisorControl:
         """What the supervisor knows of each process beyond the protocol.
 
         Raises:
-            RequestTimeoutError: the supervisor did not answer, or is not zeekfleet's.
+            UnansweredError: the supervisor did not answer, or is not zeekfleet's.
         """
         request = supervision.DetailsRequest(fresh_id())
         response = await self._ask(request, self._timeout)
@@ -117,7 +117,7 @@ class SupervisorControl:
         """Which zeekfleet supervisor and stem run.
 
         Raises:
-            RequestTimeoutError: the supervisor did not answer, or does not tell.
+            UnansweredError: the supervisor did not answer, or does not tell.
         """
         response = await self._ask(releases_api.SupervisorReleasesRequest(fresh_id()), self._timeout)
         assert isinstance(response, releases_api.SupervisorReleasesResponse)  # noqa: S101
@@ -135,7 +135,7 @@ class SupervisorControl:
         """
         try:
             status, details = (await self.status()).get(name), (await self.details()).get(name)
-        except RequestTimeoutError:
+        except UnansweredError:
             return None
         if status is None or details is None or details.state != "running" or config not in (None, status.node):
             return None
@@ -147,7 +147,10 @@ class SupervisorControl:
         Raises:
             RequestTimeoutError: the supervisor did not answer: the node may be there or not.
         """
-        response = await self._ask(events.CreateRequest(fresh_id(), config), self._timeout)
+        try:
+            response = await self._ask(events.CreateRequest(fresh_id(), config), self._timeout)
+        except FrameTooLargeError as error:
+            return str(error)
         assert isinstance(response, events.CreateResponse)  # noqa: S101
         return response.result
 
@@ -163,7 +166,7 @@ class SupervisorControl:
         """End a process that is as good as dead, and have its revival policy decide; whether it is gone."""
         try:
             response = await self._ask_to_stop(supervision.FailRequest(fresh_id(), name, pid, signal))
-        except RequestTimeoutError:
+        except UnansweredError:
             return False
         assert isinstance(response, supervision.FailResponse)  # noqa: S101
         return response.result
@@ -171,7 +174,7 @@ class SupervisorControl:
     async def _outcome(self, request: events.DestroyRequest | events.RestartRequest) -> bool:
         try:
             response = await self._ask_to_stop(request)
-        except RequestTimeoutError:
+        except UnansweredError:
             return False
         assert isinstance(response, events.DestroyResponse | events.RestartResponse)  # noqa: S101
         return response.result

@@ -93,7 +93,7 @@ class Deployer:
             Whether it was adopted anew.
 
         Raises:
-            RequestTimeoutError: the supervisor does not answer; nothing was touched.
+            UnansweredError: the supervisor does not answer; nothing was touched.
         """
         async with self._one_at_a_time:
             if unless_running and self._is_running(configuration):

@@ -12,7 +12,7 @@ from zeekfleet.agent.deployment import Deployer
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.roster import Entry, Roster
 from zeekfleet.broker.events import supervision
-from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.errors import UnansweredError
 from zeekfleet.lifecycle.outlook import outlook
 from zeekfleet.model.enums import State
 from zeekfleet.model.names import directory_name
@@ -74,7 +74,7 @@ class Historian:
             return {}  # somebody wants to know what is the matter, now
         try:
             return await self._control.details()
-        except RequestTimeoutError as error:
+        except UnansweredError as error:
             logger.warning("the supervisor does not tell details: %s", error)
             return {}
 

@@ -18,7 +18,7 @@ from zeekfleet.agent.dispatch import PING, NodeDispatcher
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
 from zeekfleet.agent.patience import Patience
-from zeekfleet.agent.results import TIMED_OUT, deploy_results, dispatch_results, node_statuses
+from zeekfleet.agent.results import TIMED_OUT, deploy_results, dispatch_results, node_statuses, unanswered
 from zeekfleet.agent.roster import Roster
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events import checks as check_api
@@ -27,7 +27,7 @@ from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import stops as stops_api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST
-from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.errors import UnansweredError
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.planning.deadlines import agent_deadline, agent_stop_deadline
@@ -53,7 +53,6 @@ class Adoption(enum.Enum):
 
     DONE = enum.auto()
     NOT_NEEDED = enum.auto()
-    FAILED = enum.auto()
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -131,19 +130,19 @@ class Requests:
         reqid = delivery.event.reqid
         result = self._result(reqid)
         # In a task like deployments, so that orders are carried out as they came.
-        if await self._tasks.create_task(self._stand_by()):
-            self._notifier.log("standing by")
+        if error := await self._tasks.create_task(self._stand_by()):
+            result = msgspec.structs.replace(result, success=False, error=error)
         else:
-            result = msgspec.structs.replace(result, success=False, error=TIMED_OUT)
+            self._notifier.log("standing by")
         self._endpoint.reply(delivery, api.AgentStandbyResponse(reqid, result))
 
-    async def _stand_by(self) -> bool:
-        """Whether the supervisor could be reached."""
+    async def _stand_by(self) -> str:
+        """Why the supervisor does not answer; ``""`` if it does."""
         try:
             await self._deployer.stand_by()
-        except RequestTimeoutError:
-            return False
-        return True
+        except UnansweredError as error:
+            return unanswered(error)
+        return ""
 
     async def _deploy(self, delivery: Delivery) -> None:
         request = delivery.event
@@ -177,8 +176,8 @@ class Requests:
                 with patience.while_stopping(self._control):
                     adoption = await asyncio.shield(work)
                 match adoption:
-                    case Adoption.FAILED:
-                        return [Result(request.reqid, False, name, error=TIMED_OUT)]
+                    case str(error):
+                        return [Result(request.reqid, False, name, error=error)]
                     case Adoption.NOT_NEEDED:
                         logger.info("already running configuration %s", request.config.id)
                         return [self._result(request.reqid)]
@@ -206,18 +205,18 @@ class Requests:
         reqid: str = "",
         unless_running: bool = False,
         on_stopped: Callable[[], None] = lambda: None,
-    ) -> Adoption:
-        """Have it adopted; the supervisor's silence is the one thing that prevents it."""
+    ) -> Adoption | str:
+        """Have it adopted; what has become of that, or why it failed: the supervisor's silence is all that may be."""
         try:
             adopted = await self._deployer.apply(
                 configuration, force, reqid=reqid, unless_running=unless_running, on_stopped=on_stopped
             )
-        except RequestTimeoutError as error:
+        except UnansweredError as error:
             self._notifier.error(f"configuration {configuration.id} was not adopted: {error}")
-            return Adoption.FAILED
+            return unanswered(error)
         except Exception:
             logger.exception("configuration %s was not adopted", configuration.id)
-            return Adoption.FAILED
+            return TIMED_OUT
         finally:
             self._follow()
         return Adoption.DONE if adopted else Adoption.NOT_NEEDED
@@ -233,9 +232,12 @@ class Requests:
         request = delivery.event
         assert isinstance(request, check_api.AgentPortsRequest)  # noqa: S101
         if self._check is not None:
-            with contextlib.suppress(RequestTimeoutError):  # who asked does without
+            try:
                 ports = await self._check.taken_ports(request.deployed)
-                self._endpoint.reply(delivery, check_api.AgentPortsResponse(request.reqid, tuple(ports)))
+            except UnansweredError as error:
+                logger.warning("which ports are taken cannot be told: %s", error)
+                ports = []
+            self._endpoint.reply(delivery, check_api.AgentPortsResponse(request.reqid, tuple(ports)))
 
     async def _set_configuration(self, delivery: Delivery) -> None:
         """First generation: answer as soon as the nodes are handed over; no answer is wanted without an id."""
@@ -243,8 +245,9 @@ class Requests:
         assert isinstance(request, api.SetConfigurationRequest)  # noqa: S101
         result = self._result(request.reqid)
         # In a task like deployments, so that orders are carried out as they came.
-        if await self._tasks.create_task(self._apply(request.config, reqid=request.reqid)) is Adoption.FAILED:
-            result = msgspec.structs.replace(result, success=False, error=TIMED_OUT)
+        adoption = await self._tasks.create_task(self._apply(request.config, reqid=request.reqid))
+        if isinstance(adoption, str):
+            result = msgspec.structs.replace(result, success=False, error=adoption)
         if request.reqid:
             self._endpoint.reply(delivery, api.SetConfigurationResponse(request.reqid, result))
 
@@ -253,8 +256,8 @@ class Requests:
         reqid = delivery.event.reqid
         try:
             processes = await self._control.status()
-        except RequestTimeoutError:
-            result = Result(reqid, False, self._options.name, error=TIMED_OUT)
+        except UnansweredError as error:
+            result = Result(reqid, False, self._options.name, error=unanswered(error))
         else:
             port = self._options.port if self._options.controller is None else None
             statuses = node_statuses(processes, self._roster, port, delivery.generation is FIRST)
@@ -272,7 +275,7 @@ class Requests:
         reqid = delivery.event.reqid
         try:
             others = await self._control.releases()
-        except RequestTimeoutError:
+        except UnansweredError:
             others = ()
         result = Result(reqid, instance=self._options.name, data=(part("agent"), *others))
         self._endpoint.reply(delivery, releases_api.AgentReleasesResponse(reqid, result))

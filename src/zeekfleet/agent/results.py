@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.agent.roster import Roster
+from zeekfleet.errors import RequestTimeoutError, UnansweredError
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import NodeOutputs, NodeStatus, Result
 from zeekfleet.model.supervisor import NodeConfig
@@ -13,6 +14,13 @@ from zeekfleet.model.supervisor import NodeStatus as SupervisorNodeStatus
 from zeekfleet.model.types import NO_PORT, Port
 
 TIMED_OUT = "request timed out"
+
+
+def unanswered(error: UnansweredError) -> str:
+    """Why the supervisor does not answer, as the protocol has it where it is only late."""
+    return TIMED_OUT if isinstance(error, RequestTimeoutError) else str(error)
+
+
 LEFT = "no longer part of the configuration"
 
 CUT_OFF = "zeekfleet: the node runs, but is not connected to "

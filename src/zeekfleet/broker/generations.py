@@ -21,6 +21,7 @@ from zeekfleet.broker.events import (
     deployments,
     details,
     dispatches,
+    frames,
     node,
     releases,
     secrets,
@@ -106,7 +107,19 @@ def _is_first_only(event: type[Event]) -> bool:
 
 
 _ALL = _declared(
-    agent, checks, controller, deployments, details, dispatches, node, releases, secrets, stops, supervision, supervisor
+    agent,
+    checks,
+    controller,
+    deployments,
+    details,
+    dispatches,
+    frames,
+    node,
+    releases,
+    secrets,
+    stops,
+    supervision,
+    supervisor,
 )
 
 SECOND = Generation(
@@ -120,7 +133,7 @@ FIRST = Generation(
 )
 GENERATIONS = (SECOND, FIRST)
 
-RESPONSES = frozenset(event.response for event in _ALL if event.response is not None)
+RESPONSES = frozenset(event.response for event in _ALL if event.response is not None) | {frames.ResponseTooLarge}
 """The classes of events that answer a request."""
 
 

@@ -37,6 +37,8 @@ from zeekfleet.errors import ProtocolError, RequestTimeoutError, TransportError,
 
 PATH = "/v1/messages/json"
 APPLICATION_NAME = "zeekfleet-cli"
+LIMIT_HEADER = "x-zeekfleet-frame-limit"
+MEBIBYTE = 1024 * 1024
 LONGEST_EXTENSION = 30
 """How many times its time-out a request may wait in all, however much the agents are seen to do."""
 
@@ -98,7 +100,14 @@ class Link:
             TransportError: the connection is lost.
             ValueMismatchError: the event holds what the wire cannot carry.
         """
-        frame = encode_event(topic, event).decode()
+        content = encode_event(topic, event)
+        told = (self._socket.getheaders() or {}).get(LIMIT_HEADER, "")
+        if told.isdigit() and len(content) > int(told):
+            name = event.event_name.rpartition("::")[2]
+            size, limit = len(content) / MEBIBYTE, int(told) / MEBIBYTE
+            text = f"{name} of {size:.1f} MiB is more than the {limit:.1f} MiB that controller {self._remote} accepts"
+            raise TransportError(text)
+        frame = content.decode()
         try:
             self._socket.send(frame)
         except (OSError, websocket.WebSocketException) as error:

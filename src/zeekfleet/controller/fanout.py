@@ -12,7 +12,7 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import Generation
 from zeekfleet.controller.instances import Known
 from zeekfleet.controller.waits import Waits
-from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError
 from zeekfleet.model.management import Result, fresh_id
 from zeekfleet.planning.deadlines import CEILING
 from zeekfleet.transport.endpoint import Endpoint
@@ -61,6 +61,8 @@ async def ask(
                 response = await endpoint.request(topics.agent(name), request, limit, known.generation, to=known.peer)
         except (TimeoutError, RequestTimeoutError):
             return Answer(name, None)
+        except FrameTooLargeError as error:
+            return Answer(name, None, str(error))
         return Answer(name, response)
 
     async with asyncio.TaskGroup() as group:

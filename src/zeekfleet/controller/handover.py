@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
@@ -15,7 +14,7 @@ from zeekfleet.controller.fanout import Answer
 from zeekfleet.controller.instances import Instances, Known
 from zeekfleet.controller.signal import Signal
 from zeekfleet.controller.waits import Waits
-from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError
 from zeekfleet.model.management import Configuration, fresh_id
 from zeekfleet.planning.deadlines import CEILING, MARGIN, controller_stop_deadline
 from zeekfleet.transport.endpoint import Endpoint
@@ -77,10 +76,13 @@ class Handover:
     async def _to_one(
         self, name: str, configuration: Configuration, patience: float, prepare: Callable[[Known], None]
     ) -> Answer:
-        with suppress(TimeoutError, RequestTimeoutError):
+        try:
             async with self._waits.at(name, patience, LIMIT):
                 return await self._until_answered(name, configuration, prepare)
-        return Answer(name, None)
+        except (TimeoutError, RequestTimeoutError):
+            return Answer(name, None)
+        except FrameTooLargeError as error:
+            return Answer(name, None, str(error))
 
     async def _until_answered(
         self, name: str, configuration: Configuration, prepare: Callable[[Known], None]

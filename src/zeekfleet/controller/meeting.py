@@ -11,7 +11,7 @@ from zeekfleet.broker.events import agent as api
 from zeekfleet.controller.dialling import Dialling
 from zeekfleet.controller.instances import Instances, Known
 from zeekfleet.controller.signal import Signal
-from zeekfleet.errors import RequestTimeoutError
+from zeekfleet.errors import UnansweredError
 from zeekfleet.model.management import Configuration, Instance, fresh_id
 from zeekfleet.transport.endpoint import Endpoint
 
@@ -143,7 +143,7 @@ class Meeting:
             response = await self._endpoint.request(
                 topics.agent(name), request, self._timeout, link.generation, to=link.peer
             )
-        except RequestTimeoutError:
+        except UnansweredError:
             logger.warning("instance %s does not answer its welcome", name)
             return
         assert isinstance(response, api.AgentWelcomeResponse)  # noqa: S101 - the endpoint pairs them by class

@@ -14,6 +14,7 @@ class Link(abc.ABC):
         peer: who is on the other side.
         hears: the topic prefixes of what to send there: the peer's subscriptions, as wire
             names, if it dialled; what to publish, by second-generation names, if we did.
+        frame_limit: the largest frame that the peer accepts, in bytes; None if it did not tell.
         overhears: those of them on which it is also sent what other peers say; nothing if we dialled.
         reason: why the connection ended; for a person.
         faulty: whether it ended by the peer's fault: it did not read, gave no sign of life, or broke the protocol.
@@ -23,6 +24,7 @@ class Link(abc.ABC):
         self.peer = peer
         self.hears = hears
         self.overhears: tuple[str, ...] = ()
+        self.frame_limit: int | None = None
         self.reason = ""
         self.faulty = False
 

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 NAME_HEADER = "X-Application-Name"
 ENDPOINT_HEADER = "X-Zeekfleet-Endpoint"
+LIMIT_HEADER = "X-Zeekfleet-Frame-Limit"
+"""The largest frame that its sender accepts, in bytes; both sides of an upgrade tell it."""
 """The dialling side's endpoint id, as the acknowledgement has the other's."""
 
 BACKLOG = 1024
@@ -165,6 +167,7 @@ class Listener:
         )
         if APPLICATION_NAME.fullmatch(self._name):
             upgraded.headers[NAME_HEADER] = self._name
+        upgraded.headers[LIMIT_HEADER] = str(self._settings.frame_bytes)
         try:
             await upgraded.prepare(request)
         except ConnectionError:
@@ -174,6 +177,7 @@ class Listener:
         connection.upgraded()
         peer = self._peer(request, name if name and problem is None else "", connection.visitor)
         link = WebSocketLink(peer, (), upgraded, request.transport, self._settings, self._router.metrics)
+        link.frame_limit = told_limit(request.headers.get(LIMIT_HEADER, ""))
         self._links.add(link)
         try:
             if problem is not None:
@@ -210,6 +214,11 @@ class Listener:
         told = request.headers.get(ENDPOINT_HEADER, "")
         endpoint = told if ENDPOINT.fullmatch(told) else ""
         return Peer(self._router.new_peer_id(), name, host, port, False, endpoint, visitor.uid)
+
+
+def told_limit(text: str) -> int | None:
+    """What a peer says to be the largest frame that it accepts, None if it says nothing that can be meant."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
 
 
 class _HttpServer(web.Server):

@@ -128,6 +128,7 @@ class MemoryNetwork:
         caller = Peer(endpoint.new_peer_id(), ours.name, LOOPBACK, self.ephemeral_port(), False, ours.id)
         inbound = MemoryLink(caller, (), endpoint.settings, endpoint.metrics)
         dialled.other, inbound.other = inbound, dialled
+        dialled.frame_limit, inbound.frame_limit = endpoint.settings.frame_bytes, ours.settings.frame_bytes
         dialled.peer = Peer(theirs.id, endpoint.name, host, port, dialled=True)
         endpoint.accept(inbound, policy)
         return dialled

@@ -22,6 +22,7 @@ class TransportMetrics(msgspec.Struct):
         strangers_refused: connections of users who are not served, and upgrades for foreign web pages.
         connection_attempts: attempts to connect to peers.
         requests_timed_out: requests without a response in time.
+        frames_too_large: frames that were not sent since their peer would not accept them.
         foreign_responses: responses of peers that were not asked.
         pending_requests: requests that wait for their response.
         waiting_happenings: what waits for the endpoint's reader.
@@ -40,6 +41,7 @@ class TransportMetrics(msgspec.Struct):
     strangers_refused: int = 0
     connection_attempts: int = 0
     requests_timed_out: int = 0
+    frames_too_large: int = 0
     foreign_responses: int = 0
     pending_requests: int = 0
     waiting_happenings: int = 0

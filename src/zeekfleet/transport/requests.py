@@ -9,7 +9,8 @@ from collections.abc import Callable
 import msgspec
 
 from zeekfleet.broker.events.base import Event
-from zeekfleet.errors import RequestTimeoutError, TransportError
+from zeekfleet.broker.events.frames import ResponseTooLarge
+from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError, TransportError
 from zeekfleet.transport.endpoint import Peer
 from zeekfleet.transport.metrics import TransportMetrics
 
@@ -51,6 +52,7 @@ class RequestTable:
 
         Raises:
             RequestTimeoutError: no response came in time.
+            FrameTooLargeError: the request, or its response, is too large to be sent.
             TransportError: the endpoint was closed, or a request of this id waits already.
         """
         if event.response is None:
@@ -72,6 +74,15 @@ class RequestTable:
             if self._pending.get(key) is pending:
                 del self._pending[key]
             self._changed()
+
+    def fail(self, event: ResponseTooLarge, source: Peer) -> bool:
+        """End the request that would have a response if that could be sent; False if none waits for it."""
+        for (_, reqid), pending in self._pending.items():
+            was_asked = pending.asked is None or source.is_same(pending.asked)
+            if reqid == event.reqid and was_asked and not pending.future.done():
+                pending.future.set_exception(FrameTooLargeError(reqid, event.problem))
+                return True
+        return False
 
     def resolve(self, event: Event, source: Peer) -> bool:
         """Hand an event to the request that waits for it; False if none does, or it waits for somebody else's."""

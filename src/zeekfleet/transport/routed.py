@@ -73,7 +73,7 @@ class RoutedEndpoint(Endpoint):
         self, topic: str, event: Event, timeout: float, generation: Generation = SECOND, *, to: Peer | None = None
     ) -> Event:
         return await self._router.requests.response(
-            event, timeout, lambda: self._router.publish(topic, event, generation, to), to
+            event, timeout, lambda: self._router.request(topic, event, generation, to), to
         )
 
     def peer(

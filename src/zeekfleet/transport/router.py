@@ -18,9 +18,11 @@ import itertools
 import logging
 
 from zeekfleet.broker.events.base import Event
-from zeekfleet.broker.generations import Generation, canonical_topic
+from zeekfleet.broker.events.frames import ResponseTooLarge
+from zeekfleet.broker.generations import RESPONSES, Generation, canonical_topic
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.broker.session import Deliver
+from zeekfleet.errors import FrameTooLargeError
 from zeekfleet.transport.endpoint import Delivery, Peer, PeerAdded, PeerLost
 from zeekfleet.transport.happenings import HappeningQueue
 from zeekfleet.transport.link import Link
@@ -65,8 +67,22 @@ class Router:
         self._subscriptions = widened
         return changed
 
-    def publish(self, topic: str, event: Event, generation: Generation, to: Peer | None = None) -> None:
+    def request(self, topic: str, event: Event, generation: Generation, to: Peer | None = None) -> None:
+        """Send a request, as :meth:`publish` does.
+
+        Raises:
+            FrameTooLargeError: it is too large for somebody who is to hear it.
+            ValueMismatchError: the event holds what the wire cannot carry.
+        """
+        if problem := self.publish(topic, event, generation, to):
+            raise FrameTooLargeError(getattr(event, "reqid", ""), problem)
+
+    def publish(self, topic: str, event: Event, generation: Generation, to: Peer | None = None) -> str:
         """Send an event to all links that are to hear it, or to the one peer.
+
+        Returns:
+            For whom it was too large, a sentence; ``""`` if for nobody. Where it is a response, whoever it was for
+            has been told.
 
         Raises:
             ValueMismatchError: the event holds what the wire cannot carry.
@@ -75,19 +91,20 @@ class Router:
         on_wire, canonical_name = generation.topic(topic), canonical_topic(topic)
         if to is not None:
             link = self._link_to(to)
-            if link is not None and (link.peer.dialled or on_wire.startswith(link.hears)):
-                self._send(link, frame)
-            return
+            hears = link is not None and (link.peer.dialled or on_wire.startswith(link.hears))
+            return self._send_event(link, topic, event, frame) if link is not None and hears else ""
+        problem = ""
         told: set[str] = set()
         for link in self._inbound.values():
             if on_wire.startswith(link.hears):
-                self._send(link, frame)
+                problem = self._send_event(link, topic, event, frame) or problem
                 if self._doubled:
                     told.add(link.peer.endpoint)
         told &= self._doubled
         for link in self._dialled.values():
             if canonical_name.startswith(link.hears) and link.peer.endpoint not in told:
-                self._send(link, frame)
+                problem = self._send_event(link, topic, event, frame) or problem
+        return problem
 
     def receive(self, source: Link, arrived: Deliver) -> None:
         """Route what arrived from a link."""
@@ -95,6 +112,8 @@ class Router:
             if arrived.topic.startswith(link.overhears) and not link.peer.is_same(source.peer):
                 self._send(link, arrived.frame)
         if self.requests.resolve(arrived.event, source.peer):
+            return
+        if isinstance(arrived.event, ResponseTooLarge) and self.requests.fail(arrived.event, source.peer):
             return
         topic = canonical_topic(arrived.topic)
         if topic.startswith(self._subscriptions):
@@ -141,6 +160,26 @@ class Router:
         links = self._inbound | self._dialled
         return links.get(peer.id) or next((link for link in links.values() if link.peer.is_same(peer)), None)
 
-    def _send(self, link: Link, frame: bytes) -> None:
+    def _send_event(self, link: Link, topic: str, event: Event, frame: bytes) -> str:
+        if self._send(link, frame):
+            return ""
+        name = event.event_name.rpartition("::")[2]
+        size, limit = _mebibytes(len(frame)), _mebibytes(link.frame_limit or 0)
+        problem = f"{name} of {size} is more than the {limit} that {link} accepts (--frame-limit)"
+        logger.error("%s: it was not sent", problem)
+        if type(event) in RESPONSES:
+            self._send(link, encode_event(topic, ResponseTooLarge(getattr(event, "reqid", ""), problem)))
+        return problem
+
+    def _send(self, link: Link, frame: bytes) -> bool:
+        """Send a frame; False if it was not, since it is larger than the peer accepts and would end the connection."""
+        if link.frame_limit is not None and len(frame) > link.frame_limit:
+            self.metrics.frames_too_large += 1
+            return False
         self.metrics.frames_out += 1
         link.send(frame)
+        return True
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size} bytes"

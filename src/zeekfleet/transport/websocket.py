@@ -19,7 +19,7 @@ from zeekfleet.security.door import Door
 from zeekfleet.transport import unix_sockets
 from zeekfleet.transport.endpoint import Peer, TopicPolicy
 from zeekfleet.transport.link import Link
-from zeekfleet.transport.listener import BACKLOG, ENDPOINT_HEADER, NAME_HEADER, Listener
+from zeekfleet.transport.listener import BACKLOG, ENDPOINT_HEADER, LIMIT_HEADER, NAME_HEADER, Listener, told_limit
 from zeekfleet.transport.routed import RoutedEndpoint
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.unix_sockets import SCHEME
@@ -79,14 +79,16 @@ class WebSocketEndpoint(RoutedEndpoint):
                     raise TransportError(_reason(error)) from None
                 raise
         peer = Peer(self._router.new_peer_id(), dialled.peer_name, host, port, dialled=True)
-        return WebSocketLink(peer, hears, dialled, dialled.transport, self.settings, self.metrics, session.close)
+        link = WebSocketLink(peer, hears, dialled, dialled.transport, self.settings, self.metrics, session.close)
+        link.frame_limit = dialled.frame_limit
+        return link
 
     async def _upgrade(
         self, session: aiohttp.ClientSession, host: str, port: int, tls: ssl.SSLContext | None
     ) -> _DialledSocket:
         scheme = "wss" if tls else "ws"
         url = URL.build(scheme=scheme, host="localhost" if _is_unix(host) else host, port=port or None, path=PATH)
-        headers = {ENDPOINT_HEADER: self.id}
+        headers = {ENDPOINT_HEADER: self.id, LIMIT_HEADER: str(self.settings.frame_bytes)}
         if APPLICATION_NAME.fullmatch(self.name):
             headers[NAME_HEADER] = self.name
         upgraded = await session.ws_connect(
@@ -119,6 +121,7 @@ class _DialledSocket(aiohttp.ClientWebSocketResponse[Any]):
     def __init__(self, reader: Any, writer: Any, protocol: Any, response: Any, *others: Any, **options: Any) -> None:
         super().__init__(reader, writer, protocol, response, *others, **options)
         self.transport: asyncio.Transport = writer.transport
+        self.frame_limit = told_limit(response.headers.get(LIMIT_HEADER, ""))
         name = response.headers.get(NAME_HEADER, "")
         self.peer_name: str = name if APPLICATION_NAME.fullmatch(name) else ""
 

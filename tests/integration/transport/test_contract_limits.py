@@ -9,7 +9,7 @@ import pytest
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.events.base import Event
-from zeekfleet.errors import ListenError, RequestTimeoutError, TransportError, ValueMismatchError
+from zeekfleet.errors import FrameTooLargeError, ListenError, RequestTimeoutError, TransportError, ValueMismatchError
 from zeekfleet.model.management import Result
 from zeekfleet.testing.recorder import Recorder
 from zeekfleet.transport.endpoint import Delivery, Happening
@@ -164,3 +164,45 @@ async def test_cancelling_the_user_closes_everything(make):
 async def test_needs_to_be_open(make):
     with pytest.raises(TransportError, match="not open"):
         make().peer(HOST, 1)
+
+
+async def test_what_is_too_large_for_a_peer_is_not_sent_and_the_connection_stays(make):
+    small = TransportSettings(frame_bytes=4096)
+    async with make("hub") as hub, make("leaf", small) as leaf:
+        for endpoint in (hub, leaf):
+            endpoint.subscribe(A1)
+        port = await hub.listen(HOST, 0)
+        async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees:
+            leaf.peer(HOST, port)
+            await hub_sees.added()
+            await leaf_sees.added()
+            hub.publish(A1, agent.NotifyLog("a1", "x" * 5000))
+            hub.publish(A1, log("after it"))
+            await leaf_sees.event(log("after it"))
+            assert [type(seen.event) for seen in leaf_sees.deliveries] == [agent.NotifyLog]
+            assert hub.metrics.frames_too_large == 1
+            # A request says so at once.
+            request = agent.NodeDispatchRequest("x", ("y" * 5000,))
+            with pytest.raises(FrameTooLargeError, match=r"node_dispatch_request of \d+ bytes is more than the 4096"):
+                await hub.request(A1, request, 20)
+
+
+@pytest.mark.parametrize("directed", [False, True])
+async def test_who_asks_for_more_than_it_accepts_is_told_so(make, directed):
+    small = TransportSettings(frame_bytes=4096)
+    async with make("hub") as hub, make("leaf", small) as leaf:
+        for endpoint in (hub, leaf):
+            endpoint.subscribe(A1)
+        port = await hub.listen(HOST, 0)
+
+        def react(happening: Happening) -> None:
+            if isinstance(happening, Delivery) and isinstance(happening.event, agent.GetNodesRequest):
+                reqid = happening.event.reqid
+                hub.reply(happening, agent.GetNodesResponse(reqid, Result(reqid, error="x" * 5000)))
+
+        async with Recorder(hub, react), Recorder(leaf) as leaf_sees:
+            leaf.peer(HOST, port)
+            peer = await leaf_sees.added()
+            with pytest.raises(FrameTooLargeError, match=r"get_nodes_response of \d+ bytes is more than the 4096"):
+                await leaf.request(A1, agent.GetNodesRequest("x"), 20, to=peer if directed else None)
+            assert leaf.peers() == (peer,)

@@ -1,0 +1,15 @@
+"""``Zeekfleet::``: what stands in for a response that is too large for whoever asked."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from zeekfleet.broker.events.base import Event
+
+
+class ResponseTooLarge(Event, frozen=True):
+    """There is a response to this request, but it cannot be sent; ``problem`` is a sentence with both sizes."""
+
+    event_name: ClassVar[str] = "Zeekfleet::response_too_large"
+    reqid: str
+    problem: str
