@@ -5,6 +5,7 @@
 ``ZEEKFLEET_SIM_FAIL_AT_START`` exit status (1 to 255) to end with at once, after a line on stderr
 ``ZEEKFLEET_SIM_CRASH_AFTER``   seconds after its start to die of SIGABRT, after a line on stderr
 ``ZEEKFLEET_SIM_IGNORE_SIGTERM``  ``1``: only SIGKILL ends it
+``ZEEKFLEET_SIM_END_WRITING``   seconds that it goes on writing into ``last.log`` when it is told to end
 ``ZEEKFLEET_SIM_SILENT``        ``1``: connects, but neither says hello nor answers
 ``ZEEKFLEET_SIM_MISSING_PEERS`` names, with commas, of nodes that it is not connected to; ``all``: to none
 ``ZEEKFLEET_SIM_OUTPUT``        text for standard output at the start; ``\\n`` starts a new line
@@ -34,6 +35,7 @@ class Behaviour(msgspec.Struct, frozen=True):
     fail_at_start: int = 0
     crash_after: float | None = None
     ignore_sigterm: bool = False
+    end_writing: float = 0.0
     silent: bool = False
     output: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
@@ -57,6 +59,7 @@ def read(environment: Mapping[str, str]) -> Behaviour:
         fail_at_start=_number("FAIL_AT_START", given.get("FAIL_AT_START", "0"), 255),
         crash_after=None if after is None else _seconds("CRASH_AFTER", after),
         ignore_sigterm=_flag("IGNORE_SIGTERM", given.get("IGNORE_SIGTERM", "0")),
+        end_writing=_seconds("END_WRITING", given.get("END_WRITING", "0")),
         silent=_flag("SILENT", given.get("SILENT", "0")),
         output=_lines(given.get("OUTPUT", "")),
         errors=_lines(given.get("ERRORS", "")),

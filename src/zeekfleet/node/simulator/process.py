@@ -29,6 +29,9 @@ from zeekfleet.node.simulator.options import TypeClashError
 from zeekfleet.node.simulator.uplink import Uplink
 
 FAILURE = 1
+BLOCK = 64 * 1024
+BETWEEN_BLOCKS = 0.05
+"""Bytes, and the seconds between two of them, of a node that goes on writing."""
 
 
 def run(environment: Mapping[str, str], directory: Path) -> int:
@@ -137,8 +140,20 @@ class SimulatedNode:
             loop.call_later(self._conduct.crash_after, self._crash)
         if not await _waited(self._stop, self._conduct.start_delay):
             await self._serve()
+        self._write_on(self._conduct.end_writing)
         self._log.info("node %s ends", self._config.name)
         return 0
+
+    def _write_on(self, seconds: float) -> None:
+        """As a logger does that has much to write when it ends; the last line says that it is all there."""
+        if not seconds:
+            return
+        until = time.monotonic() + seconds
+        with Path("last.log").open("w") as file:
+            while time.monotonic() < until:
+                print("x" * BLOCK, file=file, flush=True)
+                time.sleep(BETWEEN_BLOCKS)
+            print("complete", file=file)
 
     async def _serve(self) -> None:
         server = await self._metrics.serve(self._metrics_port) if self._metrics_port is not None else None
