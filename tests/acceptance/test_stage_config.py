@@ -18,7 +18,7 @@ def without_assignment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fle
     """A controller that assigns no listening ports."""
     fleet = Fleet(tmp_path_factory.mktemp("f"))
     try:
-        fleet.start_controller(auto_assign_ports="no")
+        fleet.start_controller(auto_assign_ports="no", auto_assign_start_port=None)
         yield fleet
     finally:
         fleet.stop()

@@ -335,6 +335,11 @@ def test_values_that_are_lists_may_go_over_several_lines() -> None:
     assert (node.scripts, node.env) == (("a.zeek", "b.zeek"), {"A": "1", "B": "2"})
 
 
+def test_only_a_newline_ends_a_line() -> None:
+    node = parse("[x]\r\ninstance=a\r\nrole=worker\r\nenv=A=1\u2028  env=2 B=3\r\n").nodes[0]
+    assert node.env == {"A": "1\u2028", "env": "2", "B": "3"}
+
+
 def test_a_byte_order_mark_is_no_part_of_the_file() -> None:
     assert parse("\ufeff[x]\ninstance=a\nrole=worker\n").nodes[0].name == "x"
 

@@ -25,7 +25,7 @@ def problems(text: str, *, lists: Collection[str], keys: Collection[str]) -> Ite
     """
     section = key = ""
     indent = 0
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # as ConfigParser has it
         content = line.strip()
         if not content or content.startswith(COMMENTS):
             continue

@@ -70,5 +70,5 @@ def test_failures_are_in_the_management_log_and_do_not_end_the_agent(spool: Any)
 
 def test_a_command_that_makes_no_sense_is_refused(spool: Any) -> None:
     command = ("--archive-command", "'open")
-    with agent(spool, *command) as daemon, pytest.raises(DaemonEndedError, match=r"archive\.command: "):
+    with agent(spool, *command) as daemon, pytest.raises(DaemonEndedError, match=r"--archive-command: "):
         daemon.ready()
