@@ -60,9 +60,9 @@ class Deployments:
     async def run(self) -> None:
         """Carry out what is ordered, until cancelled."""
         while True:
+            self._arrived.clear()  # before the look: who comes during it is not missed
             order = self._waiting.popleft() if self._waiting else await self._own_order()
             if order is None:
-                self._arrived.clear()
                 await self._arrived.wait()
             else:
                 await self._carry_out(order)
@@ -74,7 +74,7 @@ class Deployments:
             RequestFailedError: too many wait already.
         """
         if len(self._waiting) >= MAX_WAITING:
-            raise RequestFailedError(order.reqid, f"{MAX_WAITING} deployments are waiting already; try again later")
+            raise RequestFailedError(order.reqid, f"too many deployments are waiting ({MAX_WAITING}); try again later")
         if self.current is not None and self.current.is_own and self.current.step is not Step.KEEPING:
             self._again_after_failure = True
             self._give_up(self.current, f"deployment {order.reqid} is wanted instead")
@@ -147,8 +147,11 @@ class Deployments:
             return None
         self._again = False
         configuration = await self._stage.get(ConfigState.DEPLOYED)
-        if configuration is None or self._waiting:
-            return None if configuration is None else self._waiting.popleft()
+        if self._waiting:
+            self._again_after_failure = True
+            return self._waiting.popleft()
+        if configuration is None:
+            return None
         order = Order(fresh_id(), configuration, is_own=True)
         self._tasks.create_task(self._tell(order))
         logger.info("deploying configuration %s again", configuration.id)
@@ -212,5 +215,6 @@ def _consequence(order: Order) -> str:
     if order.touches_nothing:
         return "nothing was changed"
     awaited = order.awaited_nodes()
-    nodes = f" ({len(awaited)} nodes were not up yet)" if awaited else ""
+    count = "1 node was" if len(awaited) == 1 else f"{len(awaited)} nodes were"
+    nodes = f" ({count} not up yet)" if awaited else ""
     return f"what its agents have begun goes on{nodes}, and the former configuration stays the deployed one"

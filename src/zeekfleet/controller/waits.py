@@ -16,13 +16,16 @@ class Waits:
         self._waits: dict[str, list[tuple[asyncio.Timeout, Deadline]]] = {}
 
     @asynccontextmanager
-    async def at(self, instance: str, patience: float, limit: float) -> AsyncIterator[None]:
+    async def at(self, instance: str, patience: float, limit: float) -> AsyncIterator[asyncio.Timeout]:
         """Wait, in the body, for an instance.
 
         Args:
             instance: its name.
             patience: seconds to wait without any progress.
             limit: seconds to wait at most, whatever progress there is.
+
+        Yields:
+            What tells when that is over, as it is now.
 
         Raises:
             TimeoutError: there was no progress for too long.
@@ -32,7 +35,7 @@ class Waits:
             waits = self._waits.setdefault(instance, [])
             waits.append((timeout, deadline))
             try:
-                yield
+                yield timeout
             finally:
                 waits.remove((timeout, deadline))
                 if not waits:

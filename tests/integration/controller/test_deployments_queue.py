@@ -15,15 +15,19 @@ from zeekfleet.broker.events.deployments import (
     DeploymentProgress,
     NotifyNodeActions,
 )
+from zeekfleet.broker.events.stops import NotifyNodeStopping
 from zeekfleet.client.results import Deployed
 from zeekfleet.controller import deployments
-from zeekfleet.controller.orders import Step
+from zeekfleet.controller.deployments import Deployments
+from zeekfleet.controller.orders import Order, Step
+from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import TransportError
 from zeekfleet.model.deployments import NodeAction
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node, Result
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.endpoint import Delivery, Happening
+from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
 
 LONG = 3600.0
 """How long deployments wait for instances where a test ends that itself."""
@@ -133,7 +137,7 @@ async def test_not_more_than_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> No
         answers += [asyncio.create_task(client.deploy()) for _ in range(2)]
         done, _ = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
         refused: Deployed = done.pop().result()
-        assert refused.errors == ("1 deployments are waiting already; try again later",)
+        assert refused.errors == ("too many deployments are waiting (1); try again later",)
         for _ in range(2):
             assert (await abort(it)).success
         await asyncio.gather(*answers)
@@ -169,7 +173,7 @@ async def test_a_deployment_whose_agent_hangs_is_given_up_and_what_that_leaves_i
         await step_of(news, Step.HANDING_OVER, "r")
         await one.was_asked(agent_api.DeployRequest)
         told = await abort(it, "r")
-        assert "what its agents have begun goes on (1 nodes were not up yet)" in told.data.data
+        assert "what its agents have begun goes on (1 node was not up yet)" in told.data.data
         assert not any(result.success for result in await answer)
         one.may_answer.set()
         assert (await it.client.deploy()).ok
@@ -248,23 +252,61 @@ def renewed(configuration_: Configuration) -> Configuration:
     return Configuration(instances=configuration_.instances, nodes=configuration_.nodes)
 
 
-async def test_up_to_the_last_node_every_sign_of_work_moves_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An agent that would be given up by the time has come further whenever it is looked at."""
-    from zeekfleet.controller import handover
+async def test_every_sign_of_work_has_its_instance_waited_for_anew() -> None:
+    waits = Waits()
+    async with waits.at("a1", 100, 1000) as one, waits.at("a2", 100, 1000) as other:
+        first, second = one.when(), other.when()
+        assert first is not None
+        await asyncio.to_thread(lambda: None)
+        waits.progressed("a1")
+        later = one.when()
+        assert later is not None
+        assert later > first
+        assert other.when() == second
+    waits.progressed("a1")  # by then it is nobody's
 
-    monkeypatch.setattr(handover, "controller_stop_deadline", lambda *_, **__: 0.5)
+
+async def test_what_agents_tell_while_they_work_is_such_a_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    progressed: list[str] = []
+    monkeypatch.setattr(Waits, "progressed", lambda _self, instance: progressed.append(instance))
     async with scene() as it:
         one = await it.agent("a1")
         await it.known("a1")
-        one.may_answer.clear()
         wanted = configuration("a1")
-        assert (await it.client.stage(wanted)).ok
-        client = await it.calling_itself("zeekfleet")
-        answer = asyncio.create_task(client.deploy())
-        await one.was_asked(agent_api.DeployRequest)
-        started = asyncio.get_running_loop().time()
-        while asyncio.get_running_loop().time() < started + 1.5:
-            one.tell(agent_api.NotifyChange("a1", wanted.nodes[0], State.PENDING, State.RUNNING))
-            await it.client.get_instances()
-        one.may_answer.set()
-        assert (await answer).ok
+        for event in (
+            agent_api.NotifyChange("a1", wanted.nodes[0], State.PENDING, State.RUNNING),
+            agent_api.NotifyLog("a1", "starting"),
+            NotifyNodeActions("a1", "r", wanted.id, ()),
+            NotifyNodeStopping("a1", "w-a1", 1, 0.1, 1.0),
+            agent_api.NotifyError("a1", "no sign of work"),
+            agent_api.NotifyLog("a9", "of another instance"),
+        ):
+            one.tell(event)
+        assert (await it.client.deploy_config(wanted)).ok  # what was told before has been heard then
+        assert progressed == ["a1"] * 4
+
+
+async def test_a_client_that_comes_while_the_controller_looks_for_something_to_do_is_served() -> None:
+    """Its own deployment turns out not to be needed in the very moment in which a client's arrives."""
+    async with asyncio.TaskGroup() as tasks, MemoryEndpoint(MemoryNetwork(), "controller") as endpoint:
+        looking, may_go_on = asyncio.Event(), asyncio.Event()
+
+        class Looking:
+            async def get(self, _state: ConfigState) -> None:
+                looking.set()
+                await may_go_on.wait()
+
+        class Done:
+            async def carry_out(self, order: Order) -> list[Result]:
+                return [Result(order.reqid)]
+
+        queue = Deployments(endpoint, Done(), Looking(), tasks)  # type: ignore[arg-type]
+        running = tasks.create_task(queue.run())
+        queue.again()
+        await looking.wait()
+        order = Order("r", Configuration())
+        queue.submit(order)
+        may_go_on.set()
+        async with asyncio.timeout(DEADLINE):
+            assert await order.results == [Result("r")]
+        running.cancel()
