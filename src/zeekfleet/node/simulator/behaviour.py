@@ -35,12 +35,12 @@ class Behaviour(msgspec.Struct, frozen=True):
     fail_at_start: int = 0
     crash_after: float | None = None
     ignore_sigterm: bool = False
-    end_writing: float = 0.0
     silent: bool = False
     output: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     output_repeat: int = 1
     missing_peers: str = ""
+    end_writing: float = 0.0
 
 
 def read(environment: Mapping[str, str]) -> Behaviour:
