@@ -28,7 +28,7 @@ def cluster(fleet: Fleet) -> Fleet:
 
 def status(fleet: Fleet) -> dict[str, dict[str, object]]:
     code, out, err = zeekfleet(fleet, "--json", "status")
-    assert code == 0, err
+    assert code in (0, 3), err  # 3: one of them does not run at the moment
     nodes: dict[str, dict[str, object]] = json.loads(out)["results"]["a1"]
     return nodes
 

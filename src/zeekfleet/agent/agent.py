@@ -163,8 +163,11 @@ class Agent:
         match happening:
             case PeerAdded(peer=peer):
                 logger.debug("peer %s added", peer)
-                if self._supervised and self._may_be_controller(peer):
-                    self._notifier.hello()
+                if self._may_be_controller(peer):
+                    if self._supervised:
+                        self._notifier.hello()
+                    else:
+                        self._notifier.supervisor(self._control.away_since)
             case PeerLost(peer=peer, reason=reason):
                 logger.debug("peer %s lost: %s", peer, reason)
             case Delivery(topic=topics.NODE, event=event):
@@ -220,6 +223,7 @@ class Agent:
                     self._supervised = False
                     self._control.lost()
                     logger.warning("lost the supervisor: %s", reason)
+                    self._notifier.supervisor(self._control.away_since)
                     self._roster.lost()
                 case Delivery(event=supervisor_api.NodeStatus(node=name, pid=pid)):
                     former = self._roster.get(name)
@@ -258,6 +262,7 @@ class Agent:
         self._follow()
         if found := self._roster.pending():
             self._dispatcher.send(PING, found)  # they said hello long ago
+        self._notifier.supervisor(None)
         self._notifier.hello()
 
     def _follow(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
@@ -51,6 +52,7 @@ class SupervisorControl:
         self._timeout = timeout
         self._stop_timeout = stop_timeout
         self._connected = asyncio.Event()
+        self._away_since = time.time()
         self._waits: dict[asyncio.Timeout, float] = {}
 
     def found(self) -> None:
@@ -59,12 +61,28 @@ class SupervisorControl:
 
     def lost(self) -> None:
         """The supervisor hears us no longer: what is published now goes nowhere."""
+        if self._connected.is_set():
+            self._away_since = time.time()
         self._connected.clear()
 
     @property
     def connected(self) -> bool:
         """Whether the supervisor hears us."""
         return self._connected.is_set()
+
+    @property
+    def away_since(self) -> float | None:
+        """When the supervisor was lost, or this began, in seconds since 1970; None if it hears us."""
+        return None if self.connected else self._away_since
+
+    async def returns(self, patience: float) -> bool:
+        """Wait so many seconds for a supervisor that is away; whether it hears us."""
+        try:
+            async with asyncio.timeout(patience):
+                await self._connected.wait()
+        except TimeoutError:
+            return False
+        return True
 
     @property
     def deadlines(self) -> Collection[asyncio.Timeout]:

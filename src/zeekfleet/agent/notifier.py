@@ -11,6 +11,7 @@ from zeekfleet.broker.events import checks
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.deployments import NotifyNodeActions
 from zeekfleet.broker.events.dispatches import NotifyTraceDone
+from zeekfleet.broker.events.presence import NotifySupervisor
 from zeekfleet.broker.events.stops import NotifyNodeStopping
 from zeekfleet.broker.events.supervision import NodeStopping
 from zeekfleet.broker.generations import FIRST, SECOND
@@ -59,6 +60,10 @@ class Notifier:
             self._endpoint.publish(self._topic, checks.NotifyCapabilities(self._instance, self._capabilities), SECOND)
         first = events.FirstNotifyAgentHello(self._instance, self._host, events.API_VERSION)
         self._endpoint.publish(self._topic, first, FIRST)
+
+    def supervisor(self, away_since: float | None) -> None:
+        """The supervisor is away, since a time in seconds since 1970, or there (None)."""
+        self._endpoint.publish(self._topic, NotifySupervisor(self._instance, away_since), SECOND)
 
     def change(self, node: Node, old: State, new: State) -> None:
         """A node's state has changed."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import enum
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
@@ -28,6 +29,7 @@ from zeekfleet.broker.events import stops as stops_api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST
 from zeekfleet.errors import UnansweredError
+from zeekfleet.lifecycle.outlook import clock_text
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.planning.deadlines import agent_deadline, agent_stop_deadline
@@ -44,6 +46,9 @@ NEWS = 1.0
 
 TO_ANSWER = 0.5
 """Seconds that are left for the answer then."""
+
+AWAY_PATIENCE = 1.0
+"""Seconds that a view waits for a supervisor that is away: one that is started anew is back by then."""
 
 Handler = Callable[[Delivery], Awaitable[None]]
 
@@ -254,6 +259,11 @@ class Requests:
     async def _get_nodes(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, api.GetNodesRequest)  # noqa: S101
         reqid = delivery.event.reqid
+        if not await self._control.returns(AWAY_PATIENCE):
+            away = f"its supervisor is away since {clock_text(self._control.away_since or time.time(), time.time())}"
+            result = Result(reqid, False, self._options.name, error=away)
+            self._endpoint.reply(delivery, api.GetNodesResponse(reqid, result))
+            return
         try:
             processes = await self._control.status()
         except UnansweredError as error:

@@ -3,41 +3,68 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 
 from zeekfleet.broker.events.controller import GetNodesRequest, GetNodesResponse
 from zeekfleet.cli import tables
+from zeekfleet.cli.absent import Absent, look, merged, split, summary
 from zeekfleet.cli.nodes import add_nodes, deployed_members
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.client import report, results
-from zeekfleet.client.node_groups import Member, narrow
+from zeekfleet.client.node_groups import Member, members_of, narrow
 from zeekfleet.client.results import NodesSeen
+from zeekfleet.model.enums import State
 from zeekfleet.model.management import NodeStatus, fresh_id
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "get-nodes", "Show active Zeek nodes at each instance.")
+    parser = add_verb(subparsers, "get-nodes", "Show the Zeek nodes at each instance, and those that should be there.")
     add_nodes(parser, "Nodes to show")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     session = Session(args)
+    if session.output.json:
+        return _document(session, args.nodes)
     with session.connected() as connection:
+        wanted = look(connection)
         outcome = results.read_nodes(connection.ask(GetNodesRequest(fresh_id()), GetNodesResponse).results)
-        if args.nodes:
-            outcome = _narrowed(outcome, args.nodes, deployed_members(connection))
+    now = time.time()
+    told = {instance: [status.node for status in statuses] for instance, statuses in outcome.instances.items()}
+    absent = wanted.absent(told, now)
+    names = wanted.nodes
+    if args.nodes:
+        rows, errors = narrow(
+            merged(outcome.instances, absent), outcome.errors, args.nodes, members_of(wanted.configuration), _member
+        )
+        statuses, absent = split(rows, NodeStatus)
+        outcome = NodesSeen(statuses, errors, outcome.malformed)
+        names &= {one.name for instance, found in rows.items() for one in (_member(instance, row) for row in found)}
     for problem in outcome.malformed:
         session.messages.error(problem)
-    session.output.show(report.nodes(outcome), lambda: tables.nodes(outcome))
+    running = {one.node for found in outcome.instances.values() for one in found if one.state is State.RUNNING}
+    session.output.show(
+        {}, lambda: [*tables.nodes(outcome, absent, wanted.reports, now), *summary(names, running & names)]
+    )
     return 0 if outcome.ok else 1
 
 
-def _narrowed(outcome: NodesSeen, words: Sequence[str], deployed: Sequence[Member]) -> NodesSeen:
-    def member(instance: str, status: NodeStatus) -> Member:
-        return Member(status.node, instance, status.cluster_role)
+def _document(session: Session, nodes: Sequence[str]) -> int:
+    """What zeek-client prints, and no more."""
+    with session.connected() as connection:
+        outcome = results.read_nodes(connection.ask(GetNodesRequest(fresh_id()), GetNodesResponse).results)
+        if nodes:
+            rows, errors = narrow(outcome.instances, outcome.errors, nodes, deployed_members(connection), _member)
+            outcome = NodesSeen(rows, errors, outcome.malformed)
+    for problem in outcome.malformed:
+        session.messages.error(problem)
+    session.output.show_document(report.nodes(outcome))
+    return 0 if outcome.ok else 1
 
-    instances, errors = narrow(outcome.instances, outcome.errors, words, deployed, member)
-    return NodesSeen(instances, errors, outcome.malformed)
+
+def _member(instance: str, row: NodeStatus | Absent) -> Member:
+    return Member(row.node, instance, row.role if isinstance(row, Absent) else row.cluster_role)

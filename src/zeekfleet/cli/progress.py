@@ -17,10 +17,10 @@ from rich.text import Text
 
 from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.broker.events.base import Event
+from zeekfleet.cli.absent import TONES
 from zeekfleet.cli.colour import renderable
 from zeekfleet.cli.deployment import News
 from zeekfleet.cli.output import BAD, FAINT, Cell, Note, Table, printable
-from zeekfleet.cli.tables import TONES
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration
 

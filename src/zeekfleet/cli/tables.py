@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from zeekfleet.cli.absent import Absent, Wanted, absent_cells, merged, state_cell
 from zeekfleet.cli.output import BAD, BUSY, FAINT, GOOD, Cell, Note, Table, View, problem
 from zeekfleet.client.results import (
     Checked,
@@ -21,16 +22,9 @@ from zeekfleet.client.results import (
 from zeekfleet.model.deployments import KEEP, STOP, NodeAction, action_text
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Instance, NodeStatus, Result
+from zeekfleet.model.supervision import NodeReport
 from zeekfleet.model.types import UNSPECIFIED, Port
 
-TONES = {
-    State.PENDING: BUSY,
-    State.RUNNING: GOOD,
-    State.STOPPED: FAINT,
-    State.FAILED: BAD,
-    State.CRASHED: BAD,
-    State.UNKNOWN: BUSY,
-}
 ABSENT = Cell("-", FAINT)
 RUNNING, FAILED, GONE = Cell("running", GOOD), Cell("failed", BAD), Cell("gone", FAINT)
 CUT_OFF = Cell("running, cut off", BUSY)
@@ -88,28 +82,52 @@ def checked(outcome: Checked) -> View:
     return view if outcome.findings else [*view, Note("nothing speaks against this configuration", GOOD)]
 
 
-def nodes(outcome: NodesSeen) -> View:
-    """All processes of all instances."""
-    rows = tuple(
-        (Cell(instance), *_status(status))
-        for instance in sorted(outcome.instances)
-        for status in outcome.instances[instance]
-    )
+def nodes(
+    outcome: NodesSeen,
+    absent: Mapping[str, tuple[Absent, ...]] | None = None,
+    reports: Mapping[str, NodeReport] | None = None,
+    now: float = 0.0,
+) -> View:
+    """All processes of all instances, and what is wanted beside them.
+
+    Args:
+        outcome: what the instances told.
+        absent: the nodes that they did not tell of.
+        reports: what is known of nodes beyond that, by name.
+        now: the time, in seconds since 1970.
+    """
+    rows: list[tuple[Cell, ...]] = []
+    for instance, found in merged(outcome.instances, absent or {}).items():
+        for one in found:
+            if isinstance(one, Absent):
+                rows.append((*absent_cells(one), ABSENT, ABSENT, ABSENT))
+            elif isinstance(one, NodeStatus):
+                rows.append((Cell(instance), *_status(one, (reports or {}).get(one.node), now)))
     columns = ("INSTANCE", "NODE", "ROLE", "STATE", "PID", "PORT", "METRICS PORT")
-    return [*([Table(columns, rows, essential=4)] if rows else []), *failures(outcome.errors)]
+    return [*([Table(columns, tuple(rows), essential=4)] if rows else []), *failures(outcome.errors)]
 
 
-def instances(found: Iterable[Instance]) -> View:
-    """Connected instances; a port only where the controller connects to it."""
+def instances(found: Iterable[Instance], wanted: Wanted | None = None, now: float = 0.0) -> View:
+    """Connected instances, and those that should be; a port only where the controller connects to it.
+
+    Args:
+        found: those that are connected.
+        wanted: what is deployed, if that is known.
+        now: the time, in seconds since 1970.
+    """
+    known = {instance.name: instance for instance in found}
+    configured = {instance.name: instance for instance in wanted.configuration.instances} if wanted else {}
     rows = tuple(
         (
             Cell(instance.name),
             ABSENT if instance.host == UNSPECIFIED else Cell(str(instance.host)),
             _port(instance.listen_port),
+            *([Cell(*wanted.standing(name, now))] if wanted else []),
         )
-        for instance in found
+        for name, instance in sorted((configured | known).items())
     )
-    return [Table(("INSTANCE", "HOST", "PORT"), rows)] if rows else [Note("no instances connected", FAINT)]
+    columns = ("INSTANCE", "HOST", "PORT", *(["STATE"] if wanted else []))
+    return [Table(columns, rows)] if rows else [Note("no instances connected", FAINT)]
 
 
 def id_values(outcome: IdValues) -> View:
@@ -172,16 +190,23 @@ def _outputs(node: NodeDeployment) -> Iterable[Note]:
             yield Note(f"{node.name}, {stream}:\n{lines}")
 
 
-def _status(status: NodeStatus) -> tuple[Cell, ...]:
+def _status(status: NodeStatus, report: NodeReport | None, now: float) -> tuple[Cell, ...]:
     role = role_name(status.cluster_role) or role_name(status.mgmt_role)
     return (
         Cell(status.node),
         Cell(role.lower()) if role else ABSENT,
-        Cell(status.state.name.lower(), TONES[status.state]),
-        ABSENT if status.pid is None else Cell(str(status.pid)),
+        state_cell(status.state, report if report and report.state is status.state else None, now),
+        ABSENT if status.pid is None or _is_over(status, report) else Cell(str(status.pid)),
         _port(status.p),
         _port(status.metrics_port),
     )
+
+
+def _is_over(status: NodeStatus, report: NodeReport | None) -> bool:
+    """Whether the pid is that of a process that has ended: the protocol tells the last one of a node that failed."""
+    if status.state not in (State.FAILED, State.CRASHED):
+        return False
+    return report is None or report.details is None or report.details.state != "running"
 
 
 def _port(port: Port | None) -> Cell:

@@ -23,12 +23,14 @@ from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import dispatches as dispatch_api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.deployments import DeploymentProgress
+from zeekfleet.broker.events.presence import PresenceRequest, PresenceResponse
 from zeekfleet.client import results
 from zeekfleet.client.dispatched import Dispatched, read_dispatched
 from zeekfleet.client.results import Checked, Deployed, IdValues, NodesSeen, Restarted, Staged
 from zeekfleet.client.tls import problem_of_either
 from zeekfleet.errors import ConfigurationError, ProtocolError, RequestTimeoutError, TransportError
 from zeekfleet.model.management import Configuration, Instance, Result, fresh_id
+from zeekfleet.model.presence import InstancePresence
 from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded, PeerLost
 from zeekfleet.transport.websocket import WebSocketEndpoint
 
@@ -154,6 +156,13 @@ class Client:
         """
         response = await self._request(api.GetInstancesRequest(fresh_id()), api.GetInstancesResponse)
         return results.read_instances(response.result)
+
+    async def get_presence(self) -> tuple[InstancePresence, ...]:
+        """Every instance that is configured or connected, with what was last heard of it, sorted by name.
+
+        Nobody is asked for it but the controller, which must be zeekfleet's.
+        """
+        return (await self._request(PresenceRequest(fresh_id()), PresenceResponse)).instances
 
     async def get_configuration(self, *, deployed: bool = False) -> Configuration:
         """The deployed or the staged configuration.

@@ -28,7 +28,7 @@ class Histories(msgspec.Struct, frozen=True):
     def document(self) -> dict[str, Any]:
         """``{"errors": [{"source", "error"}], "results": {INSTANCE: {NODE: {...}}}}``."""
         results = {
-            instance: {report.node: _report_document(report) for report in reports}
+            instance: {report.node: report_document(report) for report in reports}
             for instance, reports in self.instances.items()
         }
         return {"results": results, "errors": [{"source": one.source, "error": one.error} for one in self.errors]}
@@ -73,7 +73,7 @@ def last_exit(details: NodeDetails | None) -> str:
     return f"{told}{', core dumped' if details.core_dumped else ''}{' (requested)' if details.requested else ''}"
 
 
-def _report_document(report: NodeReport) -> dict[str, Any]:
+def report_document(report: NodeReport) -> dict[str, Any]:
     """The keys are always the same; what its supervisor does not tell is null."""
     details = report.details
     return {
@@ -87,4 +87,5 @@ def _report_document(report: NodeReport) -> dict[str, Any]:
         "last_exit": last_exit(details) or None,
         "exited_at": details.exited_at if details else None,
         "crash_report": (details.crash_report or None) if details else None,
+        "next_start": details.next_start if details else None,
     }

@@ -13,6 +13,7 @@ from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import deployments as deployment_api
 from zeekfleet.broker.events import details as details_api
 from zeekfleet.broker.events import dispatches as dispatch_api
+from zeekfleet.broker.events import presence as presence_api
 from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import stops as stops_api
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
@@ -28,6 +29,7 @@ from zeekfleet.controller.meeting import Meeting
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.options import ControllerOptions
 from zeekfleet.controller.ordering import Ordering, longest_wait
+from zeekfleet.controller.presence import Presence
 from zeekfleet.controller.requests import NodeRequests
 from zeekfleet.controller.signal import Signal
 from zeekfleet.controller.staging import Stage
@@ -98,7 +100,10 @@ class Controller:
         self._ordering = Ordering(
             endpoint, self._stage, self._deployments, check=options.check_before_deploy, on_staged=self._forget_loss
         )
-        self._requests = NodeRequests(endpoint, self._instances, self._stage, self._waits, options.request_timeout)
+        self._presence = Presence(endpoint, self._instances, store, options.request_timeout)
+        self._requests = NodeRequests(
+            endpoint, self._instances, self._stage, self._waits, options.request_timeout, self._presence
+        )
         self._keeper = NotificationKeeper(store)
         self._admission = Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests")
         endpoint.subscribe(topics.CONTROLLER)
@@ -107,8 +112,10 @@ class Controller:
     async def run(self) -> None:
         """Serve until cancelled; a configuration that was deployed before is deployed again."""
         async with self._tasks:
+            await self._presence.load()
             self._tasks.create_task(self._keeper.run())
             self._tasks.create_task(self._deployments.run())
+            self._tasks.create_task(self._presence.run())
             persisted = await self._stage.get(ConfigState.DEPLOYED)
             if persisted is not None:
                 logger.info("deploying persisted configuration %s", persisted.id)
@@ -129,7 +136,7 @@ class Controller:
                 self._tell_of_loss()
             case PeerLost(peer=peer, reason=reason):
                 for name in self._instances.lost(peer):
-                    logger.info("instance %s is gone: %s", name, reason)
+                    self._gone(name, reason)
                     self._meeting.welcome(name)  # if it is known by another connection still
                     self._changed.notify()
                 self._deployments.client_gone(peer.id)
@@ -137,6 +144,16 @@ class Controller:
                 self._heard_client(happening)
             case Delivery(topic=topic):
                 self._heard_agent(topic.removeprefix(topics.AGENT_PREFIX + "/"), happening)
+
+    def _gone(self, name: str, reason: str) -> None:
+        if name in self._instances.known:
+            return  # by another connection still
+        self._presence.went(name)
+        facts: dict[str, object] = {"instance": name, "error": reason}
+        level = logging.INFO
+        if name in self._instances.configured:
+            level, facts["kind"] = logging.WARNING, "connection"
+        logger.log(level, "instance %s is gone: %s", name, reason, extra=facts)
 
     def _tell_of_loss(self) -> None:
         """As an agent tells of its alarms, to whoever listens to those."""
@@ -154,6 +171,9 @@ class Controller:
         """Take a notification; an agent speaks for itself, on its own topic."""
         if isinstance(delivery.event, SIGNS_OF_WORK) and delivery.event.instance == sender:
             self._waits.progressed(sender)
+        known, is_its_own = self._instances.known.get(sender), self._instances.has_link(sender, delivery.peer)
+        if is_its_own:
+            self._presence.heard(sender)
         match delivery.event:
             case agent_api.NotifyAgentHello(instance=name) | agent_api.FirstNotifyAgentHello(instance=name) if (
                 name != sender or name_problem(name)
@@ -171,13 +191,17 @@ class Controller:
             case deployment_api.NotifyNodeActions(instance=name) if name == sender:
                 self._heard_actions(delivery.event)
             case agent_api.NotifyChange() | agent_api.NotifyError() | agent_api.NotifyLog() as notice:
-                known = self._instances.known.get(sender)
                 # An agent of ours tells everything in both generations' names.
                 if notice.instance == sender and (known is None or known.generation is delivery.generation):
                     self._keeper.keep(notice)
                     order = self._deployments.current
                     if order is not None and isinstance(notice, agent_api.NotifyChange):
                         order.heard_state(notice.n.name, notice.new)
+                    if isinstance(notice, agent_api.NotifyChange):
+                        self._presence.changed(sender)
+            case presence_api.NotifySupervisor(instance=name, away_since=since) if name == sender:
+                if not name_problem(name) and (known is None or is_its_own):
+                    self._presence.supervisor(name, since)
 
     def _heard_actions(self, notice: deployment_api.NotifyNodeActions) -> None:
         order = self._deployments.current
@@ -198,7 +222,11 @@ class Controller:
             return
         if not self._instances.hello(name, peer, connecting, generation, endpoint):
             return
-        logger.info("instance %s checked in from %s", name, peer.host)
+        self._presence.came(name)
+        facts: dict[str, object] = {"instance": name, "address": peer.host}
+        if name in self._instances.configured:
+            facts["kind"] = "connection"
+        logger.info("instance %s checked in from %s", name, peer.host, extra=facts)
         self._meeting.welcome(name)
         self._changed.notify()
 
@@ -215,6 +243,8 @@ class Controller:
         match delivery.event:
             case api.GetInstancesRequest(reqid=reqid):
                 self._get_instances(delivery, reqid)  # at once: nothing to wait for
+            case presence_api.PresenceRequest(reqid=reqid):
+                self._endpoint.reply(delivery, self._presence.response(reqid))
             case api.StageConfigurationRequest():
                 handler = self._ordering.stage_configuration
             case api.GetConfigurationRequest():

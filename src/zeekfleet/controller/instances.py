@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from zeekfleet.broker.generations import FIRST, Generation
+from zeekfleet.lifecycle.outlook import clock_text
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import UNSPECIFIED, Address, Port
 from zeekfleet.transport.endpoint import Peer
 
 REMEMBERED = 10_000
-"""Instances that are gone and remembered; beyond it the one that went first is forgotten."""
+"""Instances that are remembered when they are gone; beyond it the one that went first is forgotten."""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -172,12 +173,20 @@ class Instances:
             if len(self._gone_since) > REMEMBERED:
                 del self._gone_since[next(iter(self._gone_since))]
 
+    def has_link(self, name: str, peer: Peer) -> bool:
+        """Whether the instance has said hello on that connection."""
+        return any(link.peer == peer for link in self._links.get(name, ()))
+
+    def recall(self, gone: Mapping[str, float]) -> None:
+        """Take over since when instances were gone, as an earlier process knew it."""
+        self._gone_since = {name: since for name, since in gone.items() if name not in self.known} | self._gone_since
+
     def presence(self, name: str) -> str:
         """Such as ``connected``, ``never connected`` or ``gone since 14:03``, in this host's time."""
         if name in self.known:
             return "connected"
         since = self._gone_since.get(name)
-        return "never connected" if since is None else f"gone since {_clock_text(since, self._clock())}"
+        return "never connected" if since is None else f"gone since {clock_text(since, self._clock())}"
 
     @property
     def all_ready(self) -> bool:
@@ -216,13 +225,6 @@ def _is_dialled_at(peer: Peer, instance: Instance) -> bool:
     """Whether this is the connection that the instance's address and port stand for."""
     port = instance.listen_port
     return port is not None and peer.dialled and (peer.host, peer.port) == (str(instance.host), port.number)
-
-
-def _clock_text(moment: float, now: float) -> str:
-    """The time of day, with the date if that is not today's."""
-    then = time.localtime(moment)
-    today = then[:3] == time.localtime(now)[:3]
-    return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", then)
 
 
 def _by_name(instances: Iterable[Instance]) -> tuple[Instance, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from zeekfleet.broker.events import details as details_api
 from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
-from zeekfleet.controller.fanout import MakeRequest, ask, results_of
+from zeekfleet.controller.fanout import TIMED_OUT, MakeRequest, ask, results_of
 from zeekfleet.controller.instances import Instances, Known
+from zeekfleet.controller.presence import Presence, status_request
 from zeekfleet.controller.staging import Stage
 from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import ValueMismatchError
@@ -23,6 +25,9 @@ from zeekfleet.model.supervision import Diagnosis
 from zeekfleet.planning.deadlines import CEILING, controller_stop_deadline
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.endpoint import Endpoint
+
+PATIENCE = 1.0
+"""Seconds to wait for an agent that has been silent before."""
 
 
 class NodeRequests:
@@ -34,16 +39,24 @@ class NodeRequests:
         stage: where the deployed configuration is.
         waits: told of what instances do.
         request_timeout: base of the deadlines, in seconds.
+        presence: what is known of those that cannot be asked.
     """
 
     def __init__(
-        self, endpoint: Endpoint, instances: Instances, stage: Stage, waits: Waits, request_timeout: float
+        self,
+        endpoint: Endpoint,
+        instances: Instances,
+        stage: Stage,
+        waits: Waits,
+        request_timeout: float,
+        presence: Presence,
     ) -> None:
         self._endpoint = endpoint
         self._instances = instances
         self._stage = stage
         self._waits = waits
         self._timeout = request_timeout
+        self._presence = presence
 
     async def get_nodes(self, reqid: str, generation: Generation) -> list[Result]:
         """One result an instance: every known one, or the configured ones for the first generation."""
@@ -53,7 +66,7 @@ class NodeRequests:
         if not names:
             return [Result(reqid, False, error="no instances connected")]
         spoken = {name: self._instances.known[name].generation for name in names}
-        results = await self._ask(reqid, names, lambda fresh, _: api.GetNodesRequest(fresh), self._timeout)
+        results = await self._look(reqid, names, lambda fresh, _: api.GetNodesRequest(fresh))
         return [_with_statuses_read(result, spoken.get(result.instance or "", SECOND)) for result in results]
 
     async def get_id_value(self, reqid: str, identifier: str, nodes: frozenset[str]) -> list[Result]:
@@ -92,7 +105,9 @@ class NodeRequests:
         """One result an instance, each with its nodes' histories."""
         if not self._instances.known:
             return [Result(reqid, False, error="no instances connected")]
-        return await self._ask(reqid, set(self._instances.known), _status_request, self._timeout)
+        results = await self._look(reqid, set(self._instances.known), status_request)
+        self._presence.answered(results)
+        return results
 
     async def releases(self, reqid: str) -> list[Result]:
         """One result an instance, known or configured: which zeekfleet its parts run."""
@@ -164,6 +179,22 @@ class NodeRequests:
             reqid, ready, lambda fresh, generation: make_request(fresh, generation, known), timeout, limit
         )
 
+    async def _look(self, reqid: str, names: Collection[str], make_request: MakeRequest) -> list[Result]:
+        """Ask agents for a view; one that has not answered before, nor told anything since, is not waited for long."""
+
+        async def one(name: str) -> list[Result]:
+            patience = min(self._timeout, PATIENCE) if self._presence.is_silent(name) else self._timeout
+            results = await self._ask(reqid, (name,), make_request, patience)
+            if any(not result.success and result.error == TIMED_OUT for result in results):
+                self._presence.silent(name)
+            else:
+                self._presence.heard(name)
+            return results
+
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(one(name)) for name in sorted(names)]
+        return [result for task in asked for result in task.result()]
+
     async def _ask(
         self,
         reqid: str,
@@ -206,7 +237,3 @@ def _report_of(result: Result) -> str:
         return Path(SECOND.codec.from_value(result.data, Diagnosis).path).name
     except ValueMismatchError:
         return ""
-
-
-def _status_request(fresh: str, generation: Generation) -> Event | None:
-    return None if generation is FIRST else details_api.AgentStatusRequest(fresh)

@@ -1,6 +1,8 @@
-"""What comes after a process' end, in words: the same for everybody who tells of it."""
+"""What comes after a process' end, and when, in words: the same for everybody who tells of it."""
 
 from __future__ import annotations
+
+import time
 
 
 def outlook(revive_in: float | None, failed: bool, attempt: int, window: float) -> str:
@@ -29,3 +31,10 @@ def ordinal(number: int) -> str:
     """Such as ``3rd``."""
     suffix = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{suffix}"
+
+
+def clock_text(moment: float, now: float) -> str:
+    """The time of day of this host, with the date if that is not today's; both in seconds since 1970."""
+    then = time.localtime(moment)
+    today = then[:3] == time.localtime(now)[:3]
+    return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", then)

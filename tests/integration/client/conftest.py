@@ -7,16 +7,27 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.base import Event
+from zeekfleet.model.management import Result
 from zeekfleet.transport.endpoint import Delivery, PeerAdded
 from zeekfleet.transport.websocket import WebSocketEndpoint
 
 BIN = Path(sys.executable).parent
 Answer = Callable[[Event], Event | None]
+
+
+_NOBODY = Result("", data=())
+
+
+def _failed(request: Event, error: str) -> Event:
+    assert isinstance(request, api.GetConfigurationRequest)
+    return api.GetConfigurationResponse(request.reqid, Result(request.reqid, False, error=error))
 
 
 @dataclass
@@ -31,6 +42,10 @@ class ScriptedController:
 
     def on(self, request: type[Event], answer: Answer) -> None:
         self.answers[request] = answer
+        if request is api.GetNodesRequest:  # what is deployed and connected is asked, too: nothing is
+            none = partial(_failed, error="no deployed configuration available")
+            self.answers.setdefault(api.GetConfigurationRequest, none)
+            self.answers.setdefault(api.GetInstancesRequest, lambda r: api.GetInstancesResponse(r.reqid, _NOBODY))
 
     async def serve(self) -> None:
         async for happening in self.endpoint.events():

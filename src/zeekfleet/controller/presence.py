@@ -1,0 +1,219 @@
+"""What was last heard of each instance: kept in the store, so that a host that is lost does not vanish from the views.
+
+An agent is asked for its nodes' reports once it has checked in, and after each change that it tells, when changes have
+paused for a moment. So what is known of a host when it is lost is what it was just before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from zeekfleet.broker.events import details as api
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.presence import PresenceResponse
+from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.controller.fanout import TIMED_OUT, ask
+from zeekfleet.controller.instances import REMEMBERED, Instances
+from zeekfleet.errors import StoreError, ValueMismatchError
+from zeekfleet.model.enums import State
+from zeekfleet.model.management import Result
+from zeekfleet.model.presence import InstancePresence
+from zeekfleet.model.supervision import NodeReport
+from zeekfleet.store.interface import LastHeard, Store
+from zeekfleet.transport.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+
+PAUSE = 1.0
+"""Seconds to wait after a change before asking: they come in bursts."""
+
+
+class Presence:
+    """Remembers.
+
+    Args:
+        endpoint: the controller's.
+        instances: who is there.
+        store: what survives this process.
+        request_timeout: seconds that an agent has to tell its reports.
+        clock: the time, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        instances: Instances,
+        store: Store,
+        request_timeout: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._endpoint = endpoint
+        self._instances = instances
+        self._store = store
+        self._timeout = request_timeout
+        self._clock = clock
+        self._heard: dict[str, LastHeard] = {}
+        self._silent: dict[str, float] = {}
+        self._away: dict[str, float] = {}
+        self._to_ask: set[str] = set()
+        self._to_keep: set[str] = set()
+        self._changed = asyncio.Event()
+        self._is_failing = False
+
+    # --- what happens
+
+    def came(self, name: str) -> None:
+        """It has checked in."""
+        self._note(name, gone_since=None)
+        self._ask_soon(name)
+
+    def went(self, name: str) -> None:
+        """Its connection is gone."""
+        now = self._clock()
+        self._note(name, gone_since=now)
+        self._away.pop(name, None)
+        self._keep_soon(name)
+
+    def heard(self, name: str) -> None:
+        """Something has arrived from it."""
+        if name in self._instances.known:
+            self._note(name)
+
+    def changed(self, name: str) -> None:
+        """One of its nodes is in another state."""
+        if name in self._instances.known:
+            self._ask_soon(name)
+
+    def supervisor(self, name: str, away_since: float | None) -> None:
+        """Its agent has lost its supervisor, or found it."""
+        if away_since is None:
+            self._away.pop(name, None)
+        elif len(self._away) < REMEMBERED:
+            self._away[name] = away_since
+            self._note(name)
+
+    def silent(self, name: str) -> None:
+        """It has not answered in time."""
+        self._silent.setdefault(name, self._clock())
+
+    def is_silent(self, name: str) -> bool:
+        """Whether it has not answered, and nothing was heard of it since."""
+        return name in self._silent
+
+    def answered(self, results: Iterable[Result]) -> None:
+        """Take over the reports that agents have told, as results with their instance."""
+        for result in results:
+            if result.instance not in self._instances.known or not result.success or result.data is None:
+                continue
+            try:
+                reports = SECOND.codec.sequence_from_value(result.data, NodeReport)
+            except ValueMismatchError as error:
+                logger.debug("instance %s sent no reports: %s", result.instance, error)
+                continue
+            self._note(
+                result.instance, reported_at=self._clock(), reports=self._with_what_was_known(result.instance, reports)
+            )
+            self._keep_soon(result.instance)
+
+    def _with_what_was_known(self, name: str, reports: tuple[NodeReport, ...]) -> tuple[NodeReport, ...]:
+        """Of a node that the agent itself knows nothing of, for want of its supervisor, what it told before."""
+        before = {report.node: report for report in self._heard[name].reports} if name in self._heard else {}
+        return tuple(
+            before.get(report.node, report) if report.state is State.UNKNOWN and report.details is None else report
+            for report in reports
+        )
+
+    # --- what is known
+
+    def all(self) -> tuple[InstancePresence, ...]:
+        """Every instance that is configured or connected, sorted by name."""
+        names = self._instances.configured.keys() | self._instances.known.keys() | self._away.keys()
+        return tuple(self._one(name) for name in sorted(names))
+
+    def response(self, reqid: str) -> PresenceResponse:
+        """All of it, for a client."""
+        return PresenceResponse(reqid, self._clock(), self.all())
+
+    def _one(self, name: str) -> InstancePresence:
+        heard = self._heard.get(name)
+        return InstancePresence(
+            name=name,
+            configured=name in self._instances.configured,
+            connected=name in self._instances.known,
+            heard_at=heard.heard_at if heard else None,
+            gone_since=heard.gone_since if heard else None,
+            silent_since=self._silent.get(name),
+            supervisor_away_since=self._away.get(name),
+            reported_at=heard.reported_at if heard else None,
+            reports=heard.reports if heard else (),
+        )
+
+    # --- asking and keeping
+
+    async def load(self) -> None:
+        """Recall what an earlier process knew."""
+        try:
+            remembered = await asyncio.to_thread(self._store.remembered)
+        except StoreError as error:
+            logger.error("what was last heard of instances is not known: %s", error)
+            return
+        self._heard = {heard.instance: heard for heard in remembered} | self._heard
+        self._instances.recall({heard.instance: heard.gone_since or heard.heard_at for heard in remembered})
+
+    async def run(self) -> None:
+        """Ask and keep until cancelled."""
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(PAUSE)
+            self._changed.clear()
+            names, self._to_ask = self._to_ask & self._instances.known.keys(), set()
+            await self._ask(names)
+            await self._keep()
+
+    async def _ask(self, names: set[str]) -> None:
+        agents = [(name, self._instances.known[name]) for name in sorted(names)]
+        for answer in await ask(self._endpoint, agents, status_request, self._timeout):
+            if isinstance(answer.response, api.AgentStatusResponse):
+                self.answered([msgspec.structs.replace(answer.response.result, instance=answer.instance)])
+            elif answer.error == TIMED_OUT:
+                self.silent(answer.instance)
+
+    async def _keep(self) -> None:
+        names, self._to_keep = self._to_keep, set()
+        kept = [self._heard[name] for name in sorted(names) if name in self._heard]
+        try:
+            await asyncio.to_thread(self._store.remember, kept)
+        except StoreError as error:
+            if not self._is_failing:  # once: on a full disk every further line would fill what room there is
+                logger.error("what was last heard of instances is not kept: %s", error)
+            self._is_failing = True
+        else:
+            self._is_failing = False
+
+    def _note(self, name: str, **changes: object) -> None:
+        now = self._clock()
+        self._silent.pop(name, None)
+        known = self._heard.get(name)
+        if known is None:
+            if len(self._heard) >= REMEMBERED:
+                del self._heard[min(self._heard, key=lambda one: self._heard[one].heard_at)]
+            known = LastHeard(name, now)
+        self._heard[name] = msgspec.structs.replace(known, heard_at=now, **changes)
+
+    def _ask_soon(self, name: str) -> None:
+        self._to_ask.add(name)
+        self._keep_soon(name)
+
+    def _keep_soon(self, name: str) -> None:
+        self._to_keep.add(name)
+        self._changed.set()
+
+
+def status_request(fresh: str, generation: Generation) -> Event | None:
+    """What asks an agent for its reports; None for one of the first generation, which has none."""
+    return None if generation is FIRST else api.AgentStatusRequest(fresh)

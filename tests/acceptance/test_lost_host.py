@@ -1,0 +1,113 @@
+"""A host that is lost stays in every view, as what it is; and what the journal of a service shows of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fleet import Fleet, ini, node
+from processes import until
+
+
+def zeekfleet(fleet: Fleet, *words: str) -> tuple[int, str]:
+    command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", *words)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout
+
+
+def states(fleet: Fleet, verb: str) -> dict[str, str]:
+    """What a table says of each node's state: the fourth column, by its heading's place."""
+    _, out = zeekfleet(fleet, verb)
+    head, *lines = out.splitlines()
+    place = head.index("STATE")
+    rows = [line for line in lines if len(line.split()) > 3 and not line.startswith(("error", " "))]
+    return {line.split()[1]: line[place:].split("  ")[0].strip() for line in rows if len(line) > place}
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.long
+def test_a_host_that_is_lost_does_not_vanish(new_fleet: Callable[[], Fleet]) -> None:
+    fleet = new_fleet()
+    controller = fleet.start_controller(request_timeout=5)
+    fleet.start_agent("a1")
+    lost = fleet.start_agent("b1")
+    fleet.wait_for_instances("a1", "b1")
+    fleet.deploy(ini(["a1", "b1"], {"m": node("a1", "manager"), "w": node("b1", "worker")}))
+    assert zeekfleet(fleet, "status")[0] == 0
+    before = fleet.nodes()
+    agent, worker = before["b1"]["pid"], before["w"]["pid"]
+    stem = parent(agent)
+
+    lost.kill()  # the supervisor alone: agent and node run on
+    away = "unknown, its supervisor is away since "
+    until(lambda: states(fleet, "status")["w"].startswith(away), "status tells of the supervisor")
+    assert states(fleet, "get-nodes")["w"].startswith(away)
+    assert states(fleet, "get-nodes")["m"] == "running"
+    assert zeekfleet(fleet, "status")[0] == 3
+    assert "its supervisor is away since " in fleet.client("get-nodes").errors[0]["error"]
+    assert "connected, its supervisor is away since " in zeekfleet(fleet, "get-instances")[1]
+
+    for pid in (stem, agent):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: states(fleet, "status")["w"].startswith("unreachable, last seen "), "status tells that it is lost")
+    assert states(fleet, "get-nodes")["w"].startswith("unreachable, last seen ")
+    assert "unreachable, last seen " in zeekfleet(fleet, "get-instances")[1]
+    code, out = zeekfleet(fleet, "--json", "status")
+    document = json.loads(out)
+    assert code == 3
+    assert document["nodes"] == {"wanted": 2, "running": 1}
+    assert document["results"]["b1"]["w"]["state"] == "UNREACHABLE"
+    assert document["results"]["b1"]["w"]["last"]["state"] == "RUNNING"
+    assert document["results"]["b1"]["w"]["last"]["pid"] == worker
+    assert not document["instances"]["b1"]["connected"]
+    assert fleet.client("get-nodes").results.keys() == {"a1"}  # zeek-client sees what it always did
+    assert fleet.client("get-instances").json.keys() == {"a1"}
+    assert controller.log.wait_for("instance b1 is gone")
+
+    controller.kill()  # what it knew outlives it
+    controller.start()
+    fleet.wait_for_instances("a1")
+    assert states(fleet, "status")["w"].startswith("unreachable, last seen ")
+
+    lost.start()
+    until(lambda: zeekfleet(fleet, "status")[0] == 0, "all is well again")
+    assert fleet.nodes()["w"]["pid"] == worker
+
+
+@pytest.mark.long
+def test_the_journal_of_an_agent(new_fleet: Callable[[], Fleet]) -> None:
+    """A controller that cannot be reached, and a crash: each is one line on the foreground's stderr."""
+    fleet = new_fleet()
+    agent = fleet.start_agent("a1", log_format="json")
+    assert agent.log.wait_for("cannot connect to controller")
+    fleet.start_controller()
+    assert agent.log.wait_for("connected to controller")
+    fleet.wait_for_instances("a1")
+    fleet.deploy(ini(["a1"], {"m": node("a1", "manager")}))
+    for number in (1, 2):
+        pid = fleet.nodes()["m"]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        assert agent.log.wait_for("node 'm' was killed by SIGKILL", times=number)
+        fleet.wait_for_states("RUNNING", "m")
+    lines = [json.loads(line) for line in str(agent.log).splitlines()]
+    news = [line for line in lines if "kind" in line]
+    address = f"127.0.0.1:{fleet.agent_port}"
+    assert [(line["kind"], line["level"], line["address"]) for line in news if line["kind"] == "connection"] == [
+        ("connection", "warning", address), ("connection", "info", address),
+    ]  # fmt: skip
+    crashes = [line for line in news if line["kind"] == "crash"]
+    assert [(line["node"], line["exit"], line["attempt"]) for line in crashes] == [
+        ("m", "SIGKILL", 1), ("m", "SIGKILL", 2),
+    ]  # fmt: skip
+    assert crashes[1]["next_start"] > 0
+    assert ", 2nd time in 60 s" in crashes[1]["event"]
