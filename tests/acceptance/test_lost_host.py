@@ -94,6 +94,7 @@ def test_the_journal_of_an_agent(new_fleet: Callable[[], Fleet]) -> None:
     assert agent.log.wait_for("connected to controller")
     fleet.wait_for_instances("a1")
     fleet.deploy(ini(["a1"], {"m": node("a1", "manager")}))
+    assert agent.log.wait_for("deployment of configuration")
     for number in (1, 2):
         pid = fleet.nodes()["m"]["pid"]
         os.kill(pid, signal.SIGKILL)
@@ -105,6 +106,9 @@ def test_the_journal_of_an_agent(new_fleet: Callable[[], Fleet]) -> None:
     assert [(line["kind"], line["level"], line["address"]) for line in news if line["kind"] == "connection"] == [
         ("connection", "warning", address), ("connection", "info", address),
     ]  # fmt: skip
+    (deployment,) = [line for line in news if line["kind"] == "deployment"]
+    assert deployment["success"]
+    assert deployment["event"].endswith(": 1 node run")
     crashes = [line for line in news if line["kind"] == "crash"]
     assert [(line["node"], line["exit"], line["attempt"]) for line in crashes] == [
         ("m", "SIGKILL", 1), ("m", "SIGKILL", 2),

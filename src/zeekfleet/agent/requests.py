@@ -153,6 +153,7 @@ class Requests:
         request = delivery.event
         assert isinstance(request, api.DeployRequest)  # noqa: S101
         results = await self._deploy_and_wait(request)
+        _log_outcome(request, results)
         self._endpoint.reply(delivery, api.DeployResponse(request.reqid, tuple(results)))
 
     async def _deploy_and_wait(self, request: api.DeployRequest) -> list[Result]:
@@ -336,3 +337,14 @@ class Requests:
 
     def _overlap(self, nodes: frozenset[str]) -> frozenset[str]:
         return nodes & self._roster.names if nodes else self._roster.names
+
+
+def _log_outcome(request: api.DeployRequest, results: Collection[Result]) -> None:
+    failed = [result for result in results if not result.success]
+    nodes = sum(result.node is not None for result in results)
+    told = f"{nodes} node{'s' if nodes > 1 else ''} run" if nodes else "nothing had to be done"
+    if failed:
+        told = "; ".join(f"{result.node or 'all'}: {result.error or 'failed'}" for result in failed)
+    facts = {"kind": "deployment", "reqid": request.reqid, "config": request.config.id, "success": not failed}
+    level = logging.WARNING if failed else logging.INFO
+    logger.log(level, "deployment of configuration %s: %s", request.config.id, told, extra=facts)

@@ -12,7 +12,7 @@ from zeekfleet.controller.deployment import Deployment
 from zeekfleet.controller.orders import Order, Step
 from zeekfleet.controller.staging import Stage
 from zeekfleet.errors import RequestFailedError
-from zeekfleet.model.management import Result, fresh_id, results_text
+from zeekfleet.model.management import Result, fresh_id
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.endpoint import Endpoint
 
@@ -182,7 +182,11 @@ class Deployments:
     def _finish(self, order: Order, results: list[Result]) -> None:
         outcome = order.outcome(results)
         level = logging.INFO if outcome.success or order.is_own else logging.WARNING
-        logger.log(level, "deployment of configuration %s: %s", order.configuration.id, results_text(results))
+        facts = {"reqid": order.reqid, "config": order.configuration.id, "success": outcome.success}
+        if not (order.is_own and outcome.success):  # it has been told when a client ordered it
+            facts["kind"] = "deployment"
+        told = "success" if outcome.success else "; ".join(outcome.errors)
+        logger.log(level, "deployment of configuration %s: %s", order.configuration.id, told, extra=facts)
         order.to(Step.DONE)
         self._endpoint.publish(topics.DEPLOYMENTS, outcome)
         order.results.set_result(results)
