@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zeekfleet.client.link import connect
+from zeekfleet.client.link import Retry, connect
 from zeekfleet.testing.daemons import Daemon, processes_mentioning
 from zeekfleet.testing.ports import free_ports
 
@@ -58,7 +58,8 @@ def test_a_notify_socket_that_nobody_has(tmp_path: Path) -> None:
         arguments = command("controller", tmp_path)
         with Daemon(tmp_path / "output", *arguments, environment={"NOTIFY_SOCKET": address}) as daemon:
             # Nobody is told; that it serves shows by its listener.
-            connect("127.0.0.1", int(arguments[arguments.index("--websocket-port") + 1])).close()
+            port = int(arguments[arguments.index("--websocket-port") + 1])
+            connect("127.0.0.1", port, retry=Retry(delay=0.1, limit=60.0)).close()
             assert daemon.stop() == 0
             assert daemon.stdout.startswith("ready: controller c, ")
 
