@@ -193,6 +193,11 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
         Source("HOST:PORT of the controller, or none to wait for it", "--controller", "ZEEKFLEET_CONTROLLER",
                "--controller"),
     ] = "127.0.0.1:2150"  # fmt: skip
+    controller_hold: Annotated[
+        Delay,
+        Source("seconds that a controller which is gone has to come back before another may take its place",
+               "--controller-hold", "ZEEKFLEET_CONTROLLER_HOLD"),
+    ] = 30.0  # fmt: skip
     request_timeout: Annotated[
         Seconds, Source("base of the requests' deadlines, seconds", "--request-timeout", "ZEEKFLEET_AGENT_TIMEOUT",
                         "--agent-request-timeout")

@@ -55,6 +55,7 @@ def controller(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         try:
             if request.param == "the agent dials":
                 fleet.start_agent("old", controller=f"127.0.0.1:{peer.listen()}")
+                peer.wait(f"{API}::notify_agent_hello")  # what is sent before it has come reaches nobody
             else:
                 [port] = free_ports()
                 fleet.start_agent("old", controller="none", port=port)

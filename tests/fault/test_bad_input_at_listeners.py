@@ -689,13 +689,50 @@ def _worker(name: str, **fields: Any) -> Node:
     return Node(name, AGENT, ClusterRole.WORKER, State.RUNNING, **fields)
 
 
-def test_hostile_nodes_at_the_agent(house: House) -> None:
-    """By the agent's own port no controller has looked first: what cannot be fails alone, nothing is made outside."""
+def test_orders_of_others_than_its_controller_at_the_agent(house: House) -> None:
+    """An agent that has a controller is told what to do by nobody else, and tells by whom it is held."""
     listener = house.listeners()["agent"]
-    root = house.root
+    order = Configuration("strange", (Instance(AGENT),), (_worker("stranger"),))
 
     async def case() -> None:
-        before = sorted(path.name for path in root.iterdir())
+        async with listener.peer() as peer:
+            await peer.subscribe(listener.hears)
+            for request in (
+                agent_api.DeployRequest("d", order, True),
+                agent_api.RestartRequest("r"),
+                agent_api.AgentStandbyRequest("s"),
+                agent_api.AgentWelcomeRequest("w"),
+            ):
+                peer.text(encode_event(listener.topic, request))
+                assert request.response is not None
+                answer = await peer.heard(request.response, reqid=request.reqid)
+                results = getattr(answer, "results", None) or (getattr(answer, "result"),)  # noqa: B009 - of four classes
+                (result,) = results
+                assert not result.success
+                assert "held by controller 'c' at 127.0.0.1" in result.error
+
+    survive(house, listener, case())
+    assert "are refused: instance a1: held by controller 'c'" in listener.log()
+
+
+def test_hostile_nodes_at_the_agent(tmp_path: Path) -> None:
+    """By the agent's own port no controller has looked first: what cannot be fails alone, nothing is made outside."""
+    (port,) = free_ports(1)
+    root = tmp_path / "root"
+    arguments = (
+        "--state-dir",
+        str(root / "agent"),
+        "--spool-dir",
+        str(root / "spool"),
+        "--log-dir",
+        str(root / "logs"),
+    )
+    daemon = Daemon(
+        tmp_path / "output", "agent", "--name", AGENT, *arguments, "--engine", "sim",
+        "--port", str(port), "--supervisor-port", "0", "--controller", "none",
+    )  # fmt: skip
+
+    async def case() -> None:
         nodes = [_worker(name) for name in HOSTILE_NAMES if name != "-"]
         nodes += [
             _worker("nul", env={"A": "b\0c"}),
@@ -706,10 +743,10 @@ def test_hostile_nodes_at_the_agent(house: House) -> None:
             _worker("w1"),
             _worker("w2"),
         ]
-        async with listener.peer() as peer:
-            await peer.subscribe(listener.hears)
+        async with Peer(port) as peer:
+            await peer.subscribe(topics.agent(AGENT))
             configuration = Configuration("hostile", (Instance(AGENT),), tuple(nodes))
-            peer.text(encode_event(listener.topic, agent_api.DeployRequest("h", configuration)))
+            peer.text(encode_event(topics.agent(AGENT), agent_api.DeployRequest("h", configuration)))
             response = await peer.heard(agent_api.DeployResponse, reqid="h")
             assert isinstance(response, agent_api.DeployResponse)
             outcome = {result.node: result.success for result in response.results if result.node is not None}
@@ -717,16 +754,18 @@ def test_hostile_nodes_at_the_agent(house: House) -> None:
                 assert outcome[name] is False, name
             assert outcome["nul"] is False
             assert outcome["mark"] is True
-            peer.text(encode_event(listener.topic, agent_api.DeployRequest("b", _first())))
+            peer.text(encode_event(topics.agent(AGENT), agent_api.DeployRequest("b", _first())))
             response = await peer.heard(agent_api.DeployResponse, reqid="b")
             assert isinstance(response, agent_api.DeployResponse)
             assert {result.node for result in response.results if result.success} == {"w1", "w2"}
-        assert sorted(path.name for path in root.iterdir()) == before
-        assert not (house.root / "agent" / "x").exists()
-        house.pids = await house.running()  # the other cluster is another table for all nodes: they were restarted
-        assert set(house.pids) == {AGENT, "w1", "w2"}
 
-    survive(house, listener, case())
+    with daemon:
+        daemon.ready()
+        asyncio.run(asyncio.wait_for(case(), 100))
+        assert {path.name for path in root.iterdir()} <= {"agent", "spool"}
+        assert not (root / "agent" / "x").exists()
+        assert daemon.stop() == 0
+    assert "Traceback" not in daemon.stderr
     assert not Path("/etc/x").exists()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Collection
 
+from zeekfleet.agent.allegiance import Allegiance
 from zeekfleet.agent.check import ConfigurationCheck, NodeChecker
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
 from zeekfleet.agent.departures import Departures
@@ -23,11 +24,13 @@ from zeekfleet.agent.requests import Handler, Requests, Work
 from zeekfleet.agent.roster import Roster
 from zeekfleet.agent.start_order import StartOrder
 from zeekfleet.broker import topics
+from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import node as node_api
 from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as supervisor_api
 from zeekfleet.broker.events.dispatches import NodePeers, NodeTraceDone
+from zeekfleet.broker.events.refusals import AgentRefused, DeploymentNumber
 from zeekfleet.broker.events.releases import RELEASES
 from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.errors import UnansweredError
@@ -42,6 +45,9 @@ logger = logging.getLogger(__name__)
 MAX_REQUESTS = 1024
 MAX_REQUESTS_OF_A_PEER = 256
 """How many are worked on at a time."""
+
+CONTROLLER_FILE = "controller.json"
+"""Which controller the agent serves, in the agent's directory."""
 
 PING_AFTER = 1.0
 """Seconds after which a started node that has not said hello is asked for a sign of life, and again."""
@@ -113,6 +119,10 @@ class Agent:
         )
         self._requests = Requests(options, endpoint, work, self._tasks, self._follow)
         self._admission = Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests")
+        self._allegiance = Allegiance(
+            options.state_directory / NODES / options.name / CONTROLLER_FILE, self._invite, options.controller_hold
+        )
+        self._refusal: tuple[str, str] | None = None
         self._supervised = False
         self._launched = asyncio.Event()
         links.hear(self._heard_node)
@@ -126,6 +136,7 @@ class Agent:
         """Serve until cancelled."""
         # An agent before this one may have been killed in mid-deployment.
         release_all((self._options.state_directory / NODES).glob("*"))
+        self._allegiance.remember()
         async with self._tasks:
             self._tasks.create_task(self._hear_supervisor())
             self._tasks.create_task(self._ask_for_hellos())
@@ -138,6 +149,7 @@ class Agent:
                 await self._hear()
             finally:
                 self._links.close()
+                self._allegiance.close()
 
     def _adopted(self, names: Collection[str]) -> None:
         self._departures.configured(names)
@@ -170,18 +182,29 @@ class Agent:
                         self._notifier.supervisor(self._control.away_since)
             case PeerLost(peer=peer, reason=reason):
                 logger.debug("peer %s lost: %s", peer, reason)
+                self._allegiance.lost(peer, self._endpoint.peers())
             case Delivery(topic=topics.NODE, event=event):
                 self._heard_node(event)
             case Delivery(topic=topic, event=ClusterKeys(keys=keys)) if topic == topics.secrets(self._options.name):
                 self._links.take_keys(keys)
+            case Delivery(topic=topic, event=DeploymentNumber() as number) if topic == self._topic:
+                self._allegiance.announce(number)
+            case Delivery(topic=topic, event=AgentRefused() as refusal) if topic == self._topic:
+                self._refused(refusal.reason, happening.peer)
             case Delivery(topic=topic) if topic == self._topic:
                 # A prefix match brings in what is meant for agents whose names begin like ours.
                 self._heard_request(happening)
 
+    def _invite(self, former: Peer | None = None) -> None:
+        """Say hello once more to other controllers than the one that does not need us any more, if there are any."""
+        controllers = [peer for peer in self._endpoint.peers() if self._may_be_controller(peer)]
+        if self._supervised and any(former is None or not peer.is_same(former) for peer in controllers):
+            self._notifier.hello()
+
     def _may_be_controller(self, peer: Peer) -> bool:
         """Not a node, which dials our socket, or is dialled."""
-        if self._options.controller is None:
-            return not peer.dialled and not peer.host.startswith("unix:")
+        if not peer.dialled:
+            return not peer.host.startswith("unix:")
         return (peer.host, peer.port) == self._options.controller
 
     def _heard_node(self, event: object) -> None:
@@ -198,8 +221,26 @@ class Agent:
                 self._dispatcher.received(event)
                 self._roster.hello(name)
 
+    def _refused(self, reason: str, peer: Peer) -> None:
+        """The controller does not take us; our nodes are left as they are."""
+        if self._refusal != (reason, peer.place):
+            self._refusal = reason, peer.place
+            name, text = self._options.name, "the controller at %s refuses this agent, %s: %s"
+            logger.error(text, peer.place, name, reason, extra={"kind": "connection", "instance": name})
+
     def _heard_request(self, delivery: Delivery) -> None:
+        if self._requests.is_order(delivery.event):
+            problem = self._allegiance.problem(delivery.peer)
+            if problem is None and isinstance(delivery.event, agent_api.DeployRequest):
+                problem = self._allegiance.overtaken(delivery.event.reqid)
+            if problem is not None:
+                self._requests.refuse(delivery, problem)
+                return
+            self._refusal = None
         handler = self._requests.handler_of(delivery.event)
+        if isinstance(delivery.event, agent_api.AgentStandbyRequest):
+            self._allegiance.release()
+            self._invite(delivery.peer)
         if handler is not None and self._admission.admit(delivery.peer.id):
             logger.debug("received %s", type(delivery.event).event_name)
             self._tasks.create_task(self._handle(handler, delivery))

@@ -30,6 +30,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
             fifth of what the whole deployment may take.
         keep_departed: seconds that the directory of a node is kept that has left the configuration; 0: for ever.
         holds: whether nodes can be launched and held until then.
+        controller_hold: seconds that a controller which is gone has to come back, before another may take its place.
     """
 
     name: str
@@ -43,6 +44,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
     group_wait: float = 0.0
     keep_departed: float = 0.0
     holds: bool = False
+    controller_hold: float = 30.0
 
     def time_for_a_group(self, nodes: int) -> float:
         """The seconds that a group is waited for at most, where so many nodes are started."""

@@ -30,6 +30,7 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST
 from zeekfleet.errors import UnansweredError
 from zeekfleet.lifecycle.outlook import clock_text
+from zeekfleet.model.dispatches import MISSING_PEERS, NET_STATS, PEER_STATS
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.planning.deadlines import agent_deadline, agent_stop_deadline
@@ -51,6 +52,23 @@ AWAY_PATIENCE = 1.0
 """Seconds that a view waits for a supervisor that is away: one that is started anew is back by then."""
 
 Handler = Callable[[Delivery], Awaitable[None]]
+
+
+ORDERS = (
+    api.AgentWelcomeRequest,
+    api.AgentStandbyRequest,
+    api.DeployRequest,
+    api.SetConfigurationRequest,
+    api.RestartRequest,
+    stops_api.AgentHurry,
+)
+"""What only the controller may say that an agent serves."""
+
+READING = ("get_id_value", NET_STATS, PEER_STATS, MISSING_PEERS)
+"""Actions of dispatches that change nothing."""
+
+TOLD_MAX = 1000
+"""Refusals that are remembered, so that each is told once."""
 
 
 class Adoption(enum.Enum):
@@ -102,6 +120,7 @@ class Requests:
         self._notifier = work.notifier
         self._tasks = tasks
         self._follow = follow
+        self._told: set[tuple[str, str]] = set()
         self._handlers: dict[type[Event], Handler] = {
             api.AgentWelcomeRequest: self._welcome,
             api.AgentStandbyRequest: self._standby,
@@ -121,6 +140,29 @@ class Requests:
     def handler_of(self, event: Event) -> Handler | None:
         """What answers this event, or None if it is no request."""
         return self._handlers.get(type(event))
+
+    def is_order(self, event: Event) -> bool:
+        """Whether this is for the agent's own controller to say: it changes something, or leads to that."""
+        if isinstance(event, api.NodeDispatchRequest):
+            return not event.action or event.action[0] not in READING
+        return isinstance(event, ORDERS)
+
+    def refuse(self, delivery: Delivery, reason: str) -> None:
+        """Answer an order that is not carried out, to whoever gave it, and say so."""
+        event, name, place = delivery.event, self._options.name, delivery.peer.place
+        level = logging.DEBUG if (place, reason) in self._told else logging.ERROR
+        who = f"'{delivery.peer.name}' at {place}" if delivery.peer.name else place
+        logger.log(level, "orders of %s are refused: instance %s: %s", who, name, reason, extra={"instance": name})
+        if len(self._told) >= TOLD_MAX:
+            self._told.clear()
+        self._told.add((place, reason))
+        reqid: str = getattr(event, "reqid", "")
+        if event.response is None or not reqid:
+            return
+        result = Result(reqid, False, name, error=f"instance '{name}': {reason}")
+        several = "results" in event.response.__struct_fields__
+        answer = event.response(reqid, (result,) if several else result)
+        self._endpoint.publish(delivery.topic, answer, delivery.generation, to=delivery.peer)
 
     def _result(self, reqid: str) -> Result:
         return Result(reqid, instance=self._options.name)

@@ -16,14 +16,15 @@ from zeekfleet.broker.events import dispatches as dispatch_api
 from zeekfleet.broker.events import presence as presence_api
 from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import stops as stops_api
-from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.broker.events.refusals import AgentRefused
+from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.controller.assignment import Assignment
 from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.deployment import Deployment
 from zeekfleet.controller.deployments import Deployments
 from zeekfleet.controller.fanout import TIMED_OUT
 from zeekfleet.controller.handover import Handover
-from zeekfleet.controller.instances import Instances
+from zeekfleet.controller.instances import Hello, Instances
 from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.meeting import Meeting
 from zeekfleet.controller.notifications import NotificationKeeper
@@ -40,7 +41,7 @@ from zeekfleet.model.names import name_problem
 from zeekfleet.release import part
 from zeekfleet.store.interface import ConfigState, Store
 from zeekfleet.transport.admission import Admission
-from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded, PeerLost
+from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer, PeerAdded, PeerLost
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Controller:
         self._endpoint = endpoint
         self._name = options.name
         self._loss = options.loss
+        self._turned_away: dict[int, str] = {}
         self._timeout = options.request_timeout
         self._instances = Instances()
         self._stage = Stage(store, self._instances, options.port, options.assignment, options.name)
@@ -135,10 +137,7 @@ class Controller:
                 logger.debug("peer %s added", peer)
                 self._tell_of_loss()
             case PeerLost(peer=peer, reason=reason):
-                for name in self._instances.lost(peer):
-                    self._gone(name, reason)
-                    self._meeting.welcome(name)  # if it is known by another connection still
-                    self._changed.notify()
+                self._lost(peer, reason)
                 self._deployments.client_gone(peer.id)
             case Delivery(topic=topics.CONTROLLER):
                 self._heard_client(happening)
@@ -147,7 +146,7 @@ class Controller:
 
     def _gone(self, name: str, reason: str) -> None:
         if name in self._instances.known:
-            return  # by another connection still
+            return  # by another connection still, or another agent
         self._presence.went(name)
         facts: dict[str, object] = {"instance": name, "error": reason}
         level = logging.INFO
@@ -168,10 +167,11 @@ class Controller:
     # --- agents
 
     def _heard_agent(self, sender: str, delivery: Delivery) -> None:
-        """Take a notification; an agent speaks for itself, on its own topic."""
-        if isinstance(delivery.event, SIGNS_OF_WORK) and delivery.event.instance == sender:
-            self._waits.progressed(sender)
+        """Take a notification; an agent speaks for itself, on its own topic, and no namesake for it."""
         known, is_its_own = self._instances.known.get(sender), self._instances.has_link(sender, delivery.peer)
+        is_heard = known is None or is_its_own
+        if isinstance(delivery.event, SIGNS_OF_WORK) and delivery.event.instance == sender and is_heard:
+            self._waits.progressed(sender)
         if is_its_own:
             self._presence.heard(sender)
         match delivery.event:
@@ -183,14 +183,14 @@ class Controller:
                     "a hello of instance %r on the topic of %r is ignored%s", name[:200], sender[:200], reason
                 )
             case agent_api.NotifyAgentHello(instance=name, connecting=connecting, api_version=version):
-                self._hello(delivery, name, connecting, version, SECOND, delivery.event.id)
+                self._hello(delivery, name, connecting, version, delivery.event.id)
             case agent_api.FirstNotifyAgentHello(instance=name, api_version=version):
-                self._hello(delivery, name, not delivery.peer.dialled, version, FIRST)
+                self._hello(delivery, name, not delivery.peer.dialled, version)
             case check_api.NotifyCapabilities(instance=name, names=names) if name == sender:
                 self._instances.told_its_capabilities(name, delivery.peer, names)
-            case deployment_api.NotifyNodeActions(instance=name) if name == sender:
+            case deployment_api.NotifyNodeActions(instance=name) if name == sender and is_heard:
                 self._heard_actions(delivery.event)
-            case agent_api.NotifyChange() | agent_api.NotifyError() | agent_api.NotifyLog() as notice:
+            case agent_api.NotifyChange() | agent_api.NotifyError() | agent_api.NotifyLog() as notice if is_heard:
                 # An agent of ours tells everything in both generations' names.
                 if notice.instance == sender and (known is None or known.generation is delivery.generation):
                     self._keeper.keep(notice)
@@ -200,7 +200,7 @@ class Controller:
                     if isinstance(notice, agent_api.NotifyChange):
                         self._presence.changed(sender)
             case presence_api.NotifySupervisor(instance=name, away_since=since) if name == sender:
-                if not name_problem(name) and (known is None or is_its_own):
+                if not name_problem(name) and is_heard:
                     self._presence.supervisor(name, since)
 
     def _heard_actions(self, notice: deployment_api.NotifyNodeActions) -> None:
@@ -208,27 +208,56 @@ class Controller:
         if order is not None and self._handover.has_asked(notice.reqid):
             order.heard_actions(notice.instance, notice.actions)
 
-    def _hello(
-        self, delivery: Delivery, name: str, connecting: bool, version: int, generation: Generation, endpoint: str = ""
-    ) -> None:
+    def _hello(self, delivery: Delivery, name: str, connecting: bool, version: int, endpoint: str = "") -> None:
         peer = delivery.peer
         if version != agent_api.API_VERSION:
-            logger.warning("instance %s has checked in with incompatible API version %s", name, version)
-            self._meeting.drop(name)
-            self._instances.forget(name)
+            reason = f"instance {name} has checked in with incompatible API version {version}"
+            self._turn_away(name, peer, reason)
+            if self._instances.has_link(name, peer):
+                self._lost(peer, reason)
             return
         if name not in self._instances.known and len(self._instances.known) >= MAX_INSTANCES:
             logger.warning("instance %s is ignored: there are %d already", name, MAX_INSTANCES)
             return
-        if not self._instances.hello(name, peer, connecting, generation, endpoint):
+        match self._instances.hello(name, peer, connecting, delivery.generation, endpoint):
+            case Hello.REFUSED:
+                first = self._instances.known[name].peer.place
+                self._turn_away(name, peer, f"another agent named {name} is connected, from {first}")
+            case Hello.NEWS:
+                self._presence.came(name)
+                facts: dict[str, object] = {"instance": name, "address": peer.host}
+                if name in self._instances.configured:
+                    facts["kind"] = "connection"
+                logger.info("instance %s checked in from %s", name, peer.host, extra=facts)
+                self._meeting.welcome(name)
+                self._changed.notify()
+            case Hello.NO_NEWS if delivery.generation is SECOND:
+                self._meeting.welcome(name)  # one that has refused us may say so because it does no longer
+
+    def _lost(self, peer: Peer, reason: str) -> None:
+        """Whoever spoke on a connection does so no more; it may be there by another one, or another in its place."""
+        former = dict(self._instances.known)
+        for name in self._instances.lost(peer):
+            self._gone(name, reason)
+            present = self._instances.known.get(name)
+            if present is not None and name in former and not present.is_same_agent(former[name]):
+                self._presence.came(name)
+                facts = {"kind": "connection", "instance": name, "address": present.peer.place}
+                logger.warning("instance %s is now the agent at %s", name, present.peer.place, extra=facts)
+            self._meeting.welcome(name)
+            self._changed.notify()
+        self._meeting.lost(peer)
+
+    def _turn_away(self, name: str, peer: Peer, reason: str) -> None:
+        """Tell both sides, once a connection, that an agent is not taken; its own nodes are its own affair."""
+        if self._turned_away.get(peer.id) == reason:
             return
-        self._presence.came(name)
-        facts: dict[str, object] = {"instance": name, "address": peer.host}
-        if name in self._instances.configured:
-            facts["kind"] = "connection"
-        logger.info("instance %s checked in from %s", name, peer.host, extra=facts)
-        self._meeting.welcome(name)
-        self._changed.notify()
+        if len(self._turned_away) >= MAX_INSTANCES:
+            self._turned_away.clear()
+        self._turned_away[peer.id] = reason
+        fields = {"kind": "connection", "instance": name, "address": peer.place}
+        logger.error("the agent at %s is refused: %s", peer.place, reason, extra=fields)
+        self._endpoint.publish(topics.agent(name), AgentRefused(name, reason), to=peer)
 
     def _check_ready(self) -> None:
         """When all are ready, deploy what is deployed once more: who runs it already does nothing."""
@@ -339,7 +368,7 @@ class Controller:
         assert isinstance(delivery.event, stops_api.ControllerHurry)  # noqa: S101
         for name, known in self._instances.known.items():
             if known.generation is SECOND:
-                self._endpoint.publish(topics.agent(name), stops_api.AgentHurry(delivery.event.nodes))
+                self._endpoint.publish(topics.agent(name), stops_api.AgentHurry(delivery.event.nodes), to=known.peer)
 
     async def _tell_releases(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, releases_api.ControllerReleasesRequest)  # noqa: S101

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.refusals import DeploymentNumber
 from zeekfleet.broker.generations import FIRST
 from zeekfleet.controller.fanout import Answer
 from zeekfleet.controller.instances import Instances, Known
@@ -43,6 +44,7 @@ class Handover:
         self._base = request_timeout
         self._waits = waits
         self._asked: set[str] = set()
+        self._number = 0
 
     async def to_all(
         self, names: Iterable[str], configuration: Configuration, prepare: Callable[[Known], None]
@@ -54,6 +56,7 @@ class Handover:
             configuration: for them all.
             prepare: called with an instance's link ahead of each attempt.
         """
+        self._number += 1
         nodes = Counter(node.instance for node in configuration.nodes)
         try:
             async with asyncio.TaskGroup() as group:
@@ -117,6 +120,10 @@ class Handover:
             if known.generation is FIRST
             else api.DeployRequest(reqid, configuration)
         )
+        if isinstance(request, api.DeployRequest):
+            # So that an older deployment that comes late, by whatever way, is told from this one.
+            number = DeploymentNumber(reqid, self._endpoint.id, self._number)
+            self._endpoint.publish(topics.agent(name), number, to=known.peer)
         return await self._endpoint.request(topics.agent(name), request, LIMIT, known.generation, to=known.peer)
 
     async def _lost(self, name: str, known: Known) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -15,6 +16,9 @@ from zeekfleet.transport.endpoint import Peer
 
 REMEMBERED = 10_000
 """Instances that are remembered when they are gone; beyond it the one that went first is forgotten."""
+
+NAMESAKES_MAX = 16
+"""Refused agents of one name that are remembered."""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -31,6 +35,26 @@ class Known(msgspec.Struct, frozen=True):
     peer: Peer
     generation: Generation
     endpoint: str = ""
+
+    def is_same_agent(self, other: Known) -> bool:
+        """Whether these two links lead to one agent."""
+        return self.peer.is_same(other.peer) or bool(self.endpoint and self.endpoint == other.endpoint)
+
+
+class Hello(enum.Enum):
+    """What a hello means."""
+
+    NEWS = enum.auto()
+    """The instance is known, or known by one link more."""
+
+    NO_NEWS = enum.auto()
+    """It was known just so."""
+
+    REFUSED = enum.auto()
+    """Another agent of this name is known: it stays, and this one comes in when that is gone."""
+
+    REFUSED_BEFORE = enum.auto()
+    """As REFUSED, by one that said so before."""
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -57,6 +81,7 @@ class Instances:
         self.met: dict[str, Instance] = {}
         self.known: dict[str, Known] = {}
         self._links: dict[str, list[Known]] = {}
+        self._namesakes: dict[str, dict[int, Known]] = {}
         self._welcomed: set[tuple[str, int]] = set()
         self._abilities: dict[tuple[str, int], frozenset[str]] = {}
         self._gone_since: dict[str, float] = {}
@@ -64,20 +89,21 @@ class Instances:
 
     def told_its_capabilities(self, name: str, peer: Peer, capabilities: frozenset[str]) -> None:
         """Note what a known instance's agent can do beyond the protocol."""
-        if any(link.peer == peer for link in self._links.get(name, ())):
+        is_known = any(link.peer == peer for link in self._links.get(name, ()))
+        if is_known or peer.id in self._namesakes.get(name, {}):
             self._abilities[name, peer.id] = capabilities
 
     def can(self, link: Known, capability: str) -> bool:
         """Whether the agent at this link has told that it can do this."""
         return capability in self._abilities.get((link.instance.name, link.peer.id), ())
 
-    def hello(self, name: str, peer: Peer, connecting: bool, generation: Generation, endpoint: str = "") -> bool:
-        """Note a hello; whether it adds anything (an agent says hello in both generations' names)."""
-        links = self._links.setdefault(name, [])
-        place, present = next(((at, link) for at, link in enumerate(links) if link.peer == peer), (len(links), None))
-        if generation is FIRST and present is not None and present.generation is not FIRST:
-            return False
-        found = Known(
+    def hello(self, name: str, peer: Peer, connecting: bool, generation: Generation, endpoint: str = "") -> Hello:
+        """Note a hello. An agent says it in both generations' names, and on each of its links.
+
+        Of several agents of a name the first stays while it is connected, and the others wait for its end; but one
+        that a deployment under way looks for at this very connection is welcome.
+        """
+        said = Known(
             Instance(
                 name,
                 Address(peer.host) if not peer.host.startswith("unix:") else UNSPECIFIED,
@@ -85,12 +111,28 @@ class Instances:
             ),
             peer,
             generation,
-            endpoint,
+            endpoint or peer.endpoint,
         )
-        links[place:] = [found, *links[place + 1 :]]
+        links = self._links.setdefault(name, [])
+        is_another = not any(link.is_same_agent(said) for link in links) and bool(links)
+        if is_another and not self.is_expected(name, peer):
+            return self._refuse(name, said)
+        place, present = next(((at, link) for at, link in enumerate(links) if link.peer == peer), (len(links), None))
+        if present is not None and _is_no_news(said, present):
+            return Hello.NO_NEWS
+        links[place:] = [said, *links[place + 1 :]]
         self._choose(name)
         self._gone_since.pop(name, None)
-        return True
+        return Hello.NEWS
+
+    def _refuse(self, name: str, said: Known) -> Hello:
+        namesakes = self._namesakes.setdefault(name, {})
+        before = namesakes.get(said.peer.id)
+        if before is not None and _is_no_news(said, before):
+            return Hello.REFUSED_BEFORE
+        if before is not None or len(namesakes) < NAMESAKES_MAX:
+            namesakes[said.peer.id] = said
+        return Hello.REFUSED if before is None else Hello.REFUSED_BEFORE
 
     def welcomed(self, link: Known) -> None:
         """The agent at this link has answered its welcome."""
@@ -111,21 +153,24 @@ class Instances:
         return {name for name, link in self.known.items() if name in self.configured and self.is_welcomed(link)}
 
     def lost(self, peer: Peer) -> list[str]:
-        """Forget a connection; the names of those who spoke on it, who may be known by another one still."""
+        """Forget a connection; the names of those who spoke on it, who may be known by another one still.
+
+        Where that was an agent's last one, the next of its name that has waited for that is known from now on.
+        """
+        for namesakes in self._namesakes.values():
+            namesakes.pop(peer.id, None)
         names = [name for name, links in self._links.items() if any(link.peer == peer for link in links)]
         for name in names:
             self._links[name] = [link for link in self._links[name] if link.peer != peer]
             self._choose(name)
+        self._namesakes = {name: waiting for name, waiting in self._namesakes.items() if waiting}
         self._welcomed = {mark for mark in self._welcomed if mark[1] != peer.id}
         self._abilities = {mark: names for mark, names in self._abilities.items() if mark[1] != peer.id}
         return names
 
-    def forget(self, name: str) -> None:
-        """The instance is neither known nor ready."""
-        self._links[name] = []
-        self.unwelcome(name)
-        self._abilities = {mark: names for mark, names in self._abilities.items() if mark[0] != name}
-        self._choose(name)
+    def has_link(self, name: str, peer: Peer) -> bool:
+        """Whether the instance is known by this connection, or by another one of the same agent."""
+        return any(link.peer.is_same(peer) for link in self._links.get(name, ()))
 
     def adopt(self, configuration: Configuration) -> None:
         """Make the configuration's instances the current ones."""
@@ -159,6 +204,8 @@ class Instances:
     def _choose(self, name: str) -> None:
         """Use the link that the configuration names, if there is one, else the newest."""
         links = self._links.get(name, [])
+        if not links and (waiting := self._namesakes.get(name)):
+            links = self._links[name] = [waiting.pop(next(iter(waiting)))]
         if not links:
             self._links.pop(name, None)
             self._went(name)
@@ -172,10 +219,6 @@ class Instances:
             self._gone_since[name] = self._clock()
             if len(self._gone_since) > REMEMBERED:
                 del self._gone_since[next(iter(self._gone_since))]
-
-    def has_link(self, name: str, peer: Peer) -> bool:
-        """Whether the instance has said hello on that connection."""
-        return any(link.peer == peer for link in self._links.get(name, ()))
 
     def recall(self, gone: Mapping[str, float]) -> None:
         """Take over since when instances were gone, as an earlier process knew it."""
@@ -225,6 +268,11 @@ def _is_dialled_at(peer: Peer, instance: Instance) -> bool:
     """Whether this is the connection that the instance's address and port stand for."""
     port = instance.listen_port
     return port is not None and peer.dialled and (peer.host, peer.port) == (str(instance.host), port.number)
+
+
+def _is_no_news(said: Known, before: Known) -> bool:
+    """Whether an agent says the same once more, or in the first generation's names what it has said in the second's."""
+    return said == before or (said.generation is FIRST and before.generation is not FIRST)
 
 
 def _by_name(instances: Iterable[Instance]) -> tuple[Instance, ...]:

@@ -13,7 +13,7 @@ from zeekfleet.controller.instances import Instances, Known
 from zeekfleet.controller.signal import Signal
 from zeekfleet.errors import UnansweredError
 from zeekfleet.model.management import Configuration, Instance, fresh_id
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.endpoint import Endpoint, Peer
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class Meeting:
         self._on_ready = on_ready
         self._dialling = Dialling(endpoint)
         self._welcoming: set[tuple[str, int]] = set()
+        self._refusals: dict[tuple[str, int], str] = {}
 
     def meet(self, configuration: Configuration) -> None:
         """Connect to the instances that are to be connected to, and welcome those that are there."""
@@ -86,7 +87,7 @@ class Meeting:
                 logger.info("dropped instance %s", name)
                 self.stand_by(name, link)
                 self._instances.unwelcome(name)
-            elif link is not None and present is not None and not _lead_to_one_agent(link, present):
+            elif link is not None and present is not None and not link.is_same_agent(present):
                 logger.info("instance %s has moved from %s to %s", name, link.peer.host, present.peer.host)
                 self.stand_by(name, link)
         for instance in leaving:
@@ -99,18 +100,14 @@ class Meeting:
         for instance in former:
             self._dialling.let_go(instance)
 
-    def drop(self, name: str) -> None:
-        """The instance is not wanted any more, whatever the configuration says: its agent is to stand by."""
-        instance = self._instances.configured.pop(name, None)
-        if instance is not None:
-            self.stand_by(name, self._instances.known.get(name))
-            self._dialling.let_go(instance)
-            self._changed.notify()
-
     def stand_by(self, name: str, link: Known | None) -> None:
         """Have an agent let go of its nodes; no answer is waited for."""
         if link is not None:
             self._endpoint.publish(topics.agent(name), api.AgentStandbyRequest(""), link.generation, to=link.peer)
+
+    def lost(self, peer: Peer) -> None:
+        """A connection is gone: what was said on it does not matter any more."""
+        self._refusals = {mark: refusal for mark, refusal in self._refusals.items() if mark[1] != peer.id}
 
     def missing(self) -> dict[str, str]:
         """Who was to be met and has not been, each with what is known of it."""
@@ -147,8 +144,14 @@ class Meeting:
             logger.warning("instance %s does not answer its welcome", name)
             return
         assert isinstance(response, api.AgentWelcomeResponse)  # noqa: S101 - the endpoint pairs them by class
-        is_wanted = name in self._instances.configured or name in self._instances.met
-        if not response.result.success or not is_wanted:
+        if not response.result.success:
+            error = response.result.error or "no reason was given"
+            logger.error("instance %s refuses this controller: %s", name, error, extra={"instance": name})
+            self._refusals[name, link.peer.id] = error
+            self._changed.notify()
+            return
+        self._refusals.pop((name, link.peer.id), None)
+        if name not in self._instances.configured and name not in self._instances.met:
             self.stand_by(name, link)
             return
         self._instances.welcomed(link)
@@ -162,12 +165,10 @@ class Meeting:
         return link is not None and self._instances.is_welcomed(link)
 
     def _why_missing(self, instance: Instance) -> str:
-        if self._instances.reached(instance) is not None:
-            return "does not answer its welcome"
+        link = self._instances.reached(instance)
+        if link is not None:
+            refusal = self._refusals.get((instance.name, link.peer.id))
+            return f"refuses this controller: {refusal}" if refusal else "does not answer its welcome"
         if instance.name in self._instances.known and instance.listen_port is not None:
             return f"not at {instance.host}:{instance.listen_port.number} yet"
         return self._instances.presence(instance.name)
-
-
-def _lead_to_one_agent(one: Known, other: Known) -> bool:
-    return one.peer.is_same(other.peer) or bool(one.endpoint and one.endpoint == other.endpoint)

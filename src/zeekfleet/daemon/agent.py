@@ -84,6 +84,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                     group_wait=own.group_wait,
                     keep_departed=own.departed_days * DAY,
                     holds=engine == "zeek",
+                    controller_hold=own.controller_hold,
                 )
                 agent = Agent(
                     options,

@@ -50,9 +50,17 @@ def agents_policy(*, and_clients: bool) -> TopicPolicy:
 
 
 def agent_policy(name: str) -> TopicPolicy:
-    """What may be said at an agent's port: the controller's on the agent's own topics, the nodes' on theirs."""
+    """What may be said at an agent's port: the controller's on the agent's own topics, the nodes' on theirs.
+
+    A controller subscribes to its clients' topic on all its links; nothing is ever published on it here.
+    """
     allowed = (topics.agent(name), topics.secrets(name), topics.NODE)
-    return TopicPolicy(publish=allowed, subscribe=(topics.AGENT_PREFIX, topics.NODE), answer=(topics.NODE,), relay=())
+    return TopicPolicy(
+        publish=allowed,
+        subscribe=(topics.AGENT_PREFIX, topics.NODE, topics.CONTROLLER),
+        answer=(topics.NODE,),
+        relay=(),
+    )
 
 
 def endpoint(name: str, common: CommonSettings) -> WebSocketEndpoint:

@@ -194,17 +194,16 @@ def _proc_tables() -> bool:
 def _look_up(ends: Ends) -> Owner | None:
     """The same from the kernel's tables, which have a line a socket."""
     table = Path("/proc/net/tcp6" if ":" in ends.local[0] else "/proc/net/tcp")
-    wanted = [_as_in_table(*ends.local), _as_in_table(*ends.remote)]
+    wanted = f" {_as_in_table(*ends.local)} {_as_in_table(*ends.remote)} "
     try:
-        lines = table.read_text().splitlines()[1:]
+        text = table.read_text()
     except OSError:
         return None
-    for line in lines:
-        fields = line.split()
-        if fields[1:3] == wanted:
-            owner = Owner(int(fields[7]), int(fields[9]))
-            return owner if owner.inode and int(fields[3], 16) != _LISTEN else None
-    return None
+    place = text.find(wanted)
+    if place < 0:
+        return None
+    state, _, _, _, uid, _, inode = text[place + len(wanted) : text.index("\n", place)].split()[:7]
+    return Owner(int(uid), int(inode)) if int(inode) and int(state, 16) != _LISTEN else None
 
 
 def _as_in_table(address: str, port: int) -> str:

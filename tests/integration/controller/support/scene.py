@@ -11,6 +11,7 @@ from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events import checks
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.deployments import DeploymentOutcome, DeploymentProgress
+from zeekfleet.broker.events.refusals import DeploymentNumber
 from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.client import Client
 from zeekfleet.controller.controller import Controller
@@ -67,7 +68,7 @@ class ScriptedAgent:
                 match happening:
                     case PeerAdded():
                         self._check_in()
-                    case Delivery(topic=self.topic, event=event):
+                    case Delivery(topic=self.topic, event=event) if not isinstance(event, DeploymentNumber):
                         self.asked.append(event)
                         self.heard.set()
                         tasks.create_task(self._reply(happening))

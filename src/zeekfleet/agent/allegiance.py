@@ -1,0 +1,139 @@
+"""Whose orders an agent takes: one controller's at a time, and none that is older than one it has had."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from zeekfleet.broker.events.refusals import DeploymentNumber
+from zeekfleet.system.files import write_private
+from zeekfleet.transport.endpoint import Peer
+
+logger = logging.getLogger(__name__)
+
+ANNOUNCED_MAX = 100
+"""Numbers of deployments that are remembered until their requests come."""
+
+
+class Master(msgspec.Struct, frozen=True):
+    """A controller as it can be recognized after a restart: its name, if it told one, and its host."""
+
+    name: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"controller '{self.name}' at {self.host}" if self.name else f"a controller at {self.host}"
+
+
+class Allegiance:
+    """The one controller that an agent serves.
+
+    The first that gives an order is served until it says that the agent is not needed, or has been gone for a while.
+    It is remembered on disk, so that a restart of the agent is no occasion for another to take it over.
+
+    Args:
+        file: where it is remembered.
+        on_free: called when another may come, because the last one has been gone for too long.
+        hold: seconds after which that is so: it may only be restarting.
+    """
+
+    def __init__(self, file: Path, on_free: Callable[[], None], hold: float) -> None:
+        self._file = file
+        self._on_free = on_free
+        self._hold = hold
+        self._master: Master | None = None
+        self._peer: Peer | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._announced: dict[str, DeploymentNumber] = {}
+        self._last: DeploymentNumber | None = None
+
+    def remember(self) -> None:
+        """Keep to the controller of an earlier life, as if it had gone just now."""
+        try:
+            self._master = msgspec.json.decode(self._file.read_bytes(), type=Master)
+        except FileNotFoundError:
+            return
+        except (OSError, msgspec.MsgspecError) as error:
+            logger.warning("which controller was served before cannot be read from %s: %s", self._file, error)
+            return
+        self._wait_for_it()
+
+    def problem(self, peer: Peer) -> str | None:
+        """By whom the agent is held, if it does not take orders from this peer; None if it does, and from now on."""
+        if self._peer is not None and self._peer.is_same(peer):
+            return None
+        asking = Master(peer.name, peer.host)
+        if self._master is None or (self._peer is None and asking == self._master):
+            self._serve(asking, peer)
+            return None
+        gone = ", which is gone but may come back" if self._peer is None else ""
+        return f"held by {self._master}{gone}"
+
+    def lost(self, peer: Peer, others: tuple[Peer, ...]) -> None:
+        """A connection is gone; ``others`` are left."""
+        if self._peer is None or self._peer.id != peer.id:
+            return
+        self._peer = next((other for other in others if other.is_same(peer)), None)
+        if self._peer is None:
+            self._wait_for_it()
+
+    def release(self) -> None:
+        """The controller does not need the agent any more: whoever comes next may have it."""
+        self._stop_waiting()
+        self._master = self._peer = self._last = None
+        try:
+            self._file.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s cannot be removed: %s", self._file, error)
+
+    def announce(self, number: DeploymentNumber) -> None:
+        """The request of this id will be that deployment."""
+        if len(self._announced) >= ANNOUNCED_MAX:
+            del self._announced[next(iter(self._announced))]
+        self._announced[number.reqid] = number
+
+    def overtaken(self, reqid: str) -> str | None:
+        """Why a request to deploy is not carried out: a later deployment has come already; None if it is in order.
+
+        Requests without a number, from controllers that give none, always are.
+        """
+        number = self._announced.pop(reqid, None)
+        if number is None:
+            return None
+        last = self._last
+        if last is not None and last.controller == number.controller and last.number > number.number:
+            return f"deployment {number.number} is older than deployment {last.number}, which has come already"
+        self._last = number
+        return None
+
+    def close(self) -> None:
+        """Wait for nobody any more."""
+        self._stop_waiting()
+
+    def _serve(self, master: Master, peer: Peer) -> None:
+        self._stop_waiting()
+        if master != self._master:
+            logger.info("taking orders from %s", master)
+            try:
+                write_private(self._file, msgspec.json.encode(master))
+            except OSError as error:
+                logger.warning("%s cannot be written: %s", self._file, error)
+        self._master, self._peer = master, peer
+
+    def _wait_for_it(self) -> None:
+        self._stop_waiting()
+        self._timer = asyncio.get_running_loop().call_later(self._hold, self._give_up)
+
+    def _give_up(self) -> None:
+        logger.info("%s has been gone for %g s: another controller may take its place", self._master, self._hold)
+        self.release()
+        self._on_free()
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

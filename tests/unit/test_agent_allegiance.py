@@ -1,0 +1,109 @@
+"""Whose orders an agent takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from zeekfleet.agent.allegiance import Allegiance
+from zeekfleet.broker.events.refusals import DeploymentNumber
+from zeekfleet.transport.endpoint import Peer
+
+LONG = 3600.0
+
+
+def peer(number: int, name: str, endpoint: str = "", host: str = "127.0.0.1") -> Peer:
+    return Peer(number, name, host, 1000 + number, False, endpoint)
+
+
+def allegiance(tmp_path: Path, on_free: Callable[[], None] = lambda: None, hold: float = LONG) -> Allegiance:
+    return Allegiance(tmp_path / "controller.json", on_free, hold)
+
+
+async def test_the_first_is_served_and_another_told_by_whom(tmp_path: Path) -> None:
+    made = allegiance(tmp_path)
+    assert made.problem(peer(1, "c1", "x")) is None
+    assert made.problem(peer(1, "c1", "x")) is None
+    assert made.problem(peer(2, "c2", "y")) == "held by controller 'c1' at 127.0.0.1"
+    assert made.problem(peer(3, "c1", "z")) is not None  # one of the same name, while the first is there
+    assert made.problem(peer(4, "c1", "x")) is None  # another connection of the first
+    made.close()
+
+
+async def test_one_that_restarts_finds_its_agent_again(tmp_path: Path) -> None:
+    made = allegiance(tmp_path)
+    made.problem(peer(1, "c1", "x"))
+    made.lost(peer(1, "c1", "x"), (peer(2, "c2", "y"),))
+    assert made.problem(peer(2, "c2", "y")) == "held by controller 'c1' at 127.0.0.1, which is gone but may come back"
+    assert made.problem(peer(3, "c1", "z", host="192.0.2.1")) is not None
+    assert made.problem(peer(3, "c1", "z")) is None
+    assert made.problem(peer(2, "c2", "y")) == "held by controller 'c1' at 127.0.0.1"
+    made.close()
+
+
+async def test_one_that_stays_away_is_given_up(tmp_path: Path) -> None:
+    free = asyncio.Event()
+    made = allegiance(tmp_path, free.set, hold=0.01)
+    made.problem(peer(1, "c1"))
+    made.lost(peer(1, "c1"), ())
+    await asyncio.wait_for(free.wait(), 20)
+    assert made.problem(peer(2, "c2")) is None
+    made.close()
+
+
+async def test_one_with_another_connection_is_not_gone(tmp_path: Path) -> None:
+    made = allegiance(tmp_path, hold=0.0)
+    made.problem(peer(1, "c1", "x"))
+    made.lost(peer(1, "c1", "x"), (peer(2, "c1", "x"),))
+    made.lost(peer(9, "c9"), ())
+    await asyncio.sleep(0)
+    assert made.problem(peer(3, "c2", "y")) == "held by controller 'c1' at 127.0.0.1"
+    made.close()
+
+
+async def test_one_that_does_not_need_the_agent_lets_it_go(tmp_path: Path) -> None:
+    made = allegiance(tmp_path)
+    made.problem(peer(1, "c1"))
+    made.release()
+    assert made.problem(peer(2, "c2")) is None
+    assert made.problem(peer(1, "c1")) == "held by controller 'c2' at 127.0.0.1"
+    made.close()
+
+
+async def test_a_restart_of_the_agent_is_no_occasion_to_take_it_over(tmp_path: Path) -> None:
+    allegiance(tmp_path).problem(peer(1, "c1"))
+    again = allegiance(tmp_path)
+    again.remember()
+    assert again.problem(peer(2, "c2")) is not None
+    assert again.problem(peer(1, "c1")) is None
+    again.release()
+    again.close()
+    last = allegiance(tmp_path)
+    last.remember()
+    assert last.problem(peer(2, "c2")) is None
+    last.close()
+
+
+async def test_a_memory_that_cannot_be_used_is_none(tmp_path: Path) -> None:
+    (tmp_path / "controller.json").write_text("{")
+    made = allegiance(tmp_path)
+    made.remember()
+    assert made.problem(peer(1, "c1")) is None
+    nowhere = Allegiance(tmp_path / "missing" / "file", lambda: None, LONG)
+    nowhere.remember()
+    assert nowhere.problem(peer(1, "c1")) is None
+    assert nowhere.problem(peer(2, "c2")) is not None
+    nowhere.release()
+    made.close()
+
+
+async def test_an_older_deployment_is_told_from_a_later_one(tmp_path: Path) -> None:
+    made = allegiance(tmp_path)
+    for reqid, controller, number in (("r1", "x", 1), ("r2", "x", 2), ("r3", "x", 2), ("r4", "y", 1)):
+        made.announce(DeploymentNumber(reqid, controller, number))
+    assert made.overtaken("r2") is None
+    assert made.overtaken("r1") == "deployment 1 is older than deployment 2, which has come already"
+    assert made.overtaken("r3") is None  # the same, asked for once more
+    assert made.overtaken("r4") is None  # of a controller that has begun to count anew
+    assert made.overtaken("never announced") is None

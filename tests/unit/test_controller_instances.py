@@ -1,0 +1,107 @@
+"""Whom the controller takes for an instance: the first agent of a name, by whichever of its connections lives."""
+
+from __future__ import annotations
+
+from zeekfleet.broker.generations import FIRST, SECOND
+from zeekfleet.controller.instances import NAMESAKES_MAX, Hello, Instances
+from zeekfleet.model.management import Instance
+from zeekfleet.model.types import Address, Port
+from zeekfleet.transport.endpoint import Peer
+
+
+def peer(number: int, endpoint: str = "", *, dialled: bool = False) -> Peer:
+    return Peer(number, f"p{number}", "127.0.0.1", 1000 + number, dialled, endpoint)
+
+
+def test_the_first_of_a_name_stays_and_the_second_comes_in_when_it_is_gone() -> None:
+    instances = Instances()
+    first, second, third = peer(1, "x"), peer(2, "y"), peer(3, "z")
+    assert instances.hello("a", first, True, SECOND, "x") is Hello.NEWS
+    instances.welcomed(instances.known["a"])
+    assert instances.hello("a", second, True, SECOND, "y") is Hello.REFUSED
+    assert instances.hello("a", second, True, FIRST) is Hello.REFUSED_BEFORE
+    assert instances.hello("a", third, True, SECOND, "z") is Hello.REFUSED
+    assert instances.known["a"].peer == first
+    assert instances.is_welcomed(instances.known["a"])
+
+    assert instances.lost(first) == ["a"]
+    assert instances.known["a"].peer == second
+    assert instances.known["a"].generation is SECOND
+    assert not instances.is_welcomed(instances.known["a"])
+    assert instances.presence("a") == "connected"
+
+    assert instances.lost(third) == []
+    assert instances.lost(second) == ["a"]
+    assert "a" not in instances.known
+
+
+def test_a_namesake_that_comes_and_goes_changes_nothing() -> None:
+    instances = Instances()
+    first, second = peer(1), peer(2)  # as agents that tell nothing of themselves
+    instances.hello("a", first, True, FIRST)
+    instances.welcomed(instances.known["a"])
+    assert instances.hello("a", second, True, FIRST) is Hello.REFUSED
+    assert not instances.has_link("a", second)
+    assert instances.lost(second) == []
+    assert instances.known["a"].peer == first
+    assert instances.is_welcomed(instances.known["a"])
+
+
+def test_one_agent_with_two_connections_is_known_as_long_as_one_of_them_lives() -> None:
+    instances = Instances()
+    dials, dialled = peer(1, "x"), peer(2, "x", dialled=True)
+    assert instances.hello("a", dials, True, SECOND, "x") is Hello.NEWS
+    instances.told_its_capabilities("a", dials, frozenset({"check"}))
+    instances.welcomed(instances.known["a"])
+    assert instances.hello("a", dialled, True, SECOND, "x") is Hello.NEWS
+    assert instances.hello("a", peer(3, "y"), True, SECOND, "y") is Hello.REFUSED
+    assert instances.lost(dialled) == ["a"]
+    assert instances.known["a"].peer == dials
+    assert instances.can(instances.known["a"], "check")
+    assert instances.is_welcomed(instances.known["a"])
+
+
+def test_one_that_told_its_endpoint_only_in_its_hello_is_recognized_by_that() -> None:
+    instances = Instances()
+    assert instances.hello("a", peer(1), True, SECOND, "x") is Hello.NEWS
+    assert instances.hello("a", peer(2), True, SECOND, "x") is Hello.NEWS
+    assert instances.known["a"].peer == peer(2)
+
+
+def test_the_same_once_more_is_no_news() -> None:
+    instances = Instances()
+    assert instances.hello("a", peer(1), True, SECOND, "x") is Hello.NEWS
+    assert instances.hello("a", peer(1), True, FIRST) is Hello.NO_NEWS
+    assert instances.hello("a", peer(1), True, SECOND, "x") is Hello.NO_NEWS
+
+
+def test_one_that_a_deployment_looks_for_at_its_place_is_no_namesake() -> None:
+    """The instance moves to another host: until then its agent there has the name of the one that runs."""
+    instances = Instances()
+    instances.hello("a", peer(1, "x"), True, SECOND, "x")
+    there = peer(2, "y", dialled=True)
+    instances.met = {"a": Instance("a", Address(there.host), Port(there.port))}
+    assert instances.hello("a", there, False, SECOND, "y") is Hello.NEWS
+
+
+def test_what_a_namesake_can_do_is_remembered_for_its_turn() -> None:
+    instances = Instances()
+    instances.hello("a", peer(1), True, SECOND, "x")
+    instances.told_its_capabilities("a", peer(2), frozenset({"check"}))  # a stranger: it never said hello
+    instances.hello("a", peer(2), True, SECOND, "y")
+    instances.told_its_capabilities("a", peer(2), frozenset({"check"}))
+    assert not instances.can(instances.known["a"], "check")
+    instances.lost(peer(1))
+    assert instances.can(instances.known["a"], "check")
+
+
+def test_a_crowd_of_namesakes_is_not_remembered() -> None:
+    instances = Instances()
+    instances.hello("a", peer(0), True, SECOND, "x")
+    for number in range(1, NAMESAKES_MAX + 5):
+        instances.hello("a", peer(number), True, SECOND, f"y{number}")
+    for number in range(NAMESAKES_MAX):
+        instances.lost(peer(number))
+        assert instances.known["a"].peer == peer(number + 1)
+    instances.lost(peer(NAMESAKES_MAX))
+    assert "a" not in instances.known
