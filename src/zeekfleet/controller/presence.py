@@ -115,10 +115,11 @@ class Presence:
             except ValueMismatchError as error:
                 logger.debug("instance %s sent no reports: %s", result.instance, error)
                 continue
-            self._note(
-                result.instance, reported_at=self._clock(), reports=self._with_what_was_known(result.instance, reports)
-            )
-            self._keep_soon(result.instance)
+            name = result.instance
+            before, reports = self._heard.get(name), self._with_what_was_known(name, reports)
+            self._note(name, reported_at=self._clock(), reports=reports)
+            if before is None or before.reports != reports:  # every look of a client comes here
+                self._keep_soon(name)
 
     def _with_what_was_known(self, name: str, reports: tuple[NodeReport, ...]) -> tuple[NodeReport, ...]:
         """Of a node that the agent itself knows nothing of, for want of its supervisor, what it told before."""
