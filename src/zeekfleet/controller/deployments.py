@@ -186,7 +186,8 @@ class Deployments:
         if not (order.is_own and outcome.success):  # it has been told when a client ordered it
             facts["kind"] = "deployment"
         told = "success" if outcome.success else "; ".join(outcome.errors)
-        logger.log(level, "deployment of configuration %s: %s", order.configuration.id, told, extra=facts)
+        what = "deployed again" if order.is_own else "deployment of"
+        logger.log(level, "%s configuration %s: %s", what, order.configuration.id, told, extra=facts)
         order.to(Step.DONE)
         self._endpoint.publish(topics.DEPLOYMENTS, outcome)
         order.results.set_result(results)
