@@ -13,11 +13,10 @@ of the machine, whose processes are gone with it (``boot`` tells).
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from urllib.parse import quote
 
 import msgspec
@@ -103,7 +102,7 @@ def file_name(node: str) -> str:
     """A file name for any node name, distinct for distinct ones."""
     quoted = quote(node, safe="")
     if len(quoted) > _LONGEST_NAME:
-        quoted = quoted[:_LONGEST_NAME] + "~" + hashlib.sha256(node.encode()).hexdigest()
+        quoted = quoted[:_LONGEST_NAME] + "~" + Random(node.encode()).randbytes(32).hex()  # noqa: S311 - keeps no secret
     return quoted
 
 
@@ -268,7 +267,7 @@ class Records:
         found = find_tree()
         if found is not None:
             self._log(f"{path} is lost: processes of this directory carry the name {found}")
-        name = found or secrets.token_hex(8)
+        name = found or os.urandom(8).hex()
         self._write(path, f"{name}\n".encode())
         return name
 
