@@ -118,6 +118,15 @@ async def test_no_line_is_lost(state: Path) -> None:
     assert written(output) == first + second
 
 
+async def test_what_is_written_at_once_is_seen_without_another_word(state: Path) -> None:
+    output = state / "nodes" / "a" / "stdout"
+    engine = CommandEngine(["sh", "-c", "seq 100000 200000; exec sleep 1000"])
+    async with Supervisor(state, engine, outputs=OutputLimits(LIMIT, 3)) as supervisor:
+        assert await supervisor.create(NodeConfig(name="a")) == ""
+        await until(lambda: is_within_bounds(output))
+        assert written(output) == [str(number) for number in range(100_000, 200_001)]
+
+
 async def test_a_file_system_that_cannot_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -102,7 +102,8 @@ class Outputs:
         for path, is_to_be_looked_at in waiting.items():
             self._watch(path)
             # What was written before the kernel was asked, it does not tell.
-            if is_to_be_looked_at or _size(path) != self._sizes.get(path, _size(path)):
+            size = _size(path)
+            if is_to_be_looked_at or size != self._sizes.get(path, size if size <= self._limits.size else 0):
                 self._written.put_nowait(path)
 
     def _watch(self, path: Path) -> None:
