@@ -258,6 +258,7 @@ def _connect(
             continue
         except (OSError, ValueError, websocket.WebSocketException) as error:
             socket.shutdown()  # type: ignore[no-untyped-call]
+            telling.end()  # there is nothing to wait for, though it may take a while to find out why
             reason = (tls and peer_problem(error, host.strip("[]"), port)) or _reason(error)
             raise _with_own_problem(f"cannot connect to controller {remote}: {reason}", tls) from None
         link = Link(socket, remote)

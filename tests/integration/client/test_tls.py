@@ -64,7 +64,9 @@ async def test_like_zeek_client(secure: int, run: Any, settings: dict[str, str],
     )
     assert (ours.code, ours.stdout) == (theirs.code, theirs.stdout)
     assert ours.code == code
-    assert ours.stderr.count("\n") == (code != 0)
+    # On a busy machine it may also say that it waits.
+    told = [line for line in ours.stderr.splitlines() if not line.startswith("waiting for the controller")]
+    assert len(told) == (code != 0)
 
 
 @pytest.mark.parametrize(("authority", "code"), [("ca.pem", 0), ("other.pem", 1)])

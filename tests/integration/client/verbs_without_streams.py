@@ -22,7 +22,9 @@ ARGUMENTS = {
     "restart": ("n1",),
     "show-settings": ("controller",),
 }
-DAEMONS = ("up", "controller", "agent", "supervise")
+DAEMONS = ("up", "controller", "agent", "supervise", "stop")
+"""Verbs that start or end what is real: these are only asked for help."""
+
 MANNERS: dict[str, tuple[int, ...]] = {
     "plain": (),
     "no stdin": (0,),
