@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import Fleet, ini, node
+from fleet import Fleet, hub_ports, ini, node
 from processes import PATIENCE, until
 
 from zeekfleet.testing.ports import free_ports
@@ -35,9 +35,8 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def fleet(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path_factory.mktemp("z"))
-    hub = free_ports(2)
     try:
-        fleet.start_up(engine="zeek", backend=backend, peer_limit=1, zeromq_xpub_port=hub[0], zeromq_xsub_port=hub[1])
+        fleet.start_up(engine="zeek", backend=backend, peer_limit=1, **hub_ports(backend))
         yield fleet
     finally:
         fleet.stop()

@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import Fleet, ini, node
+from fleet import Fleet, hub_ports, ini, node
 from processes import PATIENCE, until
-
-from zeekfleet.testing.ports import free_ports
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 
@@ -75,9 +73,8 @@ class Cluster:
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Deployed by zeek-client."""
     fleet = Fleet(tmp_path_factory.mktemp("z"))
-    hub = free_ports(2)
     try:
-        fleet.start_up(engine="zeek", backend=request.param, zeromq_xpub_port=hub[0], zeromq_xsub_port=hub[1])
+        fleet.start_up(engine="zeek", backend=request.param, **hub_ports(request.param))
         fleet.deploy(ini(["here"], NODES))
         yield Cluster(fleet)
     finally:
@@ -228,8 +225,7 @@ def test_zeekfleet_deploys_beside_what_runs(cluster: Cluster, tmp_path: Path) ->
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_instance_of_loggers_only(tmp_path_factory: pytest.TempPathFactory, backend: str) -> None:
     fleet = Fleet(tmp_path_factory.mktemp("z"))
-    hub = free_ports(2)
-    engine = {"engine": "zeek", "backend": backend, "zeromq_xpub_port": hub[0], "zeromq_xsub_port": hub[1]}
+    engine = {"engine": "zeek", "backend": backend, **hub_ports(backend)}
     nodes = {
         "manager": node("a1", "manager"),
         "logger-01": node("a2", "logger"),

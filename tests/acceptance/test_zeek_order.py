@@ -10,10 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from fleet import Fleet, ini, node
+from fleet import Fleet, hub_ports, ini, node
 
 from zeekfleet.agent.holds import HOLD_FILE
-from zeekfleet.testing.ports import free_ports
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 
@@ -33,11 +32,8 @@ NODES = {
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     """With all the time that a busy machine takes for a group."""
     fleet = Fleet(tmp_path)
-    hub = free_ports(2)
     try:
-        fleet.start_up(
-            engine="zeek", backend=request.param, group_wait=30, zeromq_xpub_port=hub[0], zeromq_xsub_port=hub[1]
-        )
+        fleet.start_up(engine="zeek", backend=request.param, group_wait=30, **hub_ports(request.param))
         yield fleet
     finally:
         fleet.stop()

@@ -54,6 +54,14 @@ def ini(instances: Iterable[str], nodes: Mapping[str, Mapping[str, str]]) -> str
     return "\n".join(lines) + "\n"
 
 
+def hub_ports(backend: str) -> dict[str, object]:
+    """Options for a hub on free ports; none with a back end that has no hub, where they are refused."""
+    if backend != "zeromq":
+        return {}
+    outgoing, incoming = free_ports(2)
+    return {"zeromq_xpub_port": outgoing, "zeromq_xsub_port": incoming}
+
+
 class Fleet:
     """Daemons below one directory; ports that nobody else uses.
 

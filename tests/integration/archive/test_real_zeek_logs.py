@@ -74,9 +74,11 @@ def test_logs_are_rotated_and_archived(
     options = {
         "state-dir": "state", "spool-dir": "spool", "engine": "zeek", "backend": backend, "rotation-interval": 2,
         "websocket-port": clients, "controller-port": agents, "agent-port": agent, "supervisor-port": 0,
-        "archive-compression": compression, "zeromq-xpub-port": xpub, "zeromq-xsub-port": xsub,
+        "archive-compression": compression,
         "auto-assign-start-port": first, "auto-assign-metrics-start-port": metrics,
     }  # fmt: skip
+    if backend == "zeromq":
+        options |= {"zeromq-xpub-port": xpub, "zeromq-xsub-port": xsub}
     arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     logs = tmp_path / "logs"
     with Daemon(tmp_path, "up", "cluster.ini", *arguments) as daemon:
