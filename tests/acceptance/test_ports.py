@@ -128,7 +128,8 @@ def test_metrics_ports_count_for_each_address_anew(new_fleet) -> None:
 
 def test_both_switched_off(new_fleet) -> None:
     fleet: Fleet = new_fleet()
-    fleet.start_controller(auto_assign_ports="no", auto_assign_metrics_ports="no")
+    off: dict[str, object] = {"auto_assign_ports": "no", "auto_assign_metrics_ports": "no"}
+    fleet.start_controller(**off, auto_assign_start_port=None, auto_assign_metrics_start_port=None)
     fleet.start_agent("a1")
     [port, metrics_port] = free_ports(2)
     nodes = {"manager": node("a1", "manager", port=port), "w": node("a1", "worker", metrics_port=metrics_port)}

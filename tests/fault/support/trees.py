@@ -169,7 +169,7 @@ class Tree:
     def status(self) -> dict[str, dict[str, Any]]:
         """``zeekfleet --json status``, by node."""
         code, out, err = self.command("--json", "status")
-        assert code == 0, (out, err)
+        assert code in (0, 3), (out, err)  # 3: not all that is wanted runs
         found: dict[str, dict[str, Any]] = json.loads(out)["results"][INSTANCE]
         return found
 
