@@ -83,7 +83,7 @@ def test_nothing_restarts_and_all_goes_on(tmp_path: Path, clock: Clock, offset: 
         assert tree.running(link, *after) == after
         os.kill(after["w1"], signal.SIGKILL)
         tree.when(link, lambda now: now["w1"].state is State.RUNNING and now["w1"].pid not in (None, after["w1"]))
-        until(lambda: "node 'w1' ended" in tree.daemon.stderr, "its end is logged")
+        until(lambda: "node 'w1' was killed" in tree.daemon.stderr, "its end is logged")
         assert shows(tree.daemon.stderr, offset)
 
         # And back to the right time.
