@@ -63,10 +63,14 @@ class Historian:
 
         None if neither the node nor a report of it is ours.
         """
+        details = (await self._details()).get(name)
         reports = await asyncio.to_thread(reports_below, self._crashes / directory_name(name))
+        # Directories are named after the time, which may have been set back; the supervisor knows which came last.
+        latest = next((report for report in reports if details and str(report) == details.crash_report), None)
         if reports:
-            return Diagnosis(name, str(reports[-1]), await asyncio.to_thread(_files, reports[-1]))
-        is_ours = name in self._roster or name in await self._details()
+            latest = latest or reports[-1]
+            return Diagnosis(name, str(latest), await asyncio.to_thread(_files, latest))
+        is_ours = name in self._roster or details is not None
         return Diagnosis(name) if is_ours else None
 
     async def _details(self) -> Mapping[str, NodeDetails]:
