@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trees import INSTANCE, Tree, cluster, node
+from trees import INSTANCE, Tree, cluster, node, zeekfleet
 
 from zeekfleet.testing.daemons import processes_mentioning, wait_for_end_of
 
@@ -18,13 +18,13 @@ def deployed(tree: Tree) -> dict[str, int]:
 def test_a_tree_that_would_leave_its_nodes_running(tmp_path: Path) -> None:
     with Tree(tmp_path, "--on-exit", "keep") as tree:
         pids = deployed(tree)
-        code, out, err = tree.command("stop", "--state-dir", str(tree.state))
+        code, out, err = zeekfleet("stop", "--state-dir", str(tree.state))
         assert code == 0, err
         assert f"daemon {tree.daemon.pid}" in out
         assert tree.daemon.wait() == 0
         assert all(name in out for name in pids)
         assert processes_mentioning(f"{tree.state}/") == {}
-    code, out, err = tree.command("stop", "--state-dir", str(tree.state))
+    code, out, err = zeekfleet("stop", "--state-dir", str(tree.state))
     assert (code, out) == (0, f"nothing runs in {tree.state}\n"), err
 
 
@@ -35,7 +35,7 @@ def test_nodes_that_have_outlived_supervisor_and_stem(tmp_path: Path) -> None:
         tree.daemon.kill()
         stem.kill()
         assert wait_for_end_of(stem.pid)
-        code, out, err = tree.command("stop", "--state-dir", str(tree.state))
+        code, out, err = zeekfleet("stop", "--state-dir", str(tree.state))
         assert code == 0, err
         assert all(name in out for name in (*pids, INSTANCE, "controller"))
         assert processes_mentioning(f"{tree.state}/") == {}
@@ -44,14 +44,14 @@ def test_nodes_that_have_outlived_supervisor_and_stem(tmp_path: Path) -> None:
 def test_a_controller_that_runs_by_itself(tmp_path: Path) -> None:
     with Tree(tmp_path, apart=True) as tree:
         pids = deployed(tree)
-        code, out, err = tree.command("stop", "--state-dir", str(tmp_path / "controller"))
+        code, out, err = zeekfleet("stop", "--state-dir", str(tmp_path / "controller"))
         assert code == 0, err
         assert out.startswith("stopped: daemon ")
         assert all(wait_for_end_of(pid, 0) is False for pid in pids.values())
 
 
 def test_a_place_where_nothing_has_run(tmp_path: Path) -> None:
-    code, out, err = Tree(tmp_path).command("stop", "--state-dir", str(tmp_path / "nowhere"))
+    code, out, err = zeekfleet("stop", "--state-dir", str(tmp_path / "nowhere"))
     assert (code, out) == (1, "")
     assert (
         err

@@ -44,6 +44,14 @@ def cluster(*nodes: Node, name: str = "") -> Configuration:
     return Configuration(name or fresh_id(), (Instance(INSTANCE),), (node("manager", ClusterRole.MANAGER), *nodes))
 
 
+def zeekfleet(*words: str, environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    """Run ``zeekfleet``: exit code, standard output, standard error."""
+    variables = {**clean_environment(), **(environment or {})}
+    line = (sys.executable, "-m", "zeekfleet", *words)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=ANSWER, check=False, env=variables)
+    return done.returncode, done.stdout, done.stderr
+
+
 class Tree:
     """One tree; starts when it is entered, and must end well unless it was killed.
 
@@ -161,10 +169,7 @@ class Tree:
 
     def command(self, *words: str, environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
         """Run ``zeekfleet`` as a client: exit code, standard output, standard error."""
-        variables = {**clean_environment(), **(environment or {})}
-        line = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{self.clients}", *words)
-        done = subprocess.run(line, capture_output=True, text=True, timeout=ANSWER, check=False, env=variables)
-        return done.returncode, done.stdout, done.stderr
+        return zeekfleet("--controller", f"127.0.0.1:{self.clients}", *words, environment=environment)
 
     def status(self) -> dict[str, dict[str, Any]]:
         """``zeekfleet --json status``, by node."""
