@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +18,11 @@ settings.load_profile("zeekfleet")
 # A shell ignores these for what it runs in the background, and what tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+# Daemons and verbs find the modules compiled, as they do where they are installed; otherwise each process that a test
+# starts would compile all of them, which takes it longer than what is tested.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 SHOWN = 10_000
 """Characters of either end of a long text in a report."""

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import logging
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Literal
-
-import structlog
+from typing import IO, ClassVar, Literal
 
 from zeekfleet.errors import StateDirectoryError
 from zeekfleet.model.enums import Role
@@ -51,34 +51,53 @@ TYPES = ("time", "string", "string", "string", "string")
 def configure(log_format: Literal["text", "json"], level: str, stream: IO[str] | None = None) -> None:
     """Send all logging to stderr (or ``stream``), as text or as one JSON object a line."""
     stream = stream or sys.stderr
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    if log_format == "json":
-        shared.append(structlog.stdlib.ExtraAdder(FIELDS))
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
-    )
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                renderer,
-            ],
-        )
-    )
+    handler.setFormatter(_Json() if log_format == "json" else _Text(coloured=stream.isatty()))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
     for chatty in ("aiohttp.access", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class _Text(logging.Formatter):
+    """``TIME [LEVEL] SENTENCE [LOGGER]``, and a traceback below it."""
+
+    COLOURS: ClassVar = {"debug": 32, "info": 32, "warning": 33, "error": 31, "critical": 31}
+
+    def __init__(self, coloured: bool) -> None:
+        super().__init__("%(moment)s [%(label)s] %(message)s [%(name)s]")
+        self._coloured = coloured
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = record.levelname.lower()
+        record.moment = _iso(record.created)
+        record.label = f"\x1b[{self.COLOURS.get(level, 0)}m{level:<9}\x1b[0m" if self._coloured else f"{level:<9}"
+        return super().format(record)
+
+
+class _Json(logging.Formatter):
+    """One object a line: the fields, ``event``, ``level``, ``logger``, ``timestamp``; ``exception`` if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = fields_of(record) | {
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "timestamp": _iso(record.created),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return _json(line)
+
+
+def _iso(seconds: float) -> str:
+    """A time in UTC, as ISO 8601 with microseconds."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _json(values: dict[str, object]) -> str:
+    return json.dumps(values, default=repr)
 
 
 def reopen() -> None:
@@ -130,7 +149,7 @@ class ManagementLog(logging.Handler):
         self._path, self._file = path, file
         self._name = name
         self._role = role
-        self._json = structlog.processors.JSONRenderer() if log_format == "json" else None
+        self._json = log_format == "json"
         self._limit = limit
         self._kept = kept
         self._begin()
@@ -139,13 +158,13 @@ class ManagementLog(logging.Handler):
         """Write one line."""
         level = "ERROR" if record.levelno >= logging.ERROR else record.levelname
         told = (f"{record.created:.6f}", self._name, level, self._role.name, record.getMessage())
-        if self._json is None:
+        if not self._json:
             self._write("\t".join(_escape(field) for field in told) + "\n")
         else:
             values: dict[str, object] = dict(zip(COLUMNS, told, strict=True)) | {"ts": round(record.created, 6)}
             if fields := fields_of(record):
                 values["fields"] = fields  # apart: ``node`` and ``role`` are the process' own here
-            self._write(f"{self._json(None, '', values)!s}\n")
+            self._write(f"{_json(values)}\n")
         if self._size() >= self._limit:
             self._rotate()
 
@@ -176,7 +195,7 @@ class ManagementLog(logging.Handler):
         self._begin()
 
     def _begin(self) -> None:
-        if self._json is None and self._size() == 0:
+        if not self._json and self._size() == 0:
             self._write(_header(f"management-{self._name}"))
 
     def _size(self) -> int:
