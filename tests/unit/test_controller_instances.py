@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.controller.instances import NAMESAKES_MAX, Hello, Instances
-from zeekfleet.model.management import Instance
+from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import Address, Port
 from zeekfleet.transport.endpoint import Peer
 
@@ -105,3 +105,71 @@ def test_a_crowd_of_namesakes_is_not_remembered() -> None:
         assert instances.known["a"].peer == peer(number + 1)
     instances.lost(peer(NAMESAKES_MAX))
     assert "a" not in instances.known
+
+
+def elsewhere(number: int, endpoint: str = "") -> Peer:
+    return Peer(number, f"p{number}", "127.0.0.9", 1000 + number, False, endpoint)
+
+
+def configured(*, host: str = "0.0.0.0") -> Instances:
+    instances = Instances()
+    instances.adopt(Configuration(instances=(Instance("a", Address(host)),)))
+    return instances
+
+
+def test_the_place_of_an_agent_that_is_started_again_is_kept_for_it() -> None:
+    """Its nodes run on: a namesake elsewhere would run them a second time."""
+    instances = configured()
+    first, namesake, again = peer(1, "x"), elsewhere(2, "y"), peer(3, "z")
+    instances.hello("a", first, True, SECOND, "x")
+    assert instances.hello("a", namesake, True, SECOND, "y") is Hello.REFUSED
+    assert instances.lost(first) == ["a"]
+    place = instances.place_kept("a")
+    assert place is not None
+    assert "a" not in instances.known
+    assert "127.0.0.1" in instances.why_refused("a")
+    assert instances.hello("a", elsewhere(4, "w"), True, SECOND, "w") is Hello.REFUSED
+    assert instances.hello("a", again, True, SECOND, "z") is Hello.NEWS
+    assert instances.known["a"].peer == again
+    assert not instances.give_away("a", place), "it has come back"
+    assert instances.known["a"].peer == again
+
+
+def test_a_place_that_was_kept_in_vain_goes_to_the_one_that_waits() -> None:
+    instances = configured()
+    first, namesake = peer(1, "x"), elsewhere(2, "y")
+    instances.hello("a", first, True, SECOND, "x")
+    instances.hello("a", namesake, True, SECOND, "y")
+    instances.lost(first)
+    place = instances.place_kept("a")
+    assert place is not None
+    assert instances.give_away("a", place)
+    assert instances.known["a"].peer == namesake
+    assert not instances.give_away("a", place)
+    assert instances.presence("a") == "connected"
+
+
+def test_one_that_comes_from_elsewhere_with_the_same_endpoint_is_the_same() -> None:
+    instances = configured()
+    instances.hello("a", peer(1, "x"), True, SECOND, "x")
+    instances.lost(peer(1, "x"))
+    assert instances.hello("a", elsewhere(2, "x"), True, SECOND, "x") is Hello.NEWS
+
+
+def test_a_controller_that_starts_keeps_the_places_of_those_that_it_knew() -> None:
+    instances = configured(host="127.0.0.1")
+    kept = instances.keep_places()
+    assert list(kept) == ["a"]
+    assert instances.hello("a", elsewhere(1, "y"), True, SECOND, "y") is Hello.REFUSED
+    assert instances.hello("a", peer(2, "x"), True, SECOND, "x") is Hello.NEWS
+    assert not configured().keep_places(), "where it was is not known"
+
+
+def test_no_place_is_kept_for_an_instance_that_left_the_configuration() -> None:
+    instances = configured()
+    instances.hello("a", peer(1, "x"), True, SECOND, "x")
+    instances.hello("a", elsewhere(2, "y"), True, SECOND, "y")
+    instances.lost(peer(1, "x"))
+    instances.adopt(Configuration())
+    assert instances.place_kept("a") is None
+    assert instances.known["a"].peer == elsewhere(2, "y")

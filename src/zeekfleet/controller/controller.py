@@ -24,7 +24,7 @@ from zeekfleet.controller.deployment import Deployment
 from zeekfleet.controller.deployments import Deployments
 from zeekfleet.controller.fanout import TIMED_OUT
 from zeekfleet.controller.handover import Handover
-from zeekfleet.controller.instances import Hello, Instances
+from zeekfleet.controller.instances import Hello, Instances, Known, Place
 from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.meeting import Meeting
 from zeekfleet.controller.notifications import NotificationKeeper
@@ -59,6 +59,12 @@ SIGNS_OF_WORK = (
 
 MAX_INSTANCES = 10_000
 """Instances that may be known at a time."""
+
+PLACE_KEPT = 10.0
+"""Seconds that another agent of its name has to wait when an instance has gone: an agent is started again in less."""
+
+SIGN_OF_LIFE = 3.0
+"""Seconds in which an agent has to show that it is there, when another one of its name has come."""
 
 
 class Controller:
@@ -123,6 +129,8 @@ class Controller:
                 logger.info("deploying persisted configuration %s", persisted.id)
                 self._meeting.meet(persisted)
                 self._meeting.adopt(persisted)
+                for name, place in self._instances.keep_places().items():
+                    self._keep_place(name, place)
                 self._check_ready()
             async for happening in self._endpoint.events():
                 try:
@@ -169,7 +177,7 @@ class Controller:
     def _heard_agent(self, sender: str, delivery: Delivery) -> None:
         """Take a notification; an agent speaks for itself, on its own topic, and no namesake for it."""
         known, is_its_own = self._instances.known.get(sender), self._instances.has_link(sender, delivery.peer)
-        is_heard = known is None or is_its_own
+        is_heard = is_its_own or (known is None and not self._instances.is_refused(sender, delivery.peer))
         if isinstance(delivery.event, SIGNS_OF_WORK) and delivery.event.instance == sender and is_heard:
             self._waits.progressed(sender)
         if is_its_own:
@@ -221,8 +229,10 @@ class Controller:
             return
         match self._instances.hello(name, peer, connecting, delivery.generation, endpoint):
             case Hello.REFUSED:
-                first = self._instances.known[name].peer.place
-                self._turn_away(name, peer, f"another agent named {name} is connected, from {first}")
+                self._turn_away(name, peer, self._instances.why_refused(name))
+                if (first := self._instances.known.get(name)) is not None:
+                    # Of one that has lost its network nobody would know for long.
+                    self._endpoint.probe(first.peer, SIGN_OF_LIFE)
             case Hello.NEWS:
                 self._presence.came(name)
                 facts: dict[str, object] = {"instance": name, "address": peer.host}
@@ -241,12 +251,26 @@ class Controller:
             self._gone(name, reason)
             present = self._instances.known.get(name)
             if present is not None and name in former and not present.is_same_agent(former[name]):
-                self._presence.came(name)
-                facts = {"kind": "connection", "instance": name, "address": present.peer.place}
-                logger.warning("instance %s is now the agent at %s", name, present.peer.place, extra=facts)
+                self._replaced(name, present)
+            elif (place := self._instances.place_kept(name)) is not None:
+                self._keep_place(name, place)
             self._meeting.welcome(name)
             self._changed.notify()
         self._meeting.lost(peer)
+
+    def _keep_place(self, name: str, place: Place) -> None:
+        asyncio.get_running_loop().call_later(PLACE_KEPT, self._give_away, name, place)
+
+    def _give_away(self, name: str, place: Place) -> None:
+        if self._instances.give_away(name, place):
+            self._replaced(name, self._instances.known[name])
+            self._meeting.welcome(name)
+            self._changed.notify()
+
+    def _replaced(self, name: str, present: Known) -> None:
+        self._presence.came(name)
+        facts = {"kind": "connection", "instance": name, "address": present.peer.place}
+        logger.warning("instance %s is now the agent at %s", name, present.peer.place, extra=facts)
 
     def _turn_away(self, name: str, peer: Peer, reason: str) -> None:
         """Tell both sides, once a connection, that an agent is not taken; its own nodes are its own affair."""

@@ -40,6 +40,27 @@ class Known(msgspec.Struct, frozen=True):
         """Whether these two links lead to one agent."""
         return self.peer.is_same(other.peer) or bool(self.endpoint and self.endpoint == other.endpoint)
 
+    @property
+    def told_endpoint(self) -> str:
+        """The id of its agent's endpoint, wherever it has told it."""
+        return self.endpoint or self.peer.endpoint
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where an instance was when it went.
+
+    Attributes:
+        host: its agent's address, as the controller saw it.
+        endpoint: the id of its agent's endpoint, ``""`` if that is not known.
+    """
+
+    host: str
+    endpoint: str = ""
+
+    def is_of(self, said: Known) -> bool:
+        """Whether this may be the agent that went: its process, or one on its host."""
+        return said.peer.host == self.host or bool(self.endpoint and self.endpoint == said.told_endpoint)
+
 
 class Hello(enum.Enum):
     """What a hello means."""
@@ -51,7 +72,7 @@ class Hello(enum.Enum):
     """It was known just so."""
 
     REFUSED = enum.auto()
-    """Another agent of this name is known: it stays, and this one comes in when that is gone."""
+    """Another agent of this name is known, or was a moment ago: this one comes in when that is gone for good."""
 
     REFUSED_BEFORE = enum.auto()
     """As REFUSED, by one that said so before."""
@@ -82,6 +103,7 @@ class Instances:
         self.known: dict[str, Known] = {}
         self._links: dict[str, list[Known]] = {}
         self._namesakes: dict[str, dict[int, Known]] = {}
+        self._kept: dict[str, Place] = {}
         self._welcomed: set[tuple[str, int]] = set()
         self._abilities: dict[tuple[str, int], frozenset[str]] = {}
         self._gone_since: dict[str, float] = {}
@@ -101,7 +123,8 @@ class Instances:
         """Note a hello. An agent says it in both generations' names, and on each of its links.
 
         Of several agents of a name the first stays while it is connected, and the others wait for its end; but one
-        that a deployment under way looks for at this very connection is welcome.
+        that a deployment under way looks for at this very connection is welcome. The place of one that has just gone
+        is kept for it: it may only be started again, and its nodes run on.
         """
         said = Known(
             Instance(
@@ -113,10 +136,13 @@ class Instances:
             generation,
             endpoint or peer.endpoint,
         )
-        links = self._links.setdefault(name, [])
-        is_another = not any(link.is_same_agent(said) for link in links) and bool(links)
-        if is_another and not self.is_expected(name, peer):
+        links = self._links.get(name, [])
+        is_another = bool(links) and not any(link.is_same_agent(said) for link in links)
+        is_none_of_it = not links and not self._may_take_place(said)
+        if (is_another or is_none_of_it) and not self.is_expected(name, peer):
             return self._refuse(name, said)
+        self._kept.pop(name, None)
+        self._links[name] = links
         place, present = next(((at, link) for at, link in enumerate(links) if link.peer == peer), (len(links), None))
         if present is not None and _is_no_news(said, present):
             return Hello.NO_NEWS
@@ -133,6 +159,44 @@ class Instances:
         if before is not None or len(namesakes) < NAMESAKES_MAX:
             namesakes[said.peer.id] = said
         return Hello.REFUSED if before is None else Hello.REFUSED_BEFORE
+
+    def is_refused(self, name: str, peer: Peer) -> bool:
+        """Whether the agent at this connection waits for the end of another one of its name."""
+        return peer.id in self._namesakes.get(name, {})
+
+    def why_refused(self, name: str) -> str:
+        """Why another agent of this name is not taken now."""
+        if (known := self.known.get(name)) is not None:
+            return f"another agent named {name} is connected, from {known.peer.place}"
+        place = self._kept.get(name)
+        host = place.host if place is not None else "another host"
+        return f"the agent named {name} at {host} was connected a moment ago, and is waited for"
+
+    def place_kept(self, name: str) -> Place | None:
+        """The place that is kept for an instance which has just gone; to be handed to :meth:`give_away` in time."""
+        return self._kept.get(name)
+
+    def keep_places(self) -> dict[str, Place]:
+        """Keep those of configured instances that dial us and are not here yet; which these are."""
+        kept = {
+            name: Place(str(instance.host))
+            for name, instance in self.configured.items()
+            if name not in self.known and instance.host != UNSPECIFIED and instance.listen_port is None
+        }
+        self._kept |= kept
+        return kept
+
+    def give_away(self, name: str, place: Place) -> bool:
+        """Keep this place no longer; whether another agent of the name has waited for that, and is known now."""
+        if self._kept.get(name) is not place:
+            return False
+        del self._kept[name]
+        self._choose(name)
+        return name in self.known
+
+    def _may_take_place(self, said: Known) -> bool:
+        place = self._kept.get(said.instance.name)
+        return place is None or place.is_of(said)
 
     def welcomed(self, link: Known) -> None:
         """The agent at this link has answered its welcome."""
@@ -155,13 +219,17 @@ class Instances:
     def lost(self, peer: Peer) -> list[str]:
         """Forget a connection; the names of those who spoke on it, who may be known by another one still.
 
-        Where that was an agent's last one, the next of its name that has waited for that is known from now on.
+        Where that was an agent's last one, the next of its name that has waited for that is known from now on. But
+        the place of a configured instance is kept, until :meth:`give_away`, for who comes from where it was.
         """
         for namesakes in self._namesakes.values():
             namesakes.pop(peer.id, None)
         names = [name for name, links in self._links.items() if any(link.peer == peer for link in links)]
         for name in names:
+            last = self.known.get(name)
             self._links[name] = [link for link in self._links[name] if link.peer != peer]
+            if not self._links[name] and last is not None and name in self.configured:
+                self._kept[name] = Place(last.peer.host, last.told_endpoint)
             self._choose(name)
         self._namesakes = {name: waiting for name, waiting in self._namesakes.items() if waiting}
         self._welcomed = {mark for mark in self._welcomed if mark[1] != peer.id}
@@ -176,7 +244,10 @@ class Instances:
         """Make the configuration's instances the current ones."""
         self.configured = {instance.name: instance for instance in configuration.instances}
         self.met = {}
-        for name in tuple(self._links):
+        left = self._kept.keys() - self.configured.keys()
+        for name in left:
+            del self._kept[name]
+        for name in {*self._links, *left}:
             self._choose(name)
 
     def is_expected(self, name: str, peer: Peer) -> bool:
@@ -204,8 +275,8 @@ class Instances:
     def _choose(self, name: str) -> None:
         """Use the link that the configuration names, if there is one, else the newest."""
         links = self._links.get(name, [])
-        if not links and (waiting := self._namesakes.get(name)):
-            links = self._links[name] = [waiting.pop(next(iter(waiting)))]
+        if not links and (heir := self._heir(name)) is not None:
+            links = self._links[name] = [heir]
         if not links:
             self._links.pop(name, None)
             self._went(name)
@@ -213,6 +284,16 @@ class Instances:
         instance = self.configured.get(name)
         fitting = [link for link in links if instance is not None and _is_dialled_at(link.peer, instance)]
         self.known[name] = (fitting or links)[-1]
+
+    def _heir(self, name: str) -> Known | None:
+        """The first of those who have waited that may be known now."""
+        waiting = self._namesakes.get(name, {})
+        heir = next((said for said in waiting.values() if self._may_take_place(said)), None)
+        if heir is not None:
+            del waiting[heir.peer.id]
+            self._kept.pop(name, None)
+            self._gone_since.pop(name, None)
+        return heir
 
     def _went(self, name: str) -> None:
         if self.known.pop(name, None) is not None:

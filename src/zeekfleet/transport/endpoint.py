@@ -235,6 +235,15 @@ class Endpoint(abc.ABC):
         """Close what :meth:`peer` keeps open; unknown addresses are ignored."""
 
     @abc.abstractmethod
+    def probe(self, peer: Peer, timeout: float) -> None:
+        """Have a connection end soon if there is nobody at its other end any more; unknown ones are ignored.
+
+        Args:
+            peer: whose connection.
+            timeout: seconds in which it has to give a sign of life.
+        """
+
+    @abc.abstractmethod
     def peers(self) -> tuple[Peer, ...]:
         """The connections that are ready."""
 

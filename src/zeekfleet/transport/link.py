@@ -49,6 +49,10 @@ class Link(abc.ABC):
         """Say that reading is held back, or goes on: meanwhile the peer's silence means nothing."""
 
     @abc.abstractmethod
+    def probe(self, timeout: float) -> None:
+        """Cut the connection unless the peer gives a sign of life within so many seconds."""
+
+    @abc.abstractmethod
     def cut(self, reason: str) -> None:
         """End the connection at once, by the peer's fault."""
 

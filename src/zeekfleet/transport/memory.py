@@ -59,6 +59,9 @@ class MemoryLink(Link):
     def hold(self, held: bool) -> None:
         """Queues have no pings."""
 
+    def probe(self, timeout: float) -> None:
+        """The other half is in this process, and so there."""
+
     def cut(self, reason: str) -> None:
         self.faulty = True
         self.reason = self.reason or reason
@@ -125,7 +128,7 @@ class MemoryNetwork:
             raise TransportError("connection refused")
         endpoint, policy = found
         dialled = MemoryLink(theirs, hears, ours.settings, ours.metrics)
-        caller = Peer(endpoint.new_peer_id(), ours.name, LOOPBACK, self.ephemeral_port(), False, ours.id)
+        caller = Peer(endpoint.new_peer_id(), ours.name, ours.host, self.ephemeral_port(), False, ours.id)
         inbound = MemoryLink(caller, (), endpoint.settings, endpoint.metrics)
         dialled.other, inbound.other = inbound, dialled
         dialled.frame_limit, inbound.frame_limit = endpoint.settings.frame_bytes, ours.settings.frame_bytes
@@ -145,10 +148,14 @@ class MemoryEndpoint(RoutedEndpoint):
         network: shared by those who are to find each other.
         name: what it calls itself to peers.
         settings: its limits and times.
+        host: the address from which it dials.
     """
 
-    def __init__(self, network: MemoryNetwork, name: str = "", settings: TransportSettings | None = None) -> None:
+    def __init__(
+        self, network: MemoryNetwork, name: str = "", settings: TransportSettings | None = None, host: str = LOOPBACK
+    ) -> None:
         super().__init__(name, settings)
+        self.host = host
         self._network = network
         self._addresses: list[tuple[str, int]] = []
         self._accepted: set[MemoryLink] = set()

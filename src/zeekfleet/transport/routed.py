@@ -101,6 +101,9 @@ class RoutedEndpoint(Endpoint):
         if found is not None:
             self._opened.create_task(found[0].stop("unpeered"))
 
+    def probe(self, peer: Peer, timeout: float) -> None:
+        self._router.probe(peer, timeout)
+
     def peers(self) -> tuple[Peer, ...]:
         return self._router.peers()
 

@@ -121,6 +121,12 @@ class Router:
             delivery = Delivery(topic, arrived.event, arrived.generation, source.peer)
             self.happenings.put(delivery, len(arrived.frame))
 
+    def probe(self, peer: Peer, timeout: float) -> None:
+        """Ask each link to this peer's endpoint for a sign of life, within so many seconds."""
+        for link in (*self._inbound.values(), *self._dialled.values()):
+            if link.peer.is_same(peer):
+                link.probe(timeout)
+
     def attach(self, link: Link) -> None:
         """A link is ready. One that the same endpoint made before, from the same host, is dead: who makes two?"""
         peer = link.peer

@@ -62,6 +62,7 @@ class WebSocketLink(Link):
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._ping_timer = self._schedule_ping()
+        self._probe_timer: asyncio.TimerHandle | None = None
 
     def send(self, frame: bytes) -> None:
         self._write(TEXT, frame)
@@ -92,10 +93,27 @@ class WebSocketLink(Link):
         self._held = held
         self._heard = self._loop.time()
 
+    def probe(self, timeout: float) -> None:
+        if self._probe_timer is not None or self._closed:
+            return
+        asked = self._loop.time()
+        self._write(PING, b"")
+        self._probe_timer = self._loop.call_at(asked + timeout, self._probed, asked, timeout)
+
+    def _probed(self, asked: float, timeout: float) -> None:
+        self._probe_timer = None
+        late = self._loop.time() - (asked + timeout)
+        if self._heard < asked and not self._held:
+            if late > timeout:  # we were stopped ourselves, and have read nothing
+                self.probe(timeout)
+                return
+            self._metrics.silent_peers += 1
+            self.cut(f"no pong within {timeout:g} s")
+
     def cut(self, reason: str) -> None:
         self.faulty = True
         self.reason = self.reason or reason
-        self._ping_timer.cancel()
+        self._cancel_timers()
         self._abort()
 
     async def close(self, code: int, reason: str) -> None:
@@ -104,7 +122,7 @@ class WebSocketLink(Link):
                 return
             self._closed = True
             self.reason = self.reason or reason
-            self._ping_timer.cancel()
+            self._cancel_timers()
             try:
                 async with asyncio.timeout(self._settings.close_timeout):
                     await self._socket.close(code=code, message=reason.encode()[:_REASON_MAX])
@@ -114,6 +132,11 @@ class WebSocketLink(Link):
                 self._abort()
                 if self._released is not None:
                     await self._released()
+
+    def _cancel_timers(self) -> None:
+        self._ping_timer.cancel()
+        if self._probe_timer is not None:
+            self._probe_timer.cancel()
 
     def _abort(self) -> None:
         # In early releases of Python 3.11 a TLS transport closed twice has let go of what it would abort.

@@ -14,6 +14,7 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.refusals import AgentRefused, DeploymentNumber
 from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.client import Client
+from zeekfleet.controller import controller
 from zeekfleet.controller.controller import Controller, ControllerOptions
 from zeekfleet.daemon import endpoints
 from zeekfleet.model.enums import ClusterRole, State
@@ -62,9 +63,9 @@ class Scene:
         self._network = network
         self.client = client
 
-    async def peer(self, name: str, hears: tuple[str, ...] = ()) -> Agent:
+    async def peer(self, name: str, hears: tuple[str, ...] = (), host: str = "127.0.0.1") -> Agent:
         """A peer at the agents' port that says nothing yet."""
-        endpoint = await self._stack.enter_async_context(MemoryEndpoint(self._network, name))
+        endpoint = await self._stack.enter_async_context(MemoryEndpoint(self._network, name, host=host))
         agent = await self._stack.enter_async_context(Agent(endpoint, name))
         for topic in hears:
             endpoint.subscribe(topic)
@@ -176,3 +177,24 @@ async def test_a_namesake_waits_for_the_first_ones_end(first_goes: bool) -> None
         assert [instance.name for instance in await it.client.get_instances()] == ["a", "b"]
         assert len(second.heard(AgentRefused)) == 1
         assert len(going.heard(api.DeployRequest)) == (1 if first_goes else 0)
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_a_namesake_on_another_host_does_not_take_the_place_of_an_agent_that_is_started_again(
+    comes_back: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller, "PLACE_KEPT", 600.0 if comes_back else 0.5)
+    async with scene() as it:
+        first, _ = await it.agent("a"), await it.agent("b")
+        assert (await it.client.deploy_config(two_hosts())).ok
+        namesake = await it.peer("a", host="127.0.0.9")
+        namesake.hello()
+        await namesake.event(AgentRefused)
+        first.endpoint.unpeer("127.0.0.1", AGENTS)
+        await first.lost()
+        taken = await it.agent("a") if comes_back else namesake
+        async with asyncio.timeout(PATIENCE):
+            while not taken.heard(api.DeployRequest):
+                await it.client.get_instances()
+        assert bool(namesake.heard(api.DeployRequest)) is not comes_back
+        assert (await it.client.deploy_config(two_hosts())).ok is True

@@ -299,6 +299,24 @@ async def test_no_pong_closes():
         assert hub.metrics.silent_peers == 1
 
 
+async def test_one_that_is_probed_goes_unless_it_answers():
+    patient = listening(ping_interval=600.0, pong_timeout=600.0)
+    async with patient as (hub, port), Recorder(hub) as sees, RawPeer(port) as there, RawPeer(port) as gone:
+        await there.subscribe()
+        present = (await sees.added()).peer
+        await gone.subscribe()
+        absent = (await sees.added(start=2)).peer
+        for _ in range(2):  # the second while the first is under way
+            hub.probe(absent, 0.3)
+        assert (await gone.frame())[0] == PING
+        assert "no pong" in (await sees.lost()).reason
+        hub.probe(present, 0.3)
+        assert (await there.frame())[0] == PING
+        there.text(b"", opcode=PONG)
+        await asyncio.sleep(0.4)  # what is wanted is that nothing happens
+        assert [peer.id for peer in hub.peers()] == [present.id]
+
+
 async def test_a_peer_that_answers_pings_stays():
     impatient = listening(ping_interval=0.01, pong_timeout=0.3)
     async with impatient as (hub, port), Recorder(hub) as sees, RawPeer(port) as peer:
