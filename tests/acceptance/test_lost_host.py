@@ -67,6 +67,10 @@ def test_a_host_that_is_lost_does_not_vanish(new_fleet: Callable[[], Fleet]) -> 
     until(lambda: states(fleet, "status")["w"].startswith(away), "status tells of the supervisor")
     assert states(fleet, "get-nodes")["w"].startswith(away)
     assert "its supervisor is away since " in fleet.client("get-nodes").errors[0]["error"]
+    for words in (("restart", "w"), ("get-id-value", "bits_per_uid", "w")):
+        (refused,) = fleet.client(*words).errors
+        assert "its supervisor is away since " in refused["error"], words
+    assert states(fleet, "status")["w"].startswith(away), "a restart that was not tried has failed no node"
 
     for pid in (stem, agent):
         os.kill(pid, signal.SIGKILL)

@@ -188,7 +188,7 @@ class Requests:
         try:
             await self._deployer.stand_by()
         except UnansweredError as error:
-            return unanswered(error)
+            return self._unanswered(error)
         return ""
 
     async def _deploy(self, delivery: Delivery) -> None:
@@ -261,7 +261,7 @@ class Requests:
             )
         except UnansweredError as error:
             self._notifier.error(f"configuration {configuration.id} was not adopted: {error}")
-            return unanswered(error)
+            return self._unanswered(error)
         except Exception:
             logger.exception("configuration %s was not adopted", configuration.id)
             return TIMED_OUT
@@ -303,14 +303,13 @@ class Requests:
         assert isinstance(delivery.event, api.GetNodesRequest)  # noqa: S101
         reqid = delivery.event.reqid
         if not await self._control.returns(AWAY_PATIENCE):
-            away = f"its supervisor is away since {clock_text(self._control.away_since or time.time(), time.time())}"
-            result = Result(reqid, False, self._options.name, error=away)
+            result = Result(reqid, False, self._options.name, error=self._away())
             self._endpoint.reply(delivery, api.GetNodesResponse(reqid, result))
             return
         try:
             processes = await self._control.status()
         except UnansweredError as error:
-            result = Result(reqid, False, self._options.name, error=unanswered(error))
+            result = Result(reqid, False, self._options.name, error=self._unanswered(error))
         else:
             port = self._options.port if self._options.controller is None else None
             statuses = node_statuses(processes, self._roster, port, delivery.generation is FIRST)
@@ -347,6 +346,13 @@ class Requests:
         running = {name for name in asked if self._roster[name].state is State.RUNNING}
         answers = await self._dispatcher.ask(request.action, running, self._options.request_timeout)
         results = dispatch_results(request.reqid, self._options.name, answers, asked - running)
+        if not self._control.connected:
+            # Whether they run is not known, and nobody should look for what has stopped them.
+            away = self._away()
+            results = [
+                msgspec.structs.replace(result, error=away) if result.node in asked - running else result
+                for result in results
+            ]
         self._endpoint.reply(delivery, api.NodeDispatchResponse(request.reqid, tuple(results)))
 
     async def _restart(self, delivery: Delivery) -> None:
@@ -355,7 +361,11 @@ class Requests:
         asked = sorted(self._overlap(request.nodes))
         loop = asyncio.get_running_loop()
         outcomes: dict[str, asyncio.Future[Result]] = {name: loop.create_future() for name in asked}
-        if outcomes:
+        if asked and not await self._control.returns(AWAY_PATIENCE):
+            # What has been answered must not be done later, when it is back.
+            for name, outcome in outcomes.items():
+                outcome.set_result(Result("", False, self._options.name, error=self._away(), node=name))
+        elif outcomes:
             self._tasks.create_task(self._deployer.restart(outcomes))
             base, grace = self._options.request_timeout, self._options.grace
             patience = Patience(agent_stop_deadline(len(asked), base=base, grace=grace))
@@ -376,6 +386,15 @@ class Requests:
     async def _hurry(self, delivery: Delivery) -> None:
         assert isinstance(delivery.event, stops_api.AgentHurry)  # noqa: S101
         self._control.hurry(delivery.event.nodes)
+
+    def _away(self) -> str:
+        """That the supervisor is away, for a client."""
+        now = time.time()
+        return f"its supervisor is away since {clock_text(self._control.away_since or now, now)}"
+
+    def _unanswered(self, error: UnansweredError) -> str:
+        """Why the supervisor does not answer."""
+        return unanswered(error) if self._control.connected else self._away()
 
     def _overlap(self, nodes: frozenset[str]) -> frozenset[str]:
         return nodes & self._roster.names if nodes else self._roster.names

@@ -303,9 +303,9 @@ async def test_one_that_is_probed_goes_unless_it_answers():
     patient = listening(ping_interval=600.0, pong_timeout=600.0)
     async with patient as (hub, port), Recorder(hub) as sees, RawPeer(port) as there, RawPeer(port) as gone:
         await there.subscribe()
-        present = (await sees.added()).peer
+        present = await sees.added()
         await gone.subscribe()
-        absent = (await sees.added(start=2)).peer
+        absent = await sees.added(start=1)
         for _ in range(2):  # the second while the first is under way
             hub.probe(absent, 0.3)
         assert (await gone.frame())[0] == PING
