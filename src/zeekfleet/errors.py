@@ -14,6 +14,7 @@ attributes, so that nobody has to parse the sentence.
     │   └── FrameTooLargeError   the request or its response is larger than the other side accepts
     ├── RequestFailedError       the controller answered that it cannot (.reqid)
     ├── TransportError           a connection could not be made, or was lost
+    │   ├── ConnectionLostError  a connection has ended before an answer came
     │   ├── UnreachableError     nobody answers at an address (.host, .port)
     │   └── ListenError          an address could not be bound (.host, .port)
     ├── ConfigurationError       a cluster configuration, or its file, is wrong (.errors)
@@ -126,6 +127,10 @@ class RequestFailedError(ZeekfleetError):
 
 class TransportError(ZeekfleetError):
     """A connection could not be made, or was lost."""
+
+
+class ConnectionLostError(TransportError):
+    """A connection has ended before an answer came: what was asked for may be done, or not."""
 
 
 class UnreachableError(TransportError):

@@ -8,8 +8,13 @@ from zeekfleet.cli import deployment
 from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_file
 from zeekfleet.cli.hurry import add_now
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.cli.session import Session
+from zeekfleet.cli.session import PATIENCE, REVIVAL, Session
+from zeekfleet.errors import ConnectionLostError
+from zeekfleet.model.management import Configuration
 from zeekfleet.planning.review import losses, review
+
+ATTEMPTS = 3
+"""How often a deployment is asked for whose controller dies of it, or beside it."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -28,8 +33,20 @@ def run(args: argparse.Namespace) -> int:
     )
     for doubt in (*review(configuration), *losses(configuration)):
         session.messages.warning(doubt)
-    with session.connected(*deployment.HEARD) as connection:
-        connection.is_hurried = args.now
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _deploy(session, configuration, is_hurried=args.now, is_first=attempt == 1)
+        except ConnectionLostError as error:
+            # A controller that is started again goes back to what was deployed before: nobody asked for that.
+            if attempt == ATTEMPTS:
+                raise
+            session.messages.warning(f"{error}; the deployment is asked for again")
+    raise AssertionError
+
+
+def _deploy(session: Session, configuration: Configuration, *, is_hurried: bool, is_first: bool) -> int:
+    with session.connected(*deployment.HEARD, patience=PATIENCE if is_first else REVIVAL) as connection:
+        connection.is_hurried = is_hurried
         staged = deployment.stage(connection, configuration)
         if not staged.ok:
             return deployment.show_staged(session, staged)

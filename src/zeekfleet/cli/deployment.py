@@ -47,19 +47,26 @@ def deploy(session: Session, connection: Connection, configuration: Configuratio
         configuration: what is staged, if that is known.
     """
     news = News(fresh_id())
-    if session.output.interactive and not session.messages.quiet:
-        from zeekfleet.cli.progress import LiveProgress  # noqa: PLC0415 - rich takes its time to import
-
-        with LiveProgress(configuration or _staged(connection), news) as progress:
-            outcome = _deploy(connection, news, progress.watch)
-    else:
-        outcome = _deploy(connection, news, lambda _topic, _event: _tell_waiting(session, news))
+    try:
+        outcome = _watched(session, connection, news, configuration)
+    except KeyboardInterrupt:
+        session.messages.note(f"interrupted; {news.without_us()}")
+        raise
     for text in outcome.skipped:
         session.messages.warning(f"skipping unexpected response: {text}")
     session.output.show(report.deployed(outcome), lambda: tables.deployed(outcome, news.actions))
     if not outcome.ok and not outcome.errors and all(node.success for node in outcome.nodes):
         session.messages.error("the controller does not say that all of the configuration is deployed")
     return 0 if outcome.ok else 1
+
+
+def _watched(session: Session, connection: Connection, news: News, configuration: Configuration | None) -> Deployed:
+    if session.output.interactive and not session.messages.quiet:
+        from zeekfleet.cli.progress import LiveProgress  # noqa: PLC0415 - rich takes its time to import
+
+        with LiveProgress(configuration or _staged(connection), news) as progress:
+            return _deploy(connection, news, progress.watch)
+    return _deploy(connection, news, lambda _topic, _event: _tell_waiting(session, news))
 
 
 def abort(session: Session, connection: Connection) -> int:
@@ -107,6 +114,12 @@ class News:
             missing = ", ".join(f"{name} ({why})" for name, why in sorted(self.latest.instances.items()))
             return f"waiting for instance{'s' if len(self.latest.instances) > 1 else ''} {missing}"
         return ""
+
+    def without_us(self) -> str:
+        """What becomes of the deployment when its client leaves now."""
+        if self.waiting():
+            return "the controller gives the deployment up, and what runs is left as it is"
+        return "the deployment goes on: 'zeekfleet status' shows its nodes, 'zeekfleet deploy --abort' gives it up"
 
     def lasting_wait(self) -> str:
         """The same, once, when it was told before: what is over at once is not worth a line."""

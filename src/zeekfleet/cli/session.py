@@ -21,6 +21,9 @@ from zeekfleet.errors import ProtocolError, UnreachableError
 PATIENCE = Retry(delay=0.2, limit=3.0)
 """How long a verb waits for a controller, unless zeek-client's settings say otherwise."""
 
+REVIVAL = Retry(delay=0.2, limit=15.0)
+"""The same for one that was there a moment ago: it is being revived."""
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 E = TypeVar("E", bound=Event)
@@ -71,8 +74,12 @@ class Session:
         self.output = Output(json=args.json or args.verb_json, pretty_json=self.settings.pretty_json)
 
     @contextmanager
-    def connected(self, *subscriptions: str) -> Iterator[Connection]:
+    def connected(self, *subscriptions: str, patience: Retry = PATIENCE) -> Iterator[Connection]:
         """A connection to the controller that also hears the topics given.
+
+        Args:
+            subscriptions: the topics.
+            patience: how long to wait for it, unless zeek-client's settings say otherwise.
 
         Raises:
             UnreachableError: nobody answers there.
@@ -85,7 +92,7 @@ class Session:
 
             websocket.enableTrace(True)
         tls = settings.tls
-        retry = Retry(settings.attempts, settings.retry_delay) if settings.waits_as_told else PATIENCE
+        retry = Retry(settings.attempts, settings.retry_delay) if settings.waits_as_told else patience
         context = None if tls is None else client_context(tls)
         self.messages.information(f"connecting to controller {settings.host}:{settings.port}")
         heard = (topics.CONTROLLER, *subscriptions)

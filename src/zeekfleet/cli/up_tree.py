@@ -71,7 +71,8 @@ async def _verb(settings: Settings, *words: str) -> None:
     own = settings.controller
     controller = f"{_reachable(own.websocket_listen)}:{own.websocket_port}"
     command = (sys.executable, "-m", "zeekfleet", "--controller", controller, *words)
-    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)
+    # In a group of its own: Ctrl-C is for the tree, which ends the verb itself.
+    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, process_group=0)
     try:
         await process.wait()
     finally:

@@ -33,7 +33,13 @@ from zeekfleet.broker.messages import (
     encode_message,
 )
 from zeekfleet.client.tls import own_problem, peer_problem
-from zeekfleet.errors import ProtocolError, RequestTimeoutError, TransportError, UnreachableError
+from zeekfleet.errors import (
+    ConnectionLostError,
+    ProtocolError,
+    RequestTimeoutError,
+    TransportError,
+    UnreachableError,
+)
 
 PATH = "/v1/messages/json"
 APPLICATION_NAME = "zeekfleet-cli"
@@ -179,7 +185,7 @@ class Link:
             raise self._lost(error) from None
         if opcode == websocket.ABNF.OPCODE_CLOSE:
             reason = payload[2:].decode(errors="replace")
-            raise TransportError(f"controller {self._remote} closed the connection" + (reason and f": {reason}"))
+            raise ConnectionLostError(f"controller {self._remote} closed the connection" + (reason and f": {reason}"))
         return decode_message(payload)
 
     def _handshake(self, subscriptions: Sequence[str], timeout: float) -> None:
@@ -197,8 +203,8 @@ class Link:
                 case ErrorMessage(code=code, context=context) if code != TOPIC_FORBIDDEN:
                     raise TransportError(f"controller {self._remote} refused the handshake: {code}: {context}")
 
-    def _lost(self, error: Exception) -> TransportError:
-        return TransportError(f"connection to controller {self._remote} is lost: {_reason(error)}")
+    def _lost(self, error: Exception) -> ConnectionLostError:
+        return ConnectionLostError(f"connection to controller {self._remote} is lost: {_reason(error)}")
 
 
 def connect(

@@ -1,0 +1,81 @@
+"""A deployment whose connection ends, or whose command is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.events.deployments import DeploymentProgress
+from zeekfleet.model.management import Result
+from zeekfleet.testing.proxy import FaultyProxy
+
+BIN = Path(sys.executable).parent
+INI = "[instances]\na1\n[m]\nrole = manager\ninstance = a1\n[p]\nrole = proxy\ninstance = a1\n"
+
+
+@pytest.fixture
+def staging(controller):
+    controller.on(
+        api.StageConfigurationRequest, lambda r: api.StageConfigurationResponse(r.reqid, (Result(r.reqid, data="c"),))
+    )
+    return controller
+
+
+@pytest.mark.parametrize(("losses", "code"), [(1, 0), (2, 0), (3, 1)])
+async def test_a_deployment_is_asked_for_again_when_the_controller_is_lost(staging, run, losses: int, code: int):
+    async with FaultyProxy("127.0.0.1", staging.port) as proxy:
+
+        def deploy(request):
+            if proxy.accepted <= losses:
+                proxy.drop()
+                return None
+            return api.DeployResponse(
+                request.reqid, (Result(request.reqid, instance="a1", node="m"), Result("", data="c"))
+            )
+
+        staging.on(api.DeployRequest, deploy)
+        done = await run("zeekfleet", "--controller", f":{proxy.port}", "deploy-config", "-", stdin=INI)
+    assert done.code == code
+    warnings = [line for line in done.stderr.splitlines() if line.endswith("the deployment is asked for again")]
+    assert len(warnings) == min(losses, 2)
+    asked = [type(event) for event in staging.heard]
+    assert asked == [api.StageConfigurationRequest, api.DeployRequest] * (min(losses, 2) + 1)
+
+
+@pytest.mark.parametrize(
+    ("step", "missing", "said"),
+    [
+        ("waiting for instances", {"a1": "never connected"}, "the controller gives the deployment up"),
+        ("waiting for nodes", {}, "the deployment goes on"),
+    ],
+)
+async def test_who_interrupts_a_deployment_is_told_what_becomes_of_it(staging, tmp_path, step, missing, said):
+    staging.on(api.DeployRequest, lambda _: None)
+    process = await asyncio.create_subprocess_exec(
+        *(str(BIN / "zeekfleet"), "--controller", f":{staging.port}", "deploy-config", "-"),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None and process.stderr is not None
+    process.stdin.write(INI.encode())
+    process.stdin.close()
+    async with asyncio.timeout(30):
+        while not (asked := [event for event in staging.heard if isinstance(event, api.DeployRequest)]):
+            await asyncio.sleep(0.01)
+        # Told twice, as waits are that last; the command has read both when it has said so, or is told the next.
+        progress = DeploymentProgress(asked[0].reqid, "c", step, 0, missing, ("m",), ())
+        for _ in range(2):
+            staging.endpoint.publish(topics.DEPLOYMENTS, progress)
+        if missing:
+            await process.stderr.readuntil(b"waiting for instance a1 (never connected)\n")
+        process.send_signal(signal.SIGINT)
+        told = (await process.stderr.read()).decode()
+        assert await process.wait() == 130
+    assert f"interrupted; {said}" in told
