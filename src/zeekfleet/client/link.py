@@ -244,6 +244,8 @@ def _connect(
 ) -> Link:
     remote = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
     tries = _Tries(retry)
+    # A controller that dies while it accepts us resets the connection; with TLS so does one that minds our certificate.
+    ending = () if tls else (ConnectionResetError, BrokenPipeError)
     reason = "no attempt was allowed"
     while tries.next():
         # The decoder checks UTF-8 itself, in a hundredth of the time.
@@ -256,7 +258,7 @@ def _connect(
                 suppress_origin=True,
                 header={"X-Application-Name": APPLICATION_NAME},
             )
-        except (ConnectionRefusedError, TimeoutError, websocket.WebSocketTimeoutException) as error:
+        except (ConnectionRefusedError, *ending, TimeoutError, websocket.WebSocketTimeoutException) as error:
             socket.shutdown()  # type: ignore[no-untyped-call]
             reason = _reason(error)
             if tries.remain:
@@ -270,6 +272,13 @@ def _connect(
         link = Link(socket, remote)
         try:
             link._handshake(subscriptions, tries.patience)
+        except ConnectionLostError as error:
+            link.close()
+            reason = str(error)
+            if tls or not tries.remain:
+                raise _with_own_problem(reason, tls) from None
+            telling.tell()
+            continue
         except TransportError as error:
             link.close()
             raise _with_own_problem(str(error), tls) from None

@@ -49,6 +49,21 @@ async def test_a_deployment_is_asked_for_again_when_the_controller_is_lost(stagi
     assert asked == [api.StageConfigurationRequest, api.DeployRequest] * (min(losses, 2) + 1)
 
 
+@pytest.mark.parametrize("size", [0, 40])
+async def test_a_controller_that_dies_while_it_accepts_is_waited_for(staging, run, size: int):
+    staging.on(api.DeployRequest, lambda r: api.DeployResponse(r.reqid, (Result("", data="c"),)))
+    async with FaultyProxy("127.0.0.1", staging.port) as proxy:
+        proxy.cut_after(size)
+        running = asyncio.create_task(
+            run("zeekfleet", "--controller", f":{proxy.port}", "deploy-config", "-", stdin=INI)
+        )
+        async with asyncio.timeout(30):
+            while proxy.accepted < 2:  # noqa: ASYNC110 - the proxy has no event for it
+                await asyncio.sleep(0.01)
+        proxy.cut_after(None)
+        assert (await running).code == 0
+
+
 @pytest.mark.parametrize(
     ("step", "missing", "said"),
     [
@@ -57,20 +72,20 @@ async def test_a_deployment_is_asked_for_again_when_the_controller_is_lost(stagi
     ],
 )
 async def test_who_interrupts_a_deployment_is_told_what_becomes_of_it(staging, tmp_path, step, missing, said):
-    staging.on(api.DeployRequest, lambda _: None)
+    asked: asyncio.Queue[api.DeployRequest] = asyncio.Queue()
+    staging.on(api.DeployRequest, asked.put_nowait)
     process = await asyncio.create_subprocess_exec(
         *(str(BIN / "zeekfleet"), "--controller", f":{staging.port}", "deploy-config", "-"),
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert process.stdin is not None and process.stderr is not None
+    assert process.stdin is not None
+    assert process.stderr is not None
     process.stdin.write(INI.encode())
     process.stdin.close()
     async with asyncio.timeout(30):
-        while not (asked := [event for event in staging.heard if isinstance(event, api.DeployRequest)]):
-            await asyncio.sleep(0.01)
         # Told twice, as waits are that last; the command has read both when it has said so, or is told the next.
-        progress = DeploymentProgress(asked[0].reqid, "c", step, 0, missing, ("m",), ())
+        progress = DeploymentProgress((await asked.get()).reqid, "c", step, 0, missing, ("m",), ())
         for _ in range(2):
             staging.endpoint.publish(topics.DEPLOYMENTS, progress)
         if missing:
