@@ -158,7 +158,8 @@ class ListenError(TransportError):
     def __init__(self, host: str, port: int, reason: str) -> None:
         self.host = host
         self.port = port
-        super().__init__(f"cannot listen on {host}:{port}: {reason}")
+        address = f"[{host}]" if ":" in host and not host.startswith(("[", "unix:")) else host
+        super().__init__(f"cannot listen on {address}:{port}: {reason}")
 
 
 class ConfigurationError(ZeekfleetError):

@@ -18,6 +18,9 @@ from zeekfleet.model.nearest import did_you_mean
 from zeekfleet.settings import Settings, Source
 
 DEFAULT = "default"
+
+NEEDED = ("state_dir", "spool_dir")
+"""Directories that there must be; an empty text would be the current one."""
 """The origin of a value that nobody gave."""
 
 
@@ -123,8 +126,15 @@ def _located(setting: Declaration, value: Any, base: Path, origin: str) -> Any:
             return _absolute(value, base, origin)
         case "command":
             return _absolute_command(value, base, origin)
+        case "host" if not value.strip("[] "):
+            # The system would take it for all addresses.
+            raise SettingsError(origin, "expected an address to listen on; 0.0.0.0 or :: is every one")
         case "host" if problem := numbers_problem(value):
             raise SettingsError(origin, f"expected {problem}")
+        case "host" if value.startswith("[") and value.endswith("]"):
+            return value[1:-1]
+        case "path" if setting.name in NEEDED and not value:
+            raise SettingsError(origin, f"expected a directory for {setting.name}")
     return value
 
 

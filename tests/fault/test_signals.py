@@ -74,8 +74,9 @@ def test_the_terminal_is_closed(tmp_path: Path) -> None:
             tree.when(link, lambda found: found["w1"].pid not in (None, pids["w1"]))
         assert process.poll() is None
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGQUIT)  # Ctrl-\\ ends it in order, as Ctrl-C does
         assert process.wait(60) == 0
+        assert not psutil.pid_exists(pids["w1"])
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

@@ -137,6 +137,24 @@ def test_an_address_of_odd_numbers_is_refused(setting: Declaration) -> None:
             resolve((setting.section,), {setting.key: odd}, {})
     for good in ("127.0.0.1", "::1", "0.0.0.0", "sensor-1", "a.example.org"):
         assert value_of(resolve((setting.section,), {setting.key: good}, {}).settings, setting) == good
+    assert value_of(resolve((setting.section,), {setting.key: "[fd99::1]"}, {}).settings, setting) == "fd99::1"
+
+
+@pytest.mark.parametrize("setting", [s for s in DECLARATIONS if s.source.names == "host"], ids=lambda s: s.key)
+def test_an_empty_address_is_not_every_address(setting: Declaration, tmp_path: Path) -> None:
+    for empty in ("", " ", "[]"):
+        with pytest.raises(SettingsError, match="expected an address to listen on"):
+            resolve((setting.section,), {setting.key: empty}, {})
+    file = tmp_path / "s.toml"
+    file.write_text(f'[{setting.section}]\n{setting.name} = ""\n')
+    with pytest.raises(SettingsError, match="expected an address to listen on"):
+        resolve((setting.section,), {}, {}, file)
+
+
+@pytest.mark.parametrize("name", ["state_dir", "spool_dir"])
+def test_an_empty_directory_is_not_the_current_one(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"expected a directory for {name}"):
+        resolve(("common",), {f"common.{name}": ""}, {})
 
 
 def test_an_unknown_key_is_told_with_the_nearest(tmp_path: Path) -> None:

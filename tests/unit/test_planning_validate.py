@@ -62,6 +62,14 @@ def test_agent_port_conflicts_only_on_its_own_instance() -> None:
     assert errors == ("node 'x' port 5000/tcp conflicts with agent port on instance 'a1'",)
 
 
+def test_two_instances_at_one_address() -> None:
+    places = (("a", "10.0.0.1", 2151), ("b", "10.0.0.1", 2151), ("c", "10.0.0.1", 2152), ("d", "::1", 2151))
+    instances = [Instance(name, Address(host), Port(port)) for name, host, port in places]
+    both = Configuration(instances=(*instances, Instance("e"), Instance("f")))
+    (error,) = validate(both, controller_port=None, auto_assign_ports=True)
+    assert error == "instances 'a', 'b' have the same address, 10.0.0.1:2151, where one agent can be"
+
+
 def test_controller_port_conflicts() -> None:
     assert check(node("x", p=Port(2150))) == ("node 'x' port 2150/tcp conflicts with controller port",)
     assert check(node("x", p=Port(2150)), controller_port=2151) == ()

@@ -58,7 +58,8 @@ def hint(host: str) -> str:
     """What to do where no controller answers: most listen on loopback alone."""
     if host in LOOPBACK:
         return "start one with 'zeekfleet up' or 'zeekfleet controller', or name another with --controller HOST:PORT"
-    return f"start one there with 'zeekfleet controller --websocket-listen {host}', or name another with --controller"
+    listen = host.strip("[]")
+    return f"start one there with 'zeekfleet controller --websocket-listen {listen}', or name another with --controller"
 
 
 class Session:

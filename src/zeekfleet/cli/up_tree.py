@@ -87,6 +87,8 @@ async def _verb(settings: Settings, *words: str) -> None:
 
 def _reachable(listen: str) -> str:
     """An address to connect to where the listener has this one."""
-    if listen in ("0.0.0.0", "::"):  # noqa: S104 - what others bind, we reach by loopback
+    if listen == "0.0.0.0":  # noqa: S104 - what others bind, we reach by loopback
         return "127.0.0.1"
+    if listen == "::":
+        return "[::1]"  # a listener has one family
     return f"[{listen}]" if ":" in listen else listen

@@ -12,6 +12,7 @@ from zeekfleet.controller.dialling import Dialling
 from zeekfleet.controller.instances import Instances, Known
 from zeekfleet.controller.signal import Signal
 from zeekfleet.errors import UnansweredError
+from zeekfleet.model.addresses import place
 from zeekfleet.model.management import Configuration, Instance, fresh_id
 from zeekfleet.transport.endpoint import Endpoint, Peer
 
@@ -170,5 +171,5 @@ class Meeting:
             refusal = self._refusals.get((instance.name, link.peer.id))
             return f"refuses this controller: {refusal}" if refusal else "does not answer its welcome"
         if instance.name in self._instances.known and instance.listen_port is not None:
-            return f"not at {instance.host}:{instance.listen_port.number} yet"
+            return f"not at {place(str(instance.host), instance.listen_port.number)} yet"
         return self._instances.presence(instance.name)

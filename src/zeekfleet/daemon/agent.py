@@ -24,7 +24,7 @@ from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError
-from zeekfleet.model.addresses import numbers_problem
+from zeekfleet.model.addresses import numbers_problem, place
 from zeekfleet.model.enums import Role
 from zeekfleet.model.types import Address
 from zeekfleet.planning.layout import Backend
@@ -100,7 +100,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                 supervisor.peer(LOOPBACK, supervisor_port, role="supervisor")
                 names.keep(Path(settings.common.state_dir), Role.AGENT, own.name)
                 whom = f"controller {own.controller}" if controller else "waiting for a controller"
-                readiness.announce(f"agent {own.name} {own.listen}:{port}, {whom}")
+                readiness.announce(f"agent {own.name} {place(own.listen, port)}, {whom}")
                 await until(stop, _run(agent, disk, archiver))
         finally:
             logging.getLogger().removeHandler(log)

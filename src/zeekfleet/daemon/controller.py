@@ -17,6 +17,7 @@ from zeekfleet.daemon.directories import DATABASE, check_name, held, node_direct
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.run import until
 from zeekfleet.daemon.tls import ServerContext, server_context
+from zeekfleet.model.addresses import place
 from zeekfleet.model.enums import Role
 from zeekfleet.settings import Settings
 from zeekfleet.store import aside
@@ -67,11 +68,11 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
                     await endpoint.listen(
                         own.websocket_listen, own.websocket_port, policy=endpoints.CLIENTS, tls=tls, door=door
                     )
-                    places.append(f"clients {own.websocket_listen}:{own.websocket_port}{' (TLS)' if tls else ''}")
+                    places.append(f"clients {place(own.websocket_listen, own.websocket_port)}{' (TLS)' if tls else ''}")
                 if own.port:
                     policy = endpoints.agents_policy(and_clients=not own.tls_ca)
                     await endpoint.listen(own.listen, own.port, policy=policy, door=door)
-                    places.append(f"agents {own.listen}:{own.port}")
+                    places.append(f"agents {place(own.listen, own.port)}")
                 names.keep(Path(settings.common.state_dir), Role.CONTROLLER, own.name)
                 readiness.announce(", ".join([f"controller {own.name}", *places]))
                 disk = DiskWatch((directory,), logger.error, logger.info)

@@ -24,6 +24,9 @@ LAST_PATIENCE = 5
 DOUBLE = 1.0
 """Seconds within which a second signal is the same wish: a terminal and what runs us may both send it."""
 
+ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+"""Signals that have all stopped in order; a terminal sends the last one for Ctrl-\\, and some containers do."""
+
 HARMLESS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 """Signals that would end a process that does not expect them."""
 
@@ -32,7 +35,7 @@ Serve = Callable[[asyncio.Event], Awaitable[None]]
 
 
 def run(common: CommonSettings, serve: Serve) -> int:
-    """Run until SIGTERM or SIGINT; the exit code. What goes wrong is told in one sentence.
+    """Run until SIGTERM, SIGINT or SIGQUIT; the exit code. What goes wrong is told in one sentence.
 
     A second signal ends it without waiting for what is being stopped, which goes on by itself.
     """
@@ -67,7 +70,7 @@ async def _run(serve: Serve) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signalled = _Signalled(stop, asyncio.current_task())
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDS:
         loop.add_signal_handler(number, signalled)
     for number in HARMLESS:
         loop.add_signal_handler(number, logger.info, "%s means nothing to this daemon", number.name)

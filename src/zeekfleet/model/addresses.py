@@ -20,3 +20,8 @@ def numbers_problem(host: str) -> str:
     except ValueError:
         return f"an IPv4 address of four numbers from 0 to 255 without leading zeros, which '{host}' is not"
     return ""
+
+
+def place(host: str, port: int) -> str:
+    """Address and port as one text, for a person: an IPv6 address has its brackets."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from zeekfleet.model.addresses import place
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.names import name_problem
@@ -39,6 +40,7 @@ def validate(
         *_name_errors("node", (node.name for node in configuration.nodes)),
         *_repeated_names(configuration),
         *_names_of_controller(configuration, controller_name),
+        *_shared_addresses(configuration),
         *_undeclared_instances(configuration),
         *_port_conflicts(configuration, controller_port),
         *_impossible_ports(configuration),
@@ -74,6 +76,18 @@ def _names_of_controller(configuration: Configuration, name: str) -> Iterator[st
     for kind, named in (("instance", configuration.instances), ("node", configuration.nodes)):
         if name and any(one.name == name for one in named):
             yield f"{kind} '{name}' has the name of the controller"
+
+
+def _shared_addresses(configuration: Configuration) -> Iterator[str]:
+    """An agent is one instance: what is there answers to one of the names, and the others are waited for in vain."""
+    names: dict[tuple[str, Port], list[str]] = {}
+    for instance in configuration.instances:
+        if instance.listen_port is not None:
+            names.setdefault((str(instance.host), instance.listen_port), []).append(instance.name)
+    for (host, port), sharing in sorted(names.items(), key=lambda item: item[1]):
+        if len(set(sharing)) > 1:
+            who = ", ".join(f"'{name}'" for name in sorted(sharing))
+            yield f"instances {who} have the same address, {place(host, port.number)}, where one agent can be"
 
 
 def _undeclared_instances(configuration: Configuration) -> Iterator[str]:

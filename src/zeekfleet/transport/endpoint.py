@@ -26,6 +26,7 @@ import msgspec
 
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import SECOND, Generation
+from zeekfleet.model.addresses import place
 from zeekfleet.security.door import Door
 from zeekfleet.transport.metrics import TransportMetrics
 
@@ -61,9 +62,7 @@ class Peer(msgspec.Struct, frozen=True):
     @property
     def place(self) -> str:
         """Its address, for a person."""
-        if self.host.startswith("unix:"):
-            return self.host
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return self.host if self.host.startswith("unix:") else place(self.host, self.port)
 
 
 class Delivery(msgspec.Struct, frozen=True):

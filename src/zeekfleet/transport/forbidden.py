@@ -13,6 +13,9 @@ LINGER = 1.0
 
 READ_MAX = 65536
 
+REASON_HEADER = "X-Zeekfleet-Refusal"
+"""Why, for a client of ours, whose library does not hand out the body of a refusal."""
+
 
 class Forbidden(asyncio.Protocol):
     """Answers at once, whatever is asked, and looks at none of it.
@@ -64,6 +67,6 @@ def _response(reason: str) -> bytes:
     body = f"403: {reason}\n".encode()
     head = (
         "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n{REASON_HEADER}: {ascii(reason)[1:-1]}\r\n\r\n"
     )
     return head.encode() + body

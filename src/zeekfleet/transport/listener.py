@@ -26,7 +26,7 @@ from zeekfleet.security.door import Door, Refusal, Visitor
 from zeekfleet.transport.acceptor import Acceptor, Factory
 from zeekfleet.transport.endpoint import Peer, TopicPolicy
 from zeekfleet.transport.exchange import serve
-from zeekfleet.transport.forbidden import REFUSALS_MAX, Forbidden
+from zeekfleet.transport.forbidden import REASON_HEADER, REFUSALS_MAX, Forbidden
 from zeekfleet.transport.router import Router
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket_link import WebSocketLink
@@ -153,7 +153,13 @@ class Listener:
         connection = request.protocol
         if isinstance(connection, _Connection) and (foreign := self._foreign(request, connection.visitor)):
             self._tell_of_refusal(foreign)
-            response = web.Response(status=403, text=f"403: {foreign.reason}\n")
+            headers = {REASON_HEADER: ascii(foreign.reason)[1:-1]}
+            response = web.Response(status=403, text=f"403: {foreign.reason}\n", headers=headers)
+            response.force_close()
+            return response
+        if request.headers.get(ENDPOINT_HEADER) == self._endpoint_id:
+            # What we say would come back to us, and each request be worked on twice.
+            response = web.Response(status=409, text="409: you have connected to yourself\n")
             response.force_close()
             return response
         name = request.headers.get(NAME_HEADER)

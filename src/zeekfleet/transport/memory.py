@@ -127,6 +127,8 @@ class MemoryNetwork:
         if found is None:
             raise TransportError("connection refused")
         endpoint, policy = found
+        if endpoint is ours:
+            raise TransportError("that is our own address")
         dialled = MemoryLink(theirs, hears, ours.settings, ours.metrics)
         caller = Peer(endpoint.new_peer_id(), ours.name, ours.host, self.ephemeral_port(), False, ours.id)
         inbound = MemoryLink(caller, (), endpoint.settings, endpoint.metrics)

@@ -13,6 +13,7 @@ from typing import Self
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.errors import TransportError
+from zeekfleet.model.addresses import place
 from zeekfleet.transport.dialler import Dialler
 from zeekfleet.transport.endpoint import EVERYTHING, Endpoint, Happening, Peer
 from zeekfleet.transport.link import Link
@@ -87,7 +88,7 @@ class RoutedEndpoint(Endpoint):
     ) -> None:
         self.unpeer(host, port)
         hears = canonical(publish)
-        address = host if host.startswith("unix:") else f"{host}:{port}"
+        address = host if host.startswith("unix:") else place(host, port)
 
         async def connect() -> Link:
             return await self._connect(host, port, hears, tls)

@@ -15,9 +15,11 @@ from yarl import URL
 
 from zeekfleet.broker.session import APPLICATION_NAME, PATH
 from zeekfleet.errors import ListenError, TransportError
+from zeekfleet.model.addresses import place
 from zeekfleet.security.door import Door
 from zeekfleet.transport import unix_sockets
 from zeekfleet.transport.endpoint import Peer, TopicPolicy
+from zeekfleet.transport.forbidden import REASON_HEADER
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.listener import BACKLOG, ENDPOINT_HEADER, LIMIT_HEADER, NAME_HEADER, Listener, told_limit
 from zeekfleet.transport.routed import RoutedEndpoint
@@ -54,7 +56,7 @@ class WebSocketEndpoint(RoutedEndpoint):
             raise ListenError(host, port, reason) from None
         port = 0 if _is_unix(host) else int(bound.getsockname()[1])
         path = host.removeprefix(SCHEME) if _is_unix(host) else ""
-        address = host if path else f"{host}:{port}"
+        address = host if path else place(host, port)
         listener = Listener(self.id, self.name, address, self._router, self.settings, policy or TopicPolicy(), door)
         listener.start(bound, tls)
         self._listeners.append((listener, path, unix_sockets.identity(path) if path else None))
@@ -74,7 +76,11 @@ class WebSocketEndpoint(RoutedEndpoint):
             except BaseException as error:
                 await session.close()
                 if isinstance(error, aiohttp.WSServerHandshakeError) and error.status == HTTPStatus.FORBIDDEN:
-                    raise TransportError("the user that we run as is not served there (403)") from None
+                    told = error.headers.get(REASON_HEADER, "") if error.headers is not None else ""
+                    why = told or "the log there says why"
+                    raise TransportError(f"we are not served there (403): {why}") from None
+                if isinstance(error, aiohttp.WSServerHandshakeError) and error.status == HTTPStatus.CONFLICT:
+                    raise TransportError("that is our own address") from None
                 if isinstance(error, aiohttp.ClientError | ValueError):
                     raise TransportError(_reason(error)) from None
                 raise
@@ -135,6 +141,8 @@ def _reason(error: Exception) -> str:
     cause = getattr(error, "os_error", None)
     if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0:
         return os.strerror(cause.errno or 0)  # asyncio's own text repeats the address
+    if isinstance(cause, socket.gaierror):
+        return f"the name cannot be resolved ({cause.strerror})"
     return str(error)
 
 

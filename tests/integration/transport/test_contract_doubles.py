@@ -63,6 +63,22 @@ async def test_endpoints_that_dial_each_other_use_one_of_the_two_links(make):
             await two_sees.event(log("one link"))
 
 
+async def test_one_that_dials_itself_hears_nothing_twice(make, log_says):
+    """A wrong port in a configuration is enough; each request of a client would be worked on twice."""
+    async with make("one") as one, make("other") as other, Recorder(one) as sees, Recorder(other) as other_sees:
+        one.subscribe(A1)
+        port = await one.listen(HOST, 0)
+        one.peer(HOST, port, publish=(A1,), role="agent")
+        await log_says("that is our own address")
+        other.peer(HOST, port)
+        await other_sees.added()
+        other.publish(A1, log("once"))
+        other.publish(A1, log("last"))
+        await sees.event(log("last"))
+        assert [seen.event for seen in sees.deliveries] == [log("once"), log("last")]
+        assert len(one.peers()) == 1
+
+
 async def test_peers_do_not_hear_each_other_where_that_is_not_wanted(make):
     async with make("hub") as hub, make("inner") as inner, make("outer") as outer:
         hub.subscribe("")

@@ -82,7 +82,7 @@ async def test_the_reason_reaches_clients(log_says):
         with pytest.raises(TransportError, match=f"user {STRANGER} is not served here: see --allow-user"):
             await asyncio.to_thread(connect, "127.0.0.1", port, retry=Retry(1, 5.0))
         other.peer("127.0.0.1", port)
-        await log_says("the user that we run as is not served there (403)")
+        await log_says("we are not served there (403): user ")
 
 
 async def test_where_certificates_are_wanted_they_decide():
