@@ -12,6 +12,8 @@ import pytest
 from fleet import Fleet, ini, node
 from processes import until
 
+MANAGER = "quiet-manager"
+
 
 def zeekfleet(fleet: Fleet, *words: str) -> tuple[int, str, str]:
     command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", *words)
@@ -21,8 +23,9 @@ def zeekfleet(fleet: Fleet, *words: str) -> tuple[int, str, str]:
 
 @pytest.fixture
 def cluster(fleet: Fleet) -> Fleet:
-    fleet.deploy(ini(["a1"], {"manager": node("a1", "manager"), "worker-1": node("a1", "worker")}))
-    fleet.wait_for_states("RUNNING", "manager", "worker-1")
+    """The manager's name is of this module alone: other tests on this fleet kill theirs, and leave reports."""
+    fleet.deploy(ini(["a1"], {MANAGER: node("a1", "manager"), "worker-1": node("a1", "worker")}))
+    fleet.wait_for_states("RUNNING", MANAGER, "worker-1")
     return fleet
 
 
@@ -62,7 +65,7 @@ def test_a_report_is_found_after_later_deployments(cluster: Fleet) -> None:
     os.kill(int(str(status(cluster)["worker-1"]["pid"])), signal.SIGSEGV)
     until(lambda: report() != earlier, "there is a report")
     latest = report()
-    manager = {"manager": node("a1", "manager")}
+    manager = {MANAGER: node("a1", "manager")}
     for nodes in (
         manager | {"worker-1": node("a1", "worker", env="CHANGED=1")},
         manager | {"worker-1": node("a2", "worker")},
@@ -70,19 +73,19 @@ def test_a_report_is_found_after_later_deployments(cluster: Fleet) -> None:
     ):
         cluster.deploy(ini(["a1", "a2"], nodes))
         assert report() == latest
-    code, out, err = zeekfleet(cluster, "--json", "diag", "worker-1", "manager*", "gone")
+    code, out, err = zeekfleet(cluster, "--json", "diag", "worker-1", "quiet-*", "gone")
     assert (code, err) == (1, "")
     document = json.loads(out)
     assert document["results"]["worker-1"]["path"] == latest
-    assert document["results"]["manager"]["path"] is None
+    assert document["results"][MANAGER]["path"] is None
     assert document["errors"] == [{"error": "node 'gone': unknown cluster node"}]
 
 
 def test_nodes_by_groups_and_patterns(cluster: Fleet) -> None:
     for words, names in (
         (("workers",), {"worker-1"}),
-        (("manager", "worker-*"), {"manager", "worker-1"}),
-        (("@a1",), {"manager", "worker-1"}),
+        ((MANAGER, "worker-*"), {MANAGER, "worker-1"}),
+        (("@a1",), {MANAGER, "worker-1"}),
     ):
         code, out, err = zeekfleet(cluster, "--json", "get-id-value", "bits_per_uid", *words)
         assert (code, err) == (0, "")
@@ -96,7 +99,7 @@ def test_nodes_by_groups_and_patterns(cluster: Fleet) -> None:
         "error: proxies: unknown cluster node\n",
     )
     after = {name: found["pid"] for name, found in status(cluster).items()}
-    assert after["manager"] == before["manager"]
+    assert after[MANAGER] == before[MANAGER]
     assert after["worker-1"] != before["worker-1"]
     code, out, err = zeekfleet(cluster, "get-nodes", "workers", "nope")
     assert (code, err) == (1, "error: nope: unknown cluster node\n")
@@ -104,8 +107,8 @@ def test_nodes_by_groups_and_patterns(cluster: Fleet) -> None:
 
 
 def test_a_node_without_a_crash_has_no_report(cluster: Fleet) -> None:
-    code, out, _ = zeekfleet(cluster, "diag", "manager")
-    assert (code, out.strip()) == (0, "node manager has not crashed")
+    code, out, _ = zeekfleet(cluster, "diag", MANAGER)
+    assert (code, out.strip()) == (0, f"node {MANAGER} has not crashed")
 
 
 def test_an_unknown_node_has_no_report(cluster: Fleet) -> None:

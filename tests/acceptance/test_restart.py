@@ -93,7 +93,7 @@ def test_a_node_that_ignores_sigterm(new_fleet) -> None:
     """The agent's request time-out is shorter than the grace, in the proportion of the defaults."""
     fleet: Fleet = new_fleet()
     fleet.start_controller()
-    fleet.start_agent("a1", grace=4, request_timeout=2)
+    fleet.start_agent("a1", grace=2, request_timeout=1)
     nodes = {"m": node("a1", "manager"), "stubborn": node("a1", "worker", env="ZEEKFLEET_SIM_IGNORE_SIGTERM=1")}
     fleet.deploy(ini(["a1"], nodes))
     before = fleet.pids()

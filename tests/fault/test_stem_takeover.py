@@ -353,7 +353,7 @@ def test_no_process_is_lost_with_what_it_was_launched_with(
             assert {node.spec.directory for node in found.values()} == {node.directory for node in specs.values()}
             killed(process)
     words = capfd.readouterr().err
-    assert "nobody's" not in words
+    assert "is marked as node" not in words
     assert "set aside" not in words.partition("found running")[2]  # told once
     # Who wants them again with the same, gets them as they are, and revived as they should be.
     with stem(tmp_path) as process:

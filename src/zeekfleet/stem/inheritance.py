@@ -72,5 +72,8 @@ def _kill_strays(marked: Iterable[Marked], running: dict[str, int], log: Callabl
         if process.pid not in ours and process.session not in ours and process.node not in running
     ]
     for process in strays:
-        log(f"process {process.pid} of node '{process.node or ''}' is nobody's, and is killed")
+        if process.node:
+            log(f"process {process.pid} is marked as node '{process.node}' but is not its process: it is killed")
+        else:
+            log(f"process {process.pid} was started by an earlier stem, for no node: it is killed")
     adoption.kill(strays)
