@@ -122,3 +122,11 @@ def test_a_variable_may_stand_for_other_days(monkeypatch: pytest.MonkeyPatch) ->
 def test_options_of_up_go_with_what_is_asked_for(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) == 1
     assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+def test_stop_has_the_options_that_say_where(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "stop"]) == 0
+    told = capsys.readouterr().out
+    assert "--state-dir" in told
+    assert main(["stop", "--frame-limit", "65536"]) == 2
+    assert capsys.readouterr().err == "error: unknown option '--frame-limit'; see 'zeekfleet help stop'\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Container
 from pathlib import Path
 
 from zeekfleet.cli.inapplicable import refuse_inapplicable
@@ -21,13 +22,22 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 """The sections of settings that each daemon has."""
 
 
-def add_options(parser: argparse.ArgumentParser, sections: tuple[str, ...]) -> None:
-    """One option a setting of these sections, in groups, and ``--settings FILE``."""
+def add_options(parser: argparse.ArgumentParser, sections: tuple[str, ...], only: Container[str] | None = None) -> None:
+    """One option a setting of these sections, in groups, and ``--settings FILE``.
+
+    Args:
+        parser: gets them.
+        sections: whose settings.
+        only: keys of the settings that apply, such as ``common.state_dir``; None: all do.
+    """
     parser.add_argument("--settings", metavar="FILE", type=Path, default=None, help="TOML file with settings")
     defaults = Settings()
     for title, settings in grouped(declarations(sections)):
+        applying = [setting for setting in settings if only is None or setting.key in only]
+        if not applying:
+            continue
         group = parser.add_argument_group(title)
-        for setting in settings:
+        for setting in applying:
             usual = default(setting, defaults)
             told = f" (default: {usual})" if usual else ""
             variable = f" [{setting.source.environment}]" if setting.source.environment else ""

@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"how long to wait for a daemon to end (default: {TIMEOUT:g})",
     )
     add_now(parser)
-    add_options(parser, ("common",))
+    add_options(parser, ("common",), only=("common.state_dir",))
     parser.set_defaults(run=run, client_options=("--quiet",))
 
 
