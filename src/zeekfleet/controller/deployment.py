@@ -45,6 +45,9 @@ from zeekfleet.transport.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
 
+MEETINGS = 5
+"""How often instances are waited for that go while a deployment is being prepared."""
+
 
 class Refused(Exception):  # noqa: N818 - an outcome, which never leaves this module
     """A step found that the deployment must end here.
@@ -109,8 +112,7 @@ class Deployment:
         try:
             with ExitStack() as undo:
                 undo.callback(self._meeting.withdraw)
-                await self._meet(order)
-                keys = await self._prepare(order)
+                keys = await self._meet_and_prepare(order)
                 undo.pop_all()
             former = self._meeting.adopt(order.configuration)
             results = await self._hand_over(order, keys)
@@ -119,6 +121,22 @@ class Deployment:
             return refusal.results
         finally:
             self._meeting.part(former)
+
+    async def _meet_and_prepare(self, order: Order) -> CurveKeys | None:
+        """Until everybody is there still when all is prepared: preparing takes its time, and instances may go."""
+        for _ in range(MEETINGS):
+            await self._meet(order)
+            keys = await self._prepare(order)
+            order.missing = self._meeting.missing()
+            if not order.missing:
+                return keys
+        raise self._without_the_missing(order)
+
+    def _without_the_missing(self, order: Order) -> Refused:
+        told = "; ".join(f"{name}: {why}" for name, why in order.missing.items())
+        logger.warning("deployment %s: instances are missing: %s", order.reqid, told)
+        missing = missing_results(order.reqid, order.missing)
+        return Refused([Result(order.reqid, False, error=TIMED_OUT), *missing])
 
     async def _meet(self, order: Order) -> None:
         order.to(Step.MEETING)
@@ -131,10 +149,7 @@ class Deployment:
                     await self._changed.next()
                     order.missing = self._meeting.missing()
         except TimeoutError:
-            told = "; ".join(f"{name}: {why}" for name, why in order.missing.items())
-            logger.warning("deployment %s: instances are missing: %s", order.reqid, told)
-            missing = missing_results(order.reqid, order.missing)
-            raise Refused([Result(order.reqid, False, error=TIMED_OUT), *missing]) from None
+            raise self._without_the_missing(order) from None
 
     async def _prepare(self, order: Order) -> CurveKeys | None:
         """All that can be found out and made ready while nothing is touched."""
@@ -152,7 +167,9 @@ class Deployment:
         if order.check:
             order.to(Step.CHECKING)
             if problems := await self._checking.problems(order.reqid, order.configuration):
-                raise Refused(problems)
+                silent = {one.instance for one in problems if one.instance and one.error == TIMED_OUT}
+                order.missing = {name: self._why_silent(name) for name in silent}
+                raise Refused([*problems, *missing_results(order.reqid, order.missing)])
         return keys
 
     def _keys_for(self, configuration: Configuration) -> CurveKeys | None:
@@ -174,12 +191,29 @@ class Deployment:
         answers = await self._handover.to_all(names, order.configuration, hand_out_keys)
         results = results_of(order.reqid, answers)
         if any(answer.response is None for answer in answers):
-            silent = (answer.instance for answer in answers if answer.response is None)
             order.missing = {
-                name: self._instances.presence(name) for name in silent if name not in self._instances.known
+                answer.instance: self._why_silent(answer.instance)
+                for answer in answers
+                if answer.response is None and answer.error == TIMED_OUT
             }
-            raise Refused([*results, *missing_results(order.reqid, order.missing)])
+            missing = missing_results(order.reqid, order.missing)
+            raise Refused([*results, *missing, *await self._in_part(order)])
         return results
+
+    async def _in_part(self, order: Order) -> list[Result]:
+        """That some agents have the configuration and others have not, and what follows."""
+        former = await self._stage.get(ConfigState.DEPLOYED)
+        if order.is_own or former is None:
+            return []
+        told = (
+            f"deployed in part: configuration {former.id} stays the deployed one, and is deployed again"
+            " once all its instances are ready; to keep the new one, deploy it again"
+        )
+        return [Result(order.reqid, False, error=told)]
+
+    def _why_silent(self, name: str) -> str:
+        presence = self._instances.presence(name)
+        return f"{presence}, but its agent does not answer" if name in self._instances.known else presence
 
     async def _keep(self, order: Order, results: list[Result]) -> list[Result]:
         order.to(Step.KEEPING)

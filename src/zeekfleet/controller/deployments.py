@@ -12,6 +12,7 @@ from zeekfleet.controller.deployment import Deployment
 from zeekfleet.controller.orders import Order, Step
 from zeekfleet.controller.staging import Stage
 from zeekfleet.errors import RequestFailedError
+from zeekfleet.model.deployments import KEEP, NodeAction, action_text
 from zeekfleet.model.management import Result, fresh_id
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.endpoint import Endpoint
@@ -23,6 +24,9 @@ MAX_WAITING = 16
 
 HEARTBEAT = 5.0
 """Seconds after which progress is told though nothing has changed: whoever listens knows that it is still awaited."""
+
+NAMED = 6
+"""Nodes that a line names."""
 
 PAUSE = 0.2
 """Seconds between two tellings at least, so that thousands of nodes do not cause thousands of them."""
@@ -185,7 +189,12 @@ class Deployments:
         facts = {"reqid": order.reqid, "config": order.configuration.id, "success": outcome.success}
         if not (order.is_own and outcome.success):  # it has been told when a client ordered it
             facts["kind"] = "deployment"
+        changes = [action for action in outcome.actions if action.action != KEEP]
+        if order.is_own and changes:
+            facts["kind"] = "deployment"  # nobody asked for it, and nodes were touched
         told = "success" if outcome.success else "; ".join(outcome.errors)
+        if order.is_own and changes:
+            told += f" ({_some(changes)})"
         what = "deployed again" if order.is_own else "deployment of"
         logger.log(level, "%s configuration %s: %s", what, order.configuration.id, told, extra=facts)
         order.to(Step.DONE)
@@ -201,6 +210,12 @@ class Deployments:
                 async with asyncio.timeout(HEARTBEAT):
                     await order.moved.wait()
             await asyncio.sleep(PAUSE)
+
+
+def _some(actions: list[NodeAction]) -> str:
+    """Such as ``w1 restarted (env), w2 started and 3 more``."""
+    told = ", ".join(f"{action.node} {action_text(action)}" for action in actions[:NAMED])
+    return told if len(actions) <= NAMED else f"{told} and {len(actions) - NAMED} more"
 
 
 def _given_up(order: Order) -> list[Result]:

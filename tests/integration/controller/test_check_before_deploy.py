@@ -94,7 +94,7 @@ async def test_an_agent_that_does_not_answer_the_check_gets_nothing(monkeypatch:
         await it.known("a1")
         one.silent = True
         outcome = await it.client.deploy_config(configuration("a1"))
-        assert outcome.errors == ("request timed out",)
+        assert outcome.errors[0] == "request timed out"
         assert "DeployRequest" not in one.names()
 
 

@@ -12,6 +12,7 @@ from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.deployments import (
     AbortDeploymentRequest,
     AbortDeploymentResponse,
+    DeploymentOutcome,
     DeploymentProgress,
     NotifyNodeActions,
 )
@@ -85,6 +86,35 @@ async def test_what_gave_way_is_deployed_again_when_the_client_fails() -> None:
         await one.was_asked(agent_api.DeployRequest, 3)
         last = [event for event in one.asked if isinstance(event, agent_api.DeployRequest)][-1]
         assert last.config.id == first.id
+
+
+async def test_what_the_controller_changes_by_itself_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with scene() as it:
+        news = await it.listener()
+        one = await it.agent("a1")
+        await it.known("a1")
+        wanted = configuration("a1")
+        assert (await it.client.deploy_config(wanted)).ok
+        await outcome_of(news, wanted.id)
+        one.may_answer.clear()
+        one.endpoint.unpeer("127.0.0.1", 2150)
+        await it.known()
+        one.endpoint.peer("127.0.0.1", 2150)
+        await one.was_asked(agent_api.DeployRequest, 2)
+        request = [event for event in one.asked if isinstance(event, agent_api.DeployRequest)][-1]
+        actions = (NodeAction("w-a1", "a1", "restart", ("env",)),)
+        one.tell(NotifyNodeActions("a1", request.reqid, wanted.id, actions))
+        one.may_answer.set()
+
+        def is_told(happening: Happening) -> bool:
+            event = happening.event if isinstance(happening, Delivery) else None
+            return isinstance(event, DeploymentOutcome) and event.actions == actions
+
+        await news.wait_for(is_told, DEADLINE)
+    (record,) = [record for record in caplog.records if "deployed again" in record.getMessage()]
+    assert record.getMessage().endswith(": success (w-a1 restarted (env))")
+    assert record.kind == "deployment"  # type: ignore[attr-defined]
 
 
 async def test_zeekfleets_clients_wait_for_their_turn_and_others_are_told_who_is_before_them() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from scene import Scene, ScriptedAgent, configuration, outcome_of, scene
+from scene import DEADLINE, Scene, ScriptedAgent, configuration, outcome_of, scene
 
 from zeekfleet.broker.events import agent as agent_api
+from zeekfleet.broker.events import checks
 from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.events.deployments import DeploymentProgress
 from zeekfleet.broker.generations import FIRST
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import Address, Port
 from zeekfleet.store.interface import ConfigState
+from zeekfleet.transport.endpoint import Delivery, Happening
 
 SOON = 0.05
 """How long deployments wait for instances that never come."""
@@ -142,6 +147,76 @@ async def test_an_agent_that_does_not_answer_its_welcome_is_told_as_such() -> No
         assert outcome.errors[0] == "request timed out"
         assert outcome.errors[1].startswith("instance 'a3' is missing: ")
         await goes_on(it, agents, deployed)
+
+
+class Leaver(ScriptedAgent):
+    """One whose fellow goes while it checks a configuration."""
+
+    fellow: ScriptedAgent
+    gone: asyncio.Event
+
+    async def _reply(self, delivery: Delivery) -> None:
+        if isinstance(delivery.event, checks.AgentCheckRequest) and not self.gone.is_set():
+            self.fellow.endpoint.unpeer("127.0.0.1", 2150)
+            await self.gone.wait()
+        await super()._reply(delivery)
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+async def test_an_instance_that_goes_while_others_check_is_waited_for(comes_back: bool) -> None:
+    async with scene(instance_wait=DEADLINE if comes_back else 0.05) as it:
+        news = await it.listener()
+        one, two = await it.agent("a1"), await it.agent("a2")
+        one.__class__ = Leaver
+        one.fellow, one.gone = two, asyncio.Event()  # type: ignore[attr-defined]
+        await it.known("a1", "a2")
+        wanted = configuration("a1", "a2")
+        deploying = asyncio.create_task(it.client.deploy_config(wanted))
+        await one.was_asked(checks.AgentCheckRequest)
+        await it.known("a1")
+        one.gone.set()  # type: ignore[attr-defined]
+        if comes_back:
+            await news.wait_for(lambda happening: _is_awaited(happening, "a2"), DEADLINE)
+            two.endpoint.peer("127.0.0.1", 2150)
+        outcome = await deploying
+        assert outcome.ok == comes_back
+        assert one.deployed.is_set() == comes_back
+        if not comes_back:
+            assert outcome.errors[0] == "request timed out"
+            assert outcome.errors[1].startswith("instance 'a2' is missing: gone since ")
+
+
+def _is_awaited(happening: Happening, name: str) -> bool:
+    event = happening.event if isinstance(happening, Delivery) else None
+    return isinstance(event, DeploymentProgress) and name in event.instances
+
+
+async def test_an_agent_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for deadline in ("handover.controller_stop_deadline", "checking.controller_deadline"):
+        monkeypatch.setattr(f"zeekfleet.controller.{deadline}", lambda _, base: base)
+    async with scene(request_timeout=0.2) as it:
+        one, two = await it.agent("a1"), await it.agent("a2")
+        await it.known("a1", "a2")
+        one.silent = True
+        silent = await it.client.deploy_config(configuration("a1", "a2"))
+        assert silent.errors == (
+            "request timed out",
+            "instance 'a1' is missing: connected, but its agent does not answer",
+        )
+        assert not two.deployed.is_set()
+        one.silent = False
+        two.may_answer.clear()
+        hanging = await it.client.deploy_config(configuration("a1", "a2"))
+        assert hanging.errors[:2] == (
+            "request timed out",
+            "instance 'a2' is missing: connected, but its agent does not answer",
+        )
+        assert len(hanging.errors) == 2  # nothing was deployed before that could come back
+        two.may_answer.set()
+        assert (await it.client.deploy_config(first := configuration("a1", "a2"))).ok
+        two.may_answer.clear()
+        in_part = await it.client.deploy_config(configuration("a1", "a2"))
+        assert f"deployed in part: configuration {first.id} stays the deployed one" in in_part.errors[2]
 
 
 async def test_ports_are_assigned_once_addresses_are_known_and_free_ones_only() -> None:
