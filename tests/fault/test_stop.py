@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from trees import INSTANCE, Tree, cluster, node, zeekfleet
 
+from zeekfleet.daemon.directories import LOCK, held
 from zeekfleet.testing.daemons import processes_mentioning, wait_for_end_of
 
 
@@ -58,3 +60,16 @@ def test_a_place_where_nothing_has_run(tmp_path: Path) -> None:
         == f"error: common.state_dir: there is no directory {tmp_path}/nowhere: nothing of zeekfleet has run there\n"
     )
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_daemon_in_another_container_is_not_taken_for_a_process_here(tmp_path: Path) -> None:
+    """They share the directory, and so its lock; the process id in it means somebody else here."""
+    with held(tmp_path) as state, subprocess.Popen(("sleep", "600")) as somebody:
+        try:
+            (state / LOCK).write_text(f"{somebody.pid}\n")
+            code, out, err = zeekfleet("stop", "--state-dir", str(state))
+            assert (code, out) == (1, "")
+            assert "is held by a daemon that is not to be seen from here" in err
+            assert somebody.poll() is None
+        finally:
+            somebody.kill()

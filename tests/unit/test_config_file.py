@@ -23,6 +23,11 @@ def test_a_file_without_nodes_is_refused_unless_it_is_meant(tmp_path: Path) -> N
         assert read_cluster_file(str(file), Messages(), allow_empty=True).nodes == ()
 
 
+def test_a_file_without_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(ConfigurationError, match=r"^cluster configuration /dev/zero is larger than 16 MiB$"):
+        read_cluster_file("/dev/zero", Messages())
+
+
 def test_unknown_keys_are_errors_or_warnings(tmp_path: Path) -> None:
     file = tmp_path / "c.ini"
     file.write_text(WORKER + "interfce = lo\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import socket
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ from zeekfleet.model.management import Configuration
 from zeekfleet.planning.ini import parse_configuration
 
 STANDARD_INPUT = "-"
+
+LARGEST = 16 * 2**20
+"""Bytes of a file: what is larger is another one, or has no end."""
 
 
 def add_file(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +52,10 @@ def read_cluster_file(
     if path == STANDARD_INPUT and sys.stdin is None:
         raise ConfigurationError("cluster configuration standard input cannot be read: it is closed")
     try:
-        data = sys.stdin.buffer.read() if path == STANDARD_INPUT else Path(path).read_bytes()
+        with contextlib.nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else Path(path).open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise ConfigurationError(f"cluster configuration {source} is larger than {LARGEST >> 20} MiB")
         text = data.decode()
     except OSError as error:
         raise ConfigurationError(f"cluster configuration {source} cannot be read: {error.strerror}") from None

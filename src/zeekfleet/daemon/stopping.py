@@ -11,7 +11,7 @@ from zeekfleet.daemon.directories import LOCK, held
 from zeekfleet.errors import DirectoryHeldError, SettingsError, SupervisionError
 from zeekfleet.model.names import NODES
 from zeekfleet.supervisor import CommandEngine, Supervisor
-from zeekfleet.system.processes import ended
+from zeekfleet.system.processes import ended, has_open
 
 Tell = Callable[[str], None]
 """Takes a sentence about what is waited for."""
@@ -65,6 +65,11 @@ async def _stop_daemon(directory: Path, timeout: float, tell: Tell, now: bool) -
     if pid is None:
         return []
     try:
+        if not has_open(pid, directory / LOCK):  # the number may be another process' by now, or in this container
+            raise SupervisionError(
+                f"directory {directory} is held by a daemon that is not to be seen from here, perhaps in a container"
+                f" (it signed with pid {pid}): stop it where it runs"
+            )
         os.kill(pid, signal.SIGTERM)
         if now:
             os.kill(pid, signal.SIGINT)  # as a second Ctrl-C; the same signal twice might be taken for one

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from pathlib import Path
 
 
 async def ends(descriptor: int, within: float) -> bool:
@@ -31,3 +33,21 @@ async def ended(pid: int, within: float) -> bool:
         return await ends(descriptor, within)
     finally:
         os.close(descriptor)
+
+
+def has_open(pid: int, file: Path) -> bool:
+    """Whether a process has a file open.
+
+    Raises:
+        PermissionError: it is another user's, who alone may know.
+    """
+    wanted = file.stat()
+    try:
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    for descriptor in descriptors:
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(descriptor.stat(), wanted):
+                return True
+    return False

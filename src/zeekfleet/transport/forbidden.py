@@ -40,9 +40,12 @@ class Forbidden(asyncio.Protocol):
         self._present.add(self)
         transport.write(_response(self._reason))
         if transport.can_write_eof():
-            # What we close unread the kernel answers with a reset, which may overtake the response.
-            transport.write_eof()
             self._timer = asyncio.get_running_loop().call_later(LINGER, transport.abort)
+            try:
+                # What we close unread the kernel answers with a reset, which may overtake the response.
+                transport.write_eof()
+            except OSError:
+                transport.abort()  # it has gone, as a port scanner does
         else:
             transport.close()
 

@@ -66,6 +66,20 @@ async def test_a_unix_socket_has_the_same_door(tmp_path):
         writer.close()
 
 
+async def test_a_stranger_that_has_gone_already_is_no_fault_of_ours():
+    """A port scanner closes its connection before it is accepted; a thousand of them must not fill the log."""
+    faults = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    async with WebSocketEndpoint() as endpoint:
+        port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
+        for _ in range(3):
+            socket.create_connection(("127.0.0.1", port)).close()
+        async with RawPeer(port) as last:  # so the others have had their turn
+            assert b"403" in await last.reader.readline()
+        assert endpoint.metrics.strangers_refused == 4
+    assert not faults
+
+
 async def test_a_stranger_that_sends_on_and_on_is_cut_off():
     async with WebSocketEndpoint() as endpoint:
         port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
