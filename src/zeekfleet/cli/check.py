@@ -8,7 +8,7 @@ import msgspec
 
 from zeekfleet.broker.events import checks as api
 from zeekfleet.cli import tables
-from zeekfleet.cli.config_file import add_file, read_cluster_file
+from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_file
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.client import report, results
@@ -23,6 +23,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
     parser = add_verb(subparsers, "check", "Check a cluster configuration without deploying it.")
     add_file(parser)
+    add_allow_empty(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
     Without a controller, the nodes of this host are checked here; that others are not is a failure.
     """
     session = Session(args)
-    configuration = read_cluster_file(args.config, session.messages, instance=args.instance, lax=args.lax)
+    configuration = read_cluster_file(
+        args.config, session.messages, instance=args.instance, lax=args.lax, allow_empty=args.allow_empty
+    )
     for loss in losses(configuration):
         session.messages.warning(loss)
     errors = validate(configuration, controller_port=None, auto_assign_ports=True)

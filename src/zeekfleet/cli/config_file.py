@@ -72,13 +72,17 @@ def read_cluster_file(
         lax=lax,
     )
     if not parsed.configuration.nodes and not allow_empty:
-        raise ConfigurationError(
-            f"there is no node in cluster configuration {source}: deploying it would stop all that run"
-            " (--allow-empty if that is meant)"
-        )
+        raise without_nodes(f"cluster configuration {source}")
     for warning in parsed.warnings:
         messages.warning(warning)
     return parsed.configuration
+
+
+def without_nodes(what: str) -> ConfigurationError:
+    """Why a configuration without nodes is not taken."""
+    return ConfigurationError(
+        f"there is no node in {what}: deploying it would stop all that run (--allow-empty if that is meant)"
+    )
 
 
 class Beside:

@@ -64,7 +64,7 @@ def _watched(session: Session, connection: Connection, news: News, configuration
     if session.output.interactive and not session.messages.quiet:
         from zeekfleet.cli.progress import LiveProgress  # noqa: PLC0415 - rich takes its time to import
 
-        with LiveProgress(configuration or _staged(connection), news) as progress:
+        with LiveProgress(configuration or Configuration(), news) as progress:
             return _deploy(connection, news, progress.watch)
     return _deploy(connection, news, lambda _topic, _event: _tell_waiting(session, news))
 
@@ -151,9 +151,10 @@ def _deploy(connection: Connection, news: News, show: Callable[[str, Event], Non
     return results.read_deployed(response.results)
 
 
-def _staged(connection: Connection) -> Configuration:
+def staged(connection: Connection) -> Configuration | None:
+    """What is staged; None if nothing is, which the deployment will say."""
     request = api.GetConfigurationRequest(fresh_id(), deployed=False)
     try:
         return results.read_configuration(connection.ask(request, api.GetConfigurationResponse).result)
     except RequestFailedError:
-        return Configuration()  # nothing staged: the deployment will say so
+        return None

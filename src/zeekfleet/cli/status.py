@@ -12,7 +12,7 @@ from zeekfleet.broker.events.details import ControllerStatusRequest, ControllerS
 from zeekfleet.cli.absent import Absent, Wanted, absent_cells, duration, look, merged, split, state_cell, summary
 from zeekfleet.cli.nodes import add_nodes
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.cli.output import Cell, Table, View
+from zeekfleet.cli.output import Cell, Note, Table, View
 from zeekfleet.cli.session import Connection, Session
 from zeekfleet.cli.tables import ABSENT, failures
 from zeekfleet.client.histories import Histories, last_exit, read_histories, report_document
@@ -130,7 +130,8 @@ def view(
             else:
                 rows.append(_row(instance, one, now, wanted.away(instance, now) if wanted else ""))
     table = [Table(COLUMNS, tuple(rows), essential=4)] if rows else []
-    return [*table, *failures(outcome.errors), *summary(names, running)]
+    nothing = [] if rows or outcome.errors or names else [Note("no node is deployed")]
+    return [*table, *nothing, *failures(outcome.errors), *summary(names, running)]
 
 
 def _row(instance: str, report: NodeReport, now: float, away: str) -> tuple[Cell, ...]:

@@ -42,6 +42,9 @@ class ScriptedController:
 
     def on(self, request: type[Event], answer: Answer) -> None:
         self.answers[request] = answer
+        if request is api.DeployRequest:  # our own verb looks at what is staged
+            none = partial(_failed, error="no staged configuration available")
+            self.answers.setdefault(api.GetConfigurationRequest, none)
         if request is api.GetNodesRequest:  # what is deployed and connected is asked, too: nothing is
             none = partial(_failed, error="no deployed configuration available")
             self.answers.setdefault(api.GetConfigurationRequest, none)

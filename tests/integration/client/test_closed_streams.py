@@ -13,7 +13,8 @@ import pytest
 from zeekfleet.broker.events import checks, details, dispatches
 from zeekfleet.broker.events import controller as api
 from zeekfleet.cli.verbs import VERBS
-from zeekfleet.model.management import Configuration, Instance, Result
+from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.management import Configuration, Instance, Node, Result
 
 HELPER = Path(__file__).with_name("verbs_without_streams.py")
 INI = "[instances]\na\n[m]\ninstance = a\nrole = manager\n"
@@ -29,7 +30,7 @@ def answer_all(controller: Any) -> None:
         return lambda request: response(request.reqid, (Result(request.reqid, **fields),))
 
     refused = {"success": False, "error": "no ID value", "instance": "a", "node": "n1"}
-    configuration = Configuration("c", (Instance("a"),))
+    configuration = Configuration("c", (Instance("a"),), (Node("n1", "a", ClusterRole.MANAGER, State.RUNNING),))
     controller.on(api.GetInstancesRequest, one(api.GetInstancesResponse, data=(Instance("a"),)))
     controller.on(api.GetConfigurationRequest, one(api.GetConfigurationResponse, data=configuration))
     controller.on(api.StageConfigurationRequest, several(api.StageConfigurationResponse, data="c"))

@@ -13,7 +13,7 @@ import pytest
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.deployments import DeploymentProgress
-from zeekfleet.model.management import Result
+from zeekfleet.model.management import Configuration, Instance, Result
 from zeekfleet.testing.proxy import FaultyProxy
 
 BIN = Path(sys.executable).parent
@@ -62,6 +62,23 @@ async def test_a_controller_that_dies_while_it_accepts_is_waited_for(staging, ru
                 await asyncio.sleep(0.01)
         proxy.cut_after(None)
         assert (await running).code == 0
+
+
+async def test_what_is_staged_and_has_no_nodes_is_not_deployed_by_chance(staging, run):
+    staging.on(api.DeployRequest, lambda r: api.DeployResponse(r.reqid, (Result(r.reqid, data="c"),)))
+    empty = Configuration(instances=(Instance("a1"),))
+    staging.on(
+        api.GetConfigurationRequest, lambda r: api.GetConfigurationResponse(r.reqid, Result(r.reqid, data=empty))
+    )
+    refused = await run("zeekfleet", "--controller", f":{staging.port}", "deploy")
+    assert refused.code == 1
+    assert refused.stderr.startswith("error: there is no node in the staged configuration")
+    assert not any(isinstance(event, api.DeployRequest) for event in staging.heard)
+    assert (await run("zeekfleet", "--controller", f":{staging.port}", "deploy", "--allow-empty")).code == 0
+
+
+async def test_a_check_takes_a_file_without_nodes_where_that_is_meant(run):
+    assert (await run("zeekfleet", "check", "--allow-empty", "--set", "client.peering_attempts=1", "-")).code == 0
 
 
 @pytest.mark.parametrize(
