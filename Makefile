@@ -31,7 +31,7 @@ test: $(INSTALLED_FOR_TESTS)
 	$(BIN)/pytest -m "not long" --numprocesses 2 --dist loadscope
 
 test-long: $(INSTALLED_FOR_TESTS)
-	$(BIN)/pytest -m long --timeout 1800
+	$(BIN)/pytest -m long --timeout 1800 --numprocesses 2 --dist loadscope
 
 check: $(INSTALLED_FOR_TESTS)
 	$(BIN)/ruff check .
