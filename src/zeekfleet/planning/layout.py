@@ -157,6 +157,7 @@ def launch_script(config: NodeConfig, settings: ZeekSettings) -> str:
         lines += _zeromq_lines(config, settings)
         if any(endpoint.pcap_file is not None for endpoint in config.cluster.values()):
             lines += _LOSSLESS_ZEROMQ
+            lines += () if writes_logs(config) else _LINGERING_ZEROMQ
             lines += _UNLIMITED_EVENTS if settings.version >= ZEROMQ_QUEUE_LIMITS else ()
     else:
         # Otherwise it is every address of the host.
@@ -171,11 +172,17 @@ def launch_script(config: NodeConfig, settings: ZeekSettings) -> str:
 
 
 _LOSSLESS_ZEROMQ = (
-    "redef Cluster::Backend::ZeroMQ::linger_ms = 60000;",
     "redef Cluster::Backend::ZeroMQ::log_sndhwm = 0;",
     "redef Cluster::Backend::ZeroMQ::log_rcvhwm = 0;",
 )
-"""A trace is read faster than live traffic comes: queues have no limit, and what is in them is waited for."""
+"""A trace is read faster than live traffic comes: queues have no limit."""
+
+_LINGERING_ZEROMQ = ("redef Cluster::Backend::ZeroMQ::linger_ms = 60000;",)
+"""A node that ends waits until its log lines and events are handed over, for a minute at most.
+
+Not for a node that writes the logs. It hands over no line, and it ends after the hub, which its goodbye cannot reach
+any more: it would wait for the whole minute.
+"""
 
 _UNLIMITED_EVENTS = (
     "redef Cluster::Backend::ZeroMQ::xpub_sndhwm = 0;",
