@@ -122,6 +122,12 @@ def test_the_layout_does_not_depend_on_the_order_of_the_table() -> None:
             SETTINGS,
         ),
         ("launch-trace", config("worker-01", {**CLUSTER, "worker-01": TRACE}), SETTINGS),
+        ("launch-trace-logger", config("logger", {**CLUSTER, "worker-01": TRACE}), SETTINGS),
+        (
+            "launch-trace-broker",
+            config("worker-01", {**CLUSTER, "worker-01": TRACE}),
+            msgspec.structs.replace(SETTINGS, backend=Backend.BROKER),
+        ),
         (
             "launch-other-ports",
             config("größe%s", HOSTILE),

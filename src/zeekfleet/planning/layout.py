@@ -153,15 +153,17 @@ def _layout_row(name: str, endpoint: ClusterEndpoint, manager: str | None) -> st
 def launch_script(config: NodeConfig, settings: ZeekSettings) -> str:
     """The content of our own script, loaded right after the back end so that all later ones may change it."""
     lines = ["@load base/frameworks/cluster", "@load base/frameworks/telemetry"]
+    reads_trace = any(endpoint.pcap_file is not None for endpoint in config.cluster.values())
     if settings.backend is Backend.ZEROMQ:
         lines += _zeromq_lines(config, settings)
-        if any(endpoint.pcap_file is not None for endpoint in config.cluster.values()):
+        if reads_trace:
             lines += _LOSSLESS_ZEROMQ
             lines += () if writes_logs(config) else _LINGERING_ZEROMQ
             lines += _UNLIMITED_EVENTS if settings.version >= ZEROMQ_QUEUE_LIMITS else ()
     else:
         # Otherwise it is every address of the host.
         lines.append(f"redef Broker::default_listen_address = {zeek_string(config.cluster[config.name].host)};")
+        lines += _LOSSLESS_BROKER if reads_trace else ()
     if config.cluster[config.name].metrics_port:
         lines.append(f"redef Telemetry::metrics_address = {zeek_string(metrics_address(config))};")
     if settings.log_queue is not None:
@@ -176,6 +178,9 @@ _LOSSLESS_ZEROMQ = (
     "redef Cluster::Backend::ZeroMQ::log_rcvhwm = 0;",
 )
 """A trace is read faster than live traffic comes: queues have no limit."""
+
+_LOSSLESS_BROKER = ("redef Broker::peer_buffer_size = 1000000000;",)
+"""The same: beyond 8,192 messages that a peer has not taken yet, Broker drops the oldest without a word."""
 
 _LINGERING_ZEROMQ = ("redef Cluster::Backend::ZeroMQ::linger_ms = 60000;",)
 """A node that ends waits until its log lines and events are handed over, for a minute at most.
