@@ -32,7 +32,7 @@ def started_with(
     """What a run would start with, and its ports; they are kept while it runs, and no longer."""
     seen: list[tuple[Settings, Configuration, list[int]]] = []
 
-    async def serve(deployed: Configuration, settings: Settings, stop: object) -> None:
+    async def serve(deployed: Configuration, settings: Settings, *_: object) -> None:
         chosen = [settings.controller.websocket_port, settings.controller.port, settings.supervisor.port]
         chosen += [node.p.number for node in deployed.nodes if node.p is not None]
         assert not [port for port in chosen if keep(LOOPBACK, (port,)) is not None], "they are ours alone"

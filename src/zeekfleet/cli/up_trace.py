@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -23,6 +25,7 @@ from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.types import Port
 from zeekfleet.planning.cluster_variables import PCAP_FILE
+from zeekfleet.planning.node_settings import variable
 from zeekfleet.resolution import DEFAULT, Resolved
 from zeekfleet.settings import Settings
 from zeekfleet.system.ports import KeptPorts, keep_any
@@ -36,8 +39,8 @@ STOP_ORDER = (WORKER, PROXY, MANAGER)
 
 LOGS = "logs"
 LOOPBACK = "127.0.0.1"
-GRACE = 60.0
-"""Seconds that a node may take to hand on the logs of what it has read."""
+GRACE, CEILING = 60.0, 3600.0
+"""Seconds that a node may take to hand on or write what is left: without a sign of work, and at most."""
 
 START_LIMIT = 600.0
 """Seconds until a worker that reads at full speed must have said hello."""
@@ -74,12 +77,29 @@ def run(trace: Path, resolved: Resolved) -> int:
         settings = _settings(resolved, Path(scratch), clients, agents, supervisor)
         if resolved.origins["controller.auto_assign_start_port"] != DEFAULT:
             listening = []
-        deployed = _configuration(settings.agent.name, trace, listening)
-        code = run_daemon(settings.common, lambda stop: _serve(deployed, settings, stop))
-        moved = _keep_logs(node_directory(settings.common, LOGGER), target) if code == 0 else 0
-    if code == 0:
-        logger.info("%d logs are in %s", moved, target)
-    return code
+        deployed = _configuration(settings.agent.name, trace, listening, settings.supervisor.grace_ceiling)
+        reading = Reading()
+        code = run_daemon(settings.common, lambda stop: _serve(deployed, settings, stop, reading))
+        if not reading.has_begun:
+            return code
+        moved = _keep_logs(node_directory(settings.common, LOGGER), target)
+    logger.info("%d logs are in %s", moved, target)
+    if reading.problems:
+        sys.stderr.write(f"error: logs may be incomplete: {'; '.join(reading.problems)}\n")
+    return 1 if reading.problems else code
+
+
+@dataclass
+class Reading:
+    """How far it has come.
+
+    Attributes:
+        has_begun: the worker looks at the trace, so that there are logs.
+        problems: why logs may be incomplete.
+    """
+
+    has_begun: bool = False
+    problems: list[str] = field(default_factory=list)
 
 
 def _kept_ports() -> KeptPorts:
@@ -89,16 +109,16 @@ def _kept_ports() -> KeptPorts:
         raise ZeekfleetError(f"no free ports on {LOOPBACK}: {error.strerror}") from None
 
 
-async def _serve(deployed: Configuration, settings: Settings, stop: asyncio.Event) -> None:
+async def _serve(deployed: Configuration, settings: Settings, stop: asyncio.Event, reading: Reading) -> None:
     async def read() -> None:
-        await _read(deployed, settings, stop)
+        await _read(deployed, settings, stop, reading)
         stop.set()
 
     await tree.serve(settings, (Role.CONTROLLER, Role.AGENT), stop, read)
 
 
-async def _read(deployed: Configuration, settings: Settings, stop: asyncio.Event) -> None:
-    """Deploy, and wait until the trace is read.
+async def _read(deployed: Configuration, settings: Settings, stop: asyncio.Event, reading: Reading) -> None:
+    """Deploy, wait until the trace is read, and stop the nodes in order.
 
     Raises:
         ZeekfleetError: a node does not come up, or ends.
@@ -120,23 +140,29 @@ async def _read(deployed: Configuration, settings: Settings, stop: asyncio.Event
             words = [*outcome.errors, *(node.outputs.stderr for node in failed if node.outputs is not None)]
             raise SupervisionError("; ".join(words) or f"nodes {', '.join(node.name for node in failed)} do not run")
         logger.info("reading %s", *(node.env[PCAP_FILE] for node in deployed.nodes if node.name == WORKER))
+        reading.has_begun = True
+        reading.problems = ["the trace has not been read to its end"]
         await ended
+    reading.problems = ["nodes were not stopped one after the other"]
     directories = {node.name: node_directory(settings.common, node.name) for node in deployed.nodes}
-    try:
-        await stop_in_turn(settings, directories, STOP_ORDER, LOGGER)
-    except SupervisionError as error:
-        logger.warning("%s", error)  # what there is serves better than nothing
+    reading.problems = await stop_in_turn(settings, directories, STOP_ORDER, LOGGER)
 
 
-def _configuration(instance: str, trace: Path, listening: Sequence[int]) -> Configuration:
-    """The cluster; where manager, logger and proxy listen, if that is not to be assigned.
+def _configuration(instance: str, trace: Path, listening: Sequence[int], ceiling: float) -> Configuration:
+    """The cluster. Zeek's workers hand on to a proxy what they find of hosts, services, certificates and software.
 
-    Zeek's workers hand on to a proxy what they find of hosts, services, certificates and software.
+    Args:
+        instance: on which all nodes are.
+        trace: what the worker reads.
+        listening: where manager, logger and proxy listen, if that is not to be assigned.
+        ceiling: seconds that each node may take to stop while it still works. Elsewhere that is for loggers alone; here
+            the worker may have much to hand on as well.
     """
     ports = dict(zip((MANAGER, LOGGER, PROXY), map(Port, listening), strict=False))
 
     def node(name: str, role: ClusterRole, env: dict[str, str] | None = None) -> Node:
-        return Node(name, instance, role, State.RUNNING, p=ports.get(name), scripts=(SCRIPT,), env=env or {})
+        env = {variable("grace_ceiling"): str(ceiling), **(env or {})}
+        return Node(name, instance, role, State.RUNNING, p=ports.get(name), scripts=(SCRIPT,), env=env)
 
     nodes = (
         node(MANAGER, ClusterRole.MANAGER),
@@ -178,7 +204,9 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supe
             ),
         ),
         supervisor=msgspec.structs.replace(
-            settings.supervisor, **unless_given("supervisor", engine="zeek", port=0, grace=GRACE), rotation_interval=0.0
+            settings.supervisor,
+            **unless_given("supervisor", engine="zeek", port=0, grace=GRACE, grace_ceiling=CEILING),
+            rotation_interval=0.0,
         ),
         archive=msgspec.structs.replace(settings.archive, enabled=False),
     )

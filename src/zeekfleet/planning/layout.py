@@ -182,11 +182,11 @@ _LOSSLESS_ZEROMQ = (
 _LOSSLESS_BROKER = ("redef Broker::peer_buffer_size = 1000000000;",)
 """The same: beyond 8,192 messages that a peer has not taken yet, Broker drops the oldest without a word."""
 
-_LINGERING_ZEROMQ = ("redef Cluster::Backend::ZeroMQ::linger_ms = 60000;",)
-"""A node that ends waits until its log lines and events are handed over, for a minute at most.
+_LINGERING_ZEROMQ = ("redef Cluster::Backend::ZeroMQ::linger_ms = -1;",)
+"""A node that ends waits until its log lines and events are handed over; its supervisor says for how long it may.
 
 Not for a node that writes the logs. It hands over no line, and it ends after the hub, which its goodbye cannot reach
-any more: it would wait for the whole minute.
+any more: it would never end.
 """
 
 _UNLIMITED_EVENTS = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -10,10 +12,9 @@ import msgspec
 import pytest
 
 from zeekfleet.broker import topics
-from zeekfleet.broker.events.supervisor import DestroyRequest, DestroyResponse
-from zeekfleet.cli import trace_end
+from zeekfleet.broker.events.supervisor import DestroyRequest, DestroyResponse, StatusRequest, StatusResponse
 from zeekfleet.cli.trace_end import END_LOG, HEARD_FILE, stop_in_turn
-from zeekfleet.errors import SupervisionError
+from zeekfleet.model.supervisor import NodeConfig, NodeStatus, Status
 from zeekfleet.settings import Settings
 from zeekfleet.transport.endpoint import Delivery
 from zeekfleet.transport.websocket import WebSocketEndpoint
@@ -31,6 +32,8 @@ class Nodes:
         for directory in self.directories.values():
             directory.mkdir()
         self.stopped: list[str] = []
+        self.pids = dict.fromkeys(NAMES, os.getpid())
+        self.stops = True
         self.changed = asyncio.Event()
         self.settings = Settings()
 
@@ -44,13 +47,24 @@ class Nodes:
                 case Delivery(event=DestroyRequest(reqid=reqid, node=node)):
                     self.stopped.append(node)
                     self.changed.set()
-                    endpoint.reply(happening, DestroyResponse(reqid, True))
+                    endpoint.reply(happening, DestroyResponse(reqid, self.stops))
+                case Delivery(event=StatusRequest(reqid=reqid)):
+                    nodes = {name: NodeStatus(NodeConfig(name), pid) for name, pid in self.pids.items()}
+                    endpoint.reply(happening, StatusResponse(reqid, Status(nodes)))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()
+
+
+@pytest.fixture
+def ended_process() -> int:
+    """The id that a process had."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
 
 
 @pytest.fixture
@@ -67,6 +81,13 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
             serving.cancel()
 
 
+def in_no_time(settings: Settings) -> Settings:
+    """Nothing is waited for longer than a moment, whoever works."""
+    return msgspec.structs.replace(
+        settings, supervisor=msgspec.structs.replace(settings.supervisor, grace=0.2, grace_ceiling=0.0)
+    )
+
+
 async def test_each_stops_when_it_has_heard_all_of_those_before_it(nodes: Nodes) -> None:
     stopping = asyncio.create_task(stop_in_turn(nodes.settings, nodes.directories, ORDER, "logger"))
     await nodes.until(lambda: nodes.stopped == ["worker"])
@@ -80,11 +101,37 @@ async def test_each_stops_when_it_has_heard_all_of_those_before_it(nodes: Nodes)
     for name in ("proxy", "manager"):
         nodes.note("logger", name, END_LOG)
     async with asyncio.timeout(PATIENCE):
-        await stopping
+        assert await stopping == []
 
 
-async def test_who_gets_no_further_is_named(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace_end, "PATIENCE", 0.2)
-    with pytest.raises(SupervisionError, match="node 'proxy' has not heard all of worker; logs may be incomplete"):
-        await stop_in_turn(nodes.settings, nodes.directories, ORDER, "logger")
-    assert nodes.stopped == ["worker"]
+async def test_what_is_missing_is_told_and_the_others_stop_in_turn_all_the_same(nodes: Nodes) -> None:
+    nodes.note("manager", "proxy")
+    nodes.note("logger", "worker", END_LOG)
+    nodes.note("logger", "manager", END_LOG)
+    assert await stop_in_turn(in_no_time(nodes.settings), nodes.directories, ORDER, "logger") == [
+        "node 'proxy' has not heard all of worker",
+        "node 'logger' has not written all of proxy",
+    ]
+    assert nodes.stopped == list(ORDER)
+
+
+async def test_one_that_has_gone_is_not_waited_for(nodes: Nodes, ended_process: int) -> None:
+    nodes.pids["proxy"] = ended_process
+    for name in ORDER:
+        nodes.note("logger", name, END_LOG)
+    stopping = asyncio.create_task(stop_in_turn(nodes.settings, nodes.directories, ORDER, "logger"))
+    await nodes.until(lambda: nodes.stopped == ["worker", "proxy"])
+    nodes.note("manager", "worker")  # it lives, and is waited for
+    nodes.note("manager", "proxy")
+    async with asyncio.timeout(PATIENCE):
+        assert await stopping == ["node 'proxy' has not heard all of worker"]
+
+
+async def test_a_node_that_does_not_stop_is_told(nodes: Nodes) -> None:
+    nodes.stops = False
+    for name in ORDER:
+        nodes.note("proxy", name)
+        nodes.note("manager", name)
+        nodes.note("logger", name, END_LOG)
+    problems = await stop_in_turn(nodes.settings, nodes.directories, ORDER, "logger")
+    assert problems == [f"node '{name}' does not stop" for name in ORDER]
