@@ -1,10 +1,14 @@
 """The end of a cluster that has read a trace: no node is stopped before it has heard all that others had to say.
 
-A Zeek that is told to end drops what it has received but not looked at yet. So the nodes are stopped one group after
-the other, and the script ``zeekfleet-end.zeek`` notes in files who has heard all of whom::
+A Zeek that is told to end drops what it has received but not looked at yet, and with Broker what its peers have not
+taken within three seconds. So the nodes are stopped one after the other, each when it has heard all that those before
+it had to say, and when those after it have heard all that it had to say until then. The script ``zeekfleet-end.zeek``
+has them say marks, and note in files which marks they have heard::
 
-    worker stops ── proxies and manager have heard all of it ── proxies stop ── manager has ── manager stops
-                 ── the loggers have everybody's lines ── loggers may stop
+    all have heard that the worker has read ── worker stops
+    the proxy has heard its end, and the others that the proxy has ── proxy stops
+    the manager has heard both ends, and the logger that the manager has ── manager stops
+    the logger has everybody's lines ── the logger may stop
 
 A note that does not come is waited for as long as the node that is to write it works, and no longer than a node may
 take to stop: its grace without a sign of work, its ceiling at most.
@@ -35,10 +39,10 @@ SCRIPT = str(Path(zeek.management_script()).with_name("zeekfleet-end.zeek"))
 """What every node must load, after all other scripts."""
 
 HEARD_FILE = ".heard"
-"""In a node's directory: the names of nodes that it has heard all of, as the script has it."""
+"""In a node's directory: the marks that it has heard, as the script has it."""
 
 END_LOG = "zeekfleet-end.log"
-"""In a logger's directory: its lines name nodes whose log lines have all arrived."""
+"""In a logger's directory: marks before which all log lines have arrived."""
 
 ANSWER = 60.0
 """Seconds that the supervisor, which is in this very process, may take to answer, beyond the time that a node has."""
@@ -63,30 +67,27 @@ async def stop_in_turn(
     Raises:
         SupervisionError: the supervisor does not answer.
     """
+    order = tuple(order)
     problems: list[str] = []
-    stopped: list[str] = []
-    unheard: set[str] = set()
     async with endpoints.supervisor_link("trace", settings.common) as link:
         link.subscribe(topics.SUPERVISOR)
         link.peer(LOOPBACK, settings.supervisor.port)
         await _connected(link)
-        processes = await _processes(link)
-
-        async def heard(name: str, file: str, names: set[str], verb: str) -> None:
-            process = processes.get(name)
-            missing = await _until_named(directories[name] / file, names, process, settings.supervisor)
-            if missing:
-                problems.append(f"node '{name}' has not {verb} all of {', '.join(sorted(missing))}")
-            if process is not None and process.lives:
-                # It has waited in vain, and so would the next.
-                unheard.update(missing)
-
-        for name in order:
-            await heard(name, HEARD_FILE, set(stopped) - unheard, "heard")
+        listeners = {
+            name: _Listener(directories[name] / (END_LOG if name == logger else HEARD_FILE), process)
+            for name, process in (await _processes(link, directories)).items()
+        }
+        for place, name in enumerate(order):
+            before, after = order[:place], (*order[place + 1 :], logger)
+            if missing := await listeners[name].until_heard(before, settings.supervisor):
+                problems.append(f"node '{name}' has not heard all of {', '.join(missing)}")
+            mark = f"{name} after {before[-1]}" if before else f"{name} read"
+            for other in after:
+                await listeners[other].until_heard([mark], settings.supervisor)
             if not await _stop(link, name, settings.supervisor):
                 problems.append(f"node '{name}' does not stop")
-            stopped.append(name)
-        await heard(logger, END_LOG, set(stopped), "written")
+        if missing := await listeners[logger].until_heard(order, settings.supervisor):
+            problems.append(f"node '{logger}' has not written all of {', '.join(missing)}")
     return problems
 
 
@@ -114,15 +115,19 @@ class _Process(NamedTuple):
         return Work(procfs.bytes_written(self.pid), procfs.cpu_time(self.pid))
 
 
-async def _processes(link: Endpoint) -> dict[str, _Process]:
-    """Those of the nodes that live, by name."""
+async def _processes(link: Endpoint, names: Iterable[str]) -> dict[str, _Process | None]:
+    """Those of the nodes, by name; None where there is none that lives."""
     try:
         answer = await link.request(topics.SUPERVISOR, StatusRequest(fresh_id()), ANSWER)
     except RequestTimeoutError:
         raise SupervisionError("the supervisor does not say which nodes run") from None
     nodes = answer.result.nodes if isinstance(answer, StatusResponse) else {}
-    pids = {name: status.pid for name, status in nodes.items() if status.pid is not None}
-    return {name: _Process(pid, life.start_time) for name, pid in pids.items() if (life := procfs.life(pid))}
+    found: dict[str, _Process | None] = dict.fromkeys(names)
+    for name in found.keys() & nodes.keys():
+        pid = nodes[name].pid
+        if pid is not None and (life := procfs.life(pid)) is not None:
+            found[name] = _Process(pid, life.start_time)
+    return found
 
 
 async def _stop(link: Endpoint, name: str, own: SupervisorSettings) -> bool:
@@ -135,38 +140,54 @@ async def _stop(link: Endpoint, name: str, own: SupervisorSettings) -> bool:
     return isinstance(answer, DestroyResponse) and answer.result
 
 
-async def _until_named(file: Path, names: set[str], process: _Process | None, own: SupervisorSettings) -> set[str]:
-    """Wait until the file has a line for each name, while the process that writes it works; the names without one.
+class _Listener:
+    """A node that hears others; it is waited for in vain but once.
 
     Args:
-        file: what the process writes.
-        names: who must be in it.
-        process: None if there was none when it was looked for.
-        own: how long it may take.
+        file: where it notes the marks that it has heard.
+        process: its own; None if it has ended.
     """
-    if process is None:
-        return names - _lines(file)
-    loop = asyncio.get_running_loop()
-    changed = asyncio.Event()
-    inotify = Inotify(lambda: _noted(inotify, changed))
-    try:
-        inotify.watch(file.parent, IN_MODIFY | IN_CLOSE_WRITE)
-        patience = Stop(loop.time(), own.grace, own.grace_ceiling, process.work)
-        while True:
-            changed.clear()
-            # Asked before the file is read: its last act may have been to write it.
-            lives = process.lives
-            missing = names - _lines(file)
-            if not missing or not lives or loop.time() >= patience.due:
-                return missing
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(patience.next_look):
-                    await changed.wait()
-            patience.look(loop.time(), process.work)
-    except OSError as error:
-        raise SupervisionError(f"{file.parent} cannot be watched: {error.strerror}") from None
-    finally:
-        inotify.close()
+
+    def __init__(self, file: Path, process: _Process | None) -> None:
+        self._file = file
+        self._process = process
+
+    async def until_heard(self, marks: Iterable[str], own: SupervisorSettings) -> list[str]:
+        """Wait until it has heard the marks, while it works; those that it has not, sorted.
+
+        Args:
+            marks: each is a line of the file.
+            own: how long it may take.
+
+        Raises:
+            SupervisionError: its directory cannot be watched.
+        """
+        wanted = set(marks)
+        if self._process is not None and not await self._heard(self._process, wanted, own):
+            self._process = None
+        return sorted(wanted - _lines(self._file))
+
+    async def _heard(self, process: _Process, wanted: set[str], own: SupervisorSettings) -> bool:
+        loop = asyncio.get_running_loop()
+        changed = asyncio.Event()
+        inotify = Inotify(lambda: _noted(inotify, changed))
+        try:
+            inotify.watch(self._file.parent, IN_MODIFY | IN_CLOSE_WRITE)
+            patience = Stop(loop.time(), own.grace, own.grace_ceiling, process.work)
+            while True:
+                changed.clear()
+                if wanted <= _lines(self._file):
+                    return True
+                if not process.lives or loop.time() >= patience.due:
+                    return False
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(patience.next_look):
+                        await changed.wait()
+                patience.look(loop.time(), process.work)
+        except OSError as error:
+            raise SupervisionError(f"{self._file.parent} cannot be watched: {error.strerror}") from None
+        finally:
+            inotify.close()
 
 
 def _noted(inotify: Inotify, changed: asyncio.Event) -> None:

@@ -34,6 +34,7 @@ class Nodes:
         self.stopped: list[str] = []
         self.pids = dict.fromkeys(NAMES, os.getpid())
         self.stops = True
+        self.asked = False
         self.changed = asyncio.Event()
         self.settings = Settings()
 
@@ -51,6 +52,8 @@ class Nodes:
                 case Delivery(event=StatusRequest(reqid=reqid)):
                     nodes = {name: NodeStatus(NodeConfig(name), pid) for name, pid in self.pids.items()}
                     endpoint.reply(happening, StatusResponse(reqid, Status(nodes)))
+                    self.asked = True
+                    self.changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -88,14 +91,22 @@ def in_no_time(settings: Settings) -> Settings:
     )
 
 
-async def test_each_stops_when_it_has_heard_all_of_those_before_it(nodes: Nodes) -> None:
+async def test_each_stops_when_it_has_heard_all_of_those_before_it_and_is_heard_by_those_after_it(nodes: Nodes) -> None:
     stopping = asyncio.create_task(stop_in_turn(nodes.settings, nodes.directories, ORDER, "logger"))
+    nodes.note("proxy", "worker read")
+    nodes.note("logger", "worker read", END_LOG)
+    await nodes.until(lambda: nodes.asked)
+    assert not nodes.stopped  # the manager lags behind
+    nodes.note("manager", "worker read")
     await nodes.until(lambda: nodes.stopped == ["worker"])
+    nodes.note("proxy", "worker")
     nodes.note("manager", "worker")
     nodes.note("logger", "worker", END_LOG)
-    nodes.note("proxy", "worker")
+    nodes.note("logger", "proxy after worker", END_LOG)
+    nodes.note("manager", "proxy after worker")
     await nodes.until(lambda: nodes.stopped == ["worker", "proxy"])
     nodes.note("manager", "proxy")
+    nodes.note("logger", "manager after proxy", END_LOG)
     await nodes.until(lambda: nodes.stopped == list(ORDER))
     assert not stopping.done()  # the logger lacks lines
     for name in ("proxy", "manager"):
@@ -110,28 +121,31 @@ async def test_what_is_missing_is_told_and_the_others_stop_in_turn_all_the_same(
     nodes.note("logger", "manager", END_LOG)
     assert await stop_in_turn(in_no_time(nodes.settings), nodes.directories, ORDER, "logger") == [
         "node 'proxy' has not heard all of worker",
+        "node 'manager' has not heard all of worker",
         "node 'logger' has not written all of proxy",
     ]
     assert nodes.stopped == list(ORDER)
 
 
 async def test_one_that_has_gone_is_not_waited_for(nodes: Nodes, ended_process: int) -> None:
-    nodes.pids["proxy"] = ended_process
-    for name in ORDER:
-        nodes.note("logger", name, END_LOG)
-    stopping = asyncio.create_task(stop_in_turn(nodes.settings, nodes.directories, ORDER, "logger"))
-    await nodes.until(lambda: nodes.stopped == ["worker", "proxy"])
-    nodes.note("manager", "worker")  # it lives, and is waited for
-    nodes.note("manager", "proxy")
+    nodes.pids = dict.fromkeys(NAMES, ended_process)
     async with asyncio.timeout(PATIENCE):
-        assert await stopping == ["node 'proxy' has not heard all of worker"]
+        assert await stop_in_turn(nodes.settings, nodes.directories, ORDER, "logger") == [
+            "node 'proxy' has not heard all of worker",
+            "node 'manager' has not heard all of proxy, worker",
+            "node 'logger' has not written all of manager, proxy, worker",
+        ]
+    assert nodes.stopped == list(ORDER)
 
 
 async def test_a_node_that_does_not_stop_is_told(nodes: Nodes) -> None:
     nodes.stops = False
-    for name in ORDER:
-        nodes.note("proxy", name)
-        nodes.note("manager", name)
+    for place, name in enumerate(ORDER):
+        mark = f"{name} after {ORDER[place - 1]}" if place else f"{name} read"
+        for other in ("proxy", "manager"):
+            nodes.note(other, name)
+            nodes.note(other, mark)
         nodes.note("logger", name, END_LOG)
+        nodes.note("logger", mark, END_LOG)
     problems = await stop_in_turn(nodes.settings, nodes.directories, ORDER, "logger")
     assert problems == [f"node '{name}' does not stop" for name in ORDER]
