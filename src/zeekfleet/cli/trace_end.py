@@ -5,7 +5,7 @@ taken within three seconds. So the nodes are stopped one after the other, each w
 it had to say, and when those after it have heard all that it had to say until then. The script ``zeekfleet-end.zeek``
 has them say marks, and note in files which marks they have heard::
 
-    all have heard that the worker has read ── worker stops
+    all have heard that the worker has read, and what follows from that ── worker stops
     the proxy has heard its end, and the others that the proxy has ── proxy stops
     the manager has heard both ends, and the logger that the manager has ── manager stops
     the logger has everybody's lines ── the logger may stop
@@ -81,7 +81,7 @@ async def stop_in_turn(
             before, after = order[:place], (*order[place + 1 :], logger)
             if missing := await listeners[name].until_heard(before, settings.supervisor):
                 problems.append(f"node '{name}' has not heard all of {', '.join(missing)}")
-            mark = f"{name} after {before[-1]}" if before else f"{name} read"
+            mark = f"{name} after {before[-1]}" if before else f"{name} settled"
             for other in after:
                 await listeners[other].until_heard([mark], settings.supervisor)
             if not await _stop(link, name, settings.supervisor):

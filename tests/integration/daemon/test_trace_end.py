@@ -93,11 +93,11 @@ def in_no_time(settings: Settings) -> Settings:
 
 async def test_each_stops_when_it_has_heard_all_of_those_before_it_and_is_heard_by_those_after_it(nodes: Nodes) -> None:
     stopping = asyncio.create_task(stop_in_turn(nodes.settings, nodes.directories, ORDER, "logger"))
-    nodes.note("proxy", "worker read")
-    nodes.note("logger", "worker read", END_LOG)
+    nodes.note("proxy", "worker settled")
+    nodes.note("logger", "worker settled", END_LOG)
     await nodes.until(lambda: nodes.asked)
     assert not nodes.stopped  # the manager lags behind
-    nodes.note("manager", "worker read")
+    nodes.note("manager", "worker settled")
     await nodes.until(lambda: nodes.stopped == ["worker"])
     nodes.note("proxy", "worker")
     nodes.note("manager", "worker")
@@ -141,7 +141,7 @@ async def test_one_that_has_gone_is_not_waited_for(nodes: Nodes, ended_process: 
 async def test_a_node_that_does_not_stop_is_told(nodes: Nodes) -> None:
     nodes.stops = False
     for place, name in enumerate(ORDER):
-        mark = f"{name} after {ORDER[place - 1]}" if place else f"{name} read"
+        mark = f"{name} after {ORDER[place - 1]}" if place else f"{name} settled"
         for other in ("proxy", "manager"):
             nodes.note(other, name)
             nodes.note(other, mark)

@@ -19,8 +19,8 @@ export {
 		node: string &log;
 	};
 
-	## A node has said all that it has to say for now: it has read its trace ("NODE read"), it has heard all of another
-	## one that has ended ("NODE after OTHER"), or it has ended itself ("NODE").
+	## A node has said all that it has to say for now. "NODE read": it has read its trace; "NODE settled": and has heard
+	## what others answered to that; "NODE": it has ended; "NODE after MARK": it has heard one of these marks.
 	global mark: event(text: string);
 
 	## Where a node notes, a line each, the marks that it has heard, and with them all that was said before.
@@ -32,6 +32,9 @@ export {
 
 global say_later: event(text: string, generations: count);
 global heard_later: event(text: string, generations: count);
+
+## Managers and proxies that have not heard yet that this node has read its trace.
+global unsettled: set[string];
 
 function is_cluster_node(): bool
 	{
@@ -74,9 +77,17 @@ event heard_later(text: string, generations: count)
 	write_file(heard, fmt("%s\n", text));
 	close(heard);
 
-	# Names have no spaces: that was an end.
-	if ( " " !in text )
+	local parts = split_string(text, / after /);
+
+	if ( |parts| == 1 )
 		event say_later(fmt("%s after %s", Cluster::node, text), 0);
+	else if ( parts[0] in unsettled && parts[1] == fmt("%s read", Cluster::node) )
+		{
+		delete unsettled[parts[0]];
+
+		if ( |unsettled| == 0 )
+			event say_later(fmt("%s settled", Cluster::node), 0);
+		}
 	}
 
 event Zeekfleet::mark(text: string)
@@ -86,8 +97,31 @@ event Zeekfleet::mark(text: string)
 
 event Pcap::file_done(path: string)
 	{
-	if ( is_cluster_node() )
-		event say_later(fmt("%s read", Cluster::node), end_generations);
+	if ( ! is_cluster_node() )
+		return;
+
+	for ( name, other in Cluster::nodes )
+		if ( other$node_type in set(Cluster::MANAGER, Cluster::PROXY) )
+			add unsettled[name];
+
+	event say_later(fmt("%s read", Cluster::node), end_generations);
+	}
+
+# What a worker expects of FTP and IRC it tells the others by way of a proxy or the manager, and hears it itself again.
+# When it reads a trace, that is so late that it forgets what it has found since. Where it is the only worker, nobody
+# needs to be told.
+event zeek_init() &priority=-1000000
+	{
+	local own = Cluster::local_node_type();
+
+	if ( own != Cluster::MANAGER && own != Cluster::PROXY )
+		return;
+
+	if ( Cluster::get_node_count(Cluster::WORKER) != 1 )
+		return;
+
+	disable_module_events("FTP");
+	disable_module_events("IRC");
 	}
 
 event zeek_done() &priority=-1000000
