@@ -11,10 +11,10 @@ from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.cli import tables
 from zeekfleet.cli.layout import plain_text
 from zeekfleet.cli.messages import Messages
-from zeekfleet.cli.output import Cell, Note, Table, printable
+from zeekfleet.cli.output import BUSY, GOOD, Cell, Note, Table, printable
 from zeekfleet.cli.progress import LARGEST_TABLE, NodeStates
 from zeekfleet.cli.verbs import VERBS, find_verb
-from zeekfleet.client.results import Deployed, IdValues, NodeDeployment, Staged
+from zeekfleet.client.results import Checked, Deployed, IdValues, NodeDeployment, Staged
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node, NodeOutputs
 
@@ -124,3 +124,9 @@ def test_a_node_that_runs_but_is_cut_off_is_told_from_one_that_runs() -> None:
     assert "w1    running\n" in shown
     assert "w2    running, cut off\n" in shown
     assert "not connected to logger" in shown
+
+
+def test_what_was_not_checked_is_not_told_to_be_sound() -> None:
+    part = tables.checked(Checked((), ("here",), {"far": "not checked: without a controller, only this host can be"}))
+    assert part[-1] == Note("what was checked is sound; the rest was not looked at", BUSY)
+    assert tables.checked(Checked((), ("here",), {}))[-1] == Note("nothing speaks against this configuration", GOOD)

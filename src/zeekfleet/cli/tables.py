@@ -79,7 +79,11 @@ def checked(outcome: Checked) -> View:
     if rows:
         view.append(Table(("INSTANCE", "RESULT"), tuple(sorted(rows, key=lambda row: row[0].text))))
     view += [problem(finding.error) for finding in outcome.findings]
-    return view if outcome.findings else [*view, Note("nothing speaks against this configuration", GOOD)]
+    if outcome.findings:
+        return view
+    if outcome.unchecked:
+        return [*view, Note("what was checked is sound; the rest was not looked at", BUSY)]
+    return [*view, Note("nothing speaks against this configuration", GOOD)]
 
 
 def nodes(

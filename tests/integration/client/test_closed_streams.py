@@ -30,9 +30,14 @@ def answer_all(controller: Any) -> None:
         return lambda request: response(request.reqid, (Result(request.reqid, **fields),))
 
     refused = {"success": False, "error": "no ID value", "instance": "a", "node": "n1"}
-    configuration = Configuration("c", (Instance("a"),), (Node("n1", "a", ClusterRole.MANAGER, State.RUNNING),))
+    staged = Configuration("c", (Instance("a"),), (Node("n1", "a", ClusterRole.MANAGER, State.RUNNING),))
+    deployed = Configuration("c", (Instance("a"),))
     controller.on(api.GetInstancesRequest, one(api.GetInstancesResponse, data=(Instance("a"),)))
-    controller.on(api.GetConfigurationRequest, one(api.GetConfigurationResponse, data=configuration))
+
+    def kept(request: api.GetConfigurationRequest) -> api.GetConfigurationResponse:
+        return api.GetConfigurationResponse(request.reqid, Result("", data=deployed if request.deployed else staged))
+
+    controller.on(api.GetConfigurationRequest, kept)
     controller.on(api.StageConfigurationRequest, several(api.StageConfigurationResponse, data="c"))
     controller.on(api.DeployRequest, several(api.DeployResponse, data="c"))
     controller.on(api.GetNodesRequest, several(api.GetNodesResponse, instance="a", data=()))
