@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,11 +78,39 @@ def test_all_are_connected_and_a_change_restarts_whom_it_concerns(fleet: Fleet) 
     assert restarted(fleet, changed(worker_1={"interface": "any"}, worker_2={"metrics_port": str(port)})) == set()
 
 
+def counted_in_pools(fleet: Fleet) -> dict[str, int]:
+    """By node, how many proxies it takes for alive: those that it hands its work to."""
+    pools = fleet.client("get-id-value", "Cluster::proxy_pool").results
+    return {name: pool["alive_count"] for name, pool in pools.items()}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("victims", [("manager", "proxy"), ("manager", "logger"), ("worker-1",)], ids="+".join)
+def test_nodes_that_are_killed_together_are_connected_again(fleet: Fleet, victims: tuple[str, ...]) -> None:
+    fleet.deploy(changed())
+    before = fleet.pids()
+    for name in victims:
+        os.kill(before[name], signal.SIGKILL)
+    until(lambda: not {before[name] for name in victims} & set(fleet.pids().values()), "they have new processes")
+    fleet.wait_for_states("RUNNING", *NODES)
+    until(lambda: not any(missing(fleet).values()), "all are connected to each other")
+    until(lambda: counted_in_pools(fleet) == dict.fromkeys(NODES, 1), "all count on the proxy")
+
+
+def test_nodes_that_are_restarted_together_are_connected_again(fleet: Fleet) -> None:
+    fleet.deploy(changed())
+    for names in (("manager",), ("manager", "proxy", "logger"), ()):
+        assert fleet.client("restart", *names).code == 0
+        fleet.wait_for_states("RUNNING", *NODES)
+        until(lambda: not any(missing(fleet).values()), "all are connected to each other")
+        until(lambda: counted_in_pools(fleet) == dict.fromkeys(NODES, 1), "all count on the proxy")
+
+
 def test_a_worker_without_its_certificate_is_seen_to_be_alone(fleet: Fleet, backend: str, tmp_path: Path) -> None:
     if backend != "broker":
         pytest.skip("certificates are Broker's")
     nowhere = tmp_path / "nowhere.pem"
-    alone = {"scripts": f"Broker::ssl_certfile={nowhere} Broker::ssl_keyfile={nowhere}"}
+    alone = {"scripts": f"Broker::ssl_certificate={nowhere} Broker::ssl_keyfile={nowhere}"}
     outcome = fleet.deploy(changed(worker_1=alone)).results["nodes"]
     assert outcome["worker-1"]["success"]
     words = "zeekfleet: the node runs, but is not connected to logger, manager, proxy\n"

@@ -120,3 +120,32 @@ def test_scripts_are_read_without_a_word(
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+SETTINGS = {
+    Backend.ZEROMQ: ("Cluster::Backend::ZeroMQ::linger_ms=100", "Cluster::Backend::ZeroMQ::proxy_io_threads=1"),
+    Backend.BROKER: ("Broker::ssl_certificate=/no.pem", "Broker::ssl_keyfile=/no.pem"),
+}
+COMMON_SETTINGS = ("Notice::mail_dest=someone@example.com", "Zeekfleet::hello_limit=5", "Site::local_nets={10.0.0.0/8}")
+
+
+@pytest.mark.parametrize("backend", list(Backend), ids=lambda backend: backend.value)
+async def test_settings_of_all_that_a_cluster_loads_pass_the_check(
+    backend: Backend, context: Callable[..., LaunchContext], tmp_path: Path
+) -> None:
+    engine = engines.select("zeek", ZeekOptions(backend, user_scripts=()))
+    cluster = {
+        "manager": ClusterEndpoint(ClusterRole.MANAGER, LOOPBACK, Port(2200)),
+        "worker": ClusterEndpoint(ClusterRole.WORKER, LOOPBACK, NO_PORT),
+    }
+
+    async def told(number: int, *settings: str) -> list[str]:
+        config = NodeConfig(name="worker", cluster=cluster, addl_user_scripts=settings)
+        scratch = tmp_path / str(number)
+        scratch.mkdir()
+        return await engine.check(config, context("worker"), scratch)
+
+    assert await told(1, *SETTINGS[backend], *COMMON_SETTINGS) == []
+    for number, name in enumerate(("Cluster::Backend::Nosuch::linger_ms", "Broker::ssl_certfile"), 2):
+        sentence = f"error: unknown identifier '{name}' in command-line options"
+        assert await told(number, *SETTINGS[backend], f"{name}=1") == [sentence]

@@ -6,6 +6,7 @@
 
 @load base/frameworks/input
 @load ./zeekfleet-dispatch
+@load ./zeekfleet-peers
 
 module Zeekfleet;
 
@@ -93,5 +94,7 @@ event zeek_init() &priority=-10
 
 	Input::add_event([$source=mailbox + "/requests", $reader=Input::READER_RAW, $mode=Input::REREAD,
 	                  $name="zeekfleet-mailbox", $fields=MailedLine, $ev=mail_arrived, $want_record=F]);
+	# First, so that whoever reads the hello knows.
+	mail_peers(missing_peers());
 	mail(to_json(MailedHello($hello=Cluster::node)));
 	}

@@ -1,6 +1,7 @@
 ##! Whether this node is connected to those that it must be: all managers, loggers and proxies, but for those of
-##! its own kind. Each back end raises Cluster::node_up and Cluster::node_down. With ZeroMQ that is about events only;
-##! logs go to the loggers by connections of their own, of which the back end's monitor tells.
+##! its own kind. With each back end the others say Cluster::hello, and Cluster::node_down tells that one is gone. With
+##! ZeroMQ there is more to it: all events go through the manager's hub, and logs to the loggers by connections of their
+##! own. Whether these stand, the back end's monitor tells.
 
 @load base/frameworks/cluster
 @load base/utils/addrs
@@ -36,7 +37,7 @@ global joined = F;
 
 global missing_before: string_vec;
 
-## Where logs cannot be sent to now, such as tcp://127.0.0.1:2201.
+## Where nothing can be sent to now, such as tcp://127.0.0.1:2201.
 global lost_places: set[string];
 
 @ifdef ( Cluster::Backend::ZeroMQ::monitoring_event )
@@ -48,13 +49,19 @@ const monitor_disconnected = 0x0200;
 
 @endif
 
-## Whether this node's log lines reach a logger, as far as can be told.
-function has_logs(other: Cluster::Node): bool
+## Whether this node's connections to another one stand, as far as the monitor tells.
+function is_reached(other: Cluster::Node): bool
 	{
-	if ( other$node_type != Cluster::LOGGER || ! other?$p )
-		return T;
+	if ( other$node_type == Cluster::LOGGER && other?$p )
+		return fmt("tcp://%s:%d", addr_to_uri(other$ip), port_to_count(other$p)) !in lost_places;
 
-	return fmt("tcp://%s:%d", addr_to_uri(other$ip), port_to_count(other$p)) !in lost_places;
+@ifdef ( Cluster::Backend::ZeroMQ::connect_xpub_endpoint )
+	if ( other$node_type == Cluster::MANAGER )
+		return Cluster::Backend::ZeroMQ::connect_xpub_endpoint !in lost_places &&
+		       Cluster::Backend::ZeroMQ::connect_xsub_endpoint !in lost_places;
+@endif
+
+	return T;
 	}
 
 function missing_peers(): string_vec
@@ -67,7 +74,7 @@ function missing_peers(): string_vec
 	local own = Cluster::nodes[Cluster::node]$node_type;
 
 	for ( name, other in Cluster::nodes )
-		if ( other$node_type in must_be_seen && other$node_type != own && ( name !in peers || ! has_logs(other) ) )
+		if ( other$node_type in must_be_seen && other$node_type != own && ( name !in peers || ! is_reached(other) ) )
 			missing += name;
 
 	sort(missing, strcmp);
@@ -89,9 +96,11 @@ function look_at_peers()
 	hook peers_changed();
 	}
 
-event Cluster::node_up(name: string, id: string)
+event Cluster::hello(name: string, id: string)
 	{
-	peers[name] = Peer($node=name, $id=id, $since=time_to_double(current_time()));
+	if ( name in Cluster::nodes && ( name !in peers || peers[name]$id != id ) )
+		peers[name] = Peer($node=name, $id=id, $since=time_to_double(current_time()));
+
 	look_at_peers();
 	}
 
@@ -99,6 +108,10 @@ event Cluster::node_down(name: string, id: string)
 	{
 	if ( name in peers && peers[name]$id == id )
 		delete peers[name];
+	else if ( name in peers )
+		# Its predecessor is told to be gone after it said hello. Zeek has not told that it is up, then, and without
+		# that no pool counts it in.
+		event Cluster::node_up(name, peers[name]$id);
 
 	look_at_peers();
 	}
