@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from zeekfleet.client.results import Failure, NodesSeen, Restarted
 from zeekfleet.client.rolling import batches, restart
@@ -113,3 +114,20 @@ def test_a_cluster_without_nodes_is_not_restarted_in_silence() -> None:
     outcome = restart(NodesSeen({"a": ()}), (), 1, cluster.restart, cluster.all_running)
     assert not outcome.ok
     assert outcome.errors[0].error == "there are no cluster nodes to restart"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "room", "said"),
+    [
+        ((), 1, {"w9": "its instance 'lost' does not tell of it"}),
+        (("w1", "w9"), 3, {"w9": "its instance 'lost' does not tell of it"}),
+        (("w1",), 1, {"w9": "not running, which leaves no room for a rolling restart"}),
+        (("w1",), 2, {}),
+    ],
+)
+def test_nodes_of_an_instance_that_is_gone_are_down(wanted: tuple[str, ...], room: int, said: dict[str, str]) -> None:
+    cluster = Cluster()
+    deployed = dict.fromkeys(NODES, "a") | {"w9": "lost"}
+    outcome = restart(seen(), wanted, room, cluster.restart, cluster.all_running, deployed)
+    assert {failure.source: failure.error for failure in outcome.errors} == said
+    assert cluster.restarted == ([] if said else [{"w1"}])

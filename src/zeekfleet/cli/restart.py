@@ -11,7 +11,7 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.controller import GetNodesRequest, GetNodesResponse, RestartRequest, RestartResponse
 from zeekfleet.cli import deployment, tables
 from zeekfleet.cli.hurry import add_now
-from zeekfleet.cli.nodes import add_nodes, chosen, tell_unanswered
+from zeekfleet.cli.nodes import add_nodes, chosen, deployed_members, tell_unanswered
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Connection, Session
 from zeekfleet.client import report, results, rolling
@@ -75,7 +75,8 @@ def _roll(connection: Connection, args: argparse.Namespace, nodes: frozenset[str
     seen = results.read_nodes(connection.ask(GetNodesRequest(fresh_id()), GetNodesResponse).results)
     watcher = _Watcher(connection, WAIT if args.wait is None else args.wait)
     unavailable = UNAVAILABLE if args.max_unavailable is None else args.max_unavailable
-    return rolling.restart(seen, sorted(nodes), unavailable, watcher.restart, watcher.all_running)
+    deployed = {member.name: member.instance for member in deployed_members(connection)}
+    return rolling.restart(seen, sorted(nodes), unavailable, watcher.restart, watcher.all_running, deployed)
 
 
 class _Watcher:

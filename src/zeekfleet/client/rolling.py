@@ -47,6 +47,7 @@ def restart(
     max_unavailable: int,
     restart_nodes: RestartNodes,
     all_running: AllRunning,
+    deployed: Mapping[str, str] | None = None,
 ) -> Restarted:
     """Restart batch after batch, each only when all nodes run; stop at the first that is not restarted.
 
@@ -56,9 +57,11 @@ def restart(
         max_unavailable: nodes that may be down at a time.
         restart_nodes: see there.
         all_running: see there.
+        deployed: the nodes that there should be, each with its instance; those that were not seen are down.
     """
     nodes = states_of(seen)
-    obstacles = _obstacles(seen, nodes, wanted, max_unavailable)
+    absent = {name: instance for name, instance in (deployed or {}).items() if name not in nodes}
+    obstacles = _obstacles(seen, nodes, wanted, max_unavailable, absent)
     if obstacles:
         return Restarted({}, obstacles)
     done: dict[str, bool] = {}
@@ -81,15 +84,18 @@ def _obstacles(
     nodes: Mapping[str, tuple[ClusterRole, State]],
     wanted: Sequence[str],
     max_unavailable: int,
+    absent: Mapping[str, str],
 ) -> tuple[Failure, ...]:
     """Why not to begin."""
     if seen.errors or seen.malformed:
         return seen.errors + tuple(Failure(problem) for problem in seen.malformed)
+    if unreached := absent.keys() & set(wanted or absent):
+        return tuple(Failure(f"its instance '{absent[name]}' does not tell of it", name) for name in sorted(unreached))
     if unknown := set(wanted) - nodes.keys():
         return tuple(Failure("unknown cluster node", name) for name in sorted(unknown))
     if not nodes:
         return (Failure("there are no cluster nodes to restart"),)
-    down = {name for name, (_, state) in nodes.items() if state is not State.RUNNING} - set(wanted)
+    down = {name for name, (_, state) in nodes.items() if state is not State.RUNNING} - set(wanted) | absent.keys()
     if len(down) >= max_unavailable:
         why = "not running, which leaves no room for a rolling restart"
         return tuple(Failure(why, name) for name in sorted(down))

@@ -92,6 +92,7 @@ class Controller:
         self._meeting = Meeting(endpoint, self._instances, self._changed, base, self._tasks, self._check_ready)
         self._waits = Waits()
         self._handover = Handover(endpoint, self._instances, self._changed, self._waits, base)
+        self._presence = Presence(endpoint, self._instances, store, options.request_timeout)
         deployment = Deployment(
             endpoint,
             self._instances,
@@ -101,6 +102,7 @@ class Controller:
             checking=self._checking,
             handover=self._handover,
             keys=KeyFile(options.key_file),
+            presence=self._presence,
             changed=self._changed,
             wait=options.instance_wait or base,
         )
@@ -108,7 +110,6 @@ class Controller:
         self._ordering = Ordering(
             endpoint, self._stage, self._deployments, check=options.check_before_deploy, on_staged=self._forget_loss
         )
-        self._presence = Presence(endpoint, self._instances, store, options.request_timeout)
         self._requests = NodeRequests(
             endpoint, self._instances, self._stage, self._waits, options.request_timeout, self._presence
         )
@@ -146,6 +147,7 @@ class Controller:
                 self._tell_of_loss()
             case PeerLost(peer=peer, reason=reason):
                 self._lost(peer, reason)
+                self._presence.disconnected(peer.id)
                 self._deployments.client_gone(peer.id)
             case Delivery(topic=topics.CONTROLLER):
                 self._heard_client(happening)
@@ -209,7 +211,7 @@ class Controller:
                         self._presence.changed(sender)
             case presence_api.NotifySupervisor(instance=name, away_since=since) if name == sender:
                 if not name_problem(name) and is_heard:
-                    self._presence.supervisor(name, since)
+                    self._presence.supervisor(name, since, delivery.peer.id)
 
     def _heard_actions(self, notice: deployment_api.NotifyNodeActions) -> None:
         order = self._deployments.current

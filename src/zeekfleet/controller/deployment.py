@@ -34,6 +34,7 @@ from zeekfleet.controller.instances import Instances, Known
 from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.meeting import Meeting
 from zeekfleet.controller.orders import Order, Step, missing_results
+from zeekfleet.controller.presence import Presence
 from zeekfleet.controller.signal import Signal
 from zeekfleet.controller.staging import Stage
 from zeekfleet.errors import ConfigurationError, StoreError
@@ -73,6 +74,7 @@ class Deployment:
         checking: asks agents what would go wrong.
         handover: gives agents configurations.
         keys: for clusters on several hosts.
+        presence: what is known of instances that do not answer.
         changed: notified whenever an instance comes, goes or is ready.
         wait: seconds to wait for instances that are not there.
     """
@@ -88,6 +90,7 @@ class Deployment:
         checking: Checking,
         handover: Handover,
         keys: KeyFile,
+        presence: Presence,
         changed: Signal,
         wait: float,
     ) -> None:
@@ -99,6 +102,7 @@ class Deployment:
         self._checking = checking
         self._handover = handover
         self._keys = keys
+        self._presence = presence
         self._changed = changed
         self._wait = wait
 
@@ -168,7 +172,7 @@ class Deployment:
             order.to(Step.CHECKING)
             if problems := await self._checking.problems(order.reqid, order.configuration):
                 silent = {one.instance for one in problems if one.instance and one.error == TIMED_OUT}
-                order.missing = {name: self._why_silent(name) for name in silent}
+                order.missing = {name: self._presence.why_silent(name) for name in silent}
                 raise Refused([*problems, *missing_results(order.reqid, order.missing)])
         return keys
 
@@ -192,7 +196,7 @@ class Deployment:
         results = results_of(order.reqid, answers)
         if any(answer.response is None for answer in answers):
             order.missing = {
-                answer.instance: self._why_silent(answer.instance)
+                answer.instance: self._presence.why_silent(answer.instance)
                 for answer in answers
                 if answer.response is None and answer.error == TIMED_OUT
             }
@@ -210,10 +214,6 @@ class Deployment:
             " once all its instances are ready; to keep the new one, deploy it again"
         )
         return [Result(order.reqid, False, error=told)]
-
-    def _why_silent(self, name: str) -> str:
-        presence = self._instances.presence(name)
-        return f"{presence}, but its agent does not answer" if name in self._instances.known else presence
 
     async def _keep(self, order: Order, results: list[Result]) -> list[Result]:
         order.to(Step.KEEPING)

@@ -20,6 +20,7 @@ from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.fanout import TIMED_OUT, ask
 from zeekfleet.controller.instances import REMEMBERED, Instances
 from zeekfleet.errors import StoreError, ValueMismatchError
+from zeekfleet.lifecycle.outlook import clock_text
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Result
 from zeekfleet.model.presence import InstancePresence
@@ -60,6 +61,7 @@ class Presence:
         self._heard: dict[str, LastHeard] = {}
         self._silent: dict[str, float] = {}
         self._away: dict[str, float] = {}
+        self._away_told_by: dict[str, int] = {}
         self._to_ask: set[str] = set()
         self._to_keep: set[str] = set()
         self._changed = asyncio.Event()
@@ -77,6 +79,7 @@ class Presence:
         now = self._clock()
         self._note(name, gone_since=now)
         self._away.pop(name, None)
+        self._away_told_by.pop(name, None)
         self._keep_soon(name)
 
     def heard(self, name: str) -> None:
@@ -89,13 +92,22 @@ class Presence:
         if name in self._instances.known:
             self._ask_soon(name)
 
-    def supervisor(self, name: str, away_since: float | None) -> None:
-        """Its agent has lost its supervisor, or found it."""
+    def supervisor(self, name: str, away_since: float | None, peer: int) -> None:
+        """Its agent, at this connection, has lost its supervisor, or found it."""
         if away_since is None:
             self._away.pop(name, None)
-        elif len(self._away) < REMEMBERED:
-            self._away[name] = away_since
+            self._away_told_by.pop(name, None)
+        elif name in self._away or len(self._away) < REMEMBERED:
+            self._away[name], self._away_told_by[name] = away_since, peer
             self._note(name)
+
+    def disconnected(self, peer: int) -> None:
+        """A connection is gone, maybe of an agent that has not said hello yet: it does so once it has a supervisor."""
+        for name in [name for name, told_by in self._away_told_by.items() if told_by == peer]:
+            del self._away[name], self._away_told_by[name]
+            if name not in self._instances.known:
+                self._note(name, gone_since=self._clock())
+                self._keep_soon(name)
 
     def silent(self, name: str) -> None:
         """It has not answered in time."""
@@ -104,6 +116,13 @@ class Presence:
     def is_silent(self, name: str) -> bool:
         """Whether it has not answered, and nothing was heard of it since."""
         return name in self._silent
+
+    def why_silent(self, name: str) -> str:
+        """What is known of an instance that should have answered, such as ``gone since 14:03``."""
+        known = self._instances.presence(name)
+        if (since := self._away.get(name)) is not None:
+            return f"its supervisor is away since {clock_text(since, self._clock())}"
+        return f"{known}, but its agent does not answer" if name in self._instances.known else known
 
     def answered(self, results: Iterable[Result]) -> None:
         """Take over the reports that agents have told, as results with their instance."""

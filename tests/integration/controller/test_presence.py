@@ -38,13 +38,14 @@ class Agent:
         self.endpoint = endpoint
         self.reports: tuple[NodeReport, ...] = (REPORT,)
         self.silent = False
+        self.says_hello = True
         self.topic = topics.agent(name)
         endpoint.subscribe(self.topic)
 
     async def serve(self) -> None:
         async for happening in self.endpoint.events():
             match happening:
-                case PeerAdded():
+                case PeerAdded() if self.says_hello:
                     self.tell(api.NotifyAgentHello(self.name, self.endpoint.id, True, api.API_VERSION))
                 case Delivery(topic=self.topic, event=event):
                     if (answer := self._answer(event)) is not None:
@@ -192,6 +193,21 @@ async def test_a_supervisor_that_is_away_is_told_and_what_was_known_before_is_ke
         assert away.reports == (REPORT,)
         agent.tell(NotifySupervisor("a1", None))
         await it.sees("a1", lambda one: one.supervisor_away_since is None)
+
+
+async def test_a_host_that_is_lost_while_its_supervisor_is_away_is_lost(store: MemoryStore) -> None:
+    async with scene(store) as it:
+        agent = await it.agent("a1")
+        agent.says_hello = False  # as one does that cannot find its supervisor
+        agent.endpoint.unpeer("127.0.0.1", 2150)
+        agent.endpoint.peer("127.0.0.1", 2150)
+        async with asyncio.timeout(PATIENCE):
+            while not (await it.presences())["a1"].supervisor_away_since:
+                agent.tell(NotifySupervisor("a1", 19.0))
+        agent.endpoint.unpeer("127.0.0.1", 2150)
+        gone = await it.sees("a1", lambda one: one.supervisor_away_since is None)
+        assert not gone.connected
+        assert gone.gone_since is not None
 
 
 async def test_nobody_speaks_for_another_instance(store: MemoryStore) -> None:

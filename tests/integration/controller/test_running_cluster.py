@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from scene import DEADLINE, Scene, ScriptedAgent, configuration, outcome_of, scene
@@ -11,6 +12,7 @@ from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.events import checks
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.deployments import DeploymentProgress
+from zeekfleet.broker.events.presence import NotifySupervisor
 from zeekfleet.broker.generations import FIRST
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import Address, Port
@@ -217,6 +219,18 @@ async def test_an_agent_that_does_not_answer_is_named(monkeypatch: pytest.Monkey
         two.may_answer.clear()
         in_part = await it.client.deploy_config(configuration("a1", "a2"))
         assert f"deployed in part: configuration {first.id} stays the deployed one" in in_part.errors[2]
+
+
+async def test_an_agent_without_its_supervisor_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zeekfleet.controller.checking.controller_deadline", lambda _, base: base)
+    async with scene(request_timeout=0.2) as it:
+        one = await it.agent("a1")
+        await it.known("a1")
+        one.silent = True
+        one.tell(NotifySupervisor("a1", time.time()))
+        told = await it.client.deploy_config(configuration("a1"))
+        assert told.errors[0] == "request timed out"
+        assert told.errors[1].startswith("instance 'a1' is missing: its supervisor is away since ")
 
 
 async def test_ports_are_assigned_once_addresses_are_known_and_free_ones_only() -> None:
