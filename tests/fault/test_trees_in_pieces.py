@@ -360,3 +360,14 @@ def test_times_are_told(tmp_path: Path) -> None:
         assert time.monotonic() - began < 5
         journal = (tree.state / "stem" / "processes").read_bytes().splitlines()[1:]
         assert {json.loads(line)["name"]: json.loads(line)["pid"] for line in journal}.items() >= pids.items()
+
+
+def test_the_stem_alone_is_told_to_stop(tmp_path: Path) -> None:
+    """By a hand that took the wrong process: a tree that serves on with nothing to serve would look well."""
+    with Tree(tmp_path, "--on-exit", "keep") as tree, tree.link() as link:
+        tree.when(link, lambda found: INSTANCE in found)
+        tree.deployed(link, cluster(node("w1")))
+        tree.stem.terminate()
+        assert tree.daemon.wait() == 0
+        assert "all nodes were stopped by a signal to their stem" in tree.daemon.stderr
+        assert processes_mentioning(f"{tree.state}/") == {}

@@ -90,6 +90,7 @@ async def _supervise(
     ) as supervisor:
         supervisor.on_node_status(lambda node, pid: logger.info("node '%s' started, pid %d", node, pid))
         supervisor.on_node_exit(log_exit)
+        supervisor.on_emptied = stop.set
         await until(stop, _bring_up(supervisor, content, engines))
         if not stop.is_set():
             supervisor.on_failure = "keep"

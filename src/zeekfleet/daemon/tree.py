@@ -217,6 +217,8 @@ async def serve(
                 await supervisor.complete()
                 tree = Tree(settings, supervisor, port, engine.name)
                 on_hangup(tree.hang_up)
+                # To serve on with nothing to serve would look well to whoever looks at this process alone.
+                supervisor.on_emptied = lambda: _stop_all(supervisor, stop)
                 control = SupervisorControl(supervisor, endpoint, lambda: _stop_all(supervisor, stop))
                 try:
                     await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))

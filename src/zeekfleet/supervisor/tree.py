@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -64,6 +64,12 @@ class Supervisor(Registry):
         max_starting: how many nodes are started at a time; others wait.
         inherit: become the parent of what a dead stem leaves. For a daemon, which has no other children
             in sessions of their own, and whose loop runs in the main thread.
+
+    Attributes:
+        on_exit: as above; it may change.
+        on_failure: as above; it may change.
+        in_a_hurry: whether leaving it gives no node more than its grace.
+        on_emptied: called when somebody else has had the stem stop all nodes.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class Supervisor(Registry):
         self.on_exit: Literal["stop", "keep"] = on_exit
         self.on_failure: OnFailure = on_failure
         self.in_a_hurry = False
+        self.on_emptied: Callable[[], None] | None = None
         self._created: set[str] = set()
         listeners = Listeners(echo)
         self._orphans = Orphans(self._is_running, stem.is_ours) if inherit else None
@@ -365,8 +372,16 @@ class Supervisor(Registry):
         return outcomes
 
     def _welcomed(self, welcome: protocol.Welcome) -> None:
-        """Take over what the stem has, and tell it what it has lost and we still know."""
+        """Take over what the stem has, and tell it what it has lost and we still know.
+
+        A stem that is killed leaves its nodes to the next one. Only one that was told to stop them all has left none.
+        """
+        had_nodes = any(tracked.pid is not None for tracked in self._watcher.nodes.values())
         self._watcher.welcomed(welcome)
+        if had_nodes and not self._watcher.nodes and not self._stopped:
+            logger.error("all nodes were stopped by a signal to their stem")
+            if self.on_emptied is not None:
+                self.on_emptied()
         if lost := recovery.lost(welcome, self._watcher.nodes):
             self._tasks.create_task(recovery.remind(self._handle, lost))
 
