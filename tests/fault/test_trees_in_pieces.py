@@ -362,6 +362,7 @@ def test_times_are_told(tmp_path: Path) -> None:
         assert {json.loads(line)["name"]: json.loads(line)["pid"] for line in journal}.items() >= pids.items()
 
 
+@pytest.mark.long
 def test_the_stem_alone_is_told_to_stop(tmp_path: Path) -> None:
     """By a hand that took the wrong process: a tree that serves on with nothing to serve would look well."""
     with Tree(tmp_path, "--on-exit", "keep") as tree, tree.link() as link:

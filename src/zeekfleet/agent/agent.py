@@ -263,7 +263,7 @@ class Agent:
                 case PeerLost(reason=reason):
                     self._supervised = False
                     self._control.lost()
-                    logger.warning("lost the supervisor: %s", reason)
+                    logger.warning("lost the supervisor: %s", reason, extra={"error": reason})
                     self._notifier.supervisor(self._control.away_since)
                     self._roster.lost()
                 case Delivery(event=supervisor_api.NodeStatus(node=name, pid=pid)):
@@ -291,7 +291,7 @@ class Agent:
         try:
             processes = await self._control.status()
         except UnansweredError as error:
-            logger.warning("the supervisor does not tell its status: %s", error)
+            logger.warning("the supervisor does not tell its status: %s", error, extra={"error": str(error)})
             processes = {}
         configs = cluster_nodes(processes)
         self._deployer.configs = configs

@@ -58,7 +58,12 @@ class Allegiance:
         except FileNotFoundError:
             return
         except (OSError, msgspec.MsgspecError) as error:
-            logger.warning("which controller was served before cannot be read from %s: %s", self._file, error)
+            logger.warning(
+                "which controller was served before cannot be read from %s: %s",
+                self._file,
+                error,
+                extra={"error": str(error)},
+            )
             return
         self._wait_for_it()
 
@@ -88,7 +93,7 @@ class Allegiance:
         try:
             self._file.unlink(missing_ok=True)
         except OSError as error:
-            logger.warning("%s cannot be removed: %s", self._file, error)
+            logger.warning("%s cannot be removed: %s", self._file, error, extra={"error": str(error)})
 
     def announce(self, number: DeploymentNumber) -> None:
         """The request of this id will be that deployment."""
@@ -121,7 +126,7 @@ class Allegiance:
             try:
                 write_private(self._file, msgspec.json.encode(master))
             except OSError as error:
-                logger.warning("%s cannot be written: %s", self._file, error)
+                logger.warning("%s cannot be written: %s", self._file, error, extra={"error": str(error)})
         self._master, self._peer = master, peer
 
     def _wait_for_it(self) -> None:

@@ -94,7 +94,9 @@ class ConfigurationCheck:
         except TimeoutError:
             late = f"instance '{self._instance}': the check did not end within {limit:g} s"
             return [Result(reqid, False, self._instance, error=late)]
-        logger.info("configuration %s checked: %d problems", configuration.id, len(problems))
+        logger.info(
+            "configuration %s checked: %d problems", configuration.id, len(problems), extra={"config": configuration.id}
+        )
         return [self._failure(reqid, problem) for problem in problems] or [Result(reqid, instance=self._instance)]
 
     async def taken_ports(self, deployed: Configuration | None) -> list[int]:

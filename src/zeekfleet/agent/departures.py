@@ -118,7 +118,12 @@ def set_aside(state: Path, spared: Collection[str], keep: float, now: float) -> 
                 _rename(directory)
                 removed.append(directory.name)
         except OSError as error:
-            logger.warning("directory %s of a node that is gone is left as it is: %s", directory, error.strerror)
+            logger.warning(
+                "directory %s of a node that is gone is left as it is: %s",
+                directory,
+                error.strerror,
+                extra={"error": error.strerror},
+            )
     return removed, pause
 
 

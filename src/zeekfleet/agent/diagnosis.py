@@ -79,7 +79,7 @@ class Historian:
         try:
             return await self._control.details()
         except UnansweredError as error:
-            logger.warning("the supervisor does not tell details: %s", error)
+            logger.warning("the supervisor does not tell details: %s", error, extra={"error": str(error)})
             return {}
 
     def ended(self, end: supervision.NodeExitDetail) -> None:
@@ -131,5 +131,7 @@ def _files(directory: Path) -> dict[str, str]:
                     stream.seek(max(0, file.stat().st_size - FILE_LIMIT))
                     found[file.name] = stream.read(FILE_LIMIT).decode(errors="replace")
     except OSError as error:
-        logger.warning("the crash report in %s cannot be read: %s", directory, error.strerror)
+        logger.warning(
+            "the crash report in %s cannot be read: %s", directory, error.strerror, extra={"error": error.strerror}
+        )
     return found

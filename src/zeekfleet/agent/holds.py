@@ -47,7 +47,7 @@ def release(directory: Path) -> None:
         end = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
-            logger.warning("%s cannot be opened: %s", fifo, error.strerror)
+            logger.warning("%s cannot be opened: %s", fifo, error.strerror, extra={"error": error.strerror})
         if error.errno in _SHORTAGE:
             # Others that were released return theirs by then; without another try, this one would wait for ever.
             asyncio.get_running_loop().call_later(LINGER, release, directory)

@@ -111,7 +111,9 @@ class Mailboxes:
                 self._inotify = Inotify(self._happened)
             self._watches[self._inotify.watch(directory, IN_MOVED_TO)] = node
         except OSError as error:
-            logger.warning("node %s cannot be reached by its mailbox: %s", node, error)
+            logger.warning(
+                "node %s cannot be reached by its mailbox: %s", node, error, extra={"node": node, "error": str(error)}
+            )
             return
         self._directories[node] = directory
         self._read(node)
@@ -141,18 +143,18 @@ class Mailboxes:
         try:
             found = [path for path in self._directories[node].iterdir() if path.name.endswith(ANSWER_SUFFIX)]
         except OSError as error:
-            logger.warning("mailbox of node %s: %s", node, error)
+            logger.warning("mailbox of node %s: %s", node, error, extra={"node": node, "error": str(error)})
             return
         for path in sorted(found, key=_order):
             try:
                 content = path.read_bytes() if path.stat().st_size <= LARGEST_ANSWER else b""
                 path.unlink()
             except OSError as error:
-                logger.warning("mailbox of node %s: %s", node, error)
+                logger.warning("mailbox of node %s: %s", node, error, extra={"node": node, "error": str(error)})
                 continue
             event = _event(node, content)
             if event is None:
-                logger.warning("mailbox of node %s: %s is not understood", node, path.name)
+                logger.warning("mailbox of node %s: %s is not understood", node, path.name, extra={"node": node})
                 continue
             if isinstance(event, NodeDispatchResponse):
                 self._open.get(node, {}).pop(event.reqid, None)
@@ -167,7 +169,7 @@ class Mailboxes:
                 stream.writelines(msgspec.json.encode(request) + b"\n" for request in requests)
             temporary.replace(file)
         except OSError as error:
-            logger.warning("mailbox of node %s: %s", node, error)
+            logger.warning("mailbox of node %s: %s", node, error, extra={"node": node, "error": str(error)})
 
 
 def _unheard(event: Event) -> None:

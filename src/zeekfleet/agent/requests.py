@@ -152,7 +152,14 @@ class Requests:
         event, name, place = delivery.event, self._options.name, delivery.peer.place
         level = logging.DEBUG if (place, reason) in self._told else logging.ERROR
         who = f"'{delivery.peer.name}' at {place}" if delivery.peer.name else place
-        logger.log(level, "orders of %s are refused: instance %s: %s", who, name, reason, extra={"instance": name})
+        logger.log(
+            level,
+            "orders of %s are refused: instance %s: %s",
+            who,
+            name,
+            reason,
+            extra={"instance": name, "error": reason},
+        )
         if len(self._told) >= TOLD_MAX:
             self._told.clear()
         self._told.add((place, reason))
@@ -227,7 +234,9 @@ class Requests:
                     case str(error):
                         return [Result(request.reqid, False, name, error=error)]
                     case Adoption.NOT_NEEDED:
-                        logger.info("already running configuration %s", request.config.id)
+                        logger.info(
+                            "already running configuration %s", request.config.id, extra={"config": request.config.id}
+                        )
                         return [self._result(request.reqid)]
                 await self._roster.settle(own)
                 await self._await_peers(own, patience.left - TO_ANSWER)
@@ -263,7 +272,7 @@ class Requests:
             self._notifier.error(f"configuration {configuration.id} was not adopted: {error}")
             return self._unanswered(error)
         except Exception:
-            logger.exception("configuration %s was not adopted", configuration.id)
+            logger.exception("configuration %s was not adopted", configuration.id, extra={"config": configuration.id})
             return TIMED_OUT
         finally:
             self._follow()
@@ -283,7 +292,7 @@ class Requests:
             try:
                 ports = await self._check.taken_ports(request.deployed)
             except UnansweredError as error:
-                logger.warning("which ports are taken cannot be told: %s", error)
+                logger.warning("which ports are taken cannot be told: %s", error, extra={"error": str(error)})
                 ports = []
             self._endpoint.reply(delivery, check_api.AgentPortsResponse(request.reqid, tuple(ports)))
 

@@ -120,7 +120,9 @@ def _hold(configs: Iterable[NodeConfig]) -> None:
             try:
                 hold(Path(config.directory))
             except OSError as error:
-                logger.warning("node %s begins at once: %s", config.name, error)
+                logger.warning(
+                    "node %s begins at once: %s", config.name, error, extra={"node": config.name, "error": str(error)}
+                )
 
 
 def _release(configs: Iterable[NodeConfig]) -> None:

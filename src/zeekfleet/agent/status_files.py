@@ -98,7 +98,12 @@ class StatusFiles:
                 watch = self._opened.watch(self._nodes[name][1] / STATUS_FILE, IN_MODIFY | IN_CLOSE_WRITE)
             except OSError as error:
                 if name not in self._unwatched:
-                    logger.warning("the status of node %s is only read now and then: %s", name, error)
+                    logger.warning(
+                        "the status of node %s is only read now and then: %s",
+                        name,
+                        error,
+                        extra={"node": name, "error": str(error)},
+                    )
                 self._unwatched.add(name)
             else:
                 self._watches[watch] = name

@@ -88,7 +88,9 @@ async def _supervise(
     async with supervisor_of(
         own, state, default, bare_mode=content.bare_mode, echo=manner.echo, outputs=outputs
     ) as supervisor:
-        supervisor.on_node_status(lambda node, pid: logger.info("node '%s' started, pid %d", node, pid))
+        supervisor.on_node_status(
+            lambda node, pid: logger.info("node '%s' started, pid %d", node, pid, extra={"node": node})
+        )
         supervisor.on_node_exit(log_exit)
         supervisor.on_emptied = stop.set
         await until(stop, _bring_up(supervisor, content, engines))

@@ -61,5 +61,9 @@ class Assignment:
             if isinstance(answer.response, api.AgentPortsResponse):
                 found[answer.instance] = frozenset(answer.response.ports)
             else:
-                logger.warning("instance %s does not tell which ports are taken", answer.instance)
+                logger.warning(
+                    "instance %s does not tell which ports are taken",
+                    answer.instance,
+                    extra={"instance": answer.instance},
+                )
         return found

@@ -64,7 +64,12 @@ class Checking:
         results = await self._ask(reqid, configuration, links)
         failed = [msgspec.structs.replace(result, node=None) for result in results if not result.success]
         if failed:
-            logger.warning("configuration %s is not deployed: %s", configuration.id, failed[0].error)
+            logger.warning(
+                "configuration %s is not deployed: %s",
+                configuration.id,
+                failed[0].error,
+                extra={"config": configuration.id},
+            )
         return failed
 
     async def _ask(self, reqid: str, configuration: Configuration, links: Mapping[str, Known]) -> list[Result]:

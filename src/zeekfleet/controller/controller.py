@@ -127,7 +127,7 @@ class Controller:
             self._tasks.create_task(self._presence.run())
             persisted = await self._stage.get(ConfigState.DEPLOYED)
             if persisted is not None:
-                logger.info("deploying persisted configuration %s", persisted.id)
+                logger.info("deploying persisted configuration %s", persisted.id, extra={"config": persisted.id})
                 self._meeting.meet(persisted)
                 self._meeting.adopt(persisted)
                 for name, place in self._instances.keep_places().items():
@@ -190,7 +190,11 @@ class Controller:
             ):
                 reason = f"; its name {problem}" if (problem := name_problem(name)) else ""
                 logger.warning(
-                    "a hello of instance %r on the topic of %r is ignored%s", name[:200], sender[:200], reason
+                    "a hello of instance %r on the topic of %r is ignored%s",
+                    name[:200],
+                    sender[:200],
+                    reason,
+                    extra={"instance": name[:200], "error": reason},
                 )
             case agent_api.NotifyAgentHello(instance=name, connecting=connecting, api_version=version):
                 self._hello(delivery, name, connecting, version, delivery.event.id)
@@ -227,7 +231,9 @@ class Controller:
                 self._lost(peer, reason)
             return
         if name not in self._instances.known and len(self._instances.known) >= MAX_INSTANCES:
-            logger.warning("instance %s is ignored: there are %d already", name, MAX_INSTANCES)
+            logger.warning(
+                "instance %s is ignored: there are %d already", name, MAX_INSTANCES, extra={"instance": name}
+            )
             return
         match self._instances.hello(name, peer, connecting, delivery.generation, endpoint):
             case Hello.REFUSED:

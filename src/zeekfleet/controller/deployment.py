@@ -138,7 +138,7 @@ class Deployment:
 
     def _without_the_missing(self, order: Order) -> Refused:
         told = "; ".join(f"{name}: {why}" for name, why in order.missing.items())
-        logger.warning("deployment %s: instances are missing: %s", order.reqid, told)
+        logger.warning("deployment %s: instances are missing: %s", order.reqid, told, extra={"reqid": order.reqid})
         missing = missing_results(order.reqid, order.missing)
         return Refused([Result(order.reqid, False, error=TIMED_OUT), *missing])
 
@@ -166,7 +166,12 @@ class Deployment:
         except ConfigurationError as error:
             raise Refused([Result(order.reqid, False, error=problem) for problem in error.errors]) from None
         except StoreError as error:
-            logger.error("configuration %s is not deployed: %s", order.configuration.id, error)
+            logger.error(
+                "configuration %s is not deployed: %s",
+                order.configuration.id,
+                error,
+                extra={"config": order.configuration.id, "error": str(error)},
+            )
             raise Refused([Result(order.reqid, False, error=str(error))]) from None
         if order.check:
             order.to(Step.CHECKING)
@@ -185,7 +190,12 @@ class Deployment:
         if not names:
             return []
         order.to(Step.HANDING_OVER)
-        logger.info("deploying configuration %s to %s", order.configuration.id, ", ".join(names))
+        logger.info(
+            "deploying configuration %s to %s",
+            order.configuration.id,
+            ", ".join(names),
+            extra={"config": order.configuration.id},
+        )
 
         def hand_out_keys(link: Known) -> None:
             # Ahead of the configuration, on the same connection, and so in this order.
@@ -221,9 +231,14 @@ class Deployment:
             if await self._stage.get(ConfigState.DEPLOYED) != order.configuration:
                 await self._stage.deployed(order.configuration)
         except StoreError as error:
-            logger.error("deployed configuration %s could not be kept: %s", order.configuration.id, error)
+            logger.error(
+                "deployed configuration %s could not be kept: %s",
+                order.configuration.id,
+                error,
+                extra={"config": order.configuration.id, "error": str(error)},
+            )
             return [*results, Result(order.reqid, False, error=f"deployed, but it could not be kept: {error}")]
-        logger.info("configuration %s deployed", order.configuration.id)
+        logger.info("configuration %s deployed", order.configuration.id, extra={"config": order.configuration.id})
         return [*results, Result(order.reqid, data=order.configuration.id)]
 
 

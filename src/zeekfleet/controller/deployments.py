@@ -158,7 +158,7 @@ class Deployments:
             return None
         order = Order(fresh_id(), configuration, is_own=True)
         self._tasks.create_task(self._tell(order))
-        logger.info("deploying configuration %s again", configuration.id)
+        logger.info("deploying configuration %s again", configuration.id, extra={"config": configuration.id})
         return order
 
     async def _carry_out(self, order: Order) -> None:
@@ -179,7 +179,7 @@ class Deployments:
         if work.cancelled():
             return _given_up(order)
         if (error := work.exception()) is not None:
-            logger.error("deployment %s failed", order.reqid, exc_info=error)
+            logger.error("deployment %s failed", order.reqid, exc_info=error, extra={"reqid": order.reqid})
             return [Result(order.reqid, False, error="the controller failed; see its log")]
         return work.result()
 

@@ -85,11 +85,17 @@ class Meeting:
         for name, link in links.items():
             present = self._instances.known.get(name)
             if name not in self._instances.configured:
-                logger.info("dropped instance %s", name)
+                logger.info("dropped instance %s", name, extra={"instance": name})
                 self.stand_by(name, link)
                 self._instances.unwelcome(name)
             elif link is not None and present is not None and not link.is_same_agent(present):
-                logger.info("instance %s has moved from %s to %s", name, link.peer.host, present.peer.host)
+                logger.info(
+                    "instance %s has moved from %s to %s",
+                    name,
+                    link.peer.host,
+                    present.peer.host,
+                    extra={"instance": name},
+                )
                 self.stand_by(name, link)
         for instance in leaving:
             self._dialling.let_go(instance)
@@ -142,12 +148,14 @@ class Meeting:
                 topics.agent(name), request, self._timeout, link.generation, to=link.peer
             )
         except UnansweredError:
-            logger.warning("instance %s does not answer its welcome", name)
+            logger.warning("instance %s does not answer its welcome", name, extra={"instance": name})
             return
         assert isinstance(response, api.AgentWelcomeResponse)  # noqa: S101 - the endpoint pairs them by class
         if not response.result.success:
             error = response.result.error or "no reason was given"
-            logger.error("instance %s refuses this controller: %s", name, error, extra={"instance": name})
+            logger.error(
+                "instance %s refuses this controller: %s", name, error, extra={"instance": name, "error": error}
+            )
             self._refusals[name, link.peer.id] = error
             self._changed.notify()
             return
@@ -156,7 +164,7 @@ class Meeting:
             self.stand_by(name, link)
             return
         self._instances.welcomed(link)
-        logger.info("instance %s ready", name)
+        logger.info("instance %s ready", name, extra={"instance": name})
         self._changed.notify()
         if name in self._instances.ready:
             self._on_ready()

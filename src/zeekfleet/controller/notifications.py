@@ -55,7 +55,7 @@ class NotificationKeeper:
             except StoreError as error:
                 # Once: on a full disk every further line would fill what room there is.
                 if not self._lost:
-                    logger.error("notifications are not kept: %s", error)
+                    logger.error("notifications are not kept: %s", error, extra={"error": str(error)})
                 self._lost += 1
             else:
                 if self._lost:

@@ -106,10 +106,15 @@ class Ordering:
         except ConfigurationError as error:
             return [Result(reqid, False, error=problem) for problem in error.errors]
         except StoreError as error:
-            logger.error("configuration %s was not staged: %s", configuration.id, error)
+            logger.error(
+                "configuration %s was not staged: %s",
+                configuration.id,
+                error,
+                extra={"config": configuration.id, "error": str(error)},
+            )
             return [Result(reqid, False, error=str(error))]
         self._on_staged()
-        logger.info("configuration %s staged", configuration.id)
+        logger.info("configuration %s staged", configuration.id, extra={"config": configuration.id})
         return []
 
     def _submit(self, delivery: Delivery, reqid: str, configuration: Configuration) -> tuple[Order | None, str]:

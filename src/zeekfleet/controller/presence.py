@@ -180,7 +180,7 @@ class Presence:
         try:
             remembered = await asyncio.to_thread(self._store.remembered)
         except StoreError as error:
-            logger.error("what was last heard of instances is not known: %s", error)
+            logger.error("what was last heard of instances is not known: %s", error, extra={"error": str(error)})
             return
         self._heard = {heard.instance: heard for heard in remembered} | self._heard
         self._instances.recall({heard.instance: heard.gone_since or heard.heard_at for heard in remembered})
@@ -210,7 +210,7 @@ class Presence:
             await asyncio.to_thread(self._store.remember, kept)
         except StoreError as error:
             if not self._is_failing:  # once: on a full disk every further line would fill what room there is
-                logger.error("what was last heard of instances is not kept: %s", error)
+                logger.error("what was last heard of instances is not kept: %s", error, extra={"error": str(error)})
             self._is_failing = True
         else:
             self._is_failing = False

@@ -63,7 +63,7 @@ class Stage:
         """
         ready = self.complete(configuration)
         for loss in losses(configuration):
-            logger.warning("configuration %s: %s", configuration.id, loss)
+            logger.warning("configuration %s: %s", configuration.id, loss, extra={"config": configuration.id})
         await asyncio.to_thread(self._store.put, {ConfigState.STAGED: configuration, ConfigState.READY: ready})
 
     def complete(

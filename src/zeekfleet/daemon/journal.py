@@ -102,7 +102,12 @@ async def received(state: Path, wanted: Wanted) -> AsyncIterator[None]:
     try:
         listening = _bind(path)
     except OSError as error:
-        logger.warning("news of agent and controller are in their own logs only: %s: %s", path, error.strerror)
+        logger.warning(
+            "news of agent and controller are in their own logs only: %s: %s",
+            path,
+            error.strerror,
+            extra={"error": error.strerror},
+        )
         yield
         return
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Receiver(wanted), sock=listening)

@@ -120,5 +120,5 @@ def _read(state: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError) as error:
-        logger.warning("the names in %s cannot be read: %s", state / FILE, error)
+        logger.warning("the names in %s cannot be read: %s", state / FILE, error, extra={"error": str(error)})
         return {}

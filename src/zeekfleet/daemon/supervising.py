@@ -63,5 +63,5 @@ def outputs_of(common: CommonSettings) -> OutputLimits:
 
 def _tell_of_work(news: NodeStopping) -> None:
     """A node takes its time to end: said to whoever watches, and to what would kill us for taking long ourselves."""
-    logger.info("node '%s' is %s", news.node, news)
+    logger.info("node '%s' is %s", news.node, news, extra={"node": news.node})
     readiness.notify(f"EXTEND_TIMEOUT_USEC={EXTENSION * 1_000_000}\nSTATUS=node '{news.node}' is {news}")

@@ -67,7 +67,11 @@ class _Handshake(ssl.SSLObject):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLCertVerificationError as error:
-            logger.warning("a client is refused for its certificate: %s", error.verify_message)
+            logger.warning(
+                "a client is refused for its certificate: %s",
+                error.verify_message,
+                extra={"error": error.verify_message},
+            )
             raise
         except ssl.SSLError as error:
             logger.info("a client's TLS handshake failed: %s", error.reason or error)

@@ -122,7 +122,7 @@ class SupervisorControl:
         try:
             return await work
         except StemError as error:
-            logger.warning("request failed: %s", error)
+            logger.warning("request failed: %s", error, extra={"error": str(error)})
             return False
 
     def _started(self, node: str, pid: int) -> None:

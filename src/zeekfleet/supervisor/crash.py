@@ -99,7 +99,9 @@ class CrashReports:
             self._fill(unfinished, _report(spec, event, exit_, core), exit_)
             unfinished.rename(final)
         except OSError as error:
-            logger.warning("no crash report of node '%s': %s", event.name, error)
+            logger.warning(
+                "no crash report of node '%s': %s", event.name, error, extra={"node": event.name, "error": str(error)}
+            )
             shutil.rmtree(home / f".{stamp}-{event.pid}", ignore_errors=True)
             return None
         self._prune(home, final)
@@ -111,7 +113,7 @@ class CrashReports:
             try:
                 _write_private(report / "backtrace", text.encode("utf-8"))
             except OSError as error:
-                logger.warning("no backtrace in %s: %s", report, error.strerror)
+                logger.warning("no backtrace in %s: %s", report, error.strerror, extra={"error": error.strerror})
 
     def last(self, node: str) -> str:
         """The directory of a node's last report, ``""`` if there is none."""

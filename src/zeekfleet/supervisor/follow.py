@@ -131,7 +131,7 @@ class Followers:
         try:
             self._watches[path] = self._inotify.watch(path)
         except OSError as error:
-            logger.warning("cannot follow %s: %s", path, error.strerror)
+            logger.warning("cannot follow %s: %s", path, error.strerror, extra={"error": error.strerror})
         self._followers[path][0].grown.set()
 
     def _happened(self) -> None:

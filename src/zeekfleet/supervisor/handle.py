@@ -118,12 +118,12 @@ class StemHandle:
             try:
                 return await self._greet()
             except _OutdatedError as error:
-                logger.info("the stem is replaced: %s", error)
+                logger.info("the stem is replaced: %s", error, extra={"error": str(error)})
                 self._replaces = False
                 self._disconnect()
                 await asyncio.to_thread(stem.end, error.pid)
             except _LeavingError as error:
-                logger.info("%s; its end is waited for", error)
+                logger.info("%s; its end is waited for", error, extra={"error": str(error)})
                 self._disconnect()
                 if not await stem.ended(error.pid, error.patience):
                     raise StemError(f"{error}, and does not end") from error
@@ -168,7 +168,7 @@ class StemHandle:
                 while await self._receive():
                     continue
             except (ZeekfleetError, OSError) as error:
-                logger.warning("stem: %s", error)
+                logger.warning("stem: %s", error, extra={"error": str(error)})
             except Exception:
                 logger.exception("the connection to the stem failed")
             self._disconnect()
@@ -323,7 +323,7 @@ class StemHandle:
 
     def _refused(self, reason: str) -> None:
         """A command of ours was not understood; the stem does not say which."""
-        logger.error("the stem refused a request: %s", reason)
+        logger.error("the stem refused a request: %s", reason, extra={"error": reason})
         waiting, self._waiting = self._waiting, {}
         for answer in waiting.values():
             if not answer.done():

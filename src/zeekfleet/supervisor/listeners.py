@@ -57,7 +57,7 @@ class Listeners:
             try:
                 callback(node, pid)
             except FAILURES:
-                logger.exception("callback on the start of node '%s' failed", node)
+                logger.exception("callback on the start of node '%s' failed", node, extra={"node": node})
 
     def ended(self, exit_: NodeExit) -> None:
         """A node's process ended."""
@@ -65,7 +65,7 @@ class Listeners:
             try:
                 callback(exit_)
             except FAILURES:
-                logger.exception("callback on the end of node '%s' failed", exit_.node)
+                logger.exception("callback on the end of node '%s' failed", exit_.node, extra={"node": exit_.node})
 
     def stopping(self, news: NodeStopping) -> None:
         """A node that was asked to end still works."""
@@ -73,7 +73,7 @@ class Listeners:
             try:
                 callback(news)
             except FAILURES:
-                logger.exception("callback on the stop of node '%s' failed", news.node)
+                logger.exception("callback on the stop of node '%s' failed", news.node, extra={"node": news.node})
 
     def _line(self, hooks: list[Hook], stream: TextIO, node: str, line: str) -> None:
         wanted = True
@@ -81,7 +81,7 @@ class Listeners:
             try:
                 wanted = hook(node, line) is not False and wanted
             except FAILURES:
-                logger.exception("hook on a line of node '%s' failed", node)
+                logger.exception("hook on a line of node '%s' failed", node, extra={"node": node})
         if self.echo and wanted:
             self._echo(stream, f"[{node or 'stem'}] {line}\n")
 
@@ -91,7 +91,7 @@ class Listeners:
             stream.flush()
         except (OSError, ValueError) as error:
             self.echo = False
-            logger.warning("output of nodes is repeated no longer: %s", error)
+            logger.warning("output of nodes is repeated no longer: %s", error, extra={"error": str(error)})
 
 
 class Registry:

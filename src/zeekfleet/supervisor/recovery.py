@@ -38,7 +38,9 @@ async def remind(handle: StemHandle, specs: tuple[LaunchSpec, ...]) -> None:
     try:
         await handle.create(specs, _TIMEOUT)
     except StemError as error:
-        logger.warning("what nodes are launched with could not be told to the stem: %s", error)
+        logger.warning(
+            "what nodes are launched with could not be told to the stem: %s", error, extra={"error": str(error)}
+        )
 
 
 async def complete(

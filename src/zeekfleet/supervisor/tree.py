@@ -159,7 +159,7 @@ class Supervisor(Registry):
                 await self.destroy_all([name for name in self._watcher.nodes if name in self._created])
                 logger.info("nodes that were running before run on: %s", ", ".join(sorted(self._watcher.nodes)))
         except StemError as error:
-            logger.warning("what was started is left: %s", error)
+            logger.warning("what was started is left: %s", error, extra={"error": str(error)})
 
     async def _leave(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

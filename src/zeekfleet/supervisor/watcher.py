@@ -216,7 +216,7 @@ class Watcher:
             try:
                 await work
             except Exception:
-                logger.exception("telling of node '%s' failed", node)
+                logger.exception("telling of node '%s' failed", node, extra={"node": node})
 
         if self._tasks is None:
             work.close()
@@ -257,7 +257,7 @@ class Watcher:
                     exit_, core = await asyncio.to_thread(self._reporter.report, tracked.spec, event, recurrence)
             except Exception:
                 # That it has ended is told all the same.
-                logger.exception("reporting the end of node '%s' failed", event.name)
+                logger.exception("reporting the end of node '%s' failed", event.name, extra={"node": event.name})
             self._tell_report(tracked, event, exit_)
         if core is not None:
             await self._reporter.add_backtrace(exit_, tracked.spec, core)
@@ -296,7 +296,12 @@ def _config_of(spec: LaunchSpec) -> NodeConfig:
     try:
         return decode_config(Path(spec.env[CONFIG_VARIABLE]).read_bytes())
     except (KeyError, OSError, msgspec.MsgspecError) as error:
-        logger.warning("the configuration of node '%s' cannot be read: %s", spec.name, error)
+        logger.warning(
+            "the configuration of node '%s' cannot be read: %s",
+            spec.name,
+            error,
+            extra={"node": spec.name, "error": str(error)},
+        )
         return NodeConfig(name=spec.name, directory=spec.directory)
 
 

@@ -95,7 +95,12 @@ class Acceptor:
                 if error.errno in descriptors.SHORTAGES:
                     self._pause()
                     return
-                logger.warning("%s: a connection could not be accepted: %s", self._address, error.strerror)
+                logger.warning(
+                    "%s: a connection could not be accepted: %s",
+                    self._address,
+                    error.strerror,
+                    extra={"address": self._address, "error": error.strerror},
+                )
                 continue
             self._take(connection)
             if descriptors.is_of_the_reserve(connection.fileno()):

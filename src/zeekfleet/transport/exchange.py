@@ -51,7 +51,7 @@ async def serve(router: Router, link: Link, session: ServerSession, policy: Topi
         if refused:
             router.metrics.forbidden += 1
             context = f"subscribing to topic '{refused[0][:200]}' is not allowed on this connection"
-            logger.warning("%s: %s", link, context)
+            logger.warning("%s: %s", link, context, extra={"address": link.peer.place, "error": context})
             link.send(error_frame(TOPIC_FORBIDDEN, context))
 
     await _exchange(router, link, session, subscribed, deadline)
@@ -130,7 +130,8 @@ async def _run(router: Router, link: Link, session: Session, on_ready: Callable[
 
 def _tell(router: Router, link: Link, problem: Problem, level: int) -> None:
     """Log a problem (a peer's first as a warning, so that bad peers cannot fill the log), count and answer it."""
-    logger.log(level, "%s: %s: %s", link, problem.code, problem.context)
+    fields = {"address": link.peer.place, "error": problem.context}
+    logger.log(level, "%s: %s: %s", link, problem.code, problem.context, extra=fields)
     if problem.received:
         router.metrics.errors_received += 1
     elif problem.code == TOPIC_FORBIDDEN:

@@ -114,7 +114,7 @@ class Listener:
     def _tell_of_refusal(self, refusal: Refusal) -> None:
         self._router.metrics.strangers_refused += 1
         if refusal.report:
-            logger.warning("%s: %s", self._address, refusal.report)
+            logger.warning("%s: %s", self._address, refusal.report, extra={"address": self._address})
 
     def ended(self) -> None:
         """A connection is about to be closed."""
@@ -128,7 +128,10 @@ class Listener:
         metrics = self._router.metrics
         metrics.connections_refused += 1
         level = logging.WARNING if metrics.connections_refused == 1 else logging.DEBUG
-        logger.log(level, "%s: refused a connection: there are %s", self._address, self._settings.connections)
+        fields = {"address": self._address}
+        logger.log(
+            level, "%s: refused a connection: there are %s", self._address, self._settings.connections, extra=fields
+        )
         return False
 
     def deadline(self) -> float:
@@ -208,7 +211,8 @@ class Listener:
         return self._door.problem(visitor, request.headers.getall("Host", []), request.headers.getall("Origin", []))
 
     async def _turn_away(self, link: WebSocketLink, problem: Problem) -> None:
-        logger.warning("%s: %s: %s", link, problem.code, problem.context)
+        fields = {"address": link.peer.place, "error": problem.context}
+        logger.warning("%s: %s: %s", link, problem.code, problem.context, extra=fields)
         self.failed()
         if problem.reply is not None:
             link.send(problem.reply)

@@ -147,7 +147,13 @@ class Router:
             self._look_for_doubles()
             reason = link.reason or "connection closed"
             # A client comes and goes with every command: only what is wrong is told.
-            logger.log(logging.WARNING if link.faulty else logging.DEBUG, "peer lost: %s: %s", link, reason)
+            logger.log(
+                logging.WARNING if link.faulty else logging.DEBUG,
+                "peer lost: %s: %s",
+                link,
+                reason,
+                extra={"address": link.peer.place, "error": reason},
+            )
             self.happenings.put(PeerLost(link.peer, reason))
 
     def close(self) -> None:
