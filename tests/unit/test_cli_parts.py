@@ -6,13 +6,16 @@ import importlib.util
 import io
 
 import pytest
+from rich.console import Console
 
 from zeekfleet.broker.events.agent import NotifyChange
+from zeekfleet.broker.events.deployments import DeploymentProgress
 from zeekfleet.cli import tables
+from zeekfleet.cli.deployment import News
 from zeekfleet.cli.layout import plain_text
 from zeekfleet.cli.messages import Messages
 from zeekfleet.cli.output import BUSY, GOOD, Cell, Note, Table, printable
-from zeekfleet.cli.progress import LARGEST_TABLE, NodeStates
+from zeekfleet.cli.progress import LARGEST_TABLE, LiveProgress, NodeStates
 from zeekfleet.cli.verbs import VERBS, find_verb
 from zeekfleet.client.results import Checked, Deployed, IdValues, NodeDeployment, Staged
 from zeekfleet.model.enums import ClusterRole, State
@@ -102,6 +105,24 @@ def test_progress_of_a_large_cluster_shows_what_is_missing():
     for node in nodes[:-1]:
         progress.update(change(node.name, State.PENDING, State.RUNNING))
     assert [row[1].text for row in progress.table().rows] == [nodes[-1].name]
+
+
+@pytest.mark.parametrize("height", [3, 8, 24, 50])
+def test_progress_fits_on_the_terminal_and_ends_with_who_is_awaited(height: int):
+    nodes = tuple(Node(f"w{n:02}", "a", ClusterRole.WORKER, State.RUNNING) for n in range(LARGEST_TABLE))
+    news = News("r")
+    news.latest = DeploymentProgress("r", "c", "launching", nodes=tuple(node.name for node in nodes[2:]))
+    console = Console(file=io.StringIO(), width=80, height=height)
+    progress = LiveProgress(Configuration(nodes=nodes), news, console)
+    progress.watch("", change("w01", State.PENDING, State.RUNNING))
+    progress.watch("", change("w30", State.UNKNOWN, State.PENDING))
+    lines = ["".join(segment.text for segment in line).strip() for line in console.render_lines(progress.view())]
+    assert len(lines) <= height
+    assert "awaited: w02, w03, w04, w05, w06, w07 and 32 more" in " ".join(lines[-2:])
+    # Where not all have room, those that are on their way come first.
+    shown = " ".join(lines)
+    assert ("w01 " in shown) == (height == 50)
+    assert ("w30 " in shown) == (height > 3)
 
 
 def test_views_say_what_went_wrong():

@@ -25,8 +25,10 @@ from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration
 
 LARGEST_TABLE = 40
-"""With more nodes than this, only those that are not running yet get a row."""
+"""Rows, on a terminal that has room for more."""
 
+FRAME = 4
+"""Lines of a table that are no rows: empty ones, the columns' names, and a rule."""
 
 NAMED = 6
 """Awaited nodes that are named in the summary."""
@@ -58,18 +60,21 @@ class NodeStates:
         ]
         return ", ".join(told) or "waiting for the controller"
 
-    def table(self) -> Table:
-        """A node a row."""
+    def table(self, most: int = LARGEST_TABLE) -> Table:
+        """A node a row; with more nodes than that, only those that do not run yet, those with news first."""
+        shown = list(self._states.items())  # rich draws in a thread of its own
+        if len(shown) > most:
+            shown = [(place, state) for place, state in shown if state is not State.RUNNING]
+            shown = sorted(shown, key=lambda row: row[1] is None)[:most]
         rows = tuple(
             (
                 Cell(instance),
                 Cell(node),
                 Cell(self._moves.get((instance, node), "no news"), FAINT if state is None else TONES[state]),
             )
-            for (instance, node), state in list(self._states.items())  # rich draws in a thread of its own
-            if len(self._states) <= LARGEST_TABLE or state is not State.RUNNING
+            for (instance, node), state in shown
         )
-        return Table(("INSTANCE", "NODE", "STATE"), rows[:LARGEST_TABLE])
+        return Table(("INSTANCE", "NODE", "STATE"), rows)
 
 
 class LiveProgress:
@@ -80,7 +85,7 @@ class LiveProgress:
         self._progress = NodeStates(configuration)
         self._started = time.monotonic()
         self._console = console or Console(stderr=True, highlight=False)
-        self._live = Live(console=self._console, transient=True, get_renderable=self._render, refresh_per_second=8)
+        self._live = Live(console=self._console, transient=True, get_renderable=self.view, refresh_per_second=8)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -98,13 +103,17 @@ class LiveProgress:
             place = f"{event.instance}, {event.node}" if event.node else event.instance
             self._console.print(Text(printable(f"{place}: {event.msg}"), style=BAD))
 
-    def _render(self) -> Group:
+    def view(self) -> Group:
+        """What is shown now: never taller than the terminal, since rich would cut off who is awaited at the end."""
         seconds = time.monotonic() - self._started
         latest = self._news.latest
         step = self._news.waiting() or (latest.step if latest is not None else "deploying")
         awaited = f"; awaited: {_some(latest.nodes)}" if latest is not None and latest.nodes else ""
-        summary = Note(f"{step}, {seconds:.0f} s: {self._progress.summary()}{awaited}")
-        return Group(renderable(self._progress.table()), renderable(summary))
+        summary = renderable(Note(f"{step}, {seconds:.0f} s: {self._progress.summary()}{awaited}"))
+        room = self._console.height - FRAME - len(self._console.render_lines(summary))
+        if room < 1:
+            return Group(summary)
+        return Group(renderable(self._progress.table(min(room, LARGEST_TABLE))), summary)
 
 
 def _some(names: Sequence[str]) -> str:
