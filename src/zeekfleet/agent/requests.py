@@ -67,6 +67,8 @@ ORDERS = (
 READING = ("get_id_value", NET_STATS, PEER_STATS, MISSING_PEERS)
 """Actions of dispatches that change nothing."""
 
+SUPERSEDED = "a later deployment has taken the place of this one"
+
 TOLD_MAX = 1000
 """Refusals that are remembered, so that each is told once."""
 
@@ -241,6 +243,8 @@ class Requests:
                 await self._roster.settle(own)
                 await self._await_peers(own, patience.left - TO_ANSWER)
         except TimeoutError:
+            if work.done() and self._deployer.configuration is not request.config:
+                return [Result(request.reqid, False, name, error=SUPERSEDED)]  # no fault of its nodes
             self._notifier.error(f"configuration {request.config.id} is not all up in time")
             return deploy_results(request.reqid, name, self._roster, own, timed_out=True)
         finally:
@@ -417,4 +421,7 @@ def _log_outcome(request: api.DeployRequest, results: Collection[Result]) -> Non
         told = "; ".join(f"{result.node or 'all'}: {result.error or 'failed'}" for result in failed)
     facts = {"kind": "deployment", "reqid": request.reqid, "config": request.config.id, "success": not failed}
     level = logging.WARNING if failed else logging.INFO
+    if any(result.error == SUPERSEDED for result in failed):
+        del facts["kind"]  # what came of the later one is the news
+        level = logging.INFO
     logger.log(level, "deployment of configuration %s: %s", request.config.id, told, extra=facts)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
@@ -117,6 +118,33 @@ async def test_what_is_done_about_each_node_is_told_before_any_is_touched(tmp_pa
                     case Delivery(event=NotifyNodeActions(reqid=again.reqid, actions=actions)):
                         break
         assert actions == (NodeAction("one", AGENT, KEEP), NodeAction("two", AGENT, KEEP))
+
+
+@pytest.mark.long
+async def test_a_deployment_that_was_superseded_is_no_failure_of_its_nodes(tmp_path: Path) -> None:
+    async with controlled_agent(tmp_path) as endpoint:
+        slow = configuration("slow")
+        (manager,) = slow.nodes
+        first, later = (
+            msgspec.structs.replace(manager, env={"ZEEKFLEET_SIM_SILENT": "1", "TIME": time}) for time in ("1", "2")
+        )
+        deploying = order(endpoint, api.DeployRequest(fresh_id(), msgspec.structs.replace(slow, nodes=(first,))))
+        wanted = msgspec.structs.replace(slow, id=fresh_id(), nodes=(later,))
+        order_of_later = order(endpoint, api.DeployRequest(fresh_id(), wanted))
+        response = await deploying
+        assert isinstance(response, api.DeployResponse)
+        assert [result.error for result in response.results] == ["a later deployment has taken the place of this one"]
+        heard = []
+        endpoint.publish(topics.agent(AGENT), api.GetNodesRequest("last"))
+        async with asyncio.timeout(PATIENCE):
+            async for happening in endpoint.events():
+                match happening:
+                    case Delivery(event=api.NotifyError(msg=text)):
+                        heard.append(text)
+                    case Delivery(event=api.GetNodesResponse(reqid="last")):
+                        break
+        assert not [text for text in heard if f"{slow.id} is not all up in time" in text]
+        order_of_later.cancel()
 
 
 async def test_a_restart_waits_for_the_deployment_before_it(tmp_path: Path) -> None:
