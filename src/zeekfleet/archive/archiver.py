@@ -197,6 +197,8 @@ class Archiver:
     # --- another program instead
 
     async def _command_runs(self, locks: tuple[int, int]) -> None:
+        if problem := await asyncio.to_thread(command.missing, self._command[0]):
+            self._tell(problem, f"logs cannot be archived: {problem}")  # nobody should learn it from the first logs
         while True:
             if await asyncio.to_thread(_has_entries, self._options.queue):
                 logger.debug("running %s", self._command)

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import tempfile
+from errno import EACCES, ENOENT
 from pathlib import Path
 
 from zeekfleet.errors import SettingsError
@@ -42,6 +44,17 @@ def command_line(command: str, queue: Path, logs: Path) -> tuple[str, ...]:
     return (*words, "-1", str(queue), str(logs))
 
 
+def missing(program: str) -> str:
+    """That there is no such program that could be run, as :func:`run` would tell it; empty if there is one."""
+    if shutil.which(program) is not None:
+        return ""
+    return _refused(program, EACCES if os.path.exists(program) else ENOENT)  # noqa: PTH110 - may be a name alone
+
+
+def _refused(program: str, number: int) -> str:
+    return f"archive.command: '{program}' cannot be run: {refusal(program, number)}"
+
+
 async def run(argv: tuple[str, ...], keep: tuple[int, ...] = (), time_limit: float = TIME_LIMIT) -> str:
     """Run it once; cancelling ends it.
 
@@ -64,7 +77,7 @@ async def run(argv: tuple[str, ...], keep: tuple[int, ...] = (), time_limit: flo
                 pass_fds=keep,
             )
         except OSError as error:
-            return f"archive.command: '{argv[0]}' cannot be run: {refusal(argv[0], error.errno or 0)}"
+            return _refused(argv[0], error.errno or 0)
         try:
             async with asyncio.timeout(time_limit):
                 status = await process.wait()

@@ -333,3 +333,11 @@ def test_inotify_tells_of_arrivals_in_a_directory(tmp_path: Path) -> None:
         assert [(number, mask) for number, mask in inotify.read()] == [(watch, IN_CLOSE_WRITE), (watch, IN_MOVED_TO)]
     finally:
         inotify.close()
+
+
+@pytest.mark.parametrize("name", ["./nosuch", "no-such-archiver"])
+async def test_a_program_that_is_missing_is_told_before_there_is_a_log(spool: Any, name: str) -> None:
+    alarms = Alarms()
+    async with running(spool.options(command=name, interval=600.0), alarms):
+        told = await alarms.first()
+    assert told.startswith(f"logs cannot be archived: archive.command: '{name}' cannot be run: ")
