@@ -106,6 +106,46 @@ def test_nodes_that_are_restarted_together_are_connected_again(fleet: Fleet) -> 
         until(lambda: counted_in_pools(fleet) == dict.fromkeys(NODES, 1), "all count on the proxy")
 
 
+def connections(pid: int) -> set[tuple[str, str]]:
+    """A process's established connections: its own end, and the other."""
+    command = ("ss", "-tnpH", "state", "established")
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    ends = (line.split()[2:4] for line in listed.splitlines() if f"pid={pid}," in line)
+    return {(here, there) for here, there in ends}
+
+
+def break_connections(pid: int) -> None:
+    """Break all connections of a process, as a network may do."""
+    broken = connections(pid)
+    for here, there in broken:
+        subprocess.run(("ss", "-K", "src", here, "dst", there), capture_output=True, check=False)
+    if broken & connections(pid):
+        pytest.skip("connections cannot be broken here")
+
+
+def seen_since(fleet: Fleet, observer: str, other: str) -> float:
+    """Since when a node is connected to another one; 0 if it is not."""
+    command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", "--json")
+    done = subprocess.run((*command, "peer-stats"), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    peers = json.loads(done.stdout)["results"].get(observer, {"peers": []})["peers"]
+    return max((peer["since"] for peer in peers if peer["node"] == other), default=0.0)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("ss") is None or os.geteuid() != 0, reason="needs ss, and root")
+def test_connections_that_break_are_made_again(fleet: Fleet) -> None:
+    fleet.deploy(changed())
+    until(lambda: not any(missing(fleet).values()), "all are connected to each other")
+    before = fleet.pids()
+    since = seen_since(fleet, "worker-1", "proxy")
+    break_connections(before["proxy"])
+    until(lambda: seen_since(fleet, "worker-1", "proxy") > since, "the worker has the proxy back")
+    break_connections(before["manager"])
+    until(lambda: not any(missing(fleet).values()), "all are connected to each other")
+    until(lambda: counted_in_pools(fleet) == dict.fromkeys(NODES, 1), "all count on the proxy")
+    assert fleet.pids() == before
+
+
 def test_a_worker_without_its_certificate_is_seen_to_be_alone(fleet: Fleet, backend: str, tmp_path: Path) -> None:
     if backend != "broker":
         pytest.skip("certificates are Broker's")

@@ -28,6 +28,16 @@ export {
 
 	## Called when that has changed.
 	global peers_changed: hook();
+
+	## The node with this id asks to be told hello.
+	global hello_wanted: event(id: string);
+
+	## After this time, a node that is told to be gone is asked to say hello, in case it is not; then after twice that time,
+	## and so on.
+	const return_interval = 1 sec &redef;
+
+	## The longest of these times.
+	const longest_return_interval = 1 min &redef;
 }
 
 const must_be_seen = set(Cluster::LOGGER, Cluster::MANAGER, Cluster::PROXY);
@@ -36,6 +46,9 @@ const must_be_seen = set(Cluster::LOGGER, Cluster::MANAGER, Cluster::PROXY);
 global joined = F;
 
 global missing_before: string_vec;
+
+## The ids of nodes that are told to be gone, by name.
+global gone: table[string] of string;
 
 ## Where nothing can be sent to now, such as tcp://127.0.0.1:2201.
 global lost_places: set[string];
@@ -81,6 +94,8 @@ function missing_peers(): string_vec
 	return missing;
 	}
 
+global ask_gone: event(name: string, id: string, pause: interval);
+
 function look_at_peers()
 	{
 	local missing = missing_peers();
@@ -101,19 +116,41 @@ event Cluster::hello(name: string, id: string)
 	if ( name in Cluster::nodes && ( name !in peers || peers[name]$id != id ) )
 		peers[name] = Peer($node=name, $id=id, $since=time_to_double(current_time()));
 
+	delete gone[name];
 	look_at_peers();
 	}
 
 event Cluster::node_down(name: string, id: string)
 	{
 	if ( name in peers && peers[name]$id == id )
+		{
 		delete peers[name];
+		gone[name] = id;
+		schedule return_interval { ask_gone(name, id, return_interval) };
+		}
 	else if ( name in peers )
 		# Its predecessor is told to be gone after it said hello. Zeek has not told that it is up, then, and without
 		# that no pool counts it in.
 		event Cluster::node_up(name, peers[name]$id);
 
 	look_at_peers();
+	}
+
+# With ZeroMQ, a node whose connection breaks is told to be gone. Once it has connected again, it still knows the others, and
+# so says hello to nobody: Zeek would keep them apart for ever. If the node is gone indeed, nothing is sent.
+event ask_gone(name: string, id: string, pause: interval)
+	{
+	if ( name !in gone || gone[name] != id )
+		return;
+
+	Cluster::publish(Cluster::nodeid_topic(id), Zeekfleet::hello_wanted, Cluster::node_id());
+	local next_pause = 2 * pause < longest_return_interval ? 2 * pause : longest_return_interval;
+	schedule next_pause { ask_gone(name, id, next_pause) };
+	}
+
+event hello_wanted(id: string)
+	{
+	Cluster::publish(Cluster::nodeid_topic(id), Cluster::hello, Cluster::node, Cluster::node_id());
 	}
 
 @ifdef ( Cluster::Backend::ZeroMQ::monitoring_event )
