@@ -42,6 +42,9 @@ LOOPBACK = "127.0.0.1"
 GRACE, CEILING = 60.0, 3600.0
 """Seconds that a node may take to hand on or write what is left: without a sign of work, and at most."""
 
+AGENT_TIMEOUT, CONTROLLER_TIMEOUT = 55.0, 60.0
+"""Seconds without progress after which the cluster is taken not to come up: no client of Zeek's waits for an answer."""
+
 START_LIMIT = 600.0
 """Seconds until a worker that reads at full speed must have said hello."""
 
@@ -137,8 +140,9 @@ async def _read(deployed: Configuration, settings: Settings, stop: asyncio.Event
         outcome = await client.deploy_config(deployed)
         if not outcome.ok:
             failed = [node for node in outcome.nodes if not node.success]
-            words = [*outcome.errors, *(node.outputs.stderr for node in failed if node.outputs is not None)]
-            raise SupervisionError("; ".join(words) or f"nodes {', '.join(node.name for node in failed)} do not run")
+            words = [*outcome.errors, *(f"node '{node.name}' does not run" for node in failed)]
+            words += [node.outputs.stderr for node in failed if node.outputs is not None]
+            raise SupervisionError("; ".join(words) or "the cluster does not run")
         logger.info("reading %s", *(node.env[PCAP_FILE] for node in deployed.nodes if node.name == WORKER))
         reading.has_begun = True
         reading.problems = ["the trace has not been read to its end"]
@@ -201,6 +205,7 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supe
                 websocket_port=clients,
                 port=agents,
                 auto_assign_metrics_ports=False,
+                request_timeout=CONTROLLER_TIMEOUT,
             ),
         ),
         supervisor=msgspec.structs.replace(
@@ -212,7 +217,13 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supe
     )
     agent = msgspec.structs.replace(
         chosen.agent,
-        **unless_given("agent", port=0, controller=f"{LOOPBACK}:{chosen.controller.port}", start_limit=START_LIMIT),
+        **unless_given(
+            "agent",
+            port=0,
+            controller=f"{LOOPBACK}:{chosen.controller.port}",
+            start_limit=START_LIMIT,
+            request_timeout=AGENT_TIMEOUT,
+        ),
         # One that reads as fast as it can has no time for questions.
         health_interval=0.0,
     )
