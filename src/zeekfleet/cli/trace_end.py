@@ -78,17 +78,25 @@ async def stop_in_turn(
             for name, process in (await _processes(link, directories)).items()
         }
         for place, name in enumerate(order):
-            before, after = order[:place], (*order[place + 1 :], logger)
-            if missing := await listeners[name].until_heard(before, settings.supervisor):
-                problems.append(f"node '{name}' has not heard all of {', '.join(missing)}")
+            before, others = order[:place], order[place + 1 :]
+            lacking = {name: await listeners[name].until_heard(before, settings.supervisor)}
             mark = f"{name} after {before[-1]}" if before else f"{name} settled"
-            for other in after:
-                await listeners[other].until_heard([mark], settings.supervisor)
+            for other in others:
+                lacking[other] = await listeners[other].until_heard([mark], settings.supervisor)
+            problems += [
+                f"node '{who}' has not heard all of {_names(marks)}" for who, marks in lacking.items() if marks
+            ]
+            # What it says of this counts at the end only.
+            await listeners[logger].until_heard([mark], settings.supervisor)
             if not await _stop(link, name, settings.supervisor):
                 problems.append(f"node '{name}' does not stop")
         if missing := await listeners[logger].until_heard(order, settings.supervisor):
-            problems.append(f"node '{logger}' has not written all of {', '.join(missing)}")
-    return problems
+            problems.append(f"node '{logger}' has not written all of {_names(missing)}")
+    return list(dict.fromkeys(problems))
+
+
+def _names(marks: Iterable[str]) -> str:
+    return ", ".join(mark.split()[0] for mark in marks)
 
 
 async def _connected(link: Endpoint) -> None:

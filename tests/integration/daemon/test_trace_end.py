@@ -116,7 +116,9 @@ async def test_each_stops_when_it_has_heard_all_of_those_before_it_and_is_heard_
 
 
 async def test_what_is_missing_is_told_and_the_others_stop_in_turn_all_the_same(nodes: Nodes) -> None:
-    nodes.note("manager", "proxy")
+    for mark in ("worker settled", "proxy after worker", "proxy"):
+        nodes.note("manager", mark)
+    nodes.note("proxy", "worker settled")
     nodes.note("logger", "worker", END_LOG)
     nodes.note("logger", "manager", END_LOG)
     assert await stop_in_turn(in_no_time(nodes.settings), nodes.directories, ORDER, "logger") == [
@@ -127,11 +129,24 @@ async def test_what_is_missing_is_told_and_the_others_stop_in_turn_all_the_same(
     assert nodes.stopped == list(ORDER)
 
 
+async def test_one_that_was_not_there_in_time_is_told(nodes: Nodes) -> None:
+    """It has heard the end, but not what was said before it came."""
+    for mark in ("worker settled", "worker", "proxy after worker", "proxy"):
+        nodes.note("manager", mark)
+    nodes.note("proxy", "worker")
+    for name in ORDER:
+        nodes.note("logger", name, END_LOG)
+    problems = await stop_in_turn(in_no_time(nodes.settings), nodes.directories, ORDER, "logger")
+    assert problems == ["node 'proxy' has not heard all of worker"]
+
+
 async def test_one_that_has_gone_is_not_waited_for(nodes: Nodes, ended_process: int) -> None:
     nodes.pids = dict.fromkeys(NAMES, ended_process)
     async with asyncio.timeout(PATIENCE):
         assert await stop_in_turn(nodes.settings, nodes.directories, ORDER, "logger") == [
             "node 'proxy' has not heard all of worker",
+            "node 'manager' has not heard all of worker",
+            "node 'manager' has not heard all of proxy",
             "node 'manager' has not heard all of proxy, worker",
             "node 'logger' has not written all of manager, proxy, worker",
         ]

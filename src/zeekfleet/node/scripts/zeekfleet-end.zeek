@@ -30,6 +30,9 @@ export {
 	const end_generations = 20 &redef;
 }
 
+# What a worker says before the others are connected is lost.
+redef trace_patience = 1 hr;
+
 global say_later: event(text: string, generations: count);
 global heard_later: event(text: string, generations: count);
 
