@@ -149,7 +149,10 @@ def test_every_process_killed_as_when_the_host_goes_down(fleet: Fleet) -> None:
     assert sorted(fleet.pids()) == ["manager", "w1", "w2"]
 
 
-@ENDINGS
+@pytest.mark.parametrize(
+    "ending",
+    [pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.long), pytest.param(signal.SIGKILL, id="SIGKILL")],
+)
 def test_a_whole_tree(new_fleet, ending: signal.Signals) -> None:
     fleet: Fleet = new_fleet()
     daemon = fleet.start_up()

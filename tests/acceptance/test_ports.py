@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from fleet import Fleet, ini, node
 
 from zeekfleet.testing.ports import free_ports
@@ -84,6 +85,7 @@ def test_taken_ports_leave_gaps(new_fleet) -> None:
     }
 
 
+@pytest.mark.long
 def test_metrics_ports_keep_clear_of_listening_ports(new_fleet) -> None:
     fleet: Fleet = new_fleet()
     start = fleet.first_port
@@ -126,6 +128,7 @@ def test_metrics_ports_count_for_each_address_anew(new_fleet) -> None:
     assert metrics == {"w1": fleet.first_metrics_port, "w2": fleet.first_metrics_port}
 
 
+@pytest.mark.long
 def test_both_switched_off(new_fleet) -> None:
     fleet: Fleet = new_fleet()
     off: dict[str, object] = {"auto_assign_ports": "no", "auto_assign_metrics_ports": "no"}

@@ -66,7 +66,7 @@ def nothing_is_lost(root: Path) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.value)
-@pytest.mark.parametrize("number", [1, 2, 4])
+@pytest.mark.parametrize("number", [1, pytest.param(2, marks=pytest.mark.long), 4])
 @pytest.mark.parametrize("step", list(Step), ids=lambda step: step.name)
 def test_death_at_a_step(tmp_path: Path, step: Step, number: int, form: Compression) -> None:
     fill(tmp_path)

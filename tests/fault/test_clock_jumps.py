@@ -38,7 +38,9 @@ def shows(log: str, offset: int, local: bool = False) -> bool:
     return abs((written - datetime.now(UTC)).total_seconds() - offset) < HOUR / 4
 
 
-@pytest.mark.parametrize("offset", [HOUR, -HOUR], ids=["an hour on", "an hour back"])
+@pytest.mark.parametrize(
+    "offset", [pytest.param(HOUR, id="an hour on", marks=pytest.mark.long), pytest.param(-HOUR, id="an hour back")]
+)
 def test_nothing_restarts_and_all_goes_on(tmp_path: Path, clock: Clock, offset: int) -> None:
     options = ("--health-interval", "0.2", "--health-misses", "2", "--start-limit", "5", "--grace", "0.3")
     with Tree(tmp_path, *options, environment=clock.environment) as tree, tree.link() as link:

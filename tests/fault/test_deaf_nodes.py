@@ -106,7 +106,7 @@ def test_one_that_never_says_hello_is_a_failed_one_in_the_end(place: Path) -> No
         whole.when(link, lambda now: now["mute"].state is State.FAILED and now["mute"].pid != last)
 
 
-@pytest.mark.parametrize("revival", ["yes", "no"])
+@pytest.mark.parametrize("revival", [pytest.param("yes", marks=pytest.mark.long), "no"])
 def test_the_revival_policy_decides_about_a_deaf_node(place: Path, revival: str) -> None:
     options = ("--health-interval", "0.3", "--health-misses", "2", "--revival", revival)
     with Tree(place, *options) as whole, whole.link() as link:

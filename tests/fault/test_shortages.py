@@ -72,7 +72,7 @@ def retried(tree: Tree, name: str, words: str, times: int) -> None:
     until(lambda: sum(line in each and words in each for each in tree.daemon.stderr.splitlines()) >= times, words)
 
 
-@pytest.mark.parametrize("what", ["descriptors", "processes"])
+@pytest.mark.parametrize("what", ["descriptors", pytest.param("processes", marks=pytest.mark.long)])
 def test_a_stem_that_cannot_start_anything_for_a_while(tmp_path: Path, what: str) -> None:
     with Tree(tmp_path, "--revival-loop-limit", "2") as tree, tree.link() as link:
         tree.when(link, lambda found: INSTANCE in found)
@@ -119,7 +119,14 @@ PORTS = {
 }
 
 
-@pytest.mark.parametrize("role", PORTS, ids=lambda role: "SUPERVISOR" if role is Role.NONE else role.name)
+@pytest.mark.parametrize(
+    "role",
+    [
+        pytest.param(Role.CONTROLLER, id="controller", marks=pytest.mark.long),
+        pytest.param(Role.AGENT, id="agent", marks=pytest.mark.long),
+        pytest.param(Role.NONE, id="supervisor"),
+    ],
+)
 def test_a_daemon_without_descriptors_keeps_its_connections(tmp_path: Path, role: Role) -> None:
     with Tree(tmp_path) as tree, tree.link() as link:
         tree.when(link, lambda found: INSTANCE in found)

@@ -48,10 +48,14 @@ def processes(tree: Tree) -> dict[int, str]:
     return processes_mentioning(str(tree.state))
 
 
+QUICK = (("supervisor",), VICTIMS[-1])
+"""Tried whenever the tests are; the others with the long ones."""
+
+
 @pytest.mark.parametrize(
     "victims",
     [
-        pytest.param(victims, id=" ".join(victims), marks=() if len(victims) in (1, 4) else pytest.mark.long)
+        pytest.param(victims, id=" ".join(victims), marks=() if victims in QUICK else pytest.mark.long)
         for victims in VICTIMS
     ],
 )
@@ -103,7 +107,7 @@ def found_again(tree: Tree, configuration: Configuration, pids: dict[str, int], 
 
 KEPT = (
     "stem/processes",
-    "stem/launches",
+    pytest.param("stem/launches", marks=pytest.mark.long),
     pytest.param("nodes/*/settings.json", marks=pytest.mark.long),
     pytest.param("nodes/*/ready", marks=pytest.mark.long),
 )
@@ -170,7 +174,7 @@ def pids_of(state: Path) -> dict[str, int]:
     return {line["name"]: line["pid"] for line in map(json.loads, journal) if line.get("pid")}
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", [*DAMAGES[:-1], pytest.param(DAMAGES[-1], marks=pytest.mark.long)])
 def test_supervised_nodes_outlive_what_the_stem_has_written(tmp_path: Path, damage: str) -> None:
     file, state = tmp_path / "nodes.json", tmp_path / "state"
     file.write_text(json.dumps({"node": FOUR}))
@@ -202,7 +206,7 @@ def test_supervised_nodes_outlive_what_the_stem_has_written(tmp_path: Path, dama
     assert processes_mentioning(str(state)) == {}
 
 
-@pytest.mark.parametrize("damage", ["launches of another version", "all of it"])
+@pytest.mark.parametrize("damage", ["all of it", pytest.param("launches of another version", marks=pytest.mark.long)])
 def test_a_tree_outlives_what_the_stem_has_written(tmp_path: Path, damage: str) -> None:
     with Tree(tmp_path) as tree:
         configuration, pids, roles, before = whole(tree)

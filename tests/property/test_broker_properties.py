@@ -38,7 +38,7 @@ EVENTS = [
 
 
 @given(any_value)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_values_survive_the_wire(value):
     text = values.to_json(value)
     assert values.from_json(text) == value
@@ -150,7 +150,7 @@ def json_mutations(document: object) -> st.SearchStrategy[object]:
 
 
 @given(events.flatmap(lambda event: mutations(encode_event(topics.CONTROLLER, event))))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @example(b"[" * 20_000)
 @example(b'{"a":' * 20_000)
 @example(b'{"type":"data-message","topic":"t","@data-type":"vector","data":' + b'[{"@data-type":"set","data":' * 5000)
@@ -160,7 +160,7 @@ def test_mutated_frames_raise_only_protocol_errors(frame):
 
 
 @given(events.flatmap(lambda event: json_mutations(json.loads(encode_event(topics.CONTROLLER, event)))))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_mutated_documents_raise_only_protocol_errors(frame):
     check(frame)
 

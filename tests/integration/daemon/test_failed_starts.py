@@ -24,7 +24,9 @@ def pids(state: Path) -> dict[str, int]:
     return {name: record["pid"] for name, record in records.items() if not record.get("gone")}
 
 
-@pytest.mark.parametrize("survivors", ["nodes", "nodes, stem, agent and controller"])
+@pytest.mark.parametrize(
+    "survivors", ["nodes", pytest.param("nodes, stem, agent and controller", marks=pytest.mark.long)]
+)
 def test_a_taken_port_costs_no_node(tmp_path: Path, survivors: str) -> None:
     clients, agents, nodes = free_ports(3)
     state = tmp_path / "state"
