@@ -80,7 +80,8 @@ def test_one_that_crashes_for_ever_ends_as_failed_and_its_siblings_do_not_notice
     delays = {"initial-delay": "0.1", "factor": "2", "max-delay": "0.4", "jitter": "0"}
     loop = {"loop-limit": "6", "retry-delay": "0.9", "stable-after": "30"}
     options = [word for key, value in {**delays, **loop}.items() for word in (f"--revival-{key}", value)]
-    with Tree(tmp_path, *options) as tree, tree.link() as link:
+    # The first reports are looked at when there may be many more already.
+    with Tree(tmp_path, *options, "--crash-reports", "1000") as tree, tree.link() as link:
         tree.when(link, lambda found: INSTANCE in found)
         results = tree.deploy(link, cluster(node("w1"), node("bad", ZEEKFLEET_SIM_FAIL_AT_START="3")))
         assert {result.node: result.success for result in results if result.node} == {
