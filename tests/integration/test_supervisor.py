@@ -304,7 +304,7 @@ async def test_exit_report_holds_only_what_came_since_that_start(tmp_path: Path)
 
 
 async def test_echo_and_hooks_that_suppress_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    engine = script("echo secret; echo hello; printf bad >&2; exec sleep 1000")
+    engine = script("printf bad >&2; echo secret; echo hello; exec sleep 1000")
     async with Supervisor(tmp_path, engine, echo=True) as supervisor:
         seen = Seen(supervisor)
 
