@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from trees import Tree
+from trees import Tree, until
 
 from zeekfleet.model.enums import Role, State
 from zeekfleet.testing.daemons import Daemon
@@ -34,7 +34,7 @@ def test_a_container_made_anew(tmp_path: Path) -> None:
     with up_on("before", tree, tmp_path / "first", str(ini)) as first, tree.link() as link:
         assert "agent agent-before" in first.ready()
         wanted = tree.when(link, lambda found: "w1" in found and found["w1"].state is State.RUNNING, "agent-before")
-        assert tree.configuration(link) is not None
+        until(lambda: tree.configuration(link) is not None, "the deployment has come to its end, too")
         first.stop()
     with up_on("after", tree, tmp_path / "second") as second, tree.link() as link:
         assert "controller controller-before" in second.ready()
