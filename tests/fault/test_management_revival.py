@@ -29,10 +29,20 @@ def processes(tree: Tree) -> dict[str, int]:
     return found
 
 
+DELAYS = ("--revival-initial-delay", "--revival-max-delay", "--revival-retry-delay")
+RARELY = ("--revival-loop-limit", "1", *(word for delay in DELAYS for word in (delay, "3600")))
+
+
 @pytest.mark.long
-def test_killed_again_and_again(tmp_path: Path) -> None:
-    options = ("--revival", "no", "--revival-loop-limit", "1", "--revival-initial-delay", "3600")
-    with Tree(tmp_path, *options, "--revival-retry-delay", "3600") as tree:
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("--revival", "no"), id="never"),
+        pytest.param((*RARELY, "--revival-retry-delay", "3600"), id="rarely"),
+    ],
+)
+def test_killed_again_and_again(tmp_path: Path, options: tuple[str, ...]) -> None:
+    with Tree(tmp_path, *options) as tree:
         with tree.link() as link:
             tree.when(link, lambda found: INSTANCE in found)
             pids = tree.deployed(link, cluster(node("w1")))
