@@ -12,6 +12,8 @@ import pytest
 from fleet import Fleet, ini, node
 from processes import until
 
+from zeekfleet.testing.ports import free_ports
+
 MANAGER = "quiet-manager"
 
 
@@ -68,7 +70,8 @@ def test_a_report_is_found_after_later_deployments(cluster: Fleet) -> None:
     manager = {MANAGER: node("a1", "manager")}
     for nodes in (
         manager | {"worker-1": node("a1", "worker", env="CHANGED=1")},
-        manager | {"worker-1": node("a2", "worker")},
+        # Elsewhere it has another port: on one host, the former process may still have that one.
+        manager | {"worker-1": node("a2", "worker", metrics_port=free_ports(1)[0])},
         manager,
     ):
         cluster.deploy(ini(["a1", "a2"], nodes))

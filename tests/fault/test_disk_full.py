@@ -98,12 +98,14 @@ def test_full_below_a_running_tree(tmp_path: Path, small_disk: Path, files: bool
         assert tree.running(link, *pids) == pids
         assert all(psutil.pid_exists(pid) for pid in daemons)
 
-        # The controller gives its own alarm, after its own look; a full log gets that line with the next one.
+        # The controller gives its own alarm, after its own look. A management log that is full keeps that line, and
+        # writes it with the next one.
         ballast.give_back(65536)
+        log = tree.state / "nodes" / "controller" / "management-controller.log"
 
         def controller_has_told() -> bool:
             tree.deploy(link)
-            return "[error    ] no space left in directory" in tree.log_of("controller")
+            return "\tERROR\tCONTROLLER\tno space left in directory" in log.read_text()
 
         until(controller_has_told, "the controller gives the alarm")
 
