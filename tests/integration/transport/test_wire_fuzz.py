@@ -25,7 +25,7 @@ A1 = topics.agent("a1")
 EVENT = agent.NotifyLog("a1", "hello")
 FRAME = encode_event(A1, EVENT)
 WHOLE = client_frame(TEXT, FRAME)
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = settings(max_examples=150, deadline=None)
 
 
 @pytest.fixture(scope="module")
