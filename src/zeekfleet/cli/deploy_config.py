@@ -9,6 +9,7 @@ from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_fi
 from zeekfleet.cli.hurry import add_now
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import PATIENCE, REVIVAL, Session
+from zeekfleet.client.link import Retry
 from zeekfleet.errors import ConnectionLostError
 from zeekfleet.model.management import Configuration
 from zeekfleet.planning.review import losses, review
@@ -33,19 +34,17 @@ def run(args: argparse.Namespace) -> int:
     )
     for doubt in (*review(configuration), *losses(configuration)):
         session.messages.warning(doubt)
-    for attempt in range(1, ATTEMPTS + 1):
+    for patience in (PATIENCE, *[REVIVAL] * (ATTEMPTS - 2)):
         try:
-            return _deploy(session, configuration, is_hurried=args.now, is_first=attempt == 1)
+            return _deploy(session, configuration, patience, is_hurried=args.now)
         except ConnectionLostError as error:
             # A controller that is started again goes back to what was deployed before: nobody asked for that.
-            if attempt == ATTEMPTS:
-                raise
             session.messages.warning(f"{error}; the deployment is asked for again")
-    raise AssertionError
+    return _deploy(session, configuration, REVIVAL, is_hurried=args.now)
 
 
-def _deploy(session: Session, configuration: Configuration, *, is_hurried: bool, is_first: bool) -> int:
-    with session.connected(*deployment.HEARD, patience=PATIENCE if is_first else REVIVAL) as connection:
+def _deploy(session: Session, configuration: Configuration, patience: Retry, *, is_hurried: bool) -> int:
+    with session.connected(*deployment.HEARD, patience=patience) as connection:
         connection.is_hurried = is_hurried
         staged = deployment.stage(connection, configuration)
         if not staged.ok:

@@ -40,6 +40,7 @@ from zeekfleet.errors import (
     TransportError,
     UnreachableError,
 )
+from zeekfleet.model.addresses import place
 
 PATH = "/v1/messages/json"
 APPLICATION_NAME = "zeekfleet-cli"
@@ -242,7 +243,7 @@ def connect(
 def _connect(
     host: str, port: int, subscriptions: Sequence[str], tls: ssl.SSLContext | None, retry: Retry, telling: _Telling
 ) -> Link:
-    remote = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+    remote = place(host, port)
     tries = _Tries(retry)
     # A controller that dies while it accepts us resets the connection; with TLS so does one that minds our certificate.
     ending = () if tls else (ConnectionResetError, BrokenPipeError)

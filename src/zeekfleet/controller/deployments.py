@@ -187,13 +187,12 @@ class Deployments:
         outcome = order.outcome(results)
         level = logging.INFO if outcome.success or order.is_own else logging.WARNING
         facts = {"reqid": order.reqid, "config": order.configuration.id, "success": outcome.success}
-        if not (order.is_own and outcome.success):  # it has been told when a client ordered it
+        # What a client ordered, the client is told; of what we do by ourselves, it is news which nodes were touched.
+        changes = [action for action in outcome.actions if action.action != KEEP] if order.is_own else []
+        if changes or not (order.is_own and outcome.success):
             facts["kind"] = "deployment"
-        changes = [action for action in outcome.actions if action.action != KEEP]
-        if order.is_own and changes:
-            facts["kind"] = "deployment"  # nobody asked for it, and nodes were touched
         told = "success" if outcome.success else "; ".join(outcome.errors)
-        if order.is_own and changes:
+        if changes:
             told += f" ({_some(changes)})"
         what = "deployed again" if order.is_own else "deployment of"
         logger.log(level, "%s configuration %s: %s", what, order.configuration.id, told, extra=facts)
