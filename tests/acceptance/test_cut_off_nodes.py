@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,9 +22,7 @@ NODES = {
 
 
 def zeekfleet(fleet: Fleet, *words: str) -> str:
-    command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", *words)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return done.stdout
+    return fleet.zeekfleet(*words).out
 
 
 def missing(fleet: Fleet) -> dict[str, list[str]]:

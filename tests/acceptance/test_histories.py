@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 from fleet import Fleet, ini, node
@@ -18,9 +16,8 @@ MANAGER = "quiet-manager"
 
 
 def zeekfleet(fleet: Fleet, *words: str) -> tuple[int, str, str]:
-    command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", *words)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stdout, done.stderr
+    answer = fleet.zeekfleet(*words)
+    return answer.code, answer.out, answer.err
 
 
 @pytest.fixture

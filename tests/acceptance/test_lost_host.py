@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,10 +17,8 @@ from zeekfleet.client import Client
 
 
 def zeekfleet(fleet: Fleet, *words: str) -> tuple[int, str]:
-    command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", *words)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout
+    answer = fleet.zeekfleet(*words)
+    return answer.code, answer.out
 
 
 def states(fleet: Fleet, verb: str) -> dict[str, str]:
@@ -68,10 +64,9 @@ def test_a_host_that_is_lost_does_not_vanish(new_fleet: Callable[[], Fleet]) -> 
     assert states(fleet, "get-nodes")["w"].startswith(away)
     assert "its supervisor is away since " in fleet.client("get-nodes").errors[0]["error"]
     for words in (("restart", "w"), ("get-id-value", "bits_per_uid", "w")):
-        command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", *words)
-        refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert refused.returncode == 1
-        assert "w: its supervisor is away since " in refused.stderr, refused
+        refused = fleet.zeekfleet(*words)
+        assert refused.code == 1
+        assert "w: its supervisor is away since " in refused.err, refused
     assert states(fleet, "status")["w"].startswith(away), "a restart that was not tried has failed no node"
 
     for pid in (stem, agent):

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
-from fleet import Answer, Fleet, ini, node
-from processes import PATIENCE
+from fleet import Fleet, ini, node
 
 GOOD = {"manager": node("a1", "manager"), "w1": node("a1", "worker", interface="lo")}
-
-
-def zeekfleet(fleet: Fleet, *words: str, text: str = "") -> Answer:
-    command = [sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", *words]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    return Answer(done.returncode, done.stdout, done.stderr)
 
 
 def test_what_is_not_meant_is_refused_and_what_runs_goes_on(fleet: Fleet) -> None:
@@ -35,22 +25,22 @@ def test_what_is_not_meant_is_refused_and_what_runs_goes_on(fleet: Fleet) -> Non
     assert answer.errors == ["node 'w2': variable A takes 140002 bytes, expected at most 131071"]
 
     for text in ("", ini(["a1"], {})):
-        answer = zeekfleet(fleet, "deploy-config", "-", text=text)
+        answer = fleet.zeekfleet("deploy-config", "-", text=text)
         assert (answer.code, answer.out) == (1, "")
         assert "there is no node in cluster configuration standard input" in answer.err
     misspelt = ini(["a1"], {**GOOD, "w2": node("a1", "worker", interfce="lo")})
     for verb in ("deploy-config", "stage-config", "check"):
-        answer = zeekfleet(fleet, verb, "-", text=misspelt)
+        answer = fleet.zeekfleet(verb, "-", text=misspelt)
         assert answer.code == 1
         assert "key 'interfce': is unknown (did you mean 'interface'?)" in answer.err
 
     assert fleet.pids() == pids
-    assert zeekfleet(fleet, "deploy-config", "--allow-empty", "-", text=ini(["a1"], {})).code == 0
+    assert fleet.zeekfleet("deploy-config", "--allow-empty", "-", text=ini(["a1"], {})).code == 0
     assert fleet.pids() == {}
 
 
 def test_check_finds_what_is_hardly_meant(fleet: Fleet) -> None:
-    answer = zeekfleet(fleet, "check", "-", "--json", text=ini(["a1"], {"w1": node("a1", "worker")}))
+    answer = fleet.zeekfleet("check", "-", "--json", text=ini(["a1"], {"w1": node("a1", "worker")}))
     assert answer.code == 1
     errors = [error["error"] for error in answer.errors]
     assert "there is no manager: a Zeek cluster needs one" in errors

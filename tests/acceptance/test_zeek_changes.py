@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet import Fleet, hub_ports, ini, node
-from processes import PATIENCE, until
+from fleet import SMALL_CLUSTER, Fleet, hub_ports, ini
+from processes import until
 
 from zeekfleet.testing.ports import free_ports
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
-
-NODES = {
-    "manager": node("here", "manager"),
-    "logger": node("here", "logger"),
-    "proxy": node("here", "proxy"),
-    "worker-1": node("here", "worker", interface="lo"),
-    "worker-2": node("here", "worker", interface="lo"),
-}
 
 
 @pytest.fixture(scope="module", params=("zeromq", "broker"))
@@ -45,9 +35,7 @@ def fleet(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fl
 
 
 def missing(fleet: Fleet) -> dict[str, list[str]]:
-    command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", "--json", "status")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    nodes: dict[str, dict[str, Any]] = json.loads(done.stdout)["results"]["here"]
+    nodes: dict[str, dict[str, Any]] = fleet.zeekfleet("--json", "status").results["here"]
     return {name: entry["missing_peers"] for name, entry in nodes.items()}
 
 
@@ -56,7 +44,9 @@ def told(fleet: Fleet) -> str:
 
 
 def changed(**nodes: dict[str, str]) -> str:
-    return ini(["here"], {name: {**keys, **nodes.get(name.replace("-", "_"), {})} for name, keys in NODES.items()})
+    return ini(
+        ["here"], {name: {**keys, **nodes.get(name.replace("-", "_"), {})} for name, keys in SMALL_CLUSTER.items()}
+    )
 
 
 def restarted(fleet: Fleet, configuration: str) -> set[str]:
@@ -92,18 +82,18 @@ def test_nodes_that_are_killed_together_are_connected_again(fleet: Fleet, victim
     for name in victims:
         os.kill(before[name], signal.SIGKILL)
     until(lambda: not {before[name] for name in victims} & set(fleet.pids().values()), "they have new processes")
-    fleet.wait_for_states("RUNNING", *NODES)
+    fleet.wait_for_states("RUNNING", *SMALL_CLUSTER)
     until(lambda: not any(missing(fleet).values()), "all are connected to each other")
-    until(lambda: counted_in_pools(fleet) == dict.fromkeys(NODES, 1), "all count on the proxy")
+    until(lambda: counted_in_pools(fleet) == dict.fromkeys(SMALL_CLUSTER, 1), "all count on the proxy")
 
 
 def test_nodes_that_are_restarted_together_are_connected_again(fleet: Fleet) -> None:
     fleet.deploy(changed())
     for names in (("manager",), ("manager", "proxy", "logger"), ()):
         assert fleet.client("restart", *names).code == 0
-        fleet.wait_for_states("RUNNING", *NODES)
+        fleet.wait_for_states("RUNNING", *SMALL_CLUSTER)
         until(lambda: not any(missing(fleet).values()), "all are connected to each other")
-        until(lambda: counted_in_pools(fleet) == dict.fromkeys(NODES, 1), "all count on the proxy")
+        until(lambda: counted_in_pools(fleet) == dict.fromkeys(SMALL_CLUSTER, 1), "all count on the proxy")
 
 
 def connections(pid: int) -> set[tuple[str, str]]:
@@ -125,9 +115,7 @@ def break_connections(pid: int) -> None:
 
 def seen_since(fleet: Fleet, observer: str, other: str) -> float:
     """Since when a node is connected to another one; 0 if it is not."""
-    command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", "--json")
-    done = subprocess.run((*command, "peer-stats"), capture_output=True, text=True, timeout=PATIENCE, check=False)
-    peers = json.loads(done.stdout)["results"].get(observer, {"peers": []})["peers"]
+    peers = fleet.zeekfleet("--json", "peer-stats").results.get(observer, {"peers": []})["peers"]
     return max((peer["since"] for peer in peers if peer["node"] == other), default=0.0)
 
 
@@ -142,7 +130,7 @@ def test_connections_that_break_are_made_again(fleet: Fleet) -> None:
     until(lambda: seen_since(fleet, "worker-1", "proxy") > since, "the worker has the proxy back")
     break_connections(before["manager"])
     until(lambda: not any(missing(fleet).values()), "all are connected to each other")
-    until(lambda: counted_in_pools(fleet) == dict.fromkeys(NODES, 1), "all count on the proxy")
+    until(lambda: counted_in_pools(fleet) == dict.fromkeys(SMALL_CLUSTER, 1), "all count on the proxy")
     assert fleet.pids() == before
 
 

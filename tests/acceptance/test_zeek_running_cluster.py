@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fleet import Fleet, hub_ports, ini, node
-from processes import PATIENCE, until
+from fleet import SMALL_CLUSTER, Fleet, hub_ports, ini
+from processes import until
 
 from zeekfleet.testing.ports import free_ports
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
-
-NODES = {
-    "manager": node("here", "manager"),
-    "logger": node("here", "logger"),
-    "proxy": node("here", "proxy"),
-    "worker-1": node("here", "worker", interface="lo"),
-    "worker-2": node("here", "worker", interface="lo"),
-}
 
 
 def elsewhere(instance: str, nodes: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
     return {name: {**keys, "instance": instance} for name, keys in nodes.items()}
 
 
-def zeekfleet(fleet: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{fleet.client_port}", *words)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
-
-
 def changes(fleet: Fleet, file: Path, nodes: dict[str, dict[str, str]]) -> dict[str, str]:
     """Deploy it; by node, what the result says was done about it."""
     file.write_text(ini(["here"], nodes))
-    done = zeekfleet(fleet, "deploy-config", str(file))
-    assert done.returncode == 0, done
-    head, *lines = done.stdout.splitlines()
+    done = fleet.zeekfleet("deploy-config", str(file))
+    assert done.code == 0, done
+    head, *lines = done.out.splitlines()
     place = head.index("CHANGE")
     return {line.split()[1]: line[place:].strip() for line in lines if line.startswith("here ")}
 
@@ -59,8 +41,8 @@ def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     fleet = Fleet(tmp_path_factory.mktemp("z"))
     try:
         fleet.start_up(engine="zeek", backend=request.param, instance_wait=1, **hub_ports(request.param))
-        fleet.deploy(ini(["here"], NODES))
-        fleet.wait_for_states("RUNNING", *NODES)
+        fleet.deploy(ini(["here"], SMALL_CLUSTER))
+        fleet.wait_for_states("RUNNING", *SMALL_CLUSTER)
         yield fleet
     finally:
         fleet.stop()
@@ -68,53 +50,53 @@ def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_what_is_refused_or_timed_out_changes_nothing(fleet: Fleet, tmp_path: Path) -> None:
     before = fleet.pids()
-    unheard = fleet.client("deploy-config", "-", text=ini(["ghost"], elsewhere("ghost", NODES)))
+    unheard = fleet.client("deploy-config", "-", text=ini(["ghost"], elsewhere("ghost", SMALL_CLUSTER)))
     assert unheard.code == 1
     assert "request timed out" in unheard.out
     assert "ghost" in unheard.out
     assert "never connected" in unheard.out
-    missing = {**NODES, "worker-2": {**NODES["worker-2"], "scripts": "nosuch-script"}}
+    missing = {**SMALL_CLUSTER, "worker-2": {**SMALL_CLUSTER["worker-2"], "scripts": "nosuch-script"}}
     unreadable = fleet.client("deploy-config", "-", text=ini(["here"], missing))
     assert unreadable.code == 1
     assert "nosuch-script" in unreadable.out
     for content in ("", "[instances]\nhere\n"):
         file = tmp_path / "empty.ini"
         file.write_text(content)
-        assert zeekfleet(fleet, "deploy-config", str(file)).returncode == 1
+        assert fleet.zeekfleet("deploy-config", str(file)).code == 1
     assert fleet.pids() == before
-    assert deployed(fleet) == NODES.keys()
+    assert deployed(fleet) == SMALL_CLUSTER.keys()
 
 
 def test_the_result_says_who_was_restarted_and_why(fleet: Fleet, tmp_path: Path) -> None:
     before = fleet.pids()
     [port] = free_ports()
-    nodes = {**NODES, "worker-1": {**NODES["worker-1"], "interface": "any"}}
-    unchanged = dict.fromkeys(NODES, "unchanged")
+    nodes = {**SMALL_CLUSTER, "worker-1": {**SMALL_CLUSTER["worker-1"], "interface": "any"}}
+    unchanged = dict.fromkeys(SMALL_CLUSTER, "unchanged")
     told = changes(fleet, tmp_path / "cluster.ini", nodes)
     assert told == {**unchanged, "worker-1": "restarted (interface)"}
-    nodes["worker-2"] = {**NODES["worker-2"], "metrics_port": str(port)}
+    nodes["worker-2"] = {**SMALL_CLUSTER["worker-2"], "metrics_port": str(port)}
     told = changes(fleet, tmp_path / "cluster.ini", nodes)
     because = "restarted (metrics_port of worker-2)"
     assert told == {**unchanged, "worker-2": "restarted (metrics_port)", "manager": because}
     after = fleet.pids()
-    assert {name for name in NODES if before[name] != after[name]} == {"worker-1", "worker-2", "manager"}
+    assert {name for name in SMALL_CLUSTER if before[name] != after[name]} == {"worker-1", "worker-2", "manager"}
 
 
 @pytest.mark.long
 def test_up_with_a_file_ends_with_that_file_running(new_fleet: Callable[[], Fleet], tmp_path: Path) -> None:
     fleet = new_fleet()
     file = tmp_path / "cluster.ini"
-    file.write_text(ini(["here"], NODES))
+    file.write_text(ini(["here"], SMALL_CLUSTER))
     daemon = fleet.start_up(str(file), engine="zeek", **hub_ports("zeromq"))
-    fleet.wait_for_states("RUNNING", *NODES)
+    fleet.wait_for_states("RUNNING", *SMALL_CLUSTER)
     assert daemon.stop() == 0
-    file.write_text(ini(["here"], {name: keys for name, keys in NODES.items() if name != "worker-2"}))
+    file.write_text(ini(["here"], {name: keys for name, keys in SMALL_CLUSTER.items() if name != "worker-2"}))
     daemon.start()
-    until(lambda: deployed(fleet) == NODES.keys() - {"worker-2"}, "the file's present content is deployed")
-    fleet.wait_for_states("RUNNING", *(NODES.keys() - {"worker-2"}))
+    until(lambda: deployed(fleet) == SMALL_CLUSTER.keys() - {"worker-2"}, "the file's present content is deployed")
+    fleet.wait_for_states("RUNNING", *(SMALL_CLUSTER.keys() - {"worker-2"}))
     assert "still pending" not in str(daemon.log)
     assert "error" not in str(daemon.log)
-    assert fleet.pids().keys() == NODES.keys() - {"worker-2"}
+    assert fleet.pids().keys() == SMALL_CLUSTER.keys() - {"worker-2"}
 
 
 @pytest.mark.long
@@ -126,22 +108,22 @@ def test_a_lost_host_is_shown_and_comes_back(new_fleet: Callable[[], Fleet]) -> 
     lost = fleet.start_agent("b1", **engine)
     fleet.wait_for_instances("a1", "b1")
     there = ("worker-1", "worker-2")
-    nodes = {name: {**keys, "instance": "b1" if name in there else "a1"} for name, keys in NODES.items()}
+    nodes = {name: {**keys, "instance": "b1" if name in there else "a1"} for name, keys in SMALL_CLUSTER.items()}
     fleet.deploy(ini(["a1", "b1"], nodes))
-    fleet.wait_for_states("RUNNING", *NODES)
+    fleet.wait_for_states("RUNNING", *SMALL_CLUSTER)
     before = fleet.pids()
     agent = fleet.nodes()["b1"]["pid"]
     lost.kill()
     for pid in (agent, *(before[name] for name in there)):
         os.kill(pid, signal.SIGKILL)
     assert controller.log.wait_for("instance b1 is gone")
-    shown = zeekfleet(fleet, "status")
-    assert shown.returncode == 3
-    assert shown.stdout.count("unreachable, last seen ") >= len(there)
-    document = json.loads(zeekfleet(fleet, "--json", "status").stdout)
-    assert document["nodes"] == {"wanted": len(NODES), "running": len(NODES) - len(there)}
+    shown = fleet.zeekfleet("status")
+    assert shown.code == 3
+    assert shown.out.count("unreachable, last seen ") >= len(there)
+    document = fleet.zeekfleet("--json", "status").json
+    assert document["nodes"] == {"wanted": len(SMALL_CLUSTER), "running": len(SMALL_CLUSTER) - len(there)}
     lost.start()
-    fleet.wait_for_states("RUNNING", *NODES)
-    until(lambda: zeekfleet(fleet, "status").returncode == 0, "all is well again")
+    fleet.wait_for_states("RUNNING", *SMALL_CLUSTER)
+    until(lambda: fleet.zeekfleet("status").code == 0, "all is well again")
     after = fleet.pids()
-    assert {name for name in NODES if before[name] != after[name]} <= set(there)
+    assert {name for name in SMALL_CLUSTER if before[name] != after[name]} <= set(there)

@@ -54,6 +54,16 @@ def ini(instances: Iterable[str], nodes: Mapping[str, Mapping[str, str]]) -> str
     return "\n".join(lines) + "\n"
 
 
+SMALL_CLUSTER = {
+    "manager": node("here", "manager"),
+    "logger": node("here", "logger"),
+    "proxy": node("here", "proxy"),
+    "worker-1": node("here", "worker", interface="lo"),
+    "worker-2": node("here", "worker", interface="lo"),
+}
+"""Nodes that real Zeeks can be."""
+
+
 def hub_ports(backend: str) -> dict[str, object]:
     """Options for a hub on free ports; none with a back end that has no hub, where they are refused."""
     if backend != "zeromq":
@@ -162,6 +172,13 @@ class Fleet:
         done = subprocess.run(
             [*command, *words], input=text, capture_output=True, text=True, timeout=PATIENCE, check=False, **options
         )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def zeekfleet(self, *words: str, text: str | None = None) -> Answer:
+        """Run our own client; ``text`` goes to its standard input."""
+        command = (sys.executable, "-m", "zeekfleet", "--controller", f"127.0.0.1:{self.client_port}", *words)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert "Traceback" not in done.stderr, done.stderr
         return Answer(done.returncode, done.stdout, done.stderr)
 
