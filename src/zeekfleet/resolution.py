@@ -2,58 +2,116 @@
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import os
 import shlex
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.addresses import numbers_problem
 from zeekfleet.model.nearest import did_you_mean
-from zeekfleet.settings import Settings, Source
-
-DEFAULT = "default"
+from zeekfleet.settings import Setting, Settings
 
 NEEDED = ("state_dir", "spool_dir")
 """Directories that there must be; an empty text would be the current one."""
-"""The origin of a value that nobody gave."""
+
+ROLES = ("controller", "agent")
+"""Sections that one daemon may have both of. Names that stand in both are told apart by the section's name."""
+
+PREFIXED = ("archive",)
+"""Sections whose options always begin with the section's name."""
+
+SWITCHES = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+
+
+class Origin(enum.Enum):
+    """Which of the ways to give a setting was used."""
+
+    OPTION = enum.auto()
+    VARIABLE = enum.auto()
+    FILE = enum.auto()
+    DEFAULT = enum.auto()
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a value came from; as text ``--port``, ``ZEEK_AGENT_PORT``, ``agent.port in FILE`` or ``default``."""
+
+    origin: Origin
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def is_default(self) -> bool:
+        """Whether nobody gave a value."""
+        return self.origin is Origin.DEFAULT
+
+
+DEFAULT = Source(Origin.DEFAULT, "default")
 
 
 class Declaration(msgspec.Struct, frozen=True):
-    """One setting, with where it may come from."""
+    """One setting, with the names by which it can be given.
+
+    Attributes:
+        section: its table in the settings file.
+        name: its key there.
+        type: ``int``, ``float``, ``bool``, ``str`` or a ``Literal``.
+        setting: what it means.
+    """
 
     section: str
     name: str
     type: Any
-    source: Source
+    setting: Setting
 
     @property
     def key(self) -> str:
-        """Its key in the settings file."""
+        """Its key in the settings file, with the table's name."""
         return f"{self.section}.{self.name}"
+
+    @property
+    def option(self) -> str:
+        """Its command line option where a daemon has all sections, such as ``--agent-port``."""
+        if self.setting.option:
+            return self.setting.option
+        needs_section = self.section in PREFIXED or self.name in _SHARED.get(self.section, ())
+        return f"--{f'{self.section}_' if needs_section else ''}{self.name}".replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return self.setting.variable or f"ZEEKFLEET_{self.option[2:].replace('-', '_').upper()}"
 
     def options(self, sections: tuple[str, ...]) -> tuple[str, ...]:
         """Its command line options in a daemon with these sections, the one to speak of first.
 
-        Where two roles meet in one daemon, the controller keeps the plain names of its addresses and ports.
+        A daemon of one role needs no role's name in its options. Where both roles meet in one
+        daemon, the controller keeps the plain names of its address and port.
         """
-        both_roles = "controller" in sections and "agent" in sections
-        if not both_roles or not self.source.tree_option:
-            return (self.source.option,)
-        plain = self.section == "controller" and self.source.option in ("--port", "--listen")
-        return (self.source.tree_option, self.source.option) if plain else (self.source.tree_option,)
+        if self.section not in ROLES or self.name not in _SHARED[self.section]:
+            return (self.option,)
+        plain = f"--{self.name.replace('_', '-')}"
+        if not all(role in sections for role in ROLES):
+            return (plain,)
+        return (
+            (self.option, plain) if self.section == "controller" and self.name in ("port", "listen") else (self.option,)
+        )
 
 
 class Resolved(msgspec.Struct, frozen=True):
     """The settings of a daemon, and for each key where its value came from."""
 
     settings: Settings
-    origins: dict[str, str]
+    sources: dict[str, Source]
 
 
 def declarations(sections: tuple[str, ...]) -> Iterator[Declaration]:
@@ -61,10 +119,20 @@ def declarations(sections: tuple[str, ...]) -> Iterator[Declaration]:
     section_types = typing.get_type_hints(Settings)
     for section in sections:
         for name, hint in typing.get_type_hints(section_types[section], include_extras=True).items():
-            source = next(item for item in hint.__metadata__ if isinstance(item, Source))
-            others = tuple(item for item in hint.__metadata__ if not isinstance(item, Source))
-            plain = typing.get_args(hint)[0]
-            yield Declaration(section, name, Annotated[(plain, *others)] if others else plain, source)
+            (setting,) = hint.__metadata__
+            yield Declaration(section, name, hint.__origin__, setting)
+
+
+def _names_in_several_sections() -> dict[str, frozenset[str]]:
+    """By section, the names that another section has, too."""
+    names = {section: set(kind.__struct_fields__) for section, kind in typing.get_type_hints(Settings).items()}
+    return {
+        section: frozenset(own & set().union(*(others for other, others in names.items() if other != section)))
+        for section, own in names.items()
+    }
+
+
+_SHARED = _names_in_several_sections()
 
 
 def resolve(
@@ -87,22 +155,22 @@ def resolve(
     table = _read_file(file) if file is not None else {}
     here = Path.cwd()
     chosen: dict[str, dict[str, Any]] = {section: {} for section in sections}
-    origins: dict[str, str] = {}
-    for setting in declarations(sections):
-        variable = setting.source.environment
+    sources: dict[str, Source] = {}
+    for declaration in declarations(sections):
+        key, variable = declaration.key, declaration.variable
         value: Any = None
-        origin = DEFAULT
-        base = here
-        if setting.key in options:
-            value, origin = options[setting.key], setting.options(sections)[0]
-        elif variable and environment.get(variable):
-            value, origin = environment[variable], variable
-        elif setting.name in table.get(setting.section, {}):
-            value, origin = table[setting.section][setting.name], f"{setting.key} in {file}"
-            base = (here / file.parent).resolve() if file is not None else here
-        origins[setting.key] = origin
-        if origin != DEFAULT:
-            chosen[setting.section][setting.name] = _located(setting, _convert(setting, value, origin), base, origin)
+        source, base = DEFAULT, here
+        if key in options:
+            value, source = options[key], Source(Origin.OPTION, declaration.options(sections)[0])
+        elif environment.get(variable):
+            value, source = environment[variable], Source(Origin.VARIABLE, variable)
+        elif file is not None and declaration.name in table.get(declaration.section, {}):
+            value, source = table[declaration.section][declaration.name], Source(Origin.FILE, f"{key} in {file}")
+            base = (here / file.parent).resolve()
+        sources[key] = source
+        if not source.is_default:
+            converted = _convert(declaration, value, source)
+            chosen[declaration.section][declaration.name] = _located(declaration, converted, base, source.text)
     settings = msgspec.convert(chosen, Settings)
     common = msgspec.structs.replace(
         settings.common,
@@ -112,16 +180,16 @@ def resolve(
     archive = settings.archive
     if not archive.directory:
         archive = msgspec.structs.replace(archive, directory=_logs_beside(common.spool_dir))
-    return Resolved(msgspec.structs.replace(settings, common=common, archive=archive), origins)
+    return Resolved(msgspec.structs.replace(settings, common=common, archive=archive), sources)
 
 
 def _logs_beside(spool: str) -> str:
     return "/var/log/zeekfleet" if spool == "/var/spool/zeekfleet" else str(Path(spool).parent / "logs")
 
 
-def _located(setting: Declaration, value: Any, base: Path, origin: str) -> Any:
+def _located(declaration: Declaration, value: Any, base: Path, origin: str) -> Any:
     """The value, with the path in it made whole: daemons change their working directory."""
-    match setting.source.names:
+    match declaration.setting.names:
         case "path" if value:
             return _absolute(value, base, origin)
         case "command":
@@ -133,8 +201,8 @@ def _located(setting: Declaration, value: Any, base: Path, origin: str) -> Any:
             raise SettingsError(origin, f"expected {problem}")
         case "host" if value.startswith("[") and value.endswith("]"):
             return value[1:-1]
-        case "path" if setting.name in NEEDED and not value:
-            raise SettingsError(origin, f"expected a directory for {setting.name}")
+        case "path" if declaration.name in NEEDED and not value:
+            raise SettingsError(origin, f"expected a directory for {declaration.name}")
     return value
 
 
@@ -156,23 +224,49 @@ def _absolute_command(command: str, base: Path, origin: str) -> str:
     return shlex.join([_absolute(words[0], base, origin), *words[1:]])
 
 
-def _convert(setting: Declaration, value: Any, origin: str) -> Any:
-    """Check a value; text from options and variables may stand for numbers and booleans."""
-    if isinstance(value, str) and setting.type is bool:
-        lowered = value.lower()
-        if lowered not in ("yes", "no", "true", "false", "on", "off", "1", "0"):
-            raise SettingsError(origin, f"'{value}' is not yes or no")
-        value = lowered in ("yes", "true", "on", "1")
-    choices = typing.get_args(setting.type) if typing.get_origin(setting.type) is typing.Literal else ()
-    if choices and value not in choices:
-        raise SettingsError(origin, f"'{value}' is not one of {', '.join(choices)}")
-    if isinstance(value, str) and "\0" in value:
-        raise SettingsError(origin, "must not contain a NUL character")
-    try:
-        # Text is read as a number only where it came as text by nature; a TOML file has types of its own.
-        return msgspec.convert(value, setting.type, strict=" in " in origin)
-    except msgspec.ValidationError as error:
-        raise SettingsError(origin, f"'{value}' is wrong: {error}") from None
+def _convert(declaration: Declaration, value: Any, source: Source) -> Any:
+    """Check a value. Options and variables are text, which may stand for numbers and switches; TOML has types."""
+    kind, where = declaration.type, source.text
+    if isinstance(value, str) and source.origin is not Origin.FILE:
+        value = _from_text(value, kind)
+    if typing.get_origin(kind) is typing.Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            raise SettingsError(where, f"'{value}' is not one of {', '.join(choices)}")
+    elif kind is bool:
+        if not isinstance(value, bool):
+            raise SettingsError(where, f"'{value}' is not yes or no")
+    elif kind is str:
+        if not isinstance(value, str):
+            raise SettingsError(where, f"'{value}' is wrong: expected text")
+        if "\0" in value:
+            raise SettingsError(where, "must not contain a NUL character")
+    else:
+        value = _number(declaration, value, where)
+    return value
+
+
+def _from_text(text: str, kind: Any) -> Any:
+    """What a text means where this type is wanted; the text itself if it means nothing."""
+    if kind is bool:
+        return SWITCHES.get(text.lower(), text)
+    if kind in (int, float) and "_" not in text:
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _number(declaration: Declaration, value: Any, where: str) -> int | float:
+    """A number within its range; a whole number does for seconds and the like."""
+    setting, kind = declaration.setting, declaration.type
+    is_number = isinstance(value, kind) or (kind is float and isinstance(value, int))
+    is_within = is_number and (
+        (setting.zero and value == 0) or (setting.within is not None and value in setting.within)
+    )
+    if is_within and not isinstance(value, bool):
+        return float(value) if kind is float else int(value)
+    expected = f"{'a whole number, ' if kind is int else ''}{setting.within}{', or 0' if setting.zero else ''}"
+    raise SettingsError(where, f"'{value}' is wrong: expected {expected}")
 
 
 def _read_file(file: Path) -> dict[str, dict[str, Any]]:
@@ -185,8 +279,8 @@ def _read_file(file: Path) -> dict[str, dict[str, Any]]:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(str(file), f"is not TOML: {error}") from None
     known: dict[str, set[str]] = {}
-    for setting in declarations(Settings.__struct_fields__):
-        known.setdefault(setting.section, set()).add(setting.name)
+    for declaration in declarations(Settings.__struct_fields__):
+        known.setdefault(declaration.section, set()).add(declaration.name)
     for section, table in content.items():
         if section not in known or not isinstance(table, dict):
             raise SettingsError(str(file), f"unknown table '{section}', expected {', '.join(sorted(known))}")

@@ -1,7 +1,8 @@
-"""Every setting of the daemons, declared once: type, default, option, environment variable, TOML key.
+"""Every setting of the daemons, declared once: type, default, meaning.
 
-Precedence: option, environment variable, settings file, default. A section here
-is a table of the settings file; a field's name is its key there.
+A section here is a table of the settings file, and a field's name is its key there. The
+option and the environment variable follow from both (``resolution``). Precedence: option,
+environment variable, settings file, default.
 """
 
 from __future__ import annotations
@@ -13,360 +14,305 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from zeekfleet.model import defaults, ranges
 from zeekfleet.model.names import shortened
+from zeekfleet.model.ranges import Range
 
 EngineName = Literal["auto", "zeek", "sim"]
 BackendName = Literal["zeromq", "broker"]
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 CompressionName = Literal["gzip", "zstd", "none"]
-PortNumber = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
-Delay = Annotated[float, msgspec.Meta(ge=0, le=31 * 86400)]
 
 DEFAULT_GROUP = "zeekfleet"
 """Whose members are served by default, on a host that has this group."""
 
 
-class Source(msgspec.Struct, frozen=True):
-    """Where a setting can be given beside the settings file, and what it means.
+class Setting(msgspec.Struct, frozen=True):
+    """What a setting means, beside its section, name, type and default.
 
-    ``option`` is its name where the daemon has one role, ``tree_option`` where
-    ``zeekfleet up`` has several. ``names`` says what a text means beyond itself: a
-    ``path``, the program of a ``command``, or the ``host`` to listen at. A relative
-    path begins where its writer was: beside the settings file, or in the current
-    directory.
+    Attributes:
+        help: for a person.
+        within: which numbers it may be; every number has such a range.
+        zero: 0 is allowed beside them; the help tells what it means.
+        names: what a text stands for: a ``path``, the program of a ``command``, or the ``host`` to listen at. A
+            relative path begins where its writer was: beside the settings file, or in the current directory.
+        option: the option, where it does not follow from the name.
+        variable: the environment variable, where it does not follow from the option.
     """
 
     help: str
-    option: str
-    environment: str = ""
-    tree_option: str = ""
+    within: Range | None = None
+    zero: bool = False
     names: Literal["", "path", "command", "host"] = ""
+    option: str = ""
+    variable: str = ""
 
 
 class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What all daemons share."""
 
     state_dir: Annotated[
-        str,
-        Source("directory for what must outlive the daemon", "--state-dir", "ZEEK_MANAGEMENT_STATE_DIR", names="path"),
+        str, Setting("directory for what must outlive the daemon", names="path", variable="ZEEK_MANAGEMENT_STATE_DIR")
     ] = msgspec.field(default_factory=lambda: _default_directory("lib"))
     spool_dir: Annotated[
-        str, Source("directory for rotated logs on their way", "--spool-dir", "ZEEK_MANAGEMENT_SPOOL_DIR", names="path")
+        str, Setting("directory for rotated logs on their way", names="path", variable="ZEEK_MANAGEMENT_SPOOL_DIR")
     ] = msgspec.field(default_factory=lambda: _default_directory("spool"))
-    log_format: Annotated[LogFormat, Source("form of the log on stderr", "--log-format", "ZEEKFLEET_LOG_FORMAT")] = (
-        "text"
-    )
-    log_level: Annotated[LogLevel, Source("least level that is logged", "--log-level", "ZEEKFLEET_LOG_LEVEL")] = "info"
-    management_log_format: Annotated[
-        Literal["tsv", "json"],
-        Source("form of management-<name>.log", "--management-log-format", "ZEEKFLEET_MANAGEMENT_LOG_FORMAT"),
-    ] = "tsv"
+    log_format: Annotated[LogFormat, Setting("form of the log on stderr")] = "text"
+    log_level: Annotated[LogLevel, Setting("least level that is logged")] = "info"
+    management_log_format: Annotated[Literal["tsv", "json"], Setting("form of management-<name>.log")] = "tsv"
     output_limit: Annotated[
-        Annotated[int, msgspec.Meta(ge=4096, le=2**40)],
-        Source("bytes of a management log, or of a process's output, before it is rotated", "--output-limit",
-               "ZEEKFLEET_OUTPUT_LIMIT"),
-    ] = 16 * 2**20  # fmt: skip
+        int,
+        Setting(
+            "bytes of a management log, or of a process's output, before it is rotated",
+            within=Range(4096, 2**40, "bytes"),
+        ),
+    ] = 16 * 2**20
     output_kept: Annotated[
-        Annotated[int, msgspec.Meta(ge=0, le=1000)],
-        Source("rotated files that are kept of each", "--output-kept", "ZEEKFLEET_OUTPUT_KEPT"),
+        int, Setting("rotated files that are kept of each", within=Range(0, 1000, "a number of files"))
     ] = 3
     frame_limit: Annotated[
-        Annotated[int, msgspec.Meta(ge=1024, le=2**30)],
-        Source("largest WebSocket frame accepted, in bytes", "--frame-limit", "ZEEKFLEET_FRAME_LIMIT"),
+        int, Setting("largest WebSocket frame accepted, in bytes", within=Range(1024, 2**30, "bytes"))
     ] = 16 * 2**20
     connect_retry: Annotated[
-        Seconds, Source("first delay before a lost connection is tried again, seconds", "--connect-retry")
+        float, Setting("first delay before a lost connection is tried again, seconds", within=ranges.SECONDS)
     ] = 0.2
     allow_user: Annotated[
         str,
-        Source("users of this host that are served beside root and our own, by name or number, separated by commas",
-               "--allow-user", "ZEEKFLEET_ALLOW_USER", "--allow-user"),
-    ] = ""  # fmt: skip
+        Setting("users of this host that are served beside root and our own, by name or number, separated by commas"),
+    ] = ""
     allow_group: Annotated[
-        str,
-        Source("groups of this host whose members are served; the default one need not exist",
-               "--allow-group", "ZEEKFLEET_ALLOW_GROUP", "--allow-group"),
-    ] = DEFAULT_GROUP  # fmt: skip
+        str, Setting("groups of this host whose members are served; the default one need not exist")
+    ] = DEFAULT_GROUP
     server_name: Annotated[
-        str,
-        Source("further names by which web browsers and clients on this host may call it, separated by commas",
-               "--server-name", "ZEEKFLEET_SERVER_NAME", "--server-name"),
-    ] = ""  # fmt: skip
+        str, Setting("further names by which web browsers and clients on this host may call it, separated by commas")
+    ] = ""
 
 
 class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The controller's own."""
 
-    name: Annotated[str, Source("the controller's name", "--name", "ZEEK_CONTROLLER_NAME", "--controller-name")] = (
-        msgspec.field(default_factory=lambda: _named_after_host("controller"))
+    name: Annotated[str, Setting("the controller's name", variable="ZEEK_CONTROLLER_NAME")] = msgspec.field(
+        default_factory=lambda: _named_after_host("controller")
     )
     websocket_listen: Annotated[
-        str,
-        Source(
-            "address for clients",
-            "--websocket-listen",
-            "ZEEK_CONTROLLER_WEBSOCKET_ADDR",
-            "--websocket-listen",
-            names="host",
-        ),
-    ] = "127.0.0.1"
+        str, Setting("address for clients", names="host", variable="ZEEK_CONTROLLER_WEBSOCKET_ADDR")
+    ] = defaults.LOOPBACK
     websocket_port: Annotated[
-        PortNumber,
-        Source(
-            "port for clients; 0 switches it off", "--websocket-port", "ZEEK_CONTROLLER_WEBSOCKET_PORT",
-            "--websocket-port",
-        ),
-    ] = 2149  # fmt: skip
-    listen: Annotated[
-        str, Source("address for agents", "--listen", "ZEEK_CONTROLLER_ADDR", "--controller-listen", names="host")
-    ] = "127.0.0.1"
+        int,
+        Setting("port for clients; 0 switches it off", within=ranges.PORT, variable="ZEEK_CONTROLLER_WEBSOCKET_PORT"),
+    ] = defaults.CLIENT_PORT
+    listen: Annotated[str, Setting("address for agents", names="host", variable="ZEEK_CONTROLLER_ADDR")] = (
+        defaults.LOOPBACK
+    )
     port: Annotated[
-        PortNumber, Source("port for agents; 0 switches it off", "--port", "ZEEK_CONTROLLER_PORT", "--controller-port")
-    ] = 2150
+        int, Setting("port for agents; 0 switches it off", within=ranges.PORT, variable="ZEEK_CONTROLLER_PORT")
+    ] = defaults.CONTROLLER_PORT
     request_timeout: Annotated[
-        Seconds, Source("base of the requests' deadlines, seconds", "--request-timeout", "ZEEKFLEET_CONTROLLER_TIMEOUT",
-                        "--controller-request-timeout")
-    ] = 10.0  # fmt: skip
-    instance_wait: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=86400)],
-        Source("seconds that a deployment waits for instances that are not there; 0: the request time-out",
-               "--instance-wait", "ZEEKFLEET_INSTANCE_WAIT", "--instance-wait"),
-    ] = 0.0  # fmt: skip
-    auto_assign_ports: Annotated[
-        bool,
-        Source("give nodes missing listening ports", "--auto-assign-ports", tree_option="--auto-assign-ports"),
-    ] = True
-    auto_assign_start_port: Annotated[
-        PortNumber,
-        Source("where assigned listening ports start", "--auto-assign-start-port",
-               tree_option="--auto-assign-start-port"),
-    ] = 2200  # fmt: skip
-    auto_assign_metrics_ports: Annotated[
-        bool,
-        Source("give nodes the metrics ports they lack", "--auto-assign-metrics-ports",
-               tree_option="--auto-assign-metrics-ports"),
-    ] = True  # fmt: skip
-    auto_assign_metrics_start_port: Annotated[
-        PortNumber,
-        Source("where assigned metrics ports start", "--auto-assign-metrics-start-port",
-               tree_option="--auto-assign-metrics-start-port"),
-    ] = 9000  # fmt: skip
-    check_before_deploy: Annotated[
-        bool,
-        Source("have agents check a configuration before it is deployed", "--check-before-deploy",
-               "ZEEKFLEET_CHECK_BEFORE_DEPLOY", "--check-before-deploy"),
-    ] = True  # fmt: skip
-    tls_certificate: Annotated[
-        str,
-        Source("PEM certificate for clients' TLS", "--tls-certificate", tree_option="--tls-certificate", names="path"),
-    ] = ""
-    tls_key: Annotated[
-        str, Source("PEM file with the certificate's private key", "--tls-key", tree_option="--tls-key", names="path")
-    ] = ""
-    tls_ca: Annotated[
-        str,
-        Source(
-            "PEM file with the authorities that clients' certificates need",
-            "--tls-ca",
-            tree_option="--tls-ca",
-            names="path",
+        float,
+        Setting(
+            "base of the requests' deadlines, seconds", within=ranges.SECONDS, variable="ZEEKFLEET_CONTROLLER_TIMEOUT"
         ),
-    ] = ""
+    ] = 10.0
+    instance_wait: Annotated[
+        float,
+        Setting(
+            "seconds that a deployment waits for instances that are not there; 0: the request time-out",
+            within=ranges.WAIT,
+        ),
+    ] = 0.0
+    auto_assign_ports: Annotated[bool, Setting("give nodes missing listening ports")] = True
+    auto_assign_start_port: Annotated[int, Setting("where assigned listening ports start", within=ranges.PORT)] = 2200
+    auto_assign_metrics_ports: Annotated[bool, Setting("give nodes the metrics ports they lack")] = True
+    auto_assign_metrics_start_port: Annotated[
+        int, Setting("where assigned metrics ports start", within=ranges.PORT)
+    ] = 9000
+    check_before_deploy: Annotated[bool, Setting("have agents check a configuration before it is deployed")] = True
+    tls_certificate: Annotated[str, Setting("PEM certificate for clients' TLS", names="path")] = ""
+    tls_key: Annotated[str, Setting("PEM file with the certificate's private key", names="path")] = ""
+    tls_ca: Annotated[str, Setting("PEM file with the authorities that clients' certificates need", names="path")] = ""
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The agent's own."""
 
-    name: Annotated[str, Source("the agent's name", "--name", "ZEEK_AGENT_NAME", "--agent-name")] = msgspec.field(
+    name: Annotated[str, Setting("the agent's name", variable="ZEEK_AGENT_NAME")] = msgspec.field(
         default_factory=lambda: _named_after_host("agent")
     )
-    listen: Annotated[
-        str, Source("address to listen on", "--listen", "ZEEK_AGENT_ADDR", "--agent-listen", names="host")
-    ] = "127.0.0.1"
+    listen: Annotated[str, Setting("address to listen on", names="host", variable="ZEEK_AGENT_ADDR")] = (
+        defaults.LOOPBACK
+    )
     port: Annotated[
-        PortNumber, Source("port to listen on; 0 takes any free one", "--port", "ZEEK_AGENT_PORT", "--agent-port")
-    ] = 2151
-    controller: Annotated[
-        str,
-        Source("HOST:PORT of the controller, or none to wait for it", "--controller", "ZEEKFLEET_CONTROLLER",
-               "--controller"),
-    ] = "127.0.0.1:2150"  # fmt: skip
+        int, Setting("port to listen on; 0 takes any free one", within=ranges.PORT, variable="ZEEK_AGENT_PORT")
+    ] = defaults.AGENT_PORT
+    controller: Annotated[str, Setting("HOST:PORT of the controller, or none to wait for it")] = (
+        f"{defaults.LOOPBACK}:{defaults.CONTROLLER_PORT}"
+    )
     controller_hold: Annotated[
-        Delay,
-        Source("seconds that a controller which is gone has to come back before another may take its place",
-               "--controller-hold", "ZEEKFLEET_CONTROLLER_HOLD"),
-    ] = 30.0  # fmt: skip
+        float,
+        Setting(
+            "seconds that a controller which is gone has to come back before another may take its place",
+            within=ranges.DELAY,
+        ),
+    ] = 30.0
     request_timeout: Annotated[
-        Seconds, Source("base of the requests' deadlines, seconds", "--request-timeout", "ZEEKFLEET_AGENT_TIMEOUT",
-                        "--agent-request-timeout")
-    ] = 5.0  # fmt: skip
+        float,
+        Setting("base of the requests' deadlines, seconds", within=ranges.SECONDS, variable="ZEEKFLEET_AGENT_TIMEOUT"),
+    ] = 5.0
     health_interval: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=86400)],
-        Source("seconds between health checks of a node; 0: none", "--health-interval", "ZEEKFLEET_HEALTH_INTERVAL"),
+        float, Setting("seconds between health checks of a node; 0: none", within=ranges.WAIT)
     ] = 10.0
     health_misses: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=1000)],
-        Source("unanswered health checks in a row that make a node a failed one", "--health-misses"),
+        int,
+        Setting(
+            "unanswered health checks in a row that make a node a failed one",
+            within=Range(1, 1000, "a number of checks"),
+        ),
     ] = 3
-    start_limit: Annotated[
-        Seconds, Source("seconds for a started node to say hello", "--start-limit", "ZEEKFLEET_START_LIMIT")
-    ] = 60.0
-    health_restart: Annotated[
-        bool, Source("restart nodes that do not answer, or never say hello", "--health-restart")
-    ] = True
+    start_limit: Annotated[float, Setting("seconds for a started node to say hello", within=ranges.SECONDS)] = 60.0
+    health_restart: Annotated[bool, Setting("restart nodes that do not answer, or never say hello")] = True
     peer_limit: Annotated[
-        Seconds,
-        Source("seconds that a running node may lack a connection to a node that it needs before that is told",
-               "--peer-limit", "ZEEKFLEET_PEER_LIMIT"),
-    ] = 30.0  # fmt: skip
+        float,
+        Setting(
+            "seconds that a running node may lack a connection to a node that it needs before that is told",
+            within=ranges.SECONDS,
+        ),
+    ] = 30.0
     departed_days: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=36_500)],
-        Source("days that the directory of a node is kept that has left the configuration; 0: for ever",
-               "--departed-days", "ZEEKFLEET_DEPARTED_DAYS"),
-    ] = 30.0  # fmt: skip
+        float,
+        Setting(
+            "days that the directory of a node is kept after the node left the configuration; 0: for ever",
+            within=ranges.DAYS,
+        ),
+    ] = 30.0
     group_wait: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=86400)],
-        Source("seconds to wait at most for a group of nodes before the next may begin; 0: a fifth of all",
-               "--group-wait", "ZEEKFLEET_GROUP_WAIT"),
-    ] = 0.0  # fmt: skip
+        float,
+        Setting(
+            "seconds to wait at most for a group of nodes before the next may begin; 0: a fifth of all",
+            within=ranges.WAIT,
+        ),
+    ] = 0.0
 
 
 class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What runs the nodes of a host."""
 
-    port: Annotated[
-        PortNumber,
-        Source("loopback port for SupervisorControl; 0 takes any free one", "--supervisor-port",
-               "ZEEKFLEET_SUPERVISOR_PORT", "--supervisor-port"),
-    ] = 9999  # fmt: skip
-    engine: Annotated[
-        EngineName, Source("what a node is: zeek, sim, or auto", "--engine", "ZEEKFLEET_ENGINE", "--engine")
-    ] = "auto"
-    backend: Annotated[
-        BackendName, Source("cluster back end of real Zeek nodes", "--backend", "ZEEKFLEET_BACKEND", "--backend")
-    ] = "zeromq"
+    port: Annotated[int, Setting("loopback port for SupervisorControl; 0 takes any free one", within=ranges.PORT)] = (
+        defaults.SUPERVISOR_PORT
+    )
+    engine: Annotated[EngineName, Setting("what a node is: zeek, sim, or auto")] = "auto"
+    backend: Annotated[BackendName, Setting("cluster back end of real Zeek nodes")] = "zeromq"
     zeromq_xpub_port: Annotated[
-        PortNumber,
-        Source(
-            "outgoing port of the manager's ZeroMQ hub; 0: 5555, or a free one on one host",
-            "--zeromq-xpub-port",
-            "ZEEKFLEET_ZEROMQ_XPUB_PORT",
-            "--zeromq-xpub-port",
-        ),
+        int,
+        Setting("outgoing port of the manager's ZeroMQ hub; 0: 5555, or a free one on one host", within=ranges.PORT),
     ] = 0
     zeromq_xsub_port: Annotated[
-        PortNumber,
-        Source(
-            "incoming port of the manager's ZeroMQ hub; 0: 5556, or a free one on one host",
-            "--zeromq-xsub-port",
-            "ZEEKFLEET_ZEROMQ_XSUB_PORT",
-            "--zeromq-xsub-port",
-        ),
+        int,
+        Setting("incoming port of the manager's ZeroMQ hub; 0: 5556, or a free one on one host", within=ranges.PORT),
     ] = 0
-    bare_mode: Annotated[bool, Source("start nodes in bare mode", "--bare-mode", tree_option="--bare-mode")] = False
+    bare_mode: Annotated[bool, Setting("start nodes in bare mode")] = False
     exit_lines: Annotated[
-        Annotated[int, msgspec.Meta(ge=0, le=100_000)],
-        Source("lines of each stream in a node's exit report", "--exit-lines", tree_option="--exit-lines"),
+        int, Setting("lines of each stream in a node's exit report", within=Range(0, 100_000, "a number of lines"))
     ] = 100
-    grace: Annotated[Seconds, Source("seconds between SIGTERM and SIGKILL", "--grace", tree_option="--grace")] = 10.0
+    grace: Annotated[float, Setting("seconds between SIGTERM and SIGKILL", within=ranges.GRACE)] = 10.0
     grace_ceiling: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=86400)],
-        Source("seconds that a node that writes logs may take to stop while it still writes; 0: only its grace",
-               "--grace-ceiling", "ZEEKFLEET_GRACE_CEILING", "--grace-ceiling"),
-    ] = 300.0  # fmt: skip
-    on_exit: Annotated[
-        Literal["stop", "keep"],
-        Source("what a stopped daemon does with its nodes: stop or keep", "--on-exit", "ZEEKFLEET_ON_EXIT"),
-    ] = "stop"
+        float,
+        Setting(
+            "seconds that a node that writes logs may take to stop while it still writes; 0: only its grace",
+            within=ranges.GRACE_CEILING,
+        ),
+    ] = 300.0
+    on_exit: Annotated[Literal["stop", "keep"], Setting("what a stopped daemon does with its nodes: stop or keep")] = (
+        "stop"
+    )
     max_starting: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=100_000)],
-        Source("requests to start nodes that are carried out at a time", "--max-starting"),
+        int,
+        Setting(
+            "requests to start nodes that are carried out at a time", within=Range(1, 100_000, "a number of requests")
+        ),
     ] = 64
-    revival: Annotated[bool, Source("start nodes again that ended by themselves", "--revival")] = True
+    revival: Annotated[bool, Setting("start nodes again that ended by themselves")] = True
     revival_initial_delay: Annotated[
-        Delay, Source("seconds before a second revival in a row; the first is at once", "--revival-initial-delay")
+        float,
+        Setting(
+            "seconds before a second revival in a row; the first is at once", within=ranges.REVIVAL["initial_delay"]
+        ),
     ] = 0.5
     revival_factor: Annotated[
-        Annotated[float, msgspec.Meta(ge=1, le=100)],
-        Source("how many times longer each further one waits", "--revival-factor"),
+        float, Setting("how many times longer each further one waits", within=ranges.REVIVAL["factor"])
     ] = 2.0
-    revival_max_delay: Annotated[Delay, Source("seconds it waits at most", "--revival-max-delay")] = 30.0
-    revival_jitter: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=10)],
-        Source("by which part these waits are spread", "--revival-jitter"),
-    ] = 0.1
+    revival_max_delay: Annotated[float, Setting("seconds it waits at most", within=ranges.REVIVAL["max_delay"])] = 30.0
+    revival_jitter: Annotated[float, Setting("jitter, as a fraction of the delay", within=ranges.REVIVAL["jitter"])] = (
+        0.1
+    )
     revival_stable_after: Annotated[
-        Delay, Source("seconds of life after which earlier ends are forgotten", "--revival-stable-after")
+        float, Setting("seconds of life after which earlier ends are forgotten", within=ranges.REVIVAL["stable_after"])
     ] = 30.0
     revival_loop_limit: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=1_000_000)],
-        Source("more ends than this within the window are a crash loop", "--revival-loop-limit"),
+        int, Setting("more ends than this within the window are a crash loop", within=ranges.REVIVAL["loop_limit"])
     ] = 5
-    revival_loop_window: Annotated[Delay, Source("that window, in seconds", "--revival-loop-window")] = 60.0
+    revival_loop_window: Annotated[float, Setting("that window, in seconds", within=ranges.REVIVAL["loop_window"])] = (
+        60.0
+    )
     revival_retry_delay: Annotated[
-        Delay, Source("seconds between starts of a failed node; 0: never", "--revival-retry-delay")
+        float, Setting("seconds between starts of a failed node; 0: never", within=ranges.REVIVAL["retry_delay"])
     ] = 60.0
-    nice: Annotated[Annotated[int, msgspec.Meta(ge=-20, le=19)], Source("priority of nodes, -20 to 19", "--nice")] = 0
+    nice: Annotated[int, Setting("priority of nodes, -20 to 19", within=ranges.RESOURCES["nice"])] = 0
     memory_limit: Annotated[
-        Annotated[int, msgspec.Meta(ge=0, le=2**62)],
-        Source("bytes of memory a node may have; 0: any", "--memory-limit"),
+        int, Setting("bytes of memory a node may have; 0: any", within=ranges.RESOURCES["memory"], zero=True)
     ] = 0
     open_files: Annotated[
-        Annotated[int, msgspec.Meta(ge=0, le=2**31)],
-        Source("descriptors a node may have; 0: as many as the system allows", "--open-files"),
+        int,
+        Setting(
+            "descriptors a node may have; 0: as many as the system allows",
+            within=ranges.RESOURCES["open_files"],
+            zero=True,
+        ),
     ] = 0
     core_limit: Annotated[
-        Annotated[int, msgspec.Meta(ge=0, le=2**62)],
-        Source("bytes of the largest core a node may leave; 0: as the system has it", "--core-limit"),
+        int,
+        Setting("bytes of the largest core a node may leave; 0: as the system has it", within=ranges.RESOURCES["core"]),
     ] = 0
     cgroups: Annotated[
-        Literal["auto", "always"],
-        Source("control groups: for nodes with a memory limit (auto), or for all (always)", "--cgroups"),
+        Literal["auto", "always"], Setting("control groups: for nodes with a memory limit (auto), or for all (always)")
     ] = "auto"
     crash_reports: Annotated[
-        Annotated[int, msgspec.Meta(ge=0, le=10_000)],
-        Source("crash reports kept of each node; 0: none are written", "--crash-reports"),
+        int,
+        Setting("crash reports kept of each node; 0: none are written", within=Range(0, 10_000, "a number of reports")),
     ] = 10
-    crash_days: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=36_500)],
-        Source("days that they are kept; 0: for ever", "--crash-days"),
-    ] = 30.0
+    crash_days: Annotated[float, Setting("days that they are kept; 0: for ever", within=ranges.DAYS)] = 30.0
     rotation_interval: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=31 * 86400)],
-        Source("seconds after which loggers rotate a log; 0: never", "--rotation-interval",
-               "ZEEKFLEET_ROTATION_INTERVAL"),
-    ] = 3600.0  # fmt: skip
+        float, Setting("seconds after which loggers rotate a log; 0: never", within=ranges.DELAY)
+    ] = 3600.0
 
 
 class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of rotated logs."""
 
-    enabled: Annotated[bool, Source("archive rotated logs", "--archive", "ZEEKFLEET_ARCHIVE")] = True
+    enabled: Annotated[bool, Setting("archive rotated logs", option="--archive")] = True
     directory: Annotated[
-        str, Source("directory for archived logs; by default 'logs' beside the spool, or /var/log/zeekfleet",
-                    "--log-dir", "ZEEKFLEET_LOG_DIR", names="path")
-    ] = ""  # fmt: skip
-    compression: Annotated[
-        CompressionName, Source("how they are compressed: gzip, zstd or none", "--archive-compression")
-    ] = "gzip"
+        str,
+        Setting(
+            "directory for archived logs; by default 'logs' beside the spool, or /var/log/zeekfleet",
+            names="path",
+            option="--log-dir",
+        ),
+    ] = ""
+    compression: Annotated[CompressionName, Setting("how they are compressed: gzip, zstd or none")] = "gzip"
     expire_days: Annotated[
-        Annotated[int, msgspec.Meta(ge=0, le=100_000)],
-        Source("days after which archived logs are removed; 0: never", "--archive-expire-days"),
+        int, Setting("days after which archived logs are removed; 0: never", within=Range(0, 100_000, "days"))
     ] = 0
     disk_watermark: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, lt=100)],
-        Source("percent of the disk above which the oldest archived logs are removed; 0: never",
-               "--archive-disk-watermark"),
-    ] = 0.0  # fmt: skip
+        float,
+        Setting(
+            "percent of the disk above which the oldest archived logs are removed; 0: never",
+            within=Range(0, 99.9, "a percentage"),
+        ),
+    ] = 0.0
     command: Annotated[
-        str, Source("program to run instead, with {queue} and {logs}, or as 'COMMAND -1 QUEUE LOGS'",
-                    "--archive-command", names="command")
-    ] = ""  # fmt: skip
-    interval: Annotated[
-        Seconds, Source("seconds between two runs of that program", "--archive-interval")
-    ] = 3600.0  # fmt: skip
+        str, Setting("program to run instead, with {queue} and {logs}, or as 'COMMAND -1 QUEUE LOGS'", names="command")
+    ] = ""
+    interval: Annotated[float, Setting("seconds between two runs of that program", within=ranges.SECONDS)] = 3600.0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import json
 import re
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -21,13 +21,9 @@ TREE = ("common", "controller", "agent", "supervisor")
 DECLARATIONS = list(declarations(ALL))
 
 
-def plain_type(setting: Declaration) -> Any:
-    return typing.get_args(setting.type)[0] if typing.get_origin(setting.type) is Annotated else setting.type
-
-
 def samples(setting: Declaration) -> list[Any]:
     """Three values of the setting's own type that differ from its default."""
-    kind = plain_type(setting)
+    kind = setting.type
     default = getattr(getattr(Settings(), setting.section), setting.name)
     if kind is bool:
         return [not default, default, not default]
@@ -35,10 +31,11 @@ def samples(setting: Declaration) -> list[Any]:
         others = [value for value in typing.get_args(kind) if value != default]
         return [others[0], others[-1], others[0]]
     if kind is int:
-        return [default + 1, default + 2, default + 3]
+        least = int(setting.setting.within.least)
+        return [max(least, default) + more for more in (1, 2, 3)]
     if kind is float:
         return [1.25, 2.5, 3.75]
-    if setting.source.names == "path":
+    if setting.setting.names == "path":
         return ["/one", "/two", "/three"]
     return ["one", "two", "three"]
 
@@ -63,32 +60,30 @@ def test_precedence_and_origin(setting: Declaration, tmp_path: Path, monkeypatch
     file = tmp_path / "settings.toml"
     file.write_text(f"[{setting.section}]\n{setting.name} = {toml(by_file)}\n")
     sections = (setting.section,) if setting.section == "common" else ("common", setting.section)
-    variable = setting.source.environment
+    variable = setting.variable
     for other in DECLARATIONS:
-        if other.source.environment:
-            monkeypatch.delenv(other.source.environment, raising=False)
+        monkeypatch.delenv(other.variable, raising=False)
 
     def resolved(*arguments: str) -> tuple[Any, str]:
         found = resolve_options(command_line(sections, *arguments))
-        return value_of(found.settings, setting), found.origins[setting.key]
+        return value_of(found.settings, setting), found.sources[setting.key].text
 
     beside = ("--archive-command", "x") if setting.key == "archive.interval" else ()  # without, it is refused
     assert resolved()[1] == "default"
     assert resolved("--settings", str(file)) == (by_file, f"{setting.key} in {file}")
-    if variable:
-        monkeypatch.setenv(variable, str(by_variable))
-        assert resolved("--settings", str(file)) == (by_variable, variable)
+    monkeypatch.setenv(variable, str(by_variable))
+    assert resolved("--settings", str(file)) == (by_variable, variable)
     for option in setting.options(sections):
         origin = setting.options(sections)[0]
         assert resolved("--settings", str(file), *beside, option, str(by_option)) == (by_option, origin)
 
 
-PATHS = [setting for setting in DECLARATIONS if setting.source.names == "path"]
+PATHS = [setting for setting in DECLARATIONS if setting.setting.names == "path"]
 
 
 def test_what_is_a_path_is_known_as_one() -> None:
-    texts = [setting for setting in DECLARATIONS if plain_type(setting) is str]
-    assert [setting for setting in texts if re.search(r"\b(directory|PEM|file)\b", setting.source.help)] == PATHS
+    texts = [setting for setting in DECLARATIONS if setting.type is str]
+    assert [setting for setting in texts if re.search(r"\b(directory|PEM|file)\b", setting.setting.help)] == PATHS
 
 
 @pytest.mark.parametrize("setting", PATHS, ids=lambda setting: setting.key)
@@ -100,9 +95,8 @@ def test_relative_paths_begin_where_their_writer_was(
     monkeypatch.chdir(tmp_path)
     by_option = resolve((setting.section,), {setting.key: "by/option"}, {}).settings
     assert value_of(by_option, setting) == f"{tmp_path}/by/option"
-    if variable := setting.source.environment:
-        by_variable = resolve((setting.section,), {}, {variable: "by/variable"}).settings
-        assert value_of(by_variable, setting) == f"{tmp_path}/by/variable"
+    by_variable = resolve((setting.section,), {}, {setting.variable: "by/variable"}).settings
+    assert value_of(by_variable, setting) == f"{tmp_path}/by/variable"
     by_file = resolve((setting.section,), {}, {}, Path("etc/s.toml")).settings
     assert value_of(by_file, setting) == f"{tmp_path}/etc/by/file"
     at_home = resolve((setting.section,), {setting.key: "~/x"}, {}).settings
@@ -130,7 +124,7 @@ def test_a_relative_command_begins_where_its_writer_was(
     assert by_option == meant.replace("{base}", str(tmp_path.parent))
 
 
-@pytest.mark.parametrize("setting", [s for s in DECLARATIONS if s.source.names == "host"], ids=lambda s: s.key)
+@pytest.mark.parametrize("setting", [s for s in DECLARATIONS if s.setting.names == "host"], ids=lambda s: s.key)
 def test_an_address_of_odd_numbers_is_refused(setting: Declaration) -> None:
     for odd in ("127.0.0.010", "127.1", "0x7f000001"):
         with pytest.raises(SettingsError, match=f"four numbers from 0 to 255 without leading zeros, which '{odd}'"):
@@ -140,7 +134,7 @@ def test_an_address_of_odd_numbers_is_refused(setting: Declaration) -> None:
     assert value_of(resolve((setting.section,), {setting.key: "[fd99::1]"}, {}).settings, setting) == "fd99::1"
 
 
-@pytest.mark.parametrize("setting", [s for s in DECLARATIONS if s.source.names == "host"], ids=lambda s: s.key)
+@pytest.mark.parametrize("setting", [s for s in DECLARATIONS if s.setting.names == "host"], ids=lambda s: s.key)
 def test_an_empty_address_is_not_every_address(setting: Declaration, tmp_path: Path) -> None:
     for empty in ("", " ", "[]"):
         with pytest.raises(SettingsError, match="expected an address to listen on"):
@@ -165,15 +159,14 @@ def test_an_unknown_key_is_told_with_the_nearest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("setting", DECLARATIONS, ids=lambda setting: setting.key)
 def test_a_wrong_value_names_where_it_was_given(setting: Declaration, tmp_path: Path) -> None:
-    wrong = "a\0b" if plain_type(setting) is str else "wrong"
+    wrong = "a\0b" if setting.type is str else "wrong"
     sections = (setting.section,)
     with pytest.raises(SettingsError) as caught:
         resolve(sections, {setting.key: wrong}, {})
     assert caught.value.key == setting.options(sections)[0]
-    if setting.source.environment:
-        with pytest.raises(SettingsError) as caught:
-            resolve(sections, {}, {setting.source.environment: wrong})
-        assert caught.value.key == setting.source.environment
+    with pytest.raises(SettingsError) as caught:
+        resolve(sections, {}, {setting.variable: wrong})
+    assert caught.value.key == setting.variable
     file = tmp_path / "settings.toml"
     file.write_text(f"[{setting.section}]\n{setting.name} = [1]\n")
     with pytest.raises(SettingsError) as caught:
@@ -188,10 +181,10 @@ def test_a_wrong_value_names_where_it_was_given(setting: Declaration, tmp_path: 
 def test_options_and_variables_are_each_of_one_setting(sections: tuple[str, ...]) -> None:
     found = list(declarations(sections))
     options = [option for setting in found for option in setting.options(sections)]
-    variables = [setting.source.environment for setting in found if setting.source.environment]
+    variables = [setting.variable for setting in found]
     assert len(set(options)) == len(options)
     assert len(set(variables)) == len(variables)
-    assert all(setting.source.help for setting in found)
+    assert all(setting.setting.help for setting in found)
 
 
 def test_the_names_that_are_fixed() -> None:
@@ -213,7 +206,7 @@ def test_the_names_that_are_fixed() -> None:
         "supervisor.engine": ("--engine", "ZEEKFLEET_ENGINE"),
     }
     for key, (option, variable) in fixed.items():
-        assert (by_key[key].source.option, by_key[key].source.environment) == (option, variable)
+        assert (by_key[key].options(by_key[key].key.split(".")[:1])[0], by_key[key].variable) == (option, variable)
     defaults = Settings()
     assert (defaults.controller.websocket_port, defaults.controller.port) == (2149, 2150)
     assert (defaults.agent.port, defaults.supervisor.port) == (2151, 9999)
@@ -250,7 +243,7 @@ def test_directories_become_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_an_empty_variable_is_none() -> None:
-    assert resolve(("common", "agent"), {}, {"ZEEK_AGENT_PORT": ""}).origins["agent.port"] == "default"
+    assert resolve(("common", "agent"), {}, {"ZEEK_AGENT_PORT": ""}).sources["agent.port"].text == "default"
 
 
 def test_a_choice_that_is_none_tells_the_choices() -> None:

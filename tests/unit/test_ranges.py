@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -12,28 +11,18 @@ from zeekfleet.daemon.graced import resources_of
 from zeekfleet.errors import SettingsError
 from zeekfleet.model import ranges
 from zeekfleet.model.launch import LaunchSpec, Resources, RevivalSettings
-from zeekfleet.settings import SupervisorSettings
+from zeekfleet.resolution import Declaration, declarations, resolve
+from zeekfleet.settings import Settings
 from zeekfleet.supervisor import places
 
 
-def bounds(field: str) -> msgspec.Meta:
-    (kind, *_) = get_args(get_type_hints(SupervisorSettings, include_extras=True)[field])
-    hints = get_args(get_type_hints(SupervisorSettings, include_extras=True)[field])
-    return next(hint for hint in (*hints, *get_args(kind)) if isinstance(hint, msgspec.Meta))
-
-
-@pytest.mark.parametrize("field", ranges.REVIVAL)
-def test_the_daemons_settings_are_within(field: str) -> None:
-    meta = bounds(f"revival_{field}")
-    assert (meta.ge, meta.le) == (ranges.REVIVAL[field].least, ranges.REVIVAL[field].most)
-
-
-def test_so_are_the_others() -> None:
-    assert (bounds("grace").gt, bounds("grace").le) == (ranges.GRACE.least, ranges.GRACE.most)
-    assert (bounds("nice").ge, bounds("nice").le) == (-20, 19)
-    assert bounds("memory_limit").le == ranges.RESOURCES["memory"].most
-    assert bounds("open_files").le == ranges.RESOURCES["open_files"].most
-    assert bounds("core_limit").le == ranges.RESOURCES["core"].most
+@pytest.mark.parametrize("declaration", [*declarations(Settings.__struct_fields__)], ids=lambda each: str(each.key))
+def test_every_number_of_the_daemons_has_a_range_with_its_default_in_it(declaration: Declaration) -> None:
+    setting, is_number = declaration.setting, declaration.type in (int, float)
+    assert (setting.within is not None) is is_number
+    if setting.within is not None:
+        value = getattr(getattr(Settings(), declaration.section), declaration.name)
+        assert value in setting.within or (setting.zero and value == 0)
 
 
 def test_the_tables_name_fields_and_their_defaults_are_within() -> None:
@@ -64,9 +53,14 @@ def test_the_stem_is_given_nothing_that_it_would_refuse() -> None:
         assert "node 'a' cannot be started: " in places.problem_with_launch(msgspec.structs.replace(spec, **change))
 
 
-def test_a_limit_with_which_nothing_could_live_is_refused() -> None:
-    for bytes_ in (1, 2**20 - 1):
-        with pytest.raises(SettingsError, match=r"memory_limit: expected bytes from 1048576 .*, or 0 for any"):
-            resources_of(SupervisorSettings(memory_limit=bytes_))
-    assert resources_of(SupervisorSettings(memory_limit=0)).memory is None
-    assert resources_of(SupervisorSettings(memory_limit=2**20)).memory == 2**20
+@pytest.mark.parametrize(
+    ("name", "wrong", "least"),
+    [("memory_limit", "1", 2**20), ("memory_limit", str(2**20 - 1), 2**20), ("open_files", "8", 16)],
+)
+def test_a_limit_with_which_nothing_could_live_is_refused(name: str, wrong: str, least: int) -> None:
+    """The daemon would start, and each node would be refused."""
+    with pytest.raises(SettingsError, match=rf"'{wrong}' is wrong: expected a whole number, .* from {least} .*, or 0$"):
+        resolve(("supervisor",), {f"supervisor.{name}": wrong}, {})
+    for text in ("0", str(least)):
+        resources = resources_of(resolve(("supervisor",), {f"supervisor.{name}": text}, {}).settings.supervisor)
+        assert places.problem_with_launch(LaunchSpec("a", ("x",), {}, "/", "/o", "/e", resources=resources)) == ""

@@ -161,7 +161,7 @@ def test_grace_revival_and_resources_are_inherited_field_by_field(tmp_path: Path
             "'a': revival.loop_limit: expected a number from 1 to 1000",
         ),
         ("revival = { stable_after = inf }", "'a': revival.stable_after: expected seconds from 0 to 2678400, not inf"),
-        ("revival = { jitter = nan }", "'a': revival.jitter: expected a part from 0 to 10, not nan"),
+        ("revival = { jitter = nan }", "'a': revival.jitter: expected a fraction from 0 to 10, not nan"),
         ("grace = nan", "'a': grace: expected seconds more than 0 to 86400, not nan"),
         ("grace = inf", "grace"),
         ("resources = { nice = 20 }", "resources.nice: expected a priority from -20 to 19"),

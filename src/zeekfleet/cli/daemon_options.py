@@ -40,13 +40,12 @@ def add_options(parser: argparse.ArgumentParser, sections: tuple[str, ...], only
         for setting in applying:
             usual = default(setting, defaults)
             told = f" (default: {usual})" if usual else ""
-            variable = f" [{setting.source.environment}]" if setting.source.environment else ""
             group.add_argument(
                 *setting.options(sections),
                 dest=PREFIX + setting.key,
                 metavar=values(setting),
                 default=None,
-                help=f"{setting.source.help}{told}{variable}".replace("%", "%%"),
+                help=f"{setting.setting.help}{told} [{setting.variable}]".replace("%", "%%"),
             )
     parser.set_defaults(setting_sections=sections)
     # Nobody reads a list of seventy options; they stand below it, in groups.

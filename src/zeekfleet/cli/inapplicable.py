@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from zeekfleet.errors import SettingsError
-from zeekfleet.resolution import Resolved
+from zeekfleet.resolution import Origin, Resolved
 
 
 class _Condition(msgspec.Struct, frozen=True):
@@ -51,13 +51,13 @@ def refuse_inapplicable(resolved: Resolved) -> None:
     Raises:
         SettingsError: one does not apply.
     """
-    given = {key: origin for key, origin in resolved.origins.items() if origin.startswith("--")}
+    given = {key: source.text for key, source in resolved.sources.items() if source.origin is Origin.OPTION}
     for condition in _CONDITIONS:
-        if condition.other not in resolved.origins or condition.holds(_value(resolved, condition.other)):
+        if condition.other not in resolved.sources or condition.holds(_value(resolved, condition.other)):
             continue
         for key, option in given.items():
             if key.startswith(condition.beginning) and key != condition.other:
-                source = resolved.origins[condition.other]
+                source = resolved.sources[condition.other]
                 why = f"only counts where {condition.other} is {condition.words}"
                 raise SettingsError(option, f"does not apply: it {why} (which comes from: {source})")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
+from zeekfleet.model import ranges
 from zeekfleet.resolution import Declaration
 from zeekfleet.settings import Settings
 
@@ -60,16 +59,12 @@ def grouped(settings: Iterable[Declaration]) -> Iterator[tuple[str, list[Declara
 def values(setting: Declaration) -> str:
     """What may stand behind the option: ``{auto,zeek,sim}``, ``{yes,no}``, ``PORT``, ``NUMBER``, ``DIRECTORY``."""
     kind = setting.type
-    metadata: tuple[object, ...] = getattr(kind, "__metadata__", ())
-    while typing.get_origin(kind) is typing.Annotated:
-        kind = typing.get_args(kind)[0]
     if kind is bool:
         return "{yes,no}"
     if typing.get_origin(kind) is typing.Literal:
         return f"{{{','.join(map(str, typing.get_args(kind)))}}}"
     if kind in (int, float):
-        is_port = any(isinstance(item, msgspec.Meta) and item.le == 65535 for item in metadata)
-        return "PORT" if is_port else "NUMBER"
+        return "PORT" if setting.setting.within is ranges.PORT else "NUMBER"
     return next((word for end, word in _TEXTS if setting.key.endswith(end)), "TEXT")
 
 

@@ -55,7 +55,9 @@ def _show_daemon(session: Session, args: argparse.Namespace) -> int:
         section: {name: str(value) for name, value in _fields(getattr(resolved.settings, section))}
         for section in sections
     }
-    origins = {(section, key): resolved.origins[f"{section}.{key}"] for section, keys in items.items() for key in keys}
+    origins = {
+        (section, key): resolved.sources[f"{section}.{key}"].text for section, keys in items.items() for key in keys
+    }
     document = {
         section: {key: {"value": value, "origin": origins[section, key]} for key, value in keys.items()}
         for section, keys in items.items()

@@ -24,7 +24,7 @@ from zeekfleet.errors import SupervisionError
 from zeekfleet.lifecycle.order import start_groups
 from zeekfleet.model.launch import Engine
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.resolution import DEFAULT, Resolved
+from zeekfleet.resolution import Resolved
 from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.supervisor import CommandEngine, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
@@ -41,9 +41,9 @@ def run(file: Path, echo: bool, resolved: Resolved) -> int:
     """
     content = supervise_file.read(file)
     settings = resolved.settings
-    chosen = settings.common.state_dir if resolved.origins["common.state_dir"] != DEFAULT else content.state_directory
-    state = Path(chosen or f"{file.absolute()}.state")
-    by_events = resolved.origins["supervisor.port"] != DEFAULT
+    given = "" if resolved.sources["common.state_dir"].is_default else settings.common.state_dir
+    state = Path(given or content.state_directory or f"{file.absolute()}.state")
+    by_events = not resolved.sources["supervisor.port"].is_default
     return run_daemon(settings.common, lambda stop: _serve(content, state, Manner(settings, echo, by_events), stop))
 
 

@@ -26,7 +26,7 @@ from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.types import Port
 from zeekfleet.planning.cluster_variables import PCAP_FILE
 from zeekfleet.planning.node_settings import variable
-from zeekfleet.resolution import DEFAULT, Resolved
+from zeekfleet.resolution import Origin, Resolved
 from zeekfleet.settings import Settings
 from zeekfleet.system.ports import KeptPorts, keep_any
 from zeekfleet.transport.endpoint import Delivery
@@ -64,9 +64,9 @@ def run(trace: Path, resolved: Resolved) -> int:
     Raises:
         ZeekfleetError: settings are wrong, or the trace cannot be read; nothing was started.
     """
-    for key, origin in resolved.origins.items():
-        if origin.startswith("--") and key.startswith(WITHOUT_EFFECT):
-            raise SettingsError(origin, "does not apply to a trace")
+    for key, source in resolved.sources.items():
+        if source.origin is Origin.OPTION and key.startswith(WITHOUT_EFFECT):
+            raise SettingsError(source.text, "does not apply to a trace")
     trace = trace.absolute()
     try:
         with trace.open("rb"):
@@ -78,7 +78,7 @@ def run(trace: Path, resolved: Resolved) -> int:
     with tempfile.TemporaryDirectory(prefix="zeekfleet-") as scratch, _kept_ports() as kept:
         clients, agents, supervisor, *listening = kept.numbers
         settings = _settings(resolved, Path(scratch), clients, agents, supervisor)
-        if resolved.origins["controller.auto_assign_start_port"] != DEFAULT:
+        if not resolved.sources["controller.auto_assign_start_port"].is_default:
             listening = []
         deployed = _configuration(settings.agent.name, trace, listening, settings.supervisor.grace_ceiling)
         reading = Reading()
@@ -190,7 +190,7 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supe
     settings = resolved.settings
 
     def unless_given(section: str, **values: object) -> dict[str, object]:
-        return {name: value for name, value in values.items() if resolved.origins[f"{section}.{name}"] == DEFAULT}
+        return {name: value for name, value in values.items() if resolved.sources[f"{section}.{name}"].is_default}
 
     chosen = msgspec.structs.replace(
         settings,

@@ -18,7 +18,7 @@ from zeekfleet.daemon.agent import parse_controller
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import Role
-from zeekfleet.resolution import DEFAULT, Resolved
+from zeekfleet.resolution import Resolved
 from zeekfleet.settings import Settings
 
 GRACE = 5.0
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, resolved: Resolved) -> int:
 def joined(resolved: Resolved) -> Resolved:
     """The settings, with an agent that dials this tree's own controller unless told otherwise."""
     settings = resolved.settings
-    if resolved.origins["agent.controller"] != DEFAULT:
+    if not resolved.sources["agent.controller"].is_default:
         return resolved
     own = settings.controller
     place = f"{_reachable(own.listen)}:{own.port}" if own.port else "none"

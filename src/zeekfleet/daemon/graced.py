@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from zeekfleet.errors import LaunchError, SettingsError
-from zeekfleet.model import ranges
+from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec, Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.planning import node_settings
@@ -78,14 +77,7 @@ def revival_of(own: SupervisorSettings) -> RevivalSettings:
 
 
 def resources_of(own: SupervisorSettings) -> Resources:
-    """The configured resources.
-
-    Raises:
-        SettingsError: nothing could live with them.
-    """
-    if own.memory_limit and own.memory_limit not in ranges.RESOURCES["memory"]:
-        expected = ranges.RESOURCES["memory"]
-        raise SettingsError("supervisor.memory_limit", f"expected {expected}, or 0 for any, not {own.memory_limit}")
+    """The configured resources."""
     return Resources(
         nice=own.nice or None,
         memory=own.memory_limit or None,

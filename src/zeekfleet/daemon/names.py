@@ -17,7 +17,7 @@ from zeekfleet.daemon.directories import DATABASE, SETTINGS_FILE
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import Role
 from zeekfleet.model.names import NODES
-from zeekfleet.resolution import DEFAULT, Resolved
+from zeekfleet.resolution import Resolved
 from zeekfleet.settings import Settings
 from zeekfleet.system.files import write_private
 
@@ -45,8 +45,8 @@ def settled(resolved: Resolved, roles: tuple[Role, ...]) -> Settings:
     for role in roles:
         section = SECTIONS[role]
         wanted: str = getattr(settings, section).name
-        origin = resolved.origins[f"{section}.name"]
-        name = _name(role, wanted, "" if origin == DEFAULT else origin, state, kept)
+        source = resolved.sources[f"{section}.name"]
+        name = _name(role, wanted, "" if source.is_default else source.text, state, kept)
         if name != wanted:
             logger.info("the %s goes on as '%s', the name that %s was begun with", role.name.lower(), name, state)
             renamed = msgspec.structs.replace(getattr(settings, section), name=name)

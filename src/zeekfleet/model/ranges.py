@@ -1,4 +1,4 @@
-"""What can be meant by the numbers of a node's grace, revival and resources: one table for all who read them."""
+"""Which numbers a setting may have: one table for the daemons' settings, nodes' own, and what the stem is given."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zeekfleet.model.launch import Resources, RevivalSettings
 
 
 class Range(msgspec.Struct, frozen=True):
-    """The numbers from ``least`` to ``most``, both included; what is no number is in none.
+    """The numbers from ``least`` to ``most``, both included. NaN is in no range.
 
     Attributes:
         what: what they count.
@@ -45,15 +45,20 @@ LARGEST_TEXTS: Final = 256 * 2**10
 """Bytes of all arguments and variables of a node's own. A process can be given some 2 MiB, but whoever asks for the
 nodes of a host is told of these texts as well, in one message."""
 
-GRACE: Final = Range(0, DAY, is_open=True)
-GRACE_CEILING: Final = Range(0, DAY)
+PORT: Final = Range(0, 65535, "a port number")
+SECONDS: Final = Range(0, DAY, is_open=True)
+WAIT: Final = Range(0, DAY)
 DELAY: Final = Range(0, 31 * DAY)
+DAYS: Final = Range(0, 36_500, "days")
+
+GRACE: Final = SECONDS
+GRACE_CEILING: Final = WAIT
 
 REVIVAL: Final[Mapping[str, Range]] = {
     "initial_delay": DELAY,
     "factor": Range(1, 100, "a factor"),
     "max_delay": DELAY,
-    "jitter": Range(0, 10, "a part"),
+    "jitter": Range(0, 10, "a fraction"),
     "stable_after": DELAY,
     "loop_limit": Range(1, 1_000_000, "a number"),
     "loop_window": DELAY,
