@@ -318,4 +318,4 @@ class StemError(SupervisionError):
 
 
 class NotSupervisorError(SupervisionError):
-    """The call is an error in any process but a Supervisor (seed supervisor-api.rst)."""
+    """The call is an error in any process but a Supervisor (docs/protocol.md, section 5)."""

@@ -1,4 +1,4 @@
-"""Logging of the daemons: stderr for people or machines, ``management-<name>.log`` for both (protocol section 12).
+"""Logging of the daemons: on stderr, and in ``management-<name>.log`` (docs/protocol.md, section 12).
 
 A line is a sentence, and has its facts as fields beside it, which JSON shows::
 

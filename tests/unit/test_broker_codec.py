@@ -1,4 +1,4 @@
-"""Values and records, example by example (protocol section 1)."""
+"""Values and records, example by example (docs/protocol.md, section 1)."""
 
 from __future__ import annotations
 

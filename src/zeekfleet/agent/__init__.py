@@ -1,1 +1,1 @@
-"""The agent: one an instance; runs the instance's part of the cluster through its supervisor (protocol section 6)."""
+"""The agent of an instance: runs its nodes through its supervisor (docs/protocol.md, section 6)."""

@@ -1,4 +1,4 @@
-"""The agent itself: hears requests, has them done, answers (protocol section 6)."""
+"""The agent itself: hears requests, has them done, answers (docs/protocol.md, section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The agent's side of ``SupervisorControl`` (protocol section 5)."""
+"""The agent's side of ``SupervisorControl`` (docs/protocol.md, section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Having cluster nodes run an action (protocol section 7): one request out, an answer from each node."""
+"""Having cluster nodes run an action (docs/protocol.md, section 7): one request out, an answer from each node."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 A simulated node dials the agent's socket. A real Zeek opens a WebSocket on
 loopback, and the agent dials one node that has one: over the cluster's own
 pub/sub that reaches all of them. A logger never opens one: with ZeroMQ it
-would hang (zeek-facts). Loggers are reached by files, so that one that is alone
+would hang (docs/zeek-facts.md, section 2). Loggers are reached by files, so that one that is alone
 on its instance, or whose manager is down, can be talked to like any other.
 """
 

@@ -1,4 +1,4 @@
-"""What the agent tells the controller unasked, in both generations' names (protocol sections 6 and 9)."""
+"""What the agent tells the controller unasked, in both generations' names (docs/protocol.md, sections 6 and 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The controller's requests, and how the agent answers them (protocol section 6)."""
+"""The controller's requests, and how the agent answers them (docs/protocol.md, section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The agent's answers, from what it knows: pure (protocol section 6)."""
+"""The agent's answers, from what it knows: pure (docs/protocol.md, section 6)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ this module compiles a pair of functions: a writer, straight to the JSON text,
 and a reader from a decoded value. The :class:`Layout` tells how a generation of
 the API writes records and enums.
 
-Reading is forgiving where protocol section 1 says so: a shorter record is
+Reading is forgiving where docs/protocol.md, section 1, says so: a shorter record is
 accepted when the missing tail has defaults, a longer one by ignoring the
 surplus. Writing always gives every field.
 """

@@ -1,4 +1,4 @@
-"""Both generations of the API's names, met here and nowhere else (protocol section 9).
+"""Both generations of the API's names, met here and nowhere else (docs/protocol.md, section 9).
 
 Inside, everything has the names of the second generation. An event that
 arrives under a first-generation name is read in that generation's layout, and

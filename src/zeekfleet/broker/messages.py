@@ -1,4 +1,4 @@
-"""Frames: what goes over a WebSocket as one text message (protocol sections 1 and 2)."""
+"""Frames: what goes over a WebSocket as one text message (docs/protocol.md, sections 1 and 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One connection's conversation, without its I/O (protocol section 2).
+"""One connection's conversation, without its I/O (docs/protocol.md, section 2).
 
 Frames go in, outputs come out; whoever owns the connection carries them out, in order.
 

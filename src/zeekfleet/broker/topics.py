@@ -1,4 +1,4 @@
-"""The topics of the protocol (section 3)."""
+"""The topics of the protocol (docs/protocol.md, section 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broker's data model and its JSON form (protocol section 1).
+"""Broker's data model and its JSON form (docs/protocol.md, section 1).
 
 A value on the wire is ``{"@data-type": T, "data": D}``. Each type here is one
 ``T``, a msgspec tagged union decodes them all in one pass, and each checks on

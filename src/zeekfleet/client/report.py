@@ -1,4 +1,4 @@
-"""zeek-client's JSON documents, one function a verb (protocol section 10); :func:`to_text` writes them."""
+"""zeek-client's JSON documents, one function a verb (docs/protocol.md, section 10); :func:`to_text` writes them."""
 
 from __future__ import annotations
 

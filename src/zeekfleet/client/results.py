@@ -1,4 +1,4 @@
-"""What a controller's answers say, typed: ``Result`` records in, frozen structs out (protocol sections 8 and 10).
+"""What a controller's answers say: ``Result`` records in, structs out (docs/protocol.md, sections 8 and 10).
 
 A struct's ``ok`` tells whether all that was asked for is done. The reading rules
 are zeek-client's, since a stock client and this one must understand every

@@ -1,1 +1,1 @@
-"""The controller: validates, keeps and deploys configurations, and answers clients (protocol section 8)."""
+"""The controller: validates, keeps and deploys configurations, and answers clients (docs/protocol.md, section 8)."""

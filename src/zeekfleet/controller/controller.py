@@ -1,4 +1,4 @@
-"""The controller itself: hears clients and agents, has the work done, answers (protocol section 8)."""
+"""The controller itself: hears clients and agents, has the work done, answers (docs/protocol.md, section 8)."""
 
 from __future__ import annotations
 

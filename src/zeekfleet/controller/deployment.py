@@ -1,4 +1,4 @@
-"""Carrying a configuration to the agents (protocol section 8): a line of steps, each with what undoes it.
+"""Carrying a configuration to the agents (docs/protocol.md, section 8): a line of steps, each with what undoes it.
 
 ======== ============================================ ==========================================
 step     what it does                                 what undoes it

@@ -1,4 +1,4 @@
-"""Which instances there are, which have said hello, which are ready: pure bookkeeping (protocol section 8)."""
+"""Which instances there are, which have said hello, which are ready: pure bookkeeping (docs/protocol.md, section 8)."""
 
 from __future__ import annotations
 

@@ -91,5 +91,5 @@ def check_name(key: str, name: str) -> None:
 
 
 def node_directory(common: CommonSettings, name: str) -> Path:
-    """Where a process of that name works: ``<state>/nodes/<name>`` (protocol section 13)."""
+    """Where a process of that name works: ``<state>/nodes/<name>`` (docs/protocol.md, section 13)."""
     return Path(common.state_dir) / NODES / name

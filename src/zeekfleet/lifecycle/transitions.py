@@ -1,4 +1,4 @@
-"""The one table of a node's states (protocol section 4).
+"""The one table of a node's states (docs/protocol.md, section 4).
 
 ::
 

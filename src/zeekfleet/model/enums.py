@@ -1,4 +1,4 @@
-"""The enums of the protocol (section 4); a member's value is its scoped name."""
+"""The enums of the protocol (docs/protocol.md, section 4); a member's value is its scoped name."""
 
 from __future__ import annotations
 

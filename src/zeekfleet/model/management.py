@@ -1,4 +1,4 @@
-"""The ``Management::*`` records (protocol section 4)."""
+"""The ``Management::*`` records (docs/protocol.md, section 4)."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Result(Record, frozen=True):
     node: str | None = None
 
     def __str__(self) -> str:
-        """Zeek's ``result_to_string`` (protocol section 13)."""
+        """Zeek's ``result_to_string`` (docs/protocol.md, section 13)."""
         text = "success" if self.success else f"error ({self.error})" if self.error else "error"
         details = [f"reqid {self.reqid}"] if self.reqid else []
         details += [f"instance {self.instance}"] if self.instance else []

@@ -1,4 +1,4 @@
-"""The ``Supervisor::*`` records (protocol section 4, seed supervisor-api.rst)."""
+"""The ``Supervisor::*`` records (docs/protocol.md, section 4)."""
 
 from __future__ import annotations
 

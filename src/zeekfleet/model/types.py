@@ -1,4 +1,4 @@
-"""The scalar types that records are made of (protocol section 1).
+"""The scalar types that records are made of (docs/protocol.md, section 1).
 
 ``str``, ``bool`` and ``float`` stand for Zeek's ``string``, ``bool`` and
 ``double``. Where Python has one type for two of Zeek's, an annotation tells
@@ -67,7 +67,7 @@ class Address(str):
 
 
 UNSPECIFIED = Address("0.0.0.0")  # noqa: S104 - the protocol's word for "not known yet"
-"""An instance with this host connects to the controller (protocol section 4)."""
+"""An instance with this host connects to the controller (docs/protocol.md, section 4)."""
 
 PORT_PROTOCOLS = frozenset({"tcp", "udp", "icmp", "?"})
 

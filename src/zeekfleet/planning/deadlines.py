@@ -20,7 +20,7 @@ what many nodes add rather than coming on top of it.
 from __future__ import annotations
 
 AGENT_BASE = 5.0
-"""The agent's request time-out for a single node (protocol section 6)."""
+"""The agent's request time-out for a single node (docs/protocol.md, section 6)."""
 
 CONTROLLER_BASE = 10.0
 """The controller's request time-out while each instance has one node at most."""

@@ -1,4 +1,4 @@
-"""The cluster configuration file (protocol section 10), as zeek-client reads and writes it.
+"""The cluster configuration file (docs/protocol.md, section 10), as zeek-client reads and writes it.
 
 What zeek-client accepts means the same here, and what it writes is written byte
 for byte, with these exceptions, all on purpose:

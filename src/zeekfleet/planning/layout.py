@@ -240,7 +240,7 @@ def command_line(config: NodeConfig, settings: ZeekSettings, *, directory: str, 
     """The program and its arguments.
 
     Scripts come in the order base, ``addl_base_scripts``, the user's,
-    ``addl_user_scripts`` (protocol section 5). Zeek itself takes every entry
+    ``addl_user_scripts`` (docs/protocol.md, section 5). Zeek itself takes every entry
     with ``=`` for a setting (``Name::option=value``).
 
     Args:

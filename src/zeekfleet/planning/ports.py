@@ -1,4 +1,4 @@
-"""Filling in the ports that a configuration left open (protocol section 8).
+"""Filling in the ports that a configuration left open (docs/protocol.md, section 8).
 
 Assign listening ports first: metrics ports keep clear of them.
 """

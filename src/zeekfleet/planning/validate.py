@@ -1,4 +1,4 @@
-"""Is a cluster configuration sound? (protocol section 8)
+"""Is a cluster configuration sound? (docs/protocol.md, section 8)
 
 The sentences of the protocol come out to the letter. Beside them stand a few of
 our own, each for something that could not be deployed, or not safely: names

@@ -1,6 +1,6 @@
 """What the controller keeps, and how durable it is.
 
-A configuration passes through three states (protocol section 8): STAGED as the
+A configuration passes through three states (docs/protocol.md, section 8): STAGED as the
 client sent it, READY with addresses and ports filled in, DEPLOYED once every
 agent has answered. The store keeps the latest of each, the history of what was
 staged and deployed, the agents' latest notifications, and what was last heard of
@@ -57,7 +57,7 @@ def check_limit(limit: int) -> int:
 
 
 class NotificationKind(enum.Enum):
-    """Which of the agent's notifications it was (protocol section 6)."""
+    """Which of the agent's notifications it was (docs/protocol.md, section 6)."""
 
     CHANGE = "change"
     ERROR = "error"

@@ -1,4 +1,4 @@
-"""Process supervision, the public Python API (protocol section 5).
+"""Process supervision, the public Python API (docs/protocol.md, section 5).
 
 ::
 

@@ -1,4 +1,4 @@
-"""The Supervisor by events: ``SupervisorControl`` (protocol section 5)."""
+"""The Supervisor by events: ``SupervisorControl`` (docs/protocol.md, section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who this process is: a Supervisor, a supervised node, or neither (seed supervisor-api.rst).
+"""Who this process is: a Supervisor, a supervised node, or neither (docs/protocol.md, section 5).
 
 A supervised process learns its configuration from a file, mode 0600, that the
 environment variable ``ZEEKFLEET_NODE_CONFIG`` names.

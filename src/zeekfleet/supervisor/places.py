@@ -1,4 +1,4 @@
-"""What must hold of a node's configuration, and where its files are (protocol section 5)."""
+"""What must hold of a node's configuration, and where its files are (docs/protocol.md, section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Supervisor: the public Python API of process supervision (protocol section 5)."""
+"""The Supervisor: the public Python API of process supervision (docs/protocol.md, section 5)."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ class Supervisor(Registry):
             await self._watcher.told(name)
             self._watcher.drop(name)
 
-    # --- the seed's functions
+    # --- the functions of Zeek's Supervisor framework
 
     async def create(self, config: NodeConfig, engine: Engine | None = None) -> str:
         """Create a node; an error text, empty on success. A node that cannot be started yet is created as well.

@@ -25,7 +25,7 @@ def canonical(prefixes: Iterable[str]) -> tuple[str, ...]:
 
 
 def on_the_wire(prefixes: Iterable[str]) -> tuple[str, ...]:
-    """The set with the first generation's twin of each prefix (protocol section 9)."""
+    """The set with the first generation's twin of each prefix (docs/protocol.md, section 9)."""
     return reduced([name for prefix in prefixes for name in _twins(prefix)])
 
 

@@ -1,4 +1,4 @@
-"""The limits and times of an endpoint; all finite (protocol section 2)."""
+"""The limits and times of an endpoint; all finite (docs/protocol.md, section 2)."""
 
 from __future__ import annotations
 

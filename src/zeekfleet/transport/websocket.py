@@ -1,4 +1,4 @@
-"""The endpoint that speaks Broker's WebSocket protocol (section 2)."""
+"""The endpoint that speaks Broker's WebSocket protocol (docs/protocol.md, section 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The listener against peers that do not behave (protocol section 2)."""
+"""The listener against peers that do not behave (docs/protocol.md, section 2)."""
 
 from __future__ import annotations
 

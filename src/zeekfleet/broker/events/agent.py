@@ -1,4 +1,4 @@
-"""``Management::Agent::API``: between controller and agent (protocol section 6)."""
+"""``Management::Agent::API``: between controller and agent (docs/protocol.md, section 6)."""
 
 from __future__ import annotations
 

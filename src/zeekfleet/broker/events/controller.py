@@ -1,4 +1,4 @@
-"""``Management::Controller::API``: between client and controller (protocol section 8)."""
+"""``Management::Controller::API``: between client and controller (docs/protocol.md, section 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Management::Node::API``: between agent and cluster nodes (protocol section 7)."""
+"""``Management::Node::API``: between agent and cluster nodes (docs/protocol.md, section 7)."""
 
 from __future__ import annotations
 

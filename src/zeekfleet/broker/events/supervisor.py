@@ -1,4 +1,4 @@
-"""``SupervisorControl`` and ``Management::Supervisor::API`` (protocol section 5)."""
+"""``SupervisorControl`` and ``Management::Supervisor::API`` (docs/protocol.md, section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node answers to a dispatch (protocol section 7, ``model/dispatches.py``); pure."""
+"""What a node answers to a dispatch (docs/protocol.md, section 7, ``model/dispatches.py``); pure."""
 
 from __future__ import annotations
 
