@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as events
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import OutcomeResponse, Request, Response
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError, UnansweredError
 from zeekfleet.model import ranges
 from zeekfleet.model.management import fresh_id
@@ -27,15 +28,7 @@ MANAGEMENT_MARK = "ZEEK_MANAGEMENT_NODE"
 LONGEST_STOP = ranges.GRACE_CEILING.most + ranges.GRACE.most
 """Seconds to wait for a stop at most, whatever the node does meanwhile."""
 
-Request = (
-    events.StatusRequest
-    | supervision.DetailsRequest
-    | releases_api.SupervisorReleasesRequest
-    | supervision.FailRequest
-    | events.CreateRequest
-    | events.DestroyRequest
-    | events.RestartRequest
-)
+R = TypeVar("R", bound=Response)
 
 
 class SupervisorControl:
@@ -116,9 +109,7 @@ class SupervisorControl:
         Raises:
             UnansweredError: the supervisor did not answer.
         """
-        response = await self._ask(events.StatusRequest(fresh_id()), self._timeout)
-        assert isinstance(response, events.StatusResponse)  # noqa: S101 - the endpoint pairs them by class
-        return response.result.nodes
+        return (await self._ask(events.StatusRequest(fresh_id()), self._timeout)).result.nodes
 
     async def details(self) -> dict[str, NodeDetails]:
         """What the supervisor knows of each process beyond the protocol.
@@ -126,10 +117,7 @@ class SupervisorControl:
         Raises:
             UnansweredError: the supervisor did not answer, or is not zeekfleet's.
         """
-        request = supervision.DetailsRequest(fresh_id())
-        response = await self._ask(request, self._timeout)
-        assert isinstance(response, supervision.DetailsResponse)  # noqa: S101
-        return response.result
+        return (await self._ask(supervision.DetailsRequest(fresh_id()), self._timeout)).result
 
     async def releases(self) -> tuple[PartRelease, ...]:
         """Which zeekfleet supervisor and stem run.
@@ -137,9 +125,7 @@ class SupervisorControl:
         Raises:
             UnansweredError: the supervisor did not answer, or does not tell.
         """
-        response = await self._ask(releases_api.SupervisorReleasesRequest(fresh_id()), self._timeout)
-        assert isinstance(response, releases_api.SupervisorReleasesResponse)  # noqa: S101
-        return response.result
+        return (await self._ask(releases_api.SupervisorReleasesRequest(fresh_id()), self._timeout)).result
 
     async def process_of(self, name: str, config: NodeConfig | None = None) -> int | None:
         """The process of a node that runs now.
@@ -166,47 +152,36 @@ class SupervisorControl:
             RequestTimeoutError: the supervisor did not answer: the node may be there or not.
         """
         try:
-            response = await self._ask(events.CreateRequest(fresh_id(), config), self._timeout)
+            return (await self._ask(events.CreateRequest(fresh_id(), config), self._timeout)).result
         except FrameTooLargeError as error:
             return str(error)
-        assert isinstance(response, events.CreateResponse)  # noqa: S101
-        return response.result
 
     async def destroy(self, name: str) -> bool:
         """Stop and forget a node; whether that worked."""
-        return await self._outcome(events.DestroyRequest(fresh_id(), name))
+        return await self._ask_to_stop(events.DestroyRequest(fresh_id(), name))
 
     async def restart(self, name: str) -> bool:
         """Stop a node and start it; whether that worked."""
-        return await self._outcome(events.RestartRequest(fresh_id(), name))
+        return await self._ask_to_stop(events.RestartRequest(fresh_id(), name))
 
     async def fail(self, name: str, pid: int, signal: str) -> bool:
         """End a process that is as good as dead, and have its revival policy decide; whether it is gone."""
-        try:
-            response = await self._ask_to_stop(supervision.FailRequest(fresh_id(), name, pid, signal))
-        except UnansweredError:
-            return False
-        assert isinstance(response, supervision.FailResponse)  # noqa: S101
-        return response.result
+        return await self._ask_to_stop(supervision.FailRequest(fresh_id(), name, pid, signal))
 
-    async def _outcome(self, request: events.DestroyRequest | events.RestartRequest) -> bool:
-        try:
-            response = await self._ask_to_stop(request)
-        except UnansweredError:
-            return False
-        assert isinstance(response, events.DestroyResponse | events.RestartResponse)  # noqa: S101
-        return response.result
+    async def _ask_to_stop(self, request: Request[OutcomeResponse]) -> bool:
+        """As ``_ask``, with the time-out counted from the last sign of work of a node that is being stopped.
 
-    async def _ask_to_stop(self, request: Request) -> Event:
-        """As ``_ask``, with the time-out counted from the last sign of work of a node that is being stopped."""
+        Returns:
+            Whether it was done; False if the supervisor did not answer.
+        """
         try:
             async with asyncio.timeout(self._stop_timeout) as deadline:
                 with self.extending(deadline, self._stop_timeout):
-                    return await self._ask(request, LONGEST_STOP)
-        except TimeoutError:
-            raise RequestTimeoutError(request.reqid, self._stop_timeout) from None
+                    return (await self._ask(request, LONGEST_STOP)).result
+        except (TimeoutError, UnansweredError):
+            return False
 
-    async def _ask(self, request: Request, timeout: float) -> Event:
+    async def _ask(self, request: Request[R], timeout: float) -> R:
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout
         if not self._connected.is_set():

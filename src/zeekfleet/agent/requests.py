@@ -26,7 +26,7 @@ from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import details as details_api
 from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import stops as stops_api
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Event, Request
 from zeekfleet.broker.generations import FIRST
 from zeekfleet.errors import UnansweredError
 from zeekfleet.lifecycle.outlook import clock_text
@@ -165,13 +165,11 @@ class Requests:
         if len(self._told) >= TOLD_MAX:
             self._told.clear()
         self._told.add((place, reason))
-        reqid: str = getattr(event, "reqid", "")
-        if event.response is None or not reqid:
+        if not isinstance(event, Request) or not event.reqid:
             return
-        result = Result(reqid, False, name, error=f"instance '{name}': {reason}")
-        several = "results" in event.response.__struct_fields__
-        answer = event.response(reqid, (result,) if several else result)
-        self._endpoint.publish(delivery.topic, answer, delivery.generation, to=delivery.peer)
+        answer = event.response.failure(event.reqid, f"instance '{name}': {reason}", name)
+        if answer is not None:
+            self._endpoint.publish(delivery.topic, answer, delivery.generation, to=delivery.peer)
 
     def _result(self, reqid: str) -> Result:
         return Result(reqid, instance=self._options.name)

@@ -8,29 +8,13 @@ the generation travels beside it so that the answer goes out the same way.
 from __future__ import annotations
 
 import enum
-from typing import Any
+import importlib
+import pkgutil
 
 import msgspec
 
-from zeekfleet.broker import topics
+from zeekfleet.broker import events, topics
 from zeekfleet.broker.codec import Codec, Layout
-from zeekfleet.broker.events import (
-    agent,
-    checks,
-    controller,
-    deployments,
-    details,
-    dispatches,
-    frames,
-    node,
-    presence,
-    refusals,
-    releases,
-    secrets,
-    stops,
-    supervision,
-    supervisor,
-)
 from zeekfleet.broker.events.base import Event
 from zeekfleet.model import management
 from zeekfleet.model.enums import Role, State
@@ -87,13 +71,15 @@ def _managed(topic: str) -> bool:
     return topic.startswith((topics.AGENT_PREFIX, topics.CONTROLLER))
 
 
-def _declared(*modules: Any) -> list[type[Event]]:
-    """Every event class that the modules declare."""
+def _declared() -> list[type[Event]]:
+    """Every event class in the modules of ``broker.events``: a new module there is found by itself."""
+    names = sorted(found.name for found in pkgutil.iter_modules(events.__path__))
+    modules = [importlib.import_module(f"{events.__name__}.{name}") for name in names]
     return [
         item
         for module in modules
         for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, Event) and item is not Event
+        if isinstance(item, type) and issubclass(item, Event) and "event_name" in vars(item)
     ]
 
 
@@ -108,23 +94,7 @@ def _is_first_only(event: type[Event]) -> bool:
     return event.event_name.startswith(tuple(first for _, first in FIRST_NAMES))
 
 
-_ALL = _declared(
-    agent,
-    checks,
-    controller,
-    deployments,
-    details,
-    dispatches,
-    frames,
-    node,
-    presence,
-    refusals,
-    releases,
-    secrets,
-    stops,
-    supervision,
-    supervisor,
-)
+_ALL = _declared()
 
 SECOND = Generation(
     2, Layout(), SECOND_TOPIC_ROOT, {event.event_name: event for event in _ALL if not _is_first_only(event)}
@@ -136,9 +106,6 @@ FIRST = Generation(
     {_first_name(event): event for event in _ALL if event.first_generation or _is_first_only(event)},
 )
 GENERATIONS = (SECOND, FIRST)
-
-RESPONSES = frozenset(event.response for event in _ALL if event.response is not None) | {frames.ResponseTooLarge}
-"""The classes of events that answer a request."""
 
 
 def find_event(name: str) -> tuple[Generation, type[Event]] | None:

@@ -19,8 +19,8 @@ import re
 
 import msgspec
 
-from zeekfleet.broker.events.base import Event
-from zeekfleet.broker.generations import RESPONSES, Generation, canonical_topic
+from zeekfleet.broker.events.base import Event, Response
+from zeekfleet.broker.generations import Generation, canonical_topic
 from zeekfleet.broker.messages import (
     DESERIALIZATION_FAILED,
     INVALID_APPLICATION_NAME,
@@ -198,7 +198,7 @@ class ServerSession:
         topic = canonical_topic(message.topic)
         if topic not in self._publish:
             raise ForbiddenTopicError(message.topic[:200])
-        if type(event) in RESPONSES and topic not in self._answer:
+        if isinstance(event, Response) and topic not in self._answer:
             raise ForbiddenTopicError(message.topic[:200], "responses")
         return (Deliver(message.topic, event, generation, frame),)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from zeekfleet.broker import topics
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Request, Response
 from zeekfleet.cli.hurry import hurrying
 from zeekfleet.cli.messages import WIRE, Messages
 from zeekfleet.cli.showing import Output
@@ -26,7 +26,7 @@ REVIVAL = Retry(delay=0.2, limit=15.0)
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=Response)
 
 
 def load_settings(args: argparse.Namespace) -> ClientSettings:
@@ -119,7 +119,7 @@ class Connection:
         """Nodes that are being stopped get no more than their grace, whatever they still write."""
         self._timeout = timeout
 
-    def ask(self, request: Event, response: type[E], watch: Watch | None = None) -> E:
+    def ask(self, request: Request[Response], response: type[E], watch: Watch | None = None) -> E:
         """Send a request and wait for its response.
 
         Raises:

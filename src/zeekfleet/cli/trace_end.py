@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zeekfleet.broker import topics
-from zeekfleet.broker.events.supervisor import DestroyRequest, DestroyResponse, StatusRequest, StatusResponse
+from zeekfleet.broker.events.supervisor import DestroyRequest, StatusRequest
 from zeekfleet.daemon import endpoints
 from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.errors import RequestTimeoutError, SupervisionError
@@ -129,7 +129,7 @@ async def _processes(link: Endpoint, names: Iterable[str]) -> dict[str, _Process
         answer = await link.request(topics.SUPERVISOR, StatusRequest(fresh_id()), ANSWER)
     except RequestTimeoutError:
         raise SupervisionError("the supervisor does not say which nodes run") from None
-    nodes = answer.result.nodes if isinstance(answer, StatusResponse) else {}
+    nodes = answer.result.nodes
     found: dict[str, _Process | None] = dict.fromkeys(names)
     for name in found.keys() & nodes.keys():
         pid = nodes[name].pid
@@ -145,7 +145,7 @@ async def _stop(link: Endpoint, name: str, own: SupervisorSettings) -> bool:
         )
     except RequestTimeoutError:
         return False
-    return isinstance(answer, DestroyResponse) and answer.result
+    return answer.result
 
 
 class _Listener:

@@ -21,7 +21,7 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import checks
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import dispatches as dispatch_api
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Request, Response
 from zeekfleet.broker.events.deployments import DeploymentProgress
 from zeekfleet.broker.events.presence import PresenceRequest, PresenceResponse
 from zeekfleet.client import results
@@ -34,7 +34,7 @@ from zeekfleet.model.presence import InstancePresence
 from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded, PeerLost
 from zeekfleet.transport.websocket import WebSocketEndpoint
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=Response)
 
 OWN_NAME = "zeekfleet"
 """How the names of clients begin that wait as long as a deployment makes progress."""
@@ -203,23 +203,22 @@ class Client:
         request = api.TestTimeoutRequest(fresh_id(), with_state)
         return (await self._request(request, api.TestTimeoutResponse, timeout)).result
 
-    async def _request(self, event: Event, response: type[E], timeout: float | None = None) -> E:
+    async def _request(self, event: Request[Response], response: type[E], timeout: float | None = None) -> E:
         timeout = self._timeout if timeout is None else timeout
         await self._wait_connected(timeout)
         answer = asyncio.ensure_future(self._endpoint.request(topics.CONTROLLER, event, LONGEST_WAIT))
         lost = asyncio.ensure_future(self._lost.wait())
-        reqid = str(getattr(event, "reqid", ""))
         try:
             async with asyncio.timeout(timeout) as wait:
-                self._waits[reqid] = wait, timeout
+                self._waits[event.reqid] = wait, timeout
                 await asyncio.wait({answer, lost}, return_when=asyncio.FIRST_COMPLETED)
             if not answer.done():
                 raise TransportError(f"connection to controller {self._host}:{self._port} is lost")
             found = answer.result()
         except TimeoutError:
-            raise RequestTimeoutError(reqid, timeout) from None
+            raise RequestTimeoutError(event.reqid, timeout) from None
         finally:
-            self._waits.pop(reqid, None)
+            self._waits.pop(event.reqid, None)
             answer.cancel()
             lost.cancel()
             await asyncio.gather(answer, lost, return_exceptions=True)

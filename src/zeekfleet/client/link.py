@@ -18,7 +18,7 @@ import msgspec
 import websocket
 
 from zeekfleet.broker import topics
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.events.deployments import DeploymentProgress
 from zeekfleet.broker.generations import canonical_topic
 from zeekfleet.broker.messages import (
@@ -120,11 +120,11 @@ class Link:
         except (OSError, websocket.WebSocketException) as error:
             raise self._lost(error) from None
 
-    def request(self, event: Event, timeout: float, watch: Watch | None = None) -> Event:
+    def request(self, event: Request[Response], timeout: float, watch: Watch | None = None) -> Response:
         """Send a request to the controller and wait for its response.
 
         Args:
-            event: a request: its class has a ``response``, its first field is ``reqid``.
+            event: the request.
             timeout: seconds; counted anew at each sign of progress that ``watch`` sees.
             watch: sees the other events that arrive.
 
@@ -133,16 +133,15 @@ class Link:
             TransportError: the connection is lost, or the controller refused the request.
             ProtocolError: what came is no event of the protocol.
         """
-        reqid = str(getattr(event, "reqid", ""))
         started = time.monotonic()
         deadline, limit = started + timeout, started + LONGEST_EXTENSION * timeout
         self.publish(event)
         while True:
             received = self.receive(max(0.0, deadline - time.monotonic()))
             if received is None:
-                raise RequestTimeoutError(reqid, round(time.monotonic() - started, 1))
+                raise RequestTimeoutError(event.reqid, round(time.monotonic() - started, 1))
             topic, other = received
-            if type(other) is type(event).response and getattr(other, "reqid", None) == reqid:
+            if isinstance(other, event.response) and other.reqid == event.reqid:
                 return other
             if watch is not None and watch(topic, other):
                 deadline = time.monotonic() + timeout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from zeekfleet.broker.events import checks as api
-from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import Generation
 from zeekfleet.controller.fanout import ask
 from zeekfleet.controller.instances import Instances
@@ -53,7 +52,7 @@ class Assignment:
         links = {instance.name: self._instances.reached(instance) for instance in wanted}
         able = [(name, link) for name, link in sorted(links.items()) if link and self._instances.can(link, api.PORTS)]
 
-        def request(fresh: str, _: Generation) -> Event:
+        def request(fresh: str, _: Generation) -> api.AgentPortsRequest:
             return api.AgentPortsRequest(fresh, deployed)
 
         found: dict[str, frozenset[int]] = {}

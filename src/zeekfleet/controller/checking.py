@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import msgspec
 
 from zeekfleet.broker.events import checks as api
-from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import Generation
 from zeekfleet.controller.fanout import ask, results_of
 from zeekfleet.controller.instances import Instances, Known
@@ -80,7 +79,7 @@ class Checking:
         per_instance = Counter(node.instance for node in configuration.nodes)
         timeout = controller_deadline(max(per_instance.values(), default=0), base=self._timeout)
 
-        def request(fresh: str, _: Generation) -> Event:
+        def request(fresh: str, _: Generation) -> api.AgentCheckRequest:
             return api.AgentCheckRequest(fresh, configuration, deployed)
 
         return results_of(reqid, await ask(self._endpoint, able, request, timeout))

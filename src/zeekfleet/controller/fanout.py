@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from zeekfleet.broker import topics
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Request, Response, ResultResponse, ResultsResponse
 from zeekfleet.broker.generations import Generation
 from zeekfleet.controller.instances import Known
 from zeekfleet.controller.waits import Waits
@@ -20,7 +20,7 @@ from zeekfleet.transport.endpoint import Endpoint
 TIMED_OUT = "request timed out"
 UNSUPPORTED = "not supported by this instance's agent"
 
-MakeRequest = Callable[[str, Generation], Event | None]
+MakeRequest = Callable[[str, Generation], Request[Response] | None]
 """The request for an agent, given a fresh id and the generation it speaks; None if that has none."""
 
 
@@ -28,7 +28,7 @@ class Answer(msgspec.Struct, frozen=True):
     """What one agent answered, or None with the reason why it did not."""
 
     instance: str
-    response: Event | None
+    response: Response | None
     error: str = TIMED_OUT
 
 
@@ -81,6 +81,10 @@ def results_of(reqid: str, answers: Iterable[Answer]) -> list[Result]:
     return results
 
 
-def _results(response: Event) -> tuple[Result, ...]:
-    several: tuple[Result, ...] | None = getattr(response, "results", None)
-    return several if several is not None else (response.result,)  # type: ignore[attr-defined]
+def _results(response: Response) -> tuple[Result, ...]:
+    match response:
+        case ResultResponse(result=result):
+            return (result,)
+        case ResultsResponse(results=results):
+            return results
+    return ()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Response
 from zeekfleet.broker.events.refusals import DeploymentNumber
 from zeekfleet.broker.generations import FIRST
 from zeekfleet.controller.fanout import Answer
@@ -100,7 +100,7 @@ class Handover:
             if response is not None:
                 return Answer(name, response)
 
-    async def _attempt(self, name: str, known: Known, configuration: Configuration) -> Event | None:
+    async def _attempt(self, name: str, known: Known, configuration: Configuration) -> Response | None:
         """One request; None if the agent is lost before it has answered."""
         asking = asyncio.ensure_future(self._answer(name, known, configuration))
         losing = asyncio.ensure_future(self._lost(name, known))
@@ -112,7 +112,7 @@ class Handover:
                 task.cancel()
             await asyncio.gather(asking, losing, return_exceptions=True)
 
-    async def _answer(self, name: str, known: Known, configuration: Configuration) -> Event:
+    async def _answer(self, name: str, known: Known, configuration: Configuration) -> Response:
         reqid = fresh_id()
         self._asked.add(reqid)
         request: api.SetConfigurationRequest | api.DeployRequest = (

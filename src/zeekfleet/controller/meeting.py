@@ -150,7 +150,6 @@ class Meeting:
         except UnansweredError:
             logger.warning("instance %s does not answer its welcome", name, extra={"instance": name})
             return
-        assert isinstance(response, api.AgentWelcomeResponse)  # noqa: S101 - the endpoint pairs them by class
         if not response.result.success:
             error = response.result.error or "no reason was given"
             logger.error(

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from zeekfleet.broker.events import details as api
-from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.presence import PresenceResponse
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.fanout import TIMED_OUT, ask
@@ -234,6 +233,6 @@ class Presence:
         self._changed.set()
 
 
-def status_request(fresh: str, generation: Generation) -> Event | None:
+def status_request(fresh: str, generation: Generation) -> api.AgentStatusRequest | None:
     """What asks an agent for its reports; None for one of the first generation, which has none."""
     return None if generation is FIRST else api.AgentStatusRequest(fresh)

@@ -11,7 +11,7 @@ import msgspec
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events import details as details_api
 from zeekfleet.broker.events import releases as releases_api
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Request, Response
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.fanout import TIMED_OUT, MakeRequest, ask, results_of
 from zeekfleet.controller.instances import Instances, Known
@@ -79,7 +79,7 @@ class NodeRequests:
         if not self._instances.configured or configuration is None:
             return [Result(reqid, False, error="no cluster deployed")]
 
-        def request(fresh: str, generation: Generation, wanted: frozenset[str]) -> Event | None:
+        def request(fresh: str, generation: Generation, wanted: frozenset[str]) -> api.NodeDispatchRequest | None:
             return None if generation is FIRST else api.NodeDispatchRequest(fresh, action, wanted)
 
         if action[:1] == (SET_OPTION,) and len(action) == 3 and not nodes:
@@ -95,7 +95,7 @@ class NodeRequests:
         if configuration is None:
             return [Result(reqid, False, error="no active cluster deployment")]
 
-        def request(fresh: str, generation: Generation, wanted: frozenset[str]) -> Event | None:
+        def request(fresh: str, generation: Generation, wanted: frozenset[str]) -> api.RestartRequest | None:
             return None if generation is FIRST else api.RestartRequest(fresh, wanted)
 
         timeout = controller_stop_deadline(len(nodes or configuration.nodes), base=self._timeout)
@@ -123,7 +123,7 @@ class NodeRequests:
             for name in self._instances.configured.keys() - self._instances.known.keys()
         ]
 
-        def request(fresh: str, _: Generation) -> Event:
+        def request(fresh: str, _: Generation) -> releases_api.AgentReleasesRequest:
             return releases_api.AgentReleasesRequest(fresh)
 
         results += await self._ask(reqid, able, request, self._timeout)
@@ -137,7 +137,7 @@ class NodeRequests:
         configuration = await self._stage.get(ConfigState.DEPLOYED) or Configuration()
         place = next((known.instance for known in configuration.nodes if known.name == node), None)
 
-        def request(fresh: str, generation: Generation) -> Event | None:
+        def request(fresh: str, generation: Generation) -> details_api.AgentDiagnosisRequest | None:
             return None if generation is FIRST else details_api.AgentDiagnosisRequest(fresh, node)
 
         known = self._instances.known.keys()
@@ -159,7 +159,7 @@ class NodeRequests:
         reqid: str,
         configuration: Configuration,
         nodes: frozenset[str],
-        make_request: Callable[[str, Generation, frozenset[str]], Event | None],
+        make_request: Callable[[str, Generation, frozenset[str]], Request[Response] | None],
         timeout: float,
         limit: float | None = None,
     ) -> list[Result]:

@@ -20,15 +20,17 @@ import abc
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.model.addresses import place
 from zeekfleet.security.door import Door
 from zeekfleet.transport.metrics import TransportMetrics
+
+R = TypeVar("R", bound=Response)
 
 EVERYTHING = ("",)
 """The topic prefixes that match every topic."""
@@ -163,15 +165,15 @@ class Endpoint(abc.ABC):
 
     @abc.abstractmethod
     async def request(
-        self, topic: str, event: Event, timeout: float, generation: Generation = SECOND, *, to: Peer | None = None
-    ) -> Event:
+        self, topic: str, event: Request[R], timeout: float, generation: Generation = SECOND, *, to: Peer | None = None
+    ) -> R:
         """Publish a request event and wait for the response that has its ``reqid``.
 
         The response does not appear among :meth:`events`. Nothing is kept of a request after its time-out.
 
         Args:
             topic: where to publish it.
-            event: a request: its class has a ``response``.
+            event: the request.
             timeout: seconds.
             generation: whose names to use.
             to: whom to ask, and then whose response alone counts; without it, whoever hears it may answer.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TypeVar, cast
 
 import msgspec
 
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.events.frames import ResponseTooLarge
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError, TransportError
 from zeekfleet.transport.endpoint import Peer
@@ -16,11 +17,13 @@ from zeekfleet.transport.metrics import TransportMetrics
 
 logger = logging.getLogger(__name__)
 
+R = TypeVar("R", bound=Response)
+
 
 class _Pending(msgspec.Struct, eq=False):
     """A request that waits."""
 
-    future: asyncio.Future[Event]
+    future: asyncio.Future[Response]
     asked: Peer | None
 
 
@@ -37,11 +40,11 @@ class RequestTable:
     def __init__(self, metrics: TransportMetrics, expect: Callable[[bool], None]) -> None:
         self._metrics = metrics
         self._expect = expect
-        self._pending: dict[tuple[type[Event], str], _Pending] = {}
+        self._pending: dict[tuple[type[Response], str], _Pending] = {}
 
     async def response(
-        self, event: Event, timeout: float, send: Callable[[], None], asked: Peer | None = None
-    ) -> Event:
+        self, event: Request[R], timeout: float, send: Callable[[], None], asked: Peer | None = None
+    ) -> R:
         """Send a request and wait for its response.
 
         Args:
@@ -55,20 +58,19 @@ class RequestTable:
             FrameTooLargeError: the request, or its response, is too large to be sent.
             TransportError: the endpoint was closed, or a request of this id waits already.
         """
-        if event.response is None:
+        if not isinstance(event, Request):
             raise TransportError(f"{event.event_name} is no request: it has no response")
-        reqid: str = getattr(event, "reqid")  # noqa: B009 - every request has one, the base class has not
-        key = (event.response, reqid)
+        reqid, key = event.reqid, (event.response, event.reqid)
         if key in self._pending:
             raise TransportError(f"a request with the id '{reqid}' waits for its response already")
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Event] = loop.create_future()
+        future: asyncio.Future[Response] = loop.create_future()
         pending = self._pending[key] = _Pending(future, asked)
         self._changed()
         deadline = loop.call_later(timeout, self._expire, future, reqid, timeout)
         try:
             send()
-            return await future
+            return cast("R", await future)  # found by its class
         finally:
             deadline.cancel()
             if self._pending.get(key) is pending:
@@ -86,9 +88,9 @@ class RequestTable:
 
     def resolve(self, event: Event, source: Peer) -> bool:
         """Hand an event to the request that waits for it; False if none does, or it waits for somebody else's."""
-        if not self._pending:
+        if not self._pending or not isinstance(event, Response):
             return False
-        key = (type(event), getattr(event, "reqid", ""))
+        key = (type(event), event.reqid)
         pending = self._pending.get(key)
         if pending is None or pending.future.done():
             return False
@@ -108,7 +110,7 @@ class RequestTable:
             if not pending.future.done():
                 pending.future.set_exception(TransportError("the endpoint was closed while a request was pending"))
 
-    def _expire(self, future: asyncio.Future[Event], reqid: str, timeout: float) -> None:
+    def _expire(self, future: asyncio.Future[Response], reqid: str, timeout: float) -> None:
         if not future.done():
             self._metrics.requests_timed_out += 1
             future.set_exception(RequestTimeoutError(reqid, timeout))

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Event, Request
 from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.errors import TransportError
 from zeekfleet.model.addresses import place
 from zeekfleet.transport.dialler import Dialler
-from zeekfleet.transport.endpoint import EVERYTHING, Endpoint, Happening, Peer
+from zeekfleet.transport.endpoint import EVERYTHING, Endpoint, Happening, Peer, R
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.prefixes import canonical
@@ -71,8 +71,8 @@ class RoutedEndpoint(Endpoint):
         self._router.publish(topic, event, generation, to)
 
     async def request(
-        self, topic: str, event: Event, timeout: float, generation: Generation = SECOND, *, to: Peer | None = None
-    ) -> Event:
+        self, topic: str, event: Request[R], timeout: float, generation: Generation = SECOND, *, to: Peer | None = None
+    ) -> R:
         return await self._router.requests.response(
             event, timeout, lambda: self._router.request(topic, event, generation, to), to
         )

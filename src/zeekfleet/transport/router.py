@@ -17,9 +17,9 @@ from __future__ import annotations
 import itertools
 import logging
 
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.events.frames import ResponseTooLarge
-from zeekfleet.broker.generations import RESPONSES, Generation, canonical_topic
+from zeekfleet.broker.generations import Generation, canonical_topic
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.broker.session import Deliver
 from zeekfleet.errors import FrameTooLargeError
@@ -67,7 +67,7 @@ class Router:
         self._subscriptions = widened
         return changed
 
-    def request(self, topic: str, event: Event, generation: Generation, to: Peer | None = None) -> None:
+    def request(self, topic: str, event: Request[Response], generation: Generation, to: Peer | None = None) -> None:
         """Send a request, as :meth:`publish` does.
 
         Raises:
@@ -75,7 +75,7 @@ class Router:
             ValueMismatchError: the event holds what the wire cannot carry.
         """
         if problem := self.publish(topic, event, generation, to):
-            raise FrameTooLargeError(getattr(event, "reqid", ""), problem)
+            raise FrameTooLargeError(event.reqid, problem)
 
     def publish(self, topic: str, event: Event, generation: Generation, to: Peer | None = None) -> str:
         """Send an event to all links that are to hear it, or to the one peer.
@@ -179,8 +179,8 @@ class Router:
         size, limit = _mebibytes(len(frame)), _mebibytes(link.frame_limit or 0)
         problem = f"{name} of {size} is more than the {limit} that {link} accepts (--frame-limit)"
         logger.error("%s: it was not sent", problem)
-        if type(event) in RESPONSES:
-            self._send(link, encode_event(topic, ResponseTooLarge(getattr(event, "reqid", ""), problem)))
+        if isinstance(event, Response):
+            self._send(link, encode_event(topic, ResponseTooLarge(event.reqid, problem)))
         return problem
 
     def _send(self, link: Link, frame: bytes) -> bool:

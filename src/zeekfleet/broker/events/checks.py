@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from zeekfleet.broker.events.base import Event
-from zeekfleet.model.management import Configuration, Result
+from zeekfleet.broker.events.base import Event, Request, Response, ResultsResponse
+from zeekfleet.model.management import Configuration
 from zeekfleet.model.types import Count
 
 CHECK = "check"
@@ -20,55 +20,44 @@ PORTS = "ports"
 """The capability of an agent that answers :class:`AgentPortsRequest`."""
 
 
-class AgentCheckResponse(Event, frozen=True):
+class AgentCheckResponse(ResultsResponse, frozen=True):
     """One failed result a problem, its nodes' names as ``data``; one plain success if there is none."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::check_response"
-    reqid: str
-    results: tuple[Result, ...]
 
 
-class AgentCheckRequest(Event, frozen=True):
+class AgentCheckRequest(Request[AgentCheckResponse], frozen=True):
     """Would the instance's nodes come up with this configuration? ``deployed`` is what the cluster runs now."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::check_request"
-    response: ClassVar[type[Event] | None] = AgentCheckResponse
-    reqid: str
     config: Configuration
     deployed: Configuration | None = None
 
 
-class ControllerCheckResponse(Event, frozen=True):
+class ControllerCheckResponse(ResultsResponse, frozen=True):
     """The agents' results; a success whose ``data`` is a text is of an instance that could not be checked."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::check_response"
-    reqid: str
-    results: tuple[Result, ...]
 
 
-class ControllerCheckRequest(Event, frozen=True):
+class ControllerCheckRequest(Request[ControllerCheckResponse], frozen=True):
     """Validate a configuration and have all instances check it; nothing is staged."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::check_request"
-    response: ClassVar[type[Event] | None] = ControllerCheckResponse
-    reqid: str
     config: Configuration
 
 
-class AgentPortsResponse(Event, frozen=True):
+class AgentPortsResponse(Response, frozen=True):
     """TCP ports that others listen on, sorted; the cluster's own nodes' are not among them."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::ports_response"
-    reqid: str
     ports: tuple[Count, ...]
 
 
-class AgentPortsRequest(Event, frozen=True):
+class AgentPortsRequest(Request[AgentPortsResponse], frozen=True):
     """Which ports of the host are taken by others than the cluster's nodes? ``deployed`` is what the cluster runs."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::ports_request"
-    response: ClassVar[type[Event] | None] = AgentPortsResponse
-    reqid: str
     deployed: Configuration | None = None
 
 

@@ -11,9 +11,8 @@ from typing import ClassVar
 
 import msgspec
 
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Event, Request, ResultResponse
 from zeekfleet.model.deployments import NodeAction
-from zeekfleet.model.management import Result
 from zeekfleet.model.types import Count
 
 
@@ -74,18 +73,14 @@ class DeploymentOutcome(Event, frozen=True):
     actions: tuple[NodeAction, ...] = ()
 
 
-class AbortDeploymentResponse(Event, frozen=True):
+class AbortDeploymentResponse(ResultResponse, frozen=True):
     """``result.data`` is a sentence: which deployment, what it was doing, and what that leaves behind."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::abort_deployment_response"
-    reqid: str
-    result: Result
 
 
-class AbortDeploymentRequest(Event, frozen=True):
+class AbortDeploymentRequest(Request[AbortDeploymentResponse], frozen=True):
     """Give a deployment up, whoever wanted it: the one of this request id, or the present one if ``""``."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::abort_deployment_request"
-    response: ClassVar[type[Event] | None] = AbortDeploymentResponse
-    reqid: str
     deployment: str = ""

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from zeekfleet.broker.events.base import Event
-from zeekfleet.model.management import Result
+from zeekfleet.broker.events.base import Event, Request, ResultsResponse
 
 
-class ControllerDispatchResponse(Event, frozen=True):
+class ControllerDispatchResponse(ResultsResponse, frozen=True):
     """One result a node; ``data`` is what ``model.dispatches.DATA`` says of the action."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::dispatch_response"
-    reqid: str
-    results: tuple[Result, ...]
 
 
-class ControllerDispatchRequest(Event, frozen=True):
+class ControllerDispatchRequest(Request[ControllerDispatchResponse], frozen=True):
     """Have cluster nodes run an action, such as ``["net_stats"]``; no ``nodes`` means all."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::dispatch_request"
-    response: ClassVar[type[Event] | None] = ControllerDispatchResponse
-    reqid: str
     action: tuple[str, ...]
     nodes: frozenset[str] = frozenset()
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Response
 
 
-class ResponseTooLarge(Event, frozen=True):
+class ResponseTooLarge(Response, frozen=True):
     """There is a response to this request, but it cannot be sent; ``problem`` is a sentence with both sizes."""
 
     event_name: ClassVar[str] = "Zeekfleet::response_too_large"
-    reqid: str
     problem: str

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.model.presence import InstancePresence
 
 
-class PresenceResponse(Event, frozen=True):
+class PresenceResponse(Response, frozen=True):
     """Every instance that is configured or connected, sorted by name; ``now`` is the controller's time."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::presence_response"
-    reqid: str
     now: float
     instances: tuple[InstancePresence, ...]
 
 
-class PresenceRequest(Event, frozen=True):
+class PresenceRequest(Request[PresenceResponse], frozen=True):
     """Tell what is known without asking anybody: it is answered at once, before any request that comes after it."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::presence_request"
-    response: ClassVar[type[Event] | None] = PresenceResponse
-    reqid: str
 
 
 class NotifySupervisor(Event, frozen=True):

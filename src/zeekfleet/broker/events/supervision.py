@@ -4,37 +4,32 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Event, OutcomeResponse, Response, SupervisorRequest
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.types import Count, Integer
 
 
-class DetailsResponse(Event, frozen=True):
+class DetailsResponse(Response, frozen=True):
     """The nodes asked for, by name."""
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::details_response"
-    reqid: str
     result: dict[str, NodeDetails]
 
 
-class DetailsRequest(Event, frozen=True):
+class DetailsRequest(SupervisorRequest[DetailsResponse], frozen=True):
     """Ask for the details of one node, or of all when ``node`` is empty."""
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::details_request"
-    response: ClassVar[type[Event] | None] = DetailsResponse
-    reqid: str
     node: str = ""
 
 
-class FailResponse(Event, frozen=True):
+class FailResponse(OutcomeResponse, frozen=True):
     """Whether that process is no more."""
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::fail_response"
-    reqid: str
-    result: bool
 
 
-class FailRequest(Event, frozen=True):
+class FailRequest(SupervisorRequest[FailResponse], frozen=True):
     """Have a node's process end as by itself: it is revived as the policy says, and not because it was asked to.
 
     Attributes:
@@ -45,8 +40,6 @@ class FailRequest(Event, frozen=True):
     """
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::fail_request"
-    response: ClassVar[type[Event] | None] = FailResponse
-    reqid: str
     node: str
     pid: Count
     signal: str = "SIGTERM"

@@ -2,79 +2,69 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Event, OutcomeResponse, Response, SupervisorRequest
 from zeekfleet.model.management import NodeOutputs
 from zeekfleet.model.supervisor import NodeConfig, Status
 from zeekfleet.model.types import Count
 
 
-class CreateResponse(Event, frozen=True):
+class CreateResponse(Response, frozen=True):
     """Empty ``result`` on success, else what went wrong."""
 
     event_name: ClassVar[str] = "SupervisorControl::create_response"
-    reqid: str
     result: str
 
+    @classmethod
+    def failure(cls, reqid: str, error: str, instance: str | None) -> Self:
+        return cls(reqid, error)
 
-class CreateRequest(Event, frozen=True):
+
+class CreateRequest(SupervisorRequest[CreateResponse], frozen=True):
     """Create a supervised node."""
 
     event_name: ClassVar[str] = "SupervisorControl::create_request"
-    response: ClassVar[type[Event] | None] = CreateResponse
-    reqid: str
     node: NodeConfig
 
 
-class StatusResponse(Event, frozen=True):
+class StatusResponse(Response, frozen=True):
     """The status of the nodes asked for."""
 
     event_name: ClassVar[str] = "SupervisorControl::status_response"
-    reqid: str
     result: Status
 
 
-class StatusRequest(Event, frozen=True):
+class StatusRequest(SupervisorRequest[StatusResponse], frozen=True):
     """The status of one node, or of all when ``node`` is empty."""
 
     event_name: ClassVar[str] = "SupervisorControl::status_request"
-    response: ClassVar[type[Event] | None] = StatusResponse
-    reqid: str
     node: str = ""
 
 
-class RestartResponse(Event, frozen=True):
+class RestartResponse(OutcomeResponse, frozen=True):
     """Whether the nodes were restarted."""
 
     event_name: ClassVar[str] = "SupervisorControl::restart_response"
-    reqid: str
-    result: bool
 
 
-class RestartRequest(Event, frozen=True):
+class RestartRequest(SupervisorRequest[RestartResponse], frozen=True):
     """Restart one node, or all when ``node`` is empty."""
 
     event_name: ClassVar[str] = "SupervisorControl::restart_request"
-    response: ClassVar[type[Event] | None] = RestartResponse
-    reqid: str
     node: str = ""
 
 
-class DestroyResponse(Event, frozen=True):
+class DestroyResponse(OutcomeResponse, frozen=True):
     """Whether the nodes were destroyed."""
 
     event_name: ClassVar[str] = "SupervisorControl::destroy_response"
-    reqid: str
-    result: bool
 
 
-class DestroyRequest(Event, frozen=True):
+class DestroyRequest(SupervisorRequest[DestroyResponse], frozen=True):
     """Destroy one node, or all when ``node`` is empty."""
 
     event_name: ClassVar[str] = "SupervisorControl::destroy_request"
-    response: ClassVar[type[Event] | None] = DestroyResponse
-    reqid: str
     node: str = ""
 
 
