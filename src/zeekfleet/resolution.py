@@ -260,10 +260,7 @@ def _number(declaration: Declaration, value: Any, where: str) -> int | float:
     """A number within its range; a whole number does for seconds and the like."""
     setting, kind = declaration.setting, declaration.type
     is_number = isinstance(value, kind) or (kind is float and isinstance(value, int))
-    is_within = is_number and (
-        (setting.zero and value == 0) or (setting.within is not None and value in setting.within)
-    )
-    if is_within and not isinstance(value, bool):
+    if is_number and not isinstance(value, bool) and setting.allows(value):
         return float(value) if kind is float else int(value)
     expected = f"{'a whole number, ' if kind is int else ''}{setting.within}{', or 0' if setting.zero else ''}"
     raise SettingsError(where, f"'{value}' is wrong: expected {expected}")

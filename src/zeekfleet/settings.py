@@ -48,6 +48,10 @@ class Setting(msgspec.Struct, frozen=True):
     option: str = ""
     variable: str = ""
 
+    def allows(self, number: float) -> bool:
+        """Whether this number may be given."""
+        return (self.zero and number == 0) or (self.within is not None and number in self.within)
+
 
 class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What all daemons share."""

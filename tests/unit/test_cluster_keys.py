@@ -18,8 +18,8 @@ from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.types import Address
+from zeekfleet.model.variables import CURVE_FILE, HUB_PORTS
 from zeekfleet.node.curve import curve_variables
-from zeekfleet.planning.cluster_variables import CURVE_FILE, HUB_PORTS
 from zeekfleet.testing.ports import free_ports
 
 KEYS = CurveKeys("sp", "ss", "cp", "cs")

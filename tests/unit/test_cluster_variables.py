@@ -9,7 +9,8 @@ import pytest
 from zeekfleet.agent.plan import node_configs
 from zeekfleet.errors import ConfigurationError, SettingsError
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.planning.cluster_variables import HUB_PORTS, PCAP_FILE, hub_ports_of, read_hub_ports, write_hub_ports
+from zeekfleet.model.variables import HUB_PORTS, PCAP_FILE
+from zeekfleet.planning.cluster_variables import hub_ports_of, read_hub_ports, write_hub_ports
 from zeekfleet.planning.ini import parse_configuration
 from zeekfleet.planning.ini_writer import format_configuration
 

@@ -21,8 +21,7 @@ def test_every_number_of_the_daemons_has_a_range_with_its_default_in_it(declarat
     setting, is_number = declaration.setting, declaration.type in (int, float)
     assert (setting.within is not None) is is_number
     if setting.within is not None:
-        value = getattr(getattr(Settings(), declaration.section), declaration.name)
-        assert value in setting.within or (setting.zero and value == 0)
+        assert setting.allows(getattr(getattr(Settings(), declaration.section), declaration.name))
 
 
 def test_the_tables_name_fields_and_their_defaults_are_within() -> None:

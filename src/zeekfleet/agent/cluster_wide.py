@@ -11,24 +11,18 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.model.curve import FILE_PATTERN, CurveKeys, file_name
+from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.types import UNSPECIFIED
-from zeekfleet.planning.cluster_variables import (
-    CURVE_FILE,
-    DEFAULT_HUB_PORTS,
-    HUB_PORTS,
-    hub_ports_of,
-    write_hub_ports,
-)
+from zeekfleet.model.variables import CURVE_FILE, HUB_PORTS
+from zeekfleet.planning.cluster_variables import DEFAULT_HUB_PORTS, hub_ports_of, write_hub_ports
 from zeekfleet.planning.layout import spans_hosts
 from zeekfleet.system.files import write_private
 from zeekfleet.system.ports import KeptPorts, is_listened_on, keep, keep_any, keep_what_can_be
 
 logger = logging.getLogger(__name__)
-
-LOOPBACK = "127.0.0.1"
 
 
 class ClusterWide:

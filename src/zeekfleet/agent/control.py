@@ -19,11 +19,8 @@ from zeekfleet.model.management import fresh_id
 from zeekfleet.model.releases import PartRelease
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, NodeStatus
+from zeekfleet.model.variables import MANAGEMENT_NODE
 from zeekfleet.transport.endpoint import Endpoint
-
-MANAGEMENT_MARK = "ZEEK_MANAGEMENT_NODE"
-"""The environment variable that tells management processes from cluster nodes."""
-
 
 LONGEST_STOP = ranges.GRACE_CEILING.most + ranges.GRACE.most
 """Seconds to wait for a stop at most, whatever the node does meanwhile."""
@@ -196,4 +193,4 @@ class SupervisorControl:
 
 def cluster_nodes(status: dict[str, NodeStatus]) -> dict[str, NodeConfig]:
     """The cluster's nodes among all processes, as they were launched."""
-    return {name: entry.node for name, entry in status.items() if MANAGEMENT_MARK not in entry.node.env}
+    return {name: entry.node for name, entry in status.items() if MANAGEMENT_NODE not in entry.node.env}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from zeekfleet.agent.cluster_wide import LOOPBACK, ClusterWide
+from zeekfleet.agent.cluster_wide import ClusterWide
 from zeekfleet.agent.mailbox import Mailboxes
 from zeekfleet.agent.status_files import StatusFiles
 from zeekfleet.agent.websocket_ports import WebSocketPorts
@@ -21,15 +21,14 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.node import NodeDispatchRequest
 from zeekfleet.model.curve import CurveKeys
+from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.model.variables import AGENT_LINK, WEBSOCKET_PORT
 from zeekfleet.planning.layout import Backend, may_open_websocket
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, needs_mailbox
 from zeekfleet.transport.endpoint import Endpoint
-
-AGENT_LINK = "ZEEKFLEET_AGENT_LINK"
-WEBSOCKET_PORT = "ZEEKFLEET_WEBSOCKET_PORT"
 
 
 class NodeLinks(Protocol):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
 
-from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.lifecycle.cluster_view import view
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.names import NODES, name_problem
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, UNSPECIFIED
-from zeekfleet.planning.cluster_variables import PCAP_FILE
+from zeekfleet.model.variables import MANAGEMENT_NODE, PCAP_FILE
 
 
 def nodes_of(configuration: Configuration, instance: str) -> dict[str, Node]:
@@ -85,7 +84,7 @@ def node_configs(
 
 def _own_variables(node: Node) -> dict[str, str]:
     """Without the mark of management processes: nobody may pass a node off as one of those."""
-    return {key: value for key, value in node.env.items() if key != MANAGEMENT_MARK}
+    return {key: value for key, value in node.env.items() if key != MANAGEMENT_NODE}
 
 
 def _option_arguments(node: Node) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.agent.roster import Roster
 from zeekfleet.errors import RequestTimeoutError, UnansweredError
 from zeekfleet.model.enums import ClusterRole, Role, State
@@ -12,6 +11,7 @@ from zeekfleet.model.management import NodeOutputs, NodeStatus, Result
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.supervisor import NodeStatus as SupervisorNodeStatus
 from zeekfleet.model.types import NO_PORT, Port
+from zeekfleet.model.variables import CONTROLLER_PORT, MANAGEMENT_NODE
 
 TIMED_OUT = "request timed out"
 
@@ -70,7 +70,7 @@ def node_statuses(
     """
     statuses = []
     for _, process in sorted(processes.items()):
-        mark = process.node.env.get(MANAGEMENT_MARK)
+        mark = process.node.env.get(MANAGEMENT_NODE)
         if mark in (Role.AGENT.name, Role.CONTROLLER.name):
             statuses.append(_management_status(process, Role[mark], agent_port))
         else:
@@ -81,7 +81,7 @@ def node_statuses(
 def _management_status(process: SupervisorNodeStatus, role: Role, agent_port: int | None) -> NodeStatus:
     port: int | None = agent_port
     if role is Role.CONTROLLER:
-        told = process.node.env.get("ZEEK_CONTROLLER_PORT", "")
+        told = process.node.env.get(CONTROLLER_PORT, "")
         port = int(told) if told.isdigit() and int(told) else None
     return NodeStatus(process.node.name, State.RUNNING, mgmt_role=role, pid=process.pid, p=Port(port) if port else None)
 

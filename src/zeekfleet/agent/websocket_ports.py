@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 
+from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.system.ports import KeptPorts, keep_any
 
-LOOPBACK = "127.0.0.1"
 CHOICES = 2
 """A check, and the deployment that comes after it, both choose."""
 

@@ -25,9 +25,6 @@ from zeekfleet.archive.watch import DirectoryWatch
 
 logger = logging.getLogger(__name__)
 
-QUEUE = "log-queue"
-"""The directory of rotated logs in a spool."""
-
 LOCK = ".zeekfleet-archiver.lock"
 WORKERS = 2
 """Logs that are compressed at a time."""

@@ -8,6 +8,7 @@ from typing import NoReturn, TypeAlias
 
 from zeekfleet.client.settings import DEFAULT_FILE
 from zeekfleet.errors import CommandLineError
+from zeekfleet.model.defaults import CLIENT_PORT, LOOPBACK
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -72,7 +73,7 @@ def _add(parser: argparse.ArgumentParser, prefix: str, default: str | None) -> N
         metavar="HOST:PORT",
         dest="controller",
         default=default,
-        help="Address and port of the controller, either of which may be omitted (default: 127.0.0.1:2149).",
+        help=f"Address and port of the controller, either of which may be omitted (default: {LOOPBACK}:{CLIENT_PORT}).",
     )
     parser.add_argument(
         "--set",

@@ -22,6 +22,7 @@ from zeekfleet.daemon.run import until
 from zeekfleet.daemon.supervising import outputs_of, supervisor_of
 from zeekfleet.errors import SupervisionError
 from zeekfleet.lifecycle.order import start_groups
+from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.launch import Engine
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.resolution import Resolved
@@ -69,7 +70,7 @@ async def _serve(content: SuperviseFile, state: Path, manner: Manner, stop: asyn
             endpoint.subscribe(topics.SUPERVISOR)  # before anybody can ask
             given = manner.settings.supervisor.port
             door = doors.door(manner.settings.common)
-            port = await endpoint.listen(endpoints.LOOPBACK, given, policy=endpoints.SUPERVISOR, door=door)
+            port = await endpoint.listen(LOOPBACK, given, policy=endpoints.SUPERVISOR, door=door)
             return await _supervise(content, state, manner, stop, (endpoint, port))
 
 
@@ -97,7 +98,7 @@ async def _supervise(
         if not stop.is_set():
             supervisor.on_failure = "keep"
             count = "1 node" if len(content.nodes) == 1 else f"{len(content.nodes)} nodes"
-            place = f"; supervisor {endpoints.LOOPBACK}:{served[1]}" if served else ""
+            place = f"; supervisor {LOOPBACK}:{served[1]}" if served else ""
             readiness.announce(f"supervising {count}, state in {state}{place}")
         if served is None:
             await stop.wait()

@@ -25,8 +25,8 @@ from typing import NamedTuple
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.supervisor import DestroyRequest, StatusRequest
 from zeekfleet.daemon import endpoints
-from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.errors import RequestTimeoutError, SupervisionError
+from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.management import fresh_id
 from zeekfleet.node import zeek
 from zeekfleet.settings import Settings, SupervisorSettings

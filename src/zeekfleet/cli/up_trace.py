@@ -21,10 +21,11 @@ from zeekfleet.daemon import tree
 from zeekfleet.daemon.directories import node_directory
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import ConfigurationError, SettingsError, SupervisionError, ZeekfleetError
+from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.types import Port
-from zeekfleet.planning.cluster_variables import PCAP_FILE
+from zeekfleet.model.variables import PCAP_FILE
 from zeekfleet.planning.node_settings import variable
 from zeekfleet.resolution import Origin, Resolved
 from zeekfleet.settings import Settings
@@ -38,7 +39,6 @@ STOP_ORDER = (WORKER, PROXY, MANAGER)
 """The logger goes last."""
 
 LOGS = "logs"
-LOOPBACK = "127.0.0.1"
 GRACE, CEILING = 60.0, 3600.0
 """Seconds that a node may take to hand on or write what is left: without a sign of work, and at most."""
 

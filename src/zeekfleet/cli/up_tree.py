@@ -17,6 +17,7 @@ from zeekfleet.daemon import names, tree
 from zeekfleet.daemon.agent import parse_controller
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import SettingsError
+from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import Role
 from zeekfleet.resolution import Resolved
 from zeekfleet.settings import Settings
@@ -88,7 +89,7 @@ async def _verb(settings: Settings, *words: str) -> None:
 def _reachable(listen: str) -> str:
     """An address to connect to where the listener has this one."""
     if listen == "0.0.0.0":  # noqa: S104 - what others bind, we reach by loopback
-        return "127.0.0.1"
+        return LOOPBACK
     if listen == "::":
         return "[::1]"  # a listener has one family
     return f"[{listen}]" if ":" in listen else listen

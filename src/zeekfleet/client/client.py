@@ -29,6 +29,7 @@ from zeekfleet.client.dispatched import Dispatched, read_dispatched
 from zeekfleet.client.results import Checked, Deployed, IdValues, NodesSeen, Restarted, Staged
 from zeekfleet.client.tls import problem_of_either
 from zeekfleet.errors import ConfigurationError, ProtocolError, RequestTimeoutError, TransportError
+from zeekfleet.model.defaults import CLIENT_PORT, LOOPBACK
 from zeekfleet.model.management import Configuration, Instance, Result, fresh_id
 from zeekfleet.model.presence import InstancePresence
 from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded, PeerLost
@@ -62,8 +63,8 @@ class Client:
 
     def __init__(
         self,
-        host: str = "127.0.0.1",
-        port: int = 2149,
+        host: str = LOOPBACK,
+        port: int = CLIENT_PORT,
         *,
         tls: ssl.SSLContext | None = None,
         timeout: float = 20.0,

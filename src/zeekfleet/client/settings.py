@@ -18,6 +18,7 @@ from typing import TypeVar
 from zeekfleet.client.tls import TlsSettings
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.addresses import numbers_problem
+from zeekfleet.model.defaults import CLIENT_PORT, LOOPBACK
 from zeekfleet.planning.ini_values import interpolate
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "pretty_json": "True",
         "verbosity": "0",
     },
-    "controller": {"host": "127.0.0.1", "port": "2149"},
+    "controller": {"host": LOOPBACK, "port": str(CLIENT_PORT)},
     "ssl": {"enable": "False", "certificate": "", "keyfile": "", "cafile": "", "capath": "", "passphrase": ""},
 }
 SECRETS = frozenset({("ssl", "passphrase")})

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.controller.staging import PortAssignment
+from zeekfleet.model.defaults import CONTROLLER_PORT
 
 
 class ControllerOptions(msgspec.Struct, frozen=True):
@@ -24,7 +25,7 @@ class ControllerOptions(msgspec.Struct, frozen=True):
     """
 
     name: str
-    port: int | None = 2150
+    port: int | None = CONTROLLER_PORT
     request_timeout: float = 10.0
     instance_wait: float = 0.0
     assignment: PortAssignment = PortAssignment()

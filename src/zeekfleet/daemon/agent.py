@@ -21,10 +21,10 @@ from zeekfleet.archive.archiver import Archiver
 from zeekfleet.daemon import archiving, checking, doors, endpoints, names, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
-from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.addresses import numbers_problem, place
+from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import Role
 from zeekfleet.model.types import Address
 from zeekfleet.planning.layout import Backend

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zeekfleet.archive.archiver import QUEUE, Alarm, ArchiveOptions, Archiver
+from zeekfleet.archive.archiver import Alarm, ArchiveOptions, Archiver
 from zeekfleet.archive.clearing import Limits
 from zeekfleet.archive.compression import Compression
+from zeekfleet.model.names import LOG_QUEUE
 from zeekfleet.settings import Settings
 
 
@@ -24,7 +25,7 @@ def archiver(settings: Settings, alarm: Alarm) -> Archiver | None:
     if not own.enabled:
         return None
     options = ArchiveOptions(
-        queue=Path(settings.common.spool_dir) / QUEUE,
+        queue=Path(settings.common.spool_dir) / LOG_QUEUE,
         logs=Path(own.directory),
         compression=Compression(own.compression),
         limits=Limits(own.expire_days, own.disk_watermark),

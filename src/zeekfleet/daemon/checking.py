@@ -7,9 +7,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.agent.plan import node_configs
-from zeekfleet.daemon import readiness
+from zeekfleet.model import variables
 from zeekfleet.model.launch import LaunchContext
 from zeekfleet.model.management import Configuration
 from zeekfleet.model.supervisor import NodeConfig
@@ -18,7 +17,9 @@ from zeekfleet.planning.checks import Problem
 from zeekfleet.settings import Settings
 from zeekfleet.store.room import FULL, take
 
-ROLE_VARIABLES = frozenset({MANAGEMENT_MARK, readiness.VARIABLE, "ZEEK_CONTROLLER_PORT", "ZEEKFLEET_LAUNCH"})
+ROLE_VARIABLES = frozenset(
+    {variables.MANAGEMENT_NODE, variables.NOTIFY_SOCKET, variables.CONTROLLER_PORT, variables.LAUNCH}
+)
 """What the supervisor adds to an agent's environment, and no node has."""
 
 NEEDED = 1024 * 1024

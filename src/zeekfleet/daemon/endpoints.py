@@ -8,8 +8,6 @@ from zeekfleet.transport.endpoint import TopicPolicy
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketEndpoint
 
-LOOPBACK = "127.0.0.1"
-
 LONGEST_LOCAL_PAUSE = 0.5
 """Seconds between attempts to connect to a process on this host, which has no crowd to fear."""
 

@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
-VARIABLE = "NOTIFY_SOCKET"
+from zeekfleet.model.variables import NOTIFY_SOCKET
 
 
 def announce(status: str, environment: Mapping[str, str] = os.environ) -> None:
@@ -28,7 +28,7 @@ def announce(status: str, environment: Mapping[str, str] = os.environ) -> None:
 
 def notify(message: str, environment: Mapping[str, str] = os.environ) -> None:
     """Send a message to the notify socket, if there is one; nobody listening is no error."""
-    address = environment.get(VARIABLE, "")
+    address = environment.get(NOTIFY_SOCKET, "")
     if not address:
         return
     if address.startswith("@"):

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from zeekfleet.agent.control import MANAGEMENT_MARK
 from zeekfleet.broker import topics
 from zeekfleet.daemon import doors, endpoints, journal, readiness
 from zeekfleet.daemon.directories import SETTINGS_FILE, check_name, held, node_directory, prepare
-from zeekfleet.daemon.endpoints import LOOPBACK
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.exits import log_exit
 from zeekfleet.daemon.graced import Graced, resources_of, revival_of
@@ -25,9 +23,11 @@ from zeekfleet.daemon.role import RoleSettings
 from zeekfleet.daemon.run import on_hangup, until
 from zeekfleet.daemon.supervising import outputs_of, supervisor_of
 from zeekfleet.errors import ListenError, SettingsError, StateDirectoryError, SupervisionError, TransportError
+from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import Role
 from zeekfleet.model.launch import MANAGEMENT_REVIVAL
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.model.variables import CONTROLLER_PORT, MANAGEMENT_NODE, NOTIFY_SOCKET
 from zeekfleet.node.engines import select
 from zeekfleet.release import RUNNING
 from zeekfleet.settings import Settings
@@ -99,9 +99,9 @@ class Tree:
                 stdout_file="stdout",
                 stderr_file="stderr",
                 env={
-                    MANAGEMENT_MARK: role.name,
-                    readiness.VARIABLE: receiver.address,
-                    "ZEEK_CONTROLLER_PORT": str(self._settings.controller.port),
+                    MANAGEMENT_NODE: role.name,
+                    NOTIFY_SOCKET: receiver.address,
+                    CONTROLLER_PORT: str(self._settings.controller.port),
                 },
             )
             argv = (sys.executable, "-P", "-m", "zeekfleet.daemon.role", str(file))
@@ -136,7 +136,7 @@ class Tree:
     def hang_up(self) -> None:
         """Have agent and controller open their logs anew."""
         for name, status in self._supervisor.status().nodes.items():
-            if MANAGEMENT_MARK in status.node.env:
+            if MANAGEMENT_NODE in status.node.env:
                 self._supervisor.signal(name, signal.SIGHUP)
 
     def settle(self) -> None:
@@ -163,7 +163,7 @@ class Tree:
         earlier = [
             process
             for process, status in self._supervisor.status().nodes.items()
-            if (status.node.env.get(MANAGEMENT_MARK) == role.name or process == name) and not (keep and process == name)
+            if (status.node.env.get(MANAGEMENT_NODE) == role.name or process == name) and not (keep and process == name)
         ]
         if earlier:
             await self._supervisor.destroy_all(earlier)

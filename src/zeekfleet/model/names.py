@@ -11,6 +11,9 @@ NODES = "nodes"
 CONFIG_FILE = ".zeekfleet-node.json"
 """What a process was launched with, in its directory."""
 
+LOG_QUEUE = "log-queue"
+"""Where in the spool directory rotated logs wait to be archived."""
+
 DAEMON_LOCK = "daemon.lock"
 """Held in a directory by the daemon that it belongs to."""
 

@@ -14,8 +14,8 @@ from typing import Protocol
 from zeekfleet.errors import LaunchError, ZeekfleetError
 from zeekfleet.model.launch import LaunchContext
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.model.variables import AGENT_LINK, WEBSOCKET_PORT
 from zeekfleet.node.facts import gather
-from zeekfleet.node.link import AGENT_LINK, WEBSOCKET_PORT
 from zeekfleet.node.portholders import holders, listened_ports
 from zeekfleet.planning import node_settings
 from zeekfleet.planning.checks import (

@@ -9,7 +9,7 @@ import msgspec
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.planning.cluster_variables import CURVE_FILE
+from zeekfleet.model.variables import CURVE_FILE
 
 PREFIX = "ZEEK_CLUSTER_BACKEND_ZEROMQ_CURVE_"
 

@@ -11,12 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zeekfleet.errors import SettingsError
-
-AGENT_LINK = "ZEEKFLEET_AGENT_LINK"
-"""``unix:/path/agent.sock`` or ``HOST:PORT`` (``[v6]:PORT``)."""
-
-WEBSOCKET_PORT = "ZEEKFLEET_WEBSOCKET_PORT"
-"""A port number on 127.0.0.1."""
+from zeekfleet.model.variables import AGENT_LINK, WEBSOCKET_PORT
 
 
 def agent_link(environment: Mapping[str, str]) -> tuple[str, int] | None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import msgspec
 
+from zeekfleet.model.variables import LAUNCH, MANAGEMENT_NODE
+
 LISTEN = "0A"
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
-LAUNCH_MARK = b"ZEEKFLEET_LAUNCH="
+LAUNCH_MARK = f"{LAUNCH}=".encode()
 """In the environment of every process that a stem of ours has started."""
 
-MANAGEMENT_MARK = b"ZEEK_MANAGEMENT_NODE="
+MANAGEMENT_MARK = f"{MANAGEMENT_NODE}=".encode()
 """In that of agents and controllers."""
 
 

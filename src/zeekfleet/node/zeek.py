@@ -9,21 +9,20 @@ import msgspec
 
 from zeekfleet.errors import LaunchError, SettingsError
 from zeekfleet.model.launch import GRACE_CEILING, LaunchContext, LaunchSpec
+from zeekfleet.model.names import LOG_QUEUE
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.model.variables import MAILBOX, WEBSOCKET_PORT
 from zeekfleet.node.curve import PREFIX, curve_variables
 from zeekfleet.node.installation import Installation
-from zeekfleet.node.link import WEBSOCKET_PORT, websocket_port
+from zeekfleet.node.link import websocket_port
 from zeekfleet.node.parse import parse
 from zeekfleet.planning import layout, listeners, parsing
 from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.cluster_variables import DEFAULT_HUB_PORTS, read_hub_ports
 from zeekfleet.planning.layout import Backend, ZeekSettings
-from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, MAILBOX_VARIABLE, REQUESTS_FILE, needs_mailbox
+from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, REQUESTS_FILE, needs_mailbox
 from zeekfleet.planning.node_settings import cpus_of
 from zeekfleet.planning.zeek_versions import lacks_for_zeromq
-
-LOG_QUEUE = "log-queue"
-"""Where in the spool rotated logs wait to be archived."""
 
 GRACE = 10.0
 """Seconds from SIGTERM to SIGKILL: a quiet Zeek takes two, one with logs to flush more."""
@@ -91,11 +90,11 @@ class ZeekEngine:
         files = layout.files(config, settings)
         # What an earlier life left there would tell that this one runs before it does.
         files[layout.STATUS_FILE] = "STARTING\n"
-        environment.pop(MAILBOX_VARIABLE, None)
+        environment.pop(MAILBOX, None)
         if not layout.may_open_websocket(config, settings.backend):
             environment.pop(WEBSOCKET_PORT, None)
         if needs_mailbox(config, settings.backend):
-            environment[MAILBOX_VARIABLE] = f"{context.directory}/{MAILBOX_DIRECTORY}"
+            environment[MAILBOX] = f"{context.directory}/{MAILBOX_DIRECTORY}"
             files[f"{MAILBOX_DIRECTORY}/{REQUESTS_FILE}"] = ""
         return LaunchSpec(
             name=config.name,

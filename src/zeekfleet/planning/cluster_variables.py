@@ -8,18 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from zeekfleet.errors import SettingsError
+from zeekfleet.model.defaults import XPUB_PORT, XSUB_PORT
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.model.variables import HUB_PORTS
 
-HUB_PORTS = "ZEEKFLEET_HUB_PORTS"
-"""The ZeroMQ hub's outgoing and incoming port, such as ``5555,5556``."""
-
-CURVE_FILE = "ZEEKFLEET_CURVE_FILE"
-"""A file with the keys of the cluster's ZeroMQ sockets, for our eyes only."""
-
-PCAP_FILE = "ZEEKFLEET_PCAP_FILE"
-"""In a configuration's ``env``: the trace that the node reads. The protocol's node record has no field for it."""
-
-DEFAULT_HUB_PORTS = (5555, 5556)
+DEFAULT_HUB_PORTS = (XPUB_PORT, XSUB_PORT)
 """Zeek's own."""
 
 

@@ -38,8 +38,8 @@ from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.names import SECTIONS_OF_FILES, shortened
 from zeekfleet.model.nearest import did_you_mean
+from zeekfleet.model.variables import PCAP_FILE
 from zeekfleet.planning import ini_lines, ini_values, node_settings
-from zeekfleet.planning.cluster_variables import PCAP_FILE
 from zeekfleet.planning.ini_values import Places, Resolver
 
 T = TypeVar("T")

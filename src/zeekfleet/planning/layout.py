@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from zeekfleet.model import defaults
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import Address
@@ -28,7 +29,7 @@ LAUNCH_FILE = "zeekfleet-launch.zeek"
 STATUS_FILE = ".status"
 """Where Zeek says what it is doing, relative to the node's directory."""
 
-LOOPBACK = Address("127.0.0.1")
+LOOPBACK = Address(defaults.LOOPBACK)
 
 
 class Backend(enum.Enum):
@@ -60,8 +61,8 @@ class ZeekSettings(msgspec.Struct, frozen=True):
     zeekpath: str
     version: ZeekVersion = (9, 0, 0)
     backend: Backend = Backend.ZEROMQ
-    zeromq_xpub_port: int = 5555
-    zeromq_xsub_port: int = 5556
+    zeromq_xpub_port: int = defaults.XPUB_PORT
+    zeromq_xsub_port: int = defaults.XSUB_PORT
     user_scripts: tuple[str, ...] = ("local",)
     management_script: str | None = None
     websocket_port: int | None = None

@@ -14,9 +14,6 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.planning.layout import Backend, in_cluster, may_open_websocket
 
-MAILBOX_VARIABLE = "ZEEKFLEET_MAILBOX"
-"""The directory, for the node."""
-
 MAILBOX_DIRECTORY = "mailbox"
 """Its name in the node's own directory."""
 

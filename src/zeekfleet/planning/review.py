@@ -13,8 +13,8 @@ import msgspec
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.types import UNSPECIFIED
+from zeekfleet.model.variables import PCAP_FILE
 from zeekfleet.planning import node_settings
-from zeekfleet.planning.cluster_variables import PCAP_FILE
 
 LISTED = 10
 """How many nodes a sentence names at most."""

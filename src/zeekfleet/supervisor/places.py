@@ -12,6 +12,7 @@ from zeekfleet.model import ranges
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.names import NODES, directory_name, directory_problem
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.model.variables import LAUNCH, NODE_CONFIG, NOTIFY_SOCKET
 
 DIRECTORY_MODE = 0o700
 _LONGEST_SHOWN = 200
@@ -106,7 +107,7 @@ def make_directory(config: NodeConfig, places: Places) -> str:
 def base_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """What every node starts from: this process's environment, without what concerns this process alone."""
     source = os.environ if environment is None else environment
-    own = ("ZEEKFLEET_NODE_CONFIG", "ZEEKFLEET_LAUNCH", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC")
+    own = (NODE_CONFIG, LAUNCH, NOTIFY_SOCKET, "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC")
     return {key: value for key, value in source.items() if key not in own and _is_text(key) and _is_text(value)}
 
 

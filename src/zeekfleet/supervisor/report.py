@@ -10,6 +10,7 @@ import msgspec
 
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.management import NodeOutputs
+from zeekfleet.model.variables import MANAGEMENT_NODE
 from zeekfleet.stem.ending import is_kill
 from zeekfleet.stem.protocol import Exited, LastExit
 from zeekfleet.supervisor.crash import CrashReports
@@ -17,7 +18,6 @@ from zeekfleet.supervisor.memory_kills import MemoryKills
 from zeekfleet.supervisor.records import NodeExit, Recurrence, exit_of
 from zeekfleet.supervisor.tail import last_lines
 
-MANAGEMENT_MARK = "ZEEK_MANAGEMENT_NODE"
 REFUSED = 1
 """An agent or controller that cannot work says why in one sentence, and ends so: no crash."""
 
@@ -66,7 +66,7 @@ class Reporter:
             outputs=outputs,
             out_of_memory=event.out_of_memory or self._was_out_of_memory(event),
         )
-        if event.requested or event.code == 0 or (event.code == REFUSED and MANAGEMENT_MARK in spec.env):
+        if event.requested or event.code == 0 or (event.code == REFUSED and MANAGEMENT_NODE in spec.env):
             return exit_, None
         written = self._crashes.write(spec, event, exit_)
         if written is None:

@@ -11,6 +11,7 @@ from collections import deque
 from zeekfleet import __version__
 from zeekfleet.broker.session import GOING_AWAY, ServerSession
 from zeekfleet.errors import ListenError, TransportError
+from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.security.door import Door
 from zeekfleet.transport.endpoint import Peer, TopicPolicy
 from zeekfleet.transport.exchange import serve
@@ -22,7 +23,6 @@ from zeekfleet.transport.settings import TransportSettings
 logger = logging.getLogger(__name__)
 
 WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - nothing is bound here
-LOOPBACK = "127.0.0.1"
 
 
 class MemoryLink(Link):

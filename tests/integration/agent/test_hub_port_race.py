@@ -21,7 +21,6 @@ from zeekfleet.agent import cluster_wide
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.types import Address
-from zeekfleet.planning.cluster_variables import HUB_PORTS
 
 cluster_wide.DEFAULT_HUB_PORTS = int(sys.argv[2]), int(sys.argv[3])
 node = Node("manager", "a", ClusterRole.MANAGER, State.PENDING)

@@ -22,7 +22,7 @@ from zeekfleet.model.launch import LaunchContext, LaunchSpec
 from zeekfleet.model.names import MAX_NAME_BYTES
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address
-from zeekfleet.node.link import AGENT_LINK
+from zeekfleet.model.variables import AGENT_LINK
 from zeekfleet.node.sim import SimEngine
 from zeekfleet.node.simulator import rehearsal
 from zeekfleet.stem import marks, procfs

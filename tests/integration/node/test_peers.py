@@ -15,9 +15,10 @@ import pytest
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
+from zeekfleet.model.variables import MAILBOX
 from zeekfleet.node.installation import examine
 from zeekfleet.planning.layout import LAYOUT_FILE, Backend, cluster_layout
-from zeekfleet.planning.mailbox import ANSWER_SUFFIX, MAILBOX_DIRECTORY, MAILBOX_VARIABLE, REQUESTS_FILE
+from zeekfleet.planning.mailbox import ANSWER_SUFFIX, MAILBOX_DIRECTORY, REQUESTS_FILE
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 
@@ -126,7 +127,7 @@ def test_who_finds_a_hello_in_a_mailbox_knows_already_who_is_missing(tmp_path: P
     mailbox = tmp_path / MAILBOX_DIRECTORY
     mailbox.mkdir()
     (mailbox / REQUESTS_FILE).touch()
-    run(Backend.ZEROMQ, tmp_path, (), "mailbox", **{MAILBOX_VARIABLE: str(mailbox)})
+    run(Backend.ZEROMQ, tmp_path, (), "mailbox", **{MAILBOX: str(mailbox)})
     mail = sorted(mailbox.glob(f"*{ANSWER_SUFFIX}"), key=lambda path: int(path.stem.rpartition("-")[2]))
     assert [json.loads(path.read_bytes()) for path in mail] == [
         {"missing": ["logger", "manager", "proxy"]},

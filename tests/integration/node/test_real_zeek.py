@@ -16,9 +16,9 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.launch import LaunchContext
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
+from zeekfleet.model.variables import WEBSOCKET_PORT
 from zeekfleet.node import engines
 from zeekfleet.node.installation import examine
-from zeekfleet.node.link import WEBSOCKET_PORT
 from zeekfleet.node.zeek import ZeekOptions
 from zeekfleet.planning.layout import Backend
 from zeekfleet.planning.zeek_versions import ZEROMQ_IPV6

@@ -19,7 +19,7 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.launch import LaunchContext
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
-from zeekfleet.node.link import AGENT_LINK
+from zeekfleet.model.variables import AGENT_LINK
 from zeekfleet.node.sim import SimEngine
 
 LOOPBACK = Address("127.0.0.1")

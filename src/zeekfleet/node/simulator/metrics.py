@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping
 
 from zeekfleet.errors import ListenError
+from zeekfleet.model.defaults import LOOPBACK
 
-HOST = "127.0.0.1"
 LARGEST_HEAD = 16 * 1024
 HEAD_TIMEOUT = 5.0
 MOST_CONNECTIONS = 32
@@ -46,10 +46,10 @@ class Metrics:
             ListenError: the port cannot be bound.
         """
         try:
-            return await asyncio.start_server(self._answer, HOST, port, limit=LARGEST_HEAD)
+            return await asyncio.start_server(self._answer, LOOPBACK, port, limit=LARGEST_HEAD)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)  # asyncio's own text repeats the address
-            raise ListenError(HOST, port, reason) from error
+            raise ListenError(LOOPBACK, port, reason) from error
 
     def text(self) -> str:
         """All metrics in Prometheus' text format."""
