@@ -37,7 +37,10 @@ attributes, so that nobody has to parse the sentence.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+
+TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class ZeekfleetError(Exception):
@@ -274,7 +277,7 @@ class StateDirectoryError(ZeekfleetError):
         path: the directory.
     """
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str) -> None:
         self.path = path
         super().__init__(f"directory {path} cannot be used: {reason}")
 

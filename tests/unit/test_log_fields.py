@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import zeekfleet
-from zeekfleet.logs import FIELDS
+from zeekfleet.logs.handlers import FIELDS
 
 PACKAGE = Path(zeekfleet.__file__).parent
 LEVELS = ("info", "warning", "error", "exception", "log")

@@ -6,14 +6,15 @@ import errno
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from zeekfleet import logs
 from zeekfleet.errors import StateDirectoryError
+from zeekfleet.logs import handlers
 from zeekfleet.model.enums import Role
 
 
@@ -27,7 +28,7 @@ def logger() -> Iterator[logging.Logger]:
 
 
 def write(directory: Path, role: Role, form: Literal["tsv", "json"], *messages: str) -> list[str]:
-    log = logs.ManagementLog(directory, "some-name", role, form)
+    log = handlers.ManagementLog(directory, "some-name", role, form)
     logger = logging.getLogger("test-of-logs")
     logger.addHandler(log)
     for message in messages:
@@ -95,7 +96,7 @@ def test_json_form(tmp_path: Path, logger: logging.Logger, role: Role) -> None:
 
 
 def test_levels(tmp_path: Path, logger: logging.Logger) -> None:
-    log = logs.ManagementLog(tmp_path, "n", Role.AGENT)
+    log = handlers.ManagementLog(tmp_path, "n", Role.AGENT)
     logger.addHandler(log)
     for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
         logger.log(level, "x")
@@ -108,7 +109,7 @@ def test_levels(tmp_path: Path, logger: logging.Logger) -> None:
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "management-n.log").mkdir()
     with pytest.raises(StateDirectoryError, match=r"management-n\.log: Is a directory"):
-        logs.ManagementLog(tmp_path, "n", Role.AGENT)
+        handlers.ManagementLog(tmp_path, "n", Role.AGENT)
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def root() -> Iterator[logging.Logger]:
 
 def test_stderr_as_json(root: logging.Logger) -> None:
     stream = io.StringIO()
-    logs.configure("json", "warning", stream)
+    handlers.configure("json", "warning", stream)
     logging.getLogger("some.module").info("not told")
     logging.getLogger("some.module").warning("told: %s", "a\nb", extra={"node": "w1"})
     (line,) = stream.getvalue().splitlines()
@@ -134,7 +135,7 @@ def test_stderr_as_json(root: logging.Logger) -> None:
 
 def test_stderr_as_text(root: logging.Logger) -> None:
     stream = io.StringIO()
-    logs.configure("text", "info", stream)
+    handlers.configure("text", "info", stream)
     logging.getLogger("some.module").info("told")
     (line,) = stream.getvalue().splitlines()
     assert "told" in line
@@ -144,7 +145,7 @@ def test_stderr_as_text(root: logging.Logger) -> None:
 
 def test_a_defect_is_told_with_its_traceback(root: logging.Logger) -> None:
     stream = io.StringIO()
-    logs.configure("json", "info", stream)
+    handlers.configure("json", "info", stream)
     try:
         int("reason")
     except ValueError:
@@ -157,14 +158,14 @@ def test_fields_stand_beside_the_sentence(root: logging.Logger, tmp_path: Path, 
     facts = {"kind": "crash", "node": "w1", "pid": 17, "exit": "SIGKILL", "next_start": None}
     told = {"json": io.StringIO(), "text": io.StringIO()}
     for form, stream in told.items():
-        logs.configure(form, "info", stream)
+        handlers.configure(form, "info", stream)
         logging.getLogger("some.module").warning("node %s was killed", "w1", extra=facts | {"secret": "none of ours"})
     entry = json.loads(told["json"].getvalue())
     assert {key: entry[key] for key in facts} == facts
     assert "secret" not in entry
     assert told["text"].getvalue().rstrip().endswith("[some.module]")  # nothing after the sentence and its origin
 
-    log = logs.ManagementLog(tmp_path, "agent", Role.AGENT, "json")
+    log = handlers.ManagementLog(tmp_path, "agent", Role.AGENT, "json")
     logger.addHandler(log)
     logger.warning("node w1 was killed", extra=facts)
     log.close()
@@ -173,8 +174,8 @@ def test_fields_stand_beside_the_sentence(root: logging.Logger, tmp_path: Path, 
     assert json.loads(line)["node"] == "agent"
 
 
-def rotating(directory: Path, kept: int = 3) -> logs.ManagementLog:
-    return logs.ManagementLog(directory, "n", Role.AGENT, "json", limit=4096, kept=kept)
+def rotating(directory: Path, kept: int = 3) -> handlers.ManagementLog:
+    return handlers.ManagementLog(directory, "n", Role.AGENT, "json", limit=4096, kept=kept)
 
 
 def messages(directory: Path) -> list[str]:
@@ -211,7 +212,7 @@ def test_no_more_files_are_kept_than_asked_for(tmp_path: Path, logger: logging.L
 
 
 def test_every_rotated_file_has_its_header(tmp_path: Path, logger: logging.Logger) -> None:
-    log = logs.ManagementLog(tmp_path, "n", Role.AGENT, limit=4096, kept=1)
+    log = handlers.ManagementLog(tmp_path, "n", Role.AGENT, limit=4096, kept=1)
     logger.addHandler(log)
     for number in range(200):
         logger.info("line %d", number)
@@ -228,16 +229,16 @@ def test_a_rotation_that_ends_half_way_loses_nothing(
     log = rotating(tmp_path)
     logger.addHandler(log)
     written = [f"line {number} {'x' * 100}" for number in range(100)]
-    real, left = Path.replace, iter(range(renames))
+    real, left = os.replace, iter(range(renames))
 
-    def replace(self: Path, target: Path) -> Path:
+    def replace(source: str, target: str) -> None:
         if next(left, None) is None:
             raise OSError(errno.EIO, "as if the machine had stopped here")
-        return real(self, target)
+        real(source, target)
 
     for message in written[:70]:
         logger.info("%s", message)
-    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     for message in written[70:90]:
         logger.info("%s", message)
     log.close()  # and now another process begins

@@ -11,7 +11,7 @@ import pytest
 from zeekfleet.daemon import journal
 from zeekfleet.daemon.exits import log_exit
 from zeekfleet.lifecycle.outlook import ordinal, outlook
-from zeekfleet.logs import fields_of
+from zeekfleet.logs.handlers import fields_of
 from zeekfleet.model.launch import LaunchSpec, RevivalSettings
 from zeekfleet.model.management import NodeOutputs
 from zeekfleet.model.supervisor import NodeConfig

@@ -7,7 +7,6 @@ import logging
 import os
 from pathlib import Path
 
-from zeekfleet import logs
 from zeekfleet.agent.agent import Agent
 from zeekfleet.agent.cluster_wide import ClusterWide
 from zeekfleet.agent.departures import DAY
@@ -23,6 +22,7 @@ from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError
+from zeekfleet.logs import handlers
 from zeekfleet.model.addresses import numbers_problem, place
 from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import Role
@@ -52,7 +52,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
     controller = parse_controller(own.controller)
     with held(node_directory(settings.common, own.name), Path(settings.common.state_dir)) as directory:
         os.chdir(directory)
-        log = logs.ManagementLog(
+        log = handlers.ManagementLog(
             directory,
             own.name,
             Role.AGENT,

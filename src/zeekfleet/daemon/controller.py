@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from zeekfleet import logs
 from zeekfleet.controller.controller import Controller
 from zeekfleet.controller.options import ControllerOptions
 from zeekfleet.controller.staging import PortAssignment
@@ -17,6 +16,7 @@ from zeekfleet.daemon.directories import DATABASE, check_name, held, node_direct
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.run import until
 from zeekfleet.daemon.tls import ServerContext, server_context
+from zeekfleet.logs import handlers
 from zeekfleet.model.addresses import place
 from zeekfleet.model.enums import Role
 from zeekfleet.settings import Settings
@@ -46,7 +46,7 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
     tls = server_context(own)
     with held(node_directory(settings.common, own.name), Path(settings.common.state_dir)) as directory:
         os.chdir(directory)
-        log = logs.ManagementLog(
+        log = handlers.ManagementLog(
             directory,
             own.name,
             Role.CONTROLLER,

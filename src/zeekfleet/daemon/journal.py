@@ -1,8 +1,8 @@
 """News of agent and controller, on the stderr of the process in the foreground as well.
 
-Both run below the stem, and what they log stands in files of their own. Whoever runs the tree as a service reads the
-foreground's stderr: so each warning, and each line that has a ``kind`` (see ``zeekfleet.logs``), is sent there, as one
-datagram to a socket in the state directory. Nothing waits for it: while nobody listens, the files have it all.
+Both run below the stem and log to files of their own. Whoever runs the tree as a service reads the stderr of the
+process in the foreground: so each warning, and each line that has a ``kind`` (see ``zeekfleet.logs.handlers``), is sent
+there as one datagram, to a socket in the state directory. Nothing waits for it: the files have every line anyway.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from zeekfleet.logs import FIELDS, fields_of
+from zeekfleet.logs.handlers import FIELDS, fields_of
 from zeekfleet.transport.unix_sockets import short_path
 
 SOCKET = "journal.sock"

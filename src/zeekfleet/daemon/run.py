@@ -9,10 +9,10 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 
-from zeekfleet import logs
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.daemon import readiness
 from zeekfleet.errors import ZeekfleetError
+from zeekfleet.logs import handlers
 from zeekfleet.settings import CommonSettings
 from zeekfleet.system import descriptors
 
@@ -39,7 +39,7 @@ def run(common: CommonSettings, serve: Serve) -> int:
 
     A second signal ends it without waiting for what is being stopped, which goes on by itself.
     """
-    logs.configure(common.log_format, common.log_level)
+    handlers.configure(common.log_format, common.log_level)
     descriptors.raise_limit()
     try:
         asyncio.run(_run(serve))
@@ -91,7 +91,7 @@ def on_hangup(pass_on: Callable[[], None] = lambda: None) -> None:
     """
 
     def hung_up() -> None:
-        logs.reopen()
+        handlers.reopen()
         logger.info("SIGHUP: logs are opened anew")
         pass_on()
 

@@ -117,7 +117,7 @@ class Birth:
         """What the system's refusal means."""
         if not os.access(self.directory, os.X_OK):
             return OSError(number, os.strerror(number), os.fsdecode(self.directory))
-        program = os.path.join(os.fsdecode(self.directory), os.fsdecode(self.program))  # noqa: PTH118 - as it was found
+        program = os.path.join(os.fsdecode(self.directory), os.fsdecode(self.program))
         return OSError(number, refusal(program, number), program)
 
 

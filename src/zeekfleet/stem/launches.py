@@ -250,10 +250,10 @@ class Launches:
                 os.close(new)
                 self._log(f"cannot write {temporary}: the disk is full")
                 return False
-            os.rename(temporary, self._path)  # noqa: PTH104
+            os.rename(temporary, self._path)
         except OSError:
             os.close(new)
-            os.unlink(temporary)  # noqa: PTH108 - it may hold what room there is
+            os.unlink(temporary)
             raise
         os.close(self._descriptor)
         self._descriptor, self._places, self._size = new, places, size

@@ -144,9 +144,9 @@ def threads(pid: int) -> list[int]:
     """The threads of a process."""
     directory = f"/proc/{pid}/task"
     try:
-        if os.stat(directory).st_nlink == _LINKS_OF_ONE_THREAD:  # noqa: PTH116 - quicker than to list it
+        if os.stat(directory).st_nlink == _LINKS_OF_ONE_THREAD:
             return [pid]
-        return [int(name) for name in os.listdir(directory)]  # noqa: PTH208
+        return [int(name) for name in os.listdir(directory)]
     except OSError:
         return []
 
@@ -154,7 +154,7 @@ def threads(pid: int) -> list[int]:
 def working_directory(pid: int) -> str:
     """Where a process works; empty if there is no such process, or it is not ours to know."""
     try:
-        return os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115
+        return os.readlink(f"/proc/{pid}/cwd")
     except OSError:
         return ""
 
@@ -164,7 +164,7 @@ def outputs(pid: int) -> list[str]:
     found = []
     for number in (1, 2):
         try:
-            found.append(os.readlink(f"/proc/{pid}/fd/{number}"))  # noqa: PTH115
+            found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
         except OSError:
             continue
     return found
@@ -203,7 +203,7 @@ def variable(pid: int, name: str) -> str | None:
 
 def processes() -> list[int]:
     """All process ids, zombies included."""
-    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208 - names are all
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
 def processes_with(name: str, prefix: str) -> Iterator[tuple[int, str]]:

@@ -282,10 +282,10 @@ class Records:
                     written += os.write(descriptor, content[written:])
             finally:
                 os.close(descriptor)
-            os.rename(temporary, path)  # noqa: PTH104
+            os.rename(temporary, path)
         except OSError as error:
             self._log(f"cannot write {path}: {error.strerror}")
             with contextlib.suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108 - it may hold what room there is
+                os.unlink(temporary)
             return False
         return True

@@ -59,7 +59,7 @@ def open_output(path: str) -> int:
     try:
         descriptor = os.open(path, flags, FILE_MODE)
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), DIRECTORY_MODE, exist_ok=True)  # noqa: PTH103, PTH120 - quick
+        os.makedirs(os.path.dirname(path), DIRECTORY_MODE, exist_ok=True)
         descriptor = os.open(path, flags, FILE_MODE)
     os.set_blocking(descriptor, True)
     return descriptor
@@ -68,7 +68,7 @@ def open_output(path: str) -> int:
 def size_of(path: str) -> int:
     """A file's size in bytes, 0 if it is not there."""
     try:
-        return os.stat(path).st_size  # noqa: PTH116
+        return os.stat(path).st_size
     except OSError:
         return 0
 
@@ -82,11 +82,11 @@ def prepare(spec: LaunchSpec, files: Mapping[str, str]) -> Outputs:
     stdout = -1
     try:
         try:
-            os.mkdir(spec.directory, DIRECTORY_MODE)  # noqa: PTH102
+            os.mkdir(spec.directory, DIRECTORY_MODE)
         except FileExistsError:
             pass
         except FileNotFoundError:
-            os.makedirs(spec.directory, DIRECTORY_MODE, exist_ok=True)  # noqa: PTH103
+            os.makedirs(spec.directory, DIRECTORY_MODE, exist_ok=True)
         for name, content in files.items():
             _write_file(f"{spec.directory}/{name}", content)
         stdout = open_output(spec.stdout_file)
@@ -113,9 +113,9 @@ def _write_file(path: str, content: str) -> None:
         directory, name = os.path.split(path)
         temporary = f"{directory}/.{name}.new"
         _write(temporary, encoded, os.O_TRUNC)
-        os.rename(temporary, path)  # noqa: PTH104
+        os.rename(temporary, path)
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), DIRECTORY_MODE, exist_ok=True)  # noqa: PTH103, PTH120
+        os.makedirs(os.path.dirname(path), DIRECTORY_MODE, exist_ok=True)
         _write(path, encoded, os.O_TRUNC)
 
 

@@ -16,7 +16,7 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.dispatches import NodePeers
 from zeekfleet.broker.events.node import HelloRequest, NodeDispatchRequest, NotifyNodeHello
 from zeekfleet.errors import ConfigurationError, ListenError, SettingsError
-from zeekfleet.logs import ManagementLog
+from zeekfleet.logs.handlers import ManagementLog
 from zeekfleet.model.enums import Role
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.link import agent_link

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zeekfleet.broker import messages, topics
 from zeekfleet.broker.events.node import NodeDispatchRequest
-from zeekfleet.logs import ManagementLog
+from zeekfleet.logs.handlers import ManagementLog
 from zeekfleet.model.enums import ClusterRole, Role
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port

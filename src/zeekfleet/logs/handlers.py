@@ -10,18 +10,15 @@ in the foreground shows it, too (``daemon.journal``), as it shows every warning.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
 import logging
-import os
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, ClassVar, Literal
 
 from zeekfleet.errors import StateDirectoryError
+from zeekfleet.logs.file import ManagementFile
 from zeekfleet.model.enums import Role
 
 FIELDS = (
@@ -43,9 +40,6 @@ FIELDS = (
     "source",  # the agent or controller that wrote it, where another process shows it
 )
 """What a line may tell beside its sentence: ``extra`` has these keys and no others."""
-
-COLUMNS = ("ts", "node", "level", "role", "message")
-TYPES = ("time", "string", "string", "string", "string")
 
 
 def configure(log_format: Literal["text", "json"], level: str, stream: IO[str] | None = None) -> None:
@@ -117,16 +111,14 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
 
 
 class ManagementLog(logging.Handler):
-    """Writes ``management-<name>.log``: Zeek's tab-separated form, or JSON.
-
-    A file that is full becomes ``management-<name>.log.1``, the former ``.1`` becomes ``.2``, and so on.
+    """Writes ``management-<name>.log``: see :class:`zeekfleet.logs.file.ManagementFile`.
 
     Args:
         directory: the process' working directory.
-        name: the agent's, controller's or node's name.
+        name: the agent's or controller's name.
         role: what it is.
         log_format: ``tsv`` or ``json``.
-        limit: bytes at which the file is full; a line more may be over it.
+        limit: bytes at which the file is full.
         kept: how many former files there are at most.
 
     Raises:
@@ -143,138 +135,24 @@ class ManagementLog(logging.Handler):
         limit: int = 16 * 2**20,
         kept: int = 3,
     ) -> None:
-        path = directory / f"management-{name}.log"
-        file = _open(path)
+        file = ManagementFile(str(directory), name, role.name, log_format, limit=limit, kept=kept)
         super().__init__()  # from here on it is known to logging, which closes it at the end of the process
-        self._path, self._file = path, file
-        self._name = name
-        self._role = role
-        self._json = log_format == "json"
-        self._limit = limit
-        self._kept = kept
-        self._begin()
+        self._file = file
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
         level = "ERROR" if record.levelno >= logging.ERROR else record.levelname
-        told = (f"{record.created:.6f}", self._name, level, self._role.name, record.getMessage())
-        if not self._json:
-            self._write("\t".join(_escape(field) for field in told) + "\n")
-        else:
-            values: dict[str, object] = dict(zip(COLUMNS, told, strict=True)) | {"ts": round(record.created, 6)}
-            if fields := fields_of(record):
-                values["fields"] = fields  # apart: ``node`` and ``role`` are the process' own here
-            self._write(f"{_json(values)}\n")
-        if self._size() >= self._limit:
-            self._rotate()
+        self._file.write(record.created, level, record.getMessage(), fields_of(record))
 
     def reopen(self) -> None:
         """Go on in a new file if the present one was moved away or removed by somebody else."""
         self.acquire()
         try:
-            if not _is_at(self._file, self._path):
-                self._change(_open(self._path))
+            self._file.reopen()
         finally:
             self.release()
 
-    def _rotate(self) -> None:
-        """Nothing is lost if this ends half way: each step leaves every file under a name of ours, and whole.
-
-        What cannot be renamed goes on to grow, and is tried again with the next line.
-        """
-        with contextlib.suppress(OSError, StateDirectoryError):
-            self._file.flush()  # on a full disk, what waits for room stays where it is
-            if _is_at(self._file, self._path):  # somebody else has rotated it otherwise
-                _shift(self._path, self._kept)
-            self._change(_open(self._path))
-
-    def _change(self, file: IO[str]) -> None:
-        former, self._file = self._file, file
-        with contextlib.suppress(OSError):
-            former.close()
-        self._begin()
-
-    def _begin(self) -> None:
-        if not self._json and self._size() == 0:
-            self._write(_header(f"management-{self._name}"))
-
-    def _size(self) -> int:
-        try:
-            return os.fstat(self._file.fileno()).st_size
-        except (OSError, ValueError):
-            return 0
-
-    def _write(self, text: str) -> None:
-        """A full disk must not stop the daemon, whose alarm is given elsewhere.
-
-        A few thousand bytes are kept until there is room again; what comes beyond them is lost.
-        """
-        with contextlib.suppress(OSError):
-            self._file.write(text)
-
     def close(self) -> None:
         """Close the file."""
-        with contextlib.suppress(OSError):
-            self._file.close()
+        self._file.close()
         super().close()
-
-
-def _open(path: Path) -> IO[str]:
-    try:
-        return path.open("a", encoding="utf-8", errors="replace", buffering=1)
-    except OSError as error:
-        raise StateDirectoryError(path.parent, f"log {path}: {error.strerror}") from None
-
-
-def _is_at(file: IO[str], path: Path) -> bool:
-    """Whether that is the file of this name."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except (OSError, ValueError):
-        return False
-
-
-def _shift(path: Path, kept: int) -> None:
-    """Give each file the next number, the oldest first; those beyond ``kept`` are removed.
-
-    Raises:
-        OSError: one could not be renamed.
-    """
-    names = [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, kept + 1))]
-    if kept == 0:
-        path.unlink(missing_ok=True)
-    for older, newer in itertools.pairwise(reversed(names)):
-        with contextlib.suppress(FileNotFoundError):
-            newer.replace(older)
-    for number in itertools.count(kept + 1):  # more than this were kept before
-        try:
-            path.with_name(f"{path.name}.{number}").unlink()
-        except FileNotFoundError:
-            break
-
-
-def _header(path: str) -> str:
-    opened = time.strftime("%Y-%m-%d-%H-%M-%S")
-    lines = (
-        "#separator \\x09",
-        "#set_separator\t,",
-        "#empty_field\t(empty)",
-        "#unset_field\t-",
-        f"#path\t{path}",
-        f"#open\t{opened}",
-        "\t".join(("#fields", *COLUMNS)),
-        "\t".join(("#types", *TYPES)),
-    )
-    return "\n".join(lines) + "\n"
-
-
-_ESCAPES = {ord("\\"): "\\\\"} | {code: f"\\x{code:02x}" for code in range(32)}
-
-
-def _escape(text: str) -> str:
-    """As Zeek writes its logs: what would break a line or field is given in hexadecimal."""
-    if not text:
-        return "(empty)"
-    if text in ("-", "(empty)"):
-        return f"\\x{ord(text[0]):02x}{text[1:]}"
-    return text.translate(_ESCAPES)

@@ -1,0 +1,169 @@
+"""``management-<name>.log``: the log of an agent, a controller or a simulated node.
+
+A simulated node writes its log by this module alone, and a host may have a thousand of them: importing ``logging`` or
+``pathlib`` here would make each of them start later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Mapping
+
+from zeekfleet.errors import StateDirectoryError
+
+COLUMNS = ("ts", "node", "level", "role", "message")
+TYPES = ("time", "string", "string", "string", "string")
+_ESCAPES = {ord("\\"): "\\\\"} | {code: f"\\x{code:02x}" for code in range(32)}
+
+
+class ManagementFile:
+    """The file, as Zeek's tab-separated values or as JSON.
+
+    A file that is full becomes ``management-<name>.log.1``, the former ``.1`` becomes ``.2``, and so on.
+
+    Args:
+        directory: the process' working directory.
+        name: the agent's, controller's or node's name.
+        role: ``AGENT``, ``CONTROLLER`` or ``NODE``.
+        log_format: ``tsv`` or ``json``.
+        limit: bytes at which the file is full; the last line may end beyond it.
+        kept: how many former files there are at most.
+
+    Raises:
+        StateDirectoryError: the file cannot be opened.
+    """
+
+    def __init__(
+        self, directory: str, name: str, role: str, log_format: str = "tsv", *, limit: int = 16 * 2**20, kept: int = 3
+    ) -> None:
+        self._directory = directory
+        self._path = f"{directory}/management-{name}.log"
+        self._name = name
+        self._role = role
+        self._json = log_format == "json"
+        self._limit = limit
+        self._kept = kept
+        self._open()
+
+    def write(self, created: float, level: str, message: str, fields: Mapping[str, object]) -> None:
+        """Write one line.
+
+        Args:
+            created: Unix time.
+            level: such as ``INFO``.
+            message: the sentence.
+            fields: its facts, which only the JSON form shows.
+        """
+        told = (f"{created:.6f}", self._name, level, self._role, message)
+        if not self._json:
+            self._append("\t".join(_escape(field) for field in told) + "\n")
+        else:
+            values: dict[str, object] = dict(zip(COLUMNS, told, strict=True)) | {"ts": round(created, 6)}
+            if fields:
+                values["fields"] = fields  # apart: ``node`` and ``role`` are the process' own here
+            self._append(f"{json.dumps(values, default=repr)}\n")
+        if self._size() >= self._limit:
+            self._rotate()
+
+    def reopen(self) -> None:
+        """Go on in a new file if the present one was moved away or removed by somebody else."""
+        if not self._is_in_place():
+            self._replace()
+
+    def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _rotate(self) -> None:
+        """Rename the file and begin a new one.
+
+        Nothing is lost if this ends half way: after each step every file is whole and has one of our names. What
+        cannot be renamed goes on to grow; the next line tries again.
+        """
+        with contextlib.suppress(OSError, StateDirectoryError):
+            self._file.flush()  # a full disk fails here, before anything is renamed
+            if self._is_in_place():  # else somebody else has rotated it
+                _shift(self._path, self._kept)
+            self._replace()
+
+    def _replace(self) -> None:
+        former = self._file
+        self._open()
+        with contextlib.suppress(OSError):
+            former.close()
+
+    def _open(self) -> None:
+        try:
+            self._file = open(self._path, "a", encoding="utf-8", errors="replace", buffering=1)  # noqa: SIM115
+        except OSError as error:
+            raise StateDirectoryError(self._directory, f"log {self._path}: {error.strerror}") from None
+        if not self._json and self._size() == 0:
+            self._append(_header(f"management-{self._name}"))
+
+    def _append(self, text: str) -> None:
+        """Write, or lose the line: a full disk must not stop the daemon, and its alarm is given elsewhere.
+
+        Python keeps a few thousand bytes until there is room again; what comes beyond them is lost.
+        """
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+
+    def _size(self) -> int:
+        try:
+            return os.fstat(self._file.fileno()).st_size
+        except (OSError, ValueError):
+            return 0
+
+    def _is_in_place(self) -> bool:
+        """Whether the open file still has its name."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._path))
+        except (OSError, ValueError):
+            return False
+
+
+def _shift(path: str, kept: int) -> None:
+    """Give each file the next number, the oldest first; remove those beyond ``kept``.
+
+    Raises:
+        OSError: one could not be renamed.
+    """
+    for number in range(kept, 0, -1):
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(path if number == 1 else f"{path}.{number - 1}", f"{path}.{number}")
+    if kept == 0:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    number = kept + 1  # an earlier run may have kept more
+    with contextlib.suppress(FileNotFoundError):
+        while True:
+            os.unlink(f"{path}.{number}")
+            number += 1
+
+
+def _header(path: str) -> str:
+    opened = time.strftime("%Y-%m-%d-%H-%M-%S")
+    lines = (
+        "#separator \\x09",
+        "#set_separator\t,",
+        "#empty_field\t(empty)",
+        "#unset_field\t-",
+        f"#path\t{path}",
+        f"#open\t{opened}",
+        "\t".join(("#fields", *COLUMNS)),
+        "\t".join(("#types", *TYPES)),
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    """As Zeek writes its logs: what would break a line or field is given in hexadecimal."""
+    if not text:
+        return "(empty)"
+    if text in ("-", "(empty)"):
+        return f"\\x{ord(text[0]):02x}{text[1:]}"
+    return text.translate(_ESCAPES)
