@@ -22,7 +22,8 @@ from stems import DEADLINE, Commander, spec, stem
 from trees import until
 
 from zeekfleet.model.launch import LaunchSpec, Resources
-from zeekfleet.stem import brands, procfs, protocol
+from zeekfleet.stem import brands, protocol
+from zeekfleet.system import procfs
 from zeekfleet.testing.daemons import Daemon, wait_for_end_of
 
 LIMIT_OF_BRANDS = 10

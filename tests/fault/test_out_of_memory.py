@@ -31,8 +31,8 @@ from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.stem import membership, procfs
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor, kernel_log, memory_kills
+from zeekfleet.system import cgroup_paths, procfs
 from zeekfleet.testing.daemons import Daemon
 from zeekfleet.testing.ports import free_ports
 from zeekfleet.transport.endpoint import Delivery
@@ -91,10 +91,10 @@ def cell() -> Iterator[Cell]:
     name = f"zeekfleet-test-{os.getpid()}"
     mounts, groups = procfs.read("/proc/self/mountinfo"), procfs.read("/proc/self/cgroup")
     made = None
-    if (old := membership.place_in(mounts, groups, "memory")) is not None:
+    if (old := cgroup_paths.place_in(mounts, groups, "memory")) is not None:
         made = Cell(old.directory / name, ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"))
         parent = old.directory
-    elif (new := membership.unified()) is not None:
+    elif (new := cgroup_paths.unified()) is not None:
         made = Cell(new.directory / name, ("memory.swap.max", "memory.max"))
         parent = new.directory
         with contextlib.suppress(OSError):
@@ -174,7 +174,7 @@ async def test_a_child_killed_for_memory_is_not_taken_for_its_node(tmp_path: Pat
         group = needs_own_groups(supervisor)
         await up(tmp_path)
         assert "child 137" in (tmp_path / "nodes/a/stdout").read_text()
-        assert membership.memory_kills(group / "memory.events") >= 1
+        assert cgroup_paths.memory_kills(group / "memory.events") >= 1
         assert await supervisor.destroy("a")
         end = await ends.first()
         assert end.requested
@@ -279,7 +279,7 @@ async def test_a_group_that_only_counts_is_asked_where_the_log_is_closed(
     )
     assert counter is not None
     monkeypatch.setattr(memory_kills, "killed_for_memory", lambda *_: None)
-    monkeypatch.setattr(membership, "memory_counter", lambda: counter)
+    monkeypatch.setattr(cgroup_paths, "memory_counter", lambda: counter)
     async with Supervisor(tmp_path, eater(str(cell.processes), revival=ONCE)) as supervisor:
         ends = Ends(supervisor)
         await supervisor.create(NodeConfig(name="b"))

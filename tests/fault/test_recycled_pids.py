@@ -17,7 +17,7 @@ SCENARIO = textwrap.dedent(
     from pathlib import Path
     from zeekfleet.model.launch import RevivalSettings
     from zeekfleet.model.supervisor import NodeConfig
-    from zeekfleet.stem import procfs
+    from zeekfleet.system import procfs
     from zeekfleet.supervisor import CommandEngine, Supervisor
 
     state, when = Path(sys.argv[1]), sys.argv[2]

@@ -20,7 +20,8 @@ from stems import DEADLINE, Commander, rewrite_process, spec, stem
 
 from zeekfleet.errors import StemError
 from zeekfleet.model.launch import RevivalSettings
-from zeekfleet.stem import launches, procfs, protocol, records, sockets
+from zeekfleet.stem import launches, protocol, records, sockets
+from zeekfleet.system import procfs
 
 
 def test_sigterm_stops_all(tmp_path: Path) -> None:

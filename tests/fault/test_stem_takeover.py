@@ -19,7 +19,8 @@ from stems import DEADLINE, EAGER, Commander, rewrite_process, spec, stem
 from zeekfleet.model.launch import LaunchContext, LaunchSpec, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.sim import SimEngine
-from zeekfleet.stem import launches, marks, procfs, protocol, records
+from zeekfleet.stem import launches, marks, protocol, records
+from zeekfleet.system import procfs
 from zeekfleet.testing.daemons import wait_for_end_of
 
 

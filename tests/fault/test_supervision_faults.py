@@ -20,9 +20,10 @@ from supervised import DEADLINE, Ends, details, until
 
 from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.stem import procfs, records
+from zeekfleet.stem import records
 from zeekfleet.supervisor import CommandEngine, Supervisor
 from zeekfleet.supervisor.crash import CrashSettings
+from zeekfleet.system import procfs
 from zeekfleet.testing.daemons import Daemon, alive, wait_for_end_of
 
 SLEEP = CommandEngine(["sleep", "1000"])
@@ -281,7 +282,7 @@ async def test_a_recycled_pid_is_not_signalled(tmp_path: Path) -> None:
 
 def test_clock_jumps_move_nothing() -> None:
     """Waits are measured by a clock that cannot be set: an hour more on the wall starts and stops nothing."""
-    from zeekfleet.stem.timers import Timers
+    from zeekfleet.system.timers import Timers
 
     now = [100.0]
     timers = Timers(lambda: now[0])

@@ -18,10 +18,10 @@ import pytest
 
 from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.stem import procfs
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.crew import Crew
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor, places
+from zeekfleet.system import procfs
 
 DEADLINE = 30.0
 MANY = 60

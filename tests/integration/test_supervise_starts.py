@@ -15,9 +15,9 @@ import pytest
 
 from zeekfleet.model.launch import RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.stem import procfs
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
 from zeekfleet.supervisor.report import Reporter
+from zeekfleet.system import procfs
 from zeekfleet.testing.daemons import Daemon, wait_for_end_of
 
 DEADLINE = 30.0

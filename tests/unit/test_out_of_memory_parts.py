@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from zeekfleet.model.management import NodeOutputs
-from zeekfleet.stem import ending, membership
+from zeekfleet.stem import ending
 from zeekfleet.supervisor import kernel_log, memory_kills
 from zeekfleet.supervisor.kernel_log import time_of, victim_of
 from zeekfleet.supervisor.memory_kills import MemoryKills
 from zeekfleet.supervisor.records import NodeExit
+from zeekfleet.system import cgroup_paths
 
 CHOSEN = (
     b"6,1214,12263508287,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,"
@@ -102,7 +103,7 @@ HYBRID_GROUPS = b"4:memory:/a/b\n3:cpu,cpuacct:/\n1:name=systemd:/\n0::/user.sli
 
 
 def directory(mounts: bytes, groups: bytes, controller: str = "") -> str | None:
-    place = membership.place_in(mounts, groups, controller)
+    place = cgroup_paths.place_in(mounts, groups, controller)
     return None if place is None else str(place.directory)
 
 
@@ -143,9 +144,9 @@ def test_mount_points_with_blanks() -> None:
 )
 def test_counts_of_both_versions(tmp_path: Path, content: str) -> None:
     file = tmp_path / "events"
-    assert membership.memory_kills(file) == 0
+    assert cgroup_paths.memory_kills(file) == 0
     file.write_text(content)
-    assert membership.memory_kills(file) == 3
+    assert cgroup_paths.memory_kills(file) == 3
 
 
 # --- where only a count is to be had
@@ -159,7 +160,7 @@ def count(file: Path, number: int) -> None:
 def counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "memory.events.local"
     count(file, 5)
-    monkeypatch.setattr(membership, "memory_counter", lambda: file)
+    monkeypatch.setattr(cgroup_paths, "memory_counter", lambda: file)
     monkeypatch.setattr(memory_kills, "killed_for_memory", lambda *_: None)
     return file
 

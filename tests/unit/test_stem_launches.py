@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import launches, procfs
+from zeekfleet.stem import launches
 from zeekfleet.stem.launches import LAUNCHES_NAME, UNREADABLE_NAME, Launches
+from zeekfleet.system import procfs
 
 
 def spec(name: str, content: str = "content") -> LaunchSpec:

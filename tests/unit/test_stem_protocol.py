@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from zeekfleet.errors import StemError
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem import protocol
-from zeekfleet.stem.timers import Timers
+from zeekfleet.system.timers import Timers
 
 SPEC = LaunchSpec("n", ("sleep", "1"), {"A": "ü"}, "/d", "/d/out", "/d/err", files={"a/b": "x"}, cpu_affinity=0)
 TO_STEM: list[protocol.ToStem] = [

@@ -13,10 +13,11 @@ import pytest
 
 from zeekfleet.lifecycle.revival import Memory
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import account, procfs, table
+from zeekfleet.stem import account, table
 from zeekfleet.stem.launches import LAUNCH_VERSION, LAUNCHES_NAME
 from zeekfleet.stem.records import DIRECTORY_NAME, JOURNAL_NAME, RECORD_VERSION, ProcessRecord, Records
-from zeekfleet.stem.timers import Timers
+from zeekfleet.system import procfs
+from zeekfleet.system.timers import Timers
 
 
 def test_a_change_leaves_nothing_in_memory(tmp_path: Path) -> None:

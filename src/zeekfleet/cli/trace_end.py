@@ -26,12 +26,12 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events.supervisor import DestroyRequest, StatusRequest
 from zeekfleet.daemon import endpoints
 from zeekfleet.errors import RequestTimeoutError, SupervisionError
+from zeekfleet.lifecycle.stopping import Stop, Work
 from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.management import fresh_id
 from zeekfleet.node import zeek
 from zeekfleet.settings import Settings, SupervisorSettings
-from zeekfleet.stem import procfs
-from zeekfleet.stem.stopping import Stop, Work
+from zeekfleet.system import procfs
 from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MODIFY, Inotify
 from zeekfleet.transport.endpoint import Endpoint, PeerAdded
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from zeekfleet.stem import procfs, spawn
+from zeekfleet.stem import spawn
 from zeekfleet.stem.ending import Ending
 from zeekfleet.stem.protocol import Exited, LastExit, NodeReport
 from zeekfleet.stem.records import ProcessRecord
+from zeekfleet.system import procfs
 
 if TYPE_CHECKING:
     from zeekfleet.stem.node import Node

@@ -20,10 +20,11 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import marks, procfs
+from zeekfleet.stem import marks
 from zeekfleet.stem.marks import DESCRIPTOR_VARIABLE
 from zeekfleet.stem.records import ProcessRecord
 from zeekfleet.stem.spawn import MARK_VARIABLE
+from zeekfleet.system import procfs
 
 _KILL_PATIENCE = 2.0
 """Seconds to wait for strays: their ports and files are wanted by those who come next."""

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from zeekfleet.stem import brands, procfs
+from zeekfleet.stem import brands
+from zeekfleet.system import procfs
 from zeekfleet.system.programs import refusal
 
 _POSIX_SPAWN_SETSIGDEF, _POSIX_SPAWN_SETSIGMASK, _POSIX_SPAWN_SETSID = 0x04, 0x08, 0x80

@@ -18,10 +18,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from zeekfleet.stem import membership, procfs
 from zeekfleet.stem.forking import fork
 from zeekfleet.stem.records import file_name
 from zeekfleet.stem.spawn import DIRECTORY_MODE, reason_of
+from zeekfleet.system import cgroup_paths, procfs
 
 
 class Cgroups:
@@ -58,7 +58,7 @@ class Cgroups:
 
     def found(self, pid: int) -> Cgroup | None:
         """The group that a node's running process was born in, under whatever stem; None if it has none of ours."""
-        place, name = membership.unified(), membership.group_of(pid)
+        place, name = cgroup_paths.unified(), cgroup_paths.group_of(pid)
         if place is None or name is None:
             return None
         return self.left(str(place.top / name.lstrip("/")))
@@ -81,7 +81,7 @@ class Cgroups:
             _remove(base)
 
     def _probe(self) -> Path | None:
-        own = membership.unified()
+        own = cgroup_paths.unified()
         if own is None:
             self._log("no control groups: version 2 is not mounted")
             return None
@@ -128,7 +128,7 @@ class Cgroup:
 
     def out_of_memory_kills(self) -> int:
         """How many processes of it the kernel has killed for want of memory."""
-        return membership.memory_kills(self.path / "memory.events")
+        return cgroup_paths.memory_kills(self.path / "memory.events")
 
     def kill(self) -> None:
         """SIGKILL all processes of it, at once."""

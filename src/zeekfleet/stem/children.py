@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from zeekfleet.stem import brands, ending, kinship, marks, procfs
+from zeekfleet.stem import brands, ending, kinship, marks
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.crew import Crew, Done
 from zeekfleet.stem.ending import Ending
@@ -17,7 +17,8 @@ from zeekfleet.stem.forkserver import ForkServer
 from zeekfleet.stem.node import Node
 from zeekfleet.stem.phases import Intent
 from zeekfleet.stem.spawn import MARK_VARIABLE
-from zeekfleet.stem.timers import Timers
+from zeekfleet.system import procfs
+from zeekfleet.system.timers import Timers
 
 SWEEP_PATIENCE = 10.0
 """Seconds to wait for the last killed processes when all is shut down."""

@@ -19,8 +19,9 @@ from typing import NoReturn
 import msgspec
 
 from zeekfleet.model.launch import Resources
-from zeekfleet.stem import brands, procfs, resources
+from zeekfleet.stem import brands, resources
 from zeekfleet.stem.birth import Birth, ignored_signals
+from zeekfleet.system import procfs
 
 _CLONE_INTO_CGROUP = 0x200000000
 _SYS_CLONE3 = 435  # the same on all architectures

@@ -16,9 +16,10 @@ import os
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
-from zeekfleet.stem import brands, procfs
+from zeekfleet.lifecycle.stopping import NOTHING, Work
+from zeekfleet.stem import brands
 from zeekfleet.stem.spawn import MARK_VARIABLE
-from zeekfleet.stem.stopping import NOTHING, Work
+from zeekfleet.system import procfs
 
 if TYPE_CHECKING:
     from zeekfleet.stem.node import Node

@@ -22,16 +22,17 @@ from collections.abc import Callable, Mapping
 
 from zeekfleet.errors import LaunchError, ShortageError
 from zeekfleet.lifecycle.revival import NEVER, Decision, Revival
+from zeekfleet.lifecycle.stopping import Stop
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import account, brands, kinship, launching, marks, procfs, resources, signalling, spawn
+from zeekfleet.stem import account, brands, kinship, launching, marks, resources, signalling, spawn
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup
 from zeekfleet.stem.ending import Ending
 from zeekfleet.stem.phases import Intent, Phase
 from zeekfleet.stem.protocol import LastExit, LaunchFailed, Started, Stopping
-from zeekfleet.stem.stopping import Stop
 from zeekfleet.stem.surroundings import Surroundings
-from zeekfleet.stem.timers import Timer
+from zeekfleet.system import procfs
+from zeekfleet.system.timers import Timer
 
 CLEARING_PATIENCE = 10.0
 """Seconds to wait for killed leftovers: one stuck in the kernel must not hold up its node for ever."""

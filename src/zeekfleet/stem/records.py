@@ -23,10 +23,10 @@ import msgspec
 
 from zeekfleet.lifecycle.revival import Memory
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import procfs
 from zeekfleet.stem.launches import Launches
 from zeekfleet.stem.protocol import LastExit
 from zeekfleet.stem.spawn import DIRECTORY_MODE, FILE_MODE
+from zeekfleet.system import procfs
 
 RECORD_VERSION = 3
 DIRECTORY_NAME = "stem"

@@ -14,12 +14,13 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.release import RUNNING
-from zeekfleet.stem import protocol, signalfd, sockets
+from zeekfleet.stem import protocol, sockets
 from zeekfleet.stem.connection import Connection
 from zeekfleet.stem.forking import HANDLED
 from zeekfleet.stem.phases import Intent
 from zeekfleet.stem.table import Table
-from zeekfleet.stem.timers import Timers
+from zeekfleet.system import signalfd
+from zeekfleet.system.timers import Timers
 
 MAX_MISSED = 1000
 """Events kept while nobody listens."""

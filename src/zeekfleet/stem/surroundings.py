@@ -8,7 +8,7 @@ from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.cgroups import Cgroup
 from zeekfleet.stem.crew import Done
 from zeekfleet.stem.protocol import Event
-from zeekfleet.stem.timers import Timers
+from zeekfleet.system.timers import Timers
 
 if TYPE_CHECKING:
     from zeekfleet.stem.node import Node

@@ -22,7 +22,7 @@ from zeekfleet.stem.node import Finished, Node
 from zeekfleet.stem.phases import Intent
 from zeekfleet.stem.protocol import Event, NodeReport
 from zeekfleet.stem.records import Records
-from zeekfleet.stem.timers import Timer, Timers
+from zeekfleet.system.timers import Timer, Timers
 
 _SWEEP_AFTER = 0.05
 """Seconds until the files of destroyed nodes are removed: whoever waits for the nodes' end need not wait for that."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 
-from zeekfleet.stem import procfs
+from zeekfleet.system import procfs
 from zeekfleet.system.processes import ends
 
 SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGABRT": signal.SIGABRT}

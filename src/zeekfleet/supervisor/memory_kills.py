@@ -6,8 +6,8 @@ import os
 import threading
 import time
 
-from zeekfleet.stem import membership
 from zeekfleet.supervisor.kernel_log import killed_for_memory
+from zeekfleet.system import cgroup_paths
 
 TOGETHER = 1.0
 """Seconds within which several kills are told one after the other: they may have come together."""
@@ -21,8 +21,8 @@ class MemoryKills:
 
     def __init__(self) -> None:
         self._ticks = os.sysconf("SC_CLK_TCK")
-        self._counter = membership.memory_counter()
-        self._seen = 0 if self._counter is None else membership.memory_kills(self._counter)
+        self._counter = cgroup_paths.memory_counter()
+        self._seen = 0 if self._counter is None else cgroup_paths.memory_kills(self._counter)
         self._untold = 0
         self._risen_at = 0.0
         self._lock = threading.Lock()
@@ -45,7 +45,7 @@ class MemoryKills:
     def _counted(self) -> bool:
         if self._counter is None:
             return False
-        count, now = membership.memory_kills(self._counter), time.monotonic()
+        count, now = cgroup_paths.memory_kills(self._counter), time.monotonic()
         if count > self._seen:
             self._untold = count - self._seen
             self._risen_at = now

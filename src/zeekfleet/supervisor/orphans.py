@@ -15,7 +15,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from zeekfleet.stem import procfs
+from zeekfleet.system import procfs
 
 _PR_SET_CHILD_SUBREAPER = 36
 

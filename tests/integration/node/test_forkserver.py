@@ -25,8 +25,9 @@ from zeekfleet.model.types import NO_PORT, Address
 from zeekfleet.model.variables import AGENT_LINK
 from zeekfleet.node.sim import SimEngine
 from zeekfleet.node.simulator import rehearsal
-from zeekfleet.stem import marks, procfs
+from zeekfleet.stem import marks
 from zeekfleet.stem.spawn import MARK_VARIABLE
+from zeekfleet.system import procfs
 
 NODES = 20
 TREE = "0123456789abcdef"

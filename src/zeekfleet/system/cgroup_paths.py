@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from zeekfleet.stem import procfs
+from zeekfleet.system import procfs
 
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 

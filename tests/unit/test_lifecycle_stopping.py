@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from zeekfleet.lifecycle.stopping import LOOK_EVERY, NEWS_EVERY, Stop, Work
 from zeekfleet.model.supervision import words_of_work
-from zeekfleet.stem.stopping import LOOK_EVERY, NEWS_EVERY, Stop, Work
 
 BEFORE = Work(1_000_000, 50.0)
 
