@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_FOR_TESTS := $(VENV)/.installed-for-tests
 PIP := $(BIN)/pip --disable-pip-version-check install --progress-bar off
 
-.PHONY: up test test-long check bench man clean
+.PHONY: up test test-long check bench man reference clean
 .DEFAULT_GOAL := up
 
 # What running needs, and zeek-client, which the tour in README.md calls.
@@ -49,6 +49,10 @@ bench: $(INSTALLED_FOR_TESTS)
 MANDIR ?= var/man/man1
 man: $(INSTALLED)
 	$(BIN)/zeekfleet help --man $(MANDIR)
+
+# The pages of docs/reference/ that follow from the declarations of settings, keys and commands.
+reference: $(INSTALLED)
+	$(BIN)/zeekfleet help --reference docs/reference
 
 clean:
 	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis

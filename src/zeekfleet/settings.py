@@ -73,13 +73,13 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 16 * 2**20
     output_kept: Annotated[
-        int, Setting("rotated files that are kept of each", within=Range(0, 1000, "a number of files"))
+        int, Setting("how many rotated files are kept of each", within=Range(0, 1000, "a number of files"))
     ] = 3
     frame_limit: Annotated[
-        int, Setting("largest WebSocket frame accepted, in bytes", within=Range(1024, 2**30, "bytes"))
+        int, Setting("largest WebSocket frame that is accepted, in bytes", within=Range(1024, 2**30, "bytes"))
     ] = 16 * 2**20
     connect_retry: Annotated[
-        float, Setting("first delay before a lost connection is tried again, seconds", within=ranges.SECONDS)
+        float, Setting("seconds before a lost connection is tried again for the first time", within=ranges.SECONDS)
     ] = 0.2
     allow_user: Annotated[
         str,
@@ -115,22 +115,24 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout: Annotated[
         float,
         Setting(
-            "base of the requests' deadlines, seconds", within=ranges.SECONDS, variable="ZEEKFLEET_CONTROLLER_TIMEOUT"
+            "seconds to wait for an answer; more where many nodes are concerned",
+            within=ranges.SECONDS,
+            variable="ZEEKFLEET_CONTROLLER_TIMEOUT",
         ),
     ] = 10.0
     instance_wait: Annotated[
         float,
         Setting(
-            "seconds that a deployment waits for instances that are not there; 0: the request time-out",
+            "seconds that a deployment waits for missing instances; 0: as long as for an answer",
             within=ranges.WAIT,
         ),
     ] = 0.0
-    auto_assign_ports: Annotated[bool, Setting("give nodes missing listening ports")] = True
-    auto_assign_start_port: Annotated[int, Setting("where assigned listening ports start", within=ranges.PORT)] = 2200
-    auto_assign_metrics_ports: Annotated[bool, Setting("give nodes the metrics ports they lack")] = True
-    auto_assign_metrics_start_port: Annotated[
-        int, Setting("where assigned metrics ports start", within=ranges.PORT)
-    ] = 9000
+    auto_assign_ports: Annotated[bool, Setting("assign listening ports to nodes that have none")] = True
+    auto_assign_start_port: Annotated[int, Setting("the first listening port to assign", within=ranges.PORT)] = 2200
+    auto_assign_metrics_ports: Annotated[bool, Setting("assign metrics ports to nodes that have none")] = True
+    auto_assign_metrics_start_port: Annotated[int, Setting("the first metrics port to assign", within=ranges.PORT)] = (
+        9000
+    )
     check_before_deploy: Annotated[bool, Setting("have agents check a configuration before it is deployed")] = True
     tls_certificate: Annotated[str, Setting("PEM certificate for clients' TLS", names="path")] = ""
     tls_key: Annotated[str, Setting("PEM file with the certificate's private key", names="path")] = ""
@@ -155,13 +157,17 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     controller_hold: Annotated[
         float,
         Setting(
-            "seconds that a controller which is gone has to come back before another may take its place",
+            "seconds after which another controller may take the place of one that is gone",
             within=ranges.DELAY,
         ),
     ] = 30.0
     request_timeout: Annotated[
         float,
-        Setting("base of the requests' deadlines, seconds", within=ranges.SECONDS, variable="ZEEKFLEET_AGENT_TIMEOUT"),
+        Setting(
+            "seconds to wait for an answer; more where many nodes are concerned",
+            within=ranges.SECONDS,
+            variable="ZEEKFLEET_AGENT_TIMEOUT",
+        ),
     ] = 5.0
     health_interval: Annotated[
         float, Setting("seconds between health checks of a node; 0: none", within=ranges.WAIT)
@@ -178,7 +184,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     peer_limit: Annotated[
         float,
         Setting(
-            "seconds that a running node may lack a connection to a node that it needs before that is told",
+            "seconds without a connection to a node that it needs, after which a node is reported as cut off",
             within=ranges.SECONDS,
         ),
     ] = 30.0
@@ -192,7 +198,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     group_wait: Annotated[
         float,
         Setting(
-            "seconds to wait at most for a group of nodes before the next may begin; 0: a fifth of all",
+            "longest wait, in seconds, for a group of nodes before the next begins; 0: a fifth of the whole time",
             within=ranges.WAIT,
         ),
     ] = 0.0
@@ -208,11 +214,17 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     backend: Annotated[BackendName, Setting("cluster back end of real Zeek nodes")] = "zeromq"
     zeromq_xpub_port: Annotated[
         int,
-        Setting("outgoing port of the manager's ZeroMQ hub; 0: 5555, or a free one on one host", within=ranges.PORT),
+        Setting(
+            "outgoing port of the manager's ZeroMQ hub; 0: 5555, or a free one if the cluster is on one host",
+            within=ranges.PORT,
+        ),
     ] = 0
     zeromq_xsub_port: Annotated[
         int,
-        Setting("incoming port of the manager's ZeroMQ hub; 0: 5556, or a free one on one host", within=ranges.PORT),
+        Setting(
+            "incoming port of the manager's ZeroMQ hub; 0: 5556, or a free one if the cluster is on one host",
+            within=ranges.PORT,
+        ),
     ] = 0
     bare_mode: Annotated[bool, Setting("start nodes in bare mode")] = False
     exit_lines: Annotated[
@@ -231,33 +243,38 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     max_starting: Annotated[
         int,
-        Setting(
-            "requests to start nodes that are carried out at a time", within=Range(1, 100_000, "a number of requests")
-        ),
+        Setting("how many nodes are started at a time", within=Range(1, 100_000, "a number of requests")),
     ] = 64
     revival: Annotated[bool, Setting("start nodes again that ended by themselves")] = True
     revival_initial_delay: Annotated[
         float,
         Setting(
-            "seconds before a second revival in a row; the first is at once", within=ranges.REVIVAL["initial_delay"]
+            "seconds before the second revival in a row; the first comes at once",
+            within=ranges.REVIVAL["initial_delay"],
         ),
     ] = 0.5
     revival_factor: Annotated[
-        float, Setting("how many times longer each further one waits", within=ranges.REVIVAL["factor"])
+        float, Setting("how many times longer each further delay is", within=ranges.REVIVAL["factor"])
     ] = 2.0
-    revival_max_delay: Annotated[float, Setting("seconds it waits at most", within=ranges.REVIVAL["max_delay"])] = 30.0
+    revival_max_delay: Annotated[
+        float, Setting("the longest delay before a revival, in seconds", within=ranges.REVIVAL["max_delay"])
+    ] = 30.0
     revival_jitter: Annotated[float, Setting("jitter, as a fraction of the delay", within=ranges.REVIVAL["jitter"])] = (
         0.1
     )
     revival_stable_after: Annotated[
-        float, Setting("seconds of life after which earlier ends are forgotten", within=ranges.REVIVAL["stable_after"])
+        float,
+        Setting("seconds of running after which earlier ends are forgotten", within=ranges.REVIVAL["stable_after"]),
     ] = 30.0
     revival_loop_limit: Annotated[
-        int, Setting("more ends than this within the window are a crash loop", within=ranges.REVIVAL["loop_limit"])
+        int,
+        Setting(
+            "how often a node may end within the window; more is a crash loop", within=ranges.REVIVAL["loop_limit"]
+        ),
     ] = 5
-    revival_loop_window: Annotated[float, Setting("that window, in seconds", within=ranges.REVIVAL["loop_window"])] = (
-        60.0
-    )
+    revival_loop_window: Annotated[
+        float, Setting("seconds of the window in which ends are counted", within=ranges.REVIVAL["loop_window"])
+    ] = 60.0
     revival_retry_delay: Annotated[
         float, Setting("seconds between starts of a failed node; 0: never", within=ranges.REVIVAL["retry_delay"])
     ] = 60.0
@@ -284,7 +301,7 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Setting("crash reports kept of each node; 0: none are written", within=Range(0, 10_000, "a number of reports")),
     ] = 10
-    crash_days: Annotated[float, Setting("days that they are kept; 0: for ever", within=ranges.DAYS)] = 30.0
+    crash_days: Annotated[float, Setting("days that crash reports are kept; 0: for ever", within=ranges.DAYS)] = 30.0
     rotation_interval: Annotated[
         float, Setting("seconds after which loggers rotate a log; 0: never", within=ranges.DELAY)
     ] = 3600.0
@@ -302,7 +319,7 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
             option="--log-dir",
         ),
     ] = ""
-    compression: Annotated[CompressionName, Setting("how they are compressed: gzip, zstd or none")] = "gzip"
+    compression: Annotated[CompressionName, Setting("how archived logs are compressed: gzip, zstd or none")] = "gzip"
     expire_days: Annotated[
         int, Setting("days after which archived logs are removed; 0: never", within=Range(0, 100_000, "days"))
     ] = 0
@@ -314,9 +331,13 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 0.0
     command: Annotated[
-        str, Setting("program to run instead, with {queue} and {logs}, or as 'COMMAND -1 QUEUE LOGS'", names="command")
+        str,
+        Setting(
+            "program that archives instead, with {queue} and {logs} in it, or run as 'COMMAND -1 QUEUE LOGS'",
+            names="command",
+        ),
     ] = ""
-    interval: Annotated[float, Setting("seconds between two runs of that program", within=ranges.SECONDS)] = 3600.0
+    interval: Annotated[float, Setting("seconds between two runs of --archive-command", within=ranges.SECONDS)] = 3600.0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,9 @@
-"""``zeekfleet help [COMMAND]``: what ``COMMAND --help`` shows, and the manual pages."""
+"""``zeekfleet help [COMMAND]``: what ``COMMAND --help`` shows, the manual pages, and the pages of the reference."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from zeekfleet.cli.options import Subparsers
@@ -20,13 +21,22 @@ def add_parser(subparsers: Subparsers) -> None:
     what.add_argument(
         "--man", metavar="DIRECTORY", type=Path, help="Write the manual pages there, one a command and the main one."
     )
+    what.add_argument(
+        "--reference", metavar="DIRECTORY", type=Path, help="Write the pages of the reference there, in Markdown."
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     if args.man is not None:
-        return _write_pages(args.man)
+        from zeekfleet.cli import manual  # noqa: PLC0415 - it has every verb imported
+
+        return _write(manual.pages(), args.man)
+    if args.reference is not None:
+        from zeekfleet.cli import reference  # noqa: PLC0415 - it has every verb imported
+
+        return _write(reference.pages(), args.reference)
     if args.verb is None:
         write_out(make_parser((), listed=True).format_help())
     elif args.verb in VERBS:
@@ -36,12 +46,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_pages(directory: Path) -> int:
-    from zeekfleet.cli import manual  # noqa: PLC0415 - it has every verb imported
-
+def _write(pages: Mapping[str, str], directory: Path) -> int:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, text in manual.pages().items():
+        for name, text in pages.items():
             (directory / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"{error.filename or directory} cannot be written: {error.strerror}") from None

@@ -9,20 +9,8 @@ import argparse
 from collections.abc import Iterator
 
 from zeekfleet import __version__
+from zeekfleet.cli import exit_codes
 from zeekfleet.cli.verbs import VERBS, make_parser, subparsers_of
-
-_NOT_ALL_RUNS = "All was told, and something that is wanted does not run."
-_EXIT_STATUS = {
-    "0": "What was asked for is done.",
-    "1": "Something that was asked for is not done; standard error tells why.",
-    "2": "The command line cannot be understood.",
-    "130": "Interrupted by Ctrl-C.",
-}
-
-
-_ESCAPES = str.maketrans(
-    {"\\": r"\e", "-": r"\-", '"': r"\(dq", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}
-)
 
 
 def pages() -> dict[str, str]:
@@ -37,7 +25,12 @@ def pages() -> dict[str, str]:
 
 def _page(parser: argparse.ArgumentParser, name: str, purpose: str) -> str:
     lines = [*_head(name, purpose), *_synopsis(parser), ".SH DESCRIPTION", escape(parser.description or purpose)]
-    lines += [*_options(parser), *_exit_status(name), ".SH SEE ALSO", rf".BR {escape('zeekfleet')} (1)"]
+    lines += [
+        *_options(parser),
+        *_exit_status(name.removeprefix("zeekfleet-")),
+        ".SH SEE ALSO",
+        rf".BR {escape('zeekfleet')} (1)",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -106,10 +99,9 @@ def _term(parser: argparse.ArgumentParser, action: argparse.Action) -> Iterator[
     yield ", ".join(terms)
 
 
-def _exit_status(name: str) -> Iterator[str]:
+def _exit_status(verb: str) -> Iterator[str]:
     yield ".SH EXIT STATUS"
-    told = _EXIT_STATUS | ({"3": _NOT_ALL_RUNS} if name == "zeekfleet-status" else {})
-    for code, what in sorted(told.items(), key=lambda item: int(item[0])):
+    for code, what in exit_codes.of(verb).items():
         yield from (".TP", f".B {code}", escape(what))
 
 

@@ -26,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FILE",
         type=Path,
         default=None,
-        help="run a manager, a logger and a worker over this trace, and end when it is read; logs go to ./logs",
+        help="run a manager, a logger, a proxy and a worker over this trace and end when it is read; logs go to ./logs",
     )
     add_options(parser, SECTIONS["up"])
     parser.set_defaults(run=run)

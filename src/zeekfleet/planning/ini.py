@@ -50,22 +50,30 @@ DEFAULTS = configparser.DEFAULTSECT
 SPECIAL_SECTIONS = {name.lower(): name for name in SECTIONS_OF_FILES}
 """The sections that are no nodes, by their names in lower case: a node of such a name was hardly meant."""
 
-KNOWN_KEYS = frozenset(
-    {
-        "instance",
-        "role",
-        "port",
-        "scripts",
-        "interface",
-        "cpu_affinity",
-        "env",
-        "metrics_port",
-        "pcap_file",
-        "type",
-        "state",
-        *node_settings.KEYS,
-    }
-)
+
+class Key(msgspec.Struct, frozen=True):
+    """A key of a node's section: what it may have as its value, and what it means."""
+
+    values: str
+    meaning: str
+
+
+NODE_KEYS = {
+    "instance": Key("a name", "the instance that runs the node; either all nodes name one or none does"),
+    "role": Key("manager, logger, proxy or worker", "what the node does in the cluster; every node needs it"),
+    "interface": Key("an interface, such as `eth0` or `af_packet::eth0`", "where a worker gets its traffic"),
+    "pcap_file": Key("a path", "the trace that a worker reads instead of an interface"),
+    "scripts": Key("words, as in a shell", "scripts, files and settings (`Name::option=value`) that the node loads"),
+    "env": Key("`NAME=VALUE` words, as in a shell", "variables in the node's environment"),
+    "cpu_affinity": Key("the number of a CPU, counted from 0", "the CPU that the node is bound to"),
+    "port": Key("a port number from 1 to 65535", "where the node listens for other nodes; assigned if it is absent"),
+    "metrics_port": Key("a port number from 1 to 65535", "where it serves its metrics; assigned if it is absent"),
+    "type": Key("as `role`", "an old name for `role`, with a warning"),
+    "state": Key("anything", "has no effect, with a warning"),
+}
+"""The keys of a node's section, without those of ``node_settings``."""
+
+KNOWN_KEYS = NODE_KEYS.keys() | node_settings.KEYS.keys()
 
 
 LISTS = frozenset({"scripts", "env"})

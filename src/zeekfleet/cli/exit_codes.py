@@ -1,0 +1,51 @@
+"""What the exit codes of the commands mean: the manual pages and the reference have it from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MISUNDERSTOOD = "The command line cannot be understood."
+
+COMMON: Mapping[int, str] = {
+    0: "What was asked for is done.",
+    1: "Something that was asked for is not done; standard error tells what.",
+    2: MISUNDERSTOOD,
+    130: "Interrupted by Ctrl-C.",
+    141: "Whoever read the output has closed it.",
+}
+"""Of commands that end by themselves."""
+
+DAEMON: Mapping[int, str] = {
+    0: "It was told to stop, and has stopped all that it had to stop.",
+    1: "It could not start, or a second signal ended it before everything had stopped.",
+    2: MISUNDERSTOOD,
+}
+"""Of commands that stay in the foreground."""
+
+_DAEMONS = frozenset({"agent", "controller", "supervise", "up"})
+
+_NO_DEPLOYMENT = "The configuration is not deployed, or a node did not come up."
+
+_OWN: Mapping[str, Mapping[int, str]] = {
+    "check": {0: "Nothing was found.", 1: "Something was found, or an instance could not be checked."},
+    "deploy": {1: _NO_DEPLOYMENT},
+    "deploy-config": {1: _NO_DEPLOYMENT},
+    "get-id-value": {1: "A node that was asked has not told the value."},
+    "get-nodes": {1: "An instance has not told its nodes."},
+    "monitor": {0: "Never: it goes on until it is interrupted."},
+    "net-stats": {1: "A node that was asked has not answered."},
+    "peer-stats": {1: "A node that was asked has not answered."},
+    "restart": {1: "A node was not restarted."},
+    "set-option": {1: "A node that was asked has not set the option."},
+    "status": {
+        1: "All that is wanted runs, but an instance has not told all.",
+        3: "Something that is wanted does not run, or nobody can tell whether it does.",
+    },
+    "up": {1: "It could not start, a trace was not read or written completely, or a second signal ended it."},
+}
+
+
+def of(verb: str) -> dict[int, str]:
+    """A command's exit codes, in their order, and what they mean."""
+    common = DAEMON if verb in _DAEMONS else COMMON
+    return dict(sorted((dict(common) | dict(_OWN.get(verb, {}))).items()))

@@ -1,0 +1,215 @@
+"""The pages of ``docs/reference/`` that are made of declarations: settings, keys of configuration files, commands."""
+
+from __future__ import annotations
+
+import argparse
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from zeekfleet.cli import exit_codes
+from zeekfleet.cli.daemon_options import PREFIX, SECTIONS
+from zeekfleet.cli.option_groups import default, grouped
+from zeekfleet.cli.options import add_global_options
+from zeekfleet.cli.verbs import VERBS, make_parser, subparsers_of
+from zeekfleet.planning import ini, node_settings
+from zeekfleet.resolution import Declaration, declarations
+from zeekfleet.settings import Settings
+
+Row = tuple[str, ...]
+
+DEFAULTS = {
+    "common.state_dir": "`/var/lib/zeekfleet` for root, else `~/.local/state/zeekfleet/lib`",
+    "common.spool_dir": "`/var/spool/zeekfleet` for root, else `~/.local/state/zeekfleet/spool`",
+    "controller.name": "`controller-HOSTNAME`",
+    "agent.name": "`agent-HOSTNAME`",
+}
+"""Defaults that depend on the host or the user, by key."""
+
+OF_NODES_ONLY = {
+    "cpus": "the CPUs that the node is bound to",
+    "cgroup": "give the node a control group of its own",
+}
+"""Meanings of a node's keys that no setting for all nodes stands beside."""
+
+MADE = "<!-- Written by `make reference`. Change the declarations in the code, and run it again. -->\n"
+
+ABOUT_SETTINGS = """\
+Every setting can be given in four ways. The first one in this list wins:
+
+1. a command line option,
+2. an environment variable,
+3. a key in the TOML file that `--settings FILE` names, in the table of its section,
+4. the default.
+
+`zeekfleet show-settings DAEMON` prints each setting with its value and where it came from. A relative path begins in
+the current directory; in a settings file it begins beside that file.
+
+In `zeekfleet up` the controller and the agent meet. Options that both have begin with the role's name there: these
+are the names in brackets. The plain `--port` and `--listen` are the controller's.
+"""
+
+ABOUT_FILES = """\
+An INI file, the same as zeek-client's: a section `[instances]`, and a section for each node, which has the node's
+name. [Write a configuration](../operating.md) shows how to use it.
+"""
+
+ABOUT_INSTANCES = """\
+Without this section the instances are those that the nodes name. If the nodes name none, it must be absent.
+"""
+
+ABOUT_DEFAULTS = """\
+Its keys are those of a node. They count for every node that does not set them itself. `%(key)s` stands for the value
+of another key, and `%%` for a percent sign.
+"""
+
+ABOUT_NODE_SETTINGS = """\
+These keys go before the daemon's [settings](settings.md) for all nodes. Each stands for a variable in the node's
+`env`, which is how zeek-client can give it, too.
+"""
+
+ABOUT_COMMANDS = """\
+`zeekfleet help COMMAND` shows the same for one command; `make man` writes manual pages. What NODES can be is told in
+[See what runs](../operating.md).
+"""
+
+ABOUT_CODES = """\
+The section of a command lists only codes that mean something else there.
+"""
+
+
+def pages() -> dict[str, str]:
+    """All pages by the names of their files."""
+    return {
+        "settings.md": "\n".join(_settings()),
+        "cluster-configuration.md": "\n".join(_cluster_configuration()),
+        "commands.md": "\n".join(_commands()),
+    }
+
+
+def _settings() -> Iterator[str]:
+    yield from ("# Settings\n", MADE, ABOUT_SETTINGS)
+    daemons = ((f"`zeekfleet {daemon}`", _named(sections)) for daemon, sections in SECTIONS.items())
+    yield from _table(("daemon", "its sections"), daemons)
+    defaults = Settings()
+    for section in Settings.__struct_fields__:
+        yield f"## [{section}]\n"
+        for title, settings in grouped(declarations((section,))):
+            yield f"### {title[:1].upper()}{title[1:]}\n"
+            rows = (_setting(one, defaults) for one in settings)
+            yield from _table(("key", "option", "variable", "value", "default", "meaning"), rows)
+
+
+def _setting(setting: Declaration, defaults: Settings) -> Row:
+    alone, together = setting.options((setting.section,))[0], setting.option
+    option = f"`{alone}`" if alone == together else f"`{alone}` (`{together}`)"
+    text = default(setting, defaults)
+    usual = DEFAULTS.get(setting.key) or (f"`{text}`" if text else "")
+    return f"`{setting.name}`", option, f"`{setting.variable}`", _values(setting), usual, _plain(setting.setting.help)
+
+
+def _values(setting: Declaration) -> str:
+    """What the setting may be."""
+    if setting.type is bool:
+        return "yes, no"
+    if typing.get_origin(setting.type) is typing.Literal:
+        return ", ".join(f"`{value}`" for value in typing.get_args(setting.type))
+    if setting.setting.within is not None:
+        return f"{setting.setting.within}{', or 0' if setting.setting.zero else ''}"
+    return {"path": "a path", "command": "a command", "host": "an address"}.get(setting.setting.names, "a text")
+
+
+def _cluster_configuration() -> Iterator[str]:
+    yield from ("# The cluster configuration file\n", MADE, ABOUT_FILES, "## [instances]\n")
+    instances = [
+        ("`NAME`", "the agent of this name connects to the controller"),
+        ("`NAME = ADDRESS:PORT`", "the controller connects to the agent there; an IPv6 address stands in brackets"),
+    ]
+    yield from _table(("line", "meaning"), instances)
+    yield from (ABOUT_INSTANCES, "## [DEFAULT]\n", ABOUT_DEFAULTS, "## A node\n")
+    keys = ((f"`{key}`", meant.values, meant.meaning) for key, meant in ini.NODE_KEYS.items())
+    yield from _table(("key", "value", "meaning"), keys)
+    yield from ("### Instead of the settings for all nodes\n", ABOUT_NODE_SETTINGS)
+    meanings = {one.name: one.setting.help for one in declarations(("supervisor",))} | OF_NODES_ONLY
+    own = (
+        (f"`{key}`", f"`{node_settings.variable(key)}`", _expected(reader), _plain(meanings[key]))
+        for key, (_, _, reader) in node_settings.KEYS.items()
+    )
+    yield from _table(("key", "variable", "value", "meaning"), own)
+
+
+def _expected(reader: Callable[[str], object]) -> str:
+    """What a reader expects, in the words of its own error."""
+    try:
+        reader("?")
+    except ValueError as error:
+        return str(error)
+    return "a text"
+
+
+def _commands() -> Iterator[str]:
+    yield from ("# Commands\n", MADE, ABOUT_COMMANDS)
+    yield from _table(("command", "what it does"), ((f"[{verb}](#{verb})", what) for verb, what in VERBS.items()))
+    yield "## Exit codes\n"
+    yield from _table(("code", "meaning"), _codes(exit_codes.COMMON))
+    yield from (ABOUT_CODES, "## Options of all commands that talk to a controller\n")
+    common = argparse.ArgumentParser(add_help=False)
+    add_global_options(common)
+    yield from _table(("option", "meaning"), _arguments(common, common._actions))
+    parsers = subparsers_of(make_parser(VERBS))
+    shared = {"-h", *(option for action in common._actions for option in action.option_strings)}
+    for verb, what in VERBS.items():
+        yield from _command(parsers[verb], verb, what, shared)
+
+
+def _command(parser: argparse.ArgumentParser, verb: str, what: str, shared: set[str]) -> Iterator[str]:
+    own = [
+        action
+        for action in parser._actions
+        if not shared & set(action.option_strings) and not action.dest.startswith(PREFIX)
+    ]
+    words = ("zeekfleet", verb, "[OPTIONS]", *(_term(parser, action) for action in own if not action.option_strings))
+    yield from (f"## {verb}\n", f"{parser.description or what}\n", f"    {' '.join(words)}\n")
+    yield from _table(("argument", "meaning"), _arguments(parser, own))
+    if settings := [action for action in parser._actions if action.dest.startswith(PREFIX)]:
+        sections = parser.get_default("setting_sections")
+        are_all = len(settings) == len(list(declarations(sections)))
+        which = f"of {_named(sections)}" if are_all else ", ".join(f"`{one.option_strings[0]}`" for one in settings)
+        yield f"Further options are the [settings](settings.md) {which}.\n"
+    exact = {code: what for code, what in exit_codes.of(verb).items() if exit_codes.COMMON.get(code) != what}
+    yield from _table(("exit code", "meaning"), _codes(exact))
+
+
+def _named(sections: Iterable[str]) -> str:
+    return ", ".join(f"`[{section}]`" for section in sections)
+
+
+def _codes(codes: Mapping[int, str]) -> Iterator[Row]:
+    return ((str(code), meaning) for code, meaning in codes.items())
+
+
+def _arguments(parser: argparse.ArgumentParser, actions: Iterable[argparse.Action]) -> Iterator[Row]:
+    formatter = parser._get_formatter()
+    for action in actions:
+        if action.help is not None and action.help is not argparse.SUPPRESS:
+            yield f"`{_term(parser, action)}`", _plain(formatter._expand_help(action))
+
+
+def _term(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    """``-c, --configfile FILE``, or an argument's name."""
+    formatter = parser._get_formatter()
+    if not action.option_strings:
+        return formatter._format_args(action, action.dest)
+    argument = "" if action.nargs == 0 else f" {formatter._format_args(action, action.dest.upper())}"
+    return f"{', '.join(action.option_strings)}{argument}"
+
+
+def _plain(text: str) -> str:
+    """A text whose angle brackets no Markdown takes for HTML."""
+    return text.replace("<", "&lt;")
+
+
+def _table(head: Row, rows: Iterable[Row]) -> Iterator[str]:
+    """A table, with an empty line below it; nothing if it has no row."""
+    lines = [f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows]
+    if lines:
+        yield from (f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *lines, "")
