@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import releases, supervision
 from zeekfleet.broker.events import supervisor as events
-from zeekfleet.errors import StemError
-from zeekfleet.model.supervisor import Status
 from zeekfleet.supervisor.failing import SIGNALS
 from zeekfleet.supervisor.records import NodeExit, NodeStopping
 from zeekfleet.supervisor.tree import Supervisor
+from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Endpoint
+from zeekfleet.transport.service import Context, Service, handler
 
 logger = logging.getLogger(__name__)
 
 MAX_CONCURRENT = 1024
-"""Requests carried out at the same time; more wait in the endpoint's bounded queue."""
+"""Requests carried out at the same time; more wait, at last in the endpoint's bounded queue."""
 
 
 class SupervisorControl:
@@ -36,7 +35,6 @@ class SupervisorControl:
         self._supervisor = supervisor
         self._endpoint = endpoint
         self._stop = stop
-        self._free = asyncio.Semaphore(MAX_CONCURRENT)
         endpoint.subscribe(topics.SUPERVISOR)
         supervisor.on_node_status(self._started)
         supervisor.on_node_exit(self._ended)
@@ -44,86 +42,62 @@ class SupervisorControl:
 
     async def run(self) -> None:
         """Serve until the endpoint is closed; what is under way is finished before this returns."""
+        room = Admission(MAX_CONCURRENT, MAX_CONCURRENT, "requests", waits=True)
         async with asyncio.TaskGroup() as tasks:
+            service = Service(self._endpoint, topics.SUPERVISOR, "the supervisor", tasks, (self,), room)
             async for happening in self._endpoint.events():
-                # Subscriptions match prefixes: our own answers' topics begin like this one.
-                if isinstance(happening, Delivery) and happening.topic == topics.SUPERVISOR:
-                    if isinstance(happening.event, events.StopRequest):
-                        logger.info("stop requested by %s", happening.peer.name or happening.peer.host)
-                        self._stop()
-                    elif isinstance(happening.event, supervision.Hurry):
-                        self._supervisor.hurry(happening.event.nodes)
-                    elif (work := self._work_for(happening.event)) is not None:
-                        await self._free.acquire()
-                        tasks.create_task(self._carry_out(work))
+                if isinstance(happening, Delivery):
+                    await service.hear(happening)
 
-    def _work_for(self, event: object) -> Coroutine[Any, Any, None] | None:
-        match event:
-            case events.CreateRequest():
-                return self._create(event)
-            case events.DestroyRequest():
-                return self._destroy(event)
-            case events.RestartRequest():
-                return self._restart(event)
-            case events.StatusRequest():
-                return self._status(event)
-            case supervision.DetailsRequest():
-                return self._details(event)
-            case supervision.FailRequest():
-                return self._fail(event)
-            case releases.SupervisorReleasesRequest():
-                return self._releases(event)
-        return None
+    @handler
+    def stop(self, request: events.StopRequest, context: Context) -> None:
+        """Stop the whole tree."""
+        logger.info("stop requested by %s", context.peer.name or context.peer.host)
+        self._stop()
 
-    async def _carry_out(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception:
-            # One request must not take the tree down; whoever asked runs into its deadline.
-            logger.exception("a request failed")
-        finally:
-            self._free.release()
+    @handler
+    def hurry(self, request: supervision.Hurry, context: Context) -> None:
+        """Give nodes that are being stopped no more than their grace."""
+        self._supervisor.hurry(request.nodes)
 
-    async def _create(self, request: events.CreateRequest) -> None:
-        problem = await self._supervisor.create(request.node)
-        answer = events.CreateResponse(reqid=request.reqid, result=problem)
-        self._endpoint.publish(topics.supervisor_response("create", request.reqid), answer)
+    @handler
+    async def create(self, request: events.CreateRequest, context: Context) -> events.CreateResponse:
+        """Create a node."""
+        return events.CreateResponse(request.reqid, await self._supervisor.create(request.node))
 
-    async def _destroy(self, request: events.DestroyRequest) -> None:
-        result = await self._succeeds(self._supervisor.destroy(request.node))
-        answer = events.DestroyResponse(reqid=request.reqid, result=result)
-        self._endpoint.publish(topics.supervisor_response("destroy", request.reqid), answer)
+    @handler
+    async def destroy(self, request: events.DestroyRequest, context: Context) -> events.DestroyResponse:
+        """Stop nodes and forget them."""
+        return events.DestroyResponse(request.reqid, await self._supervisor.destroy(request.node))
 
-    async def _restart(self, request: events.RestartRequest) -> None:
-        result = await self._succeeds(self._supervisor.restart(request.node))
-        answer = events.RestartResponse(reqid=request.reqid, result=result)
-        self._endpoint.publish(topics.supervisor_response("restart", request.reqid), answer)
+    @handler
+    async def restart(self, request: events.RestartRequest, context: Context) -> events.RestartResponse:
+        """Stop nodes and start them."""
+        return events.RestartResponse(request.reqid, await self._supervisor.restart(request.node))
 
-    async def _status(self, request: events.StatusRequest) -> None:
-        status: Status = self._supervisor.status(request.node)
-        answer = events.StatusResponse(reqid=request.reqid, result=status)
-        self._endpoint.publish(topics.supervisor_response("status", request.reqid), answer)
+    @handler
+    async def status(self, request: events.StatusRequest, context: Context) -> events.StatusResponse:
+        """Tell the status of nodes."""
+        return events.StatusResponse(request.reqid, self._supervisor.status(request.node))
 
-    async def _details(self, request: supervision.DetailsRequest) -> None:
-        answer = supervision.DetailsResponse(request.reqid, self._supervisor.details(request.node))
-        self._endpoint.publish(topics.supervisor_response("details", request.reqid), answer)
+    @handler
+    async def details(self, request: supervision.DetailsRequest, context: Context) -> supervision.DetailsResponse:
+        """Tell what is known of nodes beyond the protocol."""
+        return supervision.DetailsResponse(request.reqid, self._supervisor.details(request.node))
 
-    async def _fail(self, request: supervision.FailRequest) -> None:
+    @handler
+    async def fail(self, request: supervision.FailRequest, context: Context) -> supervision.FailResponse:
+        """End a node's process as if it had ended by itself."""
         number = SIGNALS.get(request.signal)
-        result = number is not None and await self._supervisor.fail(request.node, request.pid, number)
-        answer = supervision.FailResponse(request.reqid, result)
-        self._endpoint.publish(topics.supervisor_response("fail", request.reqid), answer)
+        done = number is not None and await self._supervisor.fail(request.node, request.pid, number)
+        return supervision.FailResponse(request.reqid, done)
 
-    async def _releases(self, request: releases.SupervisorReleasesRequest) -> None:
-        answer = releases.SupervisorReleasesResponse(request.reqid, self._supervisor.releases())
-        self._endpoint.publish(topics.supervisor_response("releases", request.reqid), answer)
-
-    async def _succeeds(self, work: Coroutine[Any, Any, bool]) -> bool:
-        try:
-            return await work
-        except StemError as error:
-            logger.warning("request failed: %s", error, extra={"error": str(error)})
-            return False
+    @handler
+    async def releases(
+        self, request: releases.SupervisorReleasesRequest, context: Context
+    ) -> releases.SupervisorReleasesResponse:
+        """Tell which zeekfleet supervisor and stem run."""
+        return releases.SupervisorReleasesResponse(request.reqid, self._supervisor.releases())
 
     def _started(self, node: str, pid: int) -> None:
         self._endpoint.publish(topics.NODE_STATUS, events.NodeStatus(node=node, pid=pid))

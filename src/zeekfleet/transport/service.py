@@ -1,0 +1,205 @@
+"""One way to handle a request, for agent, controller and supervisor alike.
+
+::
+
+    event on our topic ── handler, by the event's class? ── rule: may this peer ask? ── admission: is there room?
+        ── log ── handler ── error guard ── response, on the topic that the request names, to the sender's generation
+
+To add a request to a daemon:
+
+1. Declare it in a module of ``broker/events/`` (any module there is found)::
+
+       class UptimeResponse(ResultResponse, frozen=True):
+           event_name: ClassVar[str] = "Zeekfleet::Controller::API::uptime_response"
+
+
+       class UptimeRequest(Request[UptimeResponse], frozen=True):
+           event_name: ClassVar[str] = "Zeekfleet::Controller::API::uptime_request"
+           since: float = 0.0
+
+   The response is declared here only. ``reqid`` is there already, and ``result`` or ``results`` with the base class of
+   the response. A response with other fields is a :class:`~zeekfleet.broker.events.base.Response`.
+
+2. Write its handler, in one of the classes that the daemon hands to its service::
+
+       @handler
+       async def uptime(self, request: UptimeRequest, context: Context) -> UptimeResponse:
+           return UptimeResponse(request.reqid, Result(request.reqid, data=await self._uptime(request.since)))
+
+   The annotation of ``request`` says which event the handler is for; a service refuses to be built with a handler
+   whose response is not the one that the request declares. Nothing else in the daemon has to know.
+
+Rules for handlers:
+
+* A handler returns its response and publishes nothing, so that anything can call it, such as a test or a web server.
+* One that has nothing to wait for is a plain function: it is answered at once, whatever else is being worked on, and
+  before any event that comes after it. One that waits is an ``async`` function and runs in a task. Tasks begin in the
+  order in which their events came.
+* ``None`` instead of a response means that no answer is wanted: of an event that is no request, or of a request that
+  the protocol leaves unanswered.
+* What it cannot do it says with :class:`~zeekfleet.errors.RequestFailedError`, whose text goes to the client. Any other
+  error is logged, and whoever asked is told that there was one, where the response can say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import types
+import typing
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from zeekfleet.broker.events.base import Event, Request, Response
+from zeekfleet.broker.generations import SECOND, Generation
+from zeekfleet.errors import RequestFailedError, ZeekfleetError
+from zeekfleet.transport.admission import Admission
+from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer
+
+logger = logging.getLogger(__name__)
+
+S = TypeVar("S")
+E = TypeVar("E", bound=Event)
+A = TypeVar("A", bound=Response | Awaitable[Response | None] | None)
+
+
+class Context(msgspec.Struct, frozen=True):
+    """Who asks, and how.
+
+    Attributes:
+        peer: who asks.
+        generation: whose names it used; where the first generation behaves differently, a handler looks here.
+    """
+
+    peer: Peer
+    generation: Generation = SECOND
+
+
+Rule = Callable[[Event, Context], str | None]
+"""Why this event is not taken from whoever sent it; None if it is. Called as the event arrives, in order."""
+
+
+def handler(method: Callable[[S, E, Context], A]) -> Callable[[S, E, Context], A]:
+    """Mark a method as the handler of the event that its first argument's annotation names."""
+    method.__dict__["is_handler"] = True
+    return method
+
+
+def handlers_of(holder: object) -> Iterator[tuple[type[Event], Callable[[Any, Context], Any]]]:
+    """The marked methods of an object, by the events that they are for.
+
+    Raises:
+        TypeError: a method's annotations are not those of a handler.
+    """
+    for name, function in inspect.getmembers(type(holder), inspect.isfunction):
+        if not function.__dict__.get("is_handler"):
+            continue
+        request, _, returned = typing.get_type_hints(function).values()
+        response = request.response if issubclass(request, Request) else None
+        told = set(typing.get_args(returned)) if isinstance(returned, types.UnionType) else {returned}
+        if told - {types.NoneType} != ({response} if response is not None else set()):
+            raise TypeError(
+                f"{function.__qualname__} returns {returned}, but {request.__name__} is answered by {response}"
+            )
+        yield request, getattr(holder, name)
+
+
+class Service:
+    """Answers what arrives on one topic.
+
+    Args:
+        bus: where answers go.
+        topic: requests on exactly this one are answered. (Subscriptions match prefixes, and bring others as well.)
+        name: who answers, for a person, such as ``the controller``.
+        tasks: where handlers run.
+        holders: objects whose methods are the handlers.
+        admission: how many requests may be under way.
+        rule: who may ask what; without one, everybody everything.
+        instance: the instance that an agent answers for.
+    """
+
+    def __init__(
+        self,
+        bus: Endpoint,
+        topic: str,
+        name: str,
+        tasks: asyncio.TaskGroup,
+        holders: Iterable[object],
+        admission: Admission,
+        *,
+        rule: Rule = lambda event, context: None,
+        instance: str | None = None,
+    ) -> None:
+        self._bus = bus
+        self._topic = topic
+        self._name = name
+        self._tasks = tasks
+        self._admission = admission
+        self._rule = rule
+        self._instance = instance
+        self._handlers: dict[type[Event], Callable[[Any, Context], Any]] = {}
+        for holder in holders:
+            for event, method in handlers_of(holder):
+                if event in self._handlers:
+                    raise TypeError(f"{event.__name__} has two handlers")
+                self._handlers[event] = method
+
+    async def hear(self, delivery: Delivery) -> None:
+        """Take what has arrived; anything that is not for this service is ignored.
+
+        This waits only for room, if the admission does.
+        """
+        method = self._handlers.get(type(delivery.event))
+        if method is None or delivery.topic != self._topic:
+            return
+        context = Context(delivery.peer, delivery.generation)
+        if problem := self._rule(delivery.event, context):
+            self._reply(delivery, self._failure(delivery.event, problem), to=delivery.peer)
+            return
+        logger.debug("received %s", type(delivery.event).event_name)
+        if not inspect.iscoroutinefunction(method):
+            await self._work(method, delivery, context)
+        elif await self._admission.admit(delivery.peer.id):
+            self._tasks.create_task(self._work_in_turn(method, delivery, context))
+
+    async def _work_in_turn(self, method: Callable[[Any, Context], Any], delivery: Delivery, context: Context) -> None:
+        try:
+            await self._work(method, delivery, context)
+        finally:
+            self._admission.release(delivery.peer.id)
+
+    async def _work(self, method: Callable[[Any, Context], Any], delivery: Delivery, context: Context) -> None:
+        try:
+            response = method(delivery.event, context)
+            if inspect.isawaitable(response):
+                response = await response
+            self._reply(delivery, response)
+        except Exception as error:  # one request must not end the daemon
+            self._reply(delivery, self._failure(delivery.event, self._told(delivery.event, error)))
+
+    def _told(self, event: Event, error: Exception) -> str:
+        """What whoever asked is told of an error; our own log is told first."""
+        name = type(event).event_name
+        match error:
+            case RequestFailedError():
+                logger.debug("%s is refused: %s", name, error)
+            case ZeekfleetError():
+                logger.warning("%s failed: %s", name, error, extra={"error": str(error)})
+            case _:
+                logger.error("%s failed", name, exc_info=error)
+                return f"{self._name} failed; see its log"
+        return str(error)
+
+    def _failure(self, event: Event, error: str) -> Response | None:
+        if not isinstance(event, Request) or not event.reqid:
+            return None  # nobody waits
+        # Names of files may be in it that are not UTF-8.
+        return event.response.failure(event.reqid, error.encode(errors="replace").decode(), self._instance)
+
+    def _reply(self, delivery: Delivery, response: Response | None, to: Peer | None = None) -> None:
+        if response is not None and isinstance(delivery.event, Request):
+            topic = delivery.event.response_topic(delivery.topic)
+            self._bus.publish(topic, response, delivery.generation, to=to)

@@ -1,0 +1,239 @@
+"""One request at a time through the service: lookup, rule, admission, guard, reply."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import agent, checks, releases, stops, supervisor
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.errors import RequestFailedError, StoreError
+from zeekfleet.model.management import Result
+from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.transport.admission import Admission
+from zeekfleet.transport.endpoint import Delivery, Peer
+from zeekfleet.transport.service import Context, Service, handler
+
+TOPIC = topics.agent("a1")
+PEER = Peer(1, "c", "127.0.0.1", 1, False)
+
+
+class Bus:
+    """Keeps what is published."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, Event, Generation, Peer | None]] = []
+        self.breaks = False
+
+    def publish(self, topic: str, event: Event, generation: Generation, *, to: Peer | None) -> None:
+        if self.breaks:
+            self.breaks = False
+            raise ValueError("cannot be written")
+        self.published.append((topic, event, generation, to))
+
+    @property
+    def events(self) -> list[Event]:
+        return [event for _, event, _, _ in self.published]
+
+
+class Handlers:
+    """One of each kind."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.error: Exception | None = None
+        self.heard: list[Any] = []
+
+    @handler
+    def welcome(self, request: agent.AgentWelcomeRequest, context: Context) -> agent.AgentWelcomeResponse:
+        self.heard.append((request, context))
+        return agent.AgentWelcomeResponse(request.reqid, Result(request.reqid))
+
+    @handler
+    async def get_nodes(self, request: agent.GetNodesRequest, context: Context) -> agent.GetNodesResponse:
+        await self.go_on.wait()
+        if self.error is not None:
+            raise self.error
+        return agent.GetNodesResponse(request.reqid, Result(request.reqid))
+
+    @handler
+    async def set_configuration(self, request: agent.RestartRequest, context: Context) -> agent.RestartResponse | None:
+        return None
+
+    @handler
+    def hurry(self, event: stops.AgentHurry, context: Context) -> None:
+        self.heard.append(event)
+
+    @handler
+    async def create(self, request: supervisor.CreateRequest, context: Context) -> supervisor.CreateResponse:
+        raise ValueError("no")
+
+    @handler
+    async def ports(self, request: checks.AgentPortsRequest, context: Context) -> checks.AgentPortsResponse:
+        raise ValueError("no")
+
+    def releases(self, request: releases.AgentReleasesRequest, context: Context) -> None:
+        raise AssertionError("it is not marked")
+
+
+class Scene:
+    def __init__(self, tasks: asyncio.TaskGroup, **options: Any) -> None:
+        self.bus, self.handlers = Bus(), Handlers()
+        options.setdefault("admission", Admission(100, 100, "requests"))
+        self.service = Service(
+            self.bus,
+            TOPIC,
+            "the agent",
+            tasks,
+            (self.handlers,),
+            instance="a1",
+            **options,  # type: ignore[arg-type]
+        )
+
+    async def hear(self, event: Event, generation: Generation = SECOND, topic: str = TOPIC, peer: Peer = PEER) -> None:
+        await self.service.hear(Delivery(topic, event, generation, peer))
+
+
+@asynccontextmanager
+async def scene(**options: Any) -> AsyncIterator[Scene]:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        yield Scene(tasks, **options)
+
+
+async def test_a_plain_function_is_answered_at_once_in_the_senders_generation() -> None:
+    async with scene() as made:
+        await made.hear(agent.GetNodesRequest("slow"))
+        await made.hear(agent.AgentWelcomeRequest("r"), FIRST)
+        answer = agent.AgentWelcomeResponse("r", Result("r"))
+        assert made.bus.published == [(TOPIC, answer, FIRST, None)]
+        assert made.handlers.heard == [(agent.AgentWelcomeRequest("r"), Context(PEER, FIRST))]
+        made.handlers.go_on.set()
+    assert made.bus.events[1:] == [agent.GetNodesResponse("slow", Result("slow"))]
+
+
+async def test_what_is_not_for_it_is_ignored() -> None:
+    async with scene() as made:
+        await made.hear(agent.AgentWelcomeRequest("r"), topic=TOPIC + "0")
+        await made.hear(releases.AgentReleasesRequest("r"))
+        await made.hear(agent.NotifyLog("a1", "text"))
+    assert made.bus.published == []
+    assert made.handlers.heard == []
+
+
+async def test_no_answer_where_none_is_wanted() -> None:
+    async with scene() as made:
+        await made.hear(stops.AgentHurry(frozenset()))
+        await made.hear(agent.RestartRequest("r"))
+    assert made.bus.published == []
+    assert made.handlers.heard == [stops.AgentHurry(frozenset())]
+
+
+async def test_the_supervisors_responses_have_topics_of_their_own_and_tell_errors_in_their_own_way(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with scene() as made:
+        await made.hear(supervisor.CreateRequest("r", NodeConfig("n")))
+    answer = supervisor.CreateResponse("r", "the agent failed; see its log")
+    assert made.bus.published == [("zeek/supervisor/create_response/r", answer, SECOND, None)]
+    [line] = caplog.records
+    assert (line.levelno, line.exc_info is not None) == (logging.ERROR, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "level", "has_traceback"),
+    [
+        (RequestFailedError("r", "not now"), "not now", None, False),
+        (StoreError("no room in a\udcff"), "no room in a?", logging.WARNING, False),
+        (ValueError("secret"), "the agent failed; see its log", logging.ERROR, True),
+    ],
+)
+async def test_an_error_is_an_answer(
+    error: Exception, told: str, level: int | None, has_traceback: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with scene() as made:
+        made.handlers.error = error
+        made.handlers.go_on.set()
+        await made.hear(agent.GetNodesRequest("r"))
+    assert made.bus.events == [agent.GetNodesResponse("r", Result("r", False, "a1", error=told))]
+    assert [(line.levelno, line.exc_info is not None) for line in caplog.records] == [
+        (number, has_traceback) for number in (level,) if number is not None
+    ]
+
+
+async def test_a_response_that_cannot_be_written_is_an_error_too() -> None:
+    async with scene() as made:
+        made.bus.breaks = True
+        await made.hear(agent.AgentWelcomeRequest("r"))
+    [answer] = made.bus.events
+    assert isinstance(answer, agent.AgentWelcomeResponse)
+    assert answer.result.error == "the agent failed; see its log"
+
+
+async def test_a_response_that_can_tell_no_error_is_not_sent() -> None:
+    async with scene() as made:
+        await made.hear(checks.AgentPortsRequest("r"))
+    assert made.bus.published == []
+
+
+async def test_who_may_not_ask_is_told_alone_and_nobody_without_a_request_id() -> None:
+    async with scene(rule=lambda event, context: "held by another") as made:
+        await made.hear(agent.GetNodesRequest("r"))
+        await made.hear(agent.GetNodesRequest(""))
+        await made.hear(stops.AgentHurry(frozenset()))
+    refusal = agent.GetNodesResponse("r", Result("r", False, "a1", error="held by another"))
+    assert made.bus.published == [(TOPIC, refusal, SECOND, PEER)]
+    assert made.handlers.heard == []
+
+
+async def test_a_flood_is_dropped_beyond_the_limit_and_leaves_room_for_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    other = Peer(2, "d", "127.0.0.1", 2, False)
+    async with scene(admission=Admission(3, 2, "requests")) as made:
+        for number in range(4):
+            await made.hear(agent.GetNodesRequest(str(number)))
+        await made.hear(agent.GetNodesRequest("other"), peer=other)
+        await made.hear(agent.GetNodesRequest("late"), peer=other)
+        await made.hear(agent.AgentWelcomeRequest("plain"))
+        made.handlers.go_on.set()
+    assert [event.reqid for event in made.bus.events] == ["plain", "0", "1", "other"]  # type: ignore[attr-defined]
+    assert [line.levelno for line in caplog.records] == [logging.WARNING]
+
+
+async def test_where_nothing_may_be_dropped_what_is_too_much_waits() -> None:
+    async with scene(admission=Admission(1, 1, "requests", waits=True)) as made:
+        await made.hear(agent.GetNodesRequest("1"))
+        waiting = asyncio.create_task(made.hear(agent.GetNodesRequest("2")))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        made.handlers.go_on.set()
+        await waiting
+    assert [event.reqid for event in made.bus.events] == ["1", "2"]  # type: ignore[attr-defined]
+
+
+class Wrong:
+    @handler
+    def welcome(self, request: agent.AgentWelcomeRequest, context: Context) -> agent.GetNodesResponse | None:
+        return None
+
+
+class Silent:
+    @handler
+    def welcome(self, request: agent.AgentWelcomeRequest, context: Context) -> None:
+        return None
+
+
+@pytest.mark.parametrize("holders", [(Wrong(),), (Silent(),), (Handlers, Handlers)])
+async def test_a_handler_that_is_declared_wrongly_is_found_at_the_start(holders: tuple[Any, ...]) -> None:
+    made = tuple(holder() if isinstance(holder, type) else holder for holder in holders)
+    async with asyncio.TaskGroup() as tasks:
+        with pytest.raises(TypeError):
+            Service(Bus(), TOPIC, "the agent", tasks, made, Admission(1, 1, "requests"))  # type: ignore[arg-type]
