@@ -19,18 +19,18 @@ from zeekfleet.agent.holds import release_all
 from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
+from zeekfleet.agent.orders import Orders
+from zeekfleet.agent.permission import Permission
 from zeekfleet.agent.plan import node_from_config
-from zeekfleet.agent.requests import Handler, Requests, Work
 from zeekfleet.agent.roster import Roster
 from zeekfleet.agent.start_order import StartOrder
+from zeekfleet.agent.views import Views
 from zeekfleet.broker import topics
-from zeekfleet.broker.events import agent as agent_api
-from zeekfleet.broker.events import checks as check_api
 from zeekfleet.broker.events import node as node_api
 from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as supervisor_api
+from zeekfleet.broker.events.checks import CHECK, PORTS
 from zeekfleet.broker.events.dispatches import NodePeers, NodeTraceDone
-from zeekfleet.broker.events.refusals import AgentRefused, DeploymentNumber
 from zeekfleet.broker.events.releases import RELEASES
 from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.errors import UnansweredError
@@ -39,6 +39,7 @@ from zeekfleet.model.management import Result
 from zeekfleet.model.names import NODES
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Endpoint, Happening, Peer, PeerAdded, PeerLost
+from zeekfleet.transport.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -79,16 +80,10 @@ class Agent:
         self._supervisor = supervisor
         self._links = links
         self._topic = topics.agent(options.name)
-        checks = (check_api.CHECK, check_api.PORTS) if checker is not None else ()
-        capabilities = frozenset({RELEASES, *checks})
+        capabilities = frozenset({RELEASES} if checker is None else {RELEASES, CHECK, PORTS})
         self._notifier = Notifier(endpoint, options.name, options.controller is not None, options.host, capabilities)
         self._roster = Roster(self._notifier.change)
         self._control = SupervisorControl(supervisor, options.request_timeout, options.request_timeout + options.grace)
-        check = None
-        if checker is not None:
-            check = ConfigurationCheck(
-                options.name, options.state_directory, self._control, links, checker, options.request_timeout
-            )
         self._dispatcher = NodeDispatcher(links, self._roster.peers)
         self._deployer = Deployer(
             options.name,
@@ -114,15 +109,32 @@ class Agent:
             self._roster, self._control, self._notifier, self._deployer, options.state_directory
         )
         self._tasks = asyncio.TaskGroup()
-        work = Work(
-            self._control, self._roster, self._dispatcher, self._deployer, check, self._historian, self._notifier
-        )
-        self._requests = Requests(options, endpoint, work, self._tasks, self._follow)
-        self._admission = Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests")
         self._allegiance = Allegiance(
             options.state_directory / NODES / options.name / CONTROLLER_FILE, self._invite, options.controller_hold
         )
-        self._refusal: tuple[str, str] | None = None
+        permission = Permission(options.name, self._allegiance, on_standby=self._invite)
+        views = Views(options, self._control, self._roster, self._dispatcher, self._historian)
+        orders = Orders(
+            options,
+            self._control,
+            self._roster,
+            self._dispatcher,
+            self._deployer,
+            self._notifier,
+            tasks=self._tasks,
+            follow=self._follow,
+        )
+        checks = () if checker is None else (self._check(checker),)
+        self._service = Service(
+            endpoint,
+            self._topic,
+            f"agent '{options.name}'",
+            self._tasks,
+            (permission, orders, views, *checks),
+            Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests"),
+            rule=permission.problem,
+            instance=options.name,
+        )
         self._supervised = False
         self._launched = asyncio.Event()
         links.hear(self._heard_node)
@@ -151,6 +163,12 @@ class Agent:
                 self._links.close()
                 self._allegiance.close()
 
+    def _check(self, checker: NodeChecker) -> ConfigurationCheck:
+        options = self._options
+        return ConfigurationCheck(
+            options.name, options.state_directory, self._control, self._links, checker, options.request_timeout
+        )
+
     def _adopted(self, names: Collection[str]) -> None:
         self._departures.configured(names)
 
@@ -166,12 +184,12 @@ class Agent:
     async def _hear(self) -> None:
         async for happening in self._endpoint.events():
             try:
-                self._happened(happening)
+                await self._happened(happening)
             except Exception:
                 # Whatever a peer made us stumble over must not take the agent down.
                 logger.exception("%s was not dealt with", type(happening).__name__)
 
-    def _happened(self, happening: Happening) -> None:
+    async def _happened(self, happening: Happening) -> None:
         match happening:
             case PeerAdded(peer=peer):
                 logger.debug("peer %s added", peer)
@@ -187,13 +205,8 @@ class Agent:
                 self._heard_node(event)
             case Delivery(topic=topic, event=ClusterKeys(keys=keys)) if topic == topics.secrets(self._options.name):
                 self._links.take_keys(keys)
-            case Delivery(topic=topic, event=DeploymentNumber() as number) if topic == self._topic:
-                self._allegiance.announce(number)
-            case Delivery(topic=topic, event=AgentRefused() as refusal) if topic == self._topic:
-                self._refused(refusal.reason, happening.peer)
-            case Delivery(topic=topic) if topic == self._topic:
-                # A prefix match brings in what is meant for agents whose names begin like ours.
-                self._heard_request(happening)
+            case Delivery():
+                await self._service.hear(happening)
 
     def _invite(self, former: Peer | None = None) -> None:
         """Say hello once more to other controllers than the one that does not need us any more, if there are any."""
@@ -220,39 +233,6 @@ class Agent:
                 # What it tells of its peers first: a hello may end a deployment.
                 self._dispatcher.received(event)
                 self._roster.hello(name)
-
-    def _refused(self, reason: str, peer: Peer) -> None:
-        """The controller does not take us; our nodes are left as they are."""
-        if self._refusal != (reason, peer.place):
-            self._refusal = reason, peer.place
-            name, text = self._options.name, "the controller at %s refuses this agent, %s: %s"
-            logger.error(text, peer.place, name, reason, extra={"kind": "connection", "instance": name})
-
-    def _heard_request(self, delivery: Delivery) -> None:
-        if self._requests.is_order(delivery.event):
-            problem = self._allegiance.problem(delivery.peer)
-            if problem is None and isinstance(delivery.event, agent_api.DeployRequest):
-                problem = self._allegiance.overtaken(delivery.event.reqid)
-            if problem is not None:
-                self._requests.refuse(delivery, problem)
-                return
-            self._refusal = None
-        handler = self._requests.handler_of(delivery.event)
-        if isinstance(delivery.event, agent_api.AgentStandbyRequest):
-            self._allegiance.release()
-            self._invite(delivery.peer)
-        if handler is not None and self._admission.admit(delivery.peer.id):
-            logger.debug("received %s", type(delivery.event).event_name)
-            self._tasks.create_task(self._handle(handler, delivery))
-
-    async def _handle(self, handler: Handler, delivery: Delivery) -> None:
-        try:
-            await handler(delivery)
-        except Exception:
-            # One request must not take the agent down; whoever asked runs into its deadline.
-            logger.exception("request %s failed", type(delivery.event).event_name)
-        finally:
-            self._admission.release(delivery.peer.id)
 
     async def _hear_supervisor(self) -> None:
         async for happening in self._supervisor.events():

@@ -8,16 +8,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from zeekfleet.agent.control import SupervisorControl, cluster_nodes
+from zeekfleet.agent.control import SupervisorControl, cluster_nodes, unanswered
 from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.plan import node_configs, nodes_of
-from zeekfleet.agent.results import unanswered
+from zeekfleet.broker.events import checks as api
 from zeekfleet.errors import UnansweredError
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.types import UNSPECIFIED, Address
 from zeekfleet.planning.checks import Problem
 from zeekfleet.planning.deadlines import AGENT_BASE, agent_deadline
+from zeekfleet.transport.service import Context, handler
 
 logger = logging.getLogger(__name__)
 
@@ -76,14 +77,26 @@ class ConfigurationCheck:
         self._base = max(request_timeout, AGENT_BASE)
         self._one_at_a_time = asyncio.Lock()
 
-    async def results(self, reqid: str, configuration: Configuration, deployed: Configuration | None) -> list[Result]:
-        """A failed result a problem, with the nodes' names as data, or one plain success.
+    @handler
+    async def check(self, request: api.AgentCheckRequest, context: Context) -> api.AgentCheckResponse:
+        """One failed result a problem, with the nodes' names as data, or one plain success."""
+        results = await self._results(request.reqid, request.config, request.deployed)
+        return api.AgentCheckResponse(request.reqid, tuple(results))
 
-        Args:
-            reqid: of the request.
-            configuration: with addresses and ports filled in.
-            deployed: what the cluster runs now, as far as the controller knows.
-        """
+    @handler
+    async def taken_ports(self, request: api.AgentPortsRequest, context: Context) -> api.AgentPortsResponse:
+        """TCP ports of this host that others than the cluster's nodes listen on, sorted; none if that is not known."""
+        try:
+            actual, pids = await self._running()
+        except UnansweredError as error:
+            logger.warning("which ports are taken cannot be told: %s", error, extra={"error": str(error)})
+            return api.AgentPortsResponse(request.reqid, ())
+        known = request.deployed or Configuration()
+        here = {instance.host for instance in known.instances if instance.name == self._instance} or {UNSPECIFIED}
+        ports = await self._checker.taken_ports([*actual.values(), *self._deployed_on(here, known)], pids)
+        return api.AgentPortsResponse(request.reqid, tuple(ports))
+
+    async def _results(self, reqid: str, configuration: Configuration, deployed: Configuration | None) -> list[Result]:
         nodes = nodes_of(configuration, self._instance)
         limit = agent_deadline(len(nodes), base=self._base)
         try:
@@ -98,20 +111,6 @@ class ConfigurationCheck:
             "configuration %s checked: %d problems", configuration.id, len(problems), extra={"config": configuration.id}
         )
         return [self._failure(reqid, problem) for problem in problems] or [Result(reqid, instance=self._instance)]
-
-    async def taken_ports(self, deployed: Configuration | None) -> list[int]:
-        """TCP ports of this host that others than the cluster's nodes listen on, sorted.
-
-        Args:
-            deployed: what the cluster runs now, as far as the controller knows.
-
-        Raises:
-            UnansweredError: the supervisor does not tell which nodes run.
-        """
-        actual, pids = await self._running()
-        known = deployed or Configuration()
-        here = {instance.host for instance in known.instances if instance.name == self._instance} or {UNSPECIFIED}
-        return await self._checker.taken_ports([*actual.values(), *self._deployed_on(here, known)], pids)
 
     async def _running(self) -> tuple[dict[str, NodeConfig], frozenset[int]]:
         status = await self._control.status()

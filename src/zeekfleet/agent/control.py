@@ -14,6 +14,7 @@ from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as events
 from zeekfleet.broker.events.base import OutcomeResponse, Request, Response
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError, UnansweredError
+from zeekfleet.lifecycle.outlook import clock_text
 from zeekfleet.model import ranges
 from zeekfleet.model.management import fresh_id
 from zeekfleet.model.releases import PartRelease
@@ -24,6 +25,11 @@ from zeekfleet.transport.endpoint import Endpoint
 
 LONGEST_STOP = ranges.GRACE_CEILING.most + ranges.GRACE.most
 """Seconds to wait for a stop at most, whatever the node does meanwhile."""
+
+AWAY_PATIENCE = 1.0
+"""Seconds that a request waits for a supervisor that is away: one that is being restarted is back by then."""
+
+TIMED_OUT = "request timed out"
 
 R = TypeVar("R", bound=Response)
 
@@ -65,10 +71,20 @@ class SupervisorControl:
         """When the supervisor was lost, or this began, in seconds since 1970; None if it hears us."""
         return None if self.connected else self._away_since
 
-    async def returns(self, patience: float) -> bool:
-        """Wait so many seconds for a supervisor that is away; whether it hears us."""
+    @property
+    def away(self) -> str:
+        """That the supervisor is away, for a client."""
+        now = time.time()
+        return f"its supervisor is away since {clock_text(self.away_since or now, now)}"
+
+    def reason(self, error: UnansweredError) -> str:
+        """Why the supervisor does not answer, for a client."""
+        return unanswered(error) if self.connected else self.away
+
+    async def returns(self) -> bool:
+        """Wait a moment for a supervisor that is away; whether it hears us."""
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(AWAY_PATIENCE):
                 await self._connected.wait()
         except TimeoutError:
             return False
@@ -189,6 +205,11 @@ class SupervisorControl:
                 raise RequestTimeoutError(request.reqid, timeout) from None
             timeout = round(max(0.0, deadline - clock()), 1)
         return await self._endpoint.request(topics.SUPERVISOR, request, timeout)
+
+
+def unanswered(error: UnansweredError) -> str:
+    """Why a request to the supervisor has no response; one that is only late is told as the protocol has it."""
+    return TIMED_OUT if isinstance(error, RequestTimeoutError) else str(error)
 
 
 def cluster_nodes(status: dict[str, NodeStatus]) -> dict[str, NodeConfig]:

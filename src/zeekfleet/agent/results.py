@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from zeekfleet.agent.control import TIMED_OUT
 from zeekfleet.agent.roster import Roster
-from zeekfleet.errors import RequestTimeoutError, UnansweredError
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import NodeOutputs, NodeStatus, Result
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.supervisor import NodeStatus as SupervisorNodeStatus
 from zeekfleet.model.types import NO_PORT, Port
 from zeekfleet.model.variables import CONTROLLER_PORT, MANAGEMENT_NODE
-
-TIMED_OUT = "request timed out"
-
-
-def unanswered(error: UnansweredError) -> str:
-    """Why the supervisor does not answer, as the protocol has it where it is only late."""
-    return TIMED_OUT if isinstance(error, RequestTimeoutError) else str(error)
-
 
 LEFT = "no longer part of the configuration"
 

@@ -121,6 +121,10 @@ class Roster:
         """All nodes."""
         return frozenset(self._entries)
 
+    def overlap(self, names: frozenset[str]) -> frozenset[str]:
+        """Those of the named nodes that are ours; all of ours if none is named."""
+        return names & self.names if names else self.names
+
     def pending(self) -> frozenset[str]:
         """Nodes whose process runs but has not said hello."""
         return frozenset(name for name, entry in self._entries.items() if entry.awaits_hello)

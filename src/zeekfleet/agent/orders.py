@@ -1,0 +1,256 @@
+"""Orders: the requests by which the controller changes what runs on this instance (docs/protocol.md, section 6)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from zeekfleet.agent.control import TIMED_OUT, SupervisorControl
+from zeekfleet.agent.deployment import Deployer
+from zeekfleet.agent.dispatch import PING, NodeDispatcher
+from zeekfleet.agent.notifier import Notifier
+from zeekfleet.agent.options import AgentOptions
+from zeekfleet.agent.patience import Patience
+from zeekfleet.agent.results import deploy_results
+from zeekfleet.agent.roster import Roster
+from zeekfleet.broker.events import agent as api
+from zeekfleet.broker.events.stops import AgentHurry
+from zeekfleet.errors import UnansweredError
+from zeekfleet.model.management import Configuration, Result
+from zeekfleet.planning.deadlines import agent_deadline, agent_stop_deadline
+from zeekfleet.transport.service import Context, handler
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_FOR_PEERS = 3.0
+"""Seconds that a deployment waits at most until nodes that have said hello are connected to the others."""
+
+NEWS = 1.0
+"""Seconds that a node is given to say who is still missing."""
+
+TO_ANSWER = 0.5
+"""Seconds that are left for the answer then."""
+
+SUPERSEDED = "a later deployment has taken the place of this one"
+
+
+class Adoption(enum.Enum):
+    """What became of an order to adopt a configuration."""
+
+    DONE = enum.auto()
+    NOT_NEEDED = enum.auto()
+
+
+class Orders:
+    """Carries out orders.
+
+    What changes nodes runs in a task of its own, for two reasons: it goes on after the deadline, since a configuration
+    is never left half applied; and orders are carried out in the order in which they came, because all of them begin
+    their work one task later.
+
+    Args:
+        options: the agent's.
+        control: the supervisor.
+        roster: what is known of the nodes.
+        dispatcher: asks nodes.
+        deployer: changes what runs.
+        notifier: tells of failures.
+        tasks: where that work runs.
+        follow: called when what should run has changed.
+    """
+
+    def __init__(
+        self,
+        options: AgentOptions,
+        control: SupervisorControl,
+        roster: Roster,
+        dispatcher: NodeDispatcher,
+        deployer: Deployer,
+        notifier: Notifier,
+        *,
+        tasks: asyncio.TaskGroup,
+        follow: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._control = control
+        self._roster = roster
+        self._dispatcher = dispatcher
+        self._deployer = deployer
+        self._notifier = notifier
+        self._tasks = tasks
+        self._follow = follow
+
+    @handler
+    def welcome(self, request: api.AgentWelcomeRequest, context: Context) -> api.AgentWelcomeResponse:
+        """Say that this instance takes part."""
+        return api.AgentWelcomeResponse(request.reqid, self._success(request.reqid))
+
+    @handler
+    async def stand_by(self, request: api.AgentStandbyRequest, context: Context) -> api.AgentStandbyResponse:
+        """Stop all nodes and forget the configuration."""
+        if error := await self._tasks.create_task(self._stop_all()):
+            return api.AgentStandbyResponse(request.reqid, self._failure(request.reqid, error))
+        self._notifier.log("standing by")
+        return api.AgentStandbyResponse(request.reqid, self._success(request.reqid))
+
+    @handler
+    async def deploy(self, request: api.DeployRequest, context: Context) -> api.DeployResponse:
+        """Adopt a configuration; answer when each node is up, or is known not to come up, or time is over."""
+        results = await self._deploy(request)
+        _log_outcome(request, results)
+        return api.DeployResponse(request.reqid, tuple(results))
+
+    @handler
+    async def set_configuration(
+        self, request: api.SetConfigurationRequest, context: Context
+    ) -> api.SetConfigurationResponse | None:
+        """Adopt a configuration, for the first generation; answer as soon as the supervisor has its nodes.
+
+        Returns:
+            None for a request without an id, to which no answer is wanted.
+        """
+        adoption = await self._tasks.create_task(self._apply(request.config, reqid=request.reqid))
+        if not request.reqid:
+            return None
+        result = self._failure(request.reqid, adoption) if isinstance(adoption, str) else self._success(request.reqid)
+        return api.SetConfigurationResponse(request.reqid, result)
+
+    @handler
+    async def restart(self, request: api.RestartRequest, context: Context) -> api.RestartResponse:
+        """Restart nodes; one result a node."""
+        names = sorted(self._roster.overlap(request.nodes))
+        loop = asyncio.get_running_loop()
+        outcomes: dict[str, asyncio.Future[Result]] = {name: loop.create_future() for name in names}
+        if names and not await self._control.returns():
+            # A supervisor that comes back later must not do what was answered with a failure.
+            for name, outcome in outcomes.items():
+                outcome.set_result(self._failure("", self._control.away, name))
+        elif names:
+            self._tasks.create_task(self._deployer.restart(outcomes))
+            base, grace = self._options.request_timeout, self._options.grace
+            patience = Patience(agent_stop_deadline(len(names), base=base, grace=grace))
+            for outcome in outcomes.values():
+                outcome.add_done_callback(lambda _: patience.progressed())
+            with contextlib.suppress(TimeoutError):
+                async with patience:
+                    with patience.while_stopping(self._control):
+                        await asyncio.wait(outcomes.values())
+        results = [
+            msgspec.structs.replace(outcome.result(), reqid=request.reqid)
+            if outcome.done()
+            else self._failure(request.reqid, TIMED_OUT, name)
+            for name, outcome in outcomes.items()
+        ]
+        return api.RestartResponse(request.reqid, tuple(results))
+
+    @handler
+    def hurry(self, order: AgentHurry, context: Context) -> None:
+        """Give nodes that are being stopped no more than their grace."""
+        self._control.hurry(order.nodes)
+
+    async def _stop_all(self) -> str:
+        """Stand by; why the supervisor did not answer, ``""`` if it did."""
+        try:
+            await self._deployer.stand_by()
+        except UnansweredError as error:
+            return self._control.reason(error)
+        return ""
+
+    async def _deploy(self, request: api.DeployRequest) -> list[Result]:
+        name = self._options.name
+        own = [node.name for node in request.config.nodes if node.instance == name]
+        base = self._options.request_timeout
+        patience = Patience(agent_stop_deadline(len(own), base=base, grace=self._options.grace))
+
+        def stopped() -> None:
+            """All that had to be stopped is: from here on, no grace has to be waited for."""
+            patience.progressed(agent_deadline(len(own), base=base))
+
+        work = self._tasks.create_task(
+            self._apply(
+                request.config,
+                request.force,
+                reqid=request.reqid,
+                unless_running=not request.force,
+                on_stopped=stopped,
+            )
+        )
+        watching = asyncio.ensure_future(self._roster.progress(own, patience.progressed))
+        try:
+            async with patience:
+                with patience.while_stopping(self._control):
+                    adoption = await asyncio.shield(work)
+                match adoption:
+                    case str(error):
+                        return [self._failure(request.reqid, error)]
+                    case Adoption.NOT_NEEDED:
+                        logger.info(
+                            "already running configuration %s", request.config.id, extra={"config": request.config.id}
+                        )
+                        return [self._success(request.reqid)]
+                await self._roster.settle(own)
+                await self._await_peers(own, patience.left - TO_ANSWER)
+        except TimeoutError:
+            if work.done() and self._deployer.configuration is not request.config:
+                return [self._failure(request.reqid, SUPERSEDED)]  # its nodes have done nothing wrong
+            self._notifier.error(f"configuration {request.config.id} is not all up in time")
+            return deploy_results(request.reqid, name, self._roster, own, timed_out=True)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        return deploy_results(request.reqid, name, self._roster, own, timed_out=False)
+
+    async def _await_peers(self, names: Collection[str], left: float) -> None:
+        """Wait a moment until nodes are connected to the others; then ask those that are not what they still miss."""
+        await self._roster.connect(names, min(PATIENCE_FOR_PEERS, max(0.0, left - NEWS)))
+        if cut_off := {name for name in names if self._roster.cut_off(name)}:
+            await self._dispatcher.ask(PING, cut_off, min(NEWS, max(0.0, left)))
+
+    async def _apply(
+        self,
+        configuration: Configuration,
+        force: bool = False,
+        *,
+        reqid: str = "",
+        unless_running: bool = False,
+        on_stopped: Callable[[], None] = lambda: None,
+    ) -> Adoption | str:
+        """Adopt a configuration; what became of that, or why it failed. This never raises, as nobody may be waiting."""
+        try:
+            adopted = await self._deployer.apply(
+                configuration, force, reqid=reqid, unless_running=unless_running, on_stopped=on_stopped
+            )
+        except UnansweredError as error:
+            self._notifier.error(f"configuration {configuration.id} was not adopted: {error}")
+            return self._control.reason(error)
+        except Exception:
+            logger.exception("configuration %s was not adopted", configuration.id, extra={"config": configuration.id})
+            return TIMED_OUT
+        finally:
+            self._follow()
+        return Adoption.DONE if adopted else Adoption.NOT_NEEDED
+
+    def _success(self, reqid: str) -> Result:
+        return Result(reqid, instance=self._options.name)
+
+    def _failure(self, reqid: str, error: str, node: str | None = None) -> Result:
+        return Result(reqid, False, self._options.name, error=error, node=node)
+
+
+def _log_outcome(request: api.DeployRequest, results: Collection[Result]) -> None:
+    failed = [result for result in results if not result.success]
+    nodes = sum(result.node is not None for result in results)
+    told = f"{nodes} node{'s' if nodes > 1 else ''} run" if nodes else "nothing had to be done"
+    if failed:
+        told = "; ".join(f"{result.node or 'all'}: {result.error or 'failed'}" for result in failed)
+    facts = {"kind": "deployment", "reqid": request.reqid, "config": request.config.id, "success": not failed}
+    level = logging.WARNING if failed else logging.INFO
+    if any(result.error == SUPERSEDED for result in failed):
+        del facts["kind"]  # the outcome of the later one is the news
+        level = logging.INFO
+    logger.log(level, "deployment of configuration %s: %s", request.config.id, told, extra=facts)

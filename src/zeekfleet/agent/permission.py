@@ -1,0 +1,98 @@
+"""Which requests an agent takes from whom: anybody may look, one controller at a time may change something."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from zeekfleet.agent.allegiance import Allegiance
+from zeekfleet.broker.events import agent as api
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.refusals import AgentRefused, DeploymentNumber
+from zeekfleet.broker.events.stops import AgentHurry
+from zeekfleet.model.dispatches import MISSING_PEERS, NET_STATS, PEER_STATS
+from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.service import Context, handler
+
+logger = logging.getLogger(__name__)
+
+ORDERS = (
+    api.AgentWelcomeRequest,
+    api.AgentStandbyRequest,
+    api.DeployRequest,
+    api.SetConfigurationRequest,
+    api.RestartRequest,
+    AgentHurry,
+)
+"""What only the controller that the agent serves may ask: these change something, or lead to that."""
+
+READING = ("get_id_value", NET_STATS, PEER_STATS, MISSING_PEERS)
+"""Actions of dispatches that change nothing."""
+
+TOLD_MAX = 1000
+"""Refusals that are remembered, so that each is logged as an error once only."""
+
+
+class Permission:
+    """The rule of the agent's service.
+
+    It is asked as requests arrive, before any of them is worked on: an order may change whose orders are taken next.
+
+    Args:
+        instance: the agent's name.
+        allegiance: which controller it serves.
+        on_standby: called with the controller that does not need the agent any more.
+    """
+
+    def __init__(self, instance: str, allegiance: Allegiance, on_standby: Callable[[Peer], None]) -> None:
+        self._instance = instance
+        self._allegiance = allegiance
+        self._on_standby = on_standby
+        self._refused: set[tuple[str, str]] = set()
+        self._refused_by: tuple[str, str] | None = None
+
+    def problem(self, event: Event, context: Context) -> str | None:
+        """Why this is not done for whoever asks; None if it is."""
+        if not _is_order(event):
+            return None
+        problem = self._allegiance.problem(context.peer)
+        if problem is None and isinstance(event, api.DeployRequest):
+            problem = self._allegiance.overtaken(event.reqid)
+        if problem is not None:
+            self._log_refusal(context.peer, problem)
+            return f"instance '{self._instance}': {problem}"
+        self._refused_by = None
+        if isinstance(event, api.AgentStandbyRequest):
+            self._allegiance.release()
+            self._on_standby(context.peer)
+        return None
+
+    @handler
+    def number(self, number: DeploymentNumber, context: Context) -> None:
+        """Note the place of a deployment that is about to be requested."""
+        self._allegiance.announce(number)
+
+    @handler
+    def refused(self, refusal: AgentRefused, context: Context) -> None:
+        """Log that a controller does not take this agent; the nodes are left as they are."""
+        place = context.peer.place
+        if self._refused_by != (refusal.reason, place):
+            self._refused_by = refusal.reason, place
+            text = "the controller at %s refuses this agent, %s: %s"
+            facts = {"kind": "connection", "instance": self._instance}
+            logger.error(text, place, self._instance, refusal.reason, extra=facts)
+
+    def _log_refusal(self, peer: Peer, reason: str) -> None:
+        level = logging.DEBUG if (peer.place, reason) in self._refused else logging.ERROR
+        who = f"'{peer.name}' at {peer.place}" if peer.name else peer.place
+        text, facts = "orders of %s are refused: instance %s: %s", {"instance": self._instance, "error": reason}
+        logger.log(level, text, who, self._instance, reason, extra=facts)
+        if len(self._refused) >= TOLD_MAX:
+            self._refused.clear()
+        self._refused.add((peer.place, reason))
+
+
+def _is_order(event: Event) -> bool:
+    if isinstance(event, api.NodeDispatchRequest):
+        return not event.action or event.action[0] not in READING
+    return isinstance(event, ORDERS)
