@@ -12,10 +12,8 @@ from zeekfleet.broker.events import checks as api
 from zeekfleet.broker.generations import Generation
 from zeekfleet.controller.fanout import ask, results_of
 from zeekfleet.controller.instances import Instances, Known
-from zeekfleet.controller.staging import Stage
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.planning.deadlines import controller_deadline
-from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
@@ -29,18 +27,22 @@ class Checking:
     Args:
         endpoint: the controller's.
         instances: who can be asked.
-        stage: where the deployed configuration is.
         request_timeout: base of the deadline, in seconds.
     """
 
-    def __init__(self, endpoint: Endpoint, instances: Instances, stage: Stage, request_timeout: float) -> None:
+    def __init__(self, endpoint: Endpoint, instances: Instances, request_timeout: float) -> None:
         self._endpoint = endpoint
         self._instances = instances
-        self._stage = stage
         self._timeout = request_timeout
 
-    async def check(self, reqid: str, configuration: Configuration) -> list[Result]:
-        """What is known of every instance: its problems, a plain success, or why it could not be checked."""
+    async def check(self, reqid: str, configuration: Configuration, deployed: Configuration | None) -> list[Result]:
+        """What is known of every instance: its problems, a plain success, or why it could not be checked.
+
+        Args:
+            reqid: of the client's request.
+            configuration: with addresses and ports filled in.
+            deployed: the configuration that is deployed now.
+        """
         names = sorted(instance.name for instance in configuration.instances)
         results: list[Result] = []
         for name in names:
@@ -50,17 +52,17 @@ class Checking:
             elif not self._instances.can(self._instances.known[name], api.CHECK):
                 results.append(Result(reqid, instance=name, data=NOT_ABLE))
         links = {name: link for name in names if (link := self._instances.known.get(name)) is not None}
-        results += await self._ask(reqid, configuration, links)
+        results += await self._ask(reqid, configuration, deployed, links)
         return results or [Result(reqid)]
 
-    async def problems(self, reqid: str, configuration: Configuration) -> list[Result]:
+    async def problems(self, reqid: str, configuration: Configuration, deployed: Configuration | None) -> list[Result]:
         """What speaks against deploying it, as failed results without node; empty if nothing does.
 
         Results that name a node tell what became of it, and zeek-client shows errors only of the others.
         """
         reached = {instance.name: self._instances.reached(instance) for instance in configuration.instances}
         links = {name: link for name, link in reached.items() if link is not None}
-        results = await self._ask(reqid, configuration, links)
+        results = await self._ask(reqid, configuration, deployed, links)
         failed = [msgspec.structs.replace(result, node=None) for result in results if not result.success]
         if failed:
             logger.warning(
@@ -71,11 +73,12 @@ class Checking:
             )
         return failed
 
-    async def _ask(self, reqid: str, configuration: Configuration, links: Mapping[str, Known]) -> list[Result]:
+    async def _ask(
+        self, reqid: str, configuration: Configuration, deployed: Configuration | None, links: Mapping[str, Known]
+    ) -> list[Result]:
         able = [(name, link) for name, link in sorted(links.items()) if self._instances.can(link, api.CHECK)]
         if not able:
             return []
-        deployed = await self._stage.get(ConfigState.DEPLOYED)
         per_instance = Counter(node.instance for node in configuration.nodes)
         timeout = controller_deadline(max(per_instance.values(), default=0), base=self._timeout)
 

@@ -18,23 +18,25 @@ from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import stops as stops_api
 from zeekfleet.broker.events.refusals import AgentRefused
 from zeekfleet.broker.generations import FIRST, SECOND
-from zeekfleet.controller.assignment import Assignment
 from zeekfleet.controller.checking import Checking
-from zeekfleet.controller.deployment import Deployment
-from zeekfleet.controller.deployments import Deployments
+from zeekfleet.controller.completion import Completion
+from zeekfleet.controller.deployment_queue import DeploymentQueue
+from zeekfleet.controller.dialling import Dialling
 from zeekfleet.controller.fanout import TIMED_OUT
 from zeekfleet.controller.handover import Handover
 from zeekfleet.controller.instances import Hello, Instances, Known, Place
 from zeekfleet.controller.keys import KeyFile
-from zeekfleet.controller.meeting import Meeting
+from zeekfleet.controller.membership import Membership
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.options import ControllerOptions
 from zeekfleet.controller.ordering import Ordering, longest_wait
+from zeekfleet.controller.pipeline import Pipeline
 from zeekfleet.controller.presence import Presence
 from zeekfleet.controller.requests import NodeRequests
 from zeekfleet.controller.signal import Signal
 from zeekfleet.controller.staging import Stage
 from zeekfleet.controller.waits import Waits
+from zeekfleet.controller.welcoming import Welcoming
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.management import Result
 from zeekfleet.model.names import name_problem
@@ -83,22 +85,28 @@ class Controller:
         self._turned_away: dict[int, str] = {}
         self._timeout = options.request_timeout
         self._instances = Instances()
-        self._stage = Stage(store, self._instances, options.port, options.assignment, options.name)
         self._tasks = asyncio.TaskGroup()
         self._changed = Signal()
         base = options.request_timeout
-        self._assignment = Assignment(endpoint, self._instances, self._stage, base)
-        self._checking = Checking(endpoint, self._instances, self._stage, base)
-        self._meeting = Meeting(endpoint, self._instances, self._changed, base, self._tasks, self._check_ready)
-        self._waits = Waits()
-        self._handover = Handover(endpoint, self._instances, self._changed, self._waits, base)
-        self._presence = Presence(endpoint, self._instances, store, options.request_timeout)
-        deployment = Deployment(
+        self._completion = Completion(
             endpoint,
             self._instances,
+            options.assignment,
+            controller_port=options.port,
+            controller_name=options.name,
+            request_timeout=base,
+        )
+        self._stage = Stage(store, self._completion)
+        self._checking = Checking(endpoint, self._instances, base)
+        self._welcoming = Welcoming(endpoint, self._instances, self._changed, base, self._tasks, self._check_ready)
+        self._membership = Membership(self._instances, Dialling(endpoint), self._welcoming, self._changed)
+        self._waits = Waits()
+        self._handover = Handover(endpoint, self._instances, self._changed, self._waits, base)
+        self._presence = Presence(endpoint, self._instances, store, base)
+        pipeline = Pipeline(
             self._stage,
-            meeting=self._meeting,
-            assignment=self._assignment,
+            membership=self._membership,
+            completion=self._completion,
             checking=self._checking,
             handover=self._handover,
             keys=KeyFile(options.key_file),
@@ -106,9 +114,9 @@ class Controller:
             changed=self._changed,
             wait=options.instance_wait or base,
         )
-        self._deployments = Deployments(endpoint, deployment, self._stage, self._tasks)
+        self._queue = DeploymentQueue(endpoint, pipeline, self._stage, self._tasks)
         self._ordering = Ordering(
-            endpoint, self._stage, self._deployments, check=options.check_before_deploy, on_staged=self._forget_loss
+            endpoint, self._stage, self._queue, check=options.check_before_deploy, on_staged=self._forget_loss
         )
         self._requests = NodeRequests(
             endpoint, self._instances, self._stage, self._waits, options.request_timeout, self._presence
@@ -123,13 +131,12 @@ class Controller:
         async with self._tasks:
             await self._presence.load()
             self._tasks.create_task(self._keeper.run())
-            self._tasks.create_task(self._deployments.run())
+            self._tasks.create_task(self._queue.run())
             self._tasks.create_task(self._presence.run())
             persisted = await self._stage.get(ConfigState.DEPLOYED)
             if persisted is not None:
                 logger.info("deploying persisted configuration %s", persisted.id, extra={"config": persisted.id})
-                self._meeting.meet(persisted)
-                self._meeting.adopt(persisted)
+                self._membership.adopt(persisted, self._membership.plan(persisted))
                 for name, place in self._instances.keep_places().items():
                     self._keep_place(name, place)
                 self._check_ready()
@@ -148,7 +155,7 @@ class Controller:
             case PeerLost(peer=peer, reason=reason):
                 self._lost(peer, reason)
                 self._presence.disconnected(peer.id)
-                self._deployments.client_gone(peer.id)
+                self._queue.client_gone(peer.id)
             case Delivery(topic=topics.CONTROLLER):
                 self._heard_client(happening)
             case Delivery(topic=topic):
@@ -208,9 +215,9 @@ class Controller:
                 # An agent of ours tells everything in both generations' names.
                 if notice.instance == sender and (known is None or known.generation is delivery.generation):
                     self._keeper.keep(notice)
-                    order = self._deployments.current
-                    if order is not None and isinstance(notice, agent_api.NotifyChange):
-                        order.heard_state(notice.n.name, notice.new)
+                    tracker = self._queue.current
+                    if tracker is not None and isinstance(notice, agent_api.NotifyChange):
+                        tracker.heard_state(notice.n.name, notice.new)
                     if isinstance(notice, agent_api.NotifyChange):
                         self._presence.changed(sender)
             case presence_api.NotifySupervisor(instance=name, away_since=since) if name == sender:
@@ -218,9 +225,9 @@ class Controller:
                     self._presence.supervisor(name, since, delivery.peer.id)
 
     def _heard_actions(self, notice: deployment_api.NotifyNodeActions) -> None:
-        order = self._deployments.current
-        if order is not None and self._handover.has_asked(notice.reqid):
-            order.heard_actions(notice.instance, notice.actions)
+        tracker = self._queue.current
+        if tracker is not None and self._handover.has_asked(notice.reqid):
+            tracker.heard_actions(notice.instance, notice.actions)
 
     def _hello(self, delivery: Delivery, name: str, connecting: bool, version: int, endpoint: str = "") -> None:
         peer = delivery.peer
@@ -247,10 +254,10 @@ class Controller:
                 if name in self._instances.configured:
                     facts["kind"] = "connection"
                 logger.info("instance %s checked in from %s", name, peer.host, extra=facts)
-                self._meeting.welcome(name)
+                self._welcoming.welcome(name)
                 self._changed.notify()
             case Hello.NO_NEWS if delivery.generation is SECOND:
-                self._meeting.welcome(name)  # one that has refused us may say so because it does no longer
+                self._welcoming.welcome(name)  # one that has refused us may say so because it does no longer
 
     def _lost(self, peer: Peer, reason: str) -> None:
         """Whoever spoke on a connection does so no more; it may be there by another one, or another in its place."""
@@ -262,9 +269,8 @@ class Controller:
                 self._replaced(name, present)
             elif (place := self._instances.place_kept(name)) is not None:
                 self._keep_place(name, place)
-            self._meeting.welcome(name)
+            self._welcoming.welcome(name)
             self._changed.notify()
-        self._meeting.lost(peer)
 
     def _keep_place(self, name: str, place: Place) -> None:
         asyncio.get_running_loop().call_later(PLACE_KEPT, self._give_away, name, place)
@@ -272,7 +278,7 @@ class Controller:
     def _give_away(self, name: str, place: Place) -> None:
         if self._instances.give_away(name, place):
             self._replaced(name, self._instances.known[name])
-            self._meeting.welcome(name)
+            self._welcoming.welcome(name)
             self._changed.notify()
 
     def _replaced(self, name: str, present: Known) -> None:
@@ -295,7 +301,7 @@ class Controller:
         """When all are ready, deploy what is deployed once more: who runs it already does nothing."""
         if self._instances.all_ready and self._instances.configured:
             logger.info("agents ready: %s", ", ".join(sorted(self._instances.configured)))
-            self._deployments.again()
+            self._queue.deploy_again()
 
     # --- clients
 
@@ -364,7 +370,9 @@ class Controller:
         assert isinstance(delivery.event, check_api.ControllerCheckRequest)  # noqa: S101
         reqid, configuration = delivery.event.reqid, delivery.event.config
         try:
-            results = await self._checking.check(reqid, await self._assignment.complete(configuration))
+            deployed = await self._stage.get(ConfigState.DEPLOYED)
+            completed = await self._completion.complete_with_agents(configuration, deployed)
+            results = await self._checking.check(reqid, completed, deployed)
         except ConfigurationError as error:
             results = [Result(reqid, False, error=problem) for problem in error.errors]
         self._endpoint.reply(delivery, check_api.ControllerCheckResponse(reqid, tuple(results)))

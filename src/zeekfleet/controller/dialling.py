@@ -1,8 +1,8 @@
-"""Which agents the controller connects to, and for whom: a connection stays while any configuration wants it."""
+"""Connections that the controller makes to agents: to those that have a port and are wanted."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterable
 
 from zeekfleet.broker import topics
 from zeekfleet.model.management import Instance
@@ -12,9 +12,7 @@ Place = tuple[str, int]
 
 
 class Dialling:
-    """Connects to the instances that have a port, and lets go of those that nobody wants any more.
-
-    Wanting a place that is connected already leaves the connection alone: what runs there is not disturbed.
+    """Has exactly the connections that are wanted. One that is wanted still is left alone.
 
     Args:
         endpoint: the controller's.
@@ -22,28 +20,21 @@ class Dialling:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._wanted: Counter[Place] = Counter()
+        self._connected: set[Place] = set()
 
-    def want(self, instance: Instance) -> None:
-        """Keep a connection to the instance; each call needs its :meth:`let_go`."""
-        place = _place(instance)
-        if place is None:
-            return
-        self._wanted[place] += 1
-        if self._wanted[place] == 1:
-            own = (topics.agent(instance.name), topics.secrets(instance.name))
-            self._endpoint.peer(*place, publish=own, role=f"the agent of instance {instance.name} at")
+    def connect_to(self, instances: Iterable[Instance]) -> None:
+        """Connect to these instances and close the other connections; what was sent over these before still arrives.
 
-    def let_go(self, instance: Instance) -> None:
-        """One who wanted a connection to the instance does no longer; what was sent before still arrives."""
-        place = _place(instance)
-        if place is None:
-            return
-        self._wanted[place] -= 1
-        if self._wanted[place] <= 0:
-            del self._wanted[place]
+        Where several instances name one place, it is for the first of them.
+        """
+        wanted: dict[Place, Instance] = {}
+        for instance in instances:
+            if instance.listen_port is not None:
+                wanted.setdefault((str(instance.host), instance.listen_port.number), instance)
+        for place in sorted(self._connected - wanted.keys()):
             self._endpoint.unpeer(*place)
-
-
-def _place(instance: Instance) -> Place | None:
-    return None if instance.listen_port is None else (str(instance.host), instance.listen_port.number)
+        for place, instance in wanted.items():
+            if place not in self._connected:
+                own = (topics.agent(instance.name), topics.secrets(instance.name))
+                self._endpoint.peer(*place, publish=own, role=f"the agent of instance {instance.name} at")
+        self._connected = set(wanted)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Response
 from zeekfleet.broker.events.refusals import DeploymentNumber
+from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.broker.generations import FIRST
 from zeekfleet.controller.fanout import Answer
 from zeekfleet.controller.instances import Instances, Known
 from zeekfleet.controller.signal import Signal
 from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError
+from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.management import Configuration, fresh_id
 from zeekfleet.planning.deadlines import CEILING, MARGIN, controller_stop_deadline
 from zeekfleet.transport.endpoint import Endpoint
@@ -47,14 +49,14 @@ class Handover:
         self._number = 0
 
     async def to_all(
-        self, names: Iterable[str], configuration: Configuration, prepare: Callable[[Known], None]
+        self, names: Iterable[str], configuration: Configuration, keys: CurveKeys | None = None
     ) -> list[Answer]:
         """Each agent's answer, in the order of the names; each is waited for while it makes progress.
 
         Args:
             names: of ready instances.
             configuration: for them all.
-            prepare: called with an instance's link ahead of each attempt.
+            keys: for the cluster's nodes, handed out with it; None if they need none.
         """
         self._number += 1
         nodes = Counter(node.instance for node in configuration.nodes)
@@ -62,9 +64,7 @@ class Handover:
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(
-                        self._to_one(
-                            name, configuration, controller_stop_deadline(nodes[name], base=self._base), prepare
-                        )
+                        self._to_one(name, configuration, keys, controller_stop_deadline(nodes[name], base=self._base))
                     )
                     for name in names
                 ]
@@ -76,26 +76,24 @@ class Handover:
         """Whether this is the id of a request of the present handover."""
         return reqid in self._asked
 
-    async def _to_one(
-        self, name: str, configuration: Configuration, patience: float, prepare: Callable[[Known], None]
-    ) -> Answer:
+    async def _to_one(self, name: str, configuration: Configuration, keys: CurveKeys | None, patience: float) -> Answer:
         try:
             async with self._waits.at(name, patience, LIMIT):
-                return await self._until_answered(name, configuration, prepare)
+                return await self._until_answered(name, configuration, keys)
         except (TimeoutError, RequestTimeoutError):
             return Answer(name, None)
         except FrameTooLargeError as error:
             return Answer(name, None, str(error))
 
-    async def _until_answered(
-        self, name: str, configuration: Configuration, prepare: Callable[[Known], None]
-    ) -> Answer:
+    async def _until_answered(self, name: str, configuration: Configuration, keys: CurveKeys | None) -> Answer:
         while True:
             known = self._instances.known.get(name)
             if known is None or not self._instances.is_welcomed(known):
                 await self._changed.next()
                 continue
-            prepare(known)
+            if keys is not None:
+                # Ahead of the configuration on the same connection, and so in this order.
+                self._endpoint.publish(topics.secrets(name), ClusterKeys(keys), to=known.peer)
             response = await self._attempt(name, known, configuration)
             if response is not None:
                 return Answer(name, response)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from zeekfleet.broker.generations import FIRST, Generation
+from zeekfleet.controller.plan import moves
 from zeekfleet.lifecycle.outlook import clock_text
+from zeekfleet.model.addresses import place
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import UNSPECIFIED, Address, Port
 from zeekfleet.transport.endpoint import Peer
@@ -78,13 +80,6 @@ class Hello(enum.Enum):
     """As REFUSED, by one that said so before."""
 
 
-class Changes(msgspec.Struct, frozen=True):
-    """What a new configuration means for the instances."""
-
-    drop: tuple[Instance, ...]
-    add: tuple[Instance, ...]
-
-
 class Instances:
     """The controller's view of its instances.
 
@@ -105,6 +100,7 @@ class Instances:
         self._namesakes: dict[str, dict[int, Known]] = {}
         self._kept: dict[str, Place] = {}
         self._welcomed: set[tuple[str, int]] = set()
+        self._refusals: dict[tuple[str, int], str] = {}
         self._abilities: dict[tuple[str, int], frozenset[str]] = {}
         self._gone_since: dict[str, float] = {}
         self._clock = clock
@@ -198,8 +194,13 @@ class Instances:
         place = self._kept.get(said.instance.name)
         return place is None or place.is_of(said)
 
+    def refused_us(self, link: Known, reason: str) -> None:
+        """The agent at this link has answered its welcome with a refusal."""
+        self._refusals[link.instance.name, link.peer.id] = reason
+
     def welcomed(self, link: Known) -> None:
         """The agent at this link has answered its welcome."""
+        self._refusals.pop((link.instance.name, link.peer.id), None)
         if link.peer in (present.peer for present in self._links.get(link.instance.name, ())):
             self._welcomed.add((link.instance.name, link.peer.id))
 
@@ -233,6 +234,7 @@ class Instances:
             self._choose(name)
         self._namesakes = {name: waiting for name, waiting in self._namesakes.items() if waiting}
         self._welcomed = {mark for mark in self._welcomed if mark[1] != peer.id}
+        self._refusals = {mark: why for mark, why in self._refusals.items() if mark[1] != peer.id}
         self._abilities = {mark: names for mark, names in self._abilities.items() if mark[1] != peer.id}
         return names
 
@@ -258,7 +260,8 @@ class Instances:
     def reached(self, instance: Instance) -> Known | None:
         """The link to an instance as a new configuration has it; one that moves has to be met where it moves to."""
         present = self.known.get(instance.name)
-        if instance.listen_port is None or not self._moved(instance):
+        configured = self.configured.get(instance.name)
+        if instance.listen_port is None or configured is None or not moves(configured, instance):
             return present
         links = reversed(self._links.get(instance.name, ()))
         # An agent that dials us has one link, whatever we dial.
@@ -312,25 +315,26 @@ class Instances:
         since = self._gone_since.get(name)
         return "never connected" if since is None else f"gone since {clock_text(since, self._clock())}"
 
+    def missing(self) -> dict[str, str]:
+        """Who is to be met and has not answered its welcome, each with what is known of it, sorted by name."""
+        return {name: why for name, instance in sorted(self.met.items()) if (why := self._why_missing(instance))}
+
+    def _why_missing(self, instance: Instance) -> str:
+        """What keeps an instance from being ready, ``""`` if nothing does."""
+        link = self.reached(instance)
+        if link is not None and self.is_welcomed(link):
+            return ""
+        if link is not None:
+            refusal = self._refusals.get((instance.name, link.peer.id))
+            return f"refuses this controller: {refusal}" if refusal else "does not answer its welcome"
+        if instance.name in self.known and instance.listen_port is not None:
+            return f"not at {place(str(instance.host), instance.listen_port.number)} yet"
+        return self.presence(instance.name)
+
     @property
     def all_ready(self) -> bool:
         """Whether every configured instance is ready."""
         return self.ready == self.configured.keys()
-
-    def changes(self, configuration: Configuration) -> Changes:
-        """Who leaves and who comes; one whose host or port changed does both."""
-        wanted = {instance.name: instance for instance in configuration.instances}
-        moved = {name for name, instance in wanted.items() if self._moved(instance)}
-        drop = [instance for name, instance in self.configured.items() if name not in wanted or name in moved]
-        add = [instance for name, instance in wanted.items() if name not in self.configured or name in moved]
-        return Changes(_by_name(drop), _by_name(add))
-
-    def _moved(self, instance: Instance) -> bool:
-        present = self.configured.get(instance.name)
-        if present is None:
-            return False
-        moved_host = instance.host not in (UNSPECIFIED, present.host) and present.host != UNSPECIFIED
-        return moved_host or instance.listen_port != present.listen_port
 
     def with_addresses(self, configuration: Configuration) -> Configuration:
         """A copy in which instances without address have the one that the controller sees."""
@@ -354,7 +358,3 @@ def _is_dialled_at(peer: Peer, instance: Instance) -> bool:
 def _is_no_news(said: Known, before: Known) -> bool:
     """Whether an agent says the same once more, or in the first generation's names what it has said in the second's."""
     return said == before or (said.generation is FIRST and before.generation is not FIRST)
-
-
-def _by_name(instances: Iterable[Instance]) -> tuple[Instance, ...]:
-    return tuple(sorted(instances, key=lambda instance: instance.name))

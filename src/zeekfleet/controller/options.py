@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from zeekfleet.controller.staging import PortAssignment
+from zeekfleet.controller.completion import PortAssignment
 from zeekfleet.model.defaults import CONTROLLER_PORT
 
 

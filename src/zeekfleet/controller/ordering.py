@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import deployments as deployment_api
-from zeekfleet.controller.deployment import without_id
-from zeekfleet.controller.deployments import Deployments
-from zeekfleet.controller.orders import Order
+from zeekfleet.controller.deployment import Deployment, without_id
+from zeekfleet.controller.deployment_queue import DeploymentQueue
 from zeekfleet.controller.staging import Stage
+from zeekfleet.controller.tracker import Tracker
 from zeekfleet.errors import ConfigurationError, RequestFailedError, StoreError
 from zeekfleet.model.management import Configuration, Result, fresh_id
 from zeekfleet.planning.deadlines import CEILING, ZEEK_CLIENT_ANSWER
@@ -30,17 +30,17 @@ class Ordering:
     Args:
         endpoint: where answers go.
         stage: where configurations are kept.
-        deployments: the queue.
+        queue: where deployments wait for their turn.
         check: whether deployments are checked by the agents first.
         on_staged: called when a configuration was staged.
     """
 
     def __init__(
-        self, endpoint: Endpoint, stage: Stage, deployments: Deployments, *, check: bool, on_staged: Callable[[], None]
+        self, endpoint: Endpoint, stage: Stage, queue: DeploymentQueue, *, check: bool, on_staged: Callable[[], None]
     ) -> None:
         self._endpoint = endpoint
         self._stage = stage
-        self._deployments = deployments
+        self._queue = queue
         self._check = check
         self._on_staged = on_staged
         self._in_order = asyncio.Lock()
@@ -56,33 +56,35 @@ class Ordering:
         """Deploy what is staged now, when it is its turn."""
         assert isinstance(delivery.event, api.DeployRequest)  # noqa: S101
         reqid = delivery.event.reqid
-        order = None
+        tracker = None
         async with self._in_order:
             staged = await self._stage.get(ConfigState.STAGED)
-            pending = "" if _is_patient(delivery.peer) else self._deployments.pending
+            pending = "" if _is_patient(delivery.peer) else self._queue.pending
             if staged is None:
                 error = "no configuration available to deploy"
             elif pending:
                 error = f"earlier deployment {pending} still pending"
             else:
-                order, error = self._submit(delivery, reqid, staged)
-        results = [Result(reqid, False, error=error)] if order is None else await self._outcome(order, delivery.peer)
+                tracker, error = self._submit(delivery, reqid, staged)
+        results = (
+            [Result(reqid, False, error=error)] if tracker is None else await self._outcome(tracker, delivery.peer)
+        )
         self._endpoint.reply(delivery, api.DeployResponse(reqid, tuple(results)))
 
     async def set_configuration(self, delivery: Delivery) -> None:
         """First generation: validate, stage and deploy in one; no answer is wanted without an id."""
         assert isinstance(delivery.event, api.SetConfigurationRequest)  # noqa: S101
         reqid, configuration = delivery.event.reqid, delivery.event.config
-        order, error = None, ""
+        tracker, error = None, ""
         results: list[Result] = []
         # Staging takes its time in a thread: who comes second must find the first one's deployment pending.
         async with self._in_order:
-            if pending := self._deployments.pending:
+            if pending := self._queue.pending:
                 error = f"request {pending} still pending"
             elif not (results := await self._try_to_stage(reqid, configuration)):
-                order, error = self._submit(delivery, reqid, configuration)
-        if order is not None:
-            results = without_id(await self._outcome(order, delivery.peer))
+                tracker, error = self._submit(delivery, reqid, configuration)
+        if tracker is not None:
+            results = without_id(await self._outcome(tracker, delivery.peer))
         elif error:
             results = [Result(reqid, False, error=error)]
         if reqid:
@@ -91,7 +93,7 @@ class Ordering:
     def abort(self, delivery: Delivery, reqid: str, deployment: str) -> None:
         """Give a deployment up."""
         try:
-            told = self._deployments.abort(deployment, delivery.peer.name or delivery.peer.host)
+            told = self._queue.abort(deployment, delivery.peer.name or delivery.peer.host)
         except RequestFailedError as error:
             result = Result(reqid, False, error=str(error))
         else:
@@ -117,20 +119,18 @@ class Ordering:
         logger.info("configuration %s staged", configuration.id, extra={"config": configuration.id})
         return []
 
-    def _submit(self, delivery: Delivery, reqid: str, configuration: Configuration) -> tuple[Order | None, str]:
-        """The order, or None and why it is not taken."""
-        peer = delivery.peer
-        order = Order(reqid or fresh_id(), configuration, check=self._check, peer=peer.id)
+    def _submit(self, delivery: Delivery, reqid: str, configuration: Configuration) -> tuple[Tracker | None, str]:
+        """What follows the deployment, or None and why it is not taken."""
+        deployment = Deployment(reqid or fresh_id(), configuration, check=self._check, client=delivery.peer.id)
         try:
-            self._deployments.submit(order)
+            return self._queue.submit(deployment), ""
         except RequestFailedError as error:
             return None, str(error)
-        return order, ""
 
-    async def _outcome(self, order: Order, client: Peer) -> list[Result]:
+    async def _outcome(self, tracker: Tracker, client: Peer) -> Sequence[Result]:
         """What came of it, or what is known so far where the client would not wait longer."""
-        await asyncio.wait({order.results}, timeout=None if _is_patient(client) else ZEEK_CLIENT_ANSWER)
-        return order.results.result() if order.results.done() else order.results_so_far()
+        await asyncio.wait({tracker.ended}, timeout=None if _is_patient(client) else ZEEK_CLIENT_ANSWER)
+        return tracker.ended.result().results if tracker.ended.done() else tracker.results_so_far()
 
 
 def longest_wait(client: Peer) -> float:

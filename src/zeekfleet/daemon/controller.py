@@ -8,9 +8,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from zeekfleet.controller.completion import PortAssignment
 from zeekfleet.controller.controller import Controller
 from zeekfleet.controller.options import ControllerOptions
-from zeekfleet.controller.staging import PortAssignment
 from zeekfleet.daemon import doors, endpoints, names, readiness
 from zeekfleet.daemon.directories import DATABASE, check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch

@@ -18,9 +18,9 @@ from zeekfleet.broker.events.deployments import (
 )
 from zeekfleet.broker.events.stops import NotifyNodeStopping
 from zeekfleet.client.results import Deployed
-from zeekfleet.controller import deployments
-from zeekfleet.controller.deployments import Deployments
-from zeekfleet.controller.orders import Order, Step
+from zeekfleet.controller import turns
+from zeekfleet.controller.deployment import Deployment, Step
+from zeekfleet.controller.deployment_queue import DeploymentQueue
 from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import TransportError
 from zeekfleet.model.deployments import NodeAction
@@ -157,7 +157,7 @@ async def _next_queued(it: Scene, config_id: str) -> DeploymentProgress:
 
 
 async def test_not_more_than_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deployments, "MAX_WAITING", 1)
+    monkeypatch.setattr(turns, "MAX_WAITING", 1)
     async with scene(instance_wait=LONG) as it:
         news = await it.listener()
         client = await it.calling_itself("zeekfleet-one")
@@ -327,16 +327,15 @@ async def test_a_client_that_comes_while_the_controller_looks_for_something_to_d
                 await may_go_on.wait()
 
         class Done:
-            async def carry_out(self, order: Order) -> list[Result]:
-                return [Result(order.reqid)]
+            async def carry_out(self, deployment: Deployment, _report: object) -> Deployment:
+                return deployment.having(results=(Result(deployment.reqid),))
 
-        queue = Deployments(endpoint, Done(), Looking(), tasks)  # type: ignore[arg-type]
+        queue = DeploymentQueue(endpoint, Done(), Looking(), tasks)  # type: ignore[arg-type]
         running = tasks.create_task(queue.run())
-        queue.again()
+        queue.deploy_again()
         await looking.wait()
-        order = Order("r", Configuration())
-        queue.submit(order)
+        tracker = queue.submit(Deployment("r", Configuration()))
         may_go_on.set()
         async with asyncio.timeout(DEADLINE):
-            assert await order.results == [Result("r")]
+            assert (await tracker.ended).results == (Result("r"),)
         running.cancel()

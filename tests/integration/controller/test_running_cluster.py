@@ -188,6 +188,26 @@ async def test_an_instance_that_goes_while_others_check_is_waited_for(comes_back
             assert outcome.errors[1].startswith("instance 'a2' is missing: gone since ")
 
 
+async def test_a_connection_that_was_made_in_vain_is_closed_however_often_instances_were_waited_for() -> None:
+    async with scene() as it:
+        news = await it.listener()
+        one, two = await it.agent("b1", port=7001), await it.agent("a2")
+        one.__class__ = Leaver
+        one.fellow, one.gone = two, asyncio.Event()  # type: ignore[attr-defined]
+        await it.known("a2")
+        wanted = configuration("b1", "a2", ports={"b1": 7001})
+        deploying = asyncio.create_task(it.client.deploy_config(wanted))
+        await one.was_asked(checks.AgentCheckRequest)
+        await it.known("b1")
+        one.gone.set()  # type: ignore[attr-defined]
+        await news.wait_for(lambda happening: _is_awaited(happening, "a2"), DEADLINE)
+        one.problems = (("w-b1",),)
+        two.endpoint.peer("127.0.0.1", 2150)
+        assert (await deploying).errors == ("b1: w-b1",)
+        async with asyncio.timeout(DEADLINE):
+            await it.known("a2")
+
+
 def _is_awaited(happening: Happening, name: str) -> bool:
     event = happening.event if isinstance(happening, Delivery) else None
     return isinstance(event, DeploymentProgress) and name in event.instances

@@ -8,15 +8,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
-from zeekfleet.broker.events import checks
+from zeekfleet.broker.events import checks, details
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.deployments import DeploymentOutcome, DeploymentProgress
 from zeekfleet.broker.events.refusals import DeploymentNumber
 from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.client import Client
 from zeekfleet.controller.controller import Controller
+from zeekfleet.controller.deployment import Step
 from zeekfleet.controller.options import ControllerOptions
-from zeekfleet.controller.orders import Step
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Result
 from zeekfleet.model.types import Address, Port
@@ -48,8 +48,9 @@ class ScriptedAgent:
         endpoint.subscribe(self.topic)
 
     def names(self) -> list[str]:
-        """What it was asked, but for ports, which is asked where any are to be assigned."""
-        return [type(event).__name__ for event in self.asked if not isinstance(event, checks.AgentPortsRequest)]
+        """What it was asked, but for ports, where any are to be assigned, and reports, which are asked by time."""
+        others = (checks.AgentPortsRequest, details.AgentStatusRequest)
+        return [type(event).__name__ for event in self.asked if not isinstance(event, others)]
 
     async def was_asked(self, event: type[Event], times: int = 1) -> None:
         """Wait until it has been asked this, so often."""

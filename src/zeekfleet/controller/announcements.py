@@ -1,0 +1,60 @@
+"""Telling of deployments: progress to whoever listens on ``topics.DEPLOYMENTS``, outcomes there and in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+
+from zeekfleet.broker import topics
+from zeekfleet.controller.tracker import Tracker
+from zeekfleet.model.deployments import KEEP, NodeAction, action_text
+from zeekfleet.transport.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT = 5.0
+"""Seconds after which progress is published although nothing has changed, so that listeners know it is awaited."""
+
+PAUSE = 0.2
+"""Seconds between two publications at least, so that thousands of nodes do not cause thousands of them."""
+
+NODES_NAMED = 6
+"""Nodes that a log line names at most."""
+
+
+async def announce_progress(endpoint: Endpoint, tracker: Tracker) -> None:
+    """Publish a deployment's progress, whenever it changes, until it has ended."""
+    while not tracker.ended.done():
+        tracker.changed.clear()
+        endpoint.publish(topics.DEPLOYMENTS, tracker.progress())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HEARTBEAT):
+                await tracker.changed.wait()
+        await asyncio.sleep(PAUSE)
+
+
+def announce_outcome(endpoint: Endpoint, tracker: Tracker) -> None:
+    """Publish and log what came of a deployment.
+
+    A client that wanted it is told anyway. Of what the controller does by itself it is news which nodes were touched.
+    """
+    deployment, outcome = tracker.deployment, tracker.outcome()
+    changes = [action for action in outcome.actions if action.action != KEEP] if deployment.is_own else []
+    facts = {"reqid": deployment.reqid, "config": deployment.configuration.id, "success": outcome.success}
+    if changes or not (deployment.is_own and outcome.success):
+        facts["kind"] = "deployment"
+    told = "success" if outcome.success else "; ".join(outcome.errors)
+    if changes:
+        told += f" ({_some(changes)})"
+    level = logging.INFO if outcome.success or deployment.is_own else logging.WARNING
+    what = "deployed again" if deployment.is_own else "deployment of"
+    logger.log(level, "%s configuration %s: %s", what, deployment.configuration.id, told, extra=facts)
+    endpoint.publish(topics.DEPLOYMENTS, outcome)
+
+
+def _some(actions: Sequence[NodeAction]) -> str:
+    """Such as ``w1 restarted (env), w2 started and 3 more``."""
+    told = ", ".join(f"{action.node} {action_text(action)}" for action in actions[:NODES_NAMED])
+    return told if len(actions) <= NODES_NAMED else f"{told} and {len(actions) - NODES_NAMED} more"

@@ -1,0 +1,126 @@
+"""Completing configurations: their instances' addresses, and ports that are free where these are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from zeekfleet.broker.events import checks as api
+from zeekfleet.broker.generations import Generation
+from zeekfleet.controller.fanout import ask
+from zeekfleet.controller.instances import Instances
+from zeekfleet.errors import ConfigurationError
+from zeekfleet.model.management import Configuration
+from zeekfleet.planning.ports import assign_metrics_ports, assign_ports, lacking_ports
+from zeekfleet.planning.validate import validate
+from zeekfleet.transport.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+
+
+class PortAssignment(msgspec.Struct, frozen=True):
+    """Whether and from where missing ports are filled in; ``reserved`` ports never are."""
+
+    listening: bool = True
+    listening_start: int = 2200
+    metrics: bool = True
+    metrics_start: int = 9000
+    reserved: tuple[int, ...] = ()
+
+
+class Completion:
+    """Validates configurations, and fills in what they leave open.
+
+    Args:
+        endpoint: the controller's.
+        instances: whose addresses are filled in, and whose agents know which ports of their hosts are taken.
+        assignment: which ports are filled in.
+        controller_port: the port for agents, None if there is none.
+        controller_name: what nothing in a configuration may be named.
+        request_timeout: seconds that agents have to tell their ports.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        instances: Instances,
+        assignment: PortAssignment,
+        *,
+        controller_port: int | None,
+        controller_name: str,
+        request_timeout: float,
+    ) -> None:
+        self._endpoint = endpoint
+        self._instances = instances
+        self._assignment = assignment
+        self._controller_port = controller_port
+        self._controller_name = controller_name
+        self._timeout = request_timeout
+
+    def complete(
+        self,
+        configuration: Configuration,
+        taken: Mapping[str, Collection[int]] = {},
+        former: Configuration | None = None,
+    ) -> Configuration:
+        """A copy with addresses and ports filled in, as far as they are known without asking anybody.
+
+        Args:
+            configuration: as a client sent it.
+            taken: by instance, ports that others have on its host.
+            former: what is deployed; nodes that stay keep the ports that they have there.
+
+        Raises:
+            ConfigurationError: it is not sound, or ports do not suffice; every problem is told.
+        """
+        errors = validate(
+            configuration,
+            controller_port=self._controller_port,
+            auto_assign_ports=self._assignment.listening,
+            controller_name=self._controller_name,
+        )
+        if errors:
+            raise ConfigurationError(errors)
+        ready = self._instances.with_addresses(configuration)
+        how = self._assignment
+        if how.listening:
+            ready = assign_ports(ready, start=how.listening_start, reserved=how.reserved, taken=taken, former=former)
+        if how.metrics:
+            ready = assign_metrics_ports(
+                ready, start=how.metrics_start, reserved=how.reserved, taken=taken, former=former
+            )
+        return ready
+
+    async def complete_with_agents(self, configuration: Configuration, former: Configuration | None) -> Configuration:
+        """The same, but no port is filled in that somebody else has on an instance's host, as far as its agent tells.
+
+        An agent that cannot tell, or does not in time, is taken to know of none.
+
+        Args:
+            configuration: as a client sent it.
+            former: what is deployed.
+
+        Raises:
+            ConfigurationError: as above.
+        """
+        return self.complete(configuration, await self._taken(configuration, former), former)
+
+    async def _taken(self, configuration: Configuration, former: Configuration | None) -> dict[str, frozenset[int]]:
+        lacking = lacking_ports(configuration)
+        wanted = [instance for instance in configuration.instances if instance.name in lacking]
+        links = {instance.name: self._instances.reached(instance) for instance in wanted}
+        able = [(name, link) for name, link in sorted(links.items()) if link and self._instances.can(link, api.PORTS)]
+
+        def request(fresh: str, _: Generation) -> api.AgentPortsRequest:
+            return api.AgentPortsRequest(fresh, former)
+
+        found: dict[str, frozenset[int]] = {}
+        for answer in await ask(self._endpoint, able, request, self._timeout):
+            if isinstance(answer.response, api.AgentPortsResponse):
+                found[answer.instance] = frozenset(answer.response.ports)
+            else:
+                facts = {"instance": answer.instance}
+                logger.warning("instance %s does not tell which ports are taken", answer.instance, extra=facts)
+        return found

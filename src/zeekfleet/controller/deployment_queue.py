@@ -1,0 +1,142 @@
+"""All deployments: carried out one at a time, each followed from its request to its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from zeekfleet.controller.announcements import announce_outcome, announce_progress
+from zeekfleet.controller.deployment import Deployment, Step
+from zeekfleet.controller.pipeline import Pipeline
+from zeekfleet.controller.staging import Stage
+from zeekfleet.controller.tracker import Tracker
+from zeekfleet.controller.turns import Turns
+from zeekfleet.model.management import fresh_id
+from zeekfleet.store.interface import ConfigState
+from zeekfleet.transport.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+
+
+class DeploymentQueue:
+    """Takes deployments and has the pipeline carry them out; :class:`Turns` says in which order.
+
+    Args:
+        endpoint: where progress and outcomes are published.
+        pipeline: carries deployments out.
+        stage: knows what is deployed.
+        tasks: where work runs.
+    """
+
+    def __init__(self, endpoint: Endpoint, pipeline: Pipeline, stage: Stage, tasks: asyncio.TaskGroup) -> None:
+        self._endpoint = endpoint
+        self._pipeline = pipeline
+        self._stage = stage
+        self._tasks = tasks
+        self._turns = Turns()
+        self._work: asyncio.Task[Deployment] | None = None
+        self._wanted = asyncio.Event()
+
+    @property
+    def current(self) -> Tracker | None:
+        """The deployment that is being carried out."""
+        return self._turns.current
+
+    @property
+    def pending(self) -> str:
+        """The request id of a client's deployment that is under way or waits, or ``""``."""
+        return self._turns.pending
+
+    async def run(self) -> None:
+        """Carry out what is wanted, until cancelled."""
+        while True:
+            self._wanted.clear()  # before the look, so that nobody who comes during it is missed
+            if (tracker := await self._next()) is None:
+                await self._wanted.wait()
+            else:
+                await self._carry_out(tracker)
+
+    def submit(self, deployment: Deployment) -> Tracker:
+        """Have a client's deployment carried out when it is its turn.
+
+        Raises:
+            RequestFailedError: too many wait already.
+        """
+        tracker = Tracker(deployment)
+        if (superseded := self._turns.submit(tracker)) is not None:
+            self._give_up(superseded, f"deployment {deployment.reqid} is wanted instead")
+        self._tasks.create_task(announce_progress(self._endpoint, tracker))
+        self._wanted.set()
+        return tracker
+
+    def deploy_again(self) -> None:
+        """Deploy what is deployed once more, when nothing else is to be done: agents that run it already do nothing."""
+        self._turns.want_own()
+        self._wanted.set()
+
+    def abort(self, reqid: str, by: str) -> str:
+        """Give a deployment up: the one of this id, or the present one if ``""``; a sentence on what that means.
+
+        Args:
+            reqid: the deployment's.
+            by: who wants that, for a person.
+
+        Raises:
+            RequestFailedError: there is none, or it is too late.
+        """
+        tracker = self._turns.find(reqid)
+        activity, left = tracker.activity(), tracker.what_giving_up_leaves()
+        self._give_up(tracker, f"given up by {by} while {activity}")
+        return f"deployment {tracker.deployment.reqid} was given up while {activity}; {left}"
+
+    def client_gone(self, client: int) -> None:
+        """The client with this connection is gone: what waits on its behalf waits no longer."""
+        for tracker, why in self._turns.abandoned(client):
+            self._give_up(tracker, why)
+
+    def _give_up(self, tracker: Tracker, why: str) -> None:
+        tracker.given_up = why
+        if self._turns.leave(tracker):
+            self._finish(tracker, tracker.was_given_up())
+        elif self._work is not None:
+            self._work.cancel()
+
+    async def _next(self) -> Tracker | None:
+        if (waiting := self._turns.begin_next()) is not None:
+            return waiting
+        if not self._turns.take_own():
+            return None
+        configuration = await self._stage.get(ConfigState.DEPLOYED)
+        if (waiting := self._turns.begin_next()) is not None:  # a client came meanwhile
+            self._turns.want_own()
+            return waiting
+        if configuration is None:
+            return None
+        own = Tracker(Deployment(fresh_id(), configuration, is_own=True))
+        self._turns.begin(own)
+        self._tasks.create_task(announce_progress(self._endpoint, own))
+        logger.info("deploying configuration %s again", configuration.id, extra={"config": configuration.id})
+        return own
+
+    async def _carry_out(self, tracker: Tracker) -> None:
+        self._work = self._tasks.create_task(self._pipeline.carry_out(tracker.deployment, tracker.advance))
+        await asyncio.wait({self._work})
+        deployment, self._work = _outcome(tracker, self._work), None
+        self._turns.end(succeeded=deployment.succeeded)
+        self._finish(tracker, deployment)
+
+    def _finish(self, tracker: Tracker, deployment: Deployment) -> None:
+        ended = deployment.having(step=Step.DONE)
+        tracker.advance(ended)
+        announce_outcome(self._endpoint, tracker)
+        tracker.ended.set_result(ended)
+
+
+def _outcome(tracker: Tracker, work: asyncio.Task[Deployment]) -> Deployment:
+    if work.cancelled():
+        return tracker.was_given_up()
+    if (error := work.exception()) is not None:
+        reqid = tracker.deployment.reqid
+        logger.error("deployment %s failed", reqid, exc_info=error, extra={"reqid": reqid})
+        return tracker.deployment.failed("the controller failed; see its log")
+    return work.result()

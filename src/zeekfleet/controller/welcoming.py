@@ -1,0 +1,93 @@
+"""Welcoming agents into the cluster, and having them stand by when they are not wanted any more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import agent as api
+from zeekfleet.controller.instances import Instances, Known
+from zeekfleet.controller.signal import Signal
+from zeekfleet.errors import UnansweredError
+from zeekfleet.model.management import fresh_id
+from zeekfleet.transport.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+
+
+class Welcoming:
+    """Sends welcomes and notes the answers; an instance is ready once its agent has given one.
+
+    Args:
+        endpoint: the controller's.
+        instances: the bookkeeping, which this keeps up to date.
+        changed: notified whenever an instance is ready or refuses.
+        timeout: seconds that an agent has to answer.
+        tasks: where welcomes run.
+        on_ready: called when the agent of a configured instance has answered.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        instances: Instances,
+        changed: Signal,
+        timeout: float,
+        tasks: asyncio.TaskGroup,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._endpoint = endpoint
+        self._instances = instances
+        self._changed = changed
+        self._timeout = timeout
+        self._tasks = tasks
+        self._on_ready = on_ready
+        self._under_way: set[tuple[str, int]] = set()
+
+    def welcome(self, name: str) -> None:
+        """Tell an instance's agent, where it is known, that it is part of a cluster; again only if it did not answer.
+
+        An instance that moves may have two agents meanwhile, each of which is welcomed.
+        """
+        wanted = [found[name] for found in (self._instances.met, self._instances.configured) if name in found]
+        links = {link.peer.id: link for instance in wanted if (link := self._instances.reached(instance)) is not None}
+        for link in links.values():
+            mark = (name, link.peer.id)
+            if not self._instances.is_welcomed(link) and mark not in self._under_way:
+                self._under_way.add(mark)
+                task = self._tasks.create_task(self._welcome(link))
+                task.add_done_callback(lambda _, mark=mark: self._under_way.discard(mark))  # type: ignore[misc]
+
+    def stand_by(self, link: Known | None) -> None:
+        """Have the agent at this link let go of its nodes; no answer is waited for."""
+        if link is not None:
+            topic = topics.agent(link.instance.name)
+            self._endpoint.publish(topic, api.AgentStandbyRequest(""), link.generation, to=link.peer)
+
+    async def _welcome(self, link: Known) -> None:
+        name = link.instance.name
+        request = api.AgentWelcomeRequest(fresh_id())
+        try:
+            response = await self._endpoint.request(
+                topics.agent(name), request, self._timeout, link.generation, to=link.peer
+            )
+        except UnansweredError:
+            logger.warning("instance %s does not answer its welcome", name, extra={"instance": name})
+            return
+        if not response.result.success:
+            error = response.result.error or "no reason was given"
+            facts = {"instance": name, "error": error}
+            logger.error("instance %s refuses this controller: %s", name, error, extra=facts)
+            self._instances.refused_us(link, error)
+            self._changed.notify()
+            return
+        if name not in self._instances.configured and name not in self._instances.met:
+            self.stand_by(link)  # it is not wanted any more
+            return
+        self._instances.welcomed(link)
+        logger.info("instance %s ready", name, extra={"instance": name})
+        self._changed.notify()
+        if name in self._instances.ready:
+            self._on_ready()
