@@ -14,7 +14,7 @@ from fleet import Fleet, ini, node
 from namespaces import Host, possible, two_hosts
 from processes import processes_of, until
 
-from zeekfleet.node.installation import examine
+from zeekfleet.node.zeek.installation import examine
 from zeekfleet.planning.zeek_versions import ZEROMQ_CURVE, ZeekVersion, text_of
 
 pytestmark = [

@@ -9,8 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from zeekfleet.agent import cluster_wide
-from zeekfleet.agent.cluster_wide import ClusterWide
 from zeekfleet.controller.keys import KeyFile, make_keys, z85
 from zeekfleet.errors import LaunchError, StoreError
 from zeekfleet.model.curve import CurveKeys
@@ -19,7 +17,9 @@ from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.types import Address
 from zeekfleet.model.variables import CURVE_FILE, HUB_PORTS
-from zeekfleet.node.curve import curve_variables
+from zeekfleet.node.zeek import cluster_wide
+from zeekfleet.node.zeek.cluster_wide import ClusterWide
+from zeekfleet.node.zeek.curve import curve_variables
 from zeekfleet.testing.ports import free_ports
 
 KEYS = CurveKeys("sp", "ss", "cp", "cs")

@@ -16,10 +16,10 @@ from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.model.variables import AGENT_LINK, CURVE_FILE, WEBSOCKET_PORT
 from zeekfleet.node import engines
-from zeekfleet.node.installation import Installation, examine
 from zeekfleet.node.link import agent_link, websocket_port
 from zeekfleet.node.sim import SimEngine
-from zeekfleet.node.zeek import ZeekEngine, ZeekOptions, management_script
+from zeekfleet.node.zeek.engine import ZeekEngine, ZeekOptions, management_script
+from zeekfleet.node.zeek.installation import Installation, examine
 from zeekfleet.planning.layout import Backend
 from zeekfleet.planning.zeek_versions import ZeekVersion
 

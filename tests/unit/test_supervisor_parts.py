@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from zeekfleet.errors import NotSupervisorError
 from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.launch_context import HostContext, Places
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import Address, Port
 from zeekfleet.stem.records import file_name
@@ -83,16 +84,17 @@ def test_the_protocols_error_texts(config: NodeConfig, text: str) -> None:
 
 def test_places() -> None:
     state = Path("/state")
-    default = places.places_of(NodeConfig(name="n"), state)
+    host = HostContext(state, Path("/spool"), False, {})
+    default = host.places(NodeConfig(name="n"))
     assert default.directory == state / "nodes" / "n"
     assert (default.stdout_file, default.stderr_file) == (default.directory / "stdout", default.directory / "stderr")
-    own = places.places_of(NodeConfig(name="n", directory="/d", stdout_file="o", stderr_file="/e/f"), state)
-    assert own == places.Places(Path("/d"), Path("/d/o"), Path("/e/f"))
+    own = host.places(NodeConfig(name="n", directory="/d", stdout_file="o", stderr_file="/e/f"))
+    assert own == Places(Path("/d"), Path("/d/o"), Path("/e/f"))
 
 
 @pytest.mark.parametrize("name", ["..", ".", "a/../../b", "/etc"])
 def test_no_node_lives_outside(name: str) -> None:
-    directory = places.places_of(NodeConfig(name=name), Path("/state")).directory
+    directory = HostContext(Path("/state"), Path("/spool"), False, {}).places(NodeConfig(name=name)).directory
     assert directory.resolve().parent == Path("/state/nodes")
     assert "/" not in file_name(name)
 

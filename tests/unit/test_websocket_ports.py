@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import closing
 
-from zeekfleet.agent.websocket_ports import WebSocketPorts
+from zeekfleet.node.zeek.websocket_ports import WebSocketPorts
 from zeekfleet.system.ports import keep
 
 LOOPBACK = "127.0.0.1"

@@ -13,10 +13,8 @@ from zeekfleet.agent.departures import Departures
 from zeekfleet.agent.deployment import Deployer
 from zeekfleet.agent.diagnosis import Historian
 from zeekfleet.agent.dispatch import PING, NodeDispatcher
-from zeekfleet.agent.gates import MakeGate, hello_gate
 from zeekfleet.agent.health import HealthWatch
 from zeekfleet.agent.holds import release_all
-from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
 from zeekfleet.agent.orders import Orders
@@ -37,6 +35,7 @@ from zeekfleet.errors import UnansweredError
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Result
 from zeekfleet.model.names import NODES
+from zeekfleet.node.engine import NodeLinks
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Endpoint, Happening, Peer, PeerAdded, PeerLost
 from zeekfleet.transport.service import Service
@@ -62,7 +61,6 @@ class Agent:
         endpoint: its listeners (controller and nodes) are open; the agent dials the controller itself.
         supervisor: an endpoint that peers with the supervisor.
         links: how the engine's nodes are reached.
-        make_gate: tells when a node of the engine is up, given the roster.
         checker: tells what would keep nodes from coming up; without one, configurations cannot be checked.
     """
 
@@ -72,7 +70,6 @@ class Agent:
         endpoint: Endpoint,
         supervisor: Endpoint,
         links: NodeLinks,
-        make_gate: MakeGate = hello_gate,
         checker: NodeChecker | None = None,
     ) -> None:
         self._options = options
@@ -92,7 +89,7 @@ class Agent:
             self._roster,
             links,
             self._notifier,
-            StartOrder(make_gate(self._roster), options.time_for_a_group, holds=options.holds),
+            StartOrder(links.gate(self._roster), options.time_for_a_group, holds=options.holds),
             on_adopted=self._adopted,
         )
         self._departures = Departures(

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes, unanswered
-from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.plan import node_configs, nodes_of
 from zeekfleet.broker.events import checks as api
 from zeekfleet.errors import UnansweredError
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.types import UNSPECIFIED, Address
+from zeekfleet.node.engine import NodeLinks
 from zeekfleet.planning.checks import Problem
 from zeekfleet.planning.deadlines import AGENT_BASE, agent_deadline
 from zeekfleet.transport.service import Context, handler

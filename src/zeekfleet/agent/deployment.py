@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
-from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.plan import impossible_names, node_configs, nodes_of
 from zeekfleet.agent.roster import Roster
@@ -20,6 +19,7 @@ from zeekfleet.lifecycle.reconcile import Actions, node_actions, reconcile, summ
 from zeekfleet.model.management import Configuration, Result, fresh_id
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.node.engine import NodeLinks
 
 ATTEMPTS = 3
 """How often a node is created, or destroyed, where the supervisor was lost with its answer."""

@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
-from zeekfleet.agent.links import NodeLinks
 from zeekfleet.broker.events import node as events
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.errors import ValueMismatchError
 from zeekfleet.model.dispatches import MISSING_PEERS, MissingPeers
 from zeekfleet.model.management import Result, fresh_id
+from zeekfleet.node.engine import NodeLinks
 
 REPEAT_AFTER = 1.0
 """Seconds until a node that has not answered is asked again: a fresh subscription may not have reached it yet."""

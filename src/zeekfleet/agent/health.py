@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from zeekfleet.agent.dispatch import PING, NodeDispatcher
-from zeekfleet.agent.links import NodeLinks
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.roster import Roster
 from zeekfleet.model.enums import State
+from zeekfleet.node.engine import NodeLinks
 
 logger = logging.getLogger(__name__)
 

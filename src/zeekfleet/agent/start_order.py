@@ -11,10 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from zeekfleet.agent.gates import Gate
 from zeekfleet.agent.holds import hold, release
 from zeekfleet.lifecycle.order import start_groups, stop_groups
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.node.engine import Gate
 
 logger = logging.getLogger(__name__)
 

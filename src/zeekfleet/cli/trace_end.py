@@ -29,13 +29,13 @@ from zeekfleet.errors import RequestTimeoutError, SupervisionError
 from zeekfleet.lifecycle.stopping import Stop, Work
 from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.management import fresh_id
-from zeekfleet.node import zeek
+from zeekfleet.node.zeek.engine import management_script
 from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.system import procfs
 from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MODIFY, Inotify
 from zeekfleet.transport.endpoint import Endpoint, PeerAdded
 
-SCRIPT = str(Path(zeek.management_script()).with_name("zeekfleet-end.zeek"))
+SCRIPT = str(Path(management_script()).with_name("zeekfleet-end.zeek"))
 """What every node must load, after all other scripts."""
 
 HEARD_FILE = ".heard"

@@ -8,46 +8,43 @@ import os
 from pathlib import Path
 
 from zeekfleet.agent.agent import Agent
-from zeekfleet.agent.cluster_wide import ClusterWide
 from zeekfleet.agent.departures import DAY
-from zeekfleet.agent.gates import MakeGate, hello_gate, status_gate
 from zeekfleet.agent.health import HealthSettings
-from zeekfleet.agent.links import DialledByNodes, DialsOneNode, NodeLinks
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
-from zeekfleet.agent.status_files import StatusFiles
 from zeekfleet.archive.archiver import Archiver
 from zeekfleet.daemon import archiving, checking, doors, endpoints, names, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
+from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError
 from zeekfleet.logs import handlers
 from zeekfleet.model.addresses import numbers_problem, place
 from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import Role
+from zeekfleet.model.names import AGENT_SOCKET
 from zeekfleet.model.types import Address
-from zeekfleet.planning.layout import Backend
-from zeekfleet.settings import Settings, SupervisorSettings
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.node.engines import selected
+from zeekfleet.settings import Settings
 
-SOCKET = "agent.sock"
 NO_CONTROLLER = ("none", "0.0.0.0")  # noqa: S104 - the protocol's word for "wait to be connected to"
 
 
-async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asyncio.Event) -> None:
+async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop: asyncio.Event) -> None:
     """Serve a controller until told to stop.
 
     Args:
         settings: common, agent's and archive's.
         supervisor_port: where the supervisor listens, on loopback.
-        engine: the name of the engine that the supervisor launches nodes with.
+        engine_name: of the engine that the supervisor launches nodes with.
         stop: when set, ends it; nodes are left as they are.
 
     Raises:
         ZeekfleetError: a directory or port cannot be used.
     """
     own = settings.agent
+    engine = selected(engine_name, zeek_options(settings.supervisor))
     check_name("agent.name", own.name)
     controller = parse_controller(own.controller)
     with held(node_directory(settings.common, own.name), Path(settings.common.state_dir)) as directory:
@@ -69,7 +66,7 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                 # Subscriptions go first, in the agent's making: links tell them when they are made.
                 door = doors.door(settings.common)
                 port = await endpoint.listen(own.listen, own.port, policy=endpoints.agent_policy(own.name), door=door)
-                await endpoint.listen(f"unix:{directory / SOCKET}", 0, policy=endpoints.NODES, door=door)
+                await endpoint.listen(f"unix:{directory / AGENT_SOCKET}", 0, policy=endpoints.NODES, door=door)
                 options = AgentOptions(
                     name=own.name,
                     state_directory=Path(settings.common.state_dir),
@@ -83,14 +80,14 @@ async def serve(settings: Settings, supervisor_port: int, engine: str, stop: asy
                     ),
                     group_wait=own.group_wait,
                     keep_departed=own.departed_days * DAY,
-                    holds=engine == "zeek",
+                    holds=engine.can_hold,
                     controller_hold=own.controller_hold,
                 )
                 agent = Agent(
                     options,
                     endpoint,
                     supervisor,
-                    *_links_and_gate(engine, settings.supervisor, endpoint, directory),
+                    engine.links(endpoint, directory),
                     checker=checking.node_checker(settings, engine),
                 )
                 notifier = Notifier(endpoint, own.name, controller is not None, options.host)
@@ -113,17 +110,6 @@ async def _run(agent: Agent, disk: DiskWatch, archiver: Archiver | None) -> None
         tasks.create_task(disk.run())
         if archiver is not None:
             tasks.create_task(archiver.run())
-
-
-def _links_and_gate(
-    engine: str, settings: SupervisorSettings, endpoint: Endpoint, directory: Path
-) -> tuple[NodeLinks, MakeGate]:
-    if engine != "zeek":
-        return DialledByNodes(endpoint, directory / SOCKET), hello_gate
-    hub_ports = (settings.zeromq_xpub_port, settings.zeromq_xsub_port)
-    statuses = StatusFiles()
-    links = DialsOneNode(endpoint, Backend(settings.backend), ClusterWide(directory, hub_ports), statuses)
-    return links, lambda roster: status_gate(roster, statuses)
 
 
 def parse_controller(text: str) -> tuple[str, int] | None:

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from zeekfleet.agent.plan import node_configs
+from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.model import variables
-from zeekfleet.model.launch import LaunchContext
+from zeekfleet.model.launch_context import HostContext
 from zeekfleet.model.management import Configuration
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.node.checks import CheckedEngine, NodeChecker
+from zeekfleet.node.checks import NodeChecker
+from zeekfleet.node.engine import Engine
+from zeekfleet.node.engines import select
 from zeekfleet.planning.checks import Problem
 from zeekfleet.settings import Settings
 from zeekfleet.store.room import FULL, take
@@ -62,12 +65,12 @@ class RoomChecker:
         return found
 
 
-def node_checker(settings: Settings, engine: str) -> RoomChecker:
+def node_checker(settings: Settings, engine: Engine) -> RoomChecker:
     """A checker for this host.
 
     Args:
         settings: of the tree.
-        engine: the name of the engine that the supervisor has chosen.
+        engine: what the supervisor launches nodes with.
     """
     places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
     return RoomChecker(_checker(settings, engine), places)
@@ -87,28 +90,13 @@ async def check_here(configuration: Configuration, instance: str, settings: Sett
         ConfigurationError: there is no such engine here.
     """
     configs = node_configs(configuration, instance, Path(settings.common.state_dir), {})
-    return await _checker(settings, settings.supervisor.engine).check(tuple(configs.values()), (), frozenset())
+    own = settings.supervisor
+    engine = await asyncio.to_thread(select, own.engine, zeek_options(own))
+    return await _checker(settings, engine).check(tuple(configs.values()), (), frozenset())
 
 
-def _checker(settings: Settings, engine: str) -> NodeChecker:
+def _checker(settings: Settings, engine: Engine) -> NodeChecker:
     environment = {key: value for key, value in os.environ.items() if key not in ROLE_VARIABLES}
-
-    def make_engine() -> CheckedEngine:
-        from zeekfleet.daemon.engine_options import zeek_options  # noqa: PLC0415 - who never checks needs none of it
-        from zeekfleet.node.engines import select  # noqa: PLC0415
-
-        return select(engine, zeek_options(settings.supervisor))
-
-    def make_context(config: NodeConfig) -> LaunchContext:
-        directory = config.directory or f"{settings.common.state_dir}/nodes/{config.name}"
-        return LaunchContext(
-            directory=directory,
-            stdout_file=f"{directory}/stdout",
-            stderr_file=f"{directory}/stderr",
-            state_directory=settings.common.state_dir,
-            spool_directory=settings.common.spool_dir,
-            bare_mode=settings.supervisor.bare_mode,
-            environment=environment,
-        )
-
-    return NodeChecker(make_engine, make_context)
+    common = settings.common
+    host = HostContext(Path(common.state_dir), Path(common.spool_dir), settings.supervisor.bare_mode, environment)
+    return NodeChecker(engine, host.launch_context)

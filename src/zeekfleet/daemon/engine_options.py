@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zeekfleet.node.zeek import ZeekOptions
+from zeekfleet.node.zeek.engine import ZeekOptions
 from zeekfleet.planning.layout import Backend
 from zeekfleet.settings import SupervisorSettings
 

@@ -14,6 +14,9 @@ CONFIG_FILE = ".zeekfleet-node.json"
 LOG_QUEUE = "log-queue"
 """Where in the spool directory rotated logs wait to be archived."""
 
+AGENT_SOCKET = "agent.sock"
+"""Where simulated nodes dial their agent, in the agent's directory."""
+
 DAEMON_LOCK = "daemon.lock"
 """Held in a directory by the daemon that it belongs to."""
 

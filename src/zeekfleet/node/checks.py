@@ -9,12 +9,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from zeekfleet.errors import LaunchError, ZeekfleetError
 from zeekfleet.model.launch import LaunchContext
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import AGENT_LINK, WEBSOCKET_PORT
+from zeekfleet.node.engine import Engine
 from zeekfleet.node.facts import gather
 from zeekfleet.node.portholders import holders, listened_ports
 from zeekfleet.planning import node_settings
@@ -38,54 +38,24 @@ UNSEEN_VARIABLES = frozenset({AGENT_LINK, WEBSOCKET_PORT}) | node_settings.VARIA
 """They differ from node to node, and no script looks at them."""
 
 
-class CheckedEngine(Protocol):
-    """An engine that can tell in advance.
-
-    Attributes:
-        program: the nodes' program where its file may bring capabilities, else None.
-    """
-
-    @property
-    def program(self) -> str | None: ...
-
-    def needs(self, config: NodeConfig) -> Needs:
-        """What the node needs of its host."""
-        ...
-
-    async def check(self, config: NodeConfig, context: LaunchContext, scratch: Path) -> list[str]:
-        """What keeps the node's scripts and files from being loaded, a text each.
-
-        Args:
-            config: the node's.
-            context: where it would be launched.
-            scratch: an empty directory to try in.
-
-        Raises:
-            LaunchError: the node could not even be launched.
-            OSError: it cannot be tried.
-        """
-        ...
-
-
 class NodeChecker:
     """Checks the nodes of one instance, on the instance's own host.
 
     Args:
-        make_engine: called once, in a thread, when first needed.
+        engine: the nodes'.
         make_context: where a node would be launched.
         parallel: how many parses run at a time, one for each CPU when left out.
     """
 
     def __init__(
         self,
-        make_engine: Callable[[], CheckedEngine],
+        engine: Engine,
         make_context: Callable[[NodeConfig], LaunchContext],
         parallel: int | None = None,
     ) -> None:
-        self._make_engine = make_engine
+        self._engine = engine
         self._make_context = make_context
         self._parallel = asyncio.Semaphore(parallel or len(os.sched_getaffinity(0)))
-        self._engine: CheckedEngine | None = None
 
     async def check(
         self, configs: Sequence[NodeConfig], present: Sequence[NodeConfig], pids: frozenset[int]
@@ -97,8 +67,9 @@ class NodeChecker:
             present: the nodes that the cluster has on this host now, whoever runs them.
             pids: this instance's own running nodes.
         """
+        engine = self._engine
         try:
-            engine = await self._made_engine()
+            await asyncio.to_thread(engine.prepare)
         except ZeekfleetError as error:
             return [Problem((), str(error))]
         needs = [engine.needs(config) for config in configs]
@@ -115,27 +86,17 @@ class NodeChecker:
             present: the nodes that the cluster has on this host now, whoever runs them.
             pids: this instance's own running nodes.
         """
-        try:
-            engine = await self._made_engine()
-        except ZeekfleetError:
-            held = Held(pids)
-        else:
-            held = Held(pids, held_ports([engine.needs(config) for config in present]))
+        held = Held(pids, held_ports([self._engine.needs(config) for config in present]))
         return await asyncio.to_thread(_ports_of_others, held)
 
-    async def _made_engine(self) -> CheckedEngine:
-        if self._engine is None:
-            self._engine = await asyncio.to_thread(self._make_engine)
-        return self._engine
-
-    async def _host(self, engine: CheckedEngine, needs: Sequence[Needs], held: Held) -> list[Problem]:
+    async def _host(self, engine: Engine, needs: Sequence[Needs], held: Held) -> list[Problem]:
         facts = await asyncio.to_thread(gather, needs, held.pids, engine.program)
         if leaving := _nodes_in_the_way(needs, facts, held):
             await asyncio.to_thread(_wait_for_ends, leaving)
             facts = await asyncio.to_thread(gather, needs, held.pids, engine.program)
         return host_problems(needs, facts, held)
 
-    async def _parse(self, engine: CheckedEngine, group: Sequence[NodeConfig]) -> list[Problem]:
+    async def _parse(self, engine: Engine, group: Sequence[NodeConfig]) -> list[Problem]:
         names = tuple(sorted(config.name for config in group))
         config = group[0]
         async with self._parallel:

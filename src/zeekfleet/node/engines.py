@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from zeekfleet.errors import ConfigurationError
-from zeekfleet.node import installation
+from zeekfleet.node.engine import Engine
 from zeekfleet.node.sim import SimEngine
-from zeekfleet.node.zeek import ZeekEngine, ZeekOptions
+from zeekfleet.node.zeek import installation
+from zeekfleet.node.zeek.engine import ZeekEngine, ZeekOptions
 
 NAMES = ("auto", "zeek", "sim")
 
 
-def select(name: str, options: ZeekOptions | None = None, search_path: str | None = None) -> SimEngine | ZeekEngine:
+def select(name: str, options: ZeekOptions | None = None, search_path: str | None = None) -> Engine:
     """The engine of this name; ``name`` and ``description`` of the result tell which one was taken.
 
     Args:
@@ -23,11 +24,16 @@ def select(name: str, options: ZeekOptions | None = None, search_path: str | Non
     """
     if name not in NAMES:
         raise ConfigurationError(f"engine '{name}' is unknown; there are {', '.join(NAMES)}")
-    if name == "sim":
+    if name == "sim" or (name == "auto" and installation.on_path(search_path) is None):
         return SimEngine()
-    program = installation.on_path(search_path)
-    if program is not None:
-        return ZeekEngine(installation.examine(program), options)
-    if name == "zeek":
-        raise ConfigurationError("engine 'zeek' was asked for, but there is no zeek on PATH")
-    return SimEngine()
+    return ZeekEngine(installation.find(search_path), options)
+
+
+def selected(name: str, options: ZeekOptions) -> Engine:
+    """The engine that a supervisor has selected, without a look at its Zeek: that waits until ``prepare``.
+
+    Args:
+        name: the engine's own, ``zeek`` or ``sim``.
+        options: for real Zeeks.
+    """
+    return ZeekEngine(options=options) if name == ZeekEngine.name else SimEngine()

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import msgspec
 
+from zeekfleet.broker import topics
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.node import NodeDispatchRequest
+from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.launch import GRACE_CEILING, LaunchContext, LaunchSpec
+from zeekfleet.model.management import Configuration, Node
+from zeekfleet.model.names import AGENT_SOCKET
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.model.variables import AGENT_LINK
+from zeekfleet.node.engine import Gate, KnownNodes
 from zeekfleet.node.simulator import configuration
 from zeekfleet.node.simulator.configuration import CONFIG_FILE, CONFIG_VARIABLE, NAME_VARIABLE
 from zeekfleet.node.simulator.identifiers import cluster_nodes_text
 from zeekfleet.planning import layout, listeners
 from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.node_settings import cpus_of
+from zeekfleet.transport.endpoint import Endpoint
 
 # -P keeps the node's directory off the import path: a stray json.py there must not become ours.
 PROGRAM = (sys.executable, "-P", "-m", "zeekfleet.node.simulator")
@@ -32,6 +42,7 @@ class SimEngine:
     name = "sim"
     description = "simulated nodes (no Zeek, no traffic is looked at)"
     program: str | None = None
+    can_hold = False
 
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
         """How to run the node; its configuration travels as a file in its directory."""
@@ -58,3 +69,52 @@ class SimEngine:
         """Whether the scripts and capture file are there that the node would look for."""
         problem = await asyncio.to_thread(configuration.missing_input, config, Path(context.directory))
         return [problem] if problem is not None else []
+
+    def prepare(self) -> None:
+        """The program is this one."""
+
+    def links(self, endpoint: Endpoint, directory: Path) -> DialledByNodes:
+        """They dial their agent."""
+        return DialledByNodes(endpoint, directory / AGENT_SOCKET)
+
+
+class DialledByNodes:
+    """Nodes dial the agent's Unix socket."""
+
+    def __init__(self, endpoint: Endpoint, socket: Path) -> None:
+        self._endpoint = endpoint
+        self._address = f"unix:{socket}"
+
+    def variables(
+        self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig], configuration: Configuration
+    ) -> dict[str, dict[str, str]]:
+        """The same for all."""
+        return {name: {AGENT_LINK: self._address} for name in nodes}
+
+    def take_keys(self, keys: CurveKeys) -> None:
+        """Simulated nodes do not talk to each other."""
+
+    def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
+        """Nothing to do: they come."""
+
+    def send(self, request: NodeDispatchRequest) -> None:
+        """All hear it; who is not named stays silent."""
+        self._endpoint.publish(topics.NODE, request)
+
+    def hear(self, listener: Callable[[Event], None]) -> None:
+        """There is no other way."""
+
+    def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
+        """Each node has a way of its own."""
+        return False
+
+    def gate(self, nodes: KnownNodes) -> Gate:
+        """A node is up when it has said hello."""
+
+        async def wait(config: NodeConfig) -> None:
+            await nodes.settle((config.name,))
+
+        return wait
+
+    def close(self) -> None:
+        """The endpoint closes all."""

@@ -1,29 +1,19 @@
-"""What must hold of a node's configuration, and where its files are (docs/protocol.md, section 5)."""
+"""What must hold of a node's configuration, and of what it is launched with (docs/protocol.md, section 5)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping
-from pathlib import Path
-
-import msgspec
 
 from zeekfleet.model import ranges
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.model.names import NODES, directory_name, directory_problem
+from zeekfleet.model.launch_context import Places
+from zeekfleet.model.names import directory_problem
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import LAUNCH, NODE_CONFIG, NOTIFY_SOCKET
 
 DIRECTORY_MODE = 0o700
 _LONGEST_SHOWN = 200
-
-
-class Places(msgspec.Struct, frozen=True):
-    """Absolute paths of one node."""
-
-    directory: Path
-    stdout_file: Path
-    stderr_file: Path
 
 
 def problem_with(config: NodeConfig, taken: Container[str]) -> str:
@@ -74,23 +64,6 @@ def _texts_of_cluster(config: NodeConfig) -> Iterator[str]:
     """What is written to a file at most: a NUL in another node's name keeps this one from nothing."""
     for name, endpoint in config.cluster.items():
         yield from (name, endpoint.interface or "", endpoint.pcap_file or "")
-
-
-def places_of(config: NodeConfig, state: Path) -> Places:
-    """Where a node lives: what its configuration says, else ``<state>/nodes/<name>``, ``stdout``, ``stderr``.
-
-    A relative directory is relative to this process's own, a relative file to the node's directory.
-    A name that is no plain file name is quoted, so that no node lives outside ``nodes``.
-    """
-    if config.directory:
-        directory = Path(config.directory).absolute()
-    else:
-        directory = state.absolute() / NODES / directory_name(config.name)
-    return Places(
-        directory=directory,
-        stdout_file=directory / (config.stdout_file or "stdout"),
-        stderr_file=directory / (config.stderr_file or "stderr"),
-    )
 
 
 def make_directory(config: NodeConfig, places: Places) -> str:

@@ -14,7 +14,8 @@ import msgspec
 
 from zeekfleet.errors import LaunchError, NotSupervisorError, StemError
 from zeekfleet.lifecycle.order import stop_groups
-from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec, RevivalSettings
+from zeekfleet.model.launch import Engine, LaunchSpec, RevivalSettings
+from zeekfleet.model.launch_context import HostContext
 from zeekfleet.model.releases import PartRelease
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, Status
@@ -90,10 +91,13 @@ class Supervisor(Registry):
         inherit: bool = False,
     ) -> None:
         self.state_directory = Path(state_directory).absolute()
-        self._spool = Path(spool_directory).absolute() if spool_directory else self.state_directory / "spool"
         self._engine = engine
-        self._bare_mode = bare_mode
-        self._environment = places.base_environment(environment)
+        self._host = HostContext(
+            self.state_directory,
+            Path(spool_directory).absolute() if spool_directory else self.state_directory / "spool",
+            bare_mode,
+            places.base_environment(environment),
+        )
         self.on_exit: Literal["stop", "keep"] = on_exit
         self.on_failure: OnFailure = on_failure
         self.in_a_hurry = False
@@ -294,8 +298,7 @@ class Supervisor(Registry):
         tracked = self._watcher.nodes.get(config.name)
         if tracked is None or tracked.config != config:
             return False
-        context = self._context(config, places.places_of(config, self.state_directory))
-        spec = identity.given_to((engine or self._engine).launch(config, context), config)
+        spec = identity.given_to((engine or self._engine).launch(config, self._host.launch_context(config)), config)
         if tracked.recovered:
             return recovery.shows(tracked.spec, spec)
         # Of a node that was found, its files are known only as far as they are its configuration.
@@ -351,11 +354,10 @@ class Supervisor(Registry):
         """What to launch, or why that cannot be."""
         if problem := places.problem_with(config, taken):
             return problem
-        where = places.places_of(config, self.state_directory)
-        if problem := places.make_directory(config, where):
+        if problem := places.make_directory(config, self._host.places(config)):
             return problem
         try:
-            spec = identity.given_to(engine.launch(config, self._context(config, where)), config)
+            spec = identity.given_to(engine.launch(config, self._host.launch_context(config)), config)
         except LaunchError as error:
             return str(error)
         return places.problem_with_launch(spec) or spec
@@ -388,17 +390,6 @@ class Supervisor(Registry):
     def _taken_out(self, path: Path, size: int) -> None:
         """The stem knows where in their output files the present processes began."""
         self._handle.tell_taken_out(str(path), size)
-
-    def _context(self, config: NodeConfig, where: places.Places) -> LaunchContext:
-        return LaunchContext(
-            directory=str(where.directory),
-            stdout_file=str(where.stdout_file),
-            stderr_file=str(where.stderr_file),
-            state_directory=str(self.state_directory),
-            spool_directory=str(self._spool),
-            bare_mode=self._bare_mode if config.bare_mode is None else config.bare_mode,
-            environment=self._environment,
-        )
 
     def _is_running(self, pid: int) -> bool:
         """Whether the stem has yet to tell the end of a process."""

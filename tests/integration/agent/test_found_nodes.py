@@ -11,7 +11,6 @@ import pytest
 
 from zeekfleet.agent import agent as module
 from zeekfleet.agent.agent import Agent
-from zeekfleet.agent.links import DialledByNodes
 from zeekfleet.agent.options import AgentOptions
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
@@ -22,6 +21,7 @@ from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import NodeOutputs, Result
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig, NodeStatus, Status
 from zeekfleet.model.types import NO_PORT, Address
+from zeekfleet.node.sim import DialledByNodes
 from zeekfleet.testing.recorder import Recorder
 from zeekfleet.transport.endpoint import Delivery, Happening
 from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork

@@ -17,10 +17,11 @@ AGENT = """
 import sys
 from pathlib import Path
 
-from zeekfleet.agent import cluster_wide
+from zeekfleet.node.zeek import cluster_wide
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.types import Address
+from zeekfleet.model.variables import HUB_PORTS
 
 cluster_wide.DEFAULT_HUB_PORTS = int(sys.argv[2]), int(sys.argv[3])
 node = Node("manager", "a", ClusterRole.MANAGER, State.PENDING)

@@ -21,9 +21,9 @@ from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.node.checks import NodeChecker
 from zeekfleet.node.facts import can_pin, file_capabilities, gather, node_capabilities
-from zeekfleet.node.parse import parse
 from zeekfleet.node.portholders import holders
 from zeekfleet.node.sim import SimEngine
+from zeekfleet.node.zeek.parse import parse
 from zeekfleet.planning.checks import Listener, Needs
 
 Context = Callable[..., LaunchContext]
@@ -67,7 +67,7 @@ def node(name: str, port: int | None = None, **fields: object) -> NodeConfig:
 
 
 def checker(context: Context) -> NodeChecker:
-    return NodeChecker(SimEngine, lambda config: context(config.name))
+    return NodeChecker(SimEngine(), lambda config: context(config.name))
 
 
 async def problems(context: Context, *configs: NodeConfig, present=(), pids=frozenset()) -> list[str]:
@@ -155,10 +155,11 @@ async def test_scripts_and_traces_that_are_not_there(context: Context, tmp_path:
 
 
 async def test_an_engine_that_is_gone_is_told(context: Context) -> None:
-    def missing() -> SimEngine:
-        raise ConfigurationError("there is no zeek on PATH")
+    class Missing(SimEngine):
+        def prepare(self) -> None:
+            raise ConfigurationError("there is no zeek on PATH")
 
-    found = await NodeChecker(missing, lambda config: context(config.name)).check([node("w")], (), frozenset())
+    found = await NodeChecker(Missing(), lambda config: context(config.name)).check([node("w")], (), frozenset())
     assert [str(problem) for problem in found] == ["there is no zeek on PATH"]
 
 
@@ -169,7 +170,7 @@ async def test_what_cannot_be_tried_is_told(context: Context) -> None:
                 raise LaunchError("a", "it has interface and pcap_file set")
             raise PermissionError(13, "Permission denied")
 
-    checker = NodeChecker(Broken, lambda config: context(config.name))
+    checker = NodeChecker(Broken(), lambda config: context(config.name))
     found = await checker.check([node("a"), node("b", env={"X": "1"})], (), frozenset())
     assert [str(problem) for problem in found] == [
         "node 'a': it has interface and pcap_file set",

@@ -16,7 +16,7 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.model.variables import MAILBOX
-from zeekfleet.node.installation import examine
+from zeekfleet.node.zeek.installation import examine
 from zeekfleet.planning.layout import LAYOUT_FILE, Backend, cluster_layout
 from zeekfleet.planning.mailbox import ANSWER_SUFFIX, MAILBOX_DIRECTORY, REQUESTS_FILE
 

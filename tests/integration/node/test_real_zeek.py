@@ -18,8 +18,8 @@ from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.model.variables import WEBSOCKET_PORT
 from zeekfleet.node import engines
-from zeekfleet.node.installation import examine
-from zeekfleet.node.zeek import ZeekOptions
+from zeekfleet.node.zeek.engine import ZeekOptions
+from zeekfleet.node.zeek.installation import examine
 from zeekfleet.planning.layout import Backend
 from zeekfleet.planning.zeek_versions import ZEROMQ_IPV6
 from zeekfleet.testing.ports import free_ports

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from zeekfleet.agent import mailbox
-from zeekfleet.agent.mailbox import Mailboxes
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.dispatches import NodePeers
 from zeekfleet.broker.events.node import NodeDispatchResponse, NotifyNodeHello
 from zeekfleet.model.dispatches import MissingPeers, OptionChange
 from zeekfleet.model.management import Result
+from zeekfleet.node.zeek import mailbox
+from zeekfleet.node.zeek.mailbox import Mailboxes
 from zeekfleet.testing.clock import ManualClock
 
 

@@ -1,22 +1,17 @@
-"""How the agent and its nodes reach each other.
+"""How an agent reaches real Zeeks.
 
-A simulated node dials the agent's socket. A real Zeek opens a WebSocket on
-loopback, and the agent dials one node that has one: over the cluster's own
-pub/sub that reaches all of them. A logger never opens one: with ZeroMQ it
-would hang (docs/zeek-facts.md, section 2). Loggers are reached by files, so that one that is alone
-on its instance, or whose manager is down, can be talked to like any other.
+A Zeek opens a WebSocket on loopback, and the agent dials one node that has one: over the
+cluster's own pub/sub that reaches all of them. A logger never opens one: with ZeroMQ it would
+hang (docs/zeek-facts.md, section 2). Loggers are reached by files, so that one that is alone on
+its instance, or whose manager is down, can be talked to like any other.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Protocol
 
-from zeekfleet.agent.cluster_wide import ClusterWide
-from zeekfleet.agent.mailbox import Mailboxes
-from zeekfleet.agent.status_files import StatusFiles
-from zeekfleet.agent.websocket_ports import WebSocketPorts
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.node import NodeDispatchRequest
@@ -25,82 +20,15 @@ from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.model.variables import AGENT_LINK, WEBSOCKET_PORT
+from zeekfleet.model.variables import WEBSOCKET_PORT
+from zeekfleet.node.engine import Gate, KnownNodes
+from zeekfleet.node.zeek.cluster_wide import ClusterWide
+from zeekfleet.node.zeek.mailbox import Mailboxes
+from zeekfleet.node.zeek.status_files import StatusFiles
+from zeekfleet.node.zeek.websocket_ports import WebSocketPorts
 from zeekfleet.planning.layout import Backend, may_open_websocket
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, needs_mailbox
 from zeekfleet.transport.endpoint import Endpoint
-
-
-class NodeLinks(Protocol):
-    """One engine's way."""
-
-    def variables(
-        self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig], configuration: Configuration
-    ) -> dict[str, dict[str, str]]:
-        """By node of ours, the variables to launch it with; a node that runs already keeps what it has."""
-        ...
-
-    def take_keys(self, keys: CurveKeys) -> None:
-        """Keep the keys for clusters on several hosts.
-
-        Raises:
-            OSError: they cannot be kept.
-        """
-        ...
-
-    def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
-        """Connect to what runs now: pids and launch configurations by node."""
-        ...
-
-    def send(self, request: NodeDispatchRequest) -> None:
-        """Send a dispatch to the nodes that it names."""
-        ...
-
-    def hear(self, listener: Callable[[Event], None]) -> None:
-        """Have a listener called with what nodes say by other ways than the endpoint."""
-        ...
-
-    def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
-        """If nobody answers who shares one way, choose another for them; whether that was so."""
-        ...
-
-    def close(self) -> None:
-        """Let go of everything that is not the endpoint's."""
-        ...
-
-
-class DialledByNodes:
-    """Nodes dial the agent's Unix socket."""
-
-    def __init__(self, endpoint: Endpoint, path: Path) -> None:
-        self._endpoint = endpoint
-        self._address = f"unix:{path}"
-
-    def variables(
-        self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig], configuration: Configuration
-    ) -> dict[str, dict[str, str]]:
-        """The same for all."""
-        return {name: {AGENT_LINK: self._address} for name in nodes}
-
-    def take_keys(self, keys: CurveKeys) -> None:
-        """Simulated nodes do not talk to each other."""
-
-    def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
-        """Nothing to do: they come."""
-
-    def send(self, request: NodeDispatchRequest) -> None:
-        """All hear it; who is not named stays silent."""
-        self._endpoint.publish(topics.NODE, request)
-
-    def hear(self, listener: Callable[[Event], None]) -> None:
-        """There is no other way."""
-
-    def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
-        """Each node has a way of its own."""
-        return False
-
-    def close(self) -> None:
-        """The endpoint closes all."""
 
 
 class DialsOneNode:
@@ -191,6 +119,23 @@ class DialsOneNode:
         place = candidates.index(self._node) + 1 if self._node in candidates else 0
         self._dial(candidates[place % len(candidates)])
         return True
+
+    def gate(self, nodes: KnownNodes) -> Gate:
+        """A node is up when its status file says so; a hello may reach the agent earlier, or not for a while.
+
+        By then the node has run every handler of ``zeek_init``, our scripts' own included, and takes part in
+        the cluster.
+        """
+
+        async def wait(config: NodeConfig) -> None:
+            async with asyncio.TaskGroup() as group:
+                signs = self._statuses.wait_for(config.name), nodes.failure_of(config.name)
+                tasks = [group.create_task(sign) for sign in signs]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    task.cancel()
+
+        return wait
 
     def close(self) -> None:
         """Watch no files any more, keep no ports."""

@@ -39,6 +39,18 @@ def on_path(search_path: str | None = None) -> str | None:
     return str(Path(found).absolute()) if found else None
 
 
+def find(search_path: str | None = None) -> Installation:
+    """The Zeek that PATH (or ``search_path``) finds.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be used.
+    """
+    program = on_path(search_path)
+    if program is None:
+        raise ConfigurationError("engine 'zeek' was asked for, but there is no zeek on PATH")
+    return examine(program)
+
+
 def examine(program: str) -> Installation:
     """Ask a Zeek for its version and its script path.
 

@@ -12,10 +12,13 @@ from zeekfleet.model.launch import GRACE_CEILING, LaunchContext, LaunchSpec
 from zeekfleet.model.names import LOG_QUEUE
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import MAILBOX, WEBSOCKET_PORT
-from zeekfleet.node.curve import PREFIX, curve_variables
-from zeekfleet.node.installation import Installation
 from zeekfleet.node.link import websocket_port
-from zeekfleet.node.parse import parse
+from zeekfleet.node.zeek.cluster_wide import ClusterWide
+from zeekfleet.node.zeek.curve import PREFIX, curve_variables
+from zeekfleet.node.zeek.installation import Installation, find
+from zeekfleet.node.zeek.links import DialsOneNode
+from zeekfleet.node.zeek.parse import parse
+from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.planning import layout, listeners, parsing
 from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.cluster_variables import DEFAULT_HUB_PORTS, read_hub_ports
@@ -23,6 +26,7 @@ from zeekfleet.planning.layout import Backend, ZeekSettings
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, REQUESTS_FILE, needs_mailbox
 from zeekfleet.planning.node_settings import cpus_of
 from zeekfleet.planning.zeek_versions import lacks_for_zeromq
+from zeekfleet.transport.endpoint import Endpoint
 
 GRACE = 10.0
 """Seconds from SIGTERM to SIGKILL: a quiet Zeek takes two, one with logs to flush more."""
@@ -56,19 +60,43 @@ class ZeekEngine:
 
     Attributes:
         name: ``zeek``.
-        description: for a person.
+        can_hold: a script of ours has a node wait before it begins.
 
     Args:
-        installation: the Zeek to run.
+        installation: the Zeek to run; None: the one on PATH, looked for when it is needed.
         options: what the operator chose.
     """
 
     name = "zeek"
+    can_hold = True
 
-    def __init__(self, installation: Installation, options: ZeekOptions | None = None) -> None:
-        self._installation = installation
+    def __init__(self, installation: Installation | None = None, options: ZeekOptions | None = None) -> None:
+        self._found = installation
         self._options = options or ZeekOptions()
-        self.description = f"Zeek {installation.version_text} at {installation.program}"
+
+    @property
+    def _installation(self) -> Installation:
+        if self._found is None:
+            self._found = find()
+        return self._found
+
+    @property
+    def description(self) -> str:
+        """Version and place."""
+        return f"Zeek {self._installation.version_text} at {self._installation.program}"
+
+    def prepare(self) -> None:
+        """Look for the Zeek on PATH and ask it what it can do, if that has not been done.
+
+        Raises:
+            ConfigurationError: there is none, or it cannot be used.
+        """
+        _ = self._installation
+
+    def links(self, endpoint: Endpoint, directory: Path) -> DialsOneNode:
+        """The agent dials one of them, and leaves messages for others in files."""
+        hub_ports = (self._options.zeromq_xpub_port, self._options.zeromq_xsub_port)
+        return DialsOneNode(endpoint, self._options.backend, ClusterWide(directory, hub_ports), StatusFiles())
 
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
         """How to run the node.
@@ -215,5 +243,9 @@ def _file_system(path: Path) -> int | None:
 
 
 def management_script() -> str:
-    """The absolute path of our script for nodes under management."""
-    return str(Path(__file__).with_name("scripts") / "zeekfleet-node.zeek")
+    """The absolute path of our script for nodes under management.
+
+    It must stay the same in later releases: a node that runs across an upgrade is revived with the path it was
+    launched with.
+    """
+    return str(Path(__file__).parents[1] / "scripts" / "zeekfleet-node.zeek")

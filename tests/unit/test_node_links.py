@@ -8,15 +8,15 @@ from typing import cast
 
 import pytest
 
-from zeekfleet.agent.cluster_wide import ClusterWide
-from zeekfleet.agent.links import DialsOneNode
-from zeekfleet.agent.status_files import StatusFiles
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.node import NodeDispatchRequest
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import Address, Port
 from zeekfleet.model.variables import WEBSOCKET_PORT
+from zeekfleet.node.zeek.cluster_wide import ClusterWide
+from zeekfleet.node.zeek.links import DialsOneNode
+from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.planning.layout import Backend
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, REQUESTS_FILE
 from zeekfleet.transport.endpoint import Endpoint

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from zeekfleet.agent.gates import hello_gate, status_gate
 from zeekfleet.agent.roster import Roster
-from zeekfleet.agent.status_files import StatusFiles
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Node, NodeOutputs
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.planning.layout import STATUS_FILE
+from zeekfleet.node.sim import DialledByNodes
+from zeekfleet.node.zeek.cluster_wide import ClusterWide
+from zeekfleet.node.zeek.links import DialsOneNode
+from zeekfleet.node.zeek.status_files import StatusFiles
+from zeekfleet.planning.layout import STATUS_FILE, Backend
+from zeekfleet.transport.endpoint import Endpoint
 
 PATIENCE = 30.0
 CONFIG = NodeConfig("proxy")
@@ -36,6 +40,11 @@ async def statuses() -> AsyncIterator[StatusFiles]:
     made.close()
 
 
+def zeek_gate(roster: Roster, statuses: StatusFiles) -> Callable[[NodeConfig], Coroutine[Any, Any, None]]:
+    links = DialsOneNode(cast(Endpoint, None), Backend.ZEROMQ, ClusterWide(Path("/nowhere")), statuses)
+    return links.gate(roster)
+
+
 def say(directory: Path, status: str) -> None:
     (directory / STATUS_FILE).write_text(f"{status}\n")
 
@@ -52,7 +61,7 @@ async def test_a_zeek_is_up_when_its_status_file_says_so_whatever_else_it_says(
 ) -> None:
     say(tmp_path, "INITIALIZING")
     statuses.follow({"proxy": (1, tmp_path)})
-    waiting = asyncio.create_task(status_gate(roster, statuses)(CONFIG))  # type: ignore[arg-type]
+    waiting = asyncio.create_task(zeek_gate(roster, statuses)(CONFIG))
     roster.hello("proxy")
     assert not await is_open(waiting)
     say(tmp_path, "RUNNING [run_loop]")
@@ -67,7 +76,7 @@ async def test_what_was_told_of_a_predecessor_does_not_count(
     (tmp_path / STATUS_FILE).unlink()
     say(tmp_path, "STARTING")  # another file, which nobody watches yet
     assert statuses.up == {"proxy"}
-    waiting = asyncio.create_task(status_gate(roster, statuses)(CONFIG))  # type: ignore[arg-type]
+    waiting = asyncio.create_task(zeek_gate(roster, statuses)(CONFIG))
     assert not await is_open(waiting)
     statuses.follow({"proxy": (2, tmp_path)})
     say(tmp_path, "RUNNING")
@@ -77,7 +86,7 @@ async def test_what_was_told_of_a_predecessor_does_not_count(
 async def test_a_zeek_that_fails_holds_up_nobody(roster: Roster, statuses: StatusFiles, tmp_path: Path) -> None:
     say(tmp_path, "INITIALIZING")
     statuses.follow({"proxy": (1, tmp_path)})
-    waiting = asyncio.create_task(status_gate(roster, statuses)(CONFIG))  # type: ignore[arg-type]
+    waiting = asyncio.create_task(zeek_gate(roster, statuses)(CONFIG))
     roster.exited("proxy", NodeOutputs("", "error"))
     roster.started("proxy", 2)
     assert not await is_open(waiting)
@@ -86,7 +95,7 @@ async def test_a_zeek_that_fails_holds_up_nobody(roster: Roster, statuses: Statu
 
 
 async def test_a_simulated_node_is_up_when_it_says_hello(roster: Roster) -> None:
-    waiting = asyncio.create_task(hello_gate(roster)(CONFIG))  # type: ignore[arg-type]
+    waiting = asyncio.create_task(DialledByNodes(cast(Endpoint, None), Path("s")).gate(roster)(CONFIG))
     assert not await is_open(waiting)
     roster.hello("proxy")
     await asyncio.wait_for(waiting, PATIENCE)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from zeekfleet.agent import status_files
-from zeekfleet.agent.status_files import StatusFiles
+from zeekfleet.node.zeek import status_files
+from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.planning.layout import STATUS_FILE
 from zeekfleet.system.inotify import Inotify
 

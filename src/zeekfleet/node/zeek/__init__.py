@@ -1,0 +1,1 @@
+"""Real Zeeks as nodes: how they are launched, checked before, and reached."""
