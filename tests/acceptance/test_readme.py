@@ -18,8 +18,6 @@ import namespaces
 import pytest
 from processes import PATIENCE, Lines, until
 
-from zeekfleet.cli.verbs import VERBS
-
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
@@ -220,22 +218,6 @@ def test_what_make_is_asked_for_is_there(target: str) -> None:
         ["make", "-n", "-C", ROOT, target], env=clean, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("document", ["README.md", "docs/operating.md"])
-def test_what_is_said_of_commands_names_commands(document: str) -> None:
-    text = (ROOT / document).read_text()
-    named = set(re.findall(r"`zeekfleet ([a-z][a-z-]+)", text)) | set(
-        re.findall(r"^\s*\$ zeekfleet ([a-z-]+)", text, re.M)
-    )
-    assert named
-    assert named <= VERBS.keys()
-
-
-def test_links_lead_somewhere() -> None:
-    places = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    assert places
-    assert [place for place in places if not (ROOT / place).exists()] == []
 
 
 @pytest.mark.long

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
 from zeekfleet.broker.generations import FIRST, SECOND
+from zeekfleet.cli.verbs import VERBS, make_parser, subparsers_of
+from zeekfleet.logs.handlers import FIELDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -17,6 +20,19 @@ CITATION = re.compile(r"(docs/[\w/-]+\.md)(?:, sections? ((?:\d+(?:, | and )?)+)
 """``docs/protocol.md, section 8``, or ``docs/protocol.md, sections 6 and 9``."""
 
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
+
+OPTIONS = {
+    option
+    for parser in (make_parser(()), *subparsers_of(make_parser(VERBS)).values())
+    for action in parser._actions
+    for option in action.option_strings
+}
+
+FOREIGN_OPTIONS = {"--from", "--to"}
+"""Of other programs, in examples."""
+
+OF_THE_SYSTEM = {"Connection refused", "Address already in use"}
+"""Parts of messages that are the operating system's."""
 
 
 def name_of(path: Path) -> str:
@@ -53,6 +69,48 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.exists(), place
         if anchor:
             assert anchor in anchors_of(target), f"{place}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_that_are_named_exist(page: Path) -> None:
+    text = page.read_text()
+    named = set(re.findall(r"`zeekfleet ([a-z][a-z-]+)", text))
+    named |= set(re.findall(r"^\s*\$ zeekfleet ([a-z-]+)", text, flags=re.MULTILINE))
+    assert named <= VERBS.keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_options_that_are_named_exist(page: Path) -> None:
+    """Those behind a command of ours, and those that stand alone."""
+    text = page.read_text()
+    named = {option for one in re.findall(r"`zeekfleet ([^`\n]+)`", text) for option in re.findall(r"--[a-z-]+", one)}
+    named |= set(re.findall(r"`(--[a-z]+(?:-[a-z]+)*)(?:[ =][^`]*)?`", text))
+    assert named - OPTIONS - FOREIGN_OPTIONS == set()
+
+
+def test_messages_of_troubleshooting_are_those_of_the_code() -> None:
+    """Each heading quotes messages; ``…`` stands for what differs."""
+    literals = [
+        item.value
+        for source in SOURCES
+        if source.is_relative_to(ROOT / "src")
+        for item in ast.walk(ast.parse(source.read_text()))
+        if isinstance(item, ast.Constant) and isinstance(item.value, str)
+    ]
+    headings = re.findall(r"^### (.*)$", (ROOT / "docs/troubleshooting.md").read_text(), flags=re.MULTILINE)
+    fragments = {
+        fragment.strip(" :;,()'")
+        for heading in headings
+        for message in re.findall(r"`([^`]+)`", heading)
+        for fragment in re.split("…|[:;,] ", message)
+    }
+    unknown = {text for text in fragments if text and not any(text in literal for literal in literals)}
+    assert unknown - OF_THE_SYSTEM == set()
+
+
+def test_fields_of_log_lines_are_listed() -> None:
+    listed = set(re.findall(r"`(\w+)`", (ROOT / "docs/reference/files.md").read_text()))
+    assert set(FIELDS) - listed == set()
 
 
 def test_every_event_stands_in_the_protocol() -> None:

@@ -11,6 +11,7 @@ from zeekfleet.cli.daemon_options import PREFIX, SECTIONS
 from zeekfleet.cli.option_groups import default, grouped
 from zeekfleet.cli.options import add_global_options
 from zeekfleet.cli.verbs import VERBS, make_parser, subparsers_of
+from zeekfleet.client.settings import DEFAULTS as CLIENT_DEFAULTS
 from zeekfleet.planning import ini, node_settings
 from zeekfleet.resolution import Declaration, declarations
 from zeekfleet.settings import Settings
@@ -48,9 +49,34 @@ In `zeekfleet up` the controller and the agent meet. Options that both have begi
 are the names in brackets. The plain `--port` and `--listen` are the controller's.
 """
 
+ABOUT_CLIENTS = """\
+The commands that talk to a controller read zeek-client's configuration file, an INI file. From weak to strong: the
+defaults, the file (`/etc/zeek-client.cfg`, or the one of `-c FILE` or the variable `ZEEK_CLIENT_CONFIG_FILE`),
+assignments `SECTION.KEY=VALUE` in the variable `ZEEK_CLIENT_CONFIG_SETTINGS`, the same with `--set`, and the options
+`--controller` and `-v`. `zeekfleet show-settings --origin` prints each with where it came from.
+"""
+
+OF_CLIENTS = {
+    "client.request_timeout_secs": "seconds to wait for an answer",
+    "client.peering_attempts": "how often to try to connect",
+    "client.peering_retry_delay_secs": "seconds that an attempt may take, and that lie between two",
+    "client.rich_logging_format": "begin messages on standard error with the time",
+    "client.pretty_json": "indent JSON",
+    "client.verbosity": "how much is told on standard error; each `-v` adds one",
+    "controller.host": "the controller's address or name",
+    "controller.port": "the controller's port for clients",
+    "ssl.enable": "encrypt the connection",
+    "ssl.certificate": "PEM file with the client's certificate",
+    "ssl.keyfile": "PEM file with its private key",
+    "ssl.cafile": "PEM file with the authorities of the controller's certificate; without it the system's",
+    "ssl.capath": "directory with such files",
+    "ssl.passphrase": "passphrase of the private key",
+}
+"""Meanings of the client's settings, by section and key."""
+
 ABOUT_FILES = """\
 An INI file, the same as zeek-client's: a section `[instances]`, and a section for each node, which has the node's
-name. [Write a configuration](../operating.md) shows how to use it.
+name. [Write a configuration](../how-to/write-a-configuration.md) shows how to use it.
 """
 
 ABOUT_INSTANCES = """\
@@ -69,7 +95,7 @@ These keys go before the daemon's [settings](settings.md) for all nodes. Each st
 
 ABOUT_COMMANDS = """\
 `zeekfleet help COMMAND` shows the same for one command; `make man` writes manual pages. What NODES can be is told in
-[See what runs](../operating.md).
+[See what runs](../how-to/see-what-runs.md#naming-nodes).
 """
 
 ABOUT_CODES = """\
@@ -97,6 +123,13 @@ def _settings() -> Iterator[str]:
             yield f"### {title[:1].upper()}{title[1:]}\n"
             rows = (_setting(one, defaults) for one in settings)
             yield from _table(("key", "option", "variable", "value", "default", "meaning"), rows)
+    yield from ("## Settings of clients\n", ABOUT_CLIENTS)
+    of_clients = [
+        (f"`[{section}]`", f"`{key}`", f"`{usual}`" if usual else "", OF_CLIENTS[f"{section}.{key}"])
+        for section, keys in CLIENT_DEFAULTS.items()
+        for key, usual in keys.items()
+    ]
+    yield from _table(("section", "key", "default", "meaning"), of_clients)
 
 
 def _setting(setting: Declaration, defaults: Settings) -> Row:

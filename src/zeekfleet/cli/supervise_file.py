@@ -17,7 +17,7 @@
     command = ["sleep", "1000"]         # or engine = "auto" | "zeek" | "sim"
     [node.cluster.manager]              # host is an address, ports like "2200/tcp" or 2200
     role = "MANAGER"
-    host = LOOPBACK
+    host = "127.0.0.1"
     p = "2200/tcp"
 
 Relative paths begin beside the file: of ``directory``, of ``pcap_file``, of a command's program if there is a slash in
