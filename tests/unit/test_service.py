@@ -14,8 +14,8 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent, checks, releases, stops, supervisor
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
-from zeekfleet.errors import RequestFailedError, StoreError
-from zeekfleet.model.management import Result
+from zeekfleet.errors import ConfigurationError, RequestFailedError, StoreError
+from zeekfleet.model.management import Configuration, Result
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Peer
@@ -64,8 +64,18 @@ class Handlers:
         return agent.GetNodesResponse(request.reqid, Result(request.reqid))
 
     @handler
-    async def set_configuration(self, request: agent.RestartRequest, context: Context) -> agent.RestartResponse | None:
+    async def restart(self, request: agent.RestartRequest, context: Context) -> agent.RestartResponse | None:
         return None
+
+    @handler
+    async def deploy(self, request: agent.DeployRequest, context: Context) -> agent.DeployResponse:
+        assert self.error is not None
+        raise self.error
+
+    @handler
+    def set_first(self, request: agent.SetConfigurationRequest, context: Context) -> agent.SetConfigurationResponse:
+        self.heard.append(request)
+        return agent.SetConfigurationResponse(request.reqid, Result(request.reqid))
 
     @handler
     def hurry(self, event: stops.AgentHurry, context: Context) -> None:
@@ -237,3 +247,21 @@ async def test_a_handler_that_is_declared_wrongly_is_found_at_the_start(holders:
     async with asyncio.TaskGroup() as tasks:
         with pytest.raises(TypeError):
             Service(Bus(), TOPIC, "the agent", tasks, made, Admission(1, 1, "requests"))  # type: ignore[arg-type]
+
+
+async def test_every_problem_of_a_configuration_is_told() -> None:
+    async with scene() as made:
+        made.handlers.error = ConfigurationError(("one", "two"))
+        made.handlers.go_on.set()
+        await made.hear(agent.GetNodesRequest("r"))
+        await made.hear(agent.DeployRequest("d", Configuration()))
+    deployed = agent.DeployResponse("d", tuple(Result("d", False, "a1", error=error) for error in ("one", "two")))
+    assert made.bus.events == [agent.GetNodesResponse("r", Result("r", False, "a1", error="one; two")), deployed]
+
+
+async def test_a_first_generation_configuration_without_an_id_is_not_answered() -> None:
+    async with scene() as made:
+        await made.hear(agent.SetConfigurationRequest("", Configuration("c")), FIRST)
+        await made.hear(agent.SetConfigurationRequest("r", Configuration("c")), FIRST)
+    assert made.bus.events == [agent.SetConfigurationResponse("r", Result("r"))]
+    assert [request.reqid for request in made.handlers.heard] == ["", "r"]

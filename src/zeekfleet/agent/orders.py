@@ -108,15 +108,9 @@ class Orders:
     @handler
     async def set_configuration(
         self, request: api.SetConfigurationRequest, context: Context
-    ) -> api.SetConfigurationResponse | None:
-        """Adopt a configuration, for the first generation; answer as soon as the supervisor has its nodes.
-
-        Returns:
-            None for a request without an id, to which no answer is wanted.
-        """
+    ) -> api.SetConfigurationResponse:
+        """Adopt a configuration, for the first generation; answer as soon as the supervisor has its nodes."""
         adoption = await self._tasks.create_task(self._apply(request.config, reqid=request.reqid))
-        if not request.reqid:
-            return None
         result = self._failure(request.reqid, adoption) if isinstance(adoption, str) else self._success(request.reqid)
         return api.SetConfigurationResponse(request.reqid, result)
 

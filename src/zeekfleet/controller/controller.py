@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.events import checks as check_api
-from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import deployments as deployment_api
-from zeekfleet.broker.events import details as details_api
-from zeekfleet.broker.events import dispatches as dispatch_api
 from zeekfleet.broker.events import presence as presence_api
-from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import stops as stops_api
 from zeekfleet.broker.events.refusals import AgentRefused
 from zeekfleet.broker.generations import FIRST, SECOND
@@ -22,28 +17,25 @@ from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.completion import Completion
 from zeekfleet.controller.deployment_queue import DeploymentQueue
 from zeekfleet.controller.dialling import Dialling
-from zeekfleet.controller.fanout import TIMED_OUT
 from zeekfleet.controller.handover import Handover
 from zeekfleet.controller.instances import Hello, Instances, Known, Place
 from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.membership import Membership
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.options import ControllerOptions
-from zeekfleet.controller.ordering import Ordering, longest_wait
+from zeekfleet.controller.ordering import Ordering
 from zeekfleet.controller.pipeline import Pipeline
 from zeekfleet.controller.presence import Presence
-from zeekfleet.controller.requests import NodeRequests
+from zeekfleet.controller.requests import ClientRequests
 from zeekfleet.controller.signal import Signal
 from zeekfleet.controller.staging import Stage
 from zeekfleet.controller.waits import Waits
 from zeekfleet.controller.welcoming import Welcoming
-from zeekfleet.errors import ConfigurationError
-from zeekfleet.model.management import Result
 from zeekfleet.model.names import name_problem
-from zeekfleet.release import part
 from zeekfleet.store.interface import ConfigState, Store
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer, PeerAdded, PeerLost
+from zeekfleet.transport.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +75,6 @@ class Controller:
         self._name = options.name
         self._loss = options.loss
         self._turned_away: dict[int, str] = {}
-        self._timeout = options.request_timeout
         self._instances = Instances()
         self._tasks = asyncio.TaskGroup()
         self._changed = Signal()
@@ -115,14 +106,26 @@ class Controller:
             wait=options.instance_wait or base,
         )
         self._queue = DeploymentQueue(endpoint, pipeline, self._stage, self._tasks)
-        self._ordering = Ordering(
-            endpoint, self._stage, self._queue, check=options.check_before_deploy, on_staged=self._forget_loss
-        )
-        self._requests = NodeRequests(
-            endpoint, self._instances, self._stage, self._waits, options.request_timeout, self._presence
-        )
         self._keeper = NotificationKeeper(store)
-        self._admission = Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests")
+        ordering = Ordering(self._stage, self._queue, check=options.check_before_deploy, on_staged=self._forget_loss)
+        self._requests = ClientRequests(
+            endpoint,
+            self._instances,
+            self._stage,
+            completion=self._completion,
+            checking=self._checking,
+            waits=self._waits,
+            presence=self._presence,
+            request_timeout=base,
+        )
+        self._service = Service(
+            endpoint,
+            topics.CONTROLLER,
+            "the controller",
+            self._tasks,
+            (ordering, self._requests, self._presence, self._keeper),
+            Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests"),
+        )
         endpoint.subscribe(topics.CONTROLLER)
         endpoint.subscribe(topics.AGENT_PREFIX)
 
@@ -142,12 +145,12 @@ class Controller:
                 self._check_ready()
             async for happening in self._endpoint.events():
                 try:
-                    self._happened(happening)
+                    await self._happened(happening)
                 except Exception:
                     # Whatever a peer made us stumble over must not take the controller down.
                     logger.exception("%s was not dealt with", type(happening).__name__)
 
-    def _happened(self, happening: Delivery | PeerAdded | PeerLost) -> None:
+    async def _happened(self, happening: Delivery | PeerAdded | PeerLost) -> None:
         match happening:
             case PeerAdded(peer=peer):
                 logger.debug("peer %s added", peer)
@@ -157,7 +160,7 @@ class Controller:
                 self._presence.disconnected(peer.id)
                 self._queue.client_gone(peer.id)
             case Delivery(topic=topics.CONTROLLER):
-                self._heard_client(happening)
+                await self._service.hear(happening)
             case Delivery(topic=topic):
                 self._heard_agent(topic.removeprefix(topics.AGENT_PREFIX + "/"), happening)
 
@@ -302,123 +305,3 @@ class Controller:
         if self._instances.all_ready and self._instances.configured:
             logger.info("agents ready: %s", ", ".join(sorted(self._instances.configured)))
             self._queue.deploy_again()
-
-    # --- clients
-
-    def _heard_client(self, delivery: Delivery) -> None:
-        handler: Callable[[Delivery], Awaitable[None]] | None = None
-        match delivery.event:
-            case api.GetInstancesRequest(reqid=reqid):
-                self._get_instances(delivery, reqid)  # at once: nothing to wait for
-            case presence_api.PresenceRequest(reqid=reqid):
-                self._endpoint.reply(delivery, self._presence.response(reqid))
-            case api.StageConfigurationRequest():
-                handler = self._ordering.stage_configuration
-            case api.GetConfigurationRequest():
-                handler = self._get_configuration
-            case api.DeployRequest():
-                handler = self._ordering.deploy
-            case api.SetConfigurationRequest():
-                handler = self._ordering.set_configuration
-            case api.GetNodesRequest() | api.GetIdValueRequest() | api.RestartRequest():
-                handler = self._ask_agents
-            case dispatch_api.ControllerDispatchRequest():
-                handler = self._dispatch
-            case details_api.ControllerStatusRequest() | details_api.ControllerDiagnosisRequest():
-                handler = self._tell_details
-            case check_api.ControllerCheckRequest():
-                handler = self._check
-            case releases_api.ControllerReleasesRequest():
-                handler = self._tell_releases
-            case deployment_api.AbortDeploymentRequest(reqid=reqid, deployment=which):
-                self._ordering.abort(delivery, reqid, which)
-            case api.TestTimeoutRequest(with_state=True):
-                handler = self._test_timeout
-            case stops_api.ControllerHurry():
-                handler = self._hurry
-        if handler is not None and self._admission.admit(delivery.peer.id):
-            logger.debug("received %s", type(delivery.event).event_name)
-            self._tasks.create_task(self._handle(handler, delivery))
-
-    async def _handle(self, handler: Callable[[Delivery], Awaitable[None]], delivery: Delivery) -> None:
-        try:
-            await handler(delivery)
-        except Exception:
-            # One request must not take the controller down; whoever asked runs into its deadline.
-            logger.exception("request %s failed", type(delivery.event).event_name)
-        finally:
-            self._admission.release(delivery.peer.id)
-
-    def _get_instances(self, delivery: Delivery, reqid: str) -> None:
-        instances = {name: known.instance for name, known in self._instances.known.items()}
-        if delivery.generation is FIRST:
-            instances = self._instances.configured
-        data = tuple(instances[name] for name in sorted(instances))
-        self._endpoint.reply(delivery, api.GetInstancesResponse(reqid, Result(reqid, data=data)))
-
-    async def _get_configuration(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.event, api.GetConfigurationRequest)  # noqa: S101
-        reqid = delivery.event.reqid
-        state = ConfigState.DEPLOYED if delivery.event.deployed else ConfigState.STAGED
-        configuration = await self._stage.get(state)
-        result = Result(reqid, data=configuration)
-        if configuration is None:
-            result = Result(reqid, False, error=f"no {state.value.lower()} configuration available")
-        self._endpoint.reply(delivery, api.GetConfigurationResponse(reqid, result))
-
-    async def _check(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.event, check_api.ControllerCheckRequest)  # noqa: S101
-        reqid, configuration = delivery.event.reqid, delivery.event.config
-        try:
-            deployed = await self._stage.get(ConfigState.DEPLOYED)
-            completed = await self._completion.complete_with_agents(configuration, deployed)
-            results = await self._checking.check(reqid, completed, deployed)
-        except ConfigurationError as error:
-            results = [Result(reqid, False, error=problem) for problem in error.errors]
-        self._endpoint.reply(delivery, check_api.ControllerCheckResponse(reqid, tuple(results)))
-
-    async def _ask_agents(self, delivery: Delivery) -> None:
-        match delivery.event:
-            case api.GetNodesRequest(reqid=reqid):
-                results = await self._requests.get_nodes(reqid, delivery.generation)
-                self._endpoint.reply(delivery, api.GetNodesResponse(reqid, tuple(results)))
-            case api.GetIdValueRequest(reqid=reqid, id=identifier, nodes=nodes):
-                results = await self._requests.get_id_value(reqid, identifier, nodes)
-                self._endpoint.reply(delivery, api.GetIdValueResponse(reqid, tuple(results)))
-            case api.RestartRequest(reqid=reqid, nodes=nodes):
-                results = await self._requests.restart(reqid, nodes, longest_wait(delivery.peer))
-                self._endpoint.reply(delivery, api.RestartResponse(reqid, tuple(results)))
-
-    async def _dispatch(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.event, dispatch_api.ControllerDispatchRequest)  # noqa: S101
-        reqid = delivery.event.reqid
-        results = await self._requests.dispatch(reqid, delivery.event.action, delivery.event.nodes)
-        self._endpoint.reply(delivery, dispatch_api.ControllerDispatchResponse(reqid, tuple(results)))
-
-    async def _tell_details(self, delivery: Delivery) -> None:
-        match delivery.event:
-            case details_api.ControllerStatusRequest(reqid=reqid):
-                results = await self._requests.status(reqid)
-                self._endpoint.reply(delivery, details_api.ControllerStatusResponse(reqid, tuple(results)))
-            case details_api.ControllerDiagnosisRequest(reqid=reqid, node=node):
-                result = await self._requests.diagnosis(reqid, node)
-                self._endpoint.reply(delivery, details_api.ControllerDiagnosisResponse(reqid, result))
-
-    async def _hurry(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.event, stops_api.ControllerHurry)  # noqa: S101
-        for name, known in self._instances.known.items():
-            if known.generation is SECOND:
-                self._endpoint.publish(topics.agent(name), stops_api.AgentHurry(delivery.event.nodes), to=known.peer)
-
-    async def _tell_releases(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.event, releases_api.ControllerReleasesRequest)  # noqa: S101
-        reqid = delivery.event.reqid
-        own = Result(reqid, data=(part("controller"),))
-        results = await self._requests.releases(reqid)
-        self._endpoint.reply(delivery, releases_api.ControllerReleasesResponse(reqid, (own, *results)))
-
-    async def _test_timeout(self, delivery: Delivery) -> None:
-        assert isinstance(delivery.event, api.TestTimeoutRequest)  # noqa: S101
-        reqid = delivery.event.reqid
-        await asyncio.sleep(self._timeout)
-        self._endpoint.reply(delivery, api.TestTimeoutResponse(reqid, Result(reqid, False, error=TIMED_OUT)))

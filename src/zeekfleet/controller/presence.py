@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from zeekfleet.broker.events import details as api
-from zeekfleet.broker.events.presence import PresenceResponse
+from zeekfleet.broker.events.presence import PresenceRequest, PresenceResponse
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.fanout import TIMED_OUT, ask
 from zeekfleet.controller.instances import REMEMBERED, Instances
@@ -26,6 +26,7 @@ from zeekfleet.model.presence import InstancePresence
 from zeekfleet.model.supervision import NodeReport
 from zeekfleet.store.interface import LastHeard, Store
 from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.service import Context, handler
 
 logger = logging.getLogger(__name__)
 
@@ -154,9 +155,10 @@ class Presence:
         names = self._instances.configured.keys() | self._instances.known.keys() | self._away.keys()
         return tuple(self._one(name) for name in sorted(names))
 
-    def response(self, reqid: str) -> PresenceResponse:
-        """All of it, for a client."""
-        return PresenceResponse(reqid, self._clock(), self.all())
+    @handler
+    def tell(self, request: PresenceRequest, context: Context) -> PresenceResponse:
+        """Tell all of it without asking anybody."""
+        return PresenceResponse(request.reqid, self._clock(), self.all())
 
     def _one(self, name: str) -> InstancePresence:
         heard = self._heard.get(name)

@@ -1,4 +1,4 @@
-"""The clients' requests that concern what is deployed: get_nodes, get_id_value, restart."""
+"""The clients' requests, but those that change what is staged or deployed (``ordering``)."""
 
 from __future__ import annotations
 
@@ -8,38 +8,50 @@ from pathlib import Path
 
 import msgspec
 
-from zeekfleet.broker.events import agent as api
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import agent as agent_api
+from zeekfleet.broker.events import checks as check_api
+from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import details as details_api
+from zeekfleet.broker.events import dispatches as dispatch_api
 from zeekfleet.broker.events import releases as releases_api
+from zeekfleet.broker.events import stops as stops_api
 from zeekfleet.broker.events.base import Request, Response
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.controller.checking import Checking
+from zeekfleet.controller.completion import Completion
 from zeekfleet.controller.fanout import TIMED_OUT, MakeRequest, ask, results_of
 from zeekfleet.controller.instances import Instances, Known
+from zeekfleet.controller.ordering import longest_wait
 from zeekfleet.controller.presence import Presence, status_request
 from zeekfleet.controller.staging import Stage
 from zeekfleet.controller.waits import Waits
-from zeekfleet.errors import ValueMismatchError
+from zeekfleet.errors import RequestFailedError, ValueMismatchError
 from zeekfleet.model.dispatches import SET_OPTION, WHOLE_CLUSTER
 from zeekfleet.model.management import Configuration, NodeStatus, Result
 from zeekfleet.model.supervision import Diagnosis
 from zeekfleet.planning.deadlines import CEILING, controller_stop_deadline
+from zeekfleet.release import part
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.service import Context, handler
 
 PATIENCE = 1.0
 """Seconds to wait for an agent that has been silent before."""
 
 
-class NodeRequests:
-    """Asks agents on behalf of clients.
+class ClientRequests:
+    """Answers clients, by what is known here and by asking agents.
 
     Args:
         endpoint: the controller's.
         instances: who can be asked.
-        stage: where the deployed configuration is.
+        stage: where configurations are kept.
+        completion: fills in what a configuration that is to be checked leaves open.
+        checking: has agents check configurations.
         waits: told of what instances do.
-        request_timeout: base of the deadlines, in seconds.
         presence: what is known of those that cannot be asked.
+        request_timeout: base of the deadlines, in seconds.
     """
 
     def __init__(
@@ -47,70 +59,141 @@ class NodeRequests:
         endpoint: Endpoint,
         instances: Instances,
         stage: Stage,
+        *,
+        completion: Completion,
+        checking: Checking,
         waits: Waits,
-        request_timeout: float,
         presence: Presence,
+        request_timeout: float,
     ) -> None:
         self._endpoint = endpoint
         self._instances = instances
         self._stage = stage
+        self._completion = completion
+        self._checking = checking
         self._waits = waits
-        self._timeout = request_timeout
         self._presence = presence
+        self._timeout = request_timeout
 
-    async def get_nodes(self, reqid: str, generation: Generation) -> list[Result]:
+    # --- answered by what is known here
+
+    @handler
+    def get_instances(self, request: api.GetInstancesRequest, context: Context) -> api.GetInstancesResponse:
+        """The connected instances; for the first generation, the configured ones."""
+        instances = {name: known.instance for name, known in self._instances.known.items()}
+        if context.generation is FIRST:
+            instances = self._instances.configured
+        data = tuple(instances[name] for name in sorted(instances))
+        return api.GetInstancesResponse(request.reqid, Result(request.reqid, data=data))
+
+    @handler
+    async def get_configuration(
+        self, request: api.GetConfigurationRequest, context: Context
+    ) -> api.GetConfigurationResponse:
+        """The deployed configuration, or the staged one."""
+        state = ConfigState.DEPLOYED if request.deployed else ConfigState.STAGED
+        configuration = await self._stage.get(state)
+        if configuration is None:
+            raise RequestFailedError(request.reqid, f"no {state.value.lower()} configuration available")
+        return api.GetConfigurationResponse(request.reqid, Result(request.reqid, data=configuration))
+
+    @handler
+    async def test_timeout(self, request: api.TestTimeoutRequest, context: Context) -> api.TestTimeoutResponse | None:
+        """Time out as if an agent had not answered.
+
+        Returns:
+            None without state: the protocol has such a request be unanswered.
+        """
+        if not request.with_state:
+            return None
+        await asyncio.sleep(self._timeout)
+        raise RequestFailedError(request.reqid, TIMED_OUT)
+
+    # --- answered by asking agents
+
+    @handler
+    async def get_nodes(self, request: api.GetNodesRequest, context: Context) -> api.GetNodesResponse:
         """One result an instance: every known one, or the configured ones for the first generation."""
         names = set(self._instances.known)
-        if generation is FIRST:
+        if context.generation is FIRST:
             names &= self._instances.configured.keys()
         if not names:
-            return [Result(reqid, False, error="no instances connected")]
+            raise RequestFailedError(request.reqid, "no instances connected")
         spoken = {name: self._instances.known[name].generation for name in names}
-        results = await self._look(reqid, names, lambda fresh, _: api.GetNodesRequest(fresh))
-        return [_with_statuses_read(result, spoken.get(result.instance or "", SECOND)) for result in results]
+        results = await self._look(request.reqid, names, lambda fresh, _: agent_api.GetNodesRequest(fresh))
+        return api.GetNodesResponse(
+            request.reqid,
+            tuple(_with_statuses_read(result, spoken.get(result.instance or "", SECOND)) for result in results),
+        )
 
-    async def get_id_value(self, reqid: str, identifier: str, nodes: frozenset[str]) -> list[Result]:
+    @handler
+    async def get_id_value(self, request: api.GetIdValueRequest, context: Context) -> api.GetIdValueResponse:
         """One result a node: the value as JSON text."""
-        return await self.dispatch(reqid, ("get_id_value", identifier), nodes)
+        results = await self._dispatch(request.reqid, ("get_id_value", request.id), request.nodes)
+        return api.GetIdValueResponse(request.reqid, tuple(results))
 
-    async def dispatch(self, reqid: str, action: tuple[str, ...], nodes: frozenset[str]) -> list[Result]:
+    @handler
+    async def dispatch(
+        self, request: dispatch_api.ControllerDispatchRequest, context: Context
+    ) -> dispatch_api.ControllerDispatchResponse:
         """One result a node: what came of the action."""
-        configuration = await self._stage.get(ConfigState.DEPLOYED)
-        if not self._instances.configured or configuration is None:
-            return [Result(reqid, False, error="no cluster deployed")]
+        results = await self._dispatch(request.reqid, request.action, request.nodes)
+        return dispatch_api.ControllerDispatchResponse(request.reqid, tuple(results))
 
-        def request(fresh: str, generation: Generation, wanted: frozenset[str]) -> api.NodeDispatchRequest | None:
-            return None if generation is FIRST else api.NodeDispatchRequest(fresh, action, wanted)
-
-        if action[:1] == (SET_OPTION,) and len(action) == 3 and not nodes:
-            action = (*action, WHOLE_CLUSTER)
-
-        return await self._ask_nodes(reqid, configuration, nodes, request, self._timeout)
-
-    async def restart(self, reqid: str, nodes: frozenset[str], limit: float) -> list[Result]:
-        """One result a node; what is not known within ``limit`` seconds has timed out."""
+    @handler
+    async def restart(self, request: api.RestartRequest, context: Context) -> api.RestartResponse:
+        """One result a node; what is not known when the client would not wait longer has timed out."""
+        reqid, nodes = request.reqid, request.nodes
         if not self._instances.known:
-            return [Result(reqid, False, error="no instances connected")]
+            raise RequestFailedError(reqid, "no instances connected")
         configuration = await self._stage.get(ConfigState.DEPLOYED)
         if configuration is None:
-            return [Result(reqid, False, error="no active cluster deployment")]
+            raise RequestFailedError(reqid, "no active cluster deployment")
 
-        def request(fresh: str, generation: Generation, wanted: frozenset[str]) -> api.RestartRequest | None:
-            return None if generation is FIRST else api.RestartRequest(fresh, wanted)
+        def ask_for(fresh: str, generation: Generation, wanted: frozenset[str]) -> agent_api.RestartRequest | None:
+            return None if generation is FIRST else agent_api.RestartRequest(fresh, wanted)
 
         timeout = controller_stop_deadline(len(nodes or configuration.nodes), base=self._timeout)
-        return await self._ask_nodes(reqid, configuration, nodes, request, timeout, limit)
+        limit = longest_wait(context.peer)
+        results = await self._ask_nodes(reqid, configuration, nodes, ask_for, timeout, limit)
+        return api.RestartResponse(reqid, tuple(results))
 
-    async def status(self, reqid: str) -> list[Result]:
+    @handler
+    def hurry(self, order: stops_api.ControllerHurry, context: Context) -> None:
+        """Have agents give nodes that are being stopped no more than their grace."""
+        for name, known in self._instances.known.items():
+            if known.generation is SECOND:
+                self._endpoint.publish(topics.agent(name), stops_api.AgentHurry(order.nodes), to=known.peer)
+
+    @handler
+    async def status(
+        self, request: details_api.ControllerStatusRequest, context: Context
+    ) -> details_api.ControllerStatusResponse:
         """One result an instance, each with its nodes' histories."""
         if not self._instances.known:
-            return [Result(reqid, False, error="no instances connected")]
-        results = await self._look(reqid, set(self._instances.known), status_request)
+            raise RequestFailedError(request.reqid, "no instances connected")
+        results = await self._look(request.reqid, set(self._instances.known), status_request)
         self._presence.answered(results)
-        return results
+        return details_api.ControllerStatusResponse(request.reqid, tuple(results))
 
-    async def releases(self, reqid: str) -> list[Result]:
-        """One result an instance, known or configured: which zeekfleet its parts run."""
+    @handler
+    async def diagnosis(
+        self, request: details_api.ControllerDiagnosisRequest, context: Context
+    ) -> details_api.ControllerDiagnosisResponse:
+        """A node's last crash report: its instance's, else the latest that any other instance has.
+
+        So a report is found of a node that has left, or has moved to another instance.
+        """
+        return details_api.ControllerDiagnosisResponse(
+            request.reqid, await self._diagnosis(request.reqid, request.node)
+        )
+
+    @handler
+    async def releases(
+        self, request: releases_api.ControllerReleasesRequest, context: Context
+    ) -> releases_api.ControllerReleasesResponse:
+        """The controller's own result, then one an instance, known or configured: which zeekfleet its parts run."""
+        reqid = request.reqid
         able = {
             name for name, link in self._instances.known.items() if self._instances.can(link, releases_api.RELEASES)
         }
@@ -123,28 +206,48 @@ class NodeRequests:
             for name in self._instances.configured.keys() - self._instances.known.keys()
         ]
 
-        def request(fresh: str, _: Generation) -> releases_api.AgentReleasesRequest:
+        def ask_for(fresh: str, _: Generation) -> releases_api.AgentReleasesRequest:
             return releases_api.AgentReleasesRequest(fresh)
 
-        results += await self._ask(reqid, able, request, self._timeout)
-        return sorted(results, key=lambda result: result.instance or "")
+        results += await self._ask(reqid, able, ask_for, self._timeout)
+        own = Result(reqid, data=(part("controller"),))
+        by_name = sorted(results, key=lambda result: result.instance or "")
+        return releases_api.ControllerReleasesResponse(reqid, (own, *by_name))
 
-    async def diagnosis(self, reqid: str, node: str) -> Result:
-        """A node's last crash report: its instance's, else the latest that any other instance has.
+    @handler
+    async def check(
+        self, request: check_api.ControllerCheckRequest, context: Context
+    ) -> check_api.ControllerCheckResponse:
+        """Validate a configuration and have agents check it; nothing is staged."""
+        deployed = await self._stage.get(ConfigState.DEPLOYED)
+        completed = await self._completion.complete_with_agents(request.config, deployed)
+        results = await self._checking.check(request.reqid, completed, deployed)
+        return check_api.ControllerCheckResponse(request.reqid, tuple(results))
 
-        So a report is found of a node that has left, or has moved to another instance.
-        """
+    async def _dispatch(self, reqid: str, action: tuple[str, ...], nodes: frozenset[str]) -> list[Result]:
+        configuration = await self._stage.get(ConfigState.DEPLOYED)
+        if not self._instances.configured or configuration is None:
+            raise RequestFailedError(reqid, "no cluster deployed")
+        if action[:1] == (SET_OPTION,) and len(action) == 3 and not nodes:
+            action = (*action, WHOLE_CLUSTER)
+
+        def ask_for(fresh: str, generation: Generation, wanted: frozenset[str]) -> agent_api.NodeDispatchRequest | None:
+            return None if generation is FIRST else agent_api.NodeDispatchRequest(fresh, action, wanted)
+
+        return await self._ask_nodes(reqid, configuration, nodes, ask_for, self._timeout)
+
+    async def _diagnosis(self, reqid: str, node: str) -> Result:
         configuration = await self._stage.get(ConfigState.DEPLOYED) or Configuration()
         place = next((known.instance for known in configuration.nodes if known.name == node), None)
 
-        def request(fresh: str, generation: Generation) -> details_api.AgentDiagnosisRequest | None:
+        def ask_for(fresh: str, generation: Generation) -> details_api.AgentDiagnosisRequest | None:
             return None if generation is FIRST else details_api.AgentDiagnosisRequest(fresh, node)
 
         known = self._instances.known.keys()
-        own = await self._ask(reqid, [place] if place in known else [], request, self._timeout)
+        own = await self._ask(reqid, [place] if place in known else [], ask_for, self._timeout)
         if own and (_report_of(own[0]) or not own[0].success):
             return own[0]
-        others = await self._ask(reqid, [name for name in known if name != place], request, self._timeout)
+        others = await self._ask(reqid, [name for name in known if name != place], ask_for, self._timeout)
         reports = [(report, result) for result in others if (report := _report_of(result))]
         if reports:
             return max(reports, key=lambda one: one[0])[1]

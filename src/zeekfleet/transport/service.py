@@ -35,10 +35,11 @@ Rules for handlers:
 * One that has nothing to wait for is a plain function: it is answered at once, whatever else is being worked on, and
   before any event that comes after it. One that waits is an ``async`` function and runs in a task. Tasks begin in the
   order in which their events came.
-* ``None`` instead of a response means that no answer is wanted: of an event that is no request, or of a request that
-  the protocol leaves unanswered.
-* What it cannot do it says with :class:`~zeekfleet.errors.RequestFailedError`, whose text goes to the client. Any other
-  error is logged, and whoever asked is told that there was one, where the response can say so.
+* ``None`` instead of a response means that there is none: the event is no request, or one that the protocol leaves
+  unanswered. Where that follows from the request alone, its class says so (``wants_answer``).
+* What it cannot do it says with :class:`~zeekfleet.errors.RequestFailedError`, or with ``ConfigurationError`` where the
+  client's configuration is wrong: their texts go to the client. Any other error is logged as well. Of one that is not
+  zeekfleet's own, the client is told only that there was one.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ import msgspec
 
 from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.generations import SECOND, Generation
-from zeekfleet.errors import RequestFailedError, ZeekfleetError
+from zeekfleet.errors import ConfigurationError, RequestFailedError, ZeekfleetError
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer
 
@@ -157,7 +158,8 @@ class Service:
             return
         context = Context(delivery.peer, delivery.generation)
         if problem := self._rule(delivery.event, context):
-            self._reply(delivery, self._failure(delivery.event, problem), to=delivery.peer)
+            if isinstance(delivery.event, Request) and delivery.event.reqid:
+                self._reply(delivery, self._failure(delivery.event, (problem,)), to=delivery.peer)
             return
         logger.debug("received %s", type(delivery.event).event_name)
         if not inspect.iscoroutinefunction(method):
@@ -180,26 +182,30 @@ class Service:
         except Exception as error:  # one request must not end the daemon
             self._reply(delivery, self._failure(delivery.event, self._told(delivery.event, error)))
 
-    def _told(self, event: Event, error: Exception) -> str:
-        """What whoever asked is told of an error; our own log is told first."""
+    def _told(self, event: Event, error: Exception) -> tuple[str, ...]:
+        """Log an error, as far as it is not the client's own; what the client is told."""
         name = type(event).event_name
         match error:
             case RequestFailedError():
                 logger.debug("%s is refused: %s", name, error)
+            case ConfigurationError():
+                logger.debug("%s is refused: %s", name, error)
+                return error.errors
             case ZeekfleetError():
                 logger.warning("%s failed: %s", name, error, extra={"error": str(error)})
             case _:
                 logger.error("%s failed", name, exc_info=error)
-                return f"{self._name} failed; see its log"
-        return str(error)
+                return (f"{self._name} failed; see its log",)
+        return (str(error),)
 
-    def _failure(self, event: Event, error: str) -> Response | None:
-        if not isinstance(event, Request) or not event.reqid:
-            return None  # nobody waits
-        # Names of files may be in it that are not UTF-8.
-        return event.response.failure(event.reqid, error.encode(errors="replace").decode(), self._instance)
+    def _failure(self, event: Event, errors: Iterable[str]) -> Response | None:
+        if not isinstance(event, Request):
+            return None
+        # A path in an error may not be UTF-8.
+        sendable = [error.encode(errors="replace").decode() for error in errors]
+        return event.response.failure(event.reqid, sendable, self._instance)
 
     def _reply(self, delivery: Delivery, response: Response | None, to: Peer | None = None) -> None:
-        if response is not None and isinstance(delivery.event, Request):
+        if response is not None and isinstance(delivery.event, Request) and delivery.event.wants_answer:
             topic = delivery.event.response_topic(delivery.topic)
             self._bus.publish(topic, response, delivery.generation, to=to)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from zeekfleet.broker.events.base import Event, Request, ResultResponse, ResultsResponse
+from zeekfleet.broker.events.base import Event, FirstSetConfigurationRequest, Request, ResultResponse, ResultsResponse
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.types import Address, Count
@@ -142,11 +142,10 @@ class SetConfigurationResponse(ResultResponse, frozen=True):
     event_name: ClassVar[str] = "ClusterAgent::API::set_configuration_response"
 
 
-class SetConfigurationRequest(Request[SetConfigurationResponse], frozen=True):
+class SetConfigurationRequest(FirstSetConfigurationRequest[SetConfigurationResponse], frozen=True):
     """First generation: adopt this configuration."""
 
     event_name: ClassVar[str] = "ClusterAgent::API::set_configuration_request"
-    config: Configuration
 
 
 class FirstNotifyAgentHello(Event, frozen=True):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Sequence
 from typing import ClassVar, Generic, Self, TypeVar
 
 import msgspec
 
 from zeekfleet.broker import topics
-from zeekfleet.model.management import Result
+from zeekfleet.model.management import Configuration, Result
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -25,12 +26,12 @@ class Response(Event, frozen=True):
     reqid: str
 
     @classmethod
-    def failure(cls, reqid: str, error: str, instance: str | None) -> Self | None:
-        """The response that tells an error; None if this one cannot tell any.
+    def failure(cls, reqid: str, errors: Sequence[str], instance: str | None) -> Self | None:
+        """The response that tells errors; None if this one cannot tell any.
 
         Args:
             reqid: of the request.
-            error: a sentence for a person.
+            errors: a sentence each, for a person.
             instance: the instance that answers, if an agent does.
         """
         return None
@@ -42,8 +43,8 @@ class ResultResponse(Response, frozen=True):
     result: Result
 
     @classmethod
-    def failure(cls, reqid: str, error: str, instance: str | None) -> Self:
-        return cls(reqid, Result(reqid, False, instance, error=error))
+    def failure(cls, reqid: str, errors: Sequence[str], instance: str | None) -> Self:
+        return cls(reqid, Result(reqid, False, instance, error="; ".join(errors)))
 
 
 class ResultsResponse(Response, frozen=True):
@@ -52,8 +53,8 @@ class ResultsResponse(Response, frozen=True):
     results: tuple[Result, ...]
 
     @classmethod
-    def failure(cls, reqid: str, error: str, instance: str | None) -> Self:
-        return cls(reqid, (Result(reqid, False, instance, error=error),))
+    def failure(cls, reqid: str, errors: Sequence[str], instance: str | None) -> Self:
+        return cls(reqid, tuple(Result(reqid, False, instance, error=error) for error in errors))
 
 
 class OutcomeResponse(Response, frozen=True):
@@ -62,7 +63,7 @@ class OutcomeResponse(Response, frozen=True):
     result: bool
 
     @classmethod
-    def failure(cls, reqid: str, error: str, instance: str | None) -> Self:
+    def failure(cls, reqid: str, errors: Sequence[str], instance: str | None) -> Self:
         return cls(reqid, False)
 
 
@@ -87,9 +88,24 @@ class Request(Event, Generic[R_co], frozen=True):
                 if isinstance(argument, type):
                     cls.response = argument
 
+    @property
+    def wants_answer(self) -> bool:
+        """Whether a response is to be sent at all."""
+        return True
+
     def response_topic(self, topic: str) -> str:
         """Where the response goes, if the request came on this topic: to the same one."""
         return topic
+
+
+class FirstSetConfigurationRequest(Request[R_co], frozen=True):
+    """A ``set_configuration_request`` of the first generation: without an id no answer is wanted."""
+
+    config: Configuration
+
+    @property
+    def wants_answer(self) -> bool:
+        return bool(self.reqid)
 
 
 class SupervisorRequest(Request[R_co], frozen=True):

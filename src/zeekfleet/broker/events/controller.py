@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from zeekfleet.broker.events.base import Event, Request, ResultResponse, ResultsResponse
+from zeekfleet.broker.events.base import Event, FirstSetConfigurationRequest, Request, ResultResponse, ResultsResponse
 from zeekfleet.model.management import Configuration
 
 API_VERSION = 1
@@ -131,8 +131,7 @@ class SetConfigurationResponse(ResultsResponse, frozen=True):
     event_name: ClassVar[str] = "ClusterController::API::set_configuration_response"
 
 
-class SetConfigurationRequest(Request[SetConfigurationResponse], frozen=True):
+class SetConfigurationRequest(FirstSetConfigurationRequest[SetConfigurationResponse], frozen=True):
     """First generation: validate, stage and deploy in one."""
 
     event_name: ClassVar[str] = "ClusterController::API::set_configuration_request"
-    config: Configuration

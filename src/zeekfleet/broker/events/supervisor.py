@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 from zeekfleet.broker.events.base import Event, OutcomeResponse, Response, SupervisorRequest
@@ -17,8 +18,8 @@ class CreateResponse(Response, frozen=True):
     result: str
 
     @classmethod
-    def failure(cls, reqid: str, error: str, instance: str | None) -> Self:
-        return cls(reqid, error)
+    def failure(cls, reqid: str, errors: Sequence[str], instance: str | None) -> Self:
+        return cls(reqid, "; ".join(errors))
 
 
 class CreateRequest(SupervisorRequest[CreateResponse], frozen=True):
