@@ -1,0 +1,250 @@
+"""The steps of a deployment in their order, where it ends early, and what is undone then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from zeekfleet.broker.events.agent import DeployResponse
+from zeekfleet.controller.deployment import Deployment, Step
+from zeekfleet.controller.fanout import TIMED_OUT, Answer
+from zeekfleet.controller.keys import KeyFile
+from zeekfleet.controller.pipeline import ATTEMPTS, Pipeline
+from zeekfleet.controller.plan import Plan
+from zeekfleet.controller.signal import Signal
+from zeekfleet.errors import ConfigurationError, StoreWriteError
+from zeekfleet.model.curve import CurveKeys
+from zeekfleet.model.management import Configuration, Instance, Result
+from zeekfleet.model.types import Address
+from zeekfleet.store.interface import ConfigState
+
+STAGED = Configuration("new", (Instance("a1"), Instance("a2")))
+COMPLETED = Configuration("new", (Instance("a1", Address("10.0.0.1")), Instance("a2", Address("10.0.0.2"))))
+FORMER = Configuration("old", (Instance("a1"),))
+
+
+class House:
+    """Everything that a pipeline works with; notes what is done, and fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.missing_next: list[dict[str, str]] = []
+        self.fails_at: dict[str, Exception] = {}
+        self.problems_found: list[Result] = []
+        self.answers: list[Answer] = []
+        self.keys_given: CurveKeys | None = None
+        self.reported: list[Deployment] = []
+        self.former: Configuration | None = FORMER
+        self.staged, self.completed = STAGED, COMPLETED
+
+    def note(self, what: str) -> None:
+        self.done.append(what)
+        if what in self.fails_at:
+            raise self.fails_at[what]
+
+    # the membership
+
+    def plan(self, _configuration: Configuration) -> Plan:
+        return Plan(join=("a2",), stay=("a1",))
+
+    @contextmanager
+    def meeting(self, instances: Sequence[Instance]) -> Iterator[None]:
+        self.note(f"meet {' '.join(instance.name for instance in instances)}")
+        try:
+            yield
+        finally:
+            self.note("end of meeting")
+
+    def welcome_all(self) -> None:
+        self.note("welcome")
+
+    def missing(self) -> dict[str, str]:
+        return self.missing_next.pop(0) if self.missing_next else {}
+
+    def adopt(self, configuration: Configuration, plan: Plan) -> None:
+        assert configuration == self.completed
+        assert plan.join == ("a2",)
+        self.note("adopt")
+
+    # completion, checking, handover, presence
+
+    async def complete_with_agents(self, configuration: Configuration, former: Configuration | None) -> Configuration:
+        assert (configuration, former) == (self.staged, self.former)
+        self.note("complete")
+        return self.completed
+
+    async def problems(self, _reqid: str, configuration: Configuration, _former: Configuration | None) -> list[Result]:
+        assert configuration == self.completed
+        self.note("check")
+        return self.problems_found
+
+    async def to_all(
+        self, names: Sequence[str], _configuration: Configuration, keys: CurveKeys | None
+    ) -> Sequence[Answer]:
+        self.note("hand over")
+        self.keys_given = keys
+        answered = [Answer(name, DeployResponse("x", (Result("x", instance=name),))) for name in names]
+        return self.answers or answered
+
+    def why_silent(self, name: str) -> str:
+        return f"{name} is silent"
+
+    # the stage
+
+    async def get(self, state: ConfigState) -> Configuration | None:
+        assert state is ConfigState.DEPLOYED
+        self.note("read")
+        return self.former
+
+    async def check_room(self, _configuration: Configuration) -> None:
+        self.note("look for room")
+
+    async def deployed(self, configuration: Configuration) -> None:
+        assert configuration == self.completed
+        self.note("store")
+
+    async def carry_out(self, *, is_own: bool = False, check: bool = True) -> Deployment:
+        pipeline = Pipeline(
+            self,  # type: ignore[arg-type]
+            membership=self,  # type: ignore[arg-type]
+            completion=self,  # type: ignore[arg-type]
+            checking=self,  # type: ignore[arg-type]
+            handover=self,  # type: ignore[arg-type]
+            presence=self,  # type: ignore[arg-type]
+            keys=KeyFile(),
+            changed=Signal(),
+            wait=0.0,
+        )
+        wanted = Deployment("r", self.staged, is_own=is_own, check=check)
+        return await pipeline.carry_out(wanted, self.reported.append)
+
+
+BEFORE_MEETING = ["read"]
+PREPARED = ["welcome", "complete", "look for room", "check"]
+MET = [*BEFORE_MEETING, "meet a1 a2", *PREPARED]
+
+
+def errors(deployment: Deployment) -> list[str | None]:
+    return [result.error for result in deployment.results if not result.success]
+
+
+async def test_all_steps_are_taken_from_top_to_bottom() -> None:
+    house = House()
+    ended = await house.carry_out()
+    assert house.done == [*MET, "adopt", "hand over", "store", "end of meeting"]
+    assert [deployment.step for deployment in house.reported] == [
+        Step.MEETING,
+        Step.ASSIGNING,
+        Step.CHECKING,
+        Step.HANDING_OVER,
+        Step.KEEPING,
+    ]
+    assert ended.succeeded
+    assert [(result.instance, result.data) for result in ended.results] == [("a1", None), ("a2", None), (None, "new")]
+    assert house.keys_given is not None  # two hosts
+
+
+async def test_the_controllers_own_is_not_checked_and_stored_only_if_it_is_another() -> None:
+    house = House()
+    house.former = COMPLETED
+    assert (await house.carry_out(is_own=True, check=False)).succeeded
+    assert house.done == ["read", "meet a1 a2", "welcome", "complete", "adopt", "hand over", "end of meeting"]
+
+
+async def test_an_instance_that_does_not_come_ends_it_untouched() -> None:
+    house = House()
+    house.missing_next = [{"a2": "never connected"}] * 9
+    ended = await house.carry_out()
+    assert errors(ended) == [TIMED_OUT, "instance 'a2' is missing: never connected"]
+    assert ended.missing == {"a2": "never connected"}
+    assert house.done == ["read", "meet a1 a2", "welcome", "end of meeting"]
+
+
+async def test_instances_that_go_while_it_is_prepared_are_waited_for_so_often() -> None:
+    house = House()
+    gone = {"a2": "gone since 14:03"}
+    house.missing_next = [{}, gone] * ATTEMPTS
+    ended = await house.carry_out()
+    assert errors(ended) == [TIMED_OUT, "instance 'a2' is missing: gone since 14:03"]
+    assert house.done == ["read", "meet a1 a2", *PREPARED * ATTEMPTS, "end of meeting"]
+
+
+async def test_it_goes_on_once_everybody_is_there_when_all_is_prepared() -> None:
+    house = House()
+    house.missing_next = [{}, {"a2": "gone since 14:03"}]
+    assert (await house.carry_out()).succeeded
+    assert house.done == [*MET, *PREPARED, "adopt", "hand over", "store", "end of meeting"]
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "told"),
+    [
+        ("complete", ConfigurationError(["one", "two"]), ["one", "two"]),
+        ("look for room", StoreWriteError("the disk is full"), ["the disk is full"]),
+    ],
+)
+async def test_what_cannot_be_completed_or_kept_touches_nothing(step: str, error: Exception, told: list[str]) -> None:
+    house = House()
+    house.fails_at[step] = error
+    assert errors(await house.carry_out()) == told
+    assert house.done == [*MET[: MET.index(step) + 1], "end of meeting"]
+
+
+async def test_a_store_that_cannot_be_read_ends_it_before_anybody_is_met() -> None:
+    house = House()
+    house.fails_at["read"] = StoreWriteError("the disk is gone")
+    assert errors(await house.carry_out()) == ["the disk is gone"]
+    assert house.done == ["read"]
+
+
+async def test_keys_that_cannot_be_kept_touch_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+
+    def keys(_self: KeyFile) -> CurveKeys:
+        raise StoreWriteError("no keys")
+
+    monkeypatch.setattr(KeyFile, "keys", keys)
+    assert errors(await house.carry_out()) == ["no keys"]
+    assert house.done == [*MET[:-1], "end of meeting"]
+
+
+async def test_problems_that_agents_find_touch_nothing_and_silent_ones_are_named() -> None:
+    house = House()
+    house.problems_found = [Result("r", False, "a1", error=TIMED_OUT), Result("r", False, "a2", error="no interface")]
+    ended = await house.carry_out()
+    assert errors(ended) == [TIMED_OUT, "no interface", "instance 'a1' is missing: a1 is silent"]
+    assert ended.missing == {"a1": "a1 is silent"}
+    assert house.done == [*MET, "end of meeting"]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_an_agent_that_does_not_answer_leaves_it_deployed_in_part(is_first: bool) -> None:
+    house = House()
+    house.former = None if is_first else FORMER
+    house.answers = [Answer("a1", None), Answer("a2", DeployResponse("x", (Result("x", instance="a2"),)))]
+    ended = await house.carry_out()
+    told = errors(ended)
+    assert told[:2] == [TIMED_OUT, "instance 'a1' is missing: a1 is silent"]
+    in_part = [error for error in told if error and error.startswith("deployed in part: configuration old stays")]
+    assert len(in_part) == (0 if is_first else 1)
+    assert house.done == [*MET, "adopt", "hand over", "end of meeting"]
+
+
+async def test_what_cannot_be_stored_in_the_end_is_told_beside_the_agents_results() -> None:
+    house = House()
+    house.fails_at["store"] = StoreWriteError("the disk is full")
+    ended = await house.carry_out()
+    assert [result.success for result in ended.results] == [True, True, False]
+    assert errors(ended) == ["deployed, but it could not be kept: the disk is full"]
+    assert house.done[-1] == "end of meeting"
+
+
+async def test_a_configuration_without_instances_is_handed_to_nobody() -> None:
+    house = House()
+    house.staged = house.completed = Configuration("new")
+    ended = await house.carry_out()
+    assert [result.data for result in ended.results] == ["new"]
+    assert "hand over" not in house.done
+    assert "store" in house.done
