@@ -23,7 +23,7 @@ attributes, so that nobody has to parse the sentence.
     ├── StoreError               the store cannot be used
     │   ├── StoreCorruptError    its content cannot be trusted (.path)
     │   ├── StoreVersionError    it was written by a newer zeekfleet (.path, .version)
-    │   ├── StoreSetAsideError   either of these, and it has another name now (.path, .aside)
+    │   ├── StoreQuarantinedError either of these, and renamed out of the way (.path, .quarantine)
     │   └── StoreWriteError      a write was not made durable
     │       └── StoreFullError   for want of room (.directory)
     ├── StateDirectoryError      a directory cannot be used (.path)
@@ -235,17 +235,17 @@ class StoreVersionError(StoreError):
         super().__init__(f"{self.problem}; it was left untouched")
 
 
-class StoreSetAsideError(StoreError):
-    """The store cannot be used and was given another name, with all it has; there is none under its own name now.
+class StoreQuarantinedError(StoreError):
+    """The store cannot be used, and was renamed out of the way with all it has; the next start makes an empty one.
 
     Attributes:
         path: its former name.
-        aside: its new one.
+        quarantine: its new one.
     """
 
-    def __init__(self, problem: str, path: Path, aside: Path, names: Sequence[str]) -> None:
+    def __init__(self, problem: str, path: Path, quarantine: Path, names: Sequence[str]) -> None:
         self.path = path
-        self.aside = aside
+        self.quarantine = quarantine
         super().__init__(
             f"{problem}; it was set aside as {' and '.join(names)}, and the next start begins with an empty one;"
             " to go back to it, stop the controller and rename it back"

@@ -17,7 +17,7 @@ from zeekfleet.daemon.checking import RoomChecker
 from zeekfleet.daemon.disk import DiskWatch, lack_of_room
 from zeekfleet.daemon.tls import CertificateWatch
 from zeekfleet.planning.checks import Problem
-from zeekfleet.store.room import take
+from zeekfleet.store.disk_space import try_allocation
 from zeekfleet.transport.certificates import Validity, validity
 
 DAY = 86400.0
@@ -70,10 +70,10 @@ def test_trouble_and_relief_are_told_once_each(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_room_is_taken_and_given_back(tmp_path: Path) -> None:
-    take(tmp_path, MEGABYTE)
+    try_allocation(tmp_path, MEGABYTE)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):
-        take(tmp_path / "absent", 1)
+        try_allocation(tmp_path / "absent", 1)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from zeekfleet.node.engine import Engine
 from zeekfleet.node.engines import select
 from zeekfleet.planning.checks import Problem
 from zeekfleet.settings import Settings
-from zeekfleet.store.room import FULL, take
+from zeekfleet.store.disk_space import NO_SPACE, try_allocation
 
 ROLE_VARIABLES = frozenset(
     {variables.MANAGEMENT_NODE, variables.NOTIFY_SOCKET, variables.CONTROLLER_PORT, variables.LAUNCH}
@@ -57,11 +57,11 @@ class RoomChecker:
         for directory in self._directories:
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # if somebody has removed it
-                take(directory, NEEDED)
+                try_allocation(directory, NEEDED)
             except OSError as error:
                 full = f"no space left in directory {directory}"
                 other = f"directory {directory} cannot be written: {error.strerror}"
-                found.append(Problem((), full if error.errno in FULL else other))
+                found.append(Problem((), full if error.errno in NO_SPACE else other))
         return found
 
 

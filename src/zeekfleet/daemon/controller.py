@@ -20,7 +20,7 @@ from zeekfleet.logs import handlers
 from zeekfleet.model.addresses import place
 from zeekfleet.model.enums import Role
 from zeekfleet.settings import Settings
-from zeekfleet.store import aside
+from zeekfleet.store import quarantine
 from zeekfleet.store.interface import Store
 from zeekfleet.store.sqlite import SqliteStore
 
@@ -38,7 +38,7 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
         open_store: opens what survives it, given the file.
 
     Raises:
-        StoreSetAsideError: the database could not be used, and another start begins with an empty one.
+        StoreQuarantinedError: the database could not be used, and another start begins with an empty one.
         ZeekfleetError: a directory, port, certificate or the database cannot be used.
     """
     own = settings.controller
@@ -57,7 +57,7 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
         logging.getLogger().addHandler(log)
         store = None
         try:
-            store = aside.open_or_set_aside(directory / DATABASE, open_store)
+            store = quarantine.open_or_quarantine(directory / DATABASE, open_store)
             if loss := _loss(directory / DATABASE, store):
                 logger.error(loss)
             async with endpoints.endpoint(own.name, settings.common) as endpoint:
@@ -94,7 +94,7 @@ async def _run(controller: Controller, disk: DiskWatch, tls: ServerContext | Non
 
 def _loss(path: Path, store: Store) -> str:
     """What everybody should know as long as nothing has been staged since a database was set aside, or ``""``."""
-    former = None if store.history(1) else aside.latest(path)
+    former = None if store.history(1) else quarantine.latest(path)
     if former is None:
         return ""
     return (

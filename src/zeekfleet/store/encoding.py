@@ -1,4 +1,4 @@
-"""Configurations and notifications as bytes: JSON, with a digest against silent damage."""
+"""Stored records as bytes: JSON, and a digest that tells when the disk has altered it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ DIGEST_SIZE = 16
 
 
 def encode(record: msgspec.Struct) -> bytes:
-    """The record as JSON."""
+    """The record as a JSON document."""
     return msgspec.json.encode(record, enc_hook=_encode_scalar)
 
 
 def decode(document: bytes, kind: type[T]) -> T:
-    """The record of that kind.
+    """The record that a document holds.
 
     Raises:
-        ValueError: the document is not one.
+        ValueError: the document is no record of that kind.
     """
     try:
         return msgspec.json.decode(document, type=kind, dec_hook=_decode_scalar)
@@ -32,14 +32,14 @@ def decode(document: bytes, kind: type[T]) -> T:
 
 
 def digest(document: bytes) -> bytes:
-    """What must stand beside a document that is stored."""
+    """The digest to store beside a document, and to compare with when it is read."""
     return hashlib.blake2b(document, digest_size=DIGEST_SIZE).digest()
 
 
 def _encode_scalar(value: Any) -> str:
     if isinstance(value, Address):
         return str(value)
-    raise TypeError(f"no place for a {type(value).__name__} in a stored record")
+    raise TypeError(f"a stored record cannot hold a {type(value).__name__}")
 
 
 def _decode_scalar(kind: type, value: Any) -> Any:

@@ -1,8 +1,7 @@
-"""Looking at a database file before anything may write to it.
+"""Inspecting a database file before anything may write to it.
 
-A file that is damaged, foreign or newer must stay as it is, for whoever has to
-repair it. So the header is read as plain bytes first, then SQLite itself checks
-the whole through a connection that cannot write.
+A file that is damaged, foreign or newer must stay as it is, for whoever repairs it. So the header is read as plain
+bytes first. Then SQLite checks the whole file, through a connection that cannot write.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from typing import BinaryIO
 
 from zeekfleet.errors import StoreCorruptError, StoreError, StoreVersionError
 from zeekfleet.model.management import Configuration
+from zeekfleet.store.disk_space import NO_SPACE
 from zeekfleet.store.encoding import decode, digest
 from zeekfleet.store.interface import ConfigState
-from zeekfleet.store.room import FULL
 from zeekfleet.store.schema import (
     APPLICATION_ID,
     SCHEMA_VERSION,
@@ -30,11 +29,11 @@ from zeekfleet.store.schema import (
 )
 
 LOGS = ("-wal", "-journal")
-"""What SQLite may keep beside a database, and applies to whatever is found there under its name."""
+"""The suffixes of SQLite's logs. SQLite applies a log to whatever file it finds under the database's name."""
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
-_PROOF = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_TOOBIG}
-_NO_HELPER = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
+_PROOF_OF_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_TOOBIG}
+_NO_SHARED_MEMORY = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 _HEADER_SIZE = 100
 _MAGIC = b"SQLite format 3\0"
 _FILE_FORMATS = slice(18, 20)
@@ -43,47 +42,47 @@ _APPLICATION_ID = slice(68, 72)
 
 
 def inspect(path: Path) -> None:
-    """Check that the file is a database of ours, whole, and not newer than this program.
+    """Check that the file is a whole database of ours, and not newer than this program.
 
     Raises:
         StoreCorruptError: it is damaged, or no database of ours.
         StoreVersionError: a newer zeekfleet wrote it.
         StoreError: it cannot be read, or another process uses it.
     """
-    expected_tables()  # an SQLite that does not know our kind of table would take every database for damaged
+    expected_tables()  # fails where SQLite is too old for our kind of table: it would find every database damaged
     _check_header(path, _read_header(path))
-    with _verdict(path):
+    with _as_store_errors(path):
         if _is_there(path, "-journal"):
-            # A write was interrupted; what SQLite would make of it can only be seen where it may write.
+            # A write was interrupted. SQLite must undo it before it can check, and so needs to write.
             _check_copy(path)
             return
         try:
             _check(path, f"{path.absolute().as_uri()}?{_mode(path)}")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _NO_HELPER:
+            if error.sqlite_errorcode & 0xFF not in _NO_SHARED_MEMORY:
                 raise
-            # The disk has no room for SQLite's helper file: that is no reason not to start.
+            # The disk has no room for SQLite's shared-memory file. That is no reason not to start.
             _check_copy(path)
 
 
 def inspect_copy(path: Path, content: BinaryIO) -> None:
-    """The same as :func:`inspect`, of a copy; so every byte has been read, and no lock of SQLite's is in the way.
+    """Check as :func:`inspect` does, but a copy: that reads every byte, and works while we hold SQLite's lock.
 
     Args:
-        path: the file; what is beside it is read from there.
+        path: the file; its logs are read from beside it.
         content: the file, open.
     """
     expected_tables()
-    with _verdict(path):
+    with _as_store_errors(path):
         _check_copy(path, content)
 
 
 def refuse_orphaned_log(path: Path) -> None:
-    """See that nothing is left of a file that is not there: SQLite would apply it to the next one of that name.
+    """Refuse a log whose database is gone: SQLite would apply it to the next file of that name.
 
     Raises:
-        StoreCorruptError: a log is left.
-        OSError: that cannot be seen.
+        StoreCorruptError: there is one.
+        OSError: the directory cannot be read.
     """
     for suffix in LOGS:
         if _is_there(path, suffix):
@@ -91,14 +90,15 @@ def refuse_orphaned_log(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _verdict(path: Path) -> Iterator[None]:
+def _as_store_errors(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while a database is checked into one of our errors."""
     try:
         yield
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_ERROR:
-            # Our statements are right for a database of ours: this one is not.
+            # Our statements are correct for a database of ours, so this is none.
             raise StoreCorruptError(path, str(error)) from error
-        raise trouble(path, error) from error
+        raise store_error(path, error) from error
     except UnicodeDecodeError as error:  # damaged text in SQLite's own message
         raise StoreCorruptError(path, f"text that is not UTF-8: {error.reason}") from error
     except OSError as error:
@@ -116,7 +116,7 @@ def _check(path: Path, uri: str) -> None:
 
 
 def _check_copy(path: Path, content: BinaryIO | None = None) -> None:
-    """Check in memory if there is enough, else where there is room."""
+    """Check a copy in memory if there is enough of it, else in the temporary directory."""
     places = [_MEMORY] if _MEMORY.is_dir() else []
     for place in (*places, Path(tempfile.gettempdir())):
         with tempfile.TemporaryDirectory(dir=place) as directory:
@@ -124,7 +124,7 @@ def _check_copy(path: Path, content: BinaryIO | None = None) -> None:
             try:
                 _copy(path, copy, content)
             except OSError as error:
-                if error.errno in FULL and place is _MEMORY:
+                if error.errno in NO_SPACE and place is _MEMORY:
                     continue
                 raise
             _check_header(path, _read_header(copy))
@@ -144,19 +144,19 @@ def _copy(path: Path, copy: Path, content: BinaryIO | None) -> None:
 
 
 def _is_there(path: Path, suffix: str) -> bool:
-    """Whether something of that name is beside the file, with something in it."""
+    """Whether there is a file with this suffix beside the database that is not empty."""
     beside = path.with_name(f"{path.name}{suffix}")
     return beside.exists() and beside.stat().st_size > 0
 
 
-def trouble(path: Path, error: sqlite3.Error) -> StoreError:
-    """What SQLite reports, as one of our errors."""
+def store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    """One of our errors for what SQLite reports."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreError(f"database {path} is in use by another process")
-    if code in _PROOF:
+    if code in _PROOF_OF_DAMAGE:
         return StoreCorruptError(path, str(error))
-    # Anything else may be the system's fault, or ours.
+    # Anything else may be a fault of the system, or of ours, and proves no damage.
     return StoreError(f"database {path} cannot be used: {error}")
 
 
@@ -165,7 +165,7 @@ def _lenient_text(text: bytes) -> str:
 
 
 def _mode(path: Path) -> str:
-    """How to look without leaving traces: only a log with something in it needs SQLite's helper file beside it."""
+    """How to open it without creating files: only a log that is not empty needs SQLite's shared-memory file."""
     return "mode=ro" if _is_there(path, "-wal") else "mode=ro&immutable=1"
 
 
@@ -182,7 +182,7 @@ def _check_header(path: Path, header: bytes) -> None:
         raise StoreCorruptError(path, f"only {len(header)} bytes long")
     if not header.startswith(_MAGIC):
         raise StoreCorruptError(path, "no SQLite database")
-    if not {*header[_FILE_FORMATS]} <= {1, 2}:  # SQLite would read it, and write nothing
+    if not {*header[_FILE_FORMATS]} <= {1, 2}:  # SQLite would open it, but read-only
         raise StoreCorruptError(path, "a file format that never existed")
     if int.from_bytes(header[_APPLICATION_ID], "big") != APPLICATION_ID:
         raise StoreCorruptError(path, "a database of another program")
@@ -197,7 +197,7 @@ def _check_version(path: Path, version: int) -> None:
 
 
 def _check_structure(path: Path, connection: sqlite3.Connection) -> None:
-    # Once more, since the log may hold a later header than the file.
+    # The version once more: the log may hold a later header than the file.
     version = version_of(connection)
     _check_version(path, version)
     findings = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]

@@ -6,8 +6,8 @@ agent has answered. The store keeps the latest of each, the history of what was
 staged and deployed, the agents' latest notifications, and what was last heard of
 each instance.
 
-Everything here may block, and may be called from any thread, one call at a time
-(``await asyncio.to_thread(store.put, ...)``).
+Everything here may block. It may be called from any thread, such as by ``await asyncio.to_thread(store.put, ...)``;
+calls take turns.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ HISTORY_LIMIT = 100
 NOTIFICATION_LIMIT = 10_000
 """Notifications that are kept; the oldest go first."""
 
-
 INSTANCE_LIMIT = 10_000
 """Instances that are remembered; those that were heard of longest ago go first."""
 
 
 class ConfigState(enum.Enum):
-    """How far a configuration has come."""
+    """How far a configuration has come; see the top of this module."""
 
     STAGED = "STAGED"
     READY = "READY"
@@ -46,7 +45,7 @@ HISTORY_STATES = frozenset({ConfigState.STAGED, ConfigState.DEPLOYED})
 
 
 def check_limit(limit: int) -> int:
-    """The limit itself.
+    """Return the limit if it is one.
 
     Raises:
         ValueError: it is negative.
@@ -57,7 +56,7 @@ def check_limit(limit: int) -> int:
 
 
 class NotificationKind(enum.Enum):
-    """Which of the agent's notifications it was (docs/protocol.md, section 6)."""
+    """Which of the agent's notifications it is (docs/protocol.md, section 6)."""
 
     CHANGE = "change"
     ERROR = "error"
@@ -68,8 +67,8 @@ class HistoryEntry(msgspec.Struct, frozen=True):
     """A configuration that was staged or deployed.
 
     Attributes:
-        sequence: counts up by one with every entry, never reused.
-        state: what it became; READY ones are no history.
+        sequence: the entry's number; each is one more than the one before, and none is used twice.
+        state: STAGED or DEPLOYED; READY configurations do not enter the history.
         time: when, in seconds since 1970.
         configuration: the whole of it, its id included.
     """
@@ -108,13 +107,13 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 class LastHeard(msgspec.Struct, frozen=True):
-    """What was last heard of an instance; times are in seconds since 1970.
+    """What was last heard of an instance, for when its host is lost; times are in seconds since 1970.
 
     Attributes:
         instance: its name.
         heard_at: when anything was heard of it.
         gone_since: when it went; None if it was there.
-        reported_at: when its nodes were as ``reports`` says.
+        reported_at: the time that ``reports`` is of.
         reports: its nodes, as its agent told them.
     """
 
@@ -161,7 +160,7 @@ class Store(Protocol):
         ...
 
     def record(self, notification: Notification) -> None:
-        """Keep a notification; it may get lost in a power failure, but never torn.
+        """Keep a notification. A power failure may lose the latest ones, but never leaves half of one.
 
         Raises:
             StoreWriteError: it was not kept; the store stays usable.
@@ -173,7 +172,7 @@ class Store(Protocol):
         ...
 
     def remember(self, heard: Sequence[LastHeard]) -> None:
-        """Keep what was last heard of these instances, as durable as notifications are.
+        """Keep what was last heard of these instances. A power failure may lose it, as with notifications.
 
         Raises:
             StoreWriteError: nothing was changed; the store stays usable.
@@ -185,5 +184,5 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Release everything; calling it again does nothing. Other calls raise StoreError from then on."""
+        """Close it; a second call does nothing. All other calls raise StoreError from then on."""
         ...

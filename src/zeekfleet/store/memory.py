@@ -1,4 +1,4 @@
-"""A store that lasts as long as its process: for tests and trials."""
+"""A store in memory, which ends with its process: for tests and trials."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class MemoryStore:
-    """Keeps everything in memory; the contract of :class:`~zeekfleet.store.interface.Store` but durability."""
+    """A :class:`~zeekfleet.store.interface.Store` that is not durable."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The database's tables, and how a new one comes to be."""
+"""The database's tables: how they are created, upgraded and recognized."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ APPLICATION_ID = 0x5A4B464C
 """Marks a SQLite file as ours ("ZKFL"; ``PRAGMA application_id``)."""
 
 SCHEMA_VERSION = 2
-"""``PRAGMA user_version`` of what this program writes; it counts up with every change of the tables."""
+"""The ``PRAGMA user_version`` that this program writes; every change of the tables adds one."""
 
 DOCUMENT_TABLES = {1: ("configuration", "history", "notification"), 2: ("instance",)}
-"""The tables that each version has brought; each row holds a JSON document and the digest of it."""
+"""The tables that each version has added; each row holds a JSON document and its digest."""
 
 _FIRST = """
 CREATE TABLE configuration (
@@ -36,7 +36,7 @@ CREATE TABLE instance (
 ) WITHOUT ROWID, STRICT;
 """
 }
-"""What each later version adds to the one before: a table each, so that a former database is taken over as it is."""
+"""The tables that each later version adds. Former tables never change, so an upgrade rewrites no rows."""
 
 
 def _schema(version: int) -> str:
@@ -47,12 +47,12 @@ def _schema(version: int) -> str:
 
 
 def create_database(path: Path) -> None:
-    """Make an empty database that appears under its name only when it is whole.
+    """Create an empty database, under another name until it is whole.
 
-    So an empty or half-written file under that name always means damage.
+    So an empty or half-written file under its own name always means damage.
 
     Raises:
-        OSError, sqlite3.Error: it could not be made.
+        OSError, sqlite3.Error: it could not be created.
     """
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
@@ -69,12 +69,12 @@ def create_database(path: Path) -> None:
 
 
 def tables(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
-    """What SQLite knows of the tables: kind, name, definition."""
+    """The tables as SQLite describes them: kind, name, definition."""
     return connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
 
 
 def expected_tables(version: int = SCHEMA_VERSION) -> list[tuple[object, ...]]:
-    """What :func:`tables` gives for a sound database of that version."""
+    """What :func:`tables` returns for a sound database of that version."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(_schema(version))
         return tables(connection)
@@ -86,10 +86,10 @@ def document_tables(version: int) -> tuple[str, ...]:
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
-    """Bring a sound database of a former version to the present one: all of it, or nothing.
+    """Upgrade a sound database of a former version to the present one, in one transaction.
 
     Raises:
-        sqlite3.Error: it could not be done; the database is as it was.
+        sqlite3.Error: it failed; the database is as it was.
     """
     version = version_of(connection)
     if version == SCHEMA_VERSION:
@@ -116,10 +116,10 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a directory, on disk on return.
+    """Write a file, or the names in a directory, to disk before returning.
 
     Raises:
-        OSError: it could not be.
+        OSError: that failed.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:

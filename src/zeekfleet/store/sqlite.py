@@ -1,8 +1,8 @@
 """The default store: one SQLite file, durable before it answers.
 
-Write-ahead log, ``synchronous=FULL``: a ``put`` has reached the disk when it
-returns, and a crash at any instant leaves the content before or after it. The
-file is locked for as long as it is open, so no second controller can use it.
+It uses a write-ahead log with ``synchronous=FULL``: a ``put`` has reached the disk when it returns, and a crash at any
+instant leaves the content either before or after it. The file stays locked while it is open, so that no second
+controller can use it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 from zeekfleet.errors import StoreCorruptError, StoreError, StoreFullError, StoreWriteError
 from zeekfleet.model.management import Configuration
+from zeekfleet.store.disk_space import NO_SPACE, try_allocation
 from zeekfleet.store.encoding import decode, digest, encode
-from zeekfleet.store.inspection import inspect, refuse_orphaned_log, trouble
+from zeekfleet.store.inspection import inspect, refuse_orphaned_log, store_error
 from zeekfleet.store.interface import (
     HISTORY_LIMIT,
     HISTORY_STATES,
@@ -30,7 +31,6 @@ from zeekfleet.store.interface import (
     Notification,
     check_limit,
 )
-from zeekfleet.store.room import FULL, take
 from zeekfleet.store.schema import create_database, upgrade
 
 Decoded = TypeVar("Decoded", Configuration, Notification, LastHeard)
@@ -38,8 +38,10 @@ Decoded = TypeVar("Decoded", Configuration, Notification, LastHeard)
 _LOCK_TIMEOUT = 1.0
 _JOURNAL_SIZE_LIMIT = 4 * 1024 * 1024
 _ROOM = 64 * 1024
+"""Bytes that a change needs beside its documents."""
+
 _COPIES = 4
-"""A document may come twice, each time into the log first and then into the file; a page or so is needed beside."""
+"""A document may enter two tables, and each time it goes to the log first and then to the file."""
 
 _SET = "INSERT OR REPLACE INTO configuration (state, document, digest) VALUES (?, ?, ?)"
 _ADD_HISTORY = "INSERT INTO history (state, time, document, digest) VALUES (?, ?, ?, ?)"
@@ -56,13 +58,13 @@ class SqliteStore:
     """A :class:`~zeekfleet.store.interface.Store` in one file.
 
     Args:
-        path: the file; it is made (mode 0600) if missing, in a directory that must exist.
-        clock: what time it is, in seconds since 1970, for the history.
+        path: the file; it is created (mode 0600) if it is missing, in a directory that must exist.
+        clock: the time in seconds since 1970, for the history.
 
     Raises:
         StoreCorruptError: the file is damaged, cut short, or no database of ours; it is left untouched.
         StoreVersionError: a newer zeekfleet wrote it; it is left untouched.
-        StoreError: it cannot be read or made, or another process uses it.
+        StoreError: it cannot be read or created, or another process uses it.
     """
 
     def __init__(
@@ -117,7 +119,7 @@ class SqliteStore:
 
     def record(self, notification: Notification) -> None:
         document = encode(notification)
-        # NORMAL spares an fsync for each: a power failure may lose the latest of them, a crash of ours none.
+        # NORMAL saves an fsync for each: a power failure may lose the latest of them, a crash of ours loses none.
         with self._transaction("NORMAL") as connection:
             connection.execute(_ADD_NOTIFICATION, (document, digest(document)))
             connection.execute(_TRIM_NOTIFICATIONS, (self._notification_limit,))
@@ -149,15 +151,15 @@ class SqliteStore:
                 connection.close()
 
     def _check_room(self, size: int) -> None:
-        """Ahead of a change: SQLite's log may have room of its own for it where the disk has none to bring it home."""
+        """Refuse a change that the disk has no room for: SQLite's log might take it, but never pass it to the file."""
         if self._inode != _inode(self._path):
-            # What is written now would go with this process.
+            # SQLite would write to the file that was removed, and the change would be lost with this process.
             raise StoreWriteError(f"database {self._path} is not in its directory any more")
         directory = self._path.parent
         try:
-            take(directory, _ROOM + _COPIES * size)
+            try_allocation(directory, _ROOM + _COPIES * size)
         except OSError as error:
-            if error.errno in FULL:
+            if error.errno in NO_SPACE:
                 raise StoreFullError(directory) from error
             raise StoreWriteError(f"directory {directory} cannot be written: {error.strerror}") from error
 
@@ -171,7 +173,7 @@ class SqliteStore:
             try:
                 return self._opened().execute(statement, (argument,)).fetchall()
             except sqlite3.Error as error:
-                raise trouble(self._path, error) from error
+                raise store_error(self._path, error) from error
 
     @contextlib.contextmanager
     def _transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
@@ -188,7 +190,7 @@ class SqliteStore:
                 raise StoreWriteError(f"database {self._path} did not take a change: {error}") from error
             finally:
                 if connection.in_transaction:
-                    # SQLite has rolled back already where the rollback itself fails.
+                    # Where this fails, SQLite has rolled back already.
                     with contextlib.suppress(sqlite3.Error):
                         connection.execute("ROLLBACK")
 
@@ -202,7 +204,7 @@ class SqliteStore:
 
 
 def _inode(path: Path) -> tuple[int, int] | None:
-    """Which file that is, None if there is none."""
+    """Device and inode of the file under this name, None if there is none."""
     try:
         status = path.stat()
     except OSError:
@@ -221,7 +223,7 @@ def _open(path: Path) -> sqlite3.Connection:
     except OSError as error:
         raise StoreError(f"database {path} cannot be used: {error.strerror}") from error
     except sqlite3.Error as error:
-        raise trouble(path, error) from error
+        raise store_error(path, error) from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -1,4 +1,4 @@
-"""Setting a database aside: what is proven damaged or newer, with all it has, over nothing that is there."""
+"""Quarantine of a database: what is proven damaged or newer is renamed with all it has, and overwrites nothing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zeekfleet.errors import StoreCorruptError, StoreError, StoreSetAsideError
+from zeekfleet.errors import StoreCorruptError, StoreError, StoreQuarantinedError
 from zeekfleet.model.management import Configuration, Instance
-from zeekfleet.store import aside, inspection
+from zeekfleet.store import inspection, quarantine
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.store.sqlite import SqliteStore
 
@@ -33,7 +33,7 @@ def numbered(number: int) -> Configuration:
 
 
 def opened(path: Path) -> SqliteStore:
-    return aside.open_or_set_aside(path, SqliteStore, lambda: NOON)
+    return quarantine.open_or_quarantine(path, SqliteStore, lambda: NOON)
 
 
 def snapshot(directory: Path) -> dict[str, bytes]:
@@ -87,17 +87,17 @@ def altered(path: Path) -> None:
 def test_what_is_damaged_is_set_aside_and_the_next_one_is_empty(filled: Path, damage: Callable[[Path], None]) -> None:
     damage(filled)
     content = filled.read_bytes()
-    with pytest.raises(StoreSetAsideError) as caught:
+    with pytest.raises(StoreQuarantinedError) as caught:
         opened(filled)
     name = f"state.db.damaged-{STAMP}"
-    assert (caught.value.path, caught.value.aside) == (filled, filled.with_name(name))
+    assert (caught.value.path, caught.value.quarantine) == (filled, filled.with_name(name))
     assert str(caught.value).startswith(f"database {filled} is corrupt (")
     assert str(caught.value).endswith(
         f"); it was set aside as {name}, and the next start begins with an empty one;"
         " to go back to it, stop the controller and rename it back"
     )
     assert snapshot(filled.parent) == {name: content}
-    assert aside.latest(filled) == filled.with_name(name)
+    assert quarantine.latest(filled) == filled.with_name(name)
     store = opened(filled)
     assert store.get(ConfigState.STAGED) is None
     store.put({ConfigState.STAGED: numbered(7)})
@@ -109,7 +109,9 @@ def test_what_is_newer_is_named_so(filled: Path) -> None:
     with sqlite3.connect(filled) as connection:
         connection.execute("PRAGMA user_version = 7")
     connection.close()
-    with pytest.raises(StoreSetAsideError, match=rf"version 7, .* set aside as state.db.newer-version-7-{STAMP}, and"):
+    with pytest.raises(
+        StoreQuarantinedError, match=rf"version 7, .* set aside as state.db.newer-version-7-{STAMP}, and"
+    ):
         opened(filled)
     assert [*snapshot(filled.parent)] == [f"state.db.newer-version-7-{STAMP}"]
 
@@ -119,20 +121,24 @@ def test_all_that_is_beside_it_goes_with_it(path: Path) -> None:
     for part, content in files.items():
         path.with_name(f"state.db{part}").write_bytes(content)
     path.with_name("state.db.bak").write_bytes(b"somebody else's")
-    with pytest.raises(StoreSetAsideError, match=f"as state.db.damaged-{STAMP} and state.db.damaged-{STAMP}-wal and "):
+    with pytest.raises(
+        StoreQuarantinedError, match=f"as state.db.damaged-{STAMP} and state.db.damaged-{STAMP}-wal and "
+    ):
         opened(path)
     expected = {f"state.db.damaged-{STAMP}{part}": content for part, content in files.items()}
     assert snapshot(path.parent) == expected | {"state.db.bak": b"somebody else's"}
-    assert aside.latest(path) == path.with_name(f"state.db.damaged-{STAMP}")
+    assert quarantine.latest(path) == path.with_name(f"state.db.damaged-{STAMP}")
 
 
 @pytest.mark.parametrize("part", ["-wal", "-journal"])
 def test_a_log_without_its_file_goes_alone(path: Path, part: str) -> None:
     path.with_name(f"state.db{part}").write_bytes(b"the last commits of a file that was deleted")
-    with pytest.raises(StoreSetAsideError, match=f"the file is gone, .* set aside as state.db.damaged-{STAMP}{part}, "):
+    with pytest.raises(
+        StoreQuarantinedError, match=f"the file is gone, .* set aside as state.db.damaged-{STAMP}{part}, "
+    ):
         opened(path)
     assert [*snapshot(path.parent)] == [f"state.db.damaged-{STAMP}{part}"]
-    assert aside.latest(path) == path.with_name(f"state.db.damaged-{STAMP}")
+    assert quarantine.latest(path) == path.with_name(f"state.db.damaged-{STAMP}")
     opened(path).close()
 
 
@@ -142,9 +148,9 @@ def test_nothing_is_written_over(path: Path) -> None:
     path.with_name(f"state.db.damaged-{STAMP}.2-wal").symlink_to("nowhere")
     for number in range(3, 12):
         path.write_bytes(GARBAGE + bytes([number]))
-        with pytest.raises(StoreSetAsideError, match=rf"as state.db.damaged-{STAMP}\.{number}, "):
+        with pytest.raises(StoreQuarantinedError, match=rf"as state.db.damaged-{STAMP}\.{number}, "):
             opened(path)
-        assert aside.latest(path) == path.with_name(f"state.db.damaged-{STAMP}.{number}")
+        assert quarantine.latest(path) == path.with_name(f"state.db.damaged-{STAMP}.{number}")
     assert path.with_name(f"state.db.damaged-{STAMP}").read_bytes() == b"1"
     assert path.with_name(f"state.db.damaged-{STAMP}.11").read_bytes() == GARBAGE + bytes([11])
 
@@ -159,14 +165,14 @@ def test_what_ended_half_way_goes_on_under_the_same_name(path: Path, links: int,
         os.link(f"{path}{part}", f"{former}{part}")
     for part in [*files][:removed]:
         path.with_name(f"{path.name}{part}").unlink()
-    with pytest.raises(StoreSetAsideError):
+    with pytest.raises(StoreQuarantinedError):
         opened(path)
     base = former.name if links else f"state.db.damaged-{STAMP}"
     assert snapshot(path.parent) == {f"{base}{part}": content for part, content in files.items()}
 
 
 def test_of_several_the_latest_is_found(path: Path) -> None:
-    assert aside.latest(path) is None
+    assert quarantine.latest(path) is None
     for name in (
         "state.db",
         "state.db-wal",
@@ -175,7 +181,7 @@ def test_of_several_the_latest_is_found(path: Path) -> None:
         "other.damaged-20300101T000000Z",
     ):
         path.with_name(name).touch()
-    assert aside.latest(path) is None
+    assert quarantine.latest(path) is None
     for name in (
         f"newer-version-12-{STAMP}",
         "damaged-20261122T114959Z.3",
@@ -183,7 +189,7 @@ def test_of_several_the_latest_is_found(path: Path) -> None:
         f"damaged-{STAMP}.9-wal",
     ):
         path.with_name(f"state.db.{name}").touch()
-    assert aside.latest(path) == path.with_name(f"state.db.damaged-{STAMP}.10")
+    assert quarantine.latest(path) == path.with_name(f"state.db.damaged-{STAMP}.10")
 
 
 # --- what is left where it is
@@ -228,7 +234,7 @@ def test_what_another_process_uses_is_left(filled: Path, mode: str) -> None:
             file.write(b"\xff" * 4096)
         assert_left(filled, "is corrupt .* left untouched, and could not be set aside: another process uses it$")
         holder.communicate(timeout=60)
-    with pytest.raises(StoreSetAsideError):
+    with pytest.raises(StoreQuarantinedError):
         opened(filled)
 
 
@@ -248,7 +254,7 @@ def test_what_is_damaged_only_at_first_sight_is_left(filled: Path) -> None:
         raise StoreCorruptError(path, "a page was being written")
 
     with pytest.raises(StoreError, match=r"could not be set aside: a second look found nothing wrong$"):
-        aside.open_or_set_aside(filled, refuse)
+        quarantine.open_or_quarantine(filled, refuse)
     opened(filled).close()
 
 
@@ -258,7 +264,7 @@ def test_what_is_damaged_only_at_first_sight_is_left(filled: Path) -> None:
 def test_what_sqlite_lays_on_the_system_is_no_proof(path: Path, code: int) -> None:
     error = sqlite3.OperationalError("something")
     error.sqlite_errorcode = code
-    assert type(inspection.trouble(path, error)) is StoreError
+    assert type(inspection.store_error(path, error)) is StoreError
 
 
 def test_an_sqlite_that_is_too_old_proves_nothing(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,13 +306,13 @@ READ_ONLY = """
 import os, sys
 from pathlib import Path
 from zeekfleet.errors import StoreError
-from zeekfleet.store.aside import open_or_set_aside
+from zeekfleet.store.quarantine import open_or_quarantine
 from zeekfleet.store.sqlite import SqliteStore
 if os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
 try:
-    open_or_set_aside(Path(sys.argv[1]), SqliteStore)
+    open_or_quarantine(Path(sys.argv[1]), SqliteStore)
 except StoreError as error:
     print(type(error).__name__, error)
 """
@@ -381,8 +387,8 @@ def test_whatever_the_damage_the_start_after_next_serves(filled: Path, data: st.
 
 
 def first_opened(path: Path) -> tuple[SqliteStore | None, str | None]:
-    """The store, or the name under which it was set aside."""
+    """The store, or the name under which it was set quarantine."""
     try:
         return opened(path), None
-    except StoreSetAsideError as refusal:
-        return None, refusal.aside.name
+    except StoreQuarantinedError as refusal:
+        return None, refusal.quarantine.name
