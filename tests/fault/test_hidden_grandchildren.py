@@ -27,7 +27,6 @@ from zeekfleet.system import procfs
 from zeekfleet.testing.daemons import Daemon, wait_for_end_of
 
 LIMIT_OF_BRANDS = 10
-WARM = (sys.executable, str(Path(__file__).parents[1] / "integration" / "forkserver_for_tests.py"))
 
 HIDER = """
 import os, resource, sys, time
@@ -229,11 +228,10 @@ def test_every_node_has_a_brand_of_its_own_which_limits_nothing(tmp_path: Path) 
     with stem(tmp_path):
         commander = Commander(tmp_path)
         commander.hello()
-        warm = msgspec.structs.replace(spec(tmp_path, "warm", "sleep"), forkserver=WARM)
-        pids = [commander.create(each) for each in (spec(tmp_path, "a"), spec(tmp_path, "b"), warm)]
+        pids = [commander.create(spec(tmp_path, name)) for name in ("a", "b", "c")]
         found = [brands.of_process(pid) for pid in pids]
         tree = (tmp_path / "stem" / "tree").read_text().strip()
-        assert found == [brands.of_node(tree, name) for name in ("a", "b", "warm")]
+        assert found == [brands.of_node(tree, name) for name in ("a", "b", "c")]
         assert len(set(found)) == 3
         for pid in pids:
             _, hard = resource.prlimit(pid, LIMIT_OF_BRANDS)

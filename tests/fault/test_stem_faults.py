@@ -100,7 +100,7 @@ def test_a_process_that_carries_our_mark_and_is_no_node_is_killed(tmp_path: Path
         process.kill()
         process.wait(DEADLINE)
     tree = (tmp_path / records.DIRECTORY_NAME / records.TREE_NAME).read_text().strip()
-    # Such as a fork server leaves that died with its stem between two words.
+    # Such as the process from which a former release forked simulated nodes.
     with (
         subprocess.Popen(["sleep", "1000"], env={"ZEEKFLEET_LAUNCH": f"{tree}:f:1.1"}, start_new_session=True) as stray,
         stem(tmp_path),

@@ -6,19 +6,17 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import psutil
 import pytest
-from stems import DEADLINE, EAGER, Commander, rewrite_process, spec, stem
+from stems import DEADLINE, Commander, rewrite_process, spec, stem
 
-from zeekfleet.model.launch import LaunchContext, LaunchSpec, RevivalSettings
-from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.node.sim import SimEngine
+from zeekfleet.model.launch import LaunchSpec, RevivalSettings
 from zeekfleet.stem import launches, marks, protocol, records
 from zeekfleet.system import procfs
 from zeekfleet.testing.daemons import wait_for_end_of
@@ -300,10 +298,8 @@ def test_a_pending_start_is_kept_to_its_time_and_ends_are_counted_on(tmp_path: P
 
 # --- launches that are lost
 
-WARM = (sys.executable, str(Path(__file__).parents[1] / "integration" / "forkserver_for_tests.py"))
 
-
-def configured(state: Path, name: str, *argv: str, forkserver: tuple[str, ...] = ()) -> LaunchSpec:
+def configured(state: Path, name: str, *argv: str) -> LaunchSpec:
     """A node that can read its own configuration, as a Supervisor's can."""
     node = spec(state, name, *argv)
     path = Path(node.directory) / marks.CONFIG_FILE
@@ -311,14 +307,11 @@ def configured(state: Path, name: str, *argv: str, forkserver: tuple[str, ...] =
         node,
         env={**node.env, marks.CONFIG_VARIABLE: str(path)},
         files={marks.CONFIG_FILE: f'{{"name":"{name}"}}'},
-        forkserver=forkserver,
     )
 
 
 def family_of_four(state: Path) -> dict[str, LaunchSpec]:
-    executed = [configured(state, name) for name in ("e1", "e2")]
-    forked = [configured(state, name, "sleep", forkserver=WARM) for name in ("f1", "f2")]
-    return {node.name: node for node in (*executed, *forked)}
+    return {name: configured(state, name) for name in ("n1", "n2", "n3", "n4")}
 
 
 @pytest.mark.parametrize("journal", ["whole", "lost"])
@@ -349,8 +342,7 @@ def test_no_process_is_lost_with_what_it_was_launched_with(
             found = nodes(tmp_path)
             assert {name: node.pid for name, node in found.items()} == pids
             assert all(node.running for node in found.values())
-            assert found["f2"].recovered
-            assert found["f2"].spec.forkserver == WARM
+            assert found["n4"].recovered
             assert {node.spec.directory for node in found.values()} == {node.directory for node in specs.values()}
             killed(process)
     words = capfd.readouterr().err
@@ -363,75 +355,102 @@ def test_no_process_is_lost_with_what_it_was_launched_with(
         commander.send(protocol.Create(1, tuple(specs.values())))
         done = commander.until(protocol.Done)
         assert isinstance(done, protocol.Done)
-        assert not done.outcomes["f2"]
+        assert not done.outcomes["n4"]
         found = nodes(tmp_path)
         assert {name: node.pid for name, node in found.items()} == pids
         assert not any(node.recovered for node in found.values())
-        assert found["f2"].spec == msgspec.structs.replace(specs["f2"], files={})
+        assert found["n4"].spec == msgspec.structs.replace(specs["n4"], files={})
         killed(process)
     with stem(tmp_path):
         assert {name: node.pid for name, node in nodes(tmp_path).items()} == pids
         commander = Commander(tmp_path)
         commander.hello()
-        os.kill(pids["f2"], signal.SIGKILL)
+        os.kill(pids["n4"], signal.SIGKILL)
         started = commander.until(protocol.Started)
         assert isinstance(started, protocol.Started)
-        assert started.name == "f2"
+        assert started.name == "n4"
 
 
-def simulated(state: Path, name: str) -> LaunchSpec:
-    directory = state / "nodes" / name
-    context = LaunchContext(
-        directory=str(directory),
-        stdout_file=str(directory / "stdout"),
-        stderr_file=str(directory / "stderr"),
-        state_directory=str(state),
-        spool_directory=str(state / "spool"),
-        bare_mode=True,
-        environment={"PATH": os.environ["PATH"]},
-    )
-    return msgspec.structs.replace(SimEngine().launch(NodeConfig(name=name), context), revival=EAGER)
+# --- simulated nodes of a former release, which forked them from a process of its own
 
 
-@pytest.mark.parametrize("has_launches", [True, False], ids=["launch known", "launch lost"])
-def test_a_forked_node_is_found_though_the_journal_missed_some_of_its_launches(
-    tmp_path: Path, has_launches: bool
-) -> None:
-    node = simulated(tmp_path, "f")
+@contextmanager
+def forked(node: LaunchSpec, mark: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Such a node: its command line and environment are those of the process that forked it."""
+    Path(node.directory).mkdir(parents=True, exist_ok=True)
+    (Path(node.directory) / marks.CONFIG_FILE).write_text(node.files[marks.CONFIG_FILE])
+    env = {"PATH": os.environ["PATH"], "ZEEKFLEET_LAUNCH": mark, marks.DESCRIPTOR_VARIABLE: "3"}
+    with (
+        Path(node.stdout_file).open("ab") as stdout,
+        Path(node.stderr_file).open("ab") as stderr,
+        subprocess.Popen(
+            ["sleep", "2000"], env=env, cwd=node.directory, stdout=stdout, stderr=stderr, start_new_session=True
+        ) as process,
+    ):
+        yield process
+        process.kill()
+
+
+def tree_of(state: Path) -> str:
+    with stem(state) as process:
+        killed(process)
+    return (state / records.DIRECTORY_NAME / records.TREE_NAME).read_text().strip()
+
+
+@pytest.mark.parametrize("mark", ["{tree}:l:4:f", "{tree}:f:77.1:-----"], ids=["its own mark", "the other's mark"])
+def test_a_forked_node_of_a_former_release_is_taken_over_and_later_executed(tmp_path: Path, mark: str) -> None:
+    node = configured(tmp_path, "f")
+    with forked(node, mark.format(tree=tree_of(tmp_path))) as process:
+        for _ in range(2):
+            with stem(tmp_path) as owner:
+                found = nodes(tmp_path)["f"]
+                assert (found.pid, found.running, found.recovered) == (process.pid, True, True)
+                assert found.spec.argv == ()
+                assert found.spec.places == node.places
+                killed(owner)
+        with stem(tmp_path):
+            commander = Commander(tmp_path)
+            commander.hello()
+            commander.send(protocol.Create(1, (node,)))
+            assert commander.until(protocol.Done) == protocol.Done(1, {"f": ""})
+            assert nodes(tmp_path)["f"].pid == process.pid
+            process.kill()
+            started = commander.until(protocol.Started)
+            assert isinstance(started, protocol.Started)
+            assert procfs.read(f"/proc/{started.pid}/cmdline") == b"sleep\x001000\0"
+
+
+@pytest.mark.parametrize("known_launches", [1, 3])
+def test_launches_that_the_journal_missed_are_counted(tmp_path: Path, known_launches: int) -> None:
+    node = configured(tmp_path, "f")
     with stem(tmp_path) as process:
         commander = Commander(tmp_path)
         commander.hello()
         pid = commander.create(node)
         journal = tmp_path / records.DIRECTORY_NAME / records.JOURNAL_NAME
         known = journal.read_bytes()
-        for _ in range(2):
+        for number in range(2, 4):
             os.kill(pid, signal.SIGKILL)
             started = commander.until(protocol.Started)
             assert isinstance(started, protocol.Started)
             pid = started.pid
+            if number == known_launches:
+                commander.send(protocol.Hurry(9))
+                commander.until(protocol.Done)
+                known = journal.read_bytes()
         killed(process)
     journal.write_bytes(known)
-    if not has_launches:
-        journal.with_name(launches.LAUNCHES_NAME).unlink()
     with stem(tmp_path):
         found = nodes(tmp_path)["f"]
         assert (found.pid, found.running, found.restarts) == (pid, True, 2)
-        assert found.spec.forkserver == node.forkserver
-        assert psutil.Process(pid).is_running()
 
 
 def test_one_that_ends_before_its_launch_is_known_again_waits_for_it(tmp_path: Path) -> None:
-    node = configured(tmp_path, "f", "sleep", forkserver=WARM)
-    with stem(tmp_path) as process:
+    node = configured(tmp_path, "f")
+    with forked(node, f"{tree_of(tmp_path)}:l:0:f") as process, stem(tmp_path):
         commander = Commander(tmp_path)
         commander.hello()
-        pid = commander.create(node)
-        killed(process)
-    (tmp_path / records.DIRECTORY_NAME / launches.LAUNCHES_NAME).unlink()
-    with stem(tmp_path):
-        commander = Commander(tmp_path)
-        commander.hello()
-        os.kill(pid, signal.SIGKILL)
+        process.kill()
         failed = commander.until(protocol.LaunchFailed)
         assert isinstance(failed, protocol.LaunchFailed)
         assert "no program" in failed.reason

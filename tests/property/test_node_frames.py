@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from zeekfleet.errors import TransportError
 from zeekfleet.node.simulator import frames
-from zeekfleet.node.simulator.frames import Arrival, ClientFrames, Closed, Opened, Pinged, Text
+from zeekfleet.node.simulator.frames import CLOSE, PING, TEXT, ClientFrames, Message
 
 
 def server_frame(opcode: int, content: bytes, last: bool = True) -> bytes:
@@ -44,32 +44,39 @@ def unmasked(frame: bytes) -> tuple[int, bytes]:
 
 
 MESSAGES = st.one_of(
-    st.builds(Text, st.binary(max_size=300)),
-    st.builds(Pinged, st.binary(max_size=125)),
+    st.tuples(st.just(TEXT), st.binary(max_size=300)),
+    st.tuples(st.just(PING), st.binary(max_size=125)),
 )
 
 
 @given(st.lists(MESSAGES, max_size=6), st.lists(st.integers(1, 40), max_size=30), st.integers(1, 5))
-def test_however_the_bytes_come_the_messages_are_the_same(messages: list[Arrival], cuts: list[int], parts: int) -> None:
+def test_however_the_bytes_come_the_messages_are_the_same(messages: list[Message], cuts: list[int], parts: int) -> None:
     client, data = opened()
-    for message in messages:
-        if isinstance(message, Pinged):
-            data += server_frame(frames.PING, message.data)
-        elif isinstance(message, Text):
-            step = max(1, len(message.data) // parts)
-            pieces = [message.data[at : at + step] for at in range(0, len(message.data), step)] or [b""]
+    for opcode, content in messages:
+        if opcode == PING:
+            data += server_frame(PING, content)
+        else:
+            step = max(1, len(content) // parts)
+            pieces = [content[at : at + step] for at in range(0, len(content), step)] or [b""]
             for number, piece in enumerate(pieces):
-                opcode = frames.TEXT if number == 0 else frames.CONTINUATION
-                data += server_frame(opcode, piece, last=number == len(pieces) - 1)
+                part = TEXT if number == 0 else frames.CONTINUATION
+                data += server_frame(part, piece, last=number == len(pieces) - 1)
                 # Control frames may come between the parts of a message.
                 data += server_frame(frames.PONG, b"")
-    data += server_frame(frames.CLOSE, (1001).to_bytes(2, "big") + b"bye")
-    arrivals: list[Arrival] = []
+    goodbye = (1001).to_bytes(2, "big") + b"bye"
+    data += server_frame(CLOSE, goodbye)
+    arrivals: list[Message] = []
     for cut in cuts:
         arrivals += client.receive(data[:cut])
         data = data[cut:]
     arrivals += client.receive(data)
-    assert arrivals == [Opened(), *messages, Closed(1001, "bye")]
+    assert client.is_open
+    assert arrivals == [*messages, (CLOSE, goodbye)]
+
+
+def test_why_a_server_closes() -> None:
+    assert frames.close_reason((1001).to_bytes(2, "big") + b"bye") == "1001 bye"
+    assert frames.close_reason(b"") == "1005"
 
 
 @given(st.binary(max_size=70_000))
@@ -82,7 +89,7 @@ def test_lengths_at_the_edges(length: int) -> None:
     content = bytes(length)
     assert unmasked(frames.frame(frames.TEXT, content)) == (frames.TEXT, content)
     client, head = opened()
-    assert client.receive(head + server_frame(frames.TEXT, content)) == [Opened(), Text(content)]
+    assert client.receive(head + server_frame(frames.TEXT, content)) == [(TEXT, content)]
 
 
 @given(st.binary(max_size=400))

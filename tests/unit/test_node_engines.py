@@ -140,7 +140,6 @@ def test_zeek_launch_of_a_worker() -> None:
     assert "$listen_port=7700/tcp" in spec.files["zeekfleet-launch.zeek"]
     assert (spec.name, spec.directory, spec.cpu_affinity) == ("worker", CONTEXT.directory, 2)
     assert (spec.stdout_file, spec.stderr_file) == (CONTEXT.stdout_file, CONTEXT.stderr_file)
-    assert spec.forkserver == ()
     assert spec.grace == 10.0
 
 
@@ -262,7 +261,6 @@ def test_sim_launch() -> None:
     engine: Engine = SimEngine()
     spec = engine.launch(config, CONTEXT)
     assert spec.argv == (sys.executable, "-P", "-m", "zeekfleet.node.simulator")
-    assert spec.forkserver == (*spec.argv, "--forkserver")
     assert (spec.env["CLUSTER_NODE"], spec.env["PATH"], spec.env["HOME"]) == ("worker", "/mine", "/root")
     assert (spec.name, spec.directory, spec.cpu_affinity) == ("worker", CONTEXT.directory, 1)
     assert set(spec.files) == {"node-config.json", "cluster-nodes.json"}

@@ -3,37 +3,137 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from zeekfleet.broker.events.node import NodeDispatchRequest
+from zeekfleet.broker import messages, topics
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.dispatches import NodePeers
+from zeekfleet.broker.events.node import HelloRequest, NodeDispatchRequest, NodeDispatchResponse, NotifyNodeHello
 from zeekfleet.errors import ConfigurationError, SettingsError
+from zeekfleet.model import dispatches
+from zeekfleet.model.dispatches import MissingPeers, NetworkStatistics, OptionChange, Peer, PeerStatistics
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Result
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
-from zeekfleet.node.simulator import behaviour, configuration, options, zeek_json
-from zeekfleet.node.simulator.behaviour import Behaviour
+from zeekfleet.node.simulator import behaviour, configuration, events, options, zeek_json
+from zeekfleet.node.simulator.configuration import Configuration, Row
 from zeekfleet.node.simulator.dispatch import answer
-from zeekfleet.node.simulator.identifiers import cluster_nodes_text, identifiers, without_others
+from zeekfleet.node.simulator.files import cluster_nodes, files
+from zeekfleet.node.simulator.identifiers import identifiers
 
+HERE = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(configuration.__file__).parents[3])}
 LOOPBACK = Address("127.0.0.1")
 CLUSTER = {
     "manager": ClusterEndpoint(ClusterRole.MANAGER, LOOPBACK, Port(2200), metrics_port=Port(9001)),
     "logger": ClusterEndpoint(ClusterRole.LOGGER, LOOPBACK, Port(2201)),
     "w1": ClusterEndpoint(ClusterRole.WORKER, LOOPBACK, NO_PORT, interface="eth0"),
 }
+CONFIG = NodeConfig(name="w1", cluster=CLUSTER, env={"A": "B"}, bare_mode=True, cpu_affinity=3)
 
 
-def dispatch(*action: str, nodes: frozenset[str] = frozenset(), config: NodeConfig | None = None) -> Result | None:
-    config = config or NodeConfig(name="w1", cluster=CLUSTER)
-    response = answer(NodeDispatchRequest("r", action, nodes), "w1", identifiers(config))
-    if response is not None:
-        assert response.reqid == response.result.reqid == "r"
-        assert response.result.node == "w1"
-        assert response.result.instance is None
-    return response.result if response else None
+def loaded(config: NodeConfig, directory: Path) -> Configuration:
+    """What the node makes of its file."""
+    for name, content in files(config).items():
+        (directory / name).write_text(content)
+    return configuration.load({configuration.CONFIG_VARIABLE: configuration.CONFIG_FILE}, str(directory))
+
+
+def event_in(frame: bytes) -> Event:
+    message = messages.decode_message(frame)
+    assert isinstance(message, messages.DataMessage)
+    return messages.decode_event(message)[0]
+
+
+# --- what is written by hand, beside what the codec makes of the declarations
+
+
+def test_imports_only_what_a_node_needs_to_start() -> None:
+    program = "import sys; import zeekfleet.node.simulator.process; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-S", "-c", program], env=HERE, capture_output=True, text=True, check=True)
+    heavy = {"asyncio", "msgspec", "logging", "typing", "pathlib", "hashlib", "datetime", "argparse", "subprocess"}
+    assert not heavy & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("frame", "event"),
+    [
+        (events.encode(events.HELLO, 'w"\x01\u00fc'), NotifyNodeHello('w"\x01\u00fc')),
+        (events.encode(events.MISSING_PEERS, "w", ("a", "b")), NodePeers("w", ("a", "b"))),
+        (
+            events.encode(events.DISPATCH_RESPONSE, "r", ("r", False, None, None, "no", "w")),
+            NodeDispatchResponse("r", Result("r", success=False, error="no", node="w")),
+        ),
+        (
+            events.encode(events.DISPATCH_RESPONSE, "r", ("r", True, None, "96", None, "w")),
+            NodeDispatchResponse("r", Result("r", success=True, data="96", node="w")),
+        ),
+    ],
+)
+def test_events_are_written_as_the_codec_writes_them(frame: bytes, event: Event) -> None:
+    assert frame == messages.encode_event(topics.NODE, event)
+
+
+@pytest.mark.parametrize(
+    ("event", "read"),
+    [
+        (HelloRequest(), (events.HELLO_REQUEST, [])),
+        (
+            NodeDispatchRequest("r", ("get_id_value", "x"), frozenset({"w"})),
+            (events.DISPATCH_REQUEST, ["r", ["get_id_value", "x"], ["w"]]),
+        ),
+    ],
+)
+def test_events_are_read_as_the_codec_writes_them(event: Event, read: tuple[str, list[object]]) -> None:
+    assert events.decode(json.loads(messages.encode_event(topics.NODE, event))) == read
+    assert json.loads(events.SUBSCRIPTION) == [topics.NODE]
+
+
+@pytest.mark.parametrize(
+    "data", ["[]", "{}", "1", "[1,2,3]", '[{"@data-type":"table","data":[{"key":1}]}]', '[{"@data-type":"x"}]']
+)
+def test_what_is_no_event_is_refused(data: str) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        events.decode(json.loads(f'{{"@data-type":"vector","data":{data}}}'))
+
+
+@pytest.mark.parametrize(
+    ("action", "data"),
+    [
+        ((dispatches.NET_STATS,), NetworkStatistics(0, 0, 0, 0)),
+        (
+            (dispatches.PEER_STATS,),
+            PeerStatistics((Peer("logger", "simulated-logger", 0.0), Peer("manager", "simulated-manager", 0.0)), 0, 0),
+        ),
+        ((dispatches.MISSING_PEERS,), MissingPeers(())),
+        ((dispatches.SET_OPTION, "My::x", "2"), OptionChange("My::x", "1", "2")),
+    ],
+)
+def test_answers_are_the_records_of_the_protocol(action: tuple[str, ...], data: object, tmp_path: Path) -> None:
+    config = loaded(msgspec.structs.replace(CONFIG, addl_user_scripts=("My::x=1",)), tmp_path)
+    table = identifiers(config, str(tmp_path / configuration.CLUSTER_FILE))
+    found, error = answer(list(action), "w1", table)
+    assert error is None
+    frame = events.encode(events.DISPATCH_RESPONSE, "r", ("r", True, None, found, None, "w1"))
+    expected = NodeDispatchResponse("r", Result("r", success=True, data=data, node="w1"))
+    assert frame == messages.encode_event(topics.NODE, expected)
+
+
+def test_the_file_has_the_fields_of_a_node_config() -> None:
+    assert NodeConfig.__struct_fields__ == configuration.FIELDS
+
+
+# --- dispatches
+
+
+def dispatch(*action: str) -> tuple[object, str | None]:
+    return answer(list(action), "w1", identifiers(Configuration("w1")))
 
 
 @pytest.mark.parametrize(
@@ -48,20 +148,14 @@ def dispatch(*action: str, nodes: frozenset[str] = frozenset(), config: NodeConf
     ],
 )
 def test_errors_of_a_dispatch_to_the_letter(action: tuple[str, ...], error: str) -> None:
-    result = dispatch(*action)
-    assert result is not None
-    assert (result.success, result.error, result.data) == (False, error, None)
-
-
-def test_a_dispatch_for_others_gets_no_answer() -> None:
-    assert dispatch("get_id_value", "bits_per_uid", nodes=frozenset({"w10", "w"})) is None
-    assert dispatch(nodes=frozenset({"w10"})) is None
+    assert dispatch(*action) == (None, error)
 
 
 def test_a_value_comes_as_json_text() -> None:
-    result = dispatch("get_id_value", "bits_per_uid", nodes=frozenset({"w1", "w2"}))
-    assert result is not None
-    assert (result.success, result.data, result.error) == (True, "96", None)
+    assert dispatch("get_id_value", "bits_per_uid") == ("96", None)
+
+
+# --- identifiers
 
 
 def test_cluster_nodes_look_as_zeek_writes_them() -> None:
@@ -73,13 +167,16 @@ def test_cluster_nodes_look_as_zeek_writes_them() -> None:
         '"w1":{"node_type":"Cluster::WORKER","ip":"127.0.0.1","zone_id":"","p":{"port":0,"proto":"unknown"},'
         '"manager":"manager"}}'
     )
-    assert cluster_nodes_text(NodeConfig(name="w1", cluster=CLUSTER)) == expected
+    assert cluster_nodes(NodeConfig(name="w1", cluster=CLUSTER)) == expected
+
+
+ROWS = {"manager": Row("MANAGER", 9001), "logger": Row("LOGGER"), "w1": Row("WORKER")}
 
 
 def test_identifiers_follow_the_configuration() -> None:
-    worker = identifiers(NodeConfig(name="w1", cluster=CLUSTER, interface="eth0"))
-    manager = identifiers(NodeConfig(name="manager", cluster=CLUSTER))
-    alone = identifiers(NodeConfig(name="alone"))
+    worker = identifiers(Configuration("w1", cluster=ROWS, interface="eth0"))
+    manager = identifiers(Configuration("manager", cluster=ROWS))
+    alone = identifiers(Configuration("alone"))
     assert worker["Cluster::node"] == ("string", '"w1"')
     assert worker["interfaces"] == ("string", '"eth0"')
     assert worker["Log::default_rotation_interval"] == ("interval", '"1.0 day"')
@@ -90,11 +187,11 @@ def test_identifiers_follow_the_configuration() -> None:
     assert alone["Cluster::node"] == ("string", '""')
     assert alone["Log::enable_local_logging"] == ("bool", "true")
     assert "Site::local_nets" in alone
-    assert "Site::local_nets" not in identifiers(NodeConfig(name="bare", bare_mode=True))
+    assert "Site::local_nets" not in identifiers(Configuration("bare", bare_mode=True))
 
 
 def test_all_values_are_json() -> None:
-    for name, (_, text) in identifiers(NodeConfig(name='w"1\\', cluster=CLUSTER)).items():
+    for name, (_, text) in identifiers(Configuration('w"1\\', cluster=ROWS)).items():
         if isinstance(text, str):
             json.loads(text)
         else:
@@ -102,12 +199,9 @@ def test_all_values_are_json() -> None:
 
 
 def test_options_among_the_scripts_count_in_zeeks_order() -> None:
-    config = NodeConfig(
-        name="w1",
-        addl_base_scripts=("Notice::mail_dest=first", "My::count=1"),
-        addl_user_scripts=("some/script", "Notice::mail_dest=a = b", "Site::local_nets={10.0.0.0/8, fd00::/8}"),
-    )
-    table = identifiers(config)
+    first = ("Notice::mail_dest=first", "My::count=1")
+    then = ("some/script", "Notice::mail_dest=a = b", "Site::local_nets={10.0.0.0/8, fd00::/8}")
+    table = identifiers(Configuration("w1", scripts=(*first, *then)))
     assert table["Notice::mail_dest"] == ("string", '"a = b"')
     assert table["My::count"] == ("count", "1")
     assert table["Site::local_nets"] == ("set", '["10.0.0.0/8","fd00::/8"]')
@@ -118,7 +212,7 @@ def test_options_among_the_scripts_count_in_zeeks_order() -> None:
 def test_an_option_of_the_wrong_type_is_named(option: str) -> None:
     name, _, value = option.partition("=")
     with pytest.raises(options.TypeClashError, match=rf"type clash in assignment \({name} = {value}\)"):
-        identifiers(NodeConfig(name="w1", addl_user_scripts=(option,)))
+        identifiers(Configuration("w1", scripts=(option,)))
 
 
 @pytest.mark.parametrize(
@@ -161,20 +255,23 @@ def test_intervals_look_as_zeek_writes_them(seconds: float, text: str) -> None:
 
 
 def test_the_configuration_file_holds_what_the_node_needs(tmp_path: Path) -> None:
-    config = NodeConfig(name="w1", cluster=CLUSTER, env={"A": "B"}, bare_mode=True, cpu_affinity=3)
-    for name, content in configuration.files(config, cluster_nodes_text(config)).items():
-        (tmp_path / name).write_text(content)
-    environment = {configuration.CONFIG_VARIABLE: configuration.CONFIG_FILE}
-    loaded = configuration.load(environment, tmp_path)
-    assert loaded == without_others(config)
-    assert set(loaded.cluster) == {"w1", "logger"}
-    table = identifiers(loaded, configuration.cluster_nodes_reader(environment, tmp_path))
-    whole = identifiers(config)
-    found = table["Cluster::nodes"][1]
+    scripts = {"addl_base_scripts": ("a",), "addl_user_scripts": ("b", "c")}
+    config = loaded(msgspec.structs.replace(CONFIG, pcap_file="t.pcap", **scripts), tmp_path)
+    assert (config.name, config.interface, config.pcap_file, config.bare_mode) == ("w1", None, "t.pcap", True)
+    assert config.scripts == ("a", "b", "c")
+    assert {name: (row.role, row.metrics_port) for name, row in config.cluster.items()} == {
+        "w1": ("WORKER", None),
+        "logger": ("LOGGER", None),
+    }
+    manager = loaded(NodeConfig(name="manager", cluster=CLUSTER), tmp_path)
+    assert manager.own is not None
+    assert manager.own.metrics_port == 9001
+    assert not manager.bare_mode
+    path = tmp_path / configuration.CLUSTER_FILE
+    found = identifiers(manager, str(path))["Cluster::nodes"][1]
     assert callable(found)
-    assert found() == whole["Cluster::nodes"][1]
-    assert {**table, "Cluster::nodes": None} == {**whole, "Cluster::nodes": None}
-    (tmp_path / configuration.CLUSTER_FILE).unlink()
+    assert found() == cluster_nodes(CONFIG)
+    path.unlink()
     assert found() is None
 
 
@@ -187,36 +284,31 @@ def test_an_unusable_configuration_file_is_named(tmp_path: Path, content: bytes 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=problem) as caught:
-        configuration.load({configuration.CONFIG_VARIABLE: str(path)}, tmp_path)
+        configuration.load({configuration.CONFIG_VARIABLE: str(path)}, str(tmp_path))
     assert str(path) in str(caught.value)
 
 
 def test_a_name_is_enough_for_a_configuration(tmp_path: Path) -> None:
-    assert configuration.load({"CLUSTER_NODE": "w"}, tmp_path) == NodeConfig(name="w")
+    assert configuration.load({"CLUSTER_NODE": "w"}, str(tmp_path)).name == "w"
     with pytest.raises(ConfigurationError, match="CLUSTER_NODE"):
-        configuration.load({}, tmp_path)
+        configuration.load({}, str(tmp_path))
 
 
 def test_missing_input_is_told_in_zeeks_words(tmp_path: Path) -> None:
     script = tmp_path / "there.zeek"
     script.touch()
     (tmp_path / "trace.pcap").touch()
-    there = NodeConfig(
-        name="w",
-        addl_base_scripts=(str(script), str(script.with_suffix("")), "/no/such=option"),
-        addl_user_scripts=("not/looked/for",),
-        pcap_file="trace.pcap",
-    )
-    assert configuration.missing_input(there, tmp_path) is None
-    gone = NodeConfig(name="w", addl_base_scripts=("/no/such",))
-    assert configuration.missing_input(gone, tmp_path) == "fatal error: can't find /no/such"
-    untraced = NodeConfig(name="w", pcap_file="no.pcap")
+    there = (str(script), str(script.with_suffix("")), "/no/such=option", "not/looked/for")
+    directory = str(tmp_path)
+    assert configuration.missing_input(there, "trace.pcap", directory) is None
+    assert configuration.missing_input(["/no/such"], None, directory) == "fatal error: can't find /no/such"
     problem = "problem with trace file no.pcap (unable to open no.pcap: No such file or directory)"
-    assert configuration.missing_input(untraced, tmp_path) == f"fatal error: {problem}"
+    assert configuration.missing_input((), "no.pcap", directory) == f"fatal error: {problem}"
 
 
 def test_behaviour_is_read_from_variables() -> None:
-    assert behaviour.read({"PATH": "/bin", "ZEEKFLEET_SIM_SILENT": ""}) == Behaviour()
+    usual = vars(behaviour.read({}))
+    assert vars(behaviour.read({"PATH": "/bin", "ZEEKFLEET_SIM_SILENT": ""})) == usual
     environment = {
         "ZEEKFLEET_SIM_START_DELAY": "1.5",
         "ZEEKFLEET_SIM_FAIL_AT_START": "3",
@@ -227,7 +319,16 @@ def test_behaviour_is_read_from_variables() -> None:
         "ZEEKFLEET_SIM_ERRORS": "c",
         "ZEEKFLEET_SIM_OUTPUT_REPEAT": "2",
     }
-    assert behaviour.read(environment) == Behaviour(1.5, 3, 0.0, True, True, ("a", "b"), ("c",), 2)
+    assert vars(behaviour.read(environment)) == usual | {
+        "start_delay": 1.5,
+        "fail_at_start": 3,
+        "crash_after": 0.0,
+        "ignore_sigterm": True,
+        "silent": True,
+        "output": ("a", "b"),
+        "errors": ("c",),
+        "output_repeat": 2,
+    }
 
 
 @pytest.mark.parametrize(

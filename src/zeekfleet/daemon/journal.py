@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from zeekfleet.logs.handlers import FIELDS, fields_of
-from zeekfleet.transport.unix_sockets import short_path
+from zeekfleet.system.unix_sockets import short_path
 
 SOCKET = "journal.sock"
 LONGEST = 8192

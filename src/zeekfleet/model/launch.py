@@ -78,9 +78,6 @@ class LaunchSpec(msgspec.Struct, frozen=True):
         grace: seconds between SIGTERM and SIGKILL when it is stopped.
         grace_ceiling: the same for one that may have much to write when it ends: its grace begins anew with each sign
             of work (bytes written, CPU used), but so many seconds after SIGTERM it is killed. 0: its grace is all.
-        forkserver: the command line of a warm process that can fork this node
-            cheaper than it can be executed, or ``()`` to execute ``argv``.
-            The contract stands in ``stem/forkserver.py``.
         revival: what happens when it ends by itself.
         resources: what it may use.
     """
@@ -95,7 +92,6 @@ class LaunchSpec(msgspec.Struct, frozen=True):
     cpu_affinity: int | None = None
     grace: float = 5.0
     grace_ceiling: float = 0.0
-    forkserver: tuple[str, ...] = ()
     revival: RevivalSettings = RevivalSettings()
     resources: Resources = Resources()
 

@@ -6,7 +6,9 @@ node's own from the keys of an INI file (``planning/node_settings.py``).
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False  # as ``typing`` has it: a simulated node imports this module, and must start fast
+if TYPE_CHECKING:
+    from typing import Final
 
 MANAGEMENT_NODE: Final = "ZEEK_MANAGEMENT_NODE"
 """In agents and controllers, which run below the stem like nodes: which of the two it is."""

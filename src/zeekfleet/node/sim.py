@@ -19,9 +19,8 @@ from zeekfleet.model.names import AGENT_SOCKET
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import AGENT_LINK
 from zeekfleet.node.engine import Gate, KnownNodes
-from zeekfleet.node.simulator import configuration
-from zeekfleet.node.simulator.configuration import CONFIG_FILE, CONFIG_VARIABLE, NAME_VARIABLE
-from zeekfleet.node.simulator.identifiers import cluster_nodes_text
+from zeekfleet.node.simulator.configuration import CONFIG_FILE, CONFIG_VARIABLE, NAME_VARIABLE, missing_input
+from zeekfleet.node.simulator.files import files
 from zeekfleet.planning import layout, listeners
 from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.node_settings import cpus_of
@@ -32,7 +31,7 @@ PROGRAM = (sys.executable, "-P", "-m", "zeekfleet.node.simulator")
 
 
 class SimEngine:
-    """Launches simulated nodes, forked from one warm process.
+    """Launches simulated nodes.
 
     Attributes:
         name: ``sim``.
@@ -55,10 +54,9 @@ class SimEngine:
             directory=context.directory,
             stdout_file=context.stdout_file,
             stderr_file=context.stderr_file,
-            files=configuration.files(resolved, cluster_nodes_text(resolved)),
+            files=files(resolved),
             cpu_affinity=config.cpu_affinity,
             grace_ceiling=GRACE_CEILING if layout.writes_logs(resolved) else 0.0,
-            forkserver=(*PROGRAM, "--forkserver"),
         )
 
     def needs(self, config: NodeConfig) -> Needs:
@@ -67,7 +65,8 @@ class SimEngine:
 
     async def check(self, config: NodeConfig, context: LaunchContext, _scratch: Path) -> list[str]:
         """Whether the scripts and capture file are there that the node would look for."""
-        problem = await asyncio.to_thread(configuration.missing_input, config, Path(context.directory))
+        scripts = (*config.addl_base_scripts, *config.addl_user_scripts)
+        problem = await asyncio.to_thread(missing_input, scripts, config.pcap_file, context.directory)
         return [problem] if problem is not None else []
 
     def prepare(self) -> None:

@@ -35,7 +35,7 @@ class Marked(msgspec.Struct, frozen=True):
 
     Attributes:
         pid: its process id; ``start_time`` with it, ``session`` and ``parent`` by theirs.
-        node: the node in its mark; None for a fork server's, which names none.
+        node: the node in its mark; None where the mark does not tell.
         launch: the number of the launch in its mark, if it has one.
     """
 
@@ -73,10 +73,10 @@ def marked(tree: str) -> list[Marked]:
 def candidates(processes: Sequence[Marked], specs: Iterable[LaunchSpec]) -> dict[str, list[Marked]]:
     """Of each node, the processes that may be its own.
 
-    What a fork server of a former release has forked carries the server's mark, which names no node, but
-    works in the node's directory: one that a launch tells, or where its configuration lies.
+    A former release forked simulated nodes from a server process. Such a node may carry that server's mark, which
+    names no node; but it works in the node's directory, which a launch names or which holds its configuration.
     """
-    places = {os.path.realpath(spec.directory): spec.name for spec in specs if spec.forkserver}
+    places = {os.path.realpath(spec.directory): spec.name for spec in specs}
     nodes = {process.pid: process.node for process in processes}
     found: dict[str, list[Marked]] = {}
     for process in processes:
@@ -131,7 +131,7 @@ def _is_of_unknown_launch(process: Marked, record: ProcessRecord | None) -> bool
 
 def _runs(pid: int, spec: LaunchSpec | None) -> bool:
     """Whether a process is just the program that the node was launched as: it may have become another since."""
-    return spec is not None and _command_line(pid) in (spec.argv, spec.forkserver)
+    return spec is not None and _command_line(pid) == spec.argv
 
 
 def _command_line(pid: int) -> tuple[str, ...]:
@@ -141,8 +141,8 @@ def _command_line(pid: int) -> tuple[str, ...]:
 def spec_from(name: str, pid: int) -> LaunchSpec:
     """What a node was launched with, as far as its process shows it.
 
-    Without a program if that is not enough to run it again: of what was forked by a
-    fork server, command line and environment are the server's.
+    Without a program if that is not enough to run it again: a node that a former release
+    has forked shows the command line and environment of the process that forked it.
     """
     argv = _command_line(pid)
     env = _environment(pid)
@@ -157,7 +157,6 @@ def spec_from(name: str, pid: int) -> LaunchSpec:
         directory=directory,
         stdout_file=stdout,
         stderr_file=stderr,
-        forkserver=argv if is_forked else (),
     )
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import selectors
 import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from zeekfleet.stem import brands, ending, kinship, marks
+from zeekfleet.stem import ending, kinship
 from zeekfleet.stem.birth import Birth
 from zeekfleet.stem.crew import Crew, Done
 from zeekfleet.stem.ending import Ending
-from zeekfleet.stem.forkserver import ForkServer
 from zeekfleet.stem.node import Node
 from zeekfleet.stem.phases import Intent
-from zeekfleet.stem.spawn import MARK_VARIABLE
 from zeekfleet.system import procfs
 from zeekfleet.system.timers import Timers
 
@@ -31,22 +28,17 @@ class Children:
     """The processes.
 
     Args:
-        tree: begins all marks.
-        selector: gets the pidfds and the fork servers' sockets, each with a callable taking the event mask.
+        selector: gets the pidfds, each with a callable taking the event mask.
         timers: the loop's.
         log: writes a line.
     """
 
-    def __init__(self, tree: str, selector: selectors.BaseSelector, timers: Timers, log: Callable[[str], None]) -> None:
-        self._tree = tree
+    def __init__(self, selector: selectors.BaseSelector, timers: Timers, log: Callable[[str], None]) -> None:
         self._selector = selector
         self._timers = timers
         self._log = log
         self._by_pid: dict[int, Node] = {}
         self._leftovers: dict[int, Node] = {}
-        self._fork_servers: dict[tuple[str, ...], ForkServer] = {}
-        self._early: dict[int, Ending] = {}
-        self._numbers = itertools.count(1)
         self._seen: list[int] | None = None
         self._crew = Crew()
         self._list = procfs.MainThreadsChildren()
@@ -141,37 +133,6 @@ class Children:
         """All that is started within is started side by side."""
         return self._crew.together()
 
-    # --- fork servers
-
-    def fork(self, node: Node) -> None:
-        """Have the node forked by the fork server of its command line."""
-        server = self._fork_servers.get(node.spec.forkserver)
-        if server is None:
-            mark = marks.of_fork_server(self._tree, f"{os.getpid()}.{next(self._numbers)}")
-            server = ForkServer(node.spec, mark, self._selector, self._fork_server_lost)
-            self._fork_servers[node.spec.forkserver] = server
-
-        def reply(result: int | str) -> None:
-            if isinstance(result, str):
-                node.launch_failed(result)
-                return
-            ended = self._early.pop(result, None)
-            if ended is None:  # else its id may be another's by now
-                brands.put_on(result, node.brand)
-            node.up(result, procfs.start_time(result), {})
-            if ended is not None:
-                node.leader_ended(ended)
-
-        server.launch(node.spec, node.next_mark, reply)
-
-    def _fork_server_lost(self, server: ForkServer) -> None:
-        self._fork_servers.pop(server.argv, None)
-        self._log(f"fork server with pid {server.pid} is gone")
-        # What it had forked and not told yet belongs to nobody: left alone, its node would run twice.
-        for pid in self._unknown_children():
-            if pid == server.pid or procfs.variable(pid, MARK_VARIABLE) in server.marks:
-                _kill(pid)
-
     # --- ends
 
     def reap(self) -> None:
@@ -186,8 +147,6 @@ class Children:
                 break
             ended.append(self._reaped(result))
         self._tell(ended)
-        if not any(server.busy for server in self._fork_servers.values()):
-            self._early.clear()
         if self._swept is not None:
             self._kill_all()
 
@@ -234,24 +193,15 @@ class Children:
                 # What it leaves in turn has come to us just now.
                 self._seen = None
                 owner.leftover_ended(pid)
-            else:
-                # Perhaps a node that its fork server has not told us yet.
-                self._early[pid] = how
 
     def _unknown_children(self) -> list[int]:
-        known = {server.pid for server in self._fork_servers.values()}
-        return [
-            pid
-            for pid in (self._list.read() if self._seen is None else self._seen)
-            if pid not in self._by_pid and pid not in known and pid not in self._leftovers
-        ]
+        pids = self._list.read() if self._seen is None else self._seen
+        return [pid for pid in pids if pid not in self._by_pid and pid not in self._leftovers]
 
     # --- the end of all
 
     def sweep(self, done: Callable[[], None]) -> None:
         """Kill whatever else is a child of ours, and call back when nothing is left."""
-        for server in list(self._fork_servers.values()):
-            server.close()
 
         def finish() -> None:
             if self._swept is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from errno import ENOENT
 from shutil import which
 
@@ -20,12 +20,6 @@ from zeekfleet.system.programs import missing_on_path
 _MOST_FOUND = 1000
 _found: dict[tuple[str, str], str] = {}
 """Where programs were found, by name and PATH."""
-
-
-def is_forked_by_server(spec: LaunchSpec) -> bool:
-    """Whether its fork server starts it; what is to limit itself first, is executed instead."""
-    wanted = spec.resources
-    return bool(spec.forkserver) and not (resources.are_limited(wanted) or wanted.cpus or wanted.cgroup)
 
 
 def check(spec: LaunchSpec) -> None:
@@ -73,22 +67,11 @@ def birth_of_node(
         raise LaunchError(spec.name, str(error) or type(error).__name__) from error
 
 
-def birth_of_server(argv: Sequence[str], env: Mapping[str, str], descriptors: Mapping[int, int]) -> Birth:
-    """How a fork server comes to be.
-
-    Raises:
-        ValueError: a text is none that a process can be given.
-    """
-    _check_names(env)
-    kind = Birth if birth.IS_AVAILABLE else ForkedBirth
-    return kind(argv[0], argv, env, "/", descriptors)
-
-
-def problem_of(name: str, problem: Exception, prefix: str = "") -> LaunchError:
+def problem_of(name: str, problem: Exception) -> LaunchError:
     """What a birth's problem means for a node."""
     if isinstance(problem, OSError):
-        return failure(name, problem, prefix)
-    return LaunchError(name, f"{prefix}{problem}")
+        return failure(name, problem)
+    return LaunchError(name, str(problem))
 
 
 def _check_names(env: Mapping[str, str]) -> None:

@@ -117,10 +117,6 @@ class Node:
 
     def _begin(self, outputs: spawn.Outputs) -> None:
         self.phase = Phase.STARTING
-        if launching.is_forked_by_server(self.spec):
-            self._table.fork(self)
-            outputs.close()
-            return
 
         def done(birth: Birth) -> None:
             outputs.close()

@@ -42,10 +42,10 @@ def reason_of(error: OSError) -> str:
     return f"{text}: {os.fsdecode(error.filename)}" if error.filename else text
 
 
-def failure(name: str, error: OSError, prefix: str = "") -> LaunchError:
+def failure(name: str, error: OSError) -> LaunchError:
     """What a launch fails with."""
     kind = ShortageError if error.errno in SHORTAGES else LaunchError
-    return kind(name, prefix + reason_of(error))
+    return kind(name, reason_of(error))
 
 
 def open_output(path: str) -> int:

@@ -24,9 +24,6 @@ class Surroundings(Protocol):
     def start(self, birth: Birth, done: Done) -> None:
         """Have a process started; ``done`` is called before anything else happens to the node."""
 
-    def fork(self, node: Node) -> None:
-        """Have a fork server start it, and call ``node.up`` or ``node.launch_failed`` then."""
-
     def watch(self, node: Node) -> None:
         """It has a new process."""
 

@@ -73,7 +73,7 @@ class Table:
         self.emit = emit
         self._log = log
         self._records = Records(state, log, lambda: adoption.lost_tree(state))
-        self._children = Children(self._records.tree, selector, timers, log)
+        self._children = Children(selector, timers, log)
         self._cgroups = Cgroups(self._records.tree, log)
         self._nodes: dict[str, Node] = {}
         self._sweeping: Timer | None = None
@@ -258,10 +258,6 @@ class Table:
         """Have a process started."""
         self._children.start(birth, done)
 
-    def fork(self, node: Node) -> None:
-        """Have a fork server start it."""
-        self._children.fork(node)
-
     def kill_leftovers(self, node: Node) -> set[int]:
         """SIGKILL what its processes left."""
         return self._children.kill_leftovers(node)
@@ -313,5 +309,4 @@ def _shared(spec: LaunchSpec) -> LaunchSpec:
         spec,
         argv=tuple(sys.intern(word) for word in spec.argv),
         env={key: sys.intern(value) for key, value in spec.env.items()},
-        forkserver=tuple(sys.intern(word) for word in spec.forkserver),
     )

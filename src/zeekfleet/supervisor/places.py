@@ -38,7 +38,7 @@ def problem_with(config: NodeConfig, taken: Container[str]) -> str:
 def problem_with_launch(spec: LaunchSpec) -> str:
     """Why the stem would not take what an engine has made of a node; empty if it would."""
     texts = (*spec.argv, *spec.env, *spec.env.values(), spec.directory, spec.stdout_file, spec.stderr_file)
-    if problem := _problem_with_texts((*texts, *spec.files, *spec.files.values(), *spec.forkserver)):
+    if problem := _problem_with_texts((*texts, *spec.files, *spec.files.values())):
         return f"node '{spec.name}' cannot be started: {problem} in its command line, environment or files"
     for key, problem in ranges.problems(spec.grace, spec.revival, spec.resources, spec.grace_ceiling):
         return f"node '{spec.name}' cannot be started: {key}: {problem}"

@@ -20,8 +20,7 @@ _TIMEOUT = 60.0
 
 def shows(known: LaunchSpec, spec: LaunchSpec) -> bool:
     """Whether a process, of which ``known`` was made up, is what would be launched by ``spec``."""
-    runs = known.argv == spec.argv if known.argv else known.forkserver == spec.forkserver
-    return runs and known.places == spec.places
+    return known.argv in ((), spec.argv) and known.places == spec.places
 
 
 def lost(welcome: protocol.Welcome, nodes: Mapping[str, Tracked]) -> tuple[LaunchSpec, ...]:

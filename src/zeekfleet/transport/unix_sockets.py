@@ -6,30 +6,16 @@ connect, of the socket itself) makes a short one of any: ``/proc/self/fd/N``.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import socket
 import stat
-from collections.abc import Iterator
 from pathlib import Path
+
+from zeekfleet.system.unix_sockets import short_path
 
 SCHEME = "unix:"
 MODE = 0o600
-
-
-@contextlib.contextmanager
-def short_path(path: str) -> Iterator[str]:
-    """A short name for an existing socket, while the context lasts.
-
-    Raises:
-        OSError: there is none.
-    """
-    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
 
 
 def bind(path: str) -> socket.socket:

@@ -17,6 +17,7 @@ from zeekfleet.broker.session import APPLICATION_NAME, PATH
 from zeekfleet.errors import ListenError, TransportError
 from zeekfleet.model.addresses import place
 from zeekfleet.security.door import Door
+from zeekfleet.system.unix_sockets import short_path
 from zeekfleet.transport import unix_sockets
 from zeekfleet.transport.endpoint import Peer, TopicPolicy
 from zeekfleet.transport.forbidden import REASON_HEADER
@@ -66,7 +67,7 @@ class WebSocketEndpoint(RoutedEndpoint):
         with contextlib.ExitStack() as paths:
             connector: aiohttp.BaseConnector
             if _is_unix(host):
-                path = paths.enter_context(unix_sockets.short_path(host.removeprefix(SCHEME)))
+                path = paths.enter_context(short_path(host.removeprefix(SCHEME)))
                 connector = aiohttp.UnixConnector(path, force_close=True)
             else:
                 connector = aiohttp.TCPConnector(force_close=True, use_dns_cache=False)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from zeekfleet.broker import topics
@@ -88,6 +89,30 @@ async def test_answers_dispatches(agent: Any, link: str, start: Any) -> None:
     nodes = json.loads((await agent.answers_to("nodes", 1))["worker-1"].result.data.data)
     assert nodes["worker-1"]["manager"] == "manager"
     assert nodes["manager"]["p"] == {"port": 2200, "proto": "tcp"}
+
+
+async def test_twenty_nodes_take_little_memory(agent: Any, link: str, start: Any, record_property: Any) -> None:
+    cluster = {f"w{number}": ClusterEndpoint(ClusterRole.WORKER, LOOPBACK, NO_PORT) for number in range(20)}
+    processes = [start(name, link, cluster=cluster) for name in cluster]
+    await agent.until(lambda: len(agent.hellos) == len(cluster))
+    assert sorted(agent.hellos) == sorted(cluster)
+    agent.dispatch("1", "get_id_value", "Cluster::node")
+    found = await agent.answers_to("1", len(cluster))
+    assert {name: answer.result.data.data for name, answer in found.items()} == {name: f'"{name}"' for name in cluster}
+    memory = sum(private_kibibytes(process.pid) for process in processes) / len(processes)
+    record_property("private_kibibytes_per_node", memory)
+    assert memory < 10 * 1024  # well above what is measured, well below what asyncio and the codec would take
+
+
+def private_kibibytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))
+
+
+async def test_shows_its_name_in_process_lists(agent: Any, link: str, start: Any) -> None:
+    node = start("worker-1", link)
+    await agent.until(lambda: agent.hellos)
+    assert psutil.Process(node.pid).name() == "sim:worker-1"
 
 
 async def test_stays_silent_when_not_named(agent: Any, link: str, start: Any) -> None:

@@ -19,8 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import msgspec
-
 from zeekfleet.errors import SettingsError
 
 PREFIX = "ZEEKFLEET_SIM_"
@@ -28,19 +26,25 @@ LONGEST = 366 * 86400.0
 MOST_REPEATS = 10_000_000
 
 
-class Behaviour(msgspec.Struct, frozen=True):
-    """What to do; the defaults are a node that works well. Times in seconds."""
+class Behaviour:
+    """What to do; the defaults are a node that works well. Times in seconds.
 
-    start_delay: float = 0.0
-    fail_at_start: int = 0
-    crash_after: float | None = None
-    ignore_sigterm: bool = False
-    silent: bool = False
-    output: tuple[str, ...] = ()
-    errors: tuple[str, ...] = ()
-    output_repeat: int = 1
-    missing_peers: str = ""
-    end_writing: float = 0.0
+    Raises:
+        SettingsError: a variable holds what it cannot.
+    """
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        after = given.get("CRASH_AFTER")
+        self.start_delay = _seconds("START_DELAY", given.get("START_DELAY", "0"))
+        self.fail_at_start = _number("FAIL_AT_START", given.get("FAIL_AT_START", "0"), 255)
+        self.crash_after = None if after is None else _seconds("CRASH_AFTER", after)
+        self.ignore_sigterm = _flag("IGNORE_SIGTERM", given.get("IGNORE_SIGTERM", "0"))
+        self.end_writing = _seconds("END_WRITING", given.get("END_WRITING", "0"))
+        self.silent = _flag("SILENT", given.get("SILENT", "0"))
+        self.output = _lines(given.get("OUTPUT", ""))
+        self.errors = _lines(given.get("ERRORS", ""))
+        self.output_repeat = _number("OUTPUT_REPEAT", given.get("OUTPUT_REPEAT", "1"), MOST_REPEATS)
+        self.missing_peers = given.get("MISSING_PEERS", "")
 
 
 def read(environment: Mapping[str, str]) -> Behaviour:
@@ -50,22 +54,10 @@ def read(environment: Mapping[str, str]) -> Behaviour:
         SettingsError: a variable holds what it cannot, or is unknown.
     """
     given = {name.removeprefix(PREFIX): text for name, text in environment.items() if name.startswith(PREFIX) and text}
-    fields = {name.upper() for name in Behaviour.__struct_fields__}
-    for name in sorted(given.keys() - fields):
-        raise SettingsError(PREFIX + name, f"unknown; there are {', '.join(sorted(fields))}")
-    after = given.get("CRASH_AFTER")
-    return Behaviour(
-        start_delay=_seconds("START_DELAY", given.get("START_DELAY", "0")),
-        fail_at_start=_number("FAIL_AT_START", given.get("FAIL_AT_START", "0"), 255),
-        crash_after=None if after is None else _seconds("CRASH_AFTER", after),
-        ignore_sigterm=_flag("IGNORE_SIGTERM", given.get("IGNORE_SIGTERM", "0")),
-        end_writing=_seconds("END_WRITING", given.get("END_WRITING", "0")),
-        silent=_flag("SILENT", given.get("SILENT", "0")),
-        output=_lines(given.get("OUTPUT", "")),
-        errors=_lines(given.get("ERRORS", "")),
-        output_repeat=_number("OUTPUT_REPEAT", given.get("OUTPUT_REPEAT", "1"), MOST_REPEATS),
-        missing_peers=given.get("MISSING_PEERS", ""),
-    )
+    known = {name.upper() for name in vars(Behaviour({}))}
+    for name in sorted(given.keys() - known):
+        raise SettingsError(PREFIX + name, f"unknown; there are {', '.join(sorted(known))}")
+    return Behaviour(given)
 
 
 def _seconds(name: str, text: str) -> float:

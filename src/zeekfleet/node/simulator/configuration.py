@@ -1,16 +1,13 @@
-"""How a simulated node gets its ``NodeConfig``: a file in its directory, in the protocol's own JSON form."""
+"""How a simulated node gets its configuration: a ``Supervisor::NodeConfig`` in a file, in Broker's JSON form."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import json
+import os
+from collections.abc import Iterable, Mapping
 
-from zeekfleet.broker import values
-from zeekfleet.broker.generations import SECOND
-from zeekfleet.errors import ConfigurationError, FrameError, ValueMismatchError
-from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.node.simulator.identifiers import without_others
+from zeekfleet.errors import ConfigurationError
+from zeekfleet.node.simulator import events
 
 CONFIG_VARIABLE = "ZEEKFLEET_NODE_FILE"
 """The file's path; relative ones start at the working directory."""
@@ -21,22 +18,67 @@ CLUSTER_FILE = "cluster-nodes.json"
 
 NAME_VARIABLE = "CLUSTER_NODE"
 
+FIELDS = (
+    "name",
+    "interface",
+    "pcap_file",
+    "directory",
+    "stdout_file",
+    "stderr_file",
+    "bare_mode",
+    "addl_base_scripts",
+    "addl_user_scripts",
+    "env",
+    "cpu_affinity",
+    "cluster",
+)
+"""Of a ``NodeConfig``, in their order."""
 
-def to_text(config: NodeConfig) -> str:
-    """The file's content."""
-    return SECOND.codec.to_json(config, NodeConfig) + "\n"
+
+class Row:
+    """A node of the cluster: its role, such as ``LOGGER``, and the port number of its metrics."""
+
+    def __init__(self, role: str, metrics_port: int | None = None) -> None:
+        self.role = role
+        self.metrics_port = metrics_port
 
 
-def from_text(text: bytes | str) -> NodeConfig:
-    """The configuration that such a file holds.
+class Configuration:
+    """Of a ``NodeConfig``, what a simulated node uses.
 
-    Raises:
-        FrameError, ValueMismatchError: it holds none.
+    Attributes:
+        name: the node's.
+        interface: what it would listen on.
+        pcap_file: the trace that it would read.
+        bare_mode: whether only the core's globals are known.
+        scripts: scripts and options, in the order in which Zeek would load them.
+        cluster: the nodes that matter to this one, by name.
     """
-    return SECOND.codec.from_value(values.from_json(text), NodeConfig)
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        interface: str | None = None,
+        pcap_file: str | None = None,
+        bare_mode: bool = False,
+        scripts: Iterable[str] = (),
+        cluster: Mapping[str, Row] | None = None,
+    ) -> None:
+        self.name = name
+        self.interface = interface
+        self.pcap_file = pcap_file
+        self.bare_mode = bare_mode
+        self.scripts = tuple(scripts)
+        self.cluster = dict(cluster or {})
+
+    @property
+    def own(self) -> Row | None:
+        """The node's own row, if it is in the cluster."""
+        return self.cluster.get(self.name)
 
 
-def load(environment: Mapping[str, str], directory: Path) -> NodeConfig:
+def load(environment: Mapping[str, str], directory: str) -> Configuration:
     """The node's configuration: from the file, or, without one, just the name that CLUSTER_NODE gives.
 
     Raises:
@@ -44,60 +86,60 @@ def load(environment: Mapping[str, str], directory: Path) -> NodeConfig:
     """
     given = environment.get(CONFIG_VARIABLE)
     if given:
-        path = directory / given
+        path = os.path.join(directory, given)
         try:
-            return from_text(path.read_bytes())
+            with open(path, "rb") as file:
+                return _read(json.load(file))
         except OSError as error:
             raise ConfigurationError(f"{path}: {error.strerror}") from error
-        except (FrameError, ValueMismatchError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise ConfigurationError(f"{path} holds no node configuration: {error}") from error
     name = environment.get(NAME_VARIABLE)
     if not name:
         raise ConfigurationError(f"set {CONFIG_VARIABLE} to a node configuration file, or {NAME_VARIABLE} to a name")
-    return NodeConfig(name=name)
+    return Configuration(name)
 
 
-def files(config: NodeConfig, cluster_nodes: str) -> dict[str, str]:
-    """What a node's directory must hold: file name to content.
+def _read(document: object) -> Configuration:
+    given = dict(zip(FIELDS, events.plain(document), strict=True))
+    return Configuration(
+        given["name"],
+        interface=given["interface"],
+        pcap_file=given["pcap_file"],
+        bare_mode=bool(given["bare_mode"]),
+        scripts=(*given["addl_base_scripts"], *given["addl_user_scripts"]),
+        cluster={name: _row(*fields) for name, fields in given["cluster"].items()},
+    )
 
-    Args:
-        config: the node's whole configuration.
-        cluster_nodes: the value of ``Cluster::nodes``.
-    """
-    return {CONFIG_FILE: to_text(without_others(config)), CLUSTER_FILE: cluster_nodes}
+
+def _row(role: str, _host: str, _port: str, _interface: str, _pcap_file: str, metrics_port: str | None = None) -> Row:
+    """A ``Supervisor::ClusterEndpoint``: the role is such as ``Supervisor::LOGGER``, the port such as ``9001/tcp``."""
+    return Row(role.rpartition("::")[2], int(metrics_port.partition("/")[0]) if metrics_port else None)
 
 
-def cluster_nodes_reader(environment: Mapping[str, str], directory: Path) -> Callable[[], str | None] | None:
-    """Reads the cluster file beside the configuration file; None when there is no such file."""
+def cluster_file(environment: Mapping[str, str], directory: str) -> str | None:
+    """The path of the cluster file beside the configuration file; None if the node was given no file."""
     given = environment.get(CONFIG_VARIABLE)
-    path = (directory / given).with_name(CLUSTER_FILE) if given else None
-    return functools.partial(_read, path) if path and path.is_file() else None
+    return os.path.join(os.path.dirname(os.path.join(directory, given)), CLUSTER_FILE) if given else None
 
 
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeError):
-        return None
-
-
-def missing_input(config: NodeConfig, directory: Path) -> str | None:
+def missing_input(scripts: Iterable[str], pcap_file: str | None, directory: str) -> str | None:
     """Zeek's words for a script or capture file that is not there, or None.
 
     Only scripts with an absolute path can be looked for: the others would be on Zeek's path.
     """
-    for script in (*config.addl_base_scripts, *config.addl_user_scripts):
+    for script in scripts:
         if script.startswith("/") and "=" not in script and not _script_exists(script):
             return f"fatal error: can't find {script}"
-    if config.pcap_file is not None:
+    if pcap_file is not None:
         try:
-            with (directory / config.pcap_file).open("rb"):
+            with open(os.path.join(directory, pcap_file), "rb"):
                 return None
         except OSError as error:
-            reason = f"unable to open {config.pcap_file}: {error.strerror}"
-            return f"fatal error: problem with trace file {config.pcap_file} ({reason})"
+            reason = f"unable to open {pcap_file}: {error.strerror}"
+            return f"fatal error: problem with trace file {pcap_file} ({reason})"
     return None
 
 
 def _script_exists(script: str) -> bool:
-    return any(Path(path).is_file() for path in (script, f"{script}.zeek", f"{script}/__load__.zeek"))
+    return any(os.path.isfile(path) for path in (script, f"{script}.zeek", f"{script}/__load__.zeek"))

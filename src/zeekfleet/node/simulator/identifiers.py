@@ -1,16 +1,12 @@
-"""The simulated node's global identifiers, by name, as JSON text."""
+"""The simulated node's global identifiers, by name, as JSON text; imported with the first request for one."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
-import msgspec
-
 from zeekfleet import __version__
-from zeekfleet.model.enums import ClusterRole
-from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.node.simulator import options, zeek_json
+from zeekfleet.node.simulator.configuration import Configuration
 from zeekfleet.node.simulator.zeek_json import boolean, interval, mapping, sequence, string
 
 Text = str | None | Callable[[], str | None]
@@ -48,15 +44,10 @@ NOT_OPTIONS = frozenset(
 )
 """Names that a running Zeek does not let anybody change."""
 
-ROWS_KEPT = 4096
-"""How many rows of clusters are remembered as text: nodes of one cluster differ in few of theirs."""
-
 PRIVATE_NETS = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 
 
-def identifiers(
-    config: NodeConfig, cluster_nodes: Callable[[], str | None] | None = None, missing_peers: str = ""
-) -> Identifiers:
+def identifiers(config: Configuration, cluster_file: str | None = None, missing_peers: str = "") -> Identifiers:
     """What ``get_id_value`` knows of a node with this configuration.
 
     Options among the node's scripts (``Name::option=value``) give values to known
@@ -64,7 +55,7 @@ def identifiers(
 
     Args:
         config: the configuration.
-        cluster_nodes: gives the text of ``Cluster::nodes`` where the configuration does not hold the whole cluster.
+        cluster_file: the path of the text of ``Cluster::nodes``; None if the node is not in a cluster.
         missing_peers: names of nodes that it is not connected to, or ``all``; an option, which can be changed.
 
     Raises:
@@ -72,14 +63,22 @@ def identifiers(
     """
     table = _core(config) | _cluster(config)
     table[MISSING_PEERS] = ("string", string(missing_peers))
-    table["Cluster::nodes"] = ("table", cluster_nodes or cluster_nodes_text(config))
+    table["Cluster::nodes"] = ("table", "{}" if cluster_file is None else lambda: _read(cluster_file))
     if not config.bare_mode:
         table |= _base(config)
-    for script in (*config.addl_base_scripts, *config.addl_user_scripts):
+    for script in config.scripts:
         option = options.split(script)
         if option:
             _assign(table, *option)
     return table
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path) as file:
+            return file.read()
+    except (OSError, UnicodeError):
+        return None
 
 
 def _assign(table: Identifiers, name: str, text: str) -> None:
@@ -90,7 +89,7 @@ def _assign(table: Identifiers, name: str, text: str) -> None:
         raise options.TypeClashError(f"type clash in assignment ({name} = {text})") from None
 
 
-def _core(config: NodeConfig) -> Identifiers:
+def _core(config: Configuration) -> Identifiers:
     return {
         "bits_per_uid": ("count", "96"),
         "ignore_checksums": ("bool", boolean(False)),
@@ -102,49 +101,17 @@ def _core(config: NodeConfig) -> Identifiers:
     }
 
 
-def _cluster(config: NodeConfig) -> Identifiers:
+def _cluster(config: Configuration) -> Identifiers:
     return {
         "Cluster::node": ("string", string(config.name if config.name in config.cluster else "")),
         "Cluster::manager_is_logger": ("bool", boolean(not has_logger(config))),
     }
 
 
-def cluster_nodes_text(config: NodeConfig) -> str:
-    """The value of ``Cluster::nodes``."""
-    manager = min((name for name, row in config.cluster.items() if row.role is ClusterRole.MANAGER), default=None)
-    return mapping({name: _row(name, row, manager) for name, row in sorted(config.cluster.items())})
-
-
-def without_others(config: NodeConfig) -> NodeConfig:
-    """The configuration with no more of the cluster than :func:`identifiers` needs beside ``Cluster::nodes``.
-
-    A thousand nodes that each hold a thousand rows would take gigabytes.
-    """
-    logger = next((name for name, row in config.cluster.items() if row.role is ClusterRole.LOGGER), None)
-    kept = {name: row for name, row in config.cluster.items() if name in (config.name, logger)}
-    return msgspec.structs.replace(config, cluster=kept)
-
-
-@functools.lru_cache(maxsize=ROWS_KEPT)
-def _row(name: str, row: ClusterEndpoint, manager: str | None) -> str:
-    return mapping(
-        {
-            "node_type": string(f"Cluster::{row.role.name}"),
-            "ip": string(row.host),
-            "zone_id": string(""),
-            "p": zeek_json.port(row.p),
-            "manager": string(manager) if manager is not None and name != manager else None,
-            "metrics_port": zeek_json.port(row.metrics_port) if row.metrics_port else None,
-        }
-    )
-
-
-def _base(config: NodeConfig) -> Identifiers:
-    own = config.cluster.get(config.name)
-    role = own.role if own else ClusterRole.NONE
-    logs_here = role in (ClusterRole.NONE, ClusterRole.LOGGER)
-    if role is ClusterRole.MANAGER:
-        logs_here = not has_logger(config)
+def _base(config: Configuration) -> Identifiers:
+    role = config.own.role if config.own else "NONE"
+    metrics_port = config.own.metrics_port if config.own else None
+    logs_here = role in ("NONE", "LOGGER") or (role == "MANAGER" and not has_logger(config))
     return {
         "Log::default_rotation_dir": ("string", string("")),
         "Log::default_rotation_interval": ("interval", interval(_rotation(role))),
@@ -156,21 +123,16 @@ def _base(config: NodeConfig) -> Identifiers:
         "Pcap::snaplen": ("count", "9216"),
         "Site::local_nets": ("set", sequence(string(net) for net in PRIVATE_NETS)),
         "Site::local_zones": ("set", sequence(())),
-        "Telemetry::metrics_address": ("string", string("127.0.0.1" if own and own.metrics_port else "")),
-        "Telemetry::metrics_port": ("port", zeek_json.port(own.metrics_port if own else None)),
+        "Telemetry::metrics_address": ("string", string("127.0.0.1" if metrics_port else "")),
+        "Telemetry::metrics_port": ("port", zeek_json.port(metrics_port, "tcp") if metrics_port else zeek_json.port()),
     }
 
 
-def has_logger(config: NodeConfig) -> bool:
+def has_logger(config: Configuration) -> bool:
     """Whether the cluster has a logger of its own."""
-    return any(row.role is ClusterRole.LOGGER for row in config.cluster.values())
+    return any(row.role == "LOGGER" for row in config.cluster.values())
 
 
-def _rotation(role: ClusterRole) -> float:
-    match role:
-        case ClusterRole.NONE:
-            return 0.0
-        case ClusterRole.LOGGER | ClusterRole.MANAGER:
-            return 3600.0
-        case _:
-            return 86400.0
+def _rotation(role: str) -> float:
+    """Seconds, as the scripts that Zeek loads for the role set them."""
+    return {"NONE": 0.0, "LOGGER": 3600.0, "MANAGER": 3600.0}.get(role, 86400.0)

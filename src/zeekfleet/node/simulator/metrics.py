@@ -1,19 +1,25 @@
-"""The simulated node's Prometheus port: the smallest HTTP server that a scraper is content with."""
+"""The simulated node's Prometheus port: the smallest HTTP server that a scraper is content with.
+
+The format is six lines of text. ``prometheus-client`` would write them too, but importing it takes longer than starting
+the whole node.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import resource
+import socket
 import time
 from collections.abc import Mapping
 
 from zeekfleet.errors import ListenError
-from zeekfleet.model.defaults import LOOPBACK
+from zeekfleet.node.simulator.loop import READ, Loop
+from zeekfleet.system.timers import Timer
 
+HOST = "127.0.0.1"
 LARGEST_HEAD = 16 * 1024
 HEAD_TIMEOUT = 5.0
 MOST_CONNECTIONS = 32
+BACKLOG = 100
 
 _HELP = {
     "zeekfleet_simulated_node_info": ("gauge", "What this process is; always 1."),
@@ -30,6 +36,10 @@ class Metrics:
 
     Args:
         labels: of the information metric.
+
+    Attributes:
+        connected: whether the link to the agent is up.
+        dispatches: how many requests were answered.
     """
 
     def __init__(self, labels: Mapping[str, str]) -> None:
@@ -37,19 +47,24 @@ class Metrics:
         self.dispatches = 0
         self._labels = labels
         self._started = time.time()
-        self._connections = 0
+        self._connections: dict[socket.socket, tuple[bytearray, Timer]] = {}
 
-    async def serve(self, port: int) -> asyncio.Server:
+    def serve(self, loop: Loop, port: int) -> None:
         """Answer ``GET /metrics`` on loopback.
 
         Raises:
             ListenError: the port cannot be bound.
         """
+        self._loop = loop
+        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            return await asyncio.start_server(self._answer, LOOPBACK, port, limit=LARGEST_HEAD)
+            self._listener.bind((HOST, port))
+            self._listener.listen(BACKLOG)
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)  # asyncio's own text repeats the address
-            raise ListenError(LOOPBACK, port, reason) from error
+            self._listener.close()
+            raise ListenError(HOST, port, error.strerror or str(error)) from error
+        loop.watch(self._listener, READ, self._accept)
 
     def text(self) -> str:
         """All metrics in Prometheus' text format."""
@@ -70,19 +85,38 @@ class Metrics:
             lines += [f"# HELP {name} {explanation}", f"# TYPE {name} {kind}", f"{shown} {value}"]
         return "\n".join(lines) + "\n"
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
+    def _accept(self, _: int) -> None:
         try:
-            if self._connections <= MOST_CONNECTIONS:
-                async with asyncio.timeout(HEAD_TIMEOUT):
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    writer.write(self._response(head))
-                    await writer.drain()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            writer.transport.abort()
-        finally:
-            self._connections -= 1
-            writer.close()
+            stream, _address = self._listener.accept()
+        except OSError:
+            return  # it has gone away
+        if len(self._connections) >= MOST_CONNECTIONS:
+            stream.close()
+            return
+        stream.setblocking(False)
+        self._connections[stream] = bytearray(), self._loop.timers.after(HEAD_TIMEOUT, lambda: self._close(stream))
+        self._loop.watch(stream, READ, lambda _: self._read(stream))
+
+    def _read(self, stream: socket.socket) -> None:
+        head, _ = self._connections[stream]
+        try:
+            data = stream.recv(LARGEST_HEAD)
+            head += data
+            if b"\r\n\r\n" in head:
+                stream.send(self._response(bytes(head)))  # shorter than any socket's buffer
+            elif data and len(head) < LARGEST_HEAD:
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass  # the scraper has gone away
+        self._close(stream)
+
+    def _close(self, stream: socket.socket) -> None:
+        _, timer = self._connections.pop(stream)
+        timer.cancel()
+        self._loop.forget(stream)
+        stream.close()
 
     def _response(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b" ")

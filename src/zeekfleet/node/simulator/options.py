@@ -6,10 +6,10 @@ import ipaddress
 import math
 import re
 
-from zeekfleet.model.types import parse_port
 from zeekfleet.node.simulator import zeek_json
 
 _INTERVAL = re.compile(r"(-?\d+(?:\.\d*)?) ?(day|hr|min|sec|msec|usec)s?")
+_PORT = re.compile(r"([0-9]{1,5})/(tcp|udp|icmp|unknown|\?)")
 _SECONDS = {"day": 86400.0, "hr": 3600.0, "min": 60.0, "sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 _KINDS = ("bool", "count", "int", "double", "port", "interval", "subnet", "addr", "set", "string")
 
@@ -66,7 +66,8 @@ def _double(text: str) -> str:
 
 
 def _port(text: str) -> str:
-    return zeek_json.port(parse_port(text.replace("/unknown", "/?")))
+    found = _PORT.fullmatch(text)
+    return zeek_json.port(int(found[1]), found[2]) if found and int(found[1]) <= 65535 else _refuse(text)
 
 
 def _interval(text: str) -> str:

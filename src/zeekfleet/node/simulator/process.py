@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
 import resource
 import signal
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
-from zeekfleet.broker.events.base import Event
-from zeekfleet.broker.events.dispatches import NodePeers
-from zeekfleet.broker.events.node import HelloRequest, NodeDispatchRequest, NotifyNodeHello
-from zeekfleet.errors import ConfigurationError, ListenError, SettingsError
-from zeekfleet.logs.handlers import ManagementLog
-from zeekfleet.model.enums import Role
-from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.errors import ConfigurationError, ListenError, SettingsError, StateDirectoryError
+from zeekfleet.logs.file import ManagementFile
 from zeekfleet.node.link import agent_link
-from zeekfleet.node.simulator import behaviour, configuration
+from zeekfleet.node.simulator import behaviour, configuration, events
 from zeekfleet.node.simulator.behaviour import Behaviour
-from zeekfleet.node.simulator.dispatch import answer, missing_peers
-from zeekfleet.node.simulator.identifiers import Identifiers, identifiers
+from zeekfleet.node.simulator.configuration import Configuration
+from zeekfleet.node.simulator.loop import Loop
 from zeekfleet.node.simulator.metrics import Metrics
-from zeekfleet.node.simulator.options import TypeClashError
 from zeekfleet.node.simulator.uplink import Uplink
+
+TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
+if TYPE_CHECKING:
+    from typing import Any
+
+    from zeekfleet.node.simulator.identifiers import Identifiers
 
 FAILURE = 1
 BLOCK = 64 * 1024
@@ -34,7 +31,7 @@ BETWEEN_BLOCKS = 0.05
 """Bytes, and the seconds between two of them, of a node that goes on writing."""
 
 
-def run(environment: Mapping[str, str], directory: Path) -> int:
+def run(environment: Mapping[str, str], directory: str) -> int:
     """Be a node until SIGTERM or SIGINT, or until it fails.
 
     Args:
@@ -50,28 +47,29 @@ def run(environment: Mapping[str, str], directory: Path) -> int:
         config = configuration.load(environment, directory)
     except (SettingsError, ConfigurationError) as error:
         return _fail(f"error: {error}")
+    _show_name(config.name)
     print(f"zeekfleet simulated node {config.name}: no Zeek, and no traffic is looked at", flush=True)
     if conduct.ignore_sigterm:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    problem = configuration.missing_input(config, directory)
+    problem = configuration.missing_input(config.scripts, config.pcap_file, directory)
     if problem is not None:
         return _fail(problem)
     if conduct.fail_at_start:
         return _fail(f"error: node {config.name} fails at its start, as asked for", conduct.fail_at_start)
+    globals_ = Globals(config, configuration.cluster_file(environment, directory), conduct.missing_peers)
+    if any("=" in script for script in config.scripts) and (problem := globals_.problem()):
+        return _fail(f"error in <params>, line 1: {problem}")
     try:
-        table = identifiers(config, configuration.cluster_nodes_reader(environment, directory), conduct.missing_peers)
-    except TypeClashError as error:
-        return _fail(f"error in <params>, line 1: {error}")
+        log = ManagementFile(directory, config.name, "NODE")
+    except StateDirectoryError as error:
+        return _fail(f"error: {error}")
     try:
-        log = ManagementLog(directory, config.name, Role.NODE)
-    except OSError as error:
-        return _fail(f"error: cannot write in {directory}: {error.strerror}")
-    try:
-        return asyncio.run(SimulatedNode(config, table, conduct, link, log).live())
+        SimulatedNode(config, globals_, conduct, link, log).live()
     except ListenError as error:
         return _fail(f"error: metrics port of node {config.name}: {error}")
     finally:
         log.close()
+    return 0
 
 
 def _fail(message: str, status: int = FAILURE) -> int:
@@ -79,128 +77,154 @@ def _fail(message: str, status: int = FAILURE) -> int:
     return status
 
 
+def _show_name(name: str) -> None:
+    """Show the node's name in process lists, where they would show Python's; if that fails, nothing depends on it."""
+    try:
+        with open("/proc/self/comm", "w") as file:
+            file.write(f"sim:{name}"[:15])
+    except (OSError, ValueError):
+        return
+
+
+class Globals:
+    """The node's global identifiers, made when somebody first asks for them.
+
+    Args:
+        config: the node's configuration.
+        cluster_file: the path of the text of ``Cluster::nodes``.
+        missing_peers: the nodes that it is not connected to, as text.
+    """
+
+    def __init__(self, config: Configuration, cluster_file: str | None, missing_peers: str) -> None:
+        self._config = config
+        self._cluster_file = cluster_file
+        self._missing_peers = missing_peers
+        self._table: Identifiers | None = None
+
+    @property
+    def table(self) -> Identifiers:
+        """All of them; ``TypeClashError`` if an option among the scripts has no value of its type."""
+        from zeekfleet.node.simulator.identifiers import identifiers  # noqa: PLC0415 - most nodes start without
+
+        if self._table is None:
+            self._table = identifiers(self._config, self._cluster_file, self._missing_peers)
+        return self._table
+
+    def problem(self) -> str:
+        """Zeek's words for an option with a value of another type; empty if there is none."""
+        from zeekfleet.node.simulator.options import TypeClashError  # noqa: PLC0415 - most nodes have no options
+
+        try:
+            self.table  # noqa: B018 - reads the options
+        except TypeClashError as error:
+            return str(error)
+        return ""
+
+    def missing_peers(self) -> tuple[str, ...]:
+        """The nodes that it must be connected to, and is told not to be."""
+        if self._table is None and not self._missing_peers:
+            return ()
+        from zeekfleet.node.simulator.dispatch import missing_peers  # noqa: PLC0415 - most nodes miss nobody
+
+        return missing_peers(self._config.name, self.table)
+
+
 class SimulatedNode:
     """A node that is about to run.
 
     Args:
         config: its configuration.
-        table: its identifiers.
+        globals_: its identifiers.
         conduct: what it does beside working well.
         link: where its agent is, if it has one.
         log: its management log.
-        metrics_port: where to serve metrics instead of what the configuration says (0: any free port).
     """
 
     def __init__(
         self,
-        config: NodeConfig,
-        table: Identifiers,
+        config: Configuration,
+        globals_: Globals,
         conduct: Behaviour,
         link: tuple[str, int] | None,
-        log: logging.Handler,
-        *,
-        metrics_port: int | None = None,
+        log: ManagementFile,
     ) -> None:
-        self._config = config
+        self._name = config.name
+        self._globals = globals_
         self._conduct = conduct
-        self._table = table
-        own = config.cluster.get(config.name)
-        self._metrics_port = own.metrics_port.number if own and own.metrics_port else None
-        if metrics_port is not None:
-            self._metrics_port = metrics_port
-        self._metrics = Metrics({"node": config.name, "role": own.role.name if own else "NONE"})
-        self._log = logging.Logger("node")
-        self._log.addHandler(log)
-        self._link = link
-        self._uplink: Uplink | None = None
-        self._stop = asyncio.Event()
+        self._log = log
+        self._loop = Loop()
         self._since = time.time()
         self._missing: tuple[str, ...] = ()
+        own = config.own
+        self._metrics = Metrics({"node": config.name, "role": own.role if own else "NONE"})
+        self._metrics_port = own.metrics_port if own else None
+        self._uplink: Uplink | None = None
+        if link is not None:
+            self._uplink = Uplink(self._loop, link, config.name, self._connected, self._received, self._tell)
 
-    @property
-    def dispatches(self) -> int:
-        """How many dispatches it answered."""
-        return self._metrics.dispatches
-
-    def stop(self) -> None:
-        """End in good order."""
-        self._stop.set()
-
-    async def live(self) -> int:
+    def live(self) -> None:
         """Run until told to stop.
 
         Raises:
             ListenError: the metrics port cannot be bound.
         """
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self.stop)
+        self._loop.on_signal(signal.SIGINT, self._loop.stop)
         if not self._conduct.ignore_sigterm:
-            loop.add_signal_handler(signal.SIGTERM, self.stop)
+            self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         if self._conduct.crash_after is not None:
-            loop.call_later(self._conduct.crash_after, self._crash)
-        if not await _waited(self._stop, self._conduct.start_delay):
-            await self._serve()
+            self._loop.timers.after(self._conduct.crash_after, self._crash)
+        if self._conduct.start_delay:
+            self._loop.timers.after(self._conduct.start_delay, self._serve)
+        else:
+            self._serve()
+        self._loop.run()
+        if self._uplink is not None:
+            self._uplink.close()
         self._write_on(self._conduct.end_writing)
-        self._log.info("node %s ends", self._config.name)
-        return 0
+        self._tell(f"node {self._name} ends")
 
-    def _write_on(self, seconds: float) -> None:
-        """As a logger does that has much to write when it ends; the last line says that it is all there."""
-        if not seconds:
-            return
-        until = time.monotonic() + seconds
-        with Path("last.log").open("w") as file:
-            while time.monotonic() < until:
-                print("x" * BLOCK, file=file, flush=True)
-                time.sleep(BETWEEN_BLOCKS)
-            print("complete", file=file)
-
-    async def _serve(self) -> None:
-        server = await self._metrics.serve(self._metrics_port) if self._metrics_port is not None else None
-        try:
-            self._write_output()
-            self._log.info("node %s is live, simulated", self._config.name)
-            async with asyncio.TaskGroup() as tasks:
-                linked = tasks.create_task(self._keep_linked())
-                await self._stop.wait()
-                linked.cancel()
-        finally:
-            if server is not None:
-                server.close()
-
-    async def _keep_linked(self) -> None:
-        if self._link is not None:
-            host, port = self._link
-            self._uplink = Uplink(host, port, self._config.name, self._connected, self._received, self._tell)
-            await self._uplink.run()
+    def _serve(self) -> None:
+        if self._metrics_port is not None:
+            self._metrics.serve(self._loop, self._metrics_port)
+        self._write_output()
+        self._tell(f"node {self._name} is live, simulated")
+        if self._uplink is not None:
+            self._uplink.dial()
 
     def _tell(self, sentence: str) -> None:
-        self._metrics.connected = self._uplink is not None and self._uplink.up
-        self._log.info("%s", sentence)
+        self._metrics.connected = self._uplink is not None and self._uplink.is_up
+        self._log.write(time.time(), "INFO", sentence, {})
 
     def _connected(self) -> None:
         if self._uplink is not None and not self._conduct.silent:
             self._tell_peers(again=True)  # first, so that whoever hears the hello knows
-            self._uplink.send(NotifyNodeHello(node=self._config.name))
+            self._uplink.send(events.HELLO, self._name)
 
     def _tell_peers(self, *, again: bool = False) -> None:
         """Tell who is missing, if that has changed, or somebody is and may not be known to be."""
-        missing = missing_peers(self._config.name, self._table)
+        missing = self._globals.missing_peers()
         if self._uplink is not None and (missing != self._missing or (again and missing)):
-            self._uplink.send(NodePeers(self._config.name, missing))
+            self._uplink.send(events.MISSING_PEERS, self._name, missing)
         self._missing = missing
 
-    def _received(self, event: Event) -> None:
-        if isinstance(event, HelloRequest):
-            self._connected()
-        if not isinstance(event, NodeDispatchRequest) or self._conduct.silent or self._uplink is None:
+    def _received(self, name: str, arguments: list[Any]) -> None:
+        match name, arguments:
+            case events.HELLO_REQUEST, _:
+                self._connected()
+            case events.DISPATCH_REQUEST, [str(reqid), list(action), list(nodes)]:
+                if not self._conduct.silent and (not nodes or self._name in nodes):
+                    self._answer(reqid, action)
+
+    def _answer(self, reqid: str, action: list[str]) -> None:
+        from zeekfleet.node.simulator.dispatch import answer  # noqa: PLC0415 - most nodes start without
+
+        if self._uplink is None:
             return
-        response = answer(event, self._config.name, self._table, self._since)
-        if response is None:
-            return
+        data, error = answer(action, self._name, self._globals.table, self._since)
         self._metrics.dispatches += 1
-        self._log.debug("dispatch %s: %s", " ".join(event.action), response.result)
-        self._uplink.send(response)
+        instance = None
+        result = (reqid, error is None, instance, data, error, self._name)
+        self._uplink.send(events.DISPATCH_RESPONSE, reqid, result)
         self._tell_peers()
 
     def _write_output(self) -> None:
@@ -211,18 +235,18 @@ class SimulatedNode:
                     stream.write(text)
                 stream.flush()
 
+    def _write_on(self, seconds: float) -> None:
+        """As a logger does that has much to write when it ends; the last line says that it is all there."""
+        if not seconds:
+            return
+        until = time.monotonic() + seconds
+        with open("last.log", "w") as file:
+            while time.monotonic() < until:
+                print("x" * BLOCK, file=file, flush=True)
+                time.sleep(BETWEEN_BLOCKS)
+            print("complete", file=file)
+
     def _crash(self) -> None:
-        print(f"error: node {self._config.name} crashes, as asked for", file=sys.stderr, flush=True)
+        print(f"error: node {self._name} crashes, as asked for", file=sys.stderr, flush=True)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.abort()
-
-
-async def _waited(stop: asyncio.Event, seconds: float) -> bool:
-    """Whether the stop came within the time."""
-    if not seconds:
-        return False
-    try:
-        async with asyncio.timeout(seconds):
-            return await stop.wait()
-    except TimeoutError:
-        return False

@@ -2,206 +2,231 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import re
+import json
+import os
+import socket
 from collections.abc import Callable
+from errno import EINPROGRESS
 
-from zeekfleet.broker import messages, topics
-from zeekfleet.broker.events.base import Event
-from zeekfleet.errors import FrameError, TransportError, ValueMismatchError
-from zeekfleet.node.simulator import frames
-from zeekfleet.transport import unix_sockets
+from zeekfleet.errors import TransportError
+from zeekfleet.node.simulator import events, frames
+from zeekfleet.node.simulator.loop import READ, WRITE, Loop
+from zeekfleet.system import unix_sockets
+
+TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
+if TYPE_CHECKING:
+    from typing import Any
 
 DIAL_TIMEOUT = 5.0
 HANDSHAKE_TIMEOUT = 10.0
 IDLE_TIMEOUT = 30.0
+"""Seconds without a word: the agent pings every few seconds."""
 DRAIN_TIMEOUT = 1.0
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 0.5
-"""The agent is on the same host: trying its socket costs nothing, and a second is all it may take to be found again."""
+"""The agent is on the same host, and its socket costs nothing to try: a node should be found again within a second."""
 LARGEST_BACKLOG = 16 * 1024 * 1024
-_NOT_IN_NAMES = re.compile(r"[^-/_.=:*@a-zA-Z0-9]")
+_CHUNK = 64 * 1024
+_IN_NAMES = frozenset("-/_.=:*@abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
 
 class Uplink:
     """Keeps one connection to the agent.
 
     Args:
-        host: address, or ``unix:PATH``.
-        port: the agent's port, 0 for ``unix:``.
+        loop: the node's.
+        link: the agent's address and port, or ``unix:PATH`` and 0.
         name: the node's name.
         connected: called at every connection, once the agent has acknowledged.
-        received: called with every event that arrives.
+        received: called with name and arguments of every event that arrives.
         log: called with a sentence when a connection is made or lost.
+
+    Attributes:
+        is_up: the agent has acknowledged, and can be talked to.
     """
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        loop: Loop,
+        link: tuple[str, int],
         name: str,
         connected: Callable[[], None],
-        received: Callable[[Event], None],
+        received: Callable[[str, list[Any]], None],
         log: Callable[[str], None],
     ) -> None:
-        self._host = host
-        self._port = port
-        self._name = _NOT_IN_NAMES.sub("_", name)
+        self._loop = loop
+        self._host, self._port = link
+        self._name = "".join(letter if letter in _IN_NAMES else "_" for letter in name)
         self._connected = connected
         self._received = received
         self._log = log
-        self._wire: _Wire | None = None
+        self._delay = FIRST_DELAY
+        self._socket: socket.socket | None = None
+        self._unsent = bytearray()
+        self.is_up = False
 
-    @property
-    def up(self) -> bool:
-        """Whether the agent can be talked to."""
-        return self._wire is not None and self._wire.acknowledged
+    def dial(self) -> None:
+        """Connect, and again whenever the connection is lost."""
+        self._unsent.clear()
+        try:
+            self._socket, shown, error = self._dialled()
+        except OSError as problem:
+            self._try_again(str(problem))
+            return
+        self._client = frames.ClientFrames(shown, self._name)
+        self._heard = self._loop.timers.clock()
+        self._watchdog = self._loop.timers.after(DIAL_TIMEOUT, lambda: self._lost("no answer in time"))
+        if error == EINPROGRESS:
+            self._loop.watch(self._socket, WRITE, self._dial_ended)
+        elif error:
+            self._lost(os.strerror(error))
+        else:
+            self._begin()
 
-    def send(self, event: Event) -> None:
-        """Publish on the nodes' topic; lost when there is no connection."""
-        if self._wire is not None and self._wire.acknowledged:
-            self._wire.send(frames.TEXT, messages.encode_event(topics.NODE, event))
+    def send(self, name: str, *arguments: Any) -> None:
+        """Publish an event on the nodes' topic; lost when there is no connection."""
+        if self.is_up:
+            self._send(frames.frame(frames.TEXT, events.encode(name, *arguments)))
 
-    async def run(self) -> None:
-        """Connect, and again whenever the connection is lost, until cancelled; then close in good order."""
-        delay = FIRST_DELAY
-        while True:
+    def close(self) -> None:
+        """Say good-bye, let what was written go out, for a second at most, and close."""
+        if self._socket is None:
+            return
+        if self._client.is_open:
+            self._unsent += frames.close_frame(1000)
             try:
-                was_up, reason = await self._connection()
-            except (OSError, TimeoutError) as error:
-                was_up, reason = False, str(error) or "no answer in time"
-            if was_up or delay == FIRST_DELAY:
-                self._log(f"no link to the agent: {reason}")
-            delay = FIRST_DELAY if was_up else min(2 * delay, LONGEST_DELAY)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, hides nothing
+                self._socket.settimeout(DRAIN_TIMEOUT)
+                self._socket.sendall(self._unsent)
+            except OSError as error:
+                self._log(f"the agent was not told the last words: {error}")
+        self._drop()
 
-    async def _connection(self) -> tuple[bool, str]:
-        """One connection: whether the agent acknowledged, and why it ended."""
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(DIAL_TIMEOUT):
-            if self._host.startswith("unix:"):
-                with unix_sockets.short_path(self._host.removeprefix("unix:")) as path:
-                    _, wire = await loop.create_unix_connection(lambda: self._new_wire("localhost"), path)
-            else:
-                host = f"[{self._host}]" if ":" in self._host else self._host
-                shown = f"{host}:{self._port}"
-                _, wire = await loop.create_connection(lambda: self._new_wire(shown), self._host, self._port)
-        self._wire = wire
+    def _dialled(self) -> tuple[socket.socket, str, int]:
+        """A socket that is connecting, the host's name in the request, and an error number."""
+        if self._host.startswith("unix:"):
+            with unix_sockets.short_path(self._host.removeprefix("unix:")) as path:
+                stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+                return stream, "localhost", stream.connect_ex(path)
+        family, kind, protocol, _, address = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0]
+        stream = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return stream, f"{host}:{self._port}", stream.connect_ex(address)
+
+    def _dial_ended(self, _: int) -> None:
+        if self._socket is None:
+            return
+        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            self._lost(os.strerror(error))
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        """There is a connection: ask for WebSocket."""
+        self._watchdog.cancel()
+        self._watchdog = self._loop.timers.after(HANDSHAKE_TIMEOUT, self._check)
+        self._send(self._client.request())
+
+    def _ready(self, happened: int) -> None:
+        if happened & WRITE:
+            self._flush()
+        if happened & READ and self._socket is not None:
+            self._read(self._socket)
+
+    def _read(self, stream: socket.socket) -> None:
         try:
-            reason = await wire.lost
-            return wire.acknowledged, reason
-        finally:
-            self._wire = None
-            await wire.close(1000)
-
-    def _new_wire(self, host: str) -> _Wire:
-        return _Wire(frames.ClientFrames(host, self._name), self._acknowledged, self._received, self._log)
-
-    def _acknowledged(self) -> None:
-        self._log("linked to the agent")
-        self._connected()
-
-
-class _Wire(asyncio.Protocol):
-    """One connection; ``lost`` becomes the reason when it has ended."""
-
-    def __init__(
-        self,
-        client: frames.ClientFrames,
-        connected: Callable[[], None],
-        received: Callable[[Event], None],
-        log: Callable[[str], None],
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        self.lost: asyncio.Future[str] = loop.create_future()
-        self.acknowledged = False
-        self._client = client
-        self._connected = connected
-        self._received = received
-        self._log = log
-        self._transport: asyncio.Transport | None = None
-        self._heard = loop.time()
-        self._gone = asyncio.Event()
-        self._watch = loop.call_later(HANDSHAKE_TIMEOUT, self._check)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for mypy: stream connections have one
-        self._transport = transport
-        transport.write(self._client.request())
-
-    def data_received(self, data: bytes) -> None:
-        self._heard = asyncio.get_running_loop().time()
+            data = stream.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(str(error))
+            return
+        if not data:
+            self._lost("the agent closed the connection")
+            return
+        self._heard = self._loop.timers.clock()
+        was_open = self._client.is_open
         try:
-            for arrival in self._client.receive(data):
-                self._arrived(arrival)
+            messages = self._client.receive(data)
         except TransportError as error:
-            self._end(str(error))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._gone.set()
-        self._end(str(exc) if exc else "the agent closed the connection")
-
-    def send(self, opcode: int, content: bytes) -> None:
-        """Write a frame; an agent that reads nothing for long is given up."""
-        if self._transport is None or self._transport.is_closing():
+            self._lost(str(error))
             return
-        self._transport.write(frames.frame(opcode, content))
-        if self._transport.get_write_buffer_size() > LARGEST_BACKLOG:
-            self._end("the agent does not read")
-            self._transport.abort()
+        if self._client.is_open and not was_open:
+            self._send(frames.frame(frames.TEXT, events.SUBSCRIPTION))
+        for opcode, content in messages:
+            self._take(opcode, content)
 
-    async def close(self, code: int) -> None:
-        """Say good-bye, let what was written go out, and close."""
-        if self._transport is None:
-            return
-        if not self._transport.is_closing():
-            self._transport.write(frames.close_frame(code))
-            self._transport.close()
-        try:
-            async with asyncio.timeout(DRAIN_TIMEOUT):
-                await self._gone.wait()
-        except TimeoutError:
-            self._transport.abort()
+    def _take(self, opcode: int, content: bytes) -> None:
+        if opcode == frames.PING:
+            self._send(frames.frame(frames.PONG, content))
+        elif opcode == frames.CLOSE:
+            self._lost(f"the agent closed the connection ({frames.close_reason(content)})")
+        elif self._socket is not None:
+            try:
+                self._understand(content)
+            except (ValueError, RecursionError) as error:
+                self._log(f"cannot understand the agent: {error}")
 
-    def _arrived(self, arrival: frames.Arrival) -> None:
-        match arrival:
-            case frames.Opened():
-                self.send(frames.TEXT, messages.encode_message([topics.NODE]))
-            case frames.Pinged(data):
-                self.send(frames.PONG, data)
-            case frames.Closed(code, reason):
-                self._end(f"the agent closed the connection ({code} {reason})".replace(" )", ")"))
-            case frames.Text(data):
-                self._read(data)
-
-    def _read(self, data: bytes) -> None:
-        try:
-            message = messages.decode_message(data)
-            match message:
-                case messages.Ack() if not self.acknowledged:
-                    self.acknowledged = True
+    def _understand(self, content: bytes) -> None:
+        match json.loads(content):
+            case {"type": "ack"}:
+                if not self.is_up:
+                    self.is_up = True
+                    self._log("linked to the agent")
                     self._connected()
-                case messages.DataMessage():
-                    event, _ = messages.decode_event(message)
-                    self._received(event)
-                case messages.ErrorMessage(code=code, context=context):
-                    self._log(f"the agent refused a message: {code} {context}")
-        except (FrameError, ValueMismatchError) as error:
-            self._log(f"cannot understand the agent: {error}")
+            case {"type": "data-message", **message}:
+                self._received(*events.decode(message))
+            case {"type": "error", "code": code, "context": context}:
+                self._log(f"the agent refused a message: {code} {context}")
+            case _:
+                raise ValueError("not a message")
+
+    def _send(self, data: bytes) -> None:
+        if self._socket is None:
+            return
+        self._unsent += data
+        self._flush()
+        if len(self._unsent) > LARGEST_BACKLOG:
+            self._lost("the agent does not read")
+
+    def _flush(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            sent = self._socket.send(self._unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._lost(str(error))
+            return
+        del self._unsent[:sent]
+        self._loop.watch(self._socket, READ | WRITE if self._unsent else READ, self._ready)
 
     def _check(self) -> None:
-        """Give up a connection on which nothing came for long: the agent pings every few seconds."""
-        loop = asyncio.get_running_loop()
-        silence = loop.time() - self._heard
-        if self.acknowledged and silence < IDLE_TIMEOUT:
-            self._watch = loop.call_later(IDLE_TIMEOUT - silence, self._check)
-            return
-        self._end("nothing was heard from the agent")
-        if self._transport is not None:
-            self._transport.abort()
+        """Give up a connection on which nothing came for long."""
+        silence = self._loop.timers.clock() - self._heard
+        if self.is_up and silence < IDLE_TIMEOUT:
+            self._watchdog = self._loop.timers.after(IDLE_TIMEOUT - silence, self._check)
+        else:
+            self._lost("nothing was heard from the agent")
 
-    def _end(self, reason: str) -> None:
-        self._watch.cancel()
-        if not self.lost.done():
-            self.lost.set_result(reason)
+    def _lost(self, reason: str) -> None:
+        if self._socket is not None:
+            was_up = self.is_up
+            self._drop()
+            self._try_again(reason, was_up)
+
+    def _try_again(self, reason: str, was_up: bool = False) -> None:
+        if was_up or self._delay == FIRST_DELAY:
+            self._log(f"no link to the agent: {reason}")
+        self._delay = FIRST_DELAY if was_up else min(2 * self._delay, LONGEST_DELAY)
+        jitter = 0.5 + os.urandom(1)[0] / 512  # so that not all nodes of a host dial at once
+        self._loop.timers.after(self._delay * jitter, self.dial)
+
+    def _drop(self) -> None:
+        self.is_up = False
+        if self._socket is not None:
+            self._watchdog.cancel()
+            self._loop.forget(self._socket)
+            self._socket.close()
+            self._socket = None

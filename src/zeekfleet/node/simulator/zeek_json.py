@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-
-import msgspec
-
-from zeekfleet.model.types import Port
 
 _UNITS = (
     ("day", 86_400_000_000),
@@ -20,7 +17,7 @@ _UNITS = (
 
 def string(text: str) -> str:
     """``"text"``; strings, enums, addresses and subnets all look like this."""
-    return msgspec.json.encode(text.encode("utf-8", "replace").decode()).decode()
+    return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False)
 
 
 def boolean(value: bool) -> str:
@@ -33,9 +30,8 @@ def double(value: float) -> str:
     return repr(float(value))
 
 
-def port(value: Port | None) -> str:
+def port(number: int = 0, protocol: str = "?") -> str:
     """``{"port":80,"proto":"tcp"}``; no port is number 0 of an unknown protocol."""
-    number, protocol = (value.number, value.protocol) if value else (0, "?")
     return f'{{"port":{number},"proto":{string("unknown" if protocol == "?" else protocol)}}}'
 
 

@@ -1,0 +1,52 @@
+"""The files that a simulated node finds in its directory, as the engine makes them."""
+
+from __future__ import annotations
+
+import functools
+
+import msgspec
+
+from zeekfleet.broker.generations import SECOND
+from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
+from zeekfleet.node.simulator.configuration import CLUSTER_FILE, CONFIG_FILE
+from zeekfleet.node.simulator.zeek_json import mapping, port, string
+
+ROWS_KEPT = 4096
+"""How many rows of clusters are remembered as text: nodes of one cluster differ in few of theirs."""
+
+
+def files(config: NodeConfig) -> dict[str, str]:
+    """What the node's directory must hold: file name to content."""
+    own_file = SECOND.codec.to_json(_without_others(config), NodeConfig) + "\n"
+    return {CONFIG_FILE: own_file, CLUSTER_FILE: cluster_nodes(config)}
+
+
+def cluster_nodes(config: NodeConfig) -> str:
+    """The value of ``Cluster::nodes``."""
+    manager = min((name for name, row in config.cluster.items() if row.role is ClusterRole.MANAGER), default=None)
+    return mapping({name: _row(name, row, manager) for name, row in sorted(config.cluster.items())})
+
+
+def _without_others(config: NodeConfig) -> NodeConfig:
+    """The configuration with no more of the cluster than the node needs beside ``Cluster::nodes``.
+
+    A thousand nodes that each hold a thousand rows would take gigabytes.
+    """
+    logger = next((name for name, row in config.cluster.items() if row.role is ClusterRole.LOGGER), None)
+    kept = {name: row for name, row in config.cluster.items() if name in (config.name, logger)}
+    return msgspec.structs.replace(config, cluster=kept)
+
+
+@functools.lru_cache(maxsize=ROWS_KEPT)
+def _row(name: str, row: ClusterEndpoint, manager: str | None) -> str:
+    return mapping(
+        {
+            "node_type": string(f"Cluster::{row.role.name}"),
+            "ip": string(row.host),
+            "zone_id": string(""),
+            "p": port(row.p.number, row.p.protocol),
+            "manager": string(manager) if manager is not None and name != manager else None,
+            "metrics_port": port(row.metrics_port.number, row.metrics_port.protocol) if row.metrics_port else None,
+        }
+    )
