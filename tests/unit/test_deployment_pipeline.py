@@ -13,12 +13,12 @@ from zeekfleet.controller.fanout import TIMED_OUT, Answer
 from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.pipeline import ATTEMPTS, Pipeline
 from zeekfleet.controller.plan import Plan
-from zeekfleet.controller.signal import Signal
 from zeekfleet.errors import ConfigurationError, StoreWriteError
 from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.management import Configuration, Instance, Result
 from zeekfleet.model.types import Address
 from zeekfleet.store.interface import ConfigState
+from zeekfleet.waiting import Signal
 
 STAGED = Configuration("new", (Instance("a1"), Instance("a2")))
 COMPLETED = Configuration("new", (Instance("a1", Address("10.0.0.1")), Instance("a2", Address("10.0.0.2"))))

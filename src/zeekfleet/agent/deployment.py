@@ -11,7 +11,7 @@ from zeekfleet.agent.control import SupervisorControl, cluster_nodes
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.plan import impossible_names, node_configs, nodes_of
 from zeekfleet.agent.roster import Roster
-from zeekfleet.agent.start_order import StartOrder, in_parallel
+from zeekfleet.agent.start_order import StartOrder
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.lifecycle.cluster_view import must_see
 from zeekfleet.lifecycle.order import stop_groups
@@ -20,6 +20,7 @@ from zeekfleet.model.management import Configuration, Result, fresh_id
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.engine import NodeLinks
+from zeekfleet.waiting import in_parallel
 
 ATTEMPTS = 3
 """How often a node is created, or destroyed, where the supervisor was lost with its answer."""

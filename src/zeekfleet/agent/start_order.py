@@ -15,6 +15,7 @@ from zeekfleet.agent.holds import hold, release
 from zeekfleet.lifecycle.order import start_groups, stop_groups
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.node.engine import Gate
+from zeekfleet.waiting import in_parallel
 
 logger = logging.getLogger(__name__)
 
@@ -139,10 +140,3 @@ def _released_at_last(groups: Iterable[Group]) -> Iterator[None]:
     finally:
         for group in groups:
             _release(group)
-
-
-async def in_parallel(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Take all steps at once, and wait for them."""
-    async with asyncio.TaskGroup() as group:
-        for step in steps:
-            group.create_task(step)

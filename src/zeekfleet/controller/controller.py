@@ -27,7 +27,6 @@ from zeekfleet.controller.ordering import Ordering
 from zeekfleet.controller.pipeline import Pipeline
 from zeekfleet.controller.presence import Presence
 from zeekfleet.controller.requests import ClientRequests
-from zeekfleet.controller.signal import Signal
 from zeekfleet.controller.staging import Stage
 from zeekfleet.controller.waits import Waits
 from zeekfleet.controller.welcoming import Welcoming
@@ -36,6 +35,7 @@ from zeekfleet.store.interface import ConfigState, Store
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer, PeerAdded, PeerLost
 from zeekfleet.transport.service import Service
+from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.broker.generations import FIRST
 from zeekfleet.controller.fanout import Answer
 from zeekfleet.controller.instances import Instances, Known
-from zeekfleet.controller.signal import Signal
 from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError
 from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.management import Configuration, fresh_id
 from zeekfleet.planning.deadlines import CEILING, MARGIN, controller_stop_deadline
 from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.waiting import Signal, first_of
 
 LIMIT = CEILING + MARGIN
 """Seconds that an agent is waited for at most, whatever progress it makes; it gives up before."""
@@ -100,15 +100,7 @@ class Handover:
 
     async def _attempt(self, name: str, known: Known, configuration: Configuration) -> Response | None:
         """One request; None if the agent is lost before it has answered."""
-        asking = asyncio.ensure_future(self._answer(name, known, configuration))
-        losing = asyncio.ensure_future(self._lost(name, known))
-        try:
-            await asyncio.wait({asking, losing}, return_when=asyncio.FIRST_COMPLETED)
-            return asking.result() if asking.done() else None
-        finally:
-            for task in (asking, losing):
-                task.cancel()
-            await asyncio.gather(asking, losing, return_exceptions=True)
+        return await first_of(self._answer(name, known, configuration), self._lost(name, known))
 
     async def _answer(self, name: str, known: Known, configuration: Configuration) -> Response:
         reqid = fresh_id()

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from zeekfleet.controller.dialling import Dialling
 from zeekfleet.controller.instances import Instances
 from zeekfleet.controller.plan import Plan, make_plan
-from zeekfleet.controller.signal import Signal
 from zeekfleet.controller.welcoming import Welcoming
 from zeekfleet.model.management import Configuration, Instance
+from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
 

@@ -34,13 +34,13 @@ from zeekfleet.controller.handover import Handover
 from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.membership import Membership
 from zeekfleet.controller.presence import Presence
-from zeekfleet.controller.signal import Signal
 from zeekfleet.controller.staging import Stage
 from zeekfleet.errors import ConfigurationError, StoreError
 from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.planning.layout import spans_hosts
 from zeekfleet.store.interface import ConfigState
+from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
 from zeekfleet.controller.instances import Instances, Known
-from zeekfleet.controller.signal import Signal
 from zeekfleet.errors import UnansweredError
 from zeekfleet.model.management import fresh_id
 from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from zeekfleet.errors import ZeekfleetError
 from zeekfleet.logs import handlers
 from zeekfleet.settings import CommonSettings
 from zeekfleet.system import descriptors
+from zeekfleet.waiting import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -145,15 +146,9 @@ async def _settle() -> None:
 
 async def until(stop: asyncio.Event, work: Awaitable[None]) -> None:
     """Do the work until it ends by itself, which it should not, or until told to stop; then cancel it and wait."""
-    task = asyncio.ensure_future(work)
-    waiting = asyncio.ensure_future(stop.wait())
     settling = asyncio.ensure_future(_settle())
     try:
-        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await first_of(work, stop.wait())
     finally:
-        for pending in (task, waiting, settling):
-            pending.cancel()
-        # Not awaited one by one: that would swallow our own cancellation.
-        await asyncio.wait({task, waiting, settling})
-    if not task.cancelled():
-        task.result()
+        settling.cancel()
+        await asyncio.wait({settling})

@@ -8,7 +8,6 @@ its instance, or whose manager is down, can be talked to like any other.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from zeekfleet.node.zeek.websocket_ports import WebSocketPorts
 from zeekfleet.planning.layout import Backend, may_open_websocket
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, needs_mailbox
 from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.waiting import first_of
 
 
 class DialsOneNode:
@@ -128,12 +128,7 @@ class DialsOneNode:
         """
 
         async def wait(config: NodeConfig) -> None:
-            async with asyncio.TaskGroup() as group:
-                signs = self._statuses.wait_for(config.name), nodes.failure_of(config.name)
-                tasks = [group.create_task(sign) for sign in signs]
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in tasks:
-                    task.cancel()
+            await first_of(self._statuses.wait_for(config.name), nodes.failure_of(config.name))
 
         return wait
 

@@ -1,0 +1,60 @@
+"""Waiting for several things at once, as asyncio alone does not quite have it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Signal:
+    """Tells all who wait that something has changed.
+
+    A look at what may have changed, followed by ``next`` without an ``await`` between, misses no change.
+    """
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def notify(self) -> None:
+        """Wake everyone who waits now."""
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def next(self) -> None:
+        """Wait for the next change."""
+        await self._event.wait()
+
+
+async def first_of(work: Awaitable[T], end: Awaitable[object]) -> T | None:
+    """Wait for some work, or for the event that makes it pointless.
+
+    Whichever does not come first is cancelled, and has ended on return. So have both when the caller is cancelled.
+
+    Returns:
+        The work's result; None if the other came first.
+
+    Raises:
+        What the work raises, also when it is cancelled, or what the other does.
+    """
+    working, ending = asyncio.ensure_future(work), asyncio.ensure_future(end)
+    both = (working, ending)
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in both:
+            task.cancel()
+        # Not awaited one by one: that would swallow our own cancellation.
+        await asyncio.wait(both)
+    if not ending.cancelled() and (error := ending.exception()) is not None and working.cancelled():
+        raise error
+    return None if working.cancelled() else working.result()
+
+
+async def in_parallel(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Take all steps at once, and wait for them."""
+    async with asyncio.TaskGroup() as group:
+        for step in steps:
+            group.create_task(step)
