@@ -62,6 +62,11 @@ def test_what_sources_cite_is_there() -> None:
     assert cited
 
 
+def test_sources_cite_pages_by_name() -> None:
+    vague = re.compile(r"(?<!docs/)protocol(?:\.md)?,? sections? \d|\(sections? \d", flags=re.IGNORECASE)
+    assert [name_of(source) for source in SOURCES if vague.search(source.read_text())] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     for place, anchor in LINK.findall(page.read_text()):

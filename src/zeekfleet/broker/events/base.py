@@ -109,7 +109,7 @@ class FirstSetConfigurationRequest(Request[R_co], frozen=True):
 
 
 class SupervisorRequest(Request[R_co], frozen=True):
-    """A request to the Supervisor, which gives each response a topic of its own (protocol section 5)."""
+    """A request to the Supervisor, which gives each response a topic of its own (docs/protocol.md, section 5)."""
 
     def response_topic(self, topic: str) -> str:
         """Such as ``zeek/supervisor/create_response/<reqid>``."""
