@@ -32,7 +32,6 @@ from zeekfleet.broker.events.dispatches import NodePeers, NodeTraceDone
 from zeekfleet.broker.events.releases import RELEASES
 from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.errors import UnansweredError
-from zeekfleet.model.enums import State
 from zeekfleet.model.management import Result
 from zeekfleet.model.names import NODES
 from zeekfleet.node.engine import NodeLinks
@@ -245,9 +244,7 @@ class Agent:
                     self._roster.lost()
                 case Delivery(event=supervisor_api.NodeStatus(node=name, pid=pid)):
                     former = self._roster.get(name)
-                    is_successor = former is not None and (
-                        former.expected_end or former.state in (State.CRASHED, State.FAILED)
-                    )
+                    is_successor = former is not None and former.life.next_process_is_successor
                     self._roster.started(name, pid)
                     self._follow()
                     if is_successor:

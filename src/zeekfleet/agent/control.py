@@ -154,7 +154,7 @@ class SupervisorControl:
             status, details = (await self.status()).get(name), (await self.details()).get(name)
         except UnansweredError:
             return None
-        if status is None or details is None or details.state != "running" or config not in (None, status.node):
+        if status is None or details is None or not details.runs or config not in (None, status.node):
             return None
         return details.pid
 

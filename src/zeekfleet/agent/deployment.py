@@ -109,7 +109,7 @@ class Deployer:
             for name in impossible:
                 del desired[name]
             details = await self._details()
-            failed = {name for name, known in details.items() if known.state == "failed"}
+            failed = {name for name, known in details.items() if known.failed}
             actions = reconcile(desired, actual, force, failed)
             self._notifier.log(f"configuration {configuration.id}: {summary(actions)}")
             self._tell(reqid, configuration, actions)
@@ -118,7 +118,7 @@ class Deployer:
             for config in (*actions.replace, *actions.create):
                 self._roster.launching(config.name)
             for config in actions.keep:
-                if (known := details.get(config.name)) is not None and known.state == "running":
+                if (known := details.get(config.name)) is not None and known.runs:
                     self._roster.found(config.name, known.pid)
             for name, problem in impossible.items():
                 self._refuse(name, problem)

@@ -113,7 +113,7 @@ class Historian:
 
 def _report(entry: Entry, details: NodeDetails | None, wanted: frozenset[str]) -> NodeReport:
     since = entry.since
-    if entry.found and entry.state is State.RUNNING and details is not None and details.pid == entry.pid:
+    if entry.life.was_found and entry.state is State.RUNNING and details is not None and details.pid == entry.pid:
         # Our own time is when we came back to it.
         since = min(since, details.since)
     missing = entry.missing if entry.state is State.RUNNING and entry.missing else frozenset()

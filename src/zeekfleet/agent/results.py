@@ -29,7 +29,7 @@ def deploy_results(reqid: str, instance: str, roster: Roster, names: Collection[
     for name in sorted(names):
         entry = roster.get(name)
         running = entry is not None and entry.state is State.RUNNING
-        problem = entry.problem or entry.last_end or None if entry is not None else LEFT
+        problem = entry.life.refusal or entry.life.last_end or None if entry is not None else LEFT
         outputs = _cut_off(roster, name) if running else _told(entry.outputs if entry is not None else None, problem)
         results.append(Result(reqid, running, instance, data=outputs, error=None if running else problem, node=name))
     return results or [Result(reqid, instance=instance)]

@@ -1,4 +1,4 @@
-"""What the agent knows of its nodes: one entry a node, one door for every change of state."""
+"""What the agent knows of its nodes: one entry for each, and one place that tells of every change of state."""
 
 from __future__ import annotations
 
@@ -9,21 +9,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from zeekfleet.lifecycle.transitions import Cause, after
+from zeekfleet.lifecycle.node_life import Moves, NodeLife
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Node, NodeOutputs
-
-EARLY_EXITS_TO_FAIL = 2
-"""A node that ended this often without a hello has failed, as far as a deploy is concerned.
-
-One end alone may be an accident, such as a port that a predecessor has not let go of yet.
-"""
-
-SILENT_LIVES_TO_FAIL = 3
-"""A node that has been ended this often in a row for want of a hello stays a failed one until it says hello."""
-
-SLOW = 10
-"""How many times longer a failed one is given to say hello."""
 
 OnChange = Callable[[Node, State, State], None]
 
@@ -34,62 +22,34 @@ class Entry:
 
     Attributes:
         node: as configured.
-        state: where it is in its life.
-        pid: the running process, once the supervisor has told it.
-        outputs: the last lines of its latest process that ended by itself.
-        early_exits: how often it ended without a hello, since it was last launched on request.
-        problem: why the supervisor could not create it.
-        greeted: it said hello before the supervisor told its pid.
-        expected_end: we have asked for the present process' end, which is thus no crash.
-        started_at: when its process was started, by the monotonic clock.
-        last_end: how its latest process ended by itself, or why it could not be started; part of a sentence.
-        over: its latest process has ended by itself, and it is not started again.
-        given_up: it was told to be unresponsive in its present life.
-        silent_lives: how often in a row it was ended for want of a hello.
+        life: its state and its process, and what came of its launch.
         since: when its state began, in seconds since 1970.
-        found: its present process was there before we came; it has been up for longer than we know.
-        missing: nodes that it must be connected to and is not, as it has told; None while it has told nothing.
+        outputs: the last lines of its last process that ended by itself.
+        missing: nodes that it must be connected to and is not, as it tells; None while it has told nothing.
         missing_since: since when there are any, by the monotonic clock.
     """
 
     node: Node
-    state: State = State.UNKNOWN
-    pid: int | None = None
-    outputs: NodeOutputs | None = None
-    early_exits: int = 0
-    problem: str | None = None
-    greeted: bool = False
-    expected_end: bool = False
-    started_at: float = 0.0
-    last_end: str = ""
-    over: bool = False
-    given_up: bool = False
-    silent_lives: int = 0
+    life: NodeLife = field(default_factory=NodeLife)
     since: float = field(default_factory=time.time)
-    found: bool = False
+    outputs: NodeOutputs | None = None
     missing: frozenset[str] | None = None
     missing_since: float = 0.0
 
     @property
+    def state(self) -> State:
+        """The node's state."""
+        return self.life.state
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, once the supervisor has told it."""
+        return self.life.pid
+
+    @property
     def failed(self) -> bool:
         """Whether it is known not to come up."""
-        hardly_comes = self.given_up or self.hopeless or self.over
-        return hardly_comes or self.problem is not None or self.early_exits >= EARLY_EXITS_TO_FAIL
-
-    @property
-    def awaits_hello(self) -> bool:
-        """Whether its process runs, and a hello is what is missing."""
-        return self.pid is not None and (self.state is State.PENDING or (self.hopeless and self.state is State.FAILED))
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether it is hardly going to say hello."""
-        return self.silent_lives >= SILENT_LIVES_TO_FAIL
-
-    @property
-    def settled(self) -> bool:
-        """Whether the outcome of its launch is known."""
-        return self.state is State.RUNNING or self.failed
+        return self.life.failed
 
 
 class Roster:
@@ -127,7 +87,7 @@ class Roster:
 
     def pending(self) -> frozenset[str]:
         """Nodes whose process runs but has not said hello."""
-        return frozenset(name for name, entry in self._entries.items() if entry.awaits_hello)
+        return frozenset(name for name, entry in self._entries.items() if entry.life.awaits_hello)
 
     def running(self) -> frozenset[str]:
         """Nodes that are up."""
@@ -139,16 +99,18 @@ class Roster:
         return all(entry.state is State.RUNNING for entry in self._entries.values())
 
     async def next_overdue(self, limit: float) -> tuple[str, float]:
-        """The started node that will have been silent for ``limit`` seconds next, and in how many; waits for one."""
+        """Of the nodes that have yet to say hello, the one whose time is over first, and in how many seconds that is.
 
-        def due(entry: Entry) -> float:
-            return entry.started_at + (limit * SLOW if entry.hopeless else limit)
+        Waits until there is such a node.
 
+        Args:
+            limit: seconds that a start may take.
+        """
         while not (silent := [self._entries[name] for name in self.pending()]):
             self._changed.clear()
             await self._changed.wait()
-        first = min(silent, key=due)
-        return first.node.name, due(first) - self._clock()
+        first = min(silent, key=lambda entry: entry.life.hello_due(limit))
+        return first.node.name, first.life.hello_due(limit) - self._clock()
 
     async def change(self, within: float | None) -> None:
         """Wait until anything has changed, for so many seconds at most; None for any time."""
@@ -168,64 +130,46 @@ class Roster:
             entry.node = node
             self._entries[node.name] = entry
         for entry in known.values():
-            self._move(entry, Cause.STOPPED)
+            self._tell(entry, entry.life.removed())
 
     def launching(self, name: str) -> None:
         """The node is about to be started on request, or stopped and started."""
         entry = self._entries[name]
-        entry.expected_end = entry.pid is not None
-        entry.pid, entry.outputs, entry.problem = None, None, None
-        entry.last_end, entry.over = "", False
-        entry.early_exits, entry.greeted, entry.given_up, entry.silent_lives = 0, False, False, 0
-        entry.missing = None
-        self._move(entry, Cause.LAUNCHED)
+        entry.outputs, entry.missing = None, None
+        self._tell(entry, entry.life.launched())
 
     def refused(self, name: str, problem: str) -> None:
         """The supervisor could not create it."""
         if entry := self._entries.get(name):
-            entry.problem = problem
-            self._move(entry, Cause.GIVEN_UP)
+            self._tell(entry, entry.life.refused(problem))
 
     def started(self, name: str, pid: int) -> None:
         """A process runs."""
-        entry = self._entries.get(name)
-        if entry is None or entry.pid == pid:
-            return
-        entry.pid, entry.expected_end, entry.started_at, entry.given_up = pid, False, self._clock(), False
-        entry.found, entry.over, entry.problem = False, False, None
-        self._move(entry, Cause.GIVEN_UP if entry.hopeless else Cause.LAUNCHED)
-        if entry.greeted:
-            self.hello(name)
+        if entry := self._entries.get(name):
+            self._tell(entry, entry.life.started(pid, self._clock()))
+
+    def found(self, name: str, pid: int | None) -> None:
+        """The supervisor has this node's process, whatever was told or not told of it before."""
+        if pid is not None and (entry := self._entries.get(name)):
+            self._tell(entry, entry.life.found(pid, self._clock()))
 
     def hello(self, name: str) -> None:
         """The node can be talked to."""
-        entry = self._entries.get(name)
-        if entry is None:
-            return
-        if entry.pid is None:
-            # The supervisor and the nodes tell us on different connections. But if a predecessor is still being
-            # stopped, it may be the one who speaks: then the new process is asked once it is there.
-            entry.greeted = not entry.expected_end
-            return
-        entry.early_exits, entry.greeted, entry.given_up, entry.silent_lives = 0, False, False, 0
-        self._move(entry, Cause.HELLO)
+        if entry := self._entries.get(name):
+            self._tell(entry, entry.life.said_hello())
 
     def exited(self, name: str, outputs: NodeOutputs) -> None:
         """The process has ended."""
         entry = self._entries.get(name)
-        if entry is None or entry.expected_end:
+        if entry is None or entry.life.predecessor_stops:
             return
-        if entry.state is not State.RUNNING:
-            entry.early_exits += 1
-        entry.pid, entry.greeted, entry.outputs, entry.missing = None, False, outputs, None
-        self._move(entry, Cause.ENDED)
-        if entry.failed:
-            self._move(entry, Cause.GIVEN_UP)
+        entry.outputs, entry.missing = outputs, None
+        self._tell(entry, entry.life.exited())
 
     def ended(self, name: str, reason: str, over: bool) -> None:
         """How its process ended by itself, or why there was none; ``over`` if it is not started again."""
         if entry := self._entries.get(name):
-            entry.last_end, entry.over = reason, over
+            entry.life.ended(reason, over)
             self._changed.set()
 
     def peers(self, name: str, missing: Iterable[str]) -> None:
@@ -262,35 +206,20 @@ class Roster:
             return
 
     def unresponsive(self, name: str) -> None:
-        """The process lives, but is as good as dead."""
+        """Its process is there and does not respond."""
         if entry := self._entries.get(name):
-            entry.given_up = True
-            self._move(entry, Cause.GIVEN_UP)
+            self._tell(entry, entry.life.does_not_respond())
 
     def silent(self, name: str) -> bool:
-        """The process has not said hello in time, which begins anew; whether it is hardly ever going to."""
+        """The process has not said hello in time, which begins anew; whether so many of its processes have not."""
         entry = self._entries[name]
-        entry.silent_lives += 1
-        entry.started_at = self._clock()
-        self.unresponsive(name)
-        return entry.hopeless
+        self._tell(entry, entry.life.kept_silent(self._clock()))
+        return entry.life.keeps_silent
 
     def lost(self) -> None:
-        """The supervisor is out of reach: nobody knows."""
+        """The supervisor is out of reach: nobody knows whether the nodes run."""
         for entry in self._entries.values():
-            entry.pid = None
-            self._move(entry, Cause.LOST)
-
-    def found(self, name: str, pid: int | None) -> None:
-        """The supervisor has this node's process, whatever was told or not told of it before."""
-        entry = self._entries.get(name)
-        if pid is None or entry is None:
-            return
-        if entry.pid == pid and entry.problem is not None:
-            entry.problem = None  # it was told to be refused after it had been found
-            self._move(entry, Cause.LAUNCHED)
-        self.started(name, pid)
-        entry.found = True
+            self._tell(entry, entry.life.lost())
 
     async def progress(self, names: Collection[str], told: Callable[[], None]) -> None:
         """Call ``told`` whenever the outcome of another launch of one of these nodes is known; until cancelled."""
@@ -303,11 +232,11 @@ class Roster:
                 told()
 
     def _settled(self, names: Collection[str]) -> set[str]:
-        return {name for name in names if name in self._entries and self._entries[name].settled}
+        return {name for name in names if name in self._entries and self._entries[name].life.is_settled}
 
     async def settle(self, names: Collection[str]) -> None:
         """Wait until the outcome of these nodes' launches is known; those that are gone meanwhile count as known."""
-        while any(name in self._entries and not self._entries[name].settled for name in names):
+        while any(name in self._entries and not self._entries[name].life.is_settled for name in names):
             self._changed.clear()
             await self._changed.wait()
 
@@ -317,9 +246,8 @@ class Roster:
             self._changed.clear()
             await self._changed.wait()
 
-    def _move(self, entry: Entry, cause: Cause) -> None:
-        old, new = entry.state, after(entry.state, cause)
-        if new is not None and new is not old:
-            entry.state, entry.since = new, time.time()
+    def _tell(self, entry: Entry, moves: Moves) -> None:
+        for old, new in moves:
+            entry.since = time.time()
             self._on_change(msgspec.structs.replace(entry.node, state=new), old, new)
         self._changed.set()

@@ -213,10 +213,10 @@ def state_cell(state: State, report: NodeReport | None, now: float, away: str = 
 def next_try(report: NodeReport, now: float) -> str:
     """When a node that does not run is tried again, in words; empty if it runs, or nobody knows."""
     details = report.details
-    if details is None or details.state == "running" or report.state not in (State.FAILED, State.CRASHED):
+    if details is None or details.runs or report.state not in (State.FAILED, State.CRASHED):
         return ""
     if details.next_start is None:
-        return "next try never" if details.state == "failed" else ""
+        return "next try never" if details.failed else ""
     return f"next try in {duration(details.next_start - now)}"
 
 

@@ -210,7 +210,7 @@ def _is_over(status: NodeStatus, report: NodeReport | None) -> bool:
     """Whether the pid is that of a process that has ended: the protocol tells the last one of a node that failed."""
     if status.state not in (State.FAILED, State.CRASHED):
         return False
-    return report is None or report.details is None or report.details.state != "running"
+    return report is None or report.details is None or not report.details.runs
 
 
 def _port(port: Port | None) -> Cell:

@@ -124,7 +124,7 @@ class Tree:
     def _found(self, name: str, directory: Path, content: bytes) -> str | None:
         """What a process told that has served since an earlier life of the tree; None if there is none just so."""
         details = self._supervisor.details(name).get(name)
-        if details is None or details.state != "running":
+        if details is None or not details.runs:
             return None
         try:
             pid, _, status = (directory / READY_FILE).read_text().partition("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import ClassVar
 
 import msgspec
@@ -24,12 +25,25 @@ def words_of_work(written: int, cpu: float) -> str:
     return f"still working, {cpu:.0f} s of CPU"
 
 
+class ProcessState(enum.StrEnum):
+    """What a Supervisor tells of a node's process; ``lifecycle/states.py`` compares it with other words for a state."""
+
+    RUNNING = "running"
+    """It is there."""
+
+    WAITING = "waiting"
+    """There is none, and the node is started again, or is being started."""
+
+    FAILED = "failed"
+    """There is none, since it is in a crash loop or cannot be started. It may be tried again, at long intervals."""
+
+
 class NodeDetails(Record, frozen=True):
     """A node as its Supervisor sees it; times are Unix times, in seconds.
 
     Attributes:
         node: its name.
-        state: ``running``, ``waiting`` (for its next start), or ``failed`` (a crash loop, or it cannot be started).
+        state: one of :class:`ProcessState`.
         pid: its process, or the last one.
         since: when that state began.
         restarts: how often it has been started again.
@@ -60,6 +74,16 @@ class NodeDetails(Record, frozen=True):
     out_of_memory: bool = False
     crash_report: str = ""
     next_start: float | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self.state == ProcessState.RUNNING
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is in a crash loop, or cannot be started."""
+        return self.state == ProcessState.FAILED
 
 
 class NodeReport(Record, frozen=True):

@@ -9,6 +9,7 @@ from collections import deque
 
 import msgspec
 
+from zeekfleet.lifecycle.states import process_state
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.management import NodeOutputs
 from zeekfleet.model.supervision import NodeDetails, words_of_work
@@ -211,7 +212,7 @@ class Tracked:
         last = self.last_exit
         return NodeDetails(
             node=self.config.name,
-            state="running" if self.running else "failed" if self.failed else "waiting",
+            state=process_state(self.running, self.failed),
             pid=self.pid,
             since=self.since,
             restarts=self.restarts,
