@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from zeekfleet.broker.generations import FIRST, SECOND
+from zeekfleet.cli import supervise_file
+from zeekfleet.cli.daemon_options import SECTIONS
 from zeekfleet.cli.verbs import VERBS, make_parser, subparsers_of
 from zeekfleet.logs.handlers import FIELDS
+from zeekfleet.planning.ini import parse_configuration
+from zeekfleet.resolution import resolve
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -111,6 +115,35 @@ def test_messages_of_troubleshooting_are_those_of_the_code() -> None:
     }
     unknown = {text for text in fragments if text and not any(text in literal for literal in literals)}
     assert unknown - OF_THE_SYSTEM == set()
+
+
+def blocks_of(language: str) -> list[tuple[str, str]]:
+    """Code in the pages, each with its page's name."""
+    pattern = re.compile(rf"^```{language}\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+    return [(name_of(page), text) for page in PAGES for text in pattern.findall(page.read_text())]
+
+
+@pytest.mark.parametrize(("page", "text"), [(page, text) for page, text in blocks_of("ini") if "role =" in text])
+def test_cluster_configurations_can_be_read(page: str, text: str) -> None:
+    parsed = parse_configuration(text, source=page, hostname="box")
+    assert parsed.configuration.nodes
+    assert parsed.warnings == ()
+
+
+@pytest.mark.parametrize(("page", "text"), blocks_of("toml"))
+def test_files_in_toml_can_be_read(page: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "file.toml"
+    file.write_text(text)
+    if "[[node]]" in text:
+        assert supervise_file.read(file).nodes
+    else:
+        assert any(not source.is_default for source in resolve(SECTIONS["agent"], {}, {}, file).sources.values())
+
+
+@pytest.mark.parametrize(("page", "text"), blocks_of("python"))
+def test_what_programs_import_is_there(page: str, text: str) -> None:
+    imports = [item for item in ast.parse(text).body if isinstance(item, ast.Import | ast.ImportFrom)]
+    exec(compile(ast.Module(imports, []), page, "exec"), {})
 
 
 def test_fields_of_log_lines_are_listed() -> None:
