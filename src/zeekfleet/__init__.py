@@ -1,3 +1,24 @@
-"""Cluster management for Zeek, outside Zeek."""
+"""Cluster management for Zeek, outside Zeek.
 
+    from zeekfleet import Client
+
+``Client`` is loaded when it is first used, so that importing this package stays cheap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zeekfleet.client.client import Client
+
+__all__ = ["Client", "__version__"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Client":
+        from zeekfleet.client.client import Client  # noqa: PLC0415 - it imports asyncio and the transport
+
+        return Client
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,8 @@ attributes, so that nobody has to parse the sentence.
     ├── RequestFailedError       the controller answered that it cannot (.reqid)
     ├── TransportError           a connection could not be made, or was lost
     │   ├── ConnectionLostError  a connection has ended before an answer came
-    │   ├── UnreachableError     nobody answers at an address (.host, .port)
+    │   ├── CannotConnectError   a connection could not be made (.reason)
+    │   │   └── UnreachableError nobody answers at an address (.host, .port)
     │   └── ListenError          an address could not be bound (.host, .port)
     ├── ConfigurationError       a cluster configuration, or its file, is wrong (.errors)
     ├── SettingsError            an option, variable or settings file is wrong (.key)
@@ -136,7 +137,19 @@ class ConnectionLostError(TransportError):
     """A connection has ended before an answer came: what was asked for may be done, or not."""
 
 
-class UnreachableError(TransportError):
+class CannotConnectError(TransportError):
+    """A connection could not be made.
+
+    Attributes:
+        reason: what the last attempt failed with, a part of the sentence.
+    """
+
+    def __init__(self, sentence: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(sentence)
+
+
+class UnreachableError(CannotConnectError):
     """Nobody answers at an address, however often or long it was tried.
 
     Attributes:
@@ -144,10 +157,10 @@ class UnreachableError(TransportError):
         port: the port.
     """
 
-    def __init__(self, host: str, port: int, reason: str) -> None:
+    def __init__(self, host: str, port: int, sentence: str, reason: str) -> None:
         self.host = host
         self.port = port
-        super().__init__(reason)
+        super().__init__(sentence, reason)
 
 
 class ListenError(TransportError):

@@ -13,7 +13,7 @@ import pytest
 from fleet import Fleet, ini, node
 from processes import until
 
-from zeekfleet.client import Client
+from zeekfleet import Client
 
 
 def zeekfleet(fleet: Fleet, *words: str) -> tuple[int, str]:

@@ -7,8 +7,8 @@ import os
 import signal
 from pathlib import Path
 
+from zeekfleet import Client
 from zeekfleet.broker.events.agent import NotifyChange
-from zeekfleet.client import Client
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.testing.daemons import Daemon, free_ports

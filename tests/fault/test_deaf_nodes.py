@@ -14,9 +14,9 @@ import pytest
 from trees import INSTANCE, Tree, cluster
 from trees import node as tree_node
 
+from zeekfleet import Client
 from zeekfleet.broker.events.agent import NotifyError
 from zeekfleet.broker.events.controller import DeployRequest, StageConfigurationRequest
-from zeekfleet.client import Client
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, fresh_id
 from zeekfleet.testing.daemons import Daemon

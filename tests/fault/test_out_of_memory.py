@@ -23,8 +23,8 @@ import psutil
 import pytest
 from supervised import DEADLINE, Ends, details, pid_of, until
 
+from zeekfleet import Client
 from zeekfleet.broker.events.agent import NotifyError
-from zeekfleet.client import Client
 from zeekfleet.client.histories import last_exit
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.launch import Resources, RevivalSettings

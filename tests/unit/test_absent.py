@@ -7,10 +7,12 @@ import time
 import pytest
 
 from zeekfleet.cli import status, tables
-from zeekfleet.cli.absent import Wanted, merged, next_try, split, state_cell, summary
+from zeekfleet.cli.absent import next_try, state_cell, summary
 from zeekfleet.cli.output import Table
 from zeekfleet.client.histories import Histories
 from zeekfleet.client.results import NodesSeen
+from zeekfleet.client.status import status_of
+from zeekfleet.client.wanted import Wanted, merged, split
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, Result
 from zeekfleet.model.presence import InstancePresence
@@ -18,6 +20,8 @@ from zeekfleet.model.supervision import NodeDetails, NodeReport
 
 NOW = 1_800_000_000.0
 REPORT = NodeReport("w1", ClusterRole.WORKER, State.RUNNING, NOW - 500, NodeDetails("w1", "running", pid=17))
+
+NOTHING = Wanted(Configuration(), {}, frozenset(), Result(""))
 
 
 def wanted(*presences: InstancePresence, connected: tuple[str, ...] = (), age: float = 0.0) -> Wanted:
@@ -67,7 +71,7 @@ def test_a_supervisor_that_is_away_is_named_with_the_time():
     day = "" if time.localtime(since)[:3] == time.localtime(NOW)[:3] else time.strftime("%F ", time.localtime(since))
     words = f"its supervisor is away since {day}{at}"
     assert one.absent({"a1": ["m"]}, NOW)["b1"][0].why == f"unknown, {words}"
-    assert one.standing("b1", NOW)[0] == f"connected, {words}"
+    assert one.standing("b1", NOW)[1] == f"connected, {words}"
     unknown = NodeReport("w1", ClusterRole.WORKER, State.UNKNOWN, NOW)
     assert state_cell(State.UNKNOWN, unknown, NOW, one.away("b1", NOW)).text == f"unknown, {words}"
 
@@ -80,7 +84,7 @@ def test_clocks_that_differ_make_nothing_older():
 def test_a_stock_controller_tells_less():
     one = wanted(connected=("a1",))
     assert [nodes[0].why for nodes in one.absent({"a1": []}, NOW).values()] == ["missing", "unreachable"]
-    assert [one.standing(name, NOW)[0] for name in ("a1", "b1")] == ["connected", "unreachable"]
+    assert [one.standing(name, NOW)[1] for name in ("a1", "b1")] == ["connected", "unreachable"]
 
 
 def test_get_nodes_shows_what_is_there_and_what_is_not():
@@ -97,7 +101,7 @@ def test_get_nodes_shows_what_is_there_and_what_is_not():
 def test_status_shows_them_too_and_counts_them():
     one = wanted(InstancePresence("b1", gone_since=NOW - 5))
     outcome = Histories({"a1": (NodeReport("m", ClusterRole.MANAGER, State.RUNNING, NOW - 3),)})
-    view = status.view(outcome, NOW, one.absent({"a1": ["m"]}, NOW), one, one.nodes, {"m"})
+    view = status.view(status_of(outcome, one, NOW))
     assert [row[1:5] for row in rows(view)] == [
         ["m", "manager", "running", "3 s"],
         ["w1", "worker", "unreachable, last seen 5 s ago", "-"],
@@ -144,7 +148,7 @@ def test_a_failed_node_shows_no_process_that_has_ended():
     )
     shown = rows(tables.nodes(seen, {}, {"w1": failed, "w2": deaf}, NOW))
     assert [row[3:5] for row in shown] == [["failed, next try in 9 s", "-"], ["failed", "18"]]
-    (one, two) = rows(status.view(Histories({"b1": (failed, deaf)}), NOW))
+    (one, two) = rows(status.view(status_of(Histories({"b1": (failed, deaf)}), NOTHING, NOW)))
     assert (one[5], two[5]) == ("-", "18")
 
 

@@ -1,4 +1,4 @@
-"""``--now``: whoever takes its time to stop is hurried, and progress is judged as before."""
+"""``--now``: nodes that take their time to stop are hurried, and progress is judged as before."""
 
 from __future__ import annotations
 
@@ -6,29 +6,40 @@ import pytest
 
 from zeekfleet.broker.events.agent import NotifyLog
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.controller import RestartRequest, RestartResponse
 from zeekfleet.broker.events.stops import ControllerHurry, NotifyNodeStopping
-from zeekfleet.cli.hurry import hurrying
 from zeekfleet.cli.verbs import make_parser
+from zeekfleet.client.blocking import BlockingClient, result_of
+from zeekfleet.client.patience import Watch
+from zeekfleet.model.management import Result
 
 TOPIC = "zeek/management/agent/i"
 NEWS = NotifyNodeStopping("i", "logger", 110_000_000, 2.0, 12.0)
+LOG = NotifyLog("i", "restarting", "logger")
 
 
-def test_each_node_that_takes_its_time_is_hurried() -> None:
-    published: list[Event] = []
-    seen: list[Event] = []
+class FakeLink:
+    """Tells of a logger that takes its time, then answers."""
 
-    def watch(_: str, event: Event) -> bool:
-        seen.append(event)
-        return isinstance(event, NotifyLog)
+    def __init__(self) -> None:
+        self.published: list[Event] = []
+        self.verdicts: list[bool] = []
 
-    watched = hurrying(published.append, watch)
-    log = NotifyLog("i", "restarting", "logger")
-    assert watched(TOPIC, log)
-    assert not watched(TOPIC, NEWS)
-    assert published == [ControllerHurry(frozenset({"logger"}))]
-    assert seen == [log, NEWS]
-    assert not hurrying(published.append, None)(TOPIC, NEWS)
+    def publish(self, event: Event) -> None:
+        self.published.append(event)
+
+    def request(self, event: RestartRequest, _timeout: float, watch: Watch) -> RestartResponse:
+        self.verdicts = [watch(TOPIC, LOG), watch(TOPIC, NEWS)]
+        return RestartResponse(event.reqid, (Result(event.reqid, instance="i", node="logger"),))
+
+
+@pytest.mark.parametrize("now", [True, False])
+def test_each_node_that_takes_its_time_is_hurried_if_that_is_wanted(now: bool) -> None:
+    link = FakeLink()
+    client = BlockingClient(link, 1.0)  # type: ignore[arg-type] # what of a link is needed here
+    assert result_of(client.restart(["logger"], now=now)).ok
+    assert link.published == ([ControllerHurry(frozenset({"logger"}))] if now else [])
+    assert link.verdicts == [True, False]
 
 
 @pytest.mark.parametrize("line", [["restart"], ["deploy"], ["deploy-config", "x"], ["stop"]], ids=" ".join)

@@ -11,12 +11,12 @@ from rich.console import Console
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.broker.events.deployments import DeploymentProgress
 from zeekfleet.cli import tables
-from zeekfleet.cli.deployment import News
 from zeekfleet.cli.layout import plain_text
 from zeekfleet.cli.messages import Messages
 from zeekfleet.cli.output import BUSY, GOOD, Cell, Note, Table, printable
 from zeekfleet.cli.progress import LARGEST_TABLE, LiveProgress, NodeStates
 from zeekfleet.cli.verbs import VERBS, find_verb
+from zeekfleet.client.news import News
 from zeekfleet.client.results import Checked, Deployed, IdValues, NodeDeployment, Staged
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node, NodeOutputs

@@ -7,8 +7,9 @@ import random
 from zeekclient.types import Result as TheirResult
 
 from zeekfleet.broker.values import Count, String, Vector
-from zeekfleet.client import report, results
-from zeekfleet.client.histories import Histories
+from zeekfleet.cli.showing import json_text
+from zeekfleet.client import results
+from zeekfleet.client.histories import report_document
 from zeekfleet.client.results import Failure
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Result
@@ -30,7 +31,7 @@ def test_order_is_zeek_clients():
 def test_deployed_without_nodes():
     outcome = results.read_deployed([Result("r", instance="a"), Result("r", data=String("c"))])
     assert outcome.ok
-    assert report.deployed(outcome) == {"results": {"id": "c"}, "errors": []}
+    assert outcome.document() == {"results": {"id": "c"}, "errors": []}
 
 
 def test_deploy_failure_without_any_text_still_fails():
@@ -64,15 +65,24 @@ def test_id_values():
 
 
 def test_json_is_sorted_indented_ascii():
-    assert report.to_text({"b": "ä", "a": []}) == '{\n  "a": [],\n  "b": "\\u00e4"\n}'
-    assert report.to_text({"b": 1, "a": 2}, pretty=False) == '{"a": 2, "b": 1}'
+    assert json_text({"b": "ä", "a": []}) == '{\n  "a": [],\n  "b": "\\u00e4"\n}\n'
+    assert json_text({"b": 1, "a": 2}, pretty=False) == '{"a": 2, "b": 1}\n'
+
+
+def test_nodes_that_were_asked_and_are_not_spoken_of_are_silent():
+    found = [Result("r", instance="a", node="w1", data=String("1")), Result("r", success=False, node="w2", error="no")]
+    asked = {"w1", "w2", "w4", "w3"}
+    for outcome in (results.read_id_values(found, asked), results.read_restarted(found, asked)):
+        assert outcome.silent == ("w3", "w4")
+    only = results.read_id_values(found[:1], {"w1", "w2"})
+    assert (only.errors, only.silent, only.ok) == ((), ("w2",), False)
 
 
 def test_a_history_has_the_same_keys_whether_its_supervisor_tells_or_not():
     details = NodeDetails("n", "running", pid=7, since=1.0)
     told = NodeReport("n", ClusterRole.WORKER, State.RUNNING, 1.0, details)
     untold = NodeReport("n", ClusterRole.WORKER, State.UNKNOWN, 2.0)
-    documents = Histories({"i": (told,), "j": (untold,)}).document()["results"]
-    assert documents["i"]["n"].keys() == documents["j"]["n"].keys()
-    assert (documents["i"]["n"]["pid"], documents["i"]["n"]["since"]) == (7, 1.0)
-    assert (documents["j"]["n"]["pid"], documents["j"]["n"]["since"]) == (None, 2.0)
+    one, other = report_document(told), report_document(untold)
+    assert one.keys() == other.keys()
+    assert (one["pid"], one["since"]) == (7, 1.0)
+    assert (other["pid"], other["since"]) == (None, 2.0)

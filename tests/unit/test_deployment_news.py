@@ -12,8 +12,8 @@ from zeekfleet.broker.events.deployments import DeploymentOutcome, DeploymentPro
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.broker.messages import decode_data, decode_event, encode_event
 from zeekfleet.cli import tables
-from zeekfleet.cli.deployment import News
 from zeekfleet.cli.output import Table
+from zeekfleet.client.news import News
 from zeekfleet.client.results import Deployed, NodeDeployment
 from zeekfleet.controller import instances
 from zeekfleet.controller.instances import Instances

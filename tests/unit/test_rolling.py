@@ -38,12 +38,12 @@ class Cluster:
         self._refused = refused
         self._silent = silent
 
-    def restart(self, nodes: frozenset[str]) -> Restarted:
+    async def restart(self, nodes: frozenset[str]) -> Restarted:
         self.restarted.append(nodes)
         told = {name: name not in self._refused for name in nodes - self._silent}
         return Restarted(told, reasons=dict.fromkeys(nodes & self._refused, "the supervisor is away"))
 
-    def all_running(self, nodes: frozenset[str]) -> frozenset[str]:
+    async def all_running(self, nodes: frozenset[str]) -> frozenset[str]:
         return nodes & self._lost
 
 
@@ -52,66 +52,67 @@ def test_batches_follow_the_start_order_and_never_mix_roles() -> None:
     assert list(batches(NODES, ("w3", "logger"), 5)) == [{"logger"}, {"w3"}]
 
 
-def test_everything_is_restarted_once() -> None:
+async def test_everything_is_restarted_once() -> None:
     cluster = Cluster()
-    outcome = restart(seen(), (), 1, cluster.restart, cluster.all_running)
+    outcome = await restart(seen(), (), 1, cluster.restart, cluster.all_running)
     assert outcome.ok
     assert outcome.nodes == dict.fromkeys(NODES, True)
     assert [len(batch) for batch in cluster.restarted] == [1] * 5
 
 
-def test_it_stops_at_the_first_node_that_does_not_come_back() -> None:
+async def test_it_stops_at_the_first_node_that_does_not_come_back() -> None:
     cluster = Cluster(lost=frozenset({"manager"}))
-    outcome = restart(seen(), (), 1, cluster.restart, cluster.all_running)
+    outcome = await restart(seen(), (), 1, cluster.restart, cluster.all_running)
     assert cluster.restarted == [{"logger"}, {"manager"}]
     assert outcome.nodes == {"logger": True, "manager": False}
     assert [failure.source for failure in outcome.errors] == ["manager"]
 
 
-def test_it_does_not_begin_while_others_are_down() -> None:
+async def test_it_does_not_begin_while_others_are_down() -> None:
     cluster = Cluster()
     nodes = NODES | {"w3": (ClusterRole.WORKER, State.FAILED)}
-    outcome = restart(seen(nodes), ("w1",), 1, cluster.restart, cluster.all_running)
+    outcome = await restart(seen(nodes), ("w1",), 1, cluster.restart, cluster.all_running)
     assert not cluster.restarted
     assert not outcome.ok
-    assert restart(seen(nodes), ("w3",), 1, cluster.restart, cluster.all_running).ok, (
-        "the one that is down may be tried"
-    )
+    again = await restart(seen(nodes), ("w3",), 1, cluster.restart, cluster.all_running)
+    assert again.ok, "the one that is down may be tried"
 
 
-def test_unknown_nodes_are_told_before_anything_is_touched() -> None:
+async def test_unknown_nodes_are_told_before_anything_is_touched() -> None:
     cluster = Cluster()
-    outcome = restart(seen(), ("w1", "nope"), 1, cluster.restart, cluster.all_running)
+    outcome = await restart(seen(), ("w1", "nope"), 1, cluster.restart, cluster.all_running)
     assert not cluster.restarted
     assert [failure.source for failure in outcome.errors] == ["nope"]
 
 
-def test_it_stops_at_a_node_that_is_not_restarted_and_says_why() -> None:
+async def test_it_stops_at_a_node_that_is_not_restarted_and_says_why() -> None:
     cluster = Cluster(refused=frozenset({"manager"}))
-    outcome = restart(seen(), (), 1, cluster.restart, cluster.all_running)
+    outcome = await restart(seen(), (), 1, cluster.restart, cluster.all_running)
     assert cluster.restarted == [{"logger"}, {"manager"}]
     assert not outcome.ok
     assert outcome.nodes == {"logger": True, "manager": False}
     assert outcome.reasons == {"manager": "the supervisor is away"}
 
 
-def test_a_node_that_nothing_is_heard_of_is_not_restarted() -> None:
+async def test_a_node_that_nothing_is_heard_of_is_not_restarted() -> None:
     cluster = Cluster(silent=frozenset({"w2"}))
-    outcome = restart(seen(), ("w1", "w2", "w3"), 3, cluster.restart, cluster.all_running)
+    outcome = await restart(seen(), ("w1", "w2", "w3"), 3, cluster.restart, cluster.all_running)
     assert outcome.nodes == {"w1": True, "w2": False, "w3": True}
     assert outcome.errors == (Failure("was not restarted; stopped here", "w2"),)
 
 
-def test_it_does_not_begin_where_an_instance_cannot_tell_its_nodes() -> None:
+async def test_it_does_not_begin_where_an_instance_cannot_tell_its_nodes() -> None:
     cluster = Cluster()
     error = Failure("request timed out", "b")
-    outcome = restart(msgspec.structs.replace(seen(), errors=(error,)), (), 1, cluster.restart, cluster.all_running)
+    outcome = await restart(
+        msgspec.structs.replace(seen(), errors=(error,)), (), 1, cluster.restart, cluster.all_running
+    )
     assert (outcome.ok, outcome.errors, cluster.restarted) == (False, (error,), [])
 
 
-def test_a_cluster_without_nodes_is_not_restarted_in_silence() -> None:
+async def test_a_cluster_without_nodes_is_not_restarted_in_silence() -> None:
     cluster = Cluster()
-    outcome = restart(NodesSeen({"a": ()}), (), 1, cluster.restart, cluster.all_running)
+    outcome = await restart(NodesSeen({"a": ()}), (), 1, cluster.restart, cluster.all_running)
     assert not outcome.ok
     assert outcome.errors[0].error == "there are no cluster nodes to restart"
 
@@ -125,9 +126,11 @@ def test_a_cluster_without_nodes_is_not_restarted_in_silence() -> None:
         (("w1",), 2, {}),
     ],
 )
-def test_nodes_of_an_instance_that_is_gone_are_down(wanted: tuple[str, ...], room: int, said: dict[str, str]) -> None:
+async def test_nodes_of_an_instance_that_is_gone_are_down(
+    wanted: tuple[str, ...], room: int, said: dict[str, str]
+) -> None:
     cluster = Cluster()
     deployed = dict.fromkeys(NODES, "a") | {"w9": "lost"}
-    outcome = restart(seen(), wanted, room, cluster.restart, cluster.all_running, deployed)
+    outcome = await restart(seen(), wanted, room, cluster.restart, cluster.all_running, deployed)
     assert {failure.source: failure.error for failure in outcome.errors} == said
     assert cluster.restarted == ([] if said else [{"w1"}])

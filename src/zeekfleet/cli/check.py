@@ -6,15 +6,13 @@ import argparse
 
 import msgspec
 
-from zeekfleet.broker.events import checks as api
 from zeekfleet.cli import tables
 from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_file
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
-from zeekfleet.client import report, results
+from zeekfleet.client.blocking import result_of
 from zeekfleet.client.results import Checked, Finding
 from zeekfleet.errors import UnreachableError
-from zeekfleet.model.management import fresh_id
 from zeekfleet.planning.review import losses, review
 from zeekfleet.planning.validate import validate
 
@@ -27,9 +25,9 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb; what is wrong with the file itself is told without asking anybody.
+    """Run the verb. A file that is wrong in itself is refused without asking anybody.
 
-    Without a controller, the nodes of this host are checked here; that others are not is a failure.
+    Without a controller only the nodes of this host are checked, and the verb fails if there are others.
     """
     session = Session(args)
     configuration = read_cluster_file(
@@ -42,13 +40,11 @@ def run(args: argparse.Namespace) -> int:
     if errors:
         return _show(session, Checked(found))
     try:
-        with session.connected() as connection:
-            request = api.ControllerCheckRequest(fresh_id(), configuration)
-            response = connection.ask(request, api.ControllerCheckResponse)
-        checked = results.read_checked(response.results)
+        with session.connected() as controller:
+            checked = result_of(controller.check(configuration))
         is_complete = True
     except UnreachableError as error:
-        from zeekfleet.cli.check_here import check  # noqa: PLC0415 - it needs what daemons are made of
+        from zeekfleet.cli.check_here import check  # noqa: PLC0415 - it imports what daemons consist of
 
         session.messages.warning(f"checked without a controller, as far as that goes: {error}")
         checked = check(configuration)
@@ -58,5 +54,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(session: Session, outcome: Checked) -> int:
-    session.output.show(report.checked(outcome), lambda: tables.checked(outcome))
+    session.output.show(outcome.document(), lambda: tables.checked(outcome))
     return 0 if outcome.ok else 1

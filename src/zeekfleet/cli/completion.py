@@ -13,9 +13,8 @@ from collections.abc import Callable
 
 import argcomplete
 
-from zeekfleet.cli.nodes import deployed_members
-from zeekfleet.cli.session import Connection
 from zeekfleet.cli.verbs import VERBS, find_verb, make_parser, subparsers_of
+from zeekfleet.client.blocking import BlockingClient, result_of
 from zeekfleet.client.link import Retry, connect
 from zeekfleet.client.node_groups import AT, NAMES
 from zeekfleet.client.settings import DEFAULTS, ClientSettings
@@ -24,14 +23,14 @@ from zeekfleet.errors import ZeekfleetError
 
 PATIENCE = Retry(limit=0.5)
 ANSWER = 1.0
-"""Seconds for a controller's answer: whoever has pressed a key does not wait long for the names of nodes."""
+"""Seconds for a controller's answer: nobody wants to wait long after pressing a key."""
 
 
 def complete() -> None:
     """Answer the shell and end the process."""
     line = os.environ.get("COMP_LINE", "")
     verb = find_verb(_words(line[: _point(line)])[1:])
-    # A verb that is only begun is none yet: those that begin so are what is asked for.
+    # An unfinished word is no verb yet: the shell asks for the verbs that start with it.
     parser = make_parser(() if verb not in VERBS else (verb,), listed=True)
     for each in (parser, subparsers_of(parser).get(verb or "", parser)):
         for action in each._actions:
@@ -81,7 +80,7 @@ def _settings(**_: object) -> list[str]:
 
 
 def _nodes(parsed_args: argparse.Namespace, **_: object) -> list[str]:
-    """Groups, and what is deployed if a controller tells at once."""
+    """Groups, and the deployed nodes if a controller answers at once."""
     given = vars(parsed_args)
     assignments = (*given.get("set", ()), *given.get("verb_set", ()))
     try:
@@ -90,7 +89,7 @@ def _nodes(parsed_args: argparse.Namespace, **_: object) -> list[str]:
         )
         context = None if settings.tls is None else client_context(settings.tls)
         with connect(settings.host, settings.port, tls=context, retry=PATIENCE) as link:
-            members = deployed_members(Connection(link, ANSWER))
+            members = result_of(BlockingClient(link, ANSWER).deployed_nodes())
     except (ZeekfleetError, OSError):
         members = ()
     instances = sorted({f"{AT}{member.instance}" for member in members})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from zeekfleet.cli import deployment
+from zeekfleet.cli import deploying, tables
 from zeekfleet.cli.config_file import add_allow_empty, without_nodes
 from zeekfleet.cli.hurry import add_now
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.cli.session import Session
-from zeekfleet.errors import CommandLineError
+from zeekfleet.cli.session import NEWS, Session
+from zeekfleet.client.blocking import BlockingClient, result_of
+from zeekfleet.errors import CommandLineError, RequestFailedError
+from zeekfleet.model.management import Configuration
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -29,11 +31,25 @@ def run(args: argparse.Namespace) -> int:
         raise CommandLineError(f"{option} does not apply with --abort, which deploys nothing", "zeekfleet deploy")
     session = Session(args)
     if args.abort:
-        with session.connected() as connection:
-            return deployment.abort(session, connection)
-    with session.connected(*deployment.HEARD) as connection:
-        connection.is_hurried = args.now
-        staged = deployment.staged(connection)
+        return _abort(session)
+    with session.connected(*NEWS) as controller:
+        staged = _staged(controller)
         if staged is not None and not staged.nodes and not args.allow_empty:
             raise without_nodes("the staged configuration")
-        return deployment.deploy(session, connection, staged)
+        return deploying.deploy(session, controller, staged, now=args.now)
+
+
+def _abort(session: Session) -> int:
+    """Have the controller give up the current deployment, and show what that leaves behind; the exit code."""
+    with session.connected() as controller:
+        told = result_of(controller.abort_deployment())
+    session.output.show({"errors": [], "results": {"given_up": told}}, lambda: tables.given_up(told))
+    return 0
+
+
+def _staged(controller: BlockingClient) -> Configuration | None:
+    """What is staged. None if nothing is: that is told by the deployment's answer."""
+    try:
+        return result_of(controller.get_configuration())
+    except RequestFailedError:
+        return None

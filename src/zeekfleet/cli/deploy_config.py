@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 
-from zeekfleet.cli import deployment
+from zeekfleet.cli import deploying
 from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_file
 from zeekfleet.cli.hurry import add_now
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.cli.session import PATIENCE, REVIVAL, Session
+from zeekfleet.cli.session import NEWS, PATIENCE, REVIVAL, Session
+from zeekfleet.client.blocking import result_of
 from zeekfleet.client.link import Retry
 from zeekfleet.errors import ConnectionLostError
 from zeekfleet.model.management import Configuration
 from zeekfleet.planning.review import losses, review
 
 ATTEMPTS = 3
-"""How often a deployment is asked for whose controller dies of it, or beside it."""
+"""How often a deployment is asked for if its controller dies meanwhile."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -36,17 +37,16 @@ def run(args: argparse.Namespace) -> int:
         session.messages.warning(doubt)
     for patience in (PATIENCE, *[REVIVAL] * (ATTEMPTS - 2)):
         try:
-            return _deploy(session, configuration, patience, is_hurried=args.now)
+            return _deploy(session, configuration, patience, now=args.now)
         except ConnectionLostError as error:
-            # A controller that is started again goes back to what was deployed before: nobody asked for that.
+            # A controller that is started again deploys the former configuration, which is not what was asked for.
             session.messages.warning(f"{error}; the deployment is asked for again")
-    return _deploy(session, configuration, REVIVAL, is_hurried=args.now)
+    return _deploy(session, configuration, REVIVAL, now=args.now)
 
 
-def _deploy(session: Session, configuration: Configuration, patience: Retry, *, is_hurried: bool) -> int:
-    with session.connected(*deployment.HEARD, patience=patience) as connection:
-        connection.is_hurried = is_hurried
-        staged = deployment.stage(connection, configuration)
+def _deploy(session: Session, configuration: Configuration, patience: Retry, *, now: bool) -> int:
+    with session.connected(*NEWS, patience=patience) as controller:
+        staged = result_of(controller.stage(configuration))
         if not staged.ok:
-            return deployment.show_staged(session, staged)
-        return deployment.deploy(session, connection, configuration)
+            return deploying.show_staged(session, staged)
+        return deploying.deploy(session, controller, configuration, now=now)

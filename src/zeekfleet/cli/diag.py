@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from zeekfleet.broker.events.details import ControllerDiagnosisRequest, ControllerDiagnosisResponse
-from zeekfleet.cli.nodes import add_nodes, chosen
+from zeekfleet.cli.nodes import add_nodes
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.output import BUSY, GOOD, Note, View, problem
-from zeekfleet.cli.session import Connection, Session
-from zeekfleet.client.histories import read_diagnosis
+from zeekfleet.cli.session import Session
+from zeekfleet.client.blocking import result_of
 from zeekfleet.errors import RequestFailedError
-from zeekfleet.model.management import fresh_id
 from zeekfleet.model.supervision import Diagnosis
 
 FIRST = ("summary", "backtrace", "stderr", "stdout")
-"""What a person wants to see first."""
+"""The files that are shown first."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -26,19 +24,19 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb; one node that is named has a document of its own, several share one."""
+    """Run the verb; a single node that is named has a document of its own, several share one."""
     session = Session(args)
-    with session.connected() as connection:
-        names = chosen(connection, args.nodes)
+    with session.connected() as controller:
+        names = result_of(controller.resolve(args.nodes))
         if names == set(args.nodes) and len(names) == 1:
-            found = _diagnosis(connection, args.nodes[0])
+            found = result_of(controller.diag(args.nodes[0]))
             session.output.show(_document(found), lambda: view(found))
             return 0
         reports: list[Diagnosis] = []
         failures: list[RequestFailedError] = []
         for name in sorted(names):
             try:
-                reports.append(_diagnosis(connection, name))
+                reports.append(result_of(controller.diag(name)))
             except RequestFailedError as error:
                 failures.append(error)
     document = {
@@ -47,11 +45,6 @@ def run(args: argparse.Namespace) -> int:
     }
     session.output.show(document, lambda: _view_of_all(reports, failures))
     return 1 if failures else 0
-
-
-def _diagnosis(connection: Connection, node: str) -> Diagnosis:
-    request = ControllerDiagnosisRequest(fresh_id(), node)
-    return read_diagnosis(connection.ask(request, ControllerDiagnosisResponse).result)
 
 
 def _document(found: Diagnosis) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What the verbs have in common that have nodes do something: ask, and show a row or more for each node."""
+"""What ``net-stats``, ``peer-stats`` and ``set-option`` have in common: nodes run an action and answer a row each."""
 
 from __future__ import annotations
 
@@ -6,26 +6,23 @@ import argparse
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from zeekfleet.broker.events.dispatches import ControllerDispatchRequest, ControllerDispatchResponse
-from zeekfleet.cli.nodes import chosen, tell_unanswered
+from zeekfleet.cli.nodes import tell_silent
 from zeekfleet.cli.output import Cell, Table, View
 from zeekfleet.cli.session import Session
 from zeekfleet.cli.tables import ABSENT, failures
-from zeekfleet.client.dispatched import Dispatched, read_dispatched
+from zeekfleet.client.blocking import result_of
+from zeekfleet.client.dispatched import Dispatched
 from zeekfleet.model.dispatches import NetworkStatistics, OptionChange, PeerStatistics
-from zeekfleet.model.management import fresh_id
 
 
 def run(args: argparse.Namespace, action: Sequence[str], view: Callable[[Dispatched], View]) -> int:
-    """Have ``args.nodes`` (all if there are none) run an action; the exit code."""
+    """Have ``args.nodes``, or all nodes, run an action, and show what they answer; the exit code."""
     session = Session(args)
-    with session.connected() as connection:
-        nodes = chosen(connection, args.nodes)
-        request = ControllerDispatchRequest(fresh_id(), tuple(action), nodes)
-        outcome = read_dispatched(action[0], connection.ask(request, ControllerDispatchResponse).results)
+    with session.connected() as controller:
+        outcome = result_of(controller.dispatch(action, args.nodes))
     session.output.show(outcome.document(), lambda: view(outcome))
-    all_told = tell_unanswered(session, nodes, (*outcome.nodes, *(failure.source for failure in outcome.errors)))
-    return 0 if outcome.ok and all_told else 1
+    tell_silent(session, outcome.silent)
+    return 0 if outcome.ok else 1
 
 
 def network_view(outcome: Dispatched) -> View:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zeekfleet.broker.events.controller import GetConfigurationRequest, GetConfigurationResponse
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
+from zeekfleet.cli.showing import json_text
 from zeekfleet.cli.streams import write_out
-from zeekfleet.client import report, results
+from zeekfleet.client.blocking import result_of
 from zeekfleet.errors import ConfigurationError
-from zeekfleet.model.management import fresh_id
 from zeekfleet.planning.ini_writer import format_configuration
+from zeekfleet.planning.json_document import configuration_to_json
 
 STANDARD_OUTPUT = "-"
 
@@ -34,11 +34,10 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb; a file is written only once the configuration is there."""
     session = Session(args)
-    with session.connected() as connection:
-        request = GetConfigurationRequest(fresh_id(), args.deployed)
-        configuration = results.read_configuration(connection.ask(request, GetConfigurationResponse).result)
-    if args.as_json or session.output.json:
-        text = report.to_text(report.configuration(configuration), pretty=session.settings.pretty_json) + "\n"
+    with session.connected() as controller:
+        configuration = result_of(controller.get_configuration(deployed=args.deployed))
+    if args.as_json or session.output.as_json:
+        text = json_text(configuration_to_json(configuration), pretty=session.settings.pretty_json)
     else:
         text = format_configuration(configuration)
     if not args.filename or args.filename == STANDARD_OUTPUT:

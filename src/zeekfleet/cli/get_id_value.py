@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from zeekfleet.broker.events.controller import GetIdValueRequest, GetIdValueResponse
 from zeekfleet.cli import tables
-from zeekfleet.cli.nodes import add_nodes, chosen, tell_unanswered
+from zeekfleet.cli.nodes import add_nodes, tell_silent
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
-from zeekfleet.client import report, results
-from zeekfleet.model.management import fresh_id
+from zeekfleet.client.blocking import result_of
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -23,10 +21,8 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     session = Session(args)
-    with session.connected() as connection:
-        nodes = chosen(connection, args.nodes)
-        request = GetIdValueRequest(fresh_id(), args.id, nodes)
-        outcome = results.read_id_values(connection.ask(request, GetIdValueResponse).results)
-    session.output.show(report.id_values(outcome), lambda: tables.id_values(outcome))
-    all_told = tell_unanswered(session, nodes, (*outcome.values, *(failure.source for failure in outcome.errors)))
-    return 0 if outcome.ok and all_told else 1
+    with session.connected() as controller:
+        outcome = result_of(controller.get_id_value(args.id, args.nodes))
+    session.output.show(outcome.document(), lambda: tables.id_values(outcome))
+    tell_silent(session, outcome.silent)
+    return 0 if outcome.ok else 1

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import time
 
-from zeekfleet.broker.events.controller import GetInstancesRequest, GetInstancesResponse
 from zeekfleet.cli import tables
-from zeekfleet.cli.absent import look
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
-from zeekfleet.client import report, results
+from zeekfleet.client.blocking import result_of
+from zeekfleet.client.results import instances_document, read_instances
 from zeekfleet.errors import ValueMismatchError
-from zeekfleet.model.management import fresh_id
+from zeekfleet.model.management import Instance
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -23,19 +22,18 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     session = Session(args)
-    wanted = None
-    with session.connected() as connection:
-        if session.output.json:
-            result = connection.ask(GetInstancesRequest(fresh_id()), GetInstancesResponse).result
-        else:
-            wanted = look(connection)
-            result = wanted.instances
-    code = 0
-    try:
-        found = results.read_instances(result)
-    except ValueMismatchError as error:
-        # As zeek-client has it, a document is printed whatever came; that it is empty is our failure, though.
-        session.messages.error(f"instance data invalid: {error}")
-        found, code = (), 1
-    session.output.show(report.instances(found), lambda: tables.instances(found, wanted, time.time()))
+    found: tuple[Instance, ...] = ()
+    wanted, code = None, 0
+    with session.connected() as controller:
+        try:
+            if session.output.as_json:
+                found = result_of(controller.get_instances())
+            else:
+                wanted = result_of(controller.wanted())
+                found = read_instances(wanted.instances)
+        except ValueMismatchError as error:
+            # zeek-client prints a document whatever came, and so do we; the exit code tells that it is not complete.
+            session.messages.error(f"instance data invalid: {error}")
+            code = 1
+    session.output.show(instances_document(found), lambda: tables.instances(found, wanted, time.time()))
     return code

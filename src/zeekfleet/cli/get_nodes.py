@@ -6,17 +6,17 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from zeekfleet.broker.events.controller import GetNodesRequest, GetNodesResponse
 from zeekfleet.cli import tables
-from zeekfleet.cli.absent import Absent, look, merged, split, summary
-from zeekfleet.cli.nodes import add_nodes, deployed_members
+from zeekfleet.cli.absent import summary
+from zeekfleet.cli.nodes import add_nodes
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
-from zeekfleet.client import report, results
+from zeekfleet.client.blocking import result_of
 from zeekfleet.client.node_groups import Member, members_of, narrow
 from zeekfleet.client.results import NodesSeen
+from zeekfleet.client.wanted import Absent, merged, split
 from zeekfleet.model.enums import State
-from zeekfleet.model.management import NodeStatus, fresh_id
+from zeekfleet.model.management import NodeStatus
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -28,11 +28,11 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     session = Session(args)
-    if session.output.json:
+    if session.output.as_json:
         return _document(session, args.nodes)
-    with session.connected() as connection:
-        wanted = look(connection)
-        outcome = results.read_nodes(connection.ask(GetNodesRequest(fresh_id()), GetNodesResponse).results)
+    with session.connected() as controller:
+        wanted = result_of(controller.wanted())
+        outcome = result_of(controller.get_nodes())
     now = time.time()
     told = {instance: [status.node for status in statuses] for instance, statuses in outcome.instances.items()}
     absent = wanted.absent(told, now)
@@ -54,15 +54,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _document(session: Session, nodes: Sequence[str]) -> int:
-    """What zeek-client prints, and no more."""
-    with session.connected() as connection:
-        outcome = results.read_nodes(connection.ask(GetNodesRequest(fresh_id()), GetNodesResponse).results)
-        if nodes:
-            rows, errors = narrow(outcome.instances, outcome.errors, nodes, deployed_members(connection), _member)
-            outcome = NodesSeen(rows, errors, outcome.malformed)
+    """Print zeek-client's document, which does not tell of nodes that should run and do not."""
+    with session.connected() as controller:
+        outcome = result_of(controller.get_nodes(nodes))
     for problem in outcome.malformed:
         session.messages.error(problem)
-    session.output.show_document(report.nodes(outcome))
+    session.output.show_document(outcome.document())
     return 0 if outcome.ok else 1
 
 

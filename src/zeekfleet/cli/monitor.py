@@ -20,7 +20,7 @@ from zeekfleet.cli.session import Session
 from zeekfleet.errors import ProtocolError
 
 LONGEST_SILENCE = 3600.0
-"""Seconds after which waiting simply starts anew."""
+"""Seconds after which the wait is started anew."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -31,10 +31,10 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb: a line an event, with ``--json`` a document a line."""
     session = Session(args)
-    with session.connected(topics.AGENT_PREFIX) as connection:
+    with session.linked(topics.AGENT_PREFIX) as link:
         while True:
             try:
-                received = connection.link.receive(LONGEST_SILENCE)
+                received = link.receive(LONGEST_SILENCE)
             except ProtocolError as error:
                 session.messages.error(str(error))
                 continue
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
                 continue
             topic, event = received
             document = describe(topic, event)
-            if session.output.json:
+            if session.output.as_json:
                 print(json.dumps(document, sort_keys=True))
             else:
                 arguments = json.dumps(document["arguments"], ensure_ascii=False)

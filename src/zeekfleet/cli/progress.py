@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -19,8 +18,9 @@ from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.broker.events.base import Event
 from zeekfleet.cli.absent import TONES
 from zeekfleet.cli.colour import renderable
-from zeekfleet.cli.deployment import News
 from zeekfleet.cli.output import BAD, FAINT, Cell, Note, Table, printable
+from zeekfleet.client.news import News
+from zeekfleet.client.patience import Watch
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration
 
@@ -78,7 +78,7 @@ class NodeStates:
 
 
 class LiveProgress:
-    """Shows a deployment's progress from entry to exit."""
+    """Shows a deployment's progress from entry to exit; as a context manager it gives what is to see the events."""
 
     def __init__(self, configuration: Configuration, news: News, console: Console | None = None) -> None:
         self._news = news
@@ -87,21 +87,22 @@ class LiveProgress:
         self._console = console or Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, transient=True, get_renderable=self.view, refresh_per_second=8)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Watch:
         self._live.start()
-        return self
+        return self.watch
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
 
-    def watch(self, _topic: str, event: Event) -> None:
-        """Take note of an event."""
+    def watch(self, _topic: str, event: Event) -> bool:
+        """Take note of an event; its result says nothing."""
         self._progress.update(event)
         if isinstance(event, NotifyError):
             place = f"{event.instance}, {event.node}" if event.node else event.instance
             self._console.print(Text(printable(f"{place}: {event.msg}"), style=BAD))
+        return False
 
     def view(self) -> Group:
         """What is shown now: never taller than the terminal, since rich would cut off who is awaited at the end."""

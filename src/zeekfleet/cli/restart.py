@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 
-from zeekfleet.broker.events.agent import NotifyChange
-from zeekfleet.broker.events.base import Event
-from zeekfleet.broker.events.controller import GetNodesRequest, GetNodesResponse, RestartRequest, RestartResponse
-from zeekfleet.cli import deployment, tables
+from zeekfleet.cli import tables
 from zeekfleet.cli.hurry import add_now
-from zeekfleet.cli.nodes import add_nodes, chosen, deployed_members, tell_unanswered
+from zeekfleet.cli.nodes import add_nodes, tell_silent
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.cli.session import Connection, Session
-from zeekfleet.client import report, results, rolling
-from zeekfleet.client.results import Restarted
+from zeekfleet.cli.session import NEWS, Session
+from zeekfleet.client.blocking import result_of
+from zeekfleet.client.requests import ROLLING_WAIT
 from zeekfleet.errors import CommandLineError
-from zeekfleet.model.enums import State
-from zeekfleet.model.management import fresh_id
-
-WAIT = 120.0
-"""Seconds for a batch of nodes to run again."""
 
 UNAVAILABLE = 1
 LONGEST_WAIT = 86400.0
@@ -44,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--wait",
         metavar="SECONDS",
         type=_seconds,
-        help=f"With --rolling: time for a batch to be running again (default: {WAIT:g}).",
+        help=f"With --rolling: time for a batch to be running again (default: {ROLLING_WAIT:g}).",
     )
     add_now(parser)
 
@@ -56,57 +47,17 @@ def run(args: argparse.Namespace) -> int:
             if value is not None:
                 raise CommandLineError(f"{option} applies with --rolling only", "zeekfleet restart")
     session = Session(args)
-    with session.connected(*deployment.HEARD) as connection:
-        connection.is_hurried = args.now
-        nodes = chosen(connection, args.nodes)
-        outcome = _roll(connection, args, nodes) if args.rolling else _restart(connection, nodes)
-    session.output.show(report.restarted(outcome), lambda: tables.restarted(outcome))
-    told = (*outcome.nodes, *(failure.source for failure in outcome.errors))
-    all_told = args.rolling or tell_unanswered(session, nodes, told)
-    return 0 if outcome.ok and all_told else 1
-
-
-def _restart(connection: Connection, nodes: frozenset[str]) -> Restarted:
-    request = RestartRequest(fresh_id(), nodes)
-    return results.read_restarted(connection.ask(request, RestartResponse, deployment.is_progress).results)
-
-
-def _roll(connection: Connection, args: argparse.Namespace, nodes: frozenset[str]) -> Restarted:
-    seen = results.read_nodes(connection.ask(GetNodesRequest(fresh_id()), GetNodesResponse).results)
-    watcher = _Watcher(connection, WAIT if args.wait is None else args.wait)
-    unavailable = UNAVAILABLE if args.max_unavailable is None else args.max_unavailable
-    deployed = {member.name: member.instance for member in deployed_members(connection)}
-    return rolling.restart(seen, sorted(nodes), unavailable, watcher.restart, watcher.all_running, deployed)
-
-
-class _Watcher:
-    """Follows the nodes' states by what the agents tell, and asks once more where they have told nothing."""
-
-    def __init__(self, connection: Connection, wait: float) -> None:
-        self._connection = connection
-        self._wait = wait
-        self._states: dict[str, State] = {}
-
-    def restart(self, nodes: frozenset[str]) -> Restarted:
-        """Restart these nodes; their states are noted from here on."""
-        self._states = dict.fromkeys(nodes, State.PENDING)
-        request = RestartRequest(fresh_id(), nodes)
-        return results.read_restarted(self._connection.ask(request, RestartResponse, self._watch).results)
-
-    def all_running(self, nodes: frozenset[str]) -> frozenset[str]:
-        """Wait until these nodes run; those that do not in time."""
-        deadline = time.monotonic() + self._wait
-        while missing := {name for name in nodes if self._states.get(name) is not State.RUNNING}:
-            received = self._connection.link.receive(deadline - time.monotonic())
-            if received is None:
-                return frozenset(missing)
-            self._watch(*received)
-        return frozenset()
-
-    def _watch(self, topic: str, event: Event) -> bool:
-        if isinstance(event, NotifyChange):
-            self._states[event.n.name] = event.new
-        return deployment.is_progress(topic, event)
+    with session.connected(*NEWS) as controller:
+        if args.rolling:
+            unavailable = UNAVAILABLE if args.max_unavailable is None else args.max_unavailable
+            wait = ROLLING_WAIT if args.wait is None else args.wait
+            verb = controller.rolling_restart(args.nodes, max_unavailable=unavailable, wait=wait, now=args.now)
+        else:
+            verb = controller.restart(args.nodes, now=args.now)
+        outcome = result_of(verb)
+    session.output.show(outcome.document(), lambda: tables.restarted(outcome))
+    tell_silent(session, outcome.silent)
+    return 0 if outcome.ok else 1
 
 
 def _positive(text: str) -> int:

@@ -6,31 +6,30 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from zeekfleet.broker import topics
-from zeekfleet.broker.events.base import Request, Response
-from zeekfleet.cli.hurry import hurrying
 from zeekfleet.cli.messages import WIRE, Messages
 from zeekfleet.cli.showing import Output
-from zeekfleet.client.link import Link, Retry, Watch, connect
+from zeekfleet.client.blocking import BlockingClient
+from zeekfleet.client.link import Link, Retry, connect
 from zeekfleet.client.settings import ClientSettings
 from zeekfleet.client.tls import client_context
-from zeekfleet.errors import ProtocolError, UnreachableError
+from zeekfleet.errors import UnreachableError
 
 PATIENCE = Retry(delay=0.2, limit=3.0)
 """How long a verb waits for a controller, unless zeek-client's settings say otherwise."""
 
 REVIVAL = Retry(delay=0.2, limit=15.0)
-"""The same for one that was there a moment ago: it is being revived."""
+"""The same for a controller that was there a moment ago: it is being started again."""
+
+NEWS = (topics.AGENT_PREFIX, topics.DEPLOYMENTS)
+"""Topics on which agents and controller tell how they get on."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
-E = TypeVar("E", bound=Response)
-
 
 def load_settings(args: argparse.Namespace) -> ClientSettings:
-    """The client's settings, from everywhere they may come from.
+    """The client's settings, from all their sources.
 
     Raises:
         SettingsError: a source cannot be read.
@@ -45,7 +44,7 @@ def load_settings(args: argparse.Namespace) -> ClientSettings:
 
 
 def make_messages(args: argparse.Namespace, settings: ClientSettings) -> Messages:
-    """The way to stderr, having told what is wrong with the settings."""
+    """Where messages go; those about the settings are told at once."""
     messages = Messages(
         quiet=args.quiet or args.verb_quiet, verbosity=settings.verbosity, timestamps=settings.timestamps
     )
@@ -55,7 +54,7 @@ def make_messages(args: argparse.Namespace, settings: ClientSettings) -> Message
 
 
 def hint(host: str) -> str:
-    """What to do where no controller answers: most listen on loopback alone."""
+    """What to do if no controller answers: by default one listens on loopback only."""
     if host in LOOPBACK:
         return "start one with 'zeekfleet up' or 'zeekfleet controller', or name another with --controller HOST:PORT"
     listen = host.strip("[]")
@@ -63,7 +62,7 @@ def hint(host: str) -> str:
 
 
 class Session:
-    """One verb's settings, messages and output; connects when it is asked to.
+    """One verb's settings, messages and output, and the way to its controller.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -72,19 +71,35 @@ class Session:
     def __init__(self, args: argparse.Namespace) -> None:
         self.settings = load_settings(args)
         self.messages = make_messages(args, self.settings)
-        self.output = Output(json=args.json or args.verb_json, pretty_json=self.settings.pretty_json)
+        self.output = Output(as_json=args.json or args.verb_json, pretty_json=self.settings.pretty_json)
 
     @contextmanager
-    def connected(self, *subscriptions: str, patience: Retry = PATIENCE) -> Iterator[Connection]:
-        """A connection to the controller that also hears the topics given.
+    def connected(self, *subscriptions: str, patience: Retry = PATIENCE) -> Iterator[BlockingClient]:
+        """The controller, with a connection to it.
 
         Args:
-            subscriptions: the topics.
+            subscriptions: topics to hear beside its answers.
             patience: how long to wait for it, unless zeek-client's settings say otherwise.
 
         Raises:
             UnreachableError: nobody answers there.
-            TransportError: there is none for another reason.
+            TransportError: there is no connection for another reason.
+            SettingsError: a setting is wrong.
+        """
+        with self.linked(*subscriptions, patience=patience) as link:
+            yield BlockingClient(link, self.settings.request_timeout)
+
+    @contextmanager
+    def linked(self, *subscriptions: str, patience: Retry = PATIENCE) -> Iterator[Link]:
+        """The bare connection.
+
+        Args:
+            subscriptions: topics to hear beside the controller's answers.
+            patience: how long to wait for it, unless zeek-client's settings say otherwise.
+
+        Raises:
+            UnreachableError: nobody answers there.
+            TransportError: there is no connection for another reason.
             SettingsError: a setting is wrong.
         """
         settings = self.settings
@@ -104,32 +119,8 @@ class Session:
         try:
             link = connect(settings.host, settings.port, heard, tls=context, retry=retry, waiting=waiting)
         except UnreachableError as error:
-            raise UnreachableError(error.host, error.port, f"{error}; {hint(error.host)}") from None
+            sentence = f"{error}; {hint(error.host)}"
+            raise UnreachableError(error.host, error.port, sentence, error.reason) from None
         with link:
             self.messages.information(f"peered with controller {settings.host}:{settings.port}")
-            yield Connection(link, settings.request_timeout)
-
-
-class Connection:
-    """A link that knows how long to wait."""
-
-    def __init__(self, link: Link, timeout: float) -> None:
-        self.link = link
-        self.is_hurried = False
-        """Nodes that are being stopped get no more than their grace, whatever they still write."""
-        self._timeout = timeout
-
-    def ask(self, request: Request[Response], response: type[E], watch: Watch | None = None) -> E:
-        """Send a request and wait for its response.
-
-        Raises:
-            RequestTimeoutError: none came in time.
-            TransportError: the connection is lost.
-            ProtocolError: what came is no such response.
-        """
-        if self.is_hurried:
-            watch = hurrying(self.link.publish, watch)
-        answer = self.link.request(request, self._timeout, watch)
-        if not isinstance(answer, response):
-            raise ProtocolError(f"{request.event_name} was answered by {answer.event_name}")
-        return answer
+            yield link

@@ -38,7 +38,7 @@ def _show_client(session: Session, with_origin: bool) -> int:
             for section, keys in items.items()
         }
         session.output.show(document, lambda: tables.settings(items, origins))
-    elif session.output.json:
+    elif session.output.as_json:
         session.output.show_document(dict(items))
     else:
         write_out(settings.as_ini())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -11,29 +12,29 @@ from zeekfleet.cli.layout import plain_text, terminal_text
 from zeekfleet.cli.options import terminal_columns
 from zeekfleet.cli.output import Note, View
 from zeekfleet.cli.streams import write_error, write_out
-from zeekfleet.client.report import Document, to_text
+from zeekfleet.client.results import Document
 
 
 class Output:
     """Where a result goes.
 
     Args:
-        json: print the document instead of the view.
+        as_json: print the document instead of the view.
         pretty_json: whether it is indented.
     """
 
-    def __init__(self, *, json: bool, pretty_json: bool = True) -> None:
-        self.json = json
+    def __init__(self, *, as_json: bool, pretty_json: bool = True) -> None:
+        self.as_json = as_json
         self._pretty_json = pretty_json
 
     @property
     def interactive(self) -> bool:
         """Whether a person watches: both streams are a terminal and no JSON was asked for."""
-        return not self.json and sys.stdout.isatty() and sys.stderr.isatty()
+        return not self.as_json and sys.stdout.isatty() and sys.stderr.isatty()
 
     def show(self, document: Document, view: Callable[[], View]) -> None:
         """Print a result; the view is made only when it is needed."""
-        if self.json:
+        if self.as_json:
             self.show_document(document)
             return
         parts = view()
@@ -42,7 +43,12 @@ class Output:
 
     def show_document(self, document: Document) -> None:
         """Print a document as JSON, whatever was asked for."""
-        write_out(f"{to_text(document, pretty=self._pretty_json)}\n")
+        write_out(json_text(document, pretty=self._pretty_json))
+
+
+def json_text(document: Document, *, pretty: bool = True) -> str:
+    """The document as zeek-client prints it."""
+    return json.dumps(document, sort_keys=True, indent=2 if pretty else None) + "\n"
 
 
 def _is_problem(part: object) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from zeekfleet.cli import deployment
+from zeekfleet.cli import deploying
 from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_file
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
+from zeekfleet.client.blocking import result_of
 from zeekfleet.planning.review import losses, review
 
 
@@ -26,5 +27,5 @@ def run(args: argparse.Namespace) -> int:
     )
     for doubt in (*review(configuration), *losses(configuration)):
         session.messages.warning(doubt)
-    with session.connected() as connection:
-        return deployment.show_staged(session, deployment.stage(connection, configuration))
+    with session.connected() as controller:
+        return deploying.show_staged(session, result_of(controller.stage(configuration)))

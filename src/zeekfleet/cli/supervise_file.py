@@ -34,7 +34,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
-from zeekfleet.cli.config_file import Beside
+from zeekfleet.client.config_file import Beside
 from zeekfleet.errors import SettingsError
 from zeekfleet.model import ranges
 from zeekfleet.model.enums import ClusterRole

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zeekfleet.cli.absent import Absent, Wanted, absent_cells, merged, state_cell
+from zeekfleet.cli.absent import absent_cells, standing_cell, state_cell
 from zeekfleet.cli.output import BAD, BUSY, FAINT, GOOD, Cell, Note, Table, View, problem
 from zeekfleet.client.results import (
     Checked,
@@ -19,6 +19,7 @@ from zeekfleet.client.results import (
     Staged,
     role_name,
 )
+from zeekfleet.client.wanted import Absent, Wanted, merged
 from zeekfleet.model.deployments import KEEP, STOP, NodeAction, action_text
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Instance, NodeStatus, Result
@@ -37,11 +38,11 @@ def staged(outcome: Staged) -> View:
 
 
 def deployed(outcome: Deployed, actions: Iterable[NodeAction] = ()) -> View:
-    """Each node's fate, the outputs of those that failed, and the id.
+    """A row a node, the outputs of the nodes that failed, and the configuration's id.
 
     Args:
         outcome: what the controller answered.
-        actions: what was done about each node, those that left included, as far as it is known.
+        actions: what was done about each node, also about those that are gone, as far as it is known.
     """
     done = {(action.instance, action.node): action for action in actions}
     view: list[Table | Note] = []
@@ -65,12 +66,12 @@ def deployed(outcome: Deployed, actions: Iterable[NodeAction] = ()) -> View:
 
 
 def given_up(told: str) -> View:
-    """What was given up, and what that means."""
+    """Which deployment was given up, and what that leaves behind."""
     return [Note(told, BUSY)]
 
 
 def checked(outcome: Checked) -> View:
-    """Who has checked, and what was found."""
+    """A row an instance, and every problem that was found."""
     found = {finding.instance for finding in outcome.findings}
     rows = [(Cell(name), Cell("nothing found", GOOD)) for name in outcome.instances]
     rows += [(Cell(name), Cell(why, BUSY)) for name, why in outcome.unchecked.items()]
@@ -92,12 +93,12 @@ def nodes(
     reports: Mapping[str, NodeReport] | None = None,
     now: float = 0.0,
 ) -> View:
-    """All processes of all instances, and what is wanted beside them.
+    """A row a process, and a row for each node that should run and that no instance reports.
 
     Args:
-        outcome: what the instances told.
-        absent: the nodes that they did not tell of.
-        reports: what is known of nodes beyond that, by name.
+        outcome: what the instances reported.
+        absent: the nodes that they did not report.
+        reports: what else is known of nodes, by name.
         now: the time, in seconds since 1970.
     """
     rows: list[tuple[Cell, ...]] = []
@@ -112,11 +113,11 @@ def nodes(
 
 
 def instances(found: Iterable[Instance], wanted: Wanted | None = None, now: float = 0.0) -> View:
-    """Connected instances, and those that should be; a port only where the controller connects to it.
+    """A row an instance; a port only where the controller connects to the agent.
 
     Args:
-        found: those that are connected.
-        wanted: what is deployed, if that is known.
+        found: the connected instances.
+        wanted: what should run, if that is known; then instances that should be connected have rows, too.
         now: the time, in seconds since 1970.
     """
     known = {instance.name: instance for instance in found}
@@ -126,7 +127,7 @@ def instances(found: Iterable[Instance], wanted: Wanted | None = None, now: floa
             Cell(instance.name),
             ABSENT if instance.host == UNSPECIFIED else Cell(str(instance.host)),
             _port(instance.listen_port),
-            *([Cell(*wanted.standing(name, now))] if wanted else []),
+            *([standing_cell(wanted, name, now)] if wanted else []),
         )
         for name, instance in sorted((configured | known).items())
     )
@@ -166,7 +167,7 @@ def settings(items: dict[str, dict[str, str]], origins: dict[tuple[str, str], st
 
 
 def failures(found: Iterable[Failure]) -> list[Note]:
-    """What failed where."""
+    """A line a failure: where, and what."""
     return [
         problem(f"{failure.source}: {failure.error}" if failure.source else str(failure.error)) for failure in found
     ]
@@ -179,7 +180,7 @@ def _action(action: NodeAction | None) -> Cell:
 
 
 def _result(node: NodeDeployment) -> Cell:
-    """A node that came up has outputs only if it is no part of the cluster yet; they say whom it lacks."""
+    """A node that came up has outputs only if it is not connected to all nodes that it must be; they name these."""
     if not node.success:
         return FAILED
     return RUNNING if node.outputs is None else CUT_OFF
@@ -207,7 +208,7 @@ def _status(status: NodeStatus, report: NodeReport | None, now: float) -> tuple[
 
 
 def _is_over(status: NodeStatus, report: NodeReport | None) -> bool:
-    """Whether the pid is that of a process that has ended: the protocol tells the last one of a node that failed."""
+    """Whether the process has ended: for a node that failed, the protocol tells the pid of its last process."""
     if status.state not in (State.FAILED, State.CRASHED):
         return False
     return report is None or report.details is None or not report.details.runs

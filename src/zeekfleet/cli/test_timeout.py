@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from zeekfleet.broker.events.controller import TestTimeoutRequest, TestTimeoutResponse
 from zeekfleet.cli import tables
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
-from zeekfleet.client import report
-from zeekfleet.model.management import fresh_id
+from zeekfleet.client.blocking import result_of
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -21,7 +19,8 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb; any answer is a success."""
     session = Session(args)
-    with session.connected() as connection:
-        result = connection.ask(TestTimeoutRequest(fresh_id(), args.with_state), TestTimeoutResponse).result
-    session.output.show(report.timed_out(result), lambda: tables.timed_out(result))
+    with session.connected() as controller:
+        result = result_of(controller.test_timeout(with_state=args.with_state))
+    document = {"success": result.success, "error": result.error}
+    session.output.show(document, lambda: tables.timed_out(result))
     return 0

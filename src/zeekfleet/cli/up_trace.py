@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 
+from zeekfleet import Client
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.broker.events.dispatches import NotifyTraceDone
 from zeekfleet.cli.trace_end import END_LOG, SCRIPT, stop_in_turn
-from zeekfleet.client.client import Client
 from zeekfleet.daemon import tree
 from zeekfleet.daemon.directories import node_directory
 from zeekfleet.daemon.run import run as run_daemon

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from zeekfleet.broker.events.controller import GetIdValueRequest, GetIdValueResponse
-from zeekfleet.broker.events.releases import ControllerReleasesRequest, ControllerReleasesResponse
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.output import BUSY, Cell, Note, Table, View
 from zeekfleet.cli.session import Session
 from zeekfleet.cli.tables import ABSENT, failures
-from zeekfleet.client.releases import ZEEK_VERSION, Releases, read_releases
-from zeekfleet.client.results import read_id_values
-from zeekfleet.model.management import fresh_id
+from zeekfleet.client.blocking import result_of
+from zeekfleet.client.releases import Releases
 from zeekfleet.model.releases import PartRelease
 from zeekfleet.release import RUNNING
 
@@ -30,19 +27,14 @@ def run(args: argparse.Namespace) -> int:
         own = {"version": RUNNING.version, "build": RUNNING.build, "place": RUNNING.place, "python": RUNNING.python}
         session.output.show(own, lambda: [Note(f"zeekfleet {RUNNING}")])
         return 0
-    with session.connected() as connection:
-        told = connection.ask(ControllerReleasesRequest(fresh_id()), ControllerReleasesResponse).results
-        asked = connection.ask(GetIdValueRequest(fresh_id(), ZEEK_VERSION), GetIdValueResponse).results
-    values = read_id_values(asked)
-    # Without a cluster there are no nodes to ask, which is no failure here.
-    missing = [failure for failure in values.errors if failure.error != "no cluster deployed"]
-    outcome = read_releases(told, values.values, missing)
+    with session.connected() as controller:
+        outcome = result_of(controller.releases())
     session.output.show(outcome.document(), lambda: view(outcome))
     return 0 if outcome.ok else 1
 
 
 def view(outcome: Releases) -> View:
-    """A part a row, then a node a row; parts that do not all run the same are pointed out."""
+    """A row a part, then a row a node, and a note if the parts do not all run the same build."""
     rows = tuple(_row(instance, part) for instance, parts in outcome.parts.items() for part in parts)
     tables: list[Table | Note] = [Table(("INSTANCE", "PART", "RELEASE", "BUILD", "PID", "PLACE"), rows)]
     if outcome.nodes:

@@ -1,7 +1,7 @@
 """The public asynchronous API of a controller.
 
     async with Client("127.0.0.1", 2149) as client:
-        outcome = await client.deploy_config(configuration)
+        outcome = await client.deploy_config(Client.read_configuration("cluster.ini"))
         if not outcome.ok: ...
 
 One client is one connection; its methods may run at the same time. All times
@@ -11,31 +11,30 @@ are in seconds.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self, TypeVar
 
 from zeekfleet.broker import topics
-from zeekfleet.broker.events import checks
-from zeekfleet.broker.events import controller as api
-from zeekfleet.broker.events import dispatches as dispatch_api
-from zeekfleet.broker.events.base import Request, Response
-from zeekfleet.broker.events.deployments import DeploymentProgress
-from zeekfleet.broker.events.presence import PresenceRequest, PresenceResponse
-from zeekfleet.client import results
-from zeekfleet.client.dispatched import Dispatched, read_dispatched
-from zeekfleet.client.results import Checked, Deployed, IdValues, NodesSeen, Restarted, Staged
-from zeekfleet.client.tls import problem_of_either
-from zeekfleet.errors import ConfigurationError, ProtocolError, RequestTimeoutError, TransportError
+from zeekfleet.broker.events.base import Event, Request, Response
+from zeekfleet.broker.generations import SECOND
+from zeekfleet.client import config_file, link
+from zeekfleet.client.patience import Patience, Watch
+from zeekfleet.client.requests import Requests
+from zeekfleet.errors import CannotConnectError, RequestTimeoutError, TransportError
+from zeekfleet.model.addresses import place
 from zeekfleet.model.defaults import CLIENT_PORT, LOOPBACK
-from zeekfleet.model.management import Configuration, Instance, Result, fresh_id
-from zeekfleet.model.presence import InstancePresence
+from zeekfleet.model.management import Configuration
 from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded, PeerLost
 from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.waiting import Signal, first_of
 
-E = TypeVar("E", bound=Response)
+logger = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=Response)
 
 OWN_NAME = "zeekfleet"
 """How the names of clients begin that wait as long as a deployment makes progress."""
@@ -43,11 +42,14 @@ OWN_NAME = "zeekfleet"
 LONGEST_WAIT = 86400.0
 """Seconds that a request may take, however long the controller is seen to work on it."""
 
+ONE_MORE = link.Retry(attempts=1, delay=2.0)
+"""The attempt that finds out why there is no connection."""
+
 Watcher = Callable[[Delivery], None]
-"""Called for every event that arrives beside responses; must return at once."""
+"""Called for each event that is not the response to a request of ours; must return at once."""
 
 
-class Client:
+class Client(Requests):
     """A connection to a controller; use it as an async context manager.
 
     Args:
@@ -56,7 +58,7 @@ class Client:
         tls: a client's context (``zeekfleet.client.tls.client_context``), or None for plain text.
         timeout: how long each request may take, where a method is not told otherwise.
         connect_timeout: how long to insist on a connection.
-        watcher: sees the events of the agents (state changes, errors) and other clients' responses.
+        watcher: sees, once each, the agents' notifications, the progress of deployments, and other clients' responses.
         name: what to call this client in the controller's log.
         endpoint: the transport to use instead of a WebSocket of its own.
     """
@@ -73,6 +75,7 @@ class Client:
         name: str = "zeekfleet-client",
         endpoint: Endpoint | None = None,
     ) -> None:
+        super().__init__()
         self._host = host
         self._port = port
         self._tls = tls
@@ -82,24 +85,41 @@ class Client:
         self._endpoint = endpoint or WebSocketEndpoint(
             name=name if name.startswith(OWN_NAME) else f"{OWN_NAME}-client/{name}"
         )
+        self._is_own_transport = endpoint is None
         self._connected = asyncio.Event()
         self._lost = asyncio.Event()
-        self._waits: dict[str, tuple[asyncio.Timeout, float]] = {}
+        self._arrived = Signal()
+        self._agents_of_both: set[str] = set()
         self._stack = AsyncExitStack()
+
+    @staticmethod
+    def read_configuration(path: str, *, instance: str = "", lax: bool = False) -> Configuration:
+        """The cluster configuration in an INI file; what its writer should know is logged as warnings.
+
+        Args:
+            path: the file's; relative paths in it start in its directory.
+            instance: the instance of nodes that name none; ``agent-<hostname>`` if empty.
+            lax: unknown keys are warnings, not errors.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or what it says is wrong.
+        """
+        parsed = config_file.read_configuration(path, instance=instance, lax=lax)
+        for warning in parsed.warnings:
+            logger.warning("%s", warning)
+        return parsed.configuration
 
     async def __aenter__(self) -> Self:
         """Connect.
 
         Raises:
-            TransportError: there is no connection within ``connect_timeout``.
+            TransportError: there is no connection within ``connect_timeout``; the sentence says why.
         """
         try:
             await self._stack.enter_async_context(self._endpoint)
             tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-            self._endpoint.subscribe(topics.CONTROLLER)
-            self._endpoint.subscribe(topics.DEPLOYMENTS)
-            if self._watcher is not None:
-                self._endpoint.subscribe(topics.AGENT_PREFIX)
+            for topic in (topics.CONTROLLER, topics.DEPLOYMENTS, topics.AGENT_PREFIX):
+                self._endpoint.subscribe(topic)
             self._endpoint.peer(self._host, self._port, tls=self._tls)
             self._stack.callback(tasks.create_task(self._read_events()).cancel)
             await self._wait_connected(self._connect_timeout)
@@ -114,129 +134,67 @@ class Client:
         # The body's error is not shown to the task group, which would wrap it in an exception group.
         await self._stack.aclose()
 
-    async def stage(self, configuration: Configuration, *, timeout: float | None = None) -> Staged:
-        """Have the controller validate and keep a configuration for :meth:`deploy`."""
-        request = api.StageConfigurationRequest(fresh_id(), configuration)
-        return results.read_staged((await self._request(request, api.StageConfigurationResponse, timeout)).results)
-
-    async def deploy(self, *, timeout: float | None = None) -> Deployed:
-        """Deploy the staged configuration.
-
-        Args:
-            timeout: how long to wait without any sign that the controller works on it.
-        """
-        response = await self._request(api.DeployRequest(fresh_id()), api.DeployResponse, timeout)
-        return results.read_deployed(response.results)
-
-    async def deploy_config(self, configuration: Configuration, *, timeout: float | None = None) -> Deployed:
-        """Stage a configuration and deploy it; ``timeout`` counts for each of the two.
-
-        Raises:
-            ConfigurationError: the controller finds it wrong; ``errors`` has all that it found.
-        """
-        staged = await self.stage(configuration, timeout=timeout)
-        if not staged.ok:
-            raise ConfigurationError(staged.errors)
-        return await self.deploy(timeout=timeout)
-
-    async def check(self, configuration: Configuration, *, timeout: float | None = None) -> Checked:
-        """Have the controller validate a configuration, and its instances check it; nothing is staged or touched."""
-        request = checks.ControllerCheckRequest(fresh_id(), configuration)
-        return results.read_checked((await self._request(request, checks.ControllerCheckResponse, timeout)).results)
-
-    async def get_nodes(self) -> NodesSeen:
-        """The processes of every known instance."""
-        response = await self._request(api.GetNodesRequest(fresh_id()), api.GetNodesResponse)
-        return results.read_nodes(response.results)
-
-    async def get_instances(self) -> tuple[Instance, ...]:
-        """The connected instances, sorted by name.
-
-        Raises:
-            RequestFailedError: the controller cannot tell.
-        """
-        response = await self._request(api.GetInstancesRequest(fresh_id()), api.GetInstancesResponse)
-        return results.read_instances(response.result)
-
-    async def get_presence(self) -> tuple[InstancePresence, ...]:
-        """Every instance that is configured or connected, with what was last heard of it, sorted by name.
-
-        Nobody is asked for it but the controller, which must be zeekfleet's.
-        """
-        return (await self._request(PresenceRequest(fresh_id()), PresenceResponse)).instances
-
-    async def get_configuration(self, *, deployed: bool = False) -> Configuration:
-        """The deployed or the staged configuration.
-
-        Raises:
-            RequestFailedError: there is none.
-        """
-        request = api.GetConfigurationRequest(fresh_id(), deployed)
-        return results.read_configuration((await self._request(request, api.GetConfigurationResponse)).result)
-
-    async def get_id_value(
-        self, identifier: str, nodes: Iterable[str] = (), *, timeout: float | None = None
-    ) -> IdValues:
-        """The value of a global identifier in the named nodes, or in all."""
-        request = api.GetIdValueRequest(fresh_id(), identifier, frozenset(nodes))
-        return results.read_id_values((await self._request(request, api.GetIdValueResponse, timeout)).results)
-
-    async def dispatch(
-        self, action: Iterable[str], nodes: Iterable[str] = (), *, timeout: float | None = None
-    ) -> Dispatched:
-        """Have the named nodes, or all, run an action of ``model.dispatches.DATA``: its name, then its arguments."""
-        words = tuple(action)
-        request = dispatch_api.ControllerDispatchRequest(fresh_id(), words, frozenset(nodes))
-        response = await self._request(request, dispatch_api.ControllerDispatchResponse, timeout)
-        return read_dispatched(words[0], response.results)
-
-    async def restart(self, nodes: Iterable[str] = (), *, timeout: float | None = None) -> Restarted:
-        """Restart the named nodes, or all."""
-        request = api.RestartRequest(fresh_id(), frozenset(nodes))
-        return results.read_restarted((await self._request(request, api.RestartResponse, timeout)).results)
-
-    async def test_timeout(self, *, with_state: bool = False, timeout: float | None = None) -> Result:
-        """Have the controller let a request time out; without state it never answers.
-
-        Raises:
-            RequestTimeoutError: it did not answer within ``timeout`` here.
-        """
-        request = api.TestTimeoutRequest(fresh_id(), with_state)
-        return (await self._request(request, api.TestTimeoutResponse, timeout)).result
-
-    async def _request(self, event: Request[Response], response: type[E], timeout: float | None = None) -> E:
+    async def ask(self, request: Request[R], *, timeout: float | None = None, watch: Watch | None = None) -> R:
         timeout = self._timeout if timeout is None else timeout
         await self._wait_connected(timeout)
-        answer = asyncio.ensure_future(self._endpoint.request(topics.CONTROLLER, event, LONGEST_WAIT))
-        lost = asyncio.ensure_future(self._lost.wait())
+        loop = asyncio.get_running_loop()
+        patience = Patience(loop.time(), timeout)
         try:
-            async with asyncio.timeout(timeout) as wait:
-                self._waits[event.reqid] = wait, timeout
-                await asyncio.wait({answer, lost}, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                raise TransportError(f"connection to controller {self._host}:{self._port} is lost")
-            found = answer.result()
+            async with asyncio.timeout_at(patience.at) as wait:
+
+                def watched(topic: str, event: Event) -> bool:
+                    is_progress = watch is not None and watch(topic, event)
+                    if is_progress and not wait.expired():
+                        wait.reschedule(patience.progressed(event, loop.time()))
+                    return is_progress
+
+                asking = self._endpoint.request(topics.CONTROLLER, request, LONGEST_WAIT)
+                with self.watching(watched):
+                    answer = await first_of(asking, self._lost.wait())
         except TimeoutError:
-            raise RequestTimeoutError(event.reqid, timeout) from None
-        finally:
-            self._waits.pop(event.reqid, None)
-            answer.cancel()
-            lost.cancel()
-            await asyncio.gather(answer, lost, return_exceptions=True)
-        if not isinstance(found, response):
-            raise ProtocolError(f"{type(event).event_name} was answered by {type(found).event_name}")
-        return found
+            raise RequestTimeoutError(request.reqid, timeout) from None
+        if answer is None:
+            raise self._connection_lost()
+        return answer
+
+    def tell(self, event: Event) -> None:
+        if not self._connected.is_set():
+            raise self._connection_lost()
+        self._endpoint.publish(topics.CONTROLLER, event)
+
+    async def wait(self, timeout: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._arrived.next()
+        except TimeoutError:
+            return False
+        if not self._connected.is_set():
+            raise self._connection_lost()
+        return True
+
+    def _connection_lost(self) -> TransportError:
+        return TransportError(f"connection to controller {self._host}:{self._port} is lost")
 
     async def _wait_connected(self, timeout: float) -> None:
         try:
             async with asyncio.timeout(timeout):
                 await self._connected.wait()
         except TimeoutError:
-            problem = None
-            if self._tls is not None:
-                problem = await asyncio.to_thread(problem_of_either, self._tls, self._host, self._port)
-            text = f"cannot connect to controller {self._host}:{self._port} within {timeout:g} s"
-            raise TransportError(f"{text}: {problem}" if problem else text) from None
+            text = f"cannot connect to controller {place(self._host, self._port)} within {timeout:g} s"
+            reason = await self._reason_for_no_connection()
+            raise TransportError(f"{text}: {reason}" if reason else text) from None
+
+    async def _reason_for_no_connection(self) -> str:
+        """What one more attempt fails with; empty if that is not known."""
+        if not self._is_own_transport:
+            return ""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        try:
+            connection = await asyncio.to_thread(link.connect, host, self._port, tls=self._tls, retry=ONE_MORE)
+        except CannotConnectError as error:
+            return error.reason
+        connection.close()
+        return ""
 
     async def _read_events(self) -> None:
         async for happening in self._endpoint.events():
@@ -247,9 +205,21 @@ class Client:
                 case PeerLost():
                     self._connected.clear()
                     self._lost.set()
-                case Delivery(event=event):
-                    if isinstance(event, DeploymentProgress) and (found := self._waits.get(event.reqid)):
-                        wait, timeout = found
-                        wait.reschedule(asyncio.get_running_loop().time() + timeout)
+                    self._arrived.notify()
+                case Delivery() if not self._is_repeated(happening):
+                    self._show(happening.topic, happening.event)
                     if self._watcher is not None:
                         self._watcher(happening)
+                    self._arrived.notify()
+
+    def _is_repeated(self, delivery: Delivery) -> bool:
+        """Whether an agent's notification was told before, under the second generation's names.
+
+        Our agents tell everything twice, under those names first; one of the first generation tells it once.
+        """
+        if not delivery.topic.startswith(topics.AGENT_PREFIX):
+            return False
+        if delivery.generation is SECOND:
+            self._agents_of_both.add(delivery.topic)
+            return False
+        return delivery.topic in self._agents_of_both

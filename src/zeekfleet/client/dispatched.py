@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.broker.values import Vector
-from zeekfleet.client.results import Failure, in_order
+from zeekfleet.client.results import Document, Failure, in_order, silent
 from zeekfleet.errors import ValueMismatchError
 from zeekfleet.model.dispatches import DATA
 from zeekfleet.model.management import Result
@@ -16,27 +16,39 @@ from zeekfleet.model.types import Record
 
 
 class Dispatched(msgspec.Struct, frozen=True):
-    """Each node's answer, a record of the action's type, and who could not tell."""
+    """What each node answered.
+
+    Attributes:
+        nodes: by name, a record of the action's type.
+        errors: who could not do it, and why.
+        silent: nodes that were asked for by name and that no result speaks of.
+    """
 
     nodes: dict[str, Record]
     errors: tuple[Failure, ...] = ()
+    silent: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether every node that was asked did it."""
-        return not self.errors
+        return not self.errors and not self.silent
 
-    def document(self) -> dict[str, object]:
-        """As JSON: ``{"errors": [{"source", "error"}], "results": {NODE: RECORD}}``."""
-        failures = [{"source": failure.source, "error": failure.error} for failure in self.errors]
+    def document(self) -> Document:
+        """``{"errors": [{"source", "error"}], "results": {NODE: RECORD}}``."""
         return {
             "results": {node: msgspec.to_builtins(record) for node, record in self.nodes.items()},
-            "errors": failures,
+            "errors": [failure.document() for failure in self.errors],
         }
 
 
-def read_dispatched(action: str, results: Iterable[Result]) -> Dispatched:
-    """What ``dispatch_response`` tells of an action that is in ``DATA``."""
+def read_dispatched(action: str, results: Iterable[Result], asked: Collection[str] = ()) -> Dispatched:
+    """What ``dispatch_response`` tells of an action that is in ``DATA``.
+
+    Args:
+        action: its name.
+        results: as they came.
+        asked: the nodes that were named in the request.
+    """
     record = DATA[action]
     nodes: dict[str, Record] = {}
     errors: list[Failure] = []
@@ -44,10 +56,10 @@ def read_dispatched(action: str, results: Iterable[Result]) -> Dispatched:
         if not result.success:
             errors.append(Failure(result.error, result.node))
         elif not result.node or not isinstance(result.data, Vector):
-            errors.append(Failure("the result has no node or no data", result.node, unattributed=not result.node))
+            errors.append(Failure("the result has no node or no data", result.node))
         else:
             try:
                 nodes[result.node] = SECOND.codec.from_value(result.data, record)
             except ValueMismatchError as error:
                 errors.append(Failure(str(error), result.node))
-    return Dispatched(nodes, tuple(errors))
+    return Dispatched(nodes, tuple(errors), silent(asked, nodes, errors))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
 from zeekfleet.broker.generations import SECOND
-from zeekfleet.client.results import Failure
+from zeekfleet.client.results import Document, Failure
 from zeekfleet.errors import RequestFailedError
 from zeekfleet.model.management import Result
 from zeekfleet.model.supervision import Diagnosis, NodeDetails, NodeReport
@@ -19,19 +18,6 @@ class Histories(msgspec.Struct, frozen=True):
 
     instances: dict[str, tuple[NodeReport, ...]]
     errors: tuple[Failure, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether every instance told."""
-        return not self.errors
-
-    def document(self) -> dict[str, Any]:
-        """``{"errors": [{"source", "error"}], "results": {INSTANCE: {NODE: {...}}}}``."""
-        results = {
-            instance: {report.node: report_document(report) for report in reports}
-            for instance, reports in self.instances.items()
-        }
-        return {"results": results, "errors": [{"source": one.source, "error": one.error} for one in self.errors]}
 
 
 def read_histories(results: Iterable[Result]) -> Histories:
@@ -73,7 +59,7 @@ def last_exit(details: NodeDetails | None) -> str:
     return f"{told}{', core dumped' if details.core_dumped else ''}{' (requested)' if details.requested else ''}"
 
 
-def report_document(report: NodeReport) -> dict[str, Any]:
+def report_document(report: NodeReport) -> Document:
     """The keys are always the same; what its supervisor does not tell is null."""
     details = report.details
     return {

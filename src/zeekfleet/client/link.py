@@ -1,7 +1,7 @@
-"""One synchronous connection to a controller, light enough for a command that must feel instant.
+"""One synchronous connection to a controller, for commands that must start fast.
 
-No event loop, no threads: whoever calls waits. Programs that do more than one
-thing at a time use :class:`zeekfleet.client.Client`.
+There is no event loop: a call blocks until it is done. Programs that do several
+things at a time use :class:`zeekfleet.client.Client`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar, cast
 
 import msgspec
 import websocket
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event, Request, Response
-from zeekfleet.broker.events.deployments import DeploymentProgress
 from zeekfleet.broker.generations import canonical_topic
 from zeekfleet.broker.messages import (
     TOPIC_FORBIDDEN,
@@ -32,8 +31,10 @@ from zeekfleet.broker.messages import (
     encode_event,
     encode_message,
 )
+from zeekfleet.client.patience import Patience, Watch
 from zeekfleet.client.tls import own_problem, peer_problem
 from zeekfleet.errors import (
+    CannotConnectError,
     ConnectionLostError,
     ProtocolError,
     RequestTimeoutError,
@@ -42,26 +43,24 @@ from zeekfleet.errors import (
 )
 from zeekfleet.model.addresses import place
 
+R = TypeVar("R", bound=Response)
+
 PATH = "/v1/messages/json"
 APPLICATION_NAME = "zeekfleet-cli"
 LIMIT_HEADER = "x-zeekfleet-frame-limit"
 MEBIBYTE = 1024 * 1024
-LONGEST_EXTENSION = 30
-"""How many times its time-out a request may wait in all, however much the agents are seen to do."""
 
 AT_ONCE = 0.5
-"""Seconds after which it is worth a word that nobody has accepted a connection."""
+"""Seconds after which the user is told that nobody has accepted a connection yet."""
 
 SLOW = 2.0
-"""Seconds after these, the same for one that was accepted and leads nowhere."""
+"""Seconds after these until the same is told of a connection that was accepted but does not get ready."""
 
 SHORTEST = 0.1
-"""Seconds that an attempt has at least."""
+"""Seconds that every attempt gets at least."""
 
 HANDSHAKE = 10.0
-
-Watch = Callable[[str, Event], bool]
-"""Told each other event with its topic while a response is awaited; True if it is a sign of progress."""
+"""Seconds for a controller that has accepted the connection to answer the handshake."""
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -70,7 +69,7 @@ class Retry(msgspec.Struct, frozen=True):
     Attributes:
         attempts: how often to try in all.
         delay: seconds that an attempt may take, and that lie between two.
-        limit: seconds in all; an attempt then may take what is left of them, and ``attempts`` does not count.
+        limit: seconds in all. An attempt then may take all that is left of them, and ``attempts`` does not count.
     """
 
     attempts: int = 10
@@ -79,7 +78,7 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 class Link:
-    """A connection whose handshake is done; made by :func:`connect`, closed as a context manager."""
+    """A connection that is ready; made by :func:`connect`, closed as a context manager."""
 
     def __init__(self, socket: websocket.WebSocket, remote: str) -> None:
         self._socket = socket
@@ -120,13 +119,13 @@ class Link:
         except (OSError, websocket.WebSocketException) as error:
             raise self._lost(error) from None
 
-    def request(self, event: Request[Response], timeout: float, watch: Watch | None = None) -> Response:
+    def request(self, event: Request[R], timeout: float, watch: Watch | None = None) -> R:
         """Send a request to the controller and wait for its response.
 
         Args:
             event: the request.
-            timeout: seconds; counted anew at each sign of progress that ``watch`` sees.
-            watch: sees the other events that arrive.
+            timeout: seconds, counted anew at each sign of progress.
+            watch: sees the other events that arrive, and tells which are signs of progress.
 
         Raises:
             RequestTimeoutError: no response came in time.
@@ -134,19 +133,17 @@ class Link:
             ProtocolError: what came is no event of the protocol.
         """
         started = time.monotonic()
-        deadline, limit = started + timeout, started + LONGEST_EXTENSION * timeout
+        patience = Patience(started, timeout)
         self.publish(event)
         while True:
-            received = self.receive(max(0.0, deadline - time.monotonic()))
+            received = self.receive(max(0.0, patience.at - time.monotonic()))
             if received is None:
                 raise RequestTimeoutError(event.reqid, round(time.monotonic() - started, 1))
             topic, other = received
             if isinstance(other, event.response) and other.reqid == event.reqid:
-                return other
+                return cast("R", other)  # the class says so
             if watch is not None and watch(topic, other):
-                deadline = time.monotonic() + timeout
-                if not isinstance(other, DeploymentProgress):  # which the controller bounds itself
-                    deadline = min(deadline, limit)
+                patience.progressed(other, time.monotonic())
 
     def receive(self, timeout: float) -> tuple[str, Event] | None:
         """The next event with its topic, or None if none came within ``timeout`` seconds.
@@ -168,7 +165,7 @@ class Link:
                     except ProtocolError:
                         if topic.startswith(topics.CONTROLLER):
                             raise
-                        continue  # other parties' events are only watched
+                        continue  # events of others are only watched
                     return topic, event
                 case ErrorMessage():
                     raise TransportError(f"controller {self._remote} reports {message.code}: {message.context}")
@@ -216,17 +213,17 @@ def connect(
     retry: Retry = Retry(),  # noqa: B008 - frozen
     waiting: Callable[[], None] = lambda: None,
 ) -> Link:
-    """Connect to a controller and tell what to hear.
+    """Connect to a controller and subscribe.
 
-    A refused connection and a time-out are tried again; whatever else fails, fails at once.
+    A refused connection and a time-out are tried again; every other failure ends it at once.
 
     Args:
         host: address or name.
         port: port.
         subscriptions: prefixes of topics.
         tls: a client's context, or None for plain text.
-        retry: how to insist.
-        waiting: called once, maybe in another thread, when there is no connection at once but may be one later.
+        retry: how often or how long to try.
+        waiting: called once, maybe in another thread, if there is no connection at once and another attempt follows.
 
     Raises:
         UnreachableError: nobody has answered within the attempts or the time.
@@ -244,7 +241,8 @@ def _connect(
 ) -> Link:
     remote = place(host, port)
     tries = _Tries(retry)
-    # A controller that dies while it accepts us resets the connection; with TLS so does one that minds our certificate.
+    # A controller that dies while it accepts us resets the connection, which is worth another attempt. With TLS a
+    # controller that refuses our certificate does the same, which is not.
     ending = () if tls else (ConnectionResetError, BrokenPipeError)
     reason = "no attempt was allowed"
     while tries.next():
@@ -266,9 +264,9 @@ def _connect(
             continue
         except (OSError, ValueError, websocket.WebSocketException) as error:
             socket.shutdown()  # type: ignore[no-untyped-call]
-            telling.end()  # there is nothing to wait for, though it may take a while to find out why
+            telling.end()  # no attempt follows, though it may take a while to find out the reason
             reason = (tls and peer_problem(error, host.strip("[]"), port)) or _reason(error)
-            raise _with_own_problem(f"cannot connect to controller {remote}: {reason}", tls) from None
+            raise _cannot_connect(reason, tls, f"cannot connect to controller {remote}: ") from None
         link = Link(socket, remote)
         try:
             link._handshake(subscriptions, tries.patience)
@@ -276,24 +274,24 @@ def _connect(
             link.close()
             reason = str(error)
             if tls or not tries.remain:
-                raise _with_own_problem(reason, tls) from None
+                raise _cannot_connect(reason, tls) from None
             telling.tell()
             continue
         except TransportError as error:
             link.close()
-            raise _with_own_problem(str(error), tls) from None
+            raise _cannot_connect(str(error), tls) from None
         except BaseException:
             link.close()
             raise
         return link
-    raise UnreachableError(host, port, f"cannot connect to controller {remote}: {reason} ({tries})")
+    raise UnreachableError(host, port, f"cannot connect to controller {remote}: {reason} ({tries})", reason)
 
 
 class _Telling:
-    """Says once that a connection is waited for: soon where nobody is there, later where somebody is only slow.
+    """Tells once that a connection is awaited: soon if nobody accepts it, later if the other side is only slow.
 
     Attributes:
-        socket: with which it is being tried.
+        socket: of the current attempt.
     """
 
     def __init__(self, waiting: Callable[[], None]) -> None:
@@ -311,7 +309,7 @@ class _Telling:
             self.tell()
 
     def tell(self) -> None:
-        """Say it, unless that is done, or there is nothing to wait for any more."""
+        """Tell it, unless it was told or nothing is awaited any more."""
         with self._lock:
             if not self._ended.is_set():
                 self._ended.set()
@@ -337,13 +335,13 @@ class _Tries:
 
     @property
     def remain(self) -> bool:
-        """Whether another attempt may be made."""
+        """Whether another attempt is allowed."""
         if self._deadline is None:
             return self._made < self._retry.attempts
         return time.monotonic() + self._retry.delay < self._deadline
 
     def next(self) -> bool:
-        """Wait for the next attempt to be due; False if there is none."""
+        """Wait until the next attempt is due; False if there is none."""
         if self._made and not self.remain:
             return False
         if self._made:
@@ -358,16 +356,17 @@ class _Tries:
 
     @property
     def patience(self) -> float:
-        """Seconds for a controller that is there to answer the handshake: it may be slow."""
+        """Seconds for a controller that has accepted the connection to answer the handshake: it may be slow."""
         if self._deadline is not None:
             return HANDSHAKE
         return 2 * self._retry.delay * (self._retry.attempts - self._made + 1)
 
 
-def _with_own_problem(text: str, tls: ssl.SSLContext | None) -> TransportError:
-    """A failure to connect, with what may be its cause on our side."""
+def _cannot_connect(reason: str, tls: ssl.SSLContext | None, introduction: str = "") -> CannotConnectError:
+    """A failure to connect; what is wrong with our own certificate may be its cause."""
     problem = own_problem(tls)
-    return TransportError(f"{text}; {problem}" if problem else text)
+    reason = f"{reason}; {problem}" if problem else reason
+    return CannotConnectError(f"{introduction}{reason}", reason)
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What ``version --all`` hears: which release each part of a fleet runs, and which Zeek each node."""
+"""What ``version --all`` tells: which release each part of a fleet runs, and which Zeek each node. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Any
 import msgspec
 
 from zeekfleet.broker.generations import SECOND
-from zeekfleet.client.results import Failure
+from zeekfleet.client.results import Document, Failure
 from zeekfleet.model.management import Result
 from zeekfleet.model.releases import PartRelease
 
 ZEEK_VERSION = "Version::info"
-"""The global of every Zeek that tells its version, and that of a simulated node."""
-
+"""The global variable of every Zeek, and of a simulated node, that holds its version."""
 
 NOT_TOLD = "unknown id"
-"""What a simulated node of a former release says to that."""
+"""What a simulated node of an older release answers to that."""
+
+NOTHING_DEPLOYED = "no cluster deployed"
+"""What a controller answers to that if there are no nodes, which is no failure here."""
 
 
 class Releases(msgspec.Struct, frozen=True):
@@ -35,17 +37,17 @@ class Releases(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether everybody told."""
+        """Whether every part told."""
         return not self.errors
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Document:
         """``{"parts": {INSTANCE: {PART: {...}}}, "nodes": {NODE: VERSION}, "errors": [{"source", "error"}]}``."""
         return {
             "parts": {
                 instance: {part.part: _document(part) for part in parts} for instance, parts in self.parts.items()
             },
             "nodes": self.nodes,
-            "errors": [{"source": one.source, "error": one.error} for one in self.errors],
+            "errors": [failure.document() for failure in self.errors],
         }
 
 
@@ -81,5 +83,5 @@ def _version(value: Any) -> str:
     return str(text) if text else "unknown"
 
 
-def _document(part: PartRelease) -> dict[str, Any]:
+def _document(part: PartRelease) -> Document:
     return {"pid": part.pid, "version": part.version, "build": part.build, "place": part.place, "python": part.python}

@@ -1,15 +1,15 @@
 """What a controller's answers say: ``Result`` records in, structs out (docs/protocol.md, sections 8 and 10).
 
-A struct's ``ok`` tells whether all that was asked for is done. The reading rules
-are zeek-client's, since a stock client and this one must understand every
-controller in the same way.
+A struct's ``ok`` tells whether all that was asked for is done, its ``document()``
+is zeek-client's JSON for it. The reading rules are zeek-client's, since a stock
+client and this one must understand every controller in the same way.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -17,10 +17,14 @@ import msgspec
 from zeekfleet.broker import values
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.errors import RequestFailedError, ValueMismatchError
-from zeekfleet.model.enums import ClusterRole, Role, State
+from zeekfleet.model.enums import ClusterRole, Role
 from zeekfleet.model.management import Configuration, Instance, NodeOutputs, NodeStatus, Result
+from zeekfleet.model.types import UNSPECIFIED
 
 NO_REASON = "no reason given"
+
+Document = dict[str, Any]
+"""What becomes JSON."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -36,6 +40,10 @@ class Failure(msgspec.Struct, frozen=True):
     source: str | None = None
     unattributed: bool = False
 
+    def document(self) -> Document:
+        """``{"source", "error"}``, without the source where there is none to speak of."""
+        return {"error": self.error} if self.unattributed else {"source": self.source, "error": self.error}
+
 
 class Staged(msgspec.Struct, frozen=True):
     """The outcome of staging: the configuration's id, or what is wrong with it."""
@@ -48,6 +56,10 @@ class Staged(msgspec.Struct, frozen=True):
         """Whether the configuration is staged."""
         return self.id is not None and not self.errors
 
+    def document(self) -> Document:
+        """``{"errors": [TEXT], "results": {"id"}}``."""
+        return {"results": _identified(self.id), "errors": list(self.errors)}
+
 
 class NodeDeployment(msgspec.Struct, frozen=True):
     """What became of one node in a deployment; the outputs are there if it failed and wrote something."""
@@ -56,6 +68,13 @@ class NodeDeployment(msgspec.Struct, frozen=True):
     instance: str
     success: bool
     outputs: NodeOutputs | None = None
+
+    def document(self) -> Document:
+        """``{"success", "instance"}``, and ``"stdout"`` and ``"stderr"`` where there are outputs."""
+        document: Document = {"success": self.success, "instance": self.instance}
+        if self.outputs is not None:
+            document |= {"stdout": self.outputs.stdout, "stderr": self.outputs.stderr}
+        return document
 
 
 class Deployed(msgspec.Struct, frozen=True):
@@ -75,6 +94,13 @@ class Deployed(msgspec.Struct, frozen=True):
     ok: bool
     skipped: tuple[str, ...] = ()
 
+    def document(self) -> Document:
+        """``{"errors": [TEXT], "results": {"id", "nodes": {NAME: {"success", "instance", ...}}}}``."""
+        results = _identified(self.id)
+        if self.nodes:
+            results["nodes"] = {node.name: node.document() for node in self.nodes}
+        return {"results": results, "errors": list(self.errors)}
+
 
 class Finding(msgspec.Struct, frozen=True):
     """What would go wrong, a whole sentence, and the nodes that it is about, if any."""
@@ -82,6 +108,15 @@ class Finding(msgspec.Struct, frozen=True):
     error: str
     instance: str | None = None
     nodes: tuple[str, ...] = ()
+
+    def document(self) -> Document:
+        """``{"error"}``, and ``"instance"`` and ``"nodes"`` where they are known."""
+        document: Document = {"error": self.error}
+        if self.instance is not None:
+            document["instance"] = self.instance
+        if self.nodes:
+            document["nodes"] = list(self.nodes)
+        return document
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -102,6 +137,13 @@ class Checked(msgspec.Struct, frozen=True):
         """Whether nothing was found."""
         return not self.findings
 
+    def document(self) -> Document:
+        """``{"errors": [{"error", ...}], "results": {"checked": [NAME], "unchecked": {NAME: WHY}}}``."""
+        return {
+            "errors": [finding.document() for finding in self.findings],
+            "results": {"checked": list(self.instances), "unchecked": dict(self.unchecked)},
+        }
+
 
 class NodesSeen(msgspec.Struct, frozen=True):
     """The processes of every instance, sorted by name, and the instances that could not tell.
@@ -119,17 +161,36 @@ class NodesSeen(msgspec.Struct, frozen=True):
         """Whether every instance told, and what can be understood."""
         return not self.errors and not self.malformed
 
+    def document(self) -> Document:
+        """``{"errors": [{"source", "error"}], "results": {INSTANCE: {NODE: {...}}}}``."""
+        results = {
+            instance: {status.node: _status(status) for status in statuses}
+            for instance, statuses in self.instances.items()
+        }
+        return {"results": results, "errors": [failure.document() for failure in self.errors]}
+
 
 class IdValues(msgspec.Struct, frozen=True):
-    """The value of an identifier by node name, as Python data made of its JSON, and who could not tell."""
+    """The value of an identifier in each node that was asked.
+
+    Attributes:
+        values: by node name, as Python data made of the value's JSON.
+        errors: who could not tell, and why.
+        silent: nodes that were asked for by name and that no result speaks of.
+    """
 
     values: dict[str, Any]
     errors: tuple[Failure, ...] = ()
+    silent: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether every node that was asked told."""
-        return not self.errors
+        return not self.errors and not self.silent
+
+    def document(self) -> Document:
+        """``{"errors": [{"source", "error"}], "results": {NODE: VALUE}}``."""
+        return {"results": dict(self.values), "errors": [failure.document() for failure in self.errors]}
 
 
 class Restarted(msgspec.Struct, frozen=True):
@@ -139,16 +200,22 @@ class Restarted(msgspec.Struct, frozen=True):
         nodes: by name, whether the node was restarted.
         errors: what concerns no instance: unknown nodes, those out of reach.
         reasons: by name of a node that was not restarted, why, where its agent said so.
+        silent: nodes that were asked for by name and that no result speaks of.
     """
 
     nodes: dict[str, bool]
     errors: tuple[Failure, ...] = ()
     reasons: dict[str, str] = {}
+    silent: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether every node was restarted."""
-        return not self.errors and all(self.nodes.values())
+        return not self.errors and not self.silent and all(self.nodes.values())
+
+    def document(self) -> Document:
+        """``{"errors": [{"source", "error"}], "results": {NODE: BOOL}}``."""
+        return {"results": dict(self.nodes), "errors": [failure.document() for failure in self.errors]}
 
 
 def read_staged(results: Iterable[Result]) -> Staged:
@@ -260,8 +327,13 @@ def read_configuration(result: Result) -> Configuration:
     return SECOND.codec.from_value(_expect_data(result, "a configuration"), Configuration)
 
 
-def read_id_values(results: Iterable[Result]) -> IdValues:
-    """The values that ``get_id_value_response`` tells of."""
+def instances_document(found: Iterable[Instance]) -> Document:
+    """``{NAME: {"host", "port"}}``, each only where it is known."""
+    return {instance.name: _instance(instance) for instance in found}
+
+
+def read_id_values(results: Iterable[Result], asked: Collection[str] = ()) -> IdValues:
+    """The values that ``get_id_value_response`` tells of; ``asked`` are the nodes that were named in the request."""
     found: dict[str, Any] = {}
     errors: list[Failure] = []
     for result in in_order(results):
@@ -276,11 +348,11 @@ def read_id_values(results: Iterable[Result]) -> IdValues:
                 found[result.node] = json.loads(result.data.data)
             except (json.JSONDecodeError, RecursionError) as error:
                 errors.append(Failure(f"JSON decode error: {error}", result.node))
-    return IdValues(found, tuple(errors))
+    return IdValues(found, tuple(errors), silent(asked, found, errors))
 
 
-def read_restarted(results: Iterable[Result]) -> Restarted:
-    """The outcome that ``restart_response`` tells."""
+def read_restarted(results: Iterable[Result], asked: Collection[str] = ()) -> Restarted:
+    """The outcome that ``restart_response`` tells; ``asked`` are the nodes that were named in the request."""
     nodes: dict[str, bool] = {}
     errors: list[Failure] = []
     reasons: dict[str, str] = {}
@@ -293,7 +365,12 @@ def read_restarted(results: Iterable[Result]) -> Restarted:
                 reasons[result.node] = result.error
         else:
             errors.append(Failure(f"result lacking node: {result}", unattributed=True))
-    return Restarted(nodes, tuple(errors), reasons)
+    return Restarted(nodes, tuple(errors), reasons, silent(asked, nodes, errors))
+
+
+def silent(asked: Collection[str], told: Collection[str], errors: Iterable[Failure]) -> tuple[str, ...]:
+    """The nodes that were asked and that neither a result nor an error speaks of, sorted by name."""
+    return tuple(sorted(set(asked) - set(told) - {failure.source for failure in errors}))
 
 
 def in_order(results: Iterable[Result]) -> list[Result]:
@@ -316,9 +393,29 @@ def role_name(role: Role | ClusterRole) -> str | None:
     return None if role.name == "NONE" else role.name
 
 
-def state_name(state: State) -> str:
-    """A state's bare name."""
-    return state.name
+def _identified(identifier: str | None) -> Document:
+    return {} if identifier is None else {"id": identifier}
+
+
+def _status(status: NodeStatus) -> Document:
+    document: Document = {
+        "state": status.state.name,
+        "mgmt_role": role_name(status.mgmt_role),
+        "cluster_role": role_name(status.cluster_role),
+    }
+    if status.pid is not None:
+        document["pid"] = status.pid
+    if status.p is not None:
+        document["port"] = status.p.number
+    if status.metrics_port is not None:
+        document["metrics_port"] = status.metrics_port.number
+    return document
+
+
+def _instance(instance: Instance) -> Document:
+    if instance.listen_port is not None:
+        return {"host": str(instance.host), "port": instance.listen_port.number}
+    return {} if instance.host == UNSPECIFIED else {"host": str(instance.host)}
 
 
 def _expect_data(result: Result, what: str) -> Any:

@@ -1,22 +1,22 @@
 """Restarting a cluster a few nodes at a time: pure planning, and the loop that goes on only while all is well.
 
-The loop lives in the client on purpose: if it dies, or its connection does, the
-restart stops where it is, with at most a batch of nodes on their way.
+The loop runs in the client on purpose: if the client or its connection dies, the
+restart stops there, with at most one batch of nodes being restarted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
 from zeekfleet.client.results import Failure, NodesSeen, Restarted
 from zeekfleet.model.enums import ClusterRole, State
 
 ROLE_ORDER = (ClusterRole.LOGGER, ClusterRole.MANAGER, ClusterRole.PROXY, ClusterRole.WORKER)
 
-RestartNodes = Callable[[frozenset[str]], Restarted]
+RestartNodes = Callable[[frozenset[str]], Awaitable[Restarted]]
 """Restarts these nodes and returns when that has been done."""
 
-AllRunning = Callable[[frozenset[str]], frozenset[str]]
+AllRunning = Callable[[frozenset[str]], Awaitable[frozenset[str]]]
 """Waits until these nodes run, with a deadline; returns those that do not."""
 
 
@@ -41,7 +41,7 @@ def batches(
             yield frozenset(group[start : start + max_unavailable])
 
 
-def restart(
+async def restart(
     seen: NodesSeen,
     wanted: Sequence[str],
     max_unavailable: int,
@@ -52,12 +52,12 @@ def restart(
     """Restart batch after batch, each only when all nodes run; stop at the first that is not restarted.
 
     Args:
-        seen: the cluster's nodes. An instance that could not tell its own leaves nobody knowing what is down.
+        seen: the cluster's nodes. If an instance could not tell its own, nothing is restarted: nodes may be down there.
         wanted: names of nodes; none: all.
         max_unavailable: nodes that may be down at a time.
         restart_nodes: see there.
         all_running: see there.
-        deployed: the nodes that there should be, each with its instance; those that were not seen are down.
+        deployed: the nodes that should run, each with its instance; those that were not seen count as down.
     """
     nodes = states_of(seen)
     absent = {name: instance for name, instance in (deployed or {}).items() if name not in nodes}
@@ -66,14 +66,14 @@ def restart(
         return Restarted({}, obstacles)
     done: dict[str, bool] = {}
     for batch in batches(nodes, wanted, max_unavailable):
-        outcome = restart_nodes(batch)
+        outcome = await restart_nodes(batch)
         done |= outcome.nodes
         missing = batch - {name for name, restarted in outcome.nodes.items() if restarted}
         if missing or outcome.errors:
             told = {failure.source for failure in outcome.errors} | outcome.reasons.keys()
             silent = tuple(Failure("was not restarted; stopped here", name) for name in sorted(missing - told))
             return Restarted(done | dict.fromkeys(missing, False), outcome.errors + silent, outcome.reasons)
-        if missing := all_running(batch):
+        if missing := await all_running(batch):
             done |= dict.fromkeys(missing, False)
             return Restarted(done, tuple(Failure("did not come back; stopped here", name) for name in sorted(missing)))
     return Restarted(done)

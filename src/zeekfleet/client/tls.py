@@ -1,9 +1,9 @@
 """zeek-client's ``[ssl]`` settings as a TLS context.
 
-Without a certificate of our own and without trusted ones, the connection is
-encrypted but the server's identity is not checked, anonymous key exchange
-included: Broker's default mode. As soon as trusted certificates are named, or
-we have one of our own, the server's certificate and name are verified.
+Without a certificate of our own and without trusted certificates, the connection
+is encrypted but the server's identity is not checked, and anonymous key exchange
+is allowed: Broker's default. With either of them, the server's certificate and
+name are verified.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ClientContext(ssl.SSLContext):
 
 
 def own_problem(context: ssl.SSLContext | None) -> str | None:
-    """What is wrong with our own certificate at this time, as a sentence; a peer that refuses it may not say so."""
+    """Why our own certificate is not valid now, as a sentence; a peer that refuses it may not say so."""
     path = getattr(context, "certificate", "")
     try:
         return validity_of_file(path).problem() if path else None
@@ -60,33 +60,21 @@ def own_problem(context: ssl.SSLContext | None) -> str | None:
 
 
 def peer_problem(error: BaseException, host: str, port: int) -> str | None:
-    """Which certificate it was that we refused, if that was for the time of its validity.
+    """Which certificate we refused, if we did because it is expired or not valid yet.
 
     Args:
         error: what a connection failed with.
         host: of the peer.
-        port: of the peer, who is asked for its certificate once more.
+        port: of the peer, which is asked for its certificate once more.
     """
     if not isinstance(error, ssl.SSLCertVerificationError) or error.verify_code not in _NOT_VALID_NOW:
         return None
-    # It may be that of an authority between.
+    # If the peer's own certificate is valid, that of an intermediate authority is not.
     return _shown(host, port) or f"the certificate of {host}:{port}: {error.verify_message}"
 
 
-def problem_of_either(context: ssl.SSLContext, host: str, port: int) -> str | None:
-    """Why there may be no connection, if that is for the time that a certificate is valid; asks the peer for its own.
-
-    Args:
-        context: the one that connections were tried with.
-        host: of the peer.
-        port: of the peer.
-    """
-    theirs = None if context.verify_mode is ssl.CERT_NONE else _shown(host, port)
-    return theirs or own_problem(context)
-
-
 def _shown(host: str, port: int) -> str | None:
-    """What is wrong at this time with the certificate that a peer shows to anybody."""
+    """Why the certificate that a peer shows is not valid now."""
     try:
         pem = ssl.get_server_certificate((host, port), timeout=_LOOK_TIMEOUT)
         return validity(pem.encode(), f"the certificate of {host}:{port}").problem()

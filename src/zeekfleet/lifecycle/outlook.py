@@ -38,3 +38,17 @@ def clock_text(moment: float, now: float) -> str:
     then = time.localtime(moment)
     today = then[:3] == time.localtime(now)[:3]
     return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", then)
+
+
+def ago(moment: float | None, now: float) -> str:
+    """Such as ``2 min 5 s ago``; ``never`` without a moment."""
+    return "never" if moment is None else f"{duration(now - moment)} ago"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its two largest units."""
+    whole = max(0, int(seconds))
+    for unit, size, lesser, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // part} {lesser}"
+    return f"{whole} s"

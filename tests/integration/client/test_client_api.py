@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
+from zeekfleet import Client
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.events import controller as api
-from zeekfleet.client import Client
+from zeekfleet.broker.generations import FIRST, GENERATIONS
 from zeekfleet.errors import ConfigurationError, RequestFailedError, RequestTimeoutError, TransportError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, Result
@@ -126,10 +129,111 @@ async def test_watcher_sees_the_agents(controller):
     assert seen == [change]
 
 
+async def test_each_notification_is_seen_once(controller):
+    """Agents of ours tell it in both generations' names, older ones in the first generation's alone."""
+    change = agent.NotifyChange("a", NODE, State.PENDING, State.RUNNING)
+    error, last = agent.NotifyError("old", "it smokes"), agent.NotifyLog("a", "that was all")
+    seen: list[Any] = []
+    arrived = asyncio.Event()
+
+    def watch(delivery: Delivery) -> None:
+        seen.append(delivery.event)
+        if delivery.event == last:
+            arrived.set()
+
+    async with Client("127.0.0.1", controller.port, watcher=watch):
+        for generation in GENERATIONS:
+            controller.endpoint.publish("zeek/management/agent/a", change, generation)
+        controller.endpoint.publish("zeek/management/agent/old", error, FIRST)
+        controller.endpoint.publish("zeek/management/agent/a", last)
+        async with asyncio.timeout(10):
+            await arrived.wait()
+    assert seen == [change, error, last]
+
+
 async def test_no_controller(unused_tcp_port):
-    with pytest.raises(TransportError, match=f"cannot connect to controller 127.0.0.1:{unused_tcp_port}"):
+    what = f"cannot connect to controller 127.0.0.1:{unused_tcp_port} within 0.2 s: Connection refused"
+    with pytest.raises(TransportError, match=what):
         async with Client("127.0.0.1", unused_tcp_port, connect_timeout=0.2):
             raise AssertionError
+
+
+async def test_a_name_that_nobody_has_is_told():
+    with pytest.raises(TransportError, match=r"within 0.2 s: .*(not known|resolution|No address)"):
+        async with Client("no.such.host.invalid", connect_timeout=0.2):
+            raise AssertionError
+
+
+async def test_a_controller_that_does_not_serve_us_says_why():
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 25\r\n\r\nuser guest is not served.")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(TransportError, match=r"within 0\.2 s: user guest is not served"):
+            async with Client("127.0.0.1", port, connect_timeout=0.2):
+                raise AssertionError
+
+
+async def test_rolling_restart_waits_for_each_node(controller):
+    """A node is restarted when the one before it has told that it runs."""
+    names = ("w1", "w2")
+    nodes = tuple(Node(name, "a", ClusterRole.WORKER, State.RUNNING) for name in names)
+    statuses = tuple(NodeStatus(name, State.RUNNING, cluster_role=ClusterRole.WORKER) for name in names)
+    topic = "zeek/management/agent/a"
+
+    def restart(request: api.RestartRequest) -> api.RestartResponse:
+        (name,) = request.nodes
+        node = Node(name, "a", ClusterRole.WORKER, State.RUNNING)
+        controller.endpoint.publish(topic, agent.NotifyChange("a", node, State.PENDING, State.RUNNING))
+        return api.RestartResponse(request.reqid, (Result(request.reqid, instance="a", node=name),))
+
+    controller.on(
+        api.GetNodesRequest, lambda r: api.GetNodesResponse(r.reqid, (Result(r.reqid, instance="a", data=statuses),))
+    )
+    deployed = Configuration("c-1", (Instance("a"),), nodes)
+    controller.on(
+        api.GetConfigurationRequest, lambda r: api.GetConfigurationResponse(r.reqid, Result(r.reqid, data=deployed))
+    )
+    controller.on(api.RestartRequest, restart)
+    async with Client("127.0.0.1", controller.port) as client:
+        outcome = await client.rolling_restart(["workers"], wait=10.0)
+    assert (outcome.nodes, outcome.ok) == ({"w1": True, "w2": True}, True)
+    asked = [event.nodes for event in controller.heard if isinstance(event, api.RestartRequest)]
+    assert asked == [{"w1"}, {"w2"}]
+
+
+async def test_rolling_restart_ends_at_a_node_that_does_not_come_back(controller):
+    status = NodeStatus("w", State.RUNNING, cluster_role=ClusterRole.WORKER)
+    controller.on(
+        api.GetNodesRequest, lambda r: api.GetNodesResponse(r.reqid, (Result(r.reqid, instance="a", data=(status,)),))
+    )
+    controller.on(
+        api.RestartRequest, lambda r: api.RestartResponse(r.reqid, (Result(r.reqid, instance="a", node="w"),))
+    )
+    async with Client("127.0.0.1", controller.port) as client:
+        outcome = await client.rolling_restart(wait=0.1)
+    assert outcome.nodes == {"w": False}
+    assert outcome.errors[0].error == "did not come back; stopped here"
+
+
+async def test_reads_configuration_files(tmp_path):
+    file = tmp_path / "cluster.ini"
+    file.write_text("[w]\ninstance = a\nrole = worker\nscripts = beside.zeek\n")
+    (tmp_path / "beside.zeek").touch()
+    (node,) = Client.read_configuration(str(file)).nodes
+    assert (node.name, node.scripts) == ("w", (str(tmp_path / "beside.zeek"),))
+    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
+        Client.read_configuration(str(tmp_path / "missing.ini"))
+
+
+def test_the_package_offers_the_client_without_loading_it():
+    code = (
+        "import sys, zeekfleet; assert 'asyncio' not in sys.modules; zeekfleet.Client; assert 'asyncio' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 async def test_lost_connection_ends_the_request_at_once():

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import trustme
 
+from zeekfleet import Client
 from zeekfleet.broker.events import controller as api
-from zeekfleet.client import Client
 from zeekfleet.client.tls import TlsSettings, client_context
 from zeekfleet.errors import TransportError
 from zeekfleet.model.management import Instance, Result

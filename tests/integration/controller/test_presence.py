@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from zeekfleet import Client
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.details import AgentStatusRequest, AgentStatusResponse, ControllerStatusRequest
 from zeekfleet.broker.events.presence import NotifySupervisor
-from zeekfleet.client import Client
 from zeekfleet.controller import presence as presence_module
 from zeekfleet.controller import requests as requests_module
 from zeekfleet.controller.controller import Controller, ControllerOptions

@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from zeekfleet import Client
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.refusals import AgentRefused, DeploymentNumber
 from zeekfleet.broker.events.secrets import ClusterKeys
-from zeekfleet.client import Client
 from zeekfleet.controller import controller
 from zeekfleet.controller.controller import Controller, ControllerOptions
 from zeekfleet.daemon import endpoints

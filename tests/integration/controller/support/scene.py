@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from zeekfleet import Client
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events import checks, details
@@ -13,7 +14,6 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.deployments import DeploymentOutcome, DeploymentProgress
 from zeekfleet.broker.events.refusals import DeploymentNumber
 from zeekfleet.broker.generations import SECOND, Generation
-from zeekfleet.client import Client
 from zeekfleet.controller.controller import Controller
 from zeekfleet.controller.deployment import Step
 from zeekfleet.controller.options import ControllerOptions

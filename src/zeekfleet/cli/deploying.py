@@ -1,0 +1,66 @@
+"""What ``stage-config``, ``deploy`` and ``deploy-config`` have in common: how they show what comes of it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.cli import tables
+from zeekfleet.cli.session import Session
+from zeekfleet.client.blocking import BlockingClient, result_of
+from zeekfleet.client.news import News
+from zeekfleet.client.patience import Watch
+from zeekfleet.client.results import Staged
+from zeekfleet.model.management import Configuration, fresh_id
+
+
+def show_staged(session: Session, outcome: Staged) -> int:
+    """Print the outcome of staging; the exit code."""
+    session.output.show(outcome.document(), lambda: tables.staged(outcome))
+    if outcome.id is None and not outcome.errors:
+        session.messages.error("the controller does not say that the configuration is staged")
+    return 0 if outcome.ok else 1
+
+
+def deploy(session: Session, controller: BlockingClient, configuration: Configuration | None, *, now: bool) -> int:
+    """Deploy what is staged, show how it gets on, and print the outcome; the exit code.
+
+    Args:
+        session: the verb's.
+        controller: where it is staged.
+        configuration: what is staged, if that is known.
+        now: see ``--now``.
+    """
+    news = News(fresh_id())
+    try:
+        with _shown(session, configuration, news) as show:
+
+            def watch(topic: str, event: Event) -> bool:
+                return news.concerns(topic, event) and show(topic, event)
+
+            with controller.watching(watch):
+                outcome = result_of(controller.deploy(news=news, now=now))
+    except KeyboardInterrupt:
+        session.messages.note(f"interrupted; {news.without_us()}")
+        raise
+    for text in outcome.skipped:
+        session.messages.warning(f"skipping unexpected response: {text}")
+    session.output.show(outcome.document(), lambda: tables.deployed(outcome, news.actions))
+    if not outcome.ok and not outcome.errors and all(node.success for node in outcome.nodes):
+        session.messages.error("the controller does not say that all of the configuration is deployed")
+    return 0 if outcome.ok else 1
+
+
+def _shown(session: Session, configuration: Configuration | None, news: News) -> AbstractContextManager[Watch]:
+    """What shows the events of a deployment: a live table if a person watches, else a line for each wait that lasts."""
+    if session.output.interactive and not session.messages.quiet:
+        from zeekfleet.cli.progress import LiveProgress  # noqa: PLC0415 - rich takes its time to import
+
+        return LiveProgress(configuration or Configuration(), news)
+
+    def tell_waiting(_topic: str, _event: Event) -> bool:
+        if text := news.lasting_wait():
+            session.messages.warning(text)
+        return False
+
+    return nullcontext(tell_waiting)

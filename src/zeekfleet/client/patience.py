@@ -1,0 +1,38 @@
+"""How long to wait for an answer: the time-out counts anew at each sign that somebody works on it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.deployments import DeploymentProgress
+
+LONGEST_EXTENSION = 30
+"""How many times its time-out a request may wait in all because agents are at work."""
+
+Watch = Callable[[str, Event], bool]
+"""Called with each event that is not the awaited answer, and its topic; True if it is a sign of progress."""
+
+
+class Patience:
+    """The instant until which an answer is awaited.
+
+    Args:
+        now: the time, by any clock that never goes back, in seconds.
+        timeout: seconds to wait without any sign of progress.
+
+    Attributes:
+        at: the instant.
+    """
+
+    def __init__(self, now: float, timeout: float) -> None:
+        self._timeout = timeout
+        self._limit = now + LONGEST_EXTENSION * timeout
+        self.at = now + timeout
+
+    def progressed(self, event: Event, now: float) -> float:
+        """There is progress, told by that event: the new instant."""
+        self.at = now + self._timeout
+        if not isinstance(event, DeploymentProgress):  # the controller itself limits how long it tells of progress
+            self.at = min(self.at, self._limit)
+        return self.at
