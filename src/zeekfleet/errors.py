@@ -17,6 +17,7 @@ attributes, so that nobody has to parse the sentence.
     │   ├── ConnectionLostError  a connection has ended before an answer came
     │   ├── CannotConnectError   a connection could not be made (.reason)
     │   │   └── UnreachableError nobody answers at an address (.host, .port)
+    │   ├── WebSocketError       a peer breaks the WebSocket protocol (.code)
     │   └── ListenError          an address could not be bound (.host, .port)
     ├── ConfigurationError       a cluster configuration, or its file, is wrong (.errors)
     ├── SettingsError            an option, variable or settings file is wrong (.key)
@@ -161,6 +162,18 @@ class UnreachableError(CannotConnectError):
         self.host = host
         self.port = port
         super().__init__(sentence, reason)
+
+
+class WebSocketError(TransportError):
+    """A peer breaks the WebSocket protocol, or sends more than is accepted.
+
+    Attributes:
+        code: what to close the connection with (RFC 6455, section 7.4.1).
+    """
+
+    def __init__(self, code: int, problem: str) -> None:
+        self.code = code
+        super().__init__(problem)
 
 
 class ListenError(TransportError):

@@ -50,8 +50,7 @@ def configure(log_format: Literal["text", "json"], level: str, stream: IO[str] |
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for chatty in ("aiohttp.access", "asyncio"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
 class _Text(logging.Formatter):

@@ -6,6 +6,7 @@ goes on until the process has no descriptor left for anything else.
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import logging
 import socket
@@ -26,11 +27,20 @@ is free."""
 TELL_AGAIN_AFTER = 60.0
 """Seconds after which a new shortage is told of."""
 
-Factory = Callable[[], asyncio.BaseProtocol]
+
+class Served(asyncio.Protocol, abc.ABC):
+    """What speaks on an accepted connection."""
+
+    @abc.abstractmethod
+    async def serve(self) -> None:
+        """Serve the connection until it is gone; cancelled, take leave and close it."""
+
+
+Factory = Callable[[], Served]
 
 
 class Acceptor:
-    """Accepts on one socket.
+    """Accepts on one socket, and serves each connection in a task of its own.
 
     Args:
         listening: bound, and listening.
@@ -54,7 +64,7 @@ class Acceptor:
         self._tls = tls
         self._handshake_timeout = handshake_timeout if tls else None
         self._loop = asyncio.get_running_loop()
-        self._taking: set[asyncio.Task[None]] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._waiting: asyncio.TimerHandle | None = None
         self._is_short = False
         self._told = -TELL_AGAIN_AFTER
@@ -65,7 +75,7 @@ class Acceptor:
         self._loop.add_reader(self._listening.fileno(), self._accept)
 
     async def close(self) -> None:
-        """Accept no more; connections that have not begun to talk are dropped."""
+        """Accept no more, and end all connections, within the time that they take for that."""
         if self._closed:
             return
         self._closed = True
@@ -73,14 +83,9 @@ class Acceptor:
             self._waiting.cancel()
         self._loop.remove_reader(self._listening.fileno())
         self._listening.close()
-        for task in self._taking:
+        for task in self._serving:
             task.cancel()
-        await asyncio.gather(*self._taking, return_exceptions=True)
-
-    def one_ended(self) -> None:
-        """A connection has ended: its descriptor is free as soon as the loop has gone round."""
-        if self._waiting is not None:
-            self._loop.call_soon(self._resume)
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     def _accept(self) -> None:
         for _ in range(BATCH):
@@ -113,18 +118,26 @@ class Acceptor:
         if factory is None:
             connection.close()
             return
-        task = self._loop.create_task(self._begin(connection, factory))
-        self._taking.add(task)
-        task.add_done_callback(self._taking.discard)
+        task = self._loop.create_task(self._serve(connection, factory))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
-    async def _begin(self, connection: socket.socket, factory: Factory) -> None:
+    async def _serve(self, connection: socket.socket, factory: Factory) -> None:
         try:
-            await self._loop.connect_accepted_socket(
+            _, served = await self._loop.connect_accepted_socket(
                 factory, connection, ssl=self._tls, ssl_handshake_timeout=self._handshake_timeout
             )
         except (OSError, TimeoutError) as error:
             logger.debug("%s: a connection did not begin to talk: %s", self._address, error)
-            self.one_ended()
+        else:
+            try:
+                await served.serve()
+            except Exception:
+                logger.exception("%s: serving a connection failed", self._address)
+        finally:
+            # Its descriptor is free as soon as the loop has gone round.
+            if self._waiting is not None:
+                self._loop.call_soon(self._resume)
 
     def _pause(self) -> None:
         """Leave the rest to the kernel's queue until a descriptor is free."""

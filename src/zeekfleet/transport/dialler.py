@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from zeekfleet.broker.session import GOING_AWAY, ClientSession
 from zeekfleet.errors import TransportError
+from zeekfleet.transport.deadline import until
 from zeekfleet.transport.exchange import dial
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.router import Router
@@ -95,7 +96,7 @@ class Dialler:
         self._was_up = False
         self._router.metrics.connection_attempts += 1
         try:
-            async with asyncio.timeout_at(deadline):
+            async with until(deadline):
                 link = await self._connect()
         except (OSError, TransportError) as error:
             self._failed("cannot connect to", str(error) or type(error).__name__)

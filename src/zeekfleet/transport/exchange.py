@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
@@ -22,6 +21,7 @@ from zeekfleet.broker.session import (
     error_frame,
 )
 from zeekfleet.errors import TransportError
+from zeekfleet.transport.deadline import until
 from zeekfleet.transport.endpoint import TopicPolicy
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.prefixes import common, on_the_wire, reduced
@@ -78,10 +78,10 @@ async def _exchange(
 ) -> None:
     code = GOING_AWAY
     try:
-        async with asyncio.timeout_at(deadline) as handshake:
+        async with until(deadline) as lift_deadline:
 
             def ready(output: Ready) -> None:
-                handshake.reschedule(None)
+                lift_deadline()
                 on_ready(output)
                 router.attach(link)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+
+from zeekfleet.transport import upgrade
+from zeekfleet.transport.acceptor import Served
 
 REFUSALS_MAX = 64
 """Connections of strangers that are given an answer at a time; others are closed without."""
@@ -13,32 +15,28 @@ LINGER = 1.0
 
 READ_MAX = 65536
 
-REASON_HEADER = "X-Zeekfleet-Refusal"
-"""Why, for a client of ours, whose library does not hand out the body of a refusal."""
 
-
-class Forbidden(asyncio.Protocol):
+class Forbidden(Served):
     """Answers at once, whatever is asked, and looks at none of it.
 
     Args:
         reason: in words.
         present: those that are under way.
-        ended: called when the connection is about to be closed.
     """
 
-    def __init__(self, reason: str, present: set[Forbidden], ended: Callable[[], None]) -> None:
+    def __init__(self, reason: str, present: set[Forbidden]) -> None:
         self._reason = reason
         self._present = present
-        self._ended = ended
         self._read = 0
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._gone = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - stream connections have one
         self._transport = transport
         self._present.add(self)
-        transport.write(_response(self._reason))
+        transport.write(upgrade.refuse(403, self._reason, {upgrade.REFUSAL: self._reason}))
         if transport.can_write_eof():
             self._timer = asyncio.get_running_loop().call_later(LINGER, transport.abort)
             try:
@@ -52,24 +50,21 @@ class Forbidden(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._read += len(data)
         if self._read > READ_MAX:
-            self.end()
+            self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._present.discard(self)
-        self._ended()
+        self._gone.set()
 
-    def end(self) -> None:
-        """Close at once."""
+    async def serve(self) -> None:
+        """Wait until the stranger has gone; cancelled, close at once."""
+        try:
+            await self._gone.wait()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         if self._transport is not None:
             self._transport.abort()
-
-
-def _response(reason: str) -> bytes:
-    body = f"403: {reason}\n".encode()
-    head = (
-        "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n{REASON_HEADER}: {ascii(reason)[1:-1]}\r\n\r\n"
-    )
-    return head.encode() + body

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import socket
 import ssl
-from http import HTTPStatus
-from typing import Any
 
-import aiohttp
-from yarl import URL
-
-from zeekfleet.broker.session import APPLICATION_NAME, PATH
-from zeekfleet.errors import ListenError, TransportError
+from zeekfleet.broker.session import APPLICATION_NAME
+from zeekfleet.errors import ListenError
 from zeekfleet.model.addresses import place
 from zeekfleet.security.door import Door
-from zeekfleet.system.unix_sockets import short_path
-from zeekfleet.transport import unix_sockets
+from zeekfleet.transport import unix_sockets, upgrade
 from zeekfleet.transport.endpoint import Peer, TopicPolicy
-from zeekfleet.transport.forbidden import REASON_HEADER
 from zeekfleet.transport.link import Link
-from zeekfleet.transport.listener import BACKLOG, ENDPOINT_HEADER, LIMIT_HEADER, NAME_HEADER, Listener, told_limit
+from zeekfleet.transport.listener import BACKLOG, Listener
 from zeekfleet.transport.routed import RoutedEndpoint
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.unix_sockets import SCHEME
+from zeekfleet.transport.websocket_dialling import dial_websocket, own_fields
 from zeekfleet.transport.websocket_link import WebSocketLink
 
 
@@ -64,53 +56,14 @@ class WebSocketEndpoint(RoutedEndpoint):
         return port
 
     async def _connect(self, host: str, port: int, hears: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
-        with contextlib.ExitStack() as paths:
-            connector: aiohttp.BaseConnector
-            if _is_unix(host):
-                path = paths.enter_context(short_path(host.removeprefix(SCHEME)))
-                connector = aiohttp.UnixConnector(path, force_close=True)
-            else:
-                connector = aiohttp.TCPConnector(force_close=True, use_dns_cache=False)
-            session = aiohttp.ClientSession(connector=connector, ws_response_class=_DialledSocket)
-            try:
-                dialled = await self._upgrade(session, host, port, tls)
-            except BaseException as error:
-                await session.close()
-                if isinstance(error, aiohttp.WSServerHandshakeError) and error.status == HTTPStatus.FORBIDDEN:
-                    told = error.headers.get(REASON_HEADER, "") if error.headers is not None else ""
-                    why = told or "the log there says why"
-                    raise TransportError(f"we are not served there (403): {why}") from None
-                if isinstance(error, aiohttp.WSServerHandshakeError) and error.status == HTTPStatus.CONFLICT:
-                    raise TransportError("that is our own address") from None
-                if isinstance(error, aiohttp.ClientError | ValueError):
-                    raise TransportError(_reason(error)) from None
-                raise
-        peer = Peer(self._router.new_peer_id(), dialled.peer_name, host, port, dialled=True)
-        link = WebSocketLink(peer, hears, dialled, dialled.transport, self.settings, self.metrics, session.close)
-        link.frame_limit = dialled.frame_limit
+        fields = own_fields(self.name, self.settings) | {upgrade.ENDPOINT: self.id}
+        stream, answer = await dial_websocket(host, port, tls, fields, self.settings, self.metrics)
+        told = answer.get(upgrade.NAME)
+        name = told if APPLICATION_NAME.fullmatch(told) else ""
+        peer = Peer(self._router.new_peer_id(), name, host, port, dialled=True)
+        link = WebSocketLink(peer, hears, stream, self.settings, self.metrics)
+        link.frame_limit = answer.frame_limit
         return link
-
-    async def _upgrade(
-        self, session: aiohttp.ClientSession, host: str, port: int, tls: ssl.SSLContext | None
-    ) -> _DialledSocket:
-        scheme = "wss" if tls else "ws"
-        url = URL.build(scheme=scheme, host="localhost" if _is_unix(host) else host, port=port or None, path=PATH)
-        headers = {ENDPOINT_HEADER: self.id, LIMIT_HEADER: str(self.settings.frame_bytes)}
-        if APPLICATION_NAME.fullmatch(self.name):
-            headers[NAME_HEADER] = self.name
-        upgraded = await session.ws_connect(
-            url,
-            headers=headers,
-            ssl=tls or True,
-            timeout=aiohttp.ClientWSTimeout(ws_close=self.settings.close_timeout),
-            autoping=False,
-            compress=0,
-            max_msg_size=self.settings.frame_bytes + 1,
-            decode_text=False,
-        )
-        if not isinstance(upgraded, _DialledSocket):
-            raise TransportError("the HTTP client made a connection of another kind")
-        return upgraded
 
     async def _close_listeners(self) -> None:
         listeners, self._listeners = self._listeners, []
@@ -122,29 +75,8 @@ class WebSocketEndpoint(RoutedEndpoint):
                 closing.create_task(listener.close())
 
 
-class _DialledSocket(aiohttp.ClientWebSocketResponse[Any]):
-    """A dialled connection that shows its transport and the peer's name."""
-
-    def __init__(self, reader: Any, writer: Any, protocol: Any, response: Any, *others: Any, **options: Any) -> None:
-        super().__init__(reader, writer, protocol, response, *others, **options)
-        self.transport: asyncio.Transport = writer.transport
-        self.frame_limit = told_limit(response.headers.get(LIMIT_HEADER, ""))
-        name = response.headers.get(NAME_HEADER, "")
-        self.peer_name: str = name if APPLICATION_NAME.fullmatch(name) else ""
-
-
 def _is_unix(host: str) -> bool:
     return host.startswith(SCHEME)
-
-
-def _reason(error: Exception) -> str:
-    """Why a connection failed, without what its library calls it."""
-    cause = getattr(error, "os_error", None)
-    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0:
-        return os.strerror(cause.errno or 0)  # asyncio's own text repeats the address
-    if isinstance(cause, socket.gaierror):
-        return f"the name cannot be resolved ({cause.strerror})"
-    return str(error)
 
 
 async def _bind(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 import tracemalloc
 from collections.abc import AsyncIterator
 
@@ -118,6 +119,87 @@ async def test_no_subscriptions_by_the_deadline():
             await peer.upgrade()
             assert await peer.close_code() == 1008
         assert hub.metrics.handshakes_failed == 1
+        await served(port)
+
+
+UPGRADE = (
+    b"GET /v1/messages/json HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+async def test_a_request_that_arrives_while_we_stand_still_is_served():
+    """The deadline is over when we look again, but the request has been in the socket all the time."""
+    async with listening(handshake_timeout=0.2) as (_, port), RawPeer(port) as peer:
+        await accepted(port)
+        peer.raw(UPGRADE)
+        time.sleep(0.5)  # noqa: ASYNC251 - the loop is meant to stand still
+        assert (await peer.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        peer.text("[]")
+        assert (await peer.message())["type"] == "ack"
+
+
+async def test_subscriptions_that_arrive_while_we_stand_still_are_served():
+    async with listening(handshake_timeout=0.2) as (_, port), RawPeer(port) as peer:
+        await peer.upgrade()
+        peer.text("[]")
+        time.sleep(0.5)  # noqa: ASYNC251 - the loop is meant to stand still
+        assert (await peer.message())["type"] == "ack"
+
+
+async def test_one_that_says_nothing_is_dropped_even_if_we_stood_still():
+    async with listening(handshake_timeout=0.2) as (hub, port):
+        async with RawPeer(port) as peer:
+            await accepted(port)
+            time.sleep(0.5)  # noqa: ASYNC251 - the loop is meant to stand still
+            assert await peer.ended() == b""
+        assert hub.metrics.handshakes_failed == 1
+
+
+async def accepted(port: int) -> None:
+    """Those who have connected so far are accepted: connections are taken in their order."""
+    async with RawPeer(port) as later:
+        await later.subscribe()
+
+
+async def test_what_comes_together_with_the_request_is_taken_after_the_answer():
+    """A peer that does not wait for the answer, in pieces of any size."""
+    everything = UPGRADE + client_frame(PING, b"early") + client_frame(1, b"[]")
+    for size in (1, 7, len(UPGRADE) - 2, len(UPGRADE), len(everything)):
+        async with listening() as (_, port), RawPeer(port) as peer:
+            for start in range(0, len(everything), size):
+                peer.raw(everything[start : start + size])
+                await asyncio.sleep(0)
+            assert (await peer.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+            assert await peer.frame() == (PONG, b"early")
+            assert (await peer.message())["type"] == "ack"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"Host: localhost\r\n", b"Host: a\r\nHost: b\r\n"),
+        (b"Version: 13", b"Version: 8"),
+        (b"AAAA==", b"=="),
+        (b"Connection: Upgrade", b"Connection: close"),
+        (b"Upgrade: websocket\r\n", b"Upgrade: websocket\r\n and more\r\n"),
+        (b"localhost", b"x" * 100_000),
+        (b"HTTP/1.1\r\n", b"HTTP/1.1\n"),
+    ],
+)
+async def test_an_upgrade_that_is_not_right_gets_400(old, new):
+    async with listening() as (_, port):
+        async with RawPeer(port) as peer:
+            peer.raw(UPGRADE.replace(old, new))
+            assert (await peer.ended()).startswith(b"HTTP/1.1 400 ")
+        await served(port)
+
+
+async def test_one_that_connects_to_itself_gets_409():
+    async with listening() as (hub, port):
+        async with RawPeer(port) as peer:
+            answer = await peer.upgrade(X_Zeekfleet_Endpoint=hub.id)
+            assert answer.startswith("HTTP/1.1 409 ")
         await served(port)
 
 
@@ -278,6 +360,21 @@ async def test_a_slow_reader_is_also_bounded_by_its_frames():
         hub.publish(A1, EVENT)
         assert hub.metrics.slow_peers == 1
         await sees.lost()
+
+
+async def test_a_flood_of_pings_by_one_that_reads_no_pongs():
+    """What waits for it is bounded, although it is the library that answers."""
+    async with listening(queue_frames=100) as (hub, port), Recorder(hub) as sees, RawPeer(port) as peer:
+        await peer.subscribe()
+        await sees.added()
+        peer.writer.transport.pause_reading()
+        pings = client_frame(PING, b"x" * 125) * 1000
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                peer.raw(pings)
+                await peer.writer.drain()
+        assert "does not read" in (await sees.lost()).reason
+        assert hub.metrics.slow_peers == 1
 
 
 async def test_pings_are_answered_and_sent():
