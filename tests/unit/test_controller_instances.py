@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from zeekfleet.broker.generations import FIRST, SECOND
-from zeekfleet.controller.instances import NAMESAKES_MAX, Hello, Instances
+from zeekfleet.controller.instances import Hello, Instances
+from zeekfleet.controller.name_claims import NAMESAKES_MAX
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import Address, Port
 from zeekfleet.transport.endpoint import Peer
@@ -124,14 +125,14 @@ def test_the_place_of_an_agent_that_is_started_again_is_kept_for_it() -> None:
     instances.hello("a", first, True, SECOND, "x")
     assert instances.hello("a", namesake, True, SECOND, "y") is Hello.REFUSED
     assert instances.lost(first) == ["a"]
-    place = instances.place_kept("a")
-    assert place is not None
+    reservation = instances.reservation("a")
+    assert reservation is not None
     assert "a" not in instances.known
     assert "127.0.0.1" in instances.why_refused("a")
     assert instances.hello("a", elsewhere(4, "w"), True, SECOND, "w") is Hello.REFUSED
     assert instances.hello("a", again, True, SECOND, "z") is Hello.NEWS
     assert instances.known["a"].peer == again
-    assert not instances.give_away("a", place), "it has come back"
+    assert not instances.end_reservation("a", reservation), "it has come back"
     assert instances.known["a"].peer == again
 
 
@@ -141,11 +142,11 @@ def test_a_place_that_was_kept_in_vain_goes_to_the_one_that_waits() -> None:
     instances.hello("a", first, True, SECOND, "x")
     instances.hello("a", namesake, True, SECOND, "y")
     instances.lost(first)
-    place = instances.place_kept("a")
-    assert place is not None
-    assert instances.give_away("a", place)
+    reservation = instances.reservation("a")
+    assert reservation is not None
+    assert instances.end_reservation("a", reservation)
     assert instances.known["a"].peer == namesake
-    assert not instances.give_away("a", place)
+    assert not instances.end_reservation("a", reservation)
     assert instances.presence("a") == "connected"
 
 
@@ -158,11 +159,11 @@ def test_one_that_comes_from_elsewhere_with_the_same_endpoint_is_the_same() -> N
 
 def test_a_controller_that_starts_keeps_the_places_of_those_that_it_knew() -> None:
     instances = configured(host="127.0.0.1")
-    kept = instances.keep_places()
+    kept = instances.reserve_names()
     assert list(kept) == ["a"]
     assert instances.hello("a", elsewhere(1, "y"), True, SECOND, "y") is Hello.REFUSED
     assert instances.hello("a", peer(2, "x"), True, SECOND, "x") is Hello.NEWS
-    assert not configured().keep_places(), "where it was is not known"
+    assert not configured().reserve_names(), "where it was is not known"
 
 
 def test_no_place_is_kept_for_an_instance_that_left_the_configuration() -> None:
@@ -171,5 +172,5 @@ def test_no_place_is_kept_for_an_instance_that_left_the_configuration() -> None:
     instances.hello("a", elsewhere(2, "y"), True, SECOND, "y")
     instances.lost(peer(1, "x"))
     instances.adopt(Configuration())
-    assert instances.place_kept("a") is None
+    assert instances.reservation("a") is None
     assert instances.known["a"].peer == elsewhere(2, "y")

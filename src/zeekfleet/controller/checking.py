@@ -10,8 +10,9 @@ import msgspec
 
 from zeekfleet.broker.events import checks as api
 from zeekfleet.broker.generations import Generation
+from zeekfleet.controller.agent_link import AgentLink
 from zeekfleet.controller.fanout import ask, results_of
-from zeekfleet.controller.instances import Instances, Known
+from zeekfleet.controller.instances import Instances
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.planning.deadlines import controller_deadline
 from zeekfleet.transport.endpoint import Endpoint
@@ -74,7 +75,7 @@ class Checking:
         return failed
 
     async def _ask(
-        self, reqid: str, configuration: Configuration, deployed: Configuration | None, links: Mapping[str, Known]
+        self, reqid: str, configuration: Configuration, deployed: Configuration | None, links: Mapping[str, AgentLink]
     ) -> list[Result]:
         able = [(name, link) for name, link in sorted(links.items()) if self._instances.can(link, api.CHECK)]
         if not able:

@@ -10,7 +10,7 @@ import msgspec
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Request, Response, ResultResponse, ResultsResponse
 from zeekfleet.broker.generations import Generation
-from zeekfleet.controller.instances import Known
+from zeekfleet.controller.agent_link import AgentLink
 from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError
 from zeekfleet.model.management import Result, fresh_id
@@ -34,7 +34,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 async def ask(
     endpoint: Endpoint,
-    agents: Iterable[tuple[str, Known]],
+    agents: Iterable[tuple[str, AgentLink]],
     make_request: MakeRequest,
     timeout: float,
     *,
@@ -52,7 +52,7 @@ async def ask(
         limit: seconds for all of it, whatever progress there is.
     """
 
-    async def one(name: str, known: Known) -> Answer:
+    async def one(name: str, known: AgentLink) -> Answer:
         request = make_request(fresh_id(), known.generation)
         if request is None:
             return Answer(name, None, UNSUPPORTED)

@@ -12,8 +12,9 @@ from zeekfleet.broker.events.base import Response
 from zeekfleet.broker.events.refusals import DeploymentNumber
 from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.broker.generations import FIRST
+from zeekfleet.controller.agent_link import AgentLink
 from zeekfleet.controller.fanout import Answer
-from zeekfleet.controller.instances import Instances, Known
+from zeekfleet.controller.instances import Instances
 from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError
 from zeekfleet.model.curve import CurveKeys
@@ -98,11 +99,11 @@ class Handover:
             if response is not None:
                 return Answer(name, response)
 
-    async def _attempt(self, name: str, known: Known, configuration: Configuration) -> Response | None:
+    async def _attempt(self, name: str, known: AgentLink, configuration: Configuration) -> Response | None:
         """One request; None if the agent is lost before it has answered."""
         return await first_of(self._answer(name, known, configuration), self._lost(name, known))
 
-    async def _answer(self, name: str, known: Known, configuration: Configuration) -> Response:
+    async def _answer(self, name: str, known: AgentLink, configuration: Configuration) -> Response:
         reqid = fresh_id()
         self._asked.add(reqid)
         request: api.SetConfigurationRequest | api.DeployRequest = (
@@ -116,6 +117,6 @@ class Handover:
             self._endpoint.publish(topics.agent(name), number, to=known.peer)
         return await self._endpoint.request(topics.agent(name), request, LIMIT, known.generation, to=known.peer)
 
-    async def _lost(self, name: str, known: Known) -> None:
+    async def _lost(self, name: str, known: AgentLink) -> None:
         while (present := self._instances.known.get(name)) is not None and present.peer == known.peer:
             await self._changed.next()

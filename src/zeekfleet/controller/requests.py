@@ -18,10 +18,11 @@ from zeekfleet.broker.events import releases as releases_api
 from zeekfleet.broker.events import stops as stops_api
 from zeekfleet.broker.events.base import Request, Response
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.controller.agent_link import AgentLink
 from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.completion import Completion
 from zeekfleet.controller.fanout import TIMED_OUT, MakeRequest, ask, results_of
-from zeekfleet.controller.instances import Instances, Known
+from zeekfleet.controller.instances import Instances
 from zeekfleet.controller.ordering import longest_wait
 from zeekfleet.controller.presence import Presence, status_request
 from zeekfleet.controller.staging import Stage
@@ -307,7 +308,7 @@ class ClientRequests:
         limit: float | None = None,
     ) -> list[Result]:
         """Ask agents; with a ``limit`` the time-out counts from the last progress of each."""
-        agents: list[tuple[str, Known]] = [(name, self._instances.known[name]) for name in sorted(names)]
+        agents: list[tuple[str, AgentLink]] = [(name, self._instances.known[name]) for name in sorted(names)]
         return results_of(
             reqid,
             await ask(

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
-from zeekfleet.controller.instances import Instances, Known
+from zeekfleet.controller.agent_link import AgentLink
+from zeekfleet.controller.instances import Instances
 from zeekfleet.errors import UnansweredError
 from zeekfleet.model.management import fresh_id
 from zeekfleet.transport.endpoint import Endpoint
@@ -60,13 +61,13 @@ class Welcoming:
                 task = self._tasks.create_task(self._welcome(link))
                 task.add_done_callback(lambda _, mark=mark: self._under_way.discard(mark))  # type: ignore[misc]
 
-    def stand_by(self, link: Known | None) -> None:
+    def stand_by(self, link: AgentLink | None) -> None:
         """Have the agent at this link let go of its nodes; no answer is waited for."""
         if link is not None:
             topic = topics.agent(link.instance.name)
             self._endpoint.publish(topic, api.AgentStandbyRequest(""), link.generation, to=link.peer)
 
-    async def _welcome(self, link: Known) -> None:
+    async def _welcome(self, link: AgentLink) -> None:
         name = link.instance.name
         request = api.AgentWelcomeRequest(fresh_id())
         try:

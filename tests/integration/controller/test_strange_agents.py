@@ -14,7 +14,7 @@ from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.refusals import AgentRefused, DeploymentNumber
 from zeekfleet.broker.events.secrets import ClusterKeys
-from zeekfleet.controller import controller
+from zeekfleet.controller import agents
 from zeekfleet.controller.controller import Controller, ControllerOptions
 from zeekfleet.daemon import endpoints
 from zeekfleet.model.enums import ClusterRole, State
@@ -183,7 +183,7 @@ async def test_a_namesake_waits_for_the_first_ones_end(first_goes: bool) -> None
 async def test_a_namesake_on_another_host_does_not_take_the_place_of_an_agent_that_is_started_again(
     comes_back: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controller, "PLACE_KEPT", 600.0 if comes_back else 0.5)
+    monkeypatch.setattr(agents, "RESERVED", 600.0 if comes_back else 0.5)
     async with scene() as it:
         first, _ = await it.agent("a"), await it.agent("b")
         assert (await it.client.deploy_config(two_hosts())).ok

@@ -1,0 +1,44 @@
+"""A connection on which an agent has said hello."""
+
+from __future__ import annotations
+
+import msgspec
+
+from zeekfleet.broker.generations import FIRST, Generation
+from zeekfleet.model.management import Instance
+from zeekfleet.transport.endpoint import Peer
+
+
+class AgentLink(msgspec.Struct, frozen=True):
+    """An agent, by one of its connections.
+
+    Attributes:
+        instance: its name, and the address and port as the controller sees them.
+        peer: the connection it said hello on.
+        generation: whose names it speaks.
+        endpoint: the id of its endpoint, ``""`` if it did not tell: two links with one id lead to one agent.
+    """
+
+    instance: Instance
+    peer: Peer
+    generation: Generation
+    endpoint: str = ""
+
+    def is_same_agent(self, other: AgentLink) -> bool:
+        """Whether these two links lead to one agent."""
+        return self.peer.is_same(other.peer) or bool(self.endpoint and self.endpoint == other.endpoint)
+
+    def adds_nothing_to(self, before: AgentLink) -> bool:
+        """Whether this repeats an earlier hello, or says in the first generation's names what that said in ours."""
+        return self == before or (self.generation is FIRST and before.generation is not FIRST)
+
+    @property
+    def told_endpoint(self) -> str:
+        """The id of its endpoint, whether told in the hello or when connecting."""
+        return self.endpoint or self.peer.endpoint
+
+
+def is_dialled_at(peer: Peer, instance: Instance) -> bool:
+    """Whether this is the connection that the controller makes to the instance's address and port."""
+    port = instance.listen_port
+    return port is not None and peer.dialled and (peer.host, peer.port) == (str(instance.host), port.number)

@@ -1,0 +1,109 @@
+"""Which agent may be the instance of a name, where several claim it: pure bookkeeping.
+
+The first agent of a name stays while it is connected; the others are refused, and wait. When it goes, its name is
+reserved for a while, for it may only be started again, and its nodes run on: another agent would run them twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from zeekfleet.controller.agent_link import AgentLink
+from zeekfleet.transport.endpoint import Peer
+
+NAMESAKES_MAX = 16
+"""Refused agents of one name that are remembered."""
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """A name that is kept for the agent that had it.
+
+    Attributes:
+        host: that agent's address, as the controller saw it.
+        endpoint: the id of its endpoint, ``""`` if that is not known.
+    """
+
+    host: str
+    endpoint: str = ""
+
+    def is_for(self, link: AgentLink) -> bool:
+        """Whether this may be that agent: its process, or one on its host."""
+        return link.peer.host == self.host or bool(self.endpoint and self.endpoint == link.told_endpoint)
+
+
+class NameClaims:
+    """Reservations, and the agents that wait for a name."""
+
+    def __init__(self) -> None:
+        self._reserved: dict[str, Reservation] = {}
+        self._waiting: dict[str, dict[int, AgentLink]] = {}
+
+    def may_have(self, link: AgentLink) -> bool:
+        """Whether no reservation keeps this agent from having its name."""
+        reservation = self._reserved.get(link.instance.name)
+        return reservation is None or reservation.is_for(link)
+
+    def taken(self, name: str) -> None:
+        """An agent has this name now, so that no reservation is needed."""
+        self._reserved.pop(name, None)
+
+    # --- reservations
+
+    def reserve(self, reservations: Mapping[str, Reservation]) -> None:
+        """Keep these names for the agents that had them."""
+        self._reserved |= reservations
+
+    def reservation(self, name: str) -> Reservation | None:
+        """For whom the name is kept, if it is."""
+        return self._reserved.get(name)
+
+    def end_reservation(self, name: str, reservation: Reservation) -> bool:
+        """Keep the name no longer; whether it still was kept for the sake of this very reservation."""
+        if self._reserved.get(name) is not reservation:
+            return False
+        del self._reserved[name]
+        return True
+
+    def end_others(self, names: Collection[str]) -> set[str]:
+        """Keep no name but these; those that are free now."""
+        freed = self._reserved.keys() - set(names)
+        for name in freed:
+            del self._reserved[name]
+        return freed
+
+    # --- those who wait
+
+    def refuse(self, link: AgentLink) -> bool:
+        """Have an agent wait for its name; whether it did not wait already."""
+        waiting = self._waiting.setdefault(link.instance.name, {})
+        before = waiting.get(link.peer.id)
+        if before is not None and link.adds_nothing_to(before):
+            return False
+        if before is not None or len(waiting) < NAMESAKES_MAX:
+            waiting[link.peer.id] = link
+        return before is None
+
+    def is_waiting(self, name: str, peer: Peer) -> bool:
+        """Whether the agent at this connection waits for the name."""
+        return peer.id in self._waiting.get(name, {})
+
+    def next_agent(self, name: str) -> AgentLink | None:
+        """The first of those who wait that may have the name; it waits no longer, and nothing is reserved any more."""
+        waiting = self._waiting.get(name, {})
+        link = next((link for link in waiting.values() if self.may_have(link)), None)
+        if link is not None:
+            self._stop_waiting(name, link.peer)
+            self.taken(name)
+        return link
+
+    def forget(self, peer: Peer) -> None:
+        """A connection is gone: whoever waits on it waits no longer."""
+        for name in [name for name, waiting in self._waiting.items() if peer.id in waiting]:
+            self._stop_waiting(name, peer)
+
+    def _stop_waiting(self, name: str, peer: Peer) -> None:
+        del self._waiting[name][peer.id]
+        if not self._waiting[name]:
+            del self._waiting[name]
