@@ -16,7 +16,7 @@ import time
 import websocket
 from zeekclient import brokertypes, events
 
-from zeekfleet.broker import topics
+from zeekfleet.broker import topics, values
 from zeekfleet.broker.codec import Codec, Layout
 from zeekfleet.broker.events.controller import GetInstancesRequest, GetInstancesResponse
 from zeekfleet.broker.messages import encode_event
@@ -34,7 +34,7 @@ INSTANCES = tuple(Instance(f"agent-{number}", Address(f"10.0.0.{number}")) for n
 async def serve() -> None:
     """Answer until standard input ends."""
     loop = asyncio.get_running_loop()
-    data = Codec(Layout()).to_value(INSTANCES, tuple[Instance, ...])
+    data = values.from_json(Codec(Layout()).to_json(INSTANCES))
     async with WebSocketEndpoint("server") as endpoint:
         endpoint.subscribe(topics.CONTROLLER)
         print(await endpoint.listen(HOST, 0), flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zeekfleet.broker import values
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.cli.output import Note
 from zeekfleet.cli.version import view
@@ -12,7 +13,7 @@ from zeekfleet.model.releases import PartRelease
 
 
 def result(instance: str | None, *parts: PartRelease) -> Result:
-    return Result("r", instance=instance, data=SECOND.codec.to_value(parts))
+    return Result("r", instance=instance, data=values.from_json(SECOND.codec.to_json(parts)))
 
 
 def test_parts_nodes_and_those_that_did_not_tell() -> None:

@@ -1,1 +1,1 @@
-"""Broker's data model, the events, and the wire protocol without its I/O."""
+"""Broker's data model, the events, and the wire protocol without I/O."""

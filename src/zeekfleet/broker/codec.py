@@ -1,13 +1,13 @@
-"""Between the protocol's records and their JSON form.
+"""Converts the protocol's records and events to their JSON form, and back.
 
 A record or event is declared once, as a class with typed fields. For each type
-this module compiles a pair of functions: a writer, straight to the JSON text,
-and a reader from a decoded value. The :class:`Layout` tells how a generation of
-the API writes records and enums.
+this module compiles two functions: a writer, which goes straight to the JSON
+text, and a reader, which starts from a decoded value. A :class:`Layout` tells
+how one generation of the API writes records and enums.
 
-Reading is forgiving where docs/protocol.md, section 1, says so: a shorter record is
-accepted when the missing tail has defaults, a longer one by ignoring the
-surplus. Writing always gives every field.
+Reading is lenient (docs/protocol.md, section 1): a record may be shorter than
+declared if the missing fields have defaults, and longer; extra fields are
+ignored. Writing always gives every field.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 
 class Layout:
-    """How one generation of the API writes records and enums; this base writes them as declared."""
+    """How one generation of the API writes records and enums; this base class writes them as declared."""
 
     def fields(self, record: type[msgspec.Struct]) -> tuple[str, ...]:
         """The record's field names in wire order."""
@@ -44,7 +44,7 @@ class Layout:
 
 
 class Codec:
-    """Converts records of one layout; compiled converters are kept."""
+    """Converts records of one layout. Each reader and writer is compiled once, at its first use."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -52,18 +52,14 @@ class Codec:
         self._readers: dict[Any, FromValue] = {Any: readers.read_any}
 
     def to_json(self, data: Any, hint: Any = Any) -> str:
-        """The JSON text for ``data``, of the type ``hint`` (its own when left out)."""
+        """The JSON text of ``data``, which has the type ``hint``; without ``hint`` its own type is used."""
         return self.writer(hint)(data)
-
-    def to_value(self, data: Any, hint: Any = Any) -> Value:
-        """The same, as a value of the data model."""
-        return values.from_json(self.to_json(data, hint))
 
     def from_value(self, value: Value, hint: type[R]) -> R:
         """Read a record.
 
         Raises:
-            ValueMismatchError: the value does not fit; ``path`` tells where.
+            ValueMismatchError: the value does not have the declared type; ``path`` tells where.
         """
         result: R = self.reader(hint)(value)
         return result
@@ -72,7 +68,7 @@ class Codec:
         """Read a vector of records.
 
         Raises:
-            ValueMismatchError: the value does not fit; ``path`` tells where.
+            ValueMismatchError: the value does not have the declared type; ``path`` tells where.
         """
         result: tuple[R, ...] = self.reader(tuple[hint, ...])(value)  # type: ignore[valid-type]
         return result
@@ -160,4 +156,4 @@ class Codec:
 
 
 def _none() -> None:
-    """What an optional field without a default is when it is absent; it still has its place in the vector."""
+    """The value of an optional field that is unset and has no other default."""

@@ -1,8 +1,8 @@
-"""Both generations of the API's names, met here and nowhere else (docs/protocol.md, section 9).
+"""Translates between the two generations of the API's names (docs/protocol.md, section 9).
 
-Inside, everything has the names of the second generation. An event that
-arrives under a first-generation name is read in that generation's layout, and
-the generation travels beside it so that the answer goes out the same way.
+All other code uses the names of the second generation. An event that arrives
+under a first-generation name is read in that generation's layout. The generation
+accompanies the event, so that the response is written in the same generation.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class FirstLayout(Layout):
     """Records and enums as Zeek 4.2 wrote them."""
 
     def fields(self, record: type[msgspec.Struct]) -> tuple[str, ...]:
-        """Result has another order; Node and NodeStatus lack the metrics port."""
+        """Result has its fields in another order; Node and NodeStatus have no metrics port."""
         return FIRST_FIELDS.get(record, record.__struct_fields__)
 
     def empty_means_unset(self, record: type[msgspec.Struct], field: str) -> bool:
-        """Result's instance and error are mandatory strings there."""
+        """Result's instance and error are mandatory strings in the first generation."""
         return record is management.Result and field in ("instance", "error")
 
     def enum_scope(self, enumeration: type[enum.Enum]) -> str:
-        """Role and State belong to the controller's types."""
+        """Role and State have the scope of the controller's types."""
         return FIRST_SCOPE if enumeration in (Role, State) else super().enum_scope(enumeration)
 
 
@@ -63,7 +63,7 @@ class Generation:
         return f"<generation {self.number}>"
 
     def topic(self, topic: str) -> str:
-        """The generation's own name of a (second-generation) topic."""
+        """This generation's name for a topic, given by its second-generation name."""
         return self._topic_root + topic.removeprefix(SECOND_TOPIC_ROOT) if _managed(topic) else topic
 
 
@@ -72,7 +72,7 @@ def _managed(topic: str) -> bool:
 
 
 def _declared() -> list[type[Event]]:
-    """Every event class in the modules of ``broker.events``: a new module there is found by itself."""
+    """Every event class in the modules of ``broker.events``. A new module there needs no registration."""
     names = sorted(found.name for found in pkgutil.iter_modules(events.__path__))
     modules = [importlib.import_module(f"{events.__name__}.{name}") for name in names]
     return [
@@ -109,7 +109,7 @@ GENERATIONS = (SECOND, FIRST)
 
 
 def find_event(name: str) -> tuple[Generation, type[Event]] | None:
-    """The generation and the class of an event by its name on the wire, or None."""
+    """The generation and the class of the event with this name on the wire; None for an unknown name."""
     for generation in GENERATIONS:
         event = generation.events.get(name)
         if event is not None:
@@ -118,7 +118,7 @@ def find_event(name: str) -> tuple[Generation, type[Event]] | None:
 
 
 def canonical_topic(topic: str) -> str:
-    """The second generation's name of a topic of either."""
+    """The second generation's name for a topic of either generation."""
     if topic.startswith(FIRST_TOPIC_ROOT + "/"):
         return SECOND_TOPIC_ROOT + topic.removeprefix(FIRST_TOPIC_ROOT)
     return topic

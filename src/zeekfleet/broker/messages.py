@@ -1,4 +1,4 @@
-"""Frames: what goes over a WebSocket as one text message (docs/protocol.md, sections 1 and 2)."""
+"""Frames: encodes and decodes the text messages of the WebSocket (docs/protocol.md, sections 1 and 2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zeekfleet.model.types import COUNT
 
 
 class DataMessage(msgspec.Struct, frozen=True, tag_field="type", tag="data-message"):
-    """A value published on a topic; the value's own keys sit beside ``type`` and ``topic``."""
+    """A value that is published on a topic. The value's own keys stand beside ``type`` and ``topic``."""
 
     topic: str
     data_type: str = msgspec.field(name="@data-type")
@@ -31,14 +31,14 @@ class Ack(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
 
 
 class ErrorMessage(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
-    """The server could not accept a frame, or the connection."""
+    """The server did not accept a frame, or the connection."""
 
     code: str
     context: str
 
 
 class UnknownEvent(Event, frozen=True):
-    """An event that is not of the protocol; its arguments stay undecoded."""
+    """An event that this release does not know; its arguments stay undecoded."""
 
     name: str
     arguments: tuple[Value, ...]
@@ -58,37 +58,37 @@ _ONE = SCALARS[COUNT](1)
 
 
 def decode_subscriptions(frame: bytes | str) -> tuple[str, ...]:
-    """The topic prefixes a client subscribes to, its first frame.
+    """The topic prefixes in a client's first frame.
 
     Raises:
-        FrameError: it is no JSON array of strings.
+        FrameError: the frame is not a JSON array of strings.
     """
     return tuple(guarded(_SUBSCRIPTIONS.decode, frame))
 
 
 def decode_data(frame: bytes | str) -> DataMessage:
-    """A data message, as a server receives them.
+    """Decode a frame that a server received.
 
     Raises:
-        FrameError: it is none.
+        FrameError: the frame is not a data message.
     """
     return guarded(_DATA.decode, frame)
 
 
 def decode_message(frame: bytes | str) -> Message:
-    """Any message that a server sends.
+    """Decode a frame that a client received. A Zeek node's invalid JSON is repaired first.
 
     Raises:
-        FrameError: it is none. What a Zeek node writes is repaired first where it is not JSON.
+        FrameError: the frame is not a message.
     """
     return decode_repairing(frame)[0]
 
 
 def decode_repairing(frame: bytes | str) -> tuple[Message, bytes]:
-    """The same, with the text that was read: ``frame``, or what became of it by repair.
+    """The same; also returns the text that was decoded, which is ``frame`` or its repaired form.
 
     Raises:
-        FrameError: it is no message, even after the repair.
+        FrameError: the frame is not a message, even after the repair.
     """
     text = frame if isinstance(frame, bytes) else frame.encode(errors="replace")
     try:
@@ -104,10 +104,10 @@ def encode_message(message: msgspec.Struct | list[str]) -> bytes:
 
 
 def encode_event(topic: str, event: Event, generation: Generation = SECOND) -> bytes:
-    """The frame that publishes an event on a (second-generation) topic.
+    """The frame that publishes an event on a topic, given by its second-generation name.
 
     Raises:
-        ValueMismatchError: the event holds what the wire cannot carry.
+        ValueMismatchError: the event holds a value that cannot be encoded.
     """
     try:
         arguments = generation.codec.to_json(event, type(event))
@@ -121,10 +121,10 @@ def encode_event(topic: str, event: Event, generation: Generation = SECOND) -> b
 
 
 def decode_event(message: DataMessage) -> tuple[Event, Generation]:
-    """The event that a data message holds, and the generation of its name.
+    """The event in a data message, and the generation of the event's name.
 
     Raises:
-        FrameError: it holds no event.
+        FrameError: the message holds no event.
         ValueMismatchError: an argument does not have its type.
     """
     content = message.data[2] if message.data_type == "vector" and len(message.data) >= 3 else None

@@ -1,6 +1,6 @@
-"""Functions from values of the data model to Python values.
+"""Functions that convert values of the data model to Python values.
 
-Each raises :class:`~zeekfleet.errors.ValueMismatchError` where the value does not have the type.
+Each raises :class:`~zeekfleet.errors.ValueMismatchError` if the value does not have the declared type.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NONE = values.NoneValue
 
 
 def mismatch(expected: str, value: Value) -> ValueMismatchError:
-    """The error for a value of another type than expected."""
+    """The error for a value that does not have the expected type."""
     return ValueMismatchError(f"expected {expected}, got {WIRE_NAMES[type(value)]}")
 
 
@@ -30,9 +30,9 @@ OPAQUE_DATA = values.String("zeek::Broker::detail::DataVal")
 
 
 def read_any(value: Value) -> Value | None:
-    """A value of any type stays as it is, for whoever knows its type.
+    """Leave a value of type ``any`` undecoded; the caller knows its type and decodes it.
 
-    A Zeek before 8.0.1 that passes on an event wraps it in a record of an opaque value: ``[[type name, value]]``.
+    A Zeek before 8.0.1 wraps such a value when it forwards an event, as ``[[type name, value]]``; this unwraps it.
     """
     while isinstance(value, values.Vector) and len(value.data) == 1:
         inner = value.data[0]
@@ -54,7 +54,7 @@ def _payload_reader(name: str, kind: type[Any]) -> FromValue:
 
 
 def _converting_reader(name: str, kind: type[Any], convert: Callable[[Any], Any]) -> FromValue:
-    """Read a scalar whose payload is to be converted."""
+    """Read a scalar whose payload has to be converted to the Python value."""
 
     def read(value: Any) -> Any:
         if type(value) is kind:
@@ -65,21 +65,21 @@ def _converting_reader(name: str, kind: type[Any], convert: Callable[[Any], Any]
 
 
 def read_count(value: Any) -> int:
-    """Zeek takes either of its integer types where the number allows it; so do we."""
+    """A count, or an integer that is not negative: Zeek accepts both, too."""
     if type(value) not in (values.Count, values.Integer) or value.data < 0:
         raise mismatch(COUNT, value)
     return int(value.data)
 
 
 def read_integer(value: Any) -> int:
-    """Signed, or unsigned where it fits."""
+    """An integer, or a count that fits into 63 bits."""
     if type(value) not in (values.Integer, values.Count) or value.data > values.INTEGER_MAX:
         raise mismatch(INTEGER, value)
     return int(value.data)
 
 
 def read_real(value: Any) -> float:
-    """Any number."""
+    """A real, or a number of either integer type."""
     if type(value) not in (values.Real, values.Count, values.Integer):
         raise mismatch("real", value)
     return float(value.data)
@@ -97,7 +97,7 @@ SCALARS: dict[str, FromValue] = {
 
 
 def optional_reader(inner: FromValue, default: Callable[[], Any]) -> FromValue:
-    """Read the absent value as the default."""
+    """Read an unset value as the default."""
     return lambda value: default() if type(value) is _NONE else inner(value)
 
 
@@ -107,18 +107,18 @@ def empty_as_unset_reader(inner: FromValue) -> FromValue:
 
 
 class FieldReader(NamedTuple):
-    """How a record's field is read, and what it is when absent (None: it must be there)."""
+    """How a record's field is read, and what gives its default; without a default the field must be set."""
 
     inner: FromValue
     default: Callable[[], Any] | None
 
     def reader(self) -> FromValue:
-        """Both in one function."""
+        """One function for both."""
         return self.inner if self.default is None else optional_reader(self.inner, self.default)
 
 
 def container_of(hint: Any) -> Callable[[Any], Any]:
-    """What to build from a set's or vector's items."""
+    """The Python container for the items of a set or vector."""
     return frozenset if typing.get_origin(hint) is frozenset else tuple
 
 
@@ -138,7 +138,7 @@ def items_reader(shape: str, inner: FromValue, build: Callable[[Any], Any]) -> F
 
 
 def table_reader(read_key: FromValue, read_value: FromValue) -> FromValue:
-    """Read a table; the same key twice is an error."""
+    """Read a table; a repeated key is an error."""
 
     def read(value: Any) -> Any:
         if type(value) is not values.Table:
@@ -157,10 +157,10 @@ def table_reader(read_key: FromValue, read_value: FromValue) -> FromValue:
 
 
 def record_reader(title: str, fields: dict[str, FieldReader], required: int, build: Callable[..., Any]) -> FromValue:
-    """Read a vector as a record of at least ``required`` fields; ``build`` takes them in wire order.
+    """Read a vector of at least ``required`` fields as a record; ``build`` takes the fields in wire order.
 
-    The function for the common case, a vector of just the declared length, is
-    generated with its fields unrolled: records are what messages are made of.
+    For the usual case, a vector of the declared length, the function is generated
+    with its fields unrolled, since messages consist mostly of records.
     """
     whole = [reader.reader() for reader in fields.values()]
     unrolled = _unrolled_reader(list(fields.values()), build)
@@ -201,7 +201,7 @@ def _unrolled_reader(fields: list[FieldReader], build: Callable[..., Any]) -> Ca
 
 
 def _locate(places: typing.Iterable[tuple[str, FromValue, Any]]) -> ValueMismatchError:
-    """Read everything once more, which is rare, to tell which place does not fit."""
+    """Read everything once more to find the place of the error: errors are rare, so reading keeps no places."""
     for name, reader, item in places:
         try:
             reader(item)

@@ -1,6 +1,6 @@
-"""One connection's conversation, without its I/O (docs/protocol.md, section 2).
+"""The protocol of one connection, without I/O (docs/protocol.md, section 2).
 
-Frames go in, outputs come out; whoever owns the connection carries them out, in order.
+Frames go in, outputs come out. The owner of the connection performs the outputs in order.
 
 ::
 
@@ -10,7 +10,7 @@ Frames go in, outputs come out; whoever owns the connection carries them out, in
 
     client   opening() sent ── data: kept ── ack: Ready, then what was kept ──> ready ── data: Deliver
 
-A server answers a frame that it cannot accept with an error frame; a client never does.
+A server answers an unacceptable frame with an error frame; a client does not.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Ready(msgspec.Struct, frozen=True):
     """The handshake is complete.
 
     Attributes:
-        subscriptions: what the peer wants to hear, as sent (server side; empty on the client side).
+        subscriptions: the peer's topic prefixes, as sent (server side; empty on the client side).
         endpoint: the peer's endpoint id (client side; empty on the server side).
     """
 
@@ -72,10 +72,10 @@ class Deliver(msgspec.Struct, frozen=True):
     """An event arrived.
 
     Attributes:
-        topic: as it was on the wire, of either generation.
+        topic: the topic as it was on the wire, a name of either generation.
         event: the event.
-        generation: whose names it has.
-        frame: the text it arrived as, to be forwarded.
+        generation: the generation of the event's name.
+        frame: the text that arrived, for forwarding.
     """
 
     topic: str
@@ -85,13 +85,13 @@ class Deliver(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A frame was not accepted, by us or by the peer; the connection lives on.
+    """A frame was not accepted, by us or by the peer; the connection stays open.
 
     Attributes:
-        code: the protocol's code.
-        context: for a person.
+        code: the protocol's error code.
+        context: a sentence for a person.
         reply: the error frame to answer with, if any.
-        received: whether the peer says so about a frame of ours.
+        received: whether the peer did not accept a frame of ours.
     """
 
     code: str
@@ -120,10 +120,10 @@ def _refusal(code: str, context: str) -> Problem:
 
 
 def check_request(path: str, application_name: str | None) -> Problem | None:
-    """What is wrong with an upgrade request, or None; the connection is then closed with 1008.
+    """What is wrong with an upgrade request; None if nothing is. After a problem, close the connection with 1008.
 
     Args:
-        path: of the request's URI, without query.
+        path: the path of the request's URI, without query.
         application_name: the header ``X-Application-Name``, if there is one.
     """
     if path != PATH:
@@ -134,11 +134,11 @@ def check_request(path: str, application_name: str | None) -> Problem | None:
 
 
 class _Topics:
-    """Topics, by the second generation's names, and those below them."""
+    """A set of topics, by their second-generation names, and all topics below them."""
 
     def __init__(self, topics: tuple[str, ...]) -> None:
         self._topics = frozenset(canonical_topic(topic) for topic in topics)
-        # Below "a" is "a/b", and not "ab"; below "" is everything.
+        # "a/b" is below "a", but "ab" is not; every topic is below "".
         self._below = tuple(f"{topic}/" if topic else topic for topic in self._topics)
 
     def __contains__(self, topic: str) -> bool:
@@ -150,11 +150,11 @@ class ServerSession:
 
     Args:
         endpoint: our endpoint id.
-        version: what we call our version.
-        publish: topics, of either generation's names, that the peer may publish on; those below them (``topic/…``)
-            go with them, those that merely begin alike do not. ``""`` stands for all.
-        subscriptions_max: how many topic prefixes a peer may subscribe to.
-        answer: the topics, of those, on which it may publish responses.
+        version: the version that the acknowledgement tells.
+        publish: the topics on which the peer may publish, by names of either generation. The topics below them
+            (``topic/…``) are allowed as well. ``""`` allows all.
+        subscriptions_max: how many topic prefixes the peer may subscribe to.
+        answer: the subset of ``publish`` on which the peer may publish responses.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class ServerSession:
         self.ready = False
 
     def receive(self, frame: bytes | None) -> tuple[Output, ...]:
-        """What a frame leads to; None stands for a binary one."""
+        """Process a text frame; None stands for a binary frame, which is refused."""
         if frame is None:
             return (_refusal(DESERIALIZATION_FAILED, "binary frame: expected text"),)
         try:
@@ -204,10 +204,10 @@ class ServerSession:
 
 
 class ClientSession:
-    """The side that dials; the peer may be a Zeek process, whose JSON is repaired where it is none.
+    """The side that dials. Its peer may be a Zeek process, so invalid JSON is repaired where possible.
 
     Args:
-        subscriptions: topic prefixes to hear, wire names.
+        subscriptions: the topic prefixes to subscribe to, as they are sent.
     """
 
     def __init__(self, subscriptions: tuple[str, ...]) -> None:
@@ -221,7 +221,7 @@ class ClientSession:
         return encode_message(list(self._subscriptions))
 
     def receive(self, frame: bytes | None) -> tuple[Output, ...]:
-        """What a frame leads to; None stands for a binary one."""
+        """Process a text frame; None stands for a binary frame, which is refused."""
         if frame is None:
             return (Problem(DESERIALIZATION_FAILED, "binary frame: expected text"),)
         try:

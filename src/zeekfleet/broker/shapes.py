@@ -1,4 +1,4 @@
-"""What the declared types of fields mean in the data model."""
+"""Maps the declared Python types of fields to types of the data model."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _SCALARS: dict[Any, str] = {
 
 
 def shape_of(hint: Any) -> tuple[str, tuple[Any, ...]]:
-    """What a field's type is in the data model, and the types it is made of.
+    """A Python type's name in the data model, such as ``vector``, and the types of its items.
 
     Raises:
-        TypeError: the declaration uses a type that the data model does not have.
+        TypeError: the data model has no such type.
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
@@ -53,12 +53,12 @@ def shape_of(hint: Any) -> tuple[str, tuple[Any, ...]]:
 
 @functools.cache
 def field_hints(record: type[msgspec.Struct]) -> dict[str, Any]:
-    """The declared type of each field."""
+    """By field, its declared type."""
     return typing.get_type_hints(record, include_extras=True)
 
 
 def defaults_of(record: type[msgspec.Struct]) -> dict[str, Callable[[], Any]]:
-    """For each field that has a default, a function that gives it."""
+    """By field that has a default, a function that returns the default."""
     found: dict[str, Callable[[], Any]] = {}
     for field in msgspec.structs.fields(record):
         if field.default is not msgspec.NODEFAULT:

@@ -10,19 +10,19 @@ NODE_EXITS = "zeek/management/supervisor"
 SUPERVISOR = "zeek/supervisor"
 NODE_STATUS = "zeek/supervisor/node_status"
 DEPLOYMENTS = "zeekfleet/deployments"
-"""Where the controller tells how deployments get on (``events.deployments``)."""
+"""The controller publishes the progress of deployments here (``events.deployments``)."""
 
 
 def agent(instance: str) -> str:
-    """The topic that the controller and one agent share."""
+    """The topic on which the controller and one agent exchange events."""
     return f"{AGENT_PREFIX}/{instance}"
 
 
 def secrets(instance: str) -> str:
-    """Where the controller tells one agent what clients must not hear."""
+    """The topic on which the controller sends secrets to one agent. Clients cannot subscribe to it."""
     return f"{SECRETS_PREFIX}/{instance}"
 
 
 def supervisor_response(name: str, reqid: str) -> str:
-    """Where the Supervisor answers, such as ``zeek/supervisor/create_response/<reqid>``."""
+    """The topic of a Supervisor's response, such as ``zeek/supervisor/create_response/<reqid>``."""
     return f"{SUPERVISOR}/{name}_response/{reqid}"

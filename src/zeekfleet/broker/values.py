@@ -1,9 +1,8 @@
 """Broker's data model and its JSON form (docs/protocol.md, section 1).
 
-A value on the wire is ``{"@data-type": T, "data": D}``. Each type here is one
-``T``, a msgspec tagged union decodes them all in one pass, and each checks on
-construction what JSON cannot: ranges, and the syntax of addresses, ports and
-times.
+A value on the wire is ``{"@data-type": T, "data": D}``. Each class here stands
+for one ``T``; a msgspec tagged union decodes them all in one pass. Constructors
+check what JSON cannot: ranges, and the syntax of addresses, ports and times.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class BrokerValue(msgspec.Struct, frozen=True, tag_field="@data-type"):
 
 
 class NoneValue(BrokerValue, frozen=True, tag="none"):
-    """An absent value; ``data`` is written as ``{}`` and read as anything."""
+    """An unset value. ``data`` is written as ``{}``; any ``data`` is accepted when reading."""
 
     data: Any = msgspec.field(default_factory=dict)
 
@@ -81,7 +80,7 @@ class Integer(BrokerValue, frozen=True, tag="integer"):
 
 
 class Real(BrokerValue, frozen=True, tag="real"):
-    """Floating point number; never NaN or infinite, which JSON cannot tell."""
+    """A finite floating point number: JSON has no NaN and no infinity."""
 
     data: float
 
@@ -91,7 +90,7 @@ class Real(BrokerValue, frozen=True, tag="real"):
 
 
 class Timespan(BrokerValue, frozen=True, tag="timespan"):
-    """A duration as number and unit, such as ``"1500ms"``."""
+    """A duration as a number and a unit, such as ``"1500ms"``."""
 
     data: str
 
@@ -103,7 +102,7 @@ class Timespan(BrokerValue, frozen=True, tag="timespan"):
     def nanoseconds(self) -> int:
         """The duration, rounded to whole nanoseconds."""
         match = _TIMESPAN.fullmatch(self.data)
-        if match is None:  # pragma: no cover - excluded on construction
+        if match is None:  # pragma: no cover - the constructor has checked it
             raise ValueError(self.data)
         number, unit = match.groups()
         whole, _, fraction = number.partition(".")
@@ -113,7 +112,7 @@ class Timespan(BrokerValue, frozen=True, tag="timespan"):
 
 
 class Timestamp(BrokerValue, frozen=True, tag="timestamp"):
-    """A point in time, ISO 8601 without zone, in UTC."""
+    """A point in time in UTC, as ISO 8601 without a zone."""
 
     data: str
 
@@ -125,18 +124,18 @@ class Timestamp(BrokerValue, frozen=True, tag="timestamp"):
 
     @property
     def datetime(self) -> datetime.datetime:
-        """The point in time, with its zone; finer than microseconds is cut."""
+        """The point in time, with the zone UTC, cut to microseconds."""
         return datetime.datetime.fromisoformat(self.data).replace(tzinfo=datetime.UTC)
 
 
 class String(BrokerValue, frozen=True, tag="string"):
-    """Text; may hold any Unicode."""
+    """Unicode text."""
 
     data: str
 
 
 class EnumValue(BrokerValue, frozen=True, tag="enum-value"):
-    """An enum's member by its fully scoped name, such as ``"Management::RUNNING"``."""
+    """A member of an enum, by its fully scoped name, such as ``"Management::RUNNING"``."""
 
     data: str
 
@@ -175,7 +174,7 @@ class Port(BrokerValue, frozen=True, tag="port"):
 
 
 class Vector(BrokerValue, frozen=True, tag="vector"):
-    """Values in order; records are vectors of their fields."""
+    """Values in order. A record is a vector of its fields."""
 
     data: list[Value]
 
@@ -184,7 +183,7 @@ class Vector(BrokerValue, frozen=True, tag="vector"):
 
 
 class Set(BrokerValue, frozen=True, tag="set"):
-    """Distinct values, as the sender ordered them."""
+    """Distinct values, in the sender's order."""
 
     data: list[Value]
 
@@ -200,7 +199,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Table(BrokerValue, frozen=True, tag="table"):
-    """Values by distinct keys, as the sender ordered them."""
+    """Distinct keys with their values, in the sender's order."""
 
     data: list[Entry]
 
@@ -237,13 +236,13 @@ def from_json(text: bytes | str) -> Value:
     """Read one value.
 
     Raises:
-        FrameError: the text is not JSON, or no value of the data model.
+        FrameError: the text is not JSON, or not a value of the data model.
     """
     return guarded(_VALUE_DECODER.decode, text)
 
 
 def guarded(decode: Callable[[bytes | str], T], text: bytes | str) -> T:
-    """Call a msgspec decoder and turn whatever bad input can raise into a FrameError."""
+    """Call a msgspec decoder; raise FrameError for every error that bad input can cause."""
     try:
         return decode(text)
     except msgspec.ValidationError as error:
@@ -261,7 +260,7 @@ _SUSPECT = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)|[\x00-\x1f]", re.DOTALL)
 
 
 def repair_json(frame: bytes | str) -> str:
-    """Make valid JSON of what a Zeek node writes: raw control bytes, ``\\v``, bytes that are not UTF-8."""
+    """Make a Zeek node's frame valid JSON: it may have raw control bytes, ``\\v`` and bytes that are not UTF-8."""
     text = frame.decode(errors="replace") if isinstance(frame, bytes) else frame
     return _STRING.sub(lambda string: _SUSPECT.sub(_repair, string.group()), text)
 

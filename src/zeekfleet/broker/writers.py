@@ -1,10 +1,10 @@
-"""Writers from Python values to the JSON text of the data model.
+"""Functions that write Python values as the JSON text of the data model.
 
-They write text at once instead of building values first: a message is written
-far more often than looked at, and this is several times as fast. A
-:class:`Writer` keeps apart the constant text around a value and the function
-for the payload between, so that a record or vector joins constants once, when
-it is compiled, and leaves the payloads to functions in C where there are any.
+They write the text directly, without building values first, which is several
+times as fast. A :class:`Writer` separates the constant text before and after a
+value from the function that writes the payload between. So a record or vector
+joins the constants once, when it is compiled, and payloads can be written by
+functions in C.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ NONE = '{"@data-type":"none","data":{}}'
 
 
 class Writer(NamedTuple):
-    """``prefix + payload(value) + suffix`` is the value's text; ``optional`` is the writer of what may be None."""
+    """``prefix + payload(value) + suffix`` is the value's text.
+
+    If the value may be None, ``optional`` is the writer for all other values.
+    """
 
     prefix: str
     payload: Callable[[Any], str]
@@ -35,7 +38,7 @@ class Writer(NamedTuple):
     optional: Writer | None = None
 
     def __call__(self, data: Any) -> str:
-        """The text."""
+        """The whole text of one value."""
         return self.prefix + self.payload(data) + self.suffix
 
 
@@ -86,11 +89,11 @@ SCALARS: dict[str, Writer] = {
 }
 
 UNSET_AS_EMPTY = STRING._replace(payload=lambda data: encode_basestring(data or ""))
-"""An optional string where the wire has a mandatory one."""
+"""Writes an optional string as ``""`` if it is unset, for a layout in which the field is mandatory."""
 
 
 def optional_writer(inner: Writer) -> Writer:
-    """Write None as the absent value."""
+    """Write None as the value ``none``."""
     return Writer("", lambda data: NONE if data is None else inner(data), "", inner)
 
 
@@ -106,14 +109,14 @@ def vector_writer(inner: Writer) -> Writer:
 
 
 def set_writer(inner: Writer) -> Writer:
-    """Write distinct items in the order of their text, so that equal sets are equal bytes."""
+    """Write distinct items, sorted by their text, so that equal sets give equal bytes."""
     prefix, payload, suffix, _ = inner
     between = f"{suffix},{prefix}"
 
     def write(data: Any) -> str:
         if not data:
             return "[]"
-        # Neighbours are compared, not hashed: texts of records are long but differ early.
+        # Comparing neighbours is faster than hashing: the texts of records are long, but differ near their beginnings.
         distinct = [text for text, _ in itertools.groupby(sorted(map(payload, data)))]
         return f"[{prefix}{between.join(distinct)}{suffix}]"
 
@@ -121,7 +124,7 @@ def set_writer(inner: Writer) -> Writer:
 
 
 def table_writer(key: Writer, value: Writer) -> Writer:
-    """Write entries in the order of their keys' text."""
+    """Write entries, sorted by the text of their keys."""
     before, between, after = f'{{"key":{key.prefix}', f'{key.suffix},"value":{value.prefix}', f"{value.suffix}}}"
     write_key, write_value = key.payload, value.payload
 
@@ -136,14 +139,14 @@ def table_writer(key: Writer, value: Writer) -> Writer:
 
 
 def enum_writer(enumeration: type[enum.Enum], scope: str) -> Writer:
-    """Write members under a scope."""
+    """Write members with the given scope."""
     return _tagged("enum-value", {member: f'"{scope}::{member.name}"' for member in enumeration}.__getitem__)
 
 
 def record_writer(record: type[msgspec.Struct], fields: dict[str, Writer]) -> Writer:
-    """Write all of a record's fields, in the order given, as a vector.
+    """Write the given fields of a record, in the given order, as a vector.
 
-    The function is generated with its fields unrolled: records are what messages are made of.
+    The function is generated with its fields unrolled, since messages consist mostly of records.
     """
     namespace: dict[str, Any] = {"NONE": NONE, "astuple": msgspec.structs.astuple}
     expressions = []

@@ -1,5 +1,6 @@
 """The records and enums of the protocol: frozen, typed, no I/O.
 
-One module a family: ``types`` (the scalar types records are made of), ``enums``,
-``supervisor`` (``Supervisor::*``), ``management`` (``Management::*``).
+Each module holds one family: ``types`` (the scalar types of the fields), ``enums``,
+``supervisor`` (``Supervisor::*``), ``management`` (``Management::*``), and what
+zeekfleet adds to these.
 """

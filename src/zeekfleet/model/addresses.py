@@ -9,9 +9,9 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 
 
 def numbers_problem(host: str) -> str:
-    """Why a host is no address though it is made of numbers; empty if it is an address, or a name.
+    """What is wrong with a host that looks like an IPv4 address; ``""`` if it is a valid one, or a host name.
 
-    The system itself reads ``010.0.0.1`` in octal numbers, and takes ``127.1`` and ``0x7f000001``, too.
+    The system's resolver would accept ``127.1`` and ``0x7f000001``, and read ``010.0.0.1`` as octal.
     """
     if not _NUMBER.fullmatch(host.rpartition(".")[2]):
         return ""
@@ -23,5 +23,5 @@ def numbers_problem(host: str) -> str:
 
 
 def place(host: str, port: int) -> str:
-    """Address and port as one text, for a person: an IPv6 address has its brackets."""
+    """``HOST:PORT`` for a person, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"

@@ -1,4 +1,4 @@
-"""The keys that the ZeroMQ sockets of a cluster over several hosts know each other by."""
+"""The keys by which the ZeroMQ sockets of a cluster on several hosts authenticate each other."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import ClassVar
 from zeekfleet.model.types import Record
 
 FILE_PATTERN = f"curve-{'[0-9a-f]' * 16}.json"
-"""How an agent names files of keys: each after a fingerprint of its content, sixteen hexadecimal digits."""
+"""A glob for an agent's key files; each is named after sixteen hexadecimal digits of its content's fingerprint."""
 
 
 def file_name(fingerprint: str) -> str:
-    """The file for keys with this fingerprint, of which it takes as many digits as it needs."""
+    """The name of the file for the keys with this fingerprint (at least sixteen hexadecimal digits)."""
     return f"curve-{fingerprint[:16]}.json"
 
 
 class CurveKeys(Record, frozen=True):
-    """Two CURVE key pairs in Z85, forty characters each: that of the listening sockets, that of those who connect."""
+    """Two CURVE key pairs, one for listening and one for connecting sockets; each key is 40 characters of Z85."""
 
     zeek_name: ClassVar[str] = "Zeekfleet::CurveKeys"
 
@@ -26,7 +26,7 @@ class CurveKeys(Record, frozen=True):
     client_secret: str
 
     def __repr__(self) -> str:
-        """Nothing secret, for logs."""
+        """Shows no secret key, so that it may be logged."""
         return f"<keys {self.server_public}>"
 
     __str__ = __repr__

@@ -18,17 +18,17 @@ WORDS: Final[Mapping[str, str]] = {
     STOP: "stopped",
     RESTART: "restarted",
 }
-"""By action, what has become of the node once it is done."""
+"""By action, the past participle that tells a person what was done to the node."""
 
 
 class NodeAction(Record, frozen=True):
     """What a deployment does about one node.
 
     Attributes:
-        node: its name.
-        instance: where it runs.
+        node: the node's name.
+        instance: the instance that runs the node.
         action: ``keep``, ``start``, ``stop`` or ``restart``.
-        why: names of what changed, such as ``interface``, ``env``, ``scripts``, ``cluster`` or ``forced``.
+        why: the names of what changed, such as ``interface``, ``env``, ``scripts``, ``cluster`` or ``forced``.
     """
 
     zeek_name: ClassVar[str] = "Zeekfleet::NodeAction"
@@ -40,9 +40,9 @@ class NodeAction(Record, frozen=True):
 
 
 def action_text(action: NodeAction) -> str:
-    """What has become of the node, such as ``unchanged`` or ``restarted (interface, env)``.
+    """What was done to the node, such as ``unchanged`` or ``restarted (interface, env)``.
 
-    An action that this release does not know is told as it came.
+    An action of a newer release, which this one does not know, is shown as it is.
     """
     reasons = f" ({', '.join(action.why)})" if action.why else ""
     return f"{WORDS.get(action.action, action.action)}{reasons}"

@@ -1,4 +1,4 @@
-"""What cluster nodes answer to the dispatches that zeekfleet adds to ``get_id_value``."""
+"""The answers of cluster nodes to the actions that zeekfleet adds to ``get_id_value``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from zeekfleet.model.types import Count, Record
 
 
 class NetworkStatistics(Record, frozen=True):
-    """``net_stats``: packets and bytes since the node's start.
+    """``net_stats``: packets and bytes since the node started.
 
     Attributes:
-        received: packets that Zeek got.
+        received: packets that Zeek received.
         dropped: packets that the system reports as lost.
         link: packets on the wire, as far as the packet source can tell.
-        bytes: what Zeek got, in bytes.
-        filtered: packets that the source left out, if it tells.
+        bytes: bytes that Zeek received.
+        filtered: packets that the source filtered out; None if it does not count them.
     """
 
     zeek_name: ClassVar[str] = "Zeekfleet::NetworkStatistics"
@@ -38,7 +38,7 @@ class Peer(Record, frozen=True):
 
 
 class PeerStatistics(Record, frozen=True):
-    """``peer_stats``: who is connected, sorted by name, and how many events the node has seen."""
+    """``peer_stats``: the connected nodes, sorted by name, and how many events the node has queued and dispatched."""
 
     zeek_name: ClassVar[str] = "Zeekfleet::PeerStatistics"
 
@@ -48,9 +48,9 @@ class PeerStatistics(Record, frozen=True):
 
 
 class MissingPeers(Record, frozen=True):
-    """``missing_peers``: the nodes that a node must be connected to and is not, sorted by name.
+    """``missing_peers``: the nodes that a node should be connected to and is not, sorted by name.
 
-    A node must be connected to all managers, loggers and proxies, but for those of its own kind.
+    A node should be connected to all managers, loggers and proxies, except those of its own role.
     """
 
     zeek_name: ClassVar[str] = "Zeekfleet::MissingPeers"
@@ -59,7 +59,7 @@ class MissingPeers(Record, frozen=True):
 
 
 class OptionChange(Record, frozen=True):
-    """``set_option``: the option's value before and now, as JSON text."""
+    """``set_option``: the option's value before and after the change, as JSON text."""
 
     zeek_name: ClassVar[str] = "Zeekfleet::OptionChange"
 
@@ -73,7 +73,7 @@ PEER_STATS = "peer_stats"
 MISSING_PEERS = "missing_peers"
 SET_OPTION = "set_option"
 WHOLE_CLUSTER = "cluster"
-"""The fourth word of ``set_option`` when all nodes are asked: the manager then tells nodes that come later, too."""
+"""The fourth word of ``set_option`` when all nodes are asked: the manager then also sets the option in later nodes."""
 
 DATA: dict[str, type[Record]] = {
     NET_STATS: NetworkStatistics,
@@ -81,4 +81,4 @@ DATA: dict[str, type[Record]] = {
     MISSING_PEERS: MissingPeers,
     SET_OPTION: OptionChange,
 }
-"""The record that a successful result of an action has as its ``data``; other actions give a text."""
+"""By action, the record in the ``data`` of a successful result; the ``data`` of other actions is a text."""

@@ -8,19 +8,19 @@ import enum
 class ZeekEnum(enum.Enum):
     """An enum whose values are scoped names, such as ``"Management::RUNNING"``."""
 
-    __hash__ = object.__hash__  # members are single objects; the inherited hash runs Python code each time
+    __hash__ = object.__hash__  # members are singletons; the inherited hash is slower, since it runs Python code
 
     def __str__(self) -> str:
         return self.name
 
     @classmethod
     def scope(cls) -> str:
-        """The scope all members share, such as ``"Management"``."""
+        """The scope that all members share, such as ``"Management"``."""
         return str(next(iter(cls)).value).partition("::")[0]
 
 
 class ClusterRole(ZeekEnum):
-    """``Supervisor::ClusterRole``: the part a node plays in the cluster."""
+    """``Supervisor::ClusterRole``: a node's role in the cluster."""
 
     NONE = "Supervisor::NONE"
     LOGGER = "Supervisor::LOGGER"
@@ -30,7 +30,7 @@ class ClusterRole(ZeekEnum):
 
 
 class Role(ZeekEnum):
-    """``Management::Role``: the part a process plays in the management."""
+    """``Management::Role``: a process' role in the management framework."""
 
     NONE = "Management::NONE"
     AGENT = "Management::AGENT"
@@ -39,7 +39,7 @@ class Role(ZeekEnum):
 
 
 class State(ZeekEnum):
-    """``Management::State``: where a node is in its life."""
+    """``Management::State``: a node's state (``docs/glossary.md``; moves: ``lifecycle/transitions.py``)."""
 
     PENDING = "Management::PENDING"
     RUNNING = "Management::RUNNING"

@@ -1,4 +1,4 @@
-"""What the stem needs to know to run one process: no Zeek in it, any program will do.
+"""What the stem needs to know to run one process. Nothing here is about Zeek: the process may be any program.
 
 An engine (``node/``) turns a ``Supervisor::NodeConfig`` into a :class:`LaunchSpec`;
 the supervisor hands it to the stem; the stem runs it and revives it.
@@ -13,17 +13,17 @@ import msgspec
 from zeekfleet.model.supervisor import NodeConfig
 
 GRACE_CEILING = 300.0
-"""Seconds that a process may take to end by default, if it writes logs: see :class:`LaunchSpec`."""
+"""The default ``grace_ceiling`` of a node that writes logs, in seconds: see :class:`LaunchSpec`."""
 
 
 class RevivalSettings(msgspec.Struct, frozen=True):
-    """How a process that ended by itself comes back (all times in seconds).
+    """How a process that ended by itself is started again (all times in seconds).
 
-    The first revival is immediate, the following ones wait ``initial_delay``
-    times ``factor`` to the power of the revivals so far, with jitter, up to
-    ``max_delay``. ``stable_after`` of life clears the count. More than
-    ``loop_limit`` ends within ``loop_window`` is a crash loop: the node is
-    FAILED and tried again only every ``retry_delay`` (0: never).
+    The first revival is immediate. The second waits ``initial_delay``, and each
+    further one ``factor`` times as long, up to ``max_delay``; jitter is added. A
+    process that runs for ``stable_after`` starts over with the first. More than
+    ``loop_limit`` ends within ``loop_window`` are a crash loop: the node is FAILED,
+    and started only every ``retry_delay`` (0: never).
     """
 
     enabled: bool = True
@@ -40,19 +40,19 @@ class RevivalSettings(msgspec.Struct, frozen=True):
 MANAGEMENT_REVIVAL = RevivalSettings(
     initial_delay=0.1, max_delay=2.0, stable_after=10.0, loop_limit=1_000_000, retry_delay=2.0
 )
-"""Of agent and controller: without them nobody can do anything about the nodes, so they are never given up."""
+"""For the agent and the controller. They are never given up, because without them nobody can manage the nodes."""
 
 
 class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a process may use; left out: as much as the stem itself.
+    """The limits of one process. Where a field is left out, the process has the stem's own limit.
 
     Attributes:
-        cpus: the CPUs it may run on; ``LaunchSpec.cpu_affinity`` goes before it.
+        cpus: the CPUs it may run on; ``LaunchSpec.cpu_affinity`` overrides it.
         nice: its priority, -20 to 19.
-        memory: bytes; by a control group where we may make one, else by ``RLIMIT_DATA``.
-        open_files: how many descriptors it may have (``RLIMIT_NOFILE``).
+        memory: bytes; enforced by a control group if the stem may create one, else by ``RLIMIT_DATA``.
+        open_files: the number of descriptors it may have (``RLIMIT_NOFILE``).
         core: the largest core file, in bytes (``RLIMIT_CORE``).
-        cgroup: give it a control group of its own, where we may make one, also without a memory limit.
+        cgroup: whether it gets a control group of its own even without a memory limit, if the stem may create one.
     """
 
     cpus: tuple[int, ...] = ()
@@ -69,17 +69,17 @@ class LaunchSpec(msgspec.Struct, frozen=True):
     Attributes:
         name: the node's name, unique within a stem.
         argv: the program (absolute, or found on the spec's own PATH) and its arguments.
-        env: the whole environment; nothing is inherited beside it.
+        env: the whole environment; nothing is inherited.
         directory: working directory, absolute; made if missing (mode 0700).
-        stdout_file: absolute path that standard output is appended to.
+        stdout_file: absolute path of the file to which standard output is appended.
         stderr_file: the same for standard error.
-        files: what must be in ``directory`` before the start: relative path to text content.
-        cpu_affinity: the CPU to pin to, if any.
+        files: files to write before the start: path relative to ``directory``, and text content.
+        cpu_affinity: the CPU to pin it to, if any.
         grace: seconds between SIGTERM and SIGKILL when it is stopped.
-        grace_ceiling: the same for one that may have much to write when it ends: its grace begins anew with each sign
-            of work (bytes written, CPU used), but so many seconds after SIGTERM it is killed. 0: its grace is all.
-        revival: what happens when it ends by itself.
-        resources: what it may use.
+        grace_ceiling: for a process that may have much to write when it ends. Each sign of work (bytes written, CPU
+            used) renews its grace, but it is killed this many seconds after SIGTERM. 0: its grace is not renewed.
+        revival: how it is started again when it ends by itself.
+        resources: its limits.
     """
 
     name: str
@@ -97,12 +97,12 @@ class LaunchSpec(msgspec.Struct, frozen=True):
 
     @property
     def longest_stop(self) -> float:
-        """Seconds between SIGTERM and SIGKILL at most."""
+        """The most seconds between SIGTERM and SIGKILL."""
         return max(self.grace, self.grace_ceiling)
 
     @property
     def places(self) -> tuple[str, str, str]:
-        """Where the process works and writes, by which one that runs shows what it is."""
+        """The directory and the two files that the process uses; a running process is recognized by them."""
         return self.directory, self.stdout_file, self.stderr_file
 
 
@@ -114,9 +114,9 @@ class LaunchContext(msgspec.Struct, frozen=True):
         stdout_file: absolute path for its standard output.
         stderr_file: absolute path for its standard error.
         state_directory: the tree's state directory.
-        spool_directory: the tree's spool directory (rotated logs wait in its ``log-queue``).
+        spool_directory: the tree's spool directory; rotated logs wait in its ``log-queue``.
         bare_mode: the node's own setting, else the supervisor's.
-        environment: what every node starts from (PATH, HOME, locale ...), before its own ``env``.
+        environment: what every node's environment begins with (PATH, HOME, locale ...); its own ``env`` is added.
     """
 
     directory: str

@@ -1,4 +1,4 @@
-"""Where a node lives on its host, and what it is launched with beside its own configuration."""
+"""The paths of a node on its host, and what it is launched with in addition to its own configuration."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Places(msgspec.Struct, frozen=True):
 
 
 class HostContext(msgspec.Struct, frozen=True):
-    """What is the same for all nodes of a host: the supervisor launches with it, the agent checks with it.
+    """What all nodes of a host have in common. The supervisor launches nodes with it, the agent checks nodes with it.
 
     Attributes:
         state: the tree's state directory, absolute.
-        spool: its spool directory, absolute.
-        bare_mode: whether nodes run in bare mode that do not say so themselves.
-        environment: what every node starts from.
+        spool: the tree's spool directory, absolute.
+        bare_mode: whether a node whose configuration does not say so runs in bare mode.
+        environment: what every node's environment begins with.
     """
 
     state: Path
@@ -35,10 +35,10 @@ class HostContext(msgspec.Struct, frozen=True):
     environment: dict[str, str]
 
     def places(self, config: NodeConfig) -> Places:
-        """Where a node lives: what its configuration says, else ``<state>/nodes/<name>``, ``stdout``, ``stderr``.
+        """A node's paths, from its configuration; by default ``<state>/nodes/<name>``, ``stdout`` and ``stderr``.
 
-        A relative directory is relative to this process's own, a relative file to the node's directory.
-        A name that is no plain file name is quoted, so that no node lives outside ``nodes``.
+        A relative directory is relative to this process' working directory, a relative file to the node's directory.
+        A name that is no plain file name is quoted, so that the default directory is always below ``nodes``.
         """
         directory = Path(config.directory or self.state / NODES / directory_name(config.name)).absolute()
         return Places(
@@ -48,7 +48,7 @@ class HostContext(msgspec.Struct, frozen=True):
         )
 
     def launch_context(self, config: NodeConfig) -> LaunchContext:
-        """What an engine is told of the node's host."""
+        """What the node's engine must know about the host."""
         places = self.places(config)
         return LaunchContext(
             directory=str(places.directory),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import msgspec
@@ -29,8 +28,8 @@ class Option(Record, frozen=True):
 class Instance(Record, frozen=True):
     """A host, or a part of one, with its own agent.
 
-    ``host`` is ``0.0.0.0`` while not known. With a ``listen_port`` the
-    controller connects to the agent, without one the agent to the controller.
+    ``host`` is ``0.0.0.0`` until it is known. With a ``listen_port`` the
+    controller connects to the agent; without one the agent connects to the controller.
     """
 
     zeek_name: ClassVar[str] = "Management::Instance"
@@ -59,7 +58,7 @@ class Node(Record, frozen=True):
 
 
 class Configuration(Record, frozen=True):
-    """A whole cluster: its instances and nodes, under an id of its own."""
+    """A whole cluster: its instances and nodes. Each version of it has its own id."""
 
     zeek_name: ClassVar[str] = "Management::Configuration"
 
@@ -83,10 +82,10 @@ class NodeStatus(Record, frozen=True):
 
 
 class Result(Record, frozen=True):
-    """The outcome of a request, or of its part that concerns one instance or node.
+    """The outcome of a request, or of the part of a request that concerns one instance or node.
 
-    ``data`` may be of any type: a record or plain value on the way out, an
-    undecoded value of the data model on the way in (see ``broker.codec``).
+    ``data`` may have any type. In a result to send it is a record or a plain value,
+    in a received one an undecoded value of the data model (see ``broker.codec``).
     """
 
     zeek_name: ClassVar[str] = "Management::Result"
@@ -107,13 +106,8 @@ class Result(Record, frozen=True):
         return f"{text} ({', '.join(details)})" if details else text
 
 
-def results_text(results: Iterable[Result]) -> str:
-    """Zeek's ``result_vec_to_string``: several results in one line."""
-    return ", ".join(str(result) for result in results)
-
-
 class NodeOutputs(Record, frozen=True):
-    """The last lines a node wrote to its two streams."""
+    """The last lines that a node wrote to standard output and standard error."""
 
     zeek_name: ClassVar[str] = "Management::NodeOutputs"
 

@@ -1,4 +1,4 @@
-"""Names of nodes and instances, which become directories, topics, arguments and sections of files."""
+"""The names of nodes and instances. They become directories, topics, arguments and sections of files."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import re
 from urllib.parse import quote
 
 NODES = "nodes"
-"""Where in the state directory each node has a directory of its own."""
+"""The folder of the state directory with one directory for each node."""
 
 CONFIG_FILE = ".zeekfleet-node.json"
-"""What a process was launched with, in its directory."""
+"""A file in a process' directory that holds the configuration it was launched with."""
 
 LOG_QUEUE = "log-queue"
-"""Where in the spool directory rotated logs wait to be archived."""
+"""The folder of the spool directory in which rotated logs wait to be archived."""
 
 AGENT_SOCKET = "agent.sock"
-"""Where simulated nodes dial their agent, in the agent's directory."""
+"""The Unix socket, in the agent's directory, on which simulated nodes connect to their agent."""
 
 DAEMON_LOCK = "daemon.lock"
-"""Held in a directory by the daemon that it belongs to."""
+"""A file that a daemon locks in its directory, so that no second daemon uses the directory."""
 
 LONGEST_NAME = 64
-"""Characters of the longest name."""
+"""The most characters of a name."""
 
 RULE = (
     f"expected 1 to {LONGEST_NAME} letters (a-z, A-Z), digits, '_', '.' and '-', beginning with a letter, digit or '_'"
 )
-"""What a name is, as the end of a sentence."""
+"""What a valid name looks like, as the end of a sentence."""
 
 SECTIONS_OF_FILES = frozenset({"DEFAULT", "instances"})
-"""Sections of a cluster configuration file that are no nodes: a node of such a name could not be written to one."""
+"""Sections of a cluster configuration file that are not nodes. No node may have such a name."""
 
 MAX_NAME_BYTES = 128
-"""Bytes in UTF-8 of the longest name that the Supervisor takes, which may be that of any process."""
+"""The most bytes, in UTF-8, of a name that the Supervisor accepts. It runs any process, so its rules are wider."""
 
 _NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{LONGEST_NAME - 1}}}")
 
@@ -45,12 +45,12 @@ def name_problem(name: str) -> str | None:
 
 
 def shortened(name: str) -> str:
-    """A name that is made of a host's, cut so that it is not too long."""
+    """A name that was made from a host name, cut to the longest allowed length."""
     return name[:LONGEST_NAME]
 
 
 def directory_problem(name: str) -> str | None:
-    """Why the name cannot become a directory, or None if it can: all that the Supervisor API asks of a name."""
+    """Why the name cannot become a directory; None if it can. The Supervisor API requires nothing else of a name."""
     if not name:
         return "is empty"
     if name in {".", ".."}:
@@ -65,7 +65,7 @@ def directory_problem(name: str) -> str | None:
 
 
 def directory_name(name: str) -> str:
-    """One plain component of a path for any name at all, also one that :func:`directory_problem` refuses."""
+    """One plain path component for any name, even for one that :func:`directory_problem` refuses."""
     if name in {".", ".."}:
         return name.replace(".", "%2E")
     return quote(name, safe=":@+,=", errors="surrogatepass") or "%"

@@ -1,4 +1,4 @@
-"""What the controller knows of an instance that it may not be able to ask: nothing that Zeek knows of."""
+"""What the controller knows about an instance, even while it cannot reach it. Zeek's framework has no such record."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class InstancePresence(Record, frozen=True):
     Attributes:
         name: its name.
         configured: whether it is part of the current configuration.
-        connected: whether its agent is connected, and has said hello.
-        heard_at: when anything was last heard of it; None for never.
-        gone_since: when it went; None if it is connected, never was, or went while no controller ran.
-        silent_since: when it was asked something that it has not answered, if nothing was heard of it since.
+        connected: whether its agent is connected and has said hello.
+        heard_at: when its agent last sent anything; None for never.
+        gone_since: when it disconnected; None if it is connected, never was, or went while no controller ran.
+        silent_since: when it was sent a request that it has not answered, if it has sent nothing since.
         supervisor_away_since: when its agent lost its supervisor, by the agent's clock; None if it has one.
-        reported_at: when its nodes were as ``reports`` says; None if they were never told.
-        reports: its nodes, as its agent told them last.
+        reported_at: the time of ``reports``; None if its agent never reported its nodes.
+        reports: its nodes, as its agent last reported them.
     """
 
     zeek_name: ClassVar[str] = "Zeekfleet::InstancePresence"

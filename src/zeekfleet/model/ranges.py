@@ -1,4 +1,4 @@
-"""Which numbers a setting may have: one table for the daemons' settings, nodes' own, and what the stem is given."""
+"""The range of each numeric setting: one table for the daemons' settings, nodes' own settings, and launch specs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Range(msgspec.Struct, frozen=True):
     """The numbers from ``least`` to ``most``, both included. NaN is in no range.
 
     Attributes:
-        what: what they count.
-        is_open: ``least`` itself is left out.
+        what: what the numbers count, such as ``seconds``.
+        is_open: whether ``least`` itself is excluded.
     """
 
     least: float
@@ -24,7 +24,7 @@ class Range(msgspec.Struct, frozen=True):
     is_open: bool = False
 
     def __contains__(self, value: float) -> bool:
-        """Whether a number can be meant."""
+        """Whether the number is in the range."""
         return self.least <= value <= self.most and not (self.is_open and value == self.least)
 
     def __str__(self) -> str:
@@ -36,14 +36,14 @@ DAY: Final = 86400
 HIGHEST_CPU: Final = 8191
 
 NODE_MEMORY: Final = Range(16 * 2**20, 2**62, "bytes")
-"""The memory of a cluster's node: with less, no Zeek comes as far as saying what it lacks."""
+"""The memory limit of a cluster node. With less, a Zeek dies before it can report that memory is short."""
 
 LONGEST_TEXT: Final = 128 * 2**10 - 1
-"""Bytes of the longest argument or variable that a process can be given (execve(2): 32 pages)."""
+"""The most bytes of one argument or environment variable of a process (execve(2): 32 pages)."""
 
 LARGEST_TEXTS: Final = 256 * 2**10
-"""Bytes of all arguments and variables of a node's own. A process can be given some 2 MiB, but whoever asks for the
-nodes of a host is told of these texts as well, in one message."""
+"""The most bytes of all arguments and variables that a configuration gives one node. The kernel allows about 2 MiB,
+but the texts of all nodes of a host have to fit into one message."""
 
 PORT: Final = Range(0, 65535, "a port number")
 SECONDS: Final = Range(0, DAY, is_open=True)
@@ -82,7 +82,7 @@ def problems(
     resources: Resources | None,
     grace_ceiling: float = 0.0,
 ) -> Iterator[tuple[str, str]]:
-    """The keys whose values cannot be meant, such as ``revival.stable_after``, each with what was expected."""
+    """The keys whose values are out of range, such as ``revival.stable_after``, each with what was expected."""
     if grace is not None and grace not in GRACE:
         yield "grace", f"expected {GRACE}"
     if grace_ceiling not in GRACE_CEILING:

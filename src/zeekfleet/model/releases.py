@@ -1,4 +1,4 @@
-"""Which zeekfleet each part of a fleet runs."""
+"""Which release of zeekfleet each process of a fleet runs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from zeekfleet.model.types import Count, Record
 
 
 class PartRelease(Record, frozen=True):
-    """One process of zeekfleet's own.
+    """The release that one of zeekfleet's processes runs.
 
     Attributes:
         part: ``controller``, ``agent``, ``supervisor`` or ``stem``.
         pid: its process id on its host.
-        version: such as ``0.1.0``; ``""`` for a former release that does not tell.
-        build: eight hexadecimal digits that tell one set of files from another.
-        place: the directory that holds the package.
-        python: the interpreter that runs it.
+        version: such as ``0.1.0``; ``""`` for an older release that does not report it.
+        build: eight hexadecimal digits, a fingerprint of the package's files.
+        place: the directory of the package.
+        python: the path of the interpreter.
     """
 
     zeek_name: ClassVar[str] = "Zeekfleet::PartRelease"

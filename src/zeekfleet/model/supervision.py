@@ -1,4 +1,4 @@
-"""What a Supervisor of zeekfleet's own tells beyond the protocol: nothing that Zeek knows of."""
+"""What zeekfleet's Supervisor reports in addition to the protocol. Zeek's framework has no such records."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _MEGABYTE = 1_000_000
 
 
 def words_of_work(written: int, cpu: float) -> str:
-    """What a node does that was asked to end and is given time, such as ``still writing, 110 MB``.
+    """What a node does after it was told to end, such as ``still writing, 110 MB``.
 
     Args:
-        written: bytes that it has written since it was asked.
-        cpu: seconds of CPU that it has used since.
+        written: bytes that it has written since it was told to end.
+        cpu: seconds of CPU that it has used since then.
     """
     if written >= _MEGABYTE:
         return f"still writing, {written // _MEGABYTE} MB"
@@ -44,18 +44,18 @@ class NodeDetails(Record, frozen=True):
     Attributes:
         node: its name.
         state: one of :class:`ProcessState`.
-        pid: its process, or the last one.
-        since: when that state began.
-        restarts: how often it has been started again.
-        resources: what its process may use, as it took effect.
-        exited_at: when its last process ended; None if none has. The following are of that end.
-        code: its exit code; None if a signal ended it, or nobody knows.
+        pid: the process id of its present process, or of its last one.
+        since: when ``state`` began.
+        restarts: how often it was started again.
+        resources: the limits that are in effect for its process.
+        exited_at: when its last process ended; None if none has. The following fields describe that end.
+        code: the exit code; None if a signal ended it, or it is unknown.
         signal: the name of the signal.
         core_dumped: whether it left a core.
-        requested: whether it was asked to end.
-        out_of_memory: whether the kernel killed it for want of memory.
-        crash_report: the directory of its last crash report, ``""`` if there is none.
-        next_start: when it is started again, if it does not run and is to.
+        requested: whether it was told to end.
+        out_of_memory: whether the kernel killed it because memory was short.
+        crash_report: the directory of its last crash report; ``""`` if there is none.
+        next_start: when it will be started again; None if it runs, or will not be started.
     """
 
     zeek_name: ClassVar[str] = "Zeekfleet::Supervisor::NodeDetails"
@@ -91,12 +91,12 @@ class NodeReport(Record, frozen=True):
 
     Attributes:
         node: its name.
-        role: its part in the cluster.
-        state: where it is in its life.
+        role: its role in the cluster.
+        state: its state.
         since: when that state began, in seconds since 1970.
-        details: what its supervisor knows; None if it does not tell.
-        missing: the nodes that it must be connected to and is not, sorted.
-        isolated: whether it is connected to none of those.
+        details: what its supervisor knows; None if the supervisor does not answer such requests.
+        missing: the nodes that it should be connected to and is not, sorted.
+        isolated: whether it is connected to none of the nodes that it should be connected to.
     """
 
     zeek_name: ClassVar[str] = "Zeekfleet::NodeReport"
@@ -123,7 +123,7 @@ class Diagnosis(Record, frozen=True):
     Attributes:
         node: its name.
         path: the report's directory, on the node's host; ``""`` if there is none.
-        files: its files, by name; each cut to a limit.
+        files: the report's files, by name; each is cut to a limit.
     """
 
     zeek_name: ClassVar[str] = "Zeekfleet::Diagnosis"

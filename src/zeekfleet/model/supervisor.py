@@ -11,7 +11,7 @@ from zeekfleet.model.types import Address, Integer, Port, Record
 
 
 class ClusterEndpoint(Record, frozen=True):
-    """One row of the cluster layout: where a node of the cluster lives."""
+    """One row of the cluster layout: a node's role, address and ports."""
 
     zeek_name: ClassVar[str] = "Supervisor::ClusterEndpoint"
 
@@ -26,8 +26,8 @@ class ClusterEndpoint(Record, frozen=True):
 class NodeConfig(Record, frozen=True):
     """What a supervised node is launched with; every field takes effect.
 
-    ``bare_mode`` left out means "as the Supervisor itself". ``cluster`` is the
-    whole cluster's layout, keyed by node name.
+    Without ``bare_mode`` the node takes the Supervisor's. ``cluster`` is the
+    whole cluster's layout, by node name.
     """
 
     zeek_name: ClassVar[str] = "Supervisor::NodeConfig"
@@ -47,7 +47,7 @@ class NodeConfig(Record, frozen=True):
 
 
 class NodeStatus(Record, frozen=True):
-    """``Supervisor::NodeStatus``: a node's configuration and its last known process id."""
+    """``Supervisor::NodeStatus``: a node's configuration and the id of its present or last process."""
 
     zeek_name: ClassVar[str] = "Supervisor::NodeStatus"
 
@@ -56,7 +56,7 @@ class NodeStatus(Record, frozen=True):
 
 
 class Status(Record, frozen=True):
-    """``Supervisor::Status``: the asked-for nodes, keyed by name."""
+    """``Supervisor::Status``: the nodes that were asked for, by name."""
 
     zeek_name: ClassVar[str] = "Supervisor::Status"
 

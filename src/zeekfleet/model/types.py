@@ -1,11 +1,11 @@
-"""The scalar types that records are made of (docs/protocol.md, section 1).
+"""The scalar types of the records' fields (docs/protocol.md, section 1).
 
 ``str``, ``bool`` and ``float`` stand for Zeek's ``string``, ``bool`` and
-``double``. Where Python has one type for two of Zeek's, an annotation tells
-them apart: :data:`Count` and :data:`Integer`. ``frozenset[T]`` is a set of
-hashable values; :data:`SetOf` is a set of records, kept as a tuple because
-records may hold tables and because a configuration with two records of one
-name must be seen whole by the validation.
+``double``. Python has one type for Zeek's two integer types, so annotations
+tell them apart: :data:`Count` and :data:`Integer`. ``frozenset[T]`` is a set of
+hashable values. :data:`SetOf` is a set of records. It is kept as a tuple, because
+a record that holds a table cannot be hashed, and because the validation must see
+both of two records with the same name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Marker(str):
-    """Names the data model's type where the Python type does not tell it."""
+    """The name of a type of the data model, as an annotation of a Python type that stands for several."""
 
 
 COUNT = Marker("count")
@@ -67,7 +67,7 @@ class Address(str):
 
 
 UNSPECIFIED = Address("0.0.0.0")  # noqa: S104 - the protocol's word for "not known yet"
-"""An instance with this host connects to the controller (docs/protocol.md, section 4)."""
+"""The host of an instance whose address is not known; its agent connects to the controller (section 4)."""
 
 PORT_PROTOCOLS = frozenset({"tcp", "udp", "icmp", "?"})
 
@@ -106,4 +106,4 @@ def parse_port(text: str) -> Port:
 
 
 NO_PORT = Port(0, "?")
-"""What a mandatory port field holds when the node does not listen."""
+"""The value of a mandatory port field if the node does not listen."""

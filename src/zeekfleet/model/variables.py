@@ -1,7 +1,7 @@
-"""Environment variables by which our processes and nodes find each other and know what they are.
+"""The environment variables that our processes and nodes are launched with.
 
-Settings have variables, too; those follow from the settings' names (``resolution``), and a
-node's own from the keys of an INI file (``planning/node_settings.py``).
+Two more families of variables are derived from names elsewhere: those of the daemons' settings
+(``resolution``), and those of one node's settings (``planning/node_settings.py``).
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ if TYPE_CHECKING:
     from typing import Final
 
 MANAGEMENT_NODE: Final = "ZEEK_MANAGEMENT_NODE"
-"""In agents and controllers, which run below the stem like nodes: which of the two it is."""
+"""In agents and controllers, which run below the stem like nodes: ``AGENT`` or ``CONTROLLER``."""
 
 CONTROLLER_PORT: Final = "ZEEK_CONTROLLER_PORT"
 """In a controller: the port for agents, which ``get-nodes`` shows. Zeek's own variable."""
 
 AGENT_LINK: Final = "ZEEKFLEET_AGENT_LINK"
-"""In a simulated node: where it dials its agent, ``unix:/path/agent.sock`` or ``HOST:PORT`` (``[v6]:PORT``)."""
+"""In a simulated node: the address of its agent, ``unix:/path/agent.sock`` or ``HOST:PORT`` (``[v6]:PORT``)."""
 
 WEBSOCKET_PORT: Final = "ZEEKFLEET_WEBSOCKET_PORT"
-"""In a Zeek: the port of loopback where it listens for its agent."""
+"""In a Zeek: the port on loopback where it listens for its agent."""
 
 MAILBOX: Final = "ZEEKFLEET_MAILBOX"
-"""In a Zeek that takes no WebSocket: the absolute path of its mailbox's directory."""
+"""In a Zeek that cannot accept WebSocket clients: the absolute path of its mailbox directory."""
 
 HUB_PORTS: Final = "ZEEKFLEET_HUB_PORTS"
-"""In every node of a ZeroMQ cluster: the ports of its hub, ``XPUB,XSUB``."""
+"""In every node of a ZeroMQ cluster: the two ports of the hub, ``XPUB,XSUB``."""
 
 CURVE_FILE: Final = "ZEEKFLEET_CURVE_FILE"
-"""In every node of a ZeroMQ cluster with encryption: the file with its keys."""
+"""In every node of an encrypted ZeroMQ cluster: the path of the file with the keys."""
 
 PCAP_FILE: Final = "ZEEKFLEET_PCAP_FILE"
 """In a worker: the trace that it reads instead of an interface. An operator may set it."""
 
 NODE_FILE: Final = "ZEEKFLEET_NODE_FILE"
-"""In a simulated node: the file with its configuration."""
+"""In a simulated node: the path of its configuration file."""
 
 NODE_CONFIG: Final = "ZEEKFLEET_NODE_CONFIG"
-"""In every process below a stem: the file that says what it was launched with."""
+"""In every process below a stem: the path of the file with the configuration that it was launched with."""
 
 LAUNCH: Final = "ZEEKFLEET_LAUNCH"
-"""In every process below a stem, and so in all that it starts: state directory, node and launch."""
+"""In every process below a stem, and inherited by its children: the state directory, the node and the launch."""
 
 NOTIFY_SOCKET: Final = "NOTIFY_SOCKET"
-"""Where a daemon says that it serves, as systemd has it (sd_notify(3))."""
+"""In a daemon that systemd started: the socket on which it reports that it is ready (sd_notify(3))."""

@@ -1,6 +1,6 @@
-"""The events of the protocol, declared once: name, fields, and the response that answers it.
+"""The events of the protocol. Each is declared once, with its name and fields; a request also with its response.
 
-One module a family; all events of the second generation's names, and the few
-that exist in the first generation only. :mod:`zeekfleet.broker.generations`
-gives both generations' names.
+Each module holds one family. Events have the names of the second generation,
+except for the few that exist only in the first. :mod:`zeekfleet.broker.generations`
+finds all of them, and translates names.
 """

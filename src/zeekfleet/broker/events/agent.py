@@ -13,13 +13,13 @@ API_VERSION = 1
 
 
 class DeployResponse(ResultsResponse, frozen=True):
-    """One result a node, and one without node for what concerns the whole request."""
+    """One result for each node, and one without node for what concerns the whole request."""
 
     event_name: ClassVar[str] = "Management::Agent::API::deploy_response"
 
 
 class DeployRequest(Request[DeployResponse], frozen=True):
-    """Adopt this configuration; with ``force`` even if it is running already."""
+    """Adopt this configuration; with ``force``, restart all nodes even if they run it already."""
 
     event_name: ClassVar[str] = "Management::Agent::API::deploy_request"
     config: Configuration
@@ -41,13 +41,13 @@ class GetNodesRequest(Request[GetNodesResponse], frozen=True):
 
 
 class NodeDispatchResponse(ResultsResponse, frozen=True):
-    """One result a node that was asked."""
+    """One result for each node that was asked."""
 
     event_name: ClassVar[str] = "Management::Agent::API::node_dispatch_response"
 
 
 class NodeDispatchRequest(Request[NodeDispatchResponse], frozen=True):
-    """Have cluster nodes run an action; no ``nodes`` means all."""
+    """Have cluster nodes run an action; an empty ``nodes`` means all."""
 
     event_name: ClassVar[str] = "Management::Agent::API::node_dispatch_request"
     action: tuple[str, ...]
@@ -69,34 +69,34 @@ class AgentWelcomeRequest(Request[AgentWelcomeResponse], frozen=True):
 
 
 class AgentStandbyResponse(ResultResponse, frozen=True):
-    """The agent has let go of its nodes."""
+    """The agent has stopped its nodes and forgotten its configuration."""
 
     event_name: ClassVar[str] = "Management::Agent::API::agent_standby_response"
     first_generation: ClassVar[bool] = True
 
 
 class AgentStandbyRequest(Request[AgentStandbyResponse], frozen=True):
-    """The agent is not needed: stop all nodes, stay connected."""
+    """The agent is not part of the cluster: it stops all nodes and stays connected."""
 
     event_name: ClassVar[str] = "Management::Agent::API::agent_standby_request"
     first_generation: ClassVar[bool] = True
 
 
 class RestartResponse(ResultsResponse, frozen=True):
-    """One result a node."""
+    """One result for each node."""
 
     event_name: ClassVar[str] = "Management::Agent::API::restart_response"
 
 
 class RestartRequest(Request[RestartResponse], frozen=True):
-    """Restart cluster nodes; no ``nodes`` means all."""
+    """Restart cluster nodes; an empty ``nodes`` means all."""
 
     event_name: ClassVar[str] = "Management::Agent::API::restart_request"
     nodes: frozenset[str] = frozenset()
 
 
 class NotifyAgentHello(Event, frozen=True):
-    """An agent checks in; ``id`` names its endpoint, ``connecting`` who dials."""
+    """An agent says hello. ``id`` is its endpoint's; ``connecting`` tells whether the agent has dialled."""
 
     event_name: ClassVar[str] = "Management::Agent::API::notify_agent_hello"
     instance: str
@@ -117,7 +117,7 @@ class NotifyChange(Event, frozen=True):
 
 
 class NotifyError(Event, frozen=True):
-    """Something failed; ``node`` is empty where it concerns the whole instance."""
+    """Something failed; ``node`` is empty if it concerns the whole instance."""
 
     event_name: ClassVar[str] = "Management::Agent::API::notify_error"
     first_generation: ClassVar[bool] = True
@@ -127,7 +127,7 @@ class NotifyError(Event, frozen=True):
 
 
 class NotifyLog(Event, frozen=True):
-    """A step in a node's, or the instance's, life."""
+    """Something happened to a node; ``node`` is empty if it concerns the whole instance."""
 
     event_name: ClassVar[str] = "Management::Agent::API::notify_log"
     first_generation: ClassVar[bool] = True
@@ -137,7 +137,7 @@ class NotifyLog(Event, frozen=True):
 
 
 class SetConfigurationResponse(ResultResponse, frozen=True):
-    """First generation: the nodes are handed to the Supervisor."""
+    """First generation: the agent has given the nodes to its Supervisor."""
 
     event_name: ClassVar[str] = "ClusterAgent::API::set_configuration_response"
 
@@ -149,7 +149,7 @@ class SetConfigurationRequest(FirstSetConfigurationRequest[SetConfigurationRespo
 
 
 class FirstNotifyAgentHello(Event, frozen=True):
-    """First generation: an agent checks in, with the address it listens on."""
+    """First generation: an agent says hello, with the address on which it listens."""
 
     event_name: ClassVar[str] = "ClusterAgent::API::notify_agent_hello"
     instance: str

@@ -1,4 +1,4 @@
-"""What an event is, and how a request and its response belong together."""
+"""The base classes of events, requests and responses."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class Event(msgspec.Struct, frozen=True):
 
     event_name: ClassVar[str]
     first_generation: ClassVar[bool] = False
-    """Whether the event, with the same arguments, is also of the first generation."""
+    """Whether the event also exists in the first generation, with the same arguments."""
 
 
 class Response(Event, frozen=True):
-    """An event that answers a request, and has its ``reqid``."""
+    """An event that answers a request; ``reqid`` is the request's."""
 
     reqid: str
 
     @classmethod
     def failure(cls, reqid: str, errors: Sequence[str], instance: str | None) -> Self | None:
-        """The response that tells errors; None if this one cannot tell any.
+        """A response that reports errors; None if this kind of response cannot report any.
 
         Args:
-            reqid: of the request.
-            errors: a sentence each, for a person.
+            reqid: the request's id.
+            errors: one sentence for each error, for a person.
             instance: the instance that answers, if an agent does.
         """
         return None
@@ -74,8 +74,8 @@ class Request(Event, Generic[R_co], frozen=True):
     """An event that asks for a response: ``class DeployRequest(Request[DeployResponse], frozen=True)``.
 
     Attributes:
-        reqid: its id, which the response repeats.
-        response: the class of the response; taken from the declaration.
+        reqid: the request's id, which the response repeats.
+        response: the class of the response, taken from the brackets in the declaration.
     """
 
     response: ClassVar[type[Response]]
@@ -90,16 +90,16 @@ class Request(Event, Generic[R_co], frozen=True):
 
     @property
     def wants_answer(self) -> bool:
-        """Whether a response is to be sent at all."""
+        """Whether the sender expects a response."""
         return True
 
     def response_topic(self, topic: str) -> str:
-        """Where the response goes, if the request came on this topic: to the same one."""
+        """The topic of the response to a request that came on ``topic``: the same one."""
         return topic
 
 
 class FirstSetConfigurationRequest(Request[R_co], frozen=True):
-    """A ``set_configuration_request`` of the first generation: without an id no answer is wanted."""
+    """A ``set_configuration_request`` of the first generation. Without an id it is not answered."""
 
     config: Configuration
 
@@ -109,7 +109,7 @@ class FirstSetConfigurationRequest(Request[R_co], frozen=True):
 
 
 class SupervisorRequest(Request[R_co], frozen=True):
-    """A request to the Supervisor, which gives each response a topic of its own (docs/protocol.md, section 5)."""
+    """A request to the Supervisor, whose responses each have a topic of their own (docs/protocol.md, section 5)."""
 
     def response_topic(self, topic: str) -> str:
         """Such as ``zeek/supervisor/create_response/<reqid>``."""

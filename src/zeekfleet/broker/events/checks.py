@@ -1,7 +1,7 @@
-"""``Zeekfleet::``: what Zeek's own framework does not have, checking a configuration without touching the cluster.
+"""``Zeekfleet::``: checking a configuration without touching the cluster. Zeek's framework has no such events.
 
-Whoever does not know these events ignores them: an agent is asked only after it
-said that it can (:class:`NotifyCapabilities`).
+An agent is sent such a request only after it has reported, with
+:class:`NotifyCapabilities`, that it can answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PORTS = "ports"
 
 
 class AgentCheckResponse(ResultsResponse, frozen=True):
-    """One failed result a problem, its nodes' names as ``data``; one plain success if there is none."""
+    """One failed result for each problem, with its nodes' names as ``data``; one success if there is no problem."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::check_response"
 
@@ -35,7 +35,7 @@ class AgentCheckRequest(Request[AgentCheckResponse], frozen=True):
 
 
 class ControllerCheckResponse(ResultsResponse, frozen=True):
-    """The agents' results; a success whose ``data`` is a text is of an instance that could not be checked."""
+    """The agents' results. A success with a text as ``data`` belongs to an instance that could not be checked."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::check_response"
 
@@ -48,21 +48,21 @@ class ControllerCheckRequest(Request[ControllerCheckResponse], frozen=True):
 
 
 class AgentPortsResponse(Response, frozen=True):
-    """TCP ports that others listen on, sorted; the cluster's own nodes' are not among them."""
+    """The TCP ports on which other programs than the cluster's nodes listen, sorted."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::ports_response"
     ports: tuple[Count, ...]
 
 
 class AgentPortsRequest(Request[AgentPortsResponse], frozen=True):
-    """Which ports of the host are taken by others than the cluster's nodes? ``deployed`` is what the cluster runs."""
+    """On which ports of the host do other programs listen? ``deployed`` is what the cluster runs now."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::ports_request"
     deployed: Configuration | None = None
 
 
 class NotifyCapabilities(Event, frozen=True):
-    """What an agent can do beyond the protocol; follows its hello."""
+    """What an agent can do in addition to the protocol; it follows the agent's hello."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::notify_capabilities"
     instance: str

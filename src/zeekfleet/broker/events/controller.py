@@ -44,7 +44,7 @@ class GetConfigurationResponse(ResultResponse, frozen=True):
 
 
 class GetConfigurationRequest(Request[GetConfigurationResponse], frozen=True):
-    """Give the deployed, or the staged, configuration."""
+    """Return the deployed or the staged configuration."""
 
     event_name: ClassVar[str] = "Management::Controller::API::get_configuration_request"
     deployed: bool
@@ -63,7 +63,7 @@ class DeployRequest(Request[DeployResponse], frozen=True):
 
 
 class GetNodesResponse(ResultsResponse, frozen=True):
-    """One result an instance, each with a vector of ``Management::NodeStatus``."""
+    """One result for each instance, with a vector of ``Management::NodeStatus``."""
 
     event_name: ClassVar[str] = "Management::Controller::API::get_nodes_response"
     first_generation: ClassVar[bool] = True
@@ -77,13 +77,13 @@ class GetNodesRequest(Request[GetNodesResponse], frozen=True):
 
 
 class GetIdValueResponse(ResultsResponse, frozen=True):
-    """One result a node, each with the value as JSON text."""
+    """One result for each node, with the value as JSON text."""
 
     event_name: ClassVar[str] = "Management::Controller::API::get_id_value_response"
 
 
 class GetIdValueRequest(Request[GetIdValueResponse], frozen=True):
-    """The value of a global identifier in cluster nodes; no ``nodes`` means all."""
+    """Ask cluster nodes for the value of a global identifier; an empty ``nodes`` means all."""
 
     event_name: ClassVar[str] = "Management::Controller::API::get_id_value_request"
     id: str
@@ -91,27 +91,27 @@ class GetIdValueRequest(Request[GetIdValueResponse], frozen=True):
 
 
 class RestartResponse(ResultsResponse, frozen=True):
-    """One result a node."""
+    """One result for each node."""
 
     event_name: ClassVar[str] = "Management::Controller::API::restart_response"
 
 
 class RestartRequest(Request[RestartResponse], frozen=True):
-    """Restart cluster nodes; no ``nodes`` means all."""
+    """Restart cluster nodes; an empty ``nodes`` means all."""
 
     event_name: ClassVar[str] = "Management::Controller::API::restart_request"
     nodes: frozenset[str] = frozenset()
 
 
 class TestTimeoutResponse(ResultResponse, frozen=True):
-    """The request of the same id has timed out, as asked."""
+    """The request has timed out, as it asked for."""
 
     event_name: ClassVar[str] = "Management::Controller::API::test_timeout_response"
     first_generation: ClassVar[bool] = True
 
 
 class TestTimeoutRequest(Request[TestTimeoutResponse], frozen=True):
-    """Make the controller time out: with state an answer comes then, without never."""
+    """Make the controller time out. With state, the response comes after the time-out; without, it never comes."""
 
     event_name: ClassVar[str] = "Management::Controller::API::test_timeout_request"
     first_generation: ClassVar[bool] = True
@@ -119,7 +119,7 @@ class TestTimeoutRequest(Request[TestTimeoutResponse], frozen=True):
 
 
 class NotifyAgentsReady(Event, frozen=True):
-    """Internal to the controller: every instance of the configuration is ready."""
+    """Every instance of the configuration is ready. An internal event of Zeek's controller; ours never sends it."""
 
     event_name: ClassVar[str] = "Management::Controller::API::notify_agents_ready"
     instances: frozenset[str]

@@ -1,8 +1,6 @@
-"""``Zeekfleet::``: news of deployments, for whoever listens; Zeek's own framework has nothing of the kind.
+"""``Zeekfleet::``: the progress and outcome of deployments, for all subscribers. Zeek's framework has no such events.
 
-    agent ── NotifyNodeActions ──> controller ── DeploymentProgress, DeploymentOutcome ──> topic zeekfleet/deployments
-
-Whoever does not know these events ignores them.
+agent ── NotifyNodeActions ──> controller ── DeploymentProgress, DeploymentOutcome ──> topic zeekfleet/deployments
 """
 
 from __future__ import annotations
@@ -17,9 +15,9 @@ from zeekfleet.model.types import Count
 
 
 class NotifyNodeActions(Event, frozen=True):
-    """An agent has decided what it will do about its nodes, and has touched none yet; on its own topic.
+    """An agent has decided what it will do about its nodes, and has not touched any. Published on the agent's topic.
 
-    ``reqid`` is that of the ``deploy_request`` that the agent got.
+    ``reqid`` is the id of the ``deploy_request`` that the agent received.
     """
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::notify_node_actions"
@@ -30,16 +28,16 @@ class NotifyNodeActions(Event, frozen=True):
 
 
 class DeploymentProgress(Event, frozen=True):
-    """How far a deployment has come; told anew whenever any of this changes.
+    """How far a deployment has come; published whenever any of this changes.
 
     Attributes:
-        reqid: of the client's request, or of the controller's own deployment.
-        config_id: of the configuration.
-        step: what is going on, such as ``queued`` or ``waiting for instances``.
-        place: how many deployments come before it; 0 when it is its turn.
-        instances: by name, those that are awaited, and since when: ``never connected``, ``gone since 14:03``.
-        nodes: those that are awaited.
-        actions: what is done about each node, as far as the agents have told.
+        reqid: the id of the client's request, or of the controller's own deployment.
+        config_id: the configuration's id.
+        step: the present step, such as ``queued`` or ``waiting for instances``.
+        place: how many deployments come before this one; 0 when it has begun.
+        instances: the instances that it waits for, by name, each with ``never connected`` or ``gone since 14:03``.
+        nodes: the nodes that it waits for.
+        actions: what is done about each node, as far as the agents have reported it.
     """
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::deployment_progress"
@@ -53,15 +51,15 @@ class DeploymentProgress(Event, frozen=True):
 
 
 class DeploymentOutcome(Event, frozen=True):
-    """A deployment has ended; told before the ``deploy_response``.
+    """A deployment has ended; published before the ``deploy_response``.
 
     Attributes:
-        reqid: as in its progress.
-        config_id: of the configuration.
+        reqid: as in :class:`DeploymentProgress`.
+        config_id: the configuration's id.
         success: whether every node runs as it should.
-        errors: what went wrong, a sentence each.
-        missing: by name, the instances that it was given up for, and since when they are gone.
-        actions: what was done about each node, as far as the agents have told.
+        errors: what went wrong, one sentence for each problem.
+        missing: the instances for whose absence it was given up, by name, each with since when it is gone.
+        actions: what was done about each node, as far as the agents have reported it.
     """
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::deployment_outcome"
@@ -74,13 +72,13 @@ class DeploymentOutcome(Event, frozen=True):
 
 
 class AbortDeploymentResponse(ResultResponse, frozen=True):
-    """``result.data`` is a sentence: which deployment, what it was doing, and what that leaves behind."""
+    """``result.data`` is a sentence: which deployment was given up, at which step, and what remains changed."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::abort_deployment_response"
 
 
 class AbortDeploymentRequest(Request[AbortDeploymentResponse], frozen=True):
-    """Give a deployment up, whoever wanted it: the one of this request id, or the present one if ``""``."""
+    """Give up the deployment with this request id, or the present one if it is ``""``; any client may do so."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::abort_deployment_request"
     deployment: str = ""

@@ -1,4 +1,4 @@
-"""``Zeekfleet::``: what is known of nodes beyond ``get_nodes``, and the reports of their crashes."""
+"""``Zeekfleet::``: more about nodes than ``get_nodes`` tells, and their crash reports."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ class AgentStatusResponse(ResultResponse, frozen=True):
 
 
 class AgentStatusRequest(Request[AgentStatusResponse], frozen=True):
-    """Tell all that is known of this instance's cluster nodes."""
+    """Report everything that is known about this instance's cluster nodes."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::status_request"
 
 
 class ControllerStatusResponse(ResultsResponse, frozen=True):
-    """One result an instance, each with a vector of ``model.supervision.NodeReport``."""
+    """One result for each instance, with a vector of ``model.supervision.NodeReport``."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::status_response"
 
 
 class ControllerStatusRequest(Request[ControllerStatusResponse], frozen=True):
-    """Tell all that is known of every instance's cluster nodes."""
+    """Report everything that is known about the cluster nodes of all instances."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::status_request"
 
 
 class AgentDiagnosisResponse(ResultResponse, frozen=True):
-    """``result.data`` is a ``model.supervision.Diagnosis``; none if the node is not of this instance."""
+    """``result.data`` is a ``model.supervision.Diagnosis``; none if the instance has no such node."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::diagnosis_response"
 
 
 class AgentDiagnosisRequest(Request[AgentDiagnosisResponse], frozen=True):
-    """Hand out a node's last crash report."""
+    """Return a node's last crash report."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::diagnosis_request"
     node: str
 
 
 class ControllerDiagnosisResponse(ResultResponse, frozen=True):
-    """As the agent told it."""
+    """The agent's result."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::diagnosis_response"
 
 
 class ControllerDiagnosisRequest(Request[ControllerDiagnosisResponse], frozen=True):
-    """Hand out a node's last crash report."""
+    """Return a node's last crash report."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::diagnosis_request"
     node: str

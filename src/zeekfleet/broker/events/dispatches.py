@@ -1,4 +1,4 @@
-"""``Zeekfleet::``: having cluster nodes run any action, and what nodes tell unasked beyond the protocol."""
+"""``Zeekfleet::``: having cluster nodes run any action, and nodes' notifications in addition to the protocol."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from zeekfleet.broker.events.base import Event, Request, ResultsResponse
 
 
 class ControllerDispatchResponse(ResultsResponse, frozen=True):
-    """One result a node; ``data`` is what ``model.dispatches.DATA`` says of the action."""
+    """One result for each node; ``data`` has the type that ``model.dispatches.DATA`` gives for the action."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::dispatch_response"
 
 
 class ControllerDispatchRequest(Request[ControllerDispatchResponse], frozen=True):
-    """Have cluster nodes run an action, such as ``["net_stats"]``; no ``nodes`` means all."""
+    """Have cluster nodes run an action, such as ``["net_stats"]``; an empty ``nodes`` means all."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::dispatch_request"
     action: tuple[str, ...]
@@ -22,7 +22,7 @@ class ControllerDispatchRequest(Request[ControllerDispatchResponse], frozen=True
 
 
 class NodePeers(Event, frozen=True):
-    """Which nodes a node must be connected to and is not: told with each hello if there are any, and at each change."""
+    """The nodes that a node should be connected to and is not; sent with each hello if there are any, and on change."""
 
     event_name: ClassVar[str] = "Zeekfleet::notify_peers"
     node: str
@@ -30,7 +30,7 @@ class NodePeers(Event, frozen=True):
 
 
 class NodeTraceDone(Event, frozen=True):
-    """A node has read its trace to the end; it tells this again with each hello."""
+    """A node has read its trace to the end; sent again with each later hello."""
 
     event_name: ClassVar[str] = "Zeekfleet::notify_trace_done"
     node: str
@@ -38,7 +38,7 @@ class NodeTraceDone(Event, frozen=True):
 
 
 class NotifyTraceDone(Event, frozen=True):
-    """The same, as an agent tells it on its own topic."""
+    """The same, published by an agent on its own topic."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::notify_trace_done"
     instance: str

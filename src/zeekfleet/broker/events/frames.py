@@ -1,4 +1,4 @@
-"""``Zeekfleet::``: what stands in for a response that is too large for whoever asked."""
+"""``Zeekfleet::``: the replacement for a response that is larger than its receiver accepts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zeekfleet.broker.events.base import Response
 
 
 class ResponseTooLarge(Response, frozen=True):
-    """There is a response to this request, but it cannot be sent; ``problem`` is a sentence with both sizes."""
+    """The response to this request is too large to be sent; ``problem`` is a sentence with both sizes."""
 
     event_name: ClassVar[str] = "Zeekfleet::response_too_large"
     problem: str

@@ -9,7 +9,7 @@ from zeekfleet.model.management import Result
 
 
 class NodeDispatchResponse(Event, frozen=True):
-    """One node's outcome; ``result.node`` is set."""
+    """One node's answer; ``result.node`` is set."""
 
     event_name: ClassVar[str] = "Management::Node::API::node_dispatch_response"
     reqid: str
@@ -17,7 +17,7 @@ class NodeDispatchResponse(Event, frozen=True):
 
 
 class NodeDispatchRequest(Event, frozen=True):
-    """Run an action; a node that is not named in a non-empty ``nodes`` stays silent."""
+    """Run an action; an empty ``nodes`` means all. A node that is not meant does not answer."""
 
     event_name: ClassVar[str] = "Management::Node::API::node_dispatch_request"
     reqid: str
@@ -26,13 +26,13 @@ class NodeDispatchRequest(Event, frozen=True):
 
 
 class NotifyNodeHello(Event, frozen=True):
-    """The node is up and can be talked to."""
+    """The node is up and answers requests."""
 
     event_name: ClassVar[str] = "Management::Node::API::notify_node_hello"
     node: str
 
 
 class HelloRequest(Event, frozen=True):
-    """Every node that hears it says hello; ours, for agents that have just connected."""
+    """Every node that receives this says hello. Ours: an agent sends it when it has just connected to a node."""
 
     event_name: ClassVar[str] = "Zeekfleet::hello_request"

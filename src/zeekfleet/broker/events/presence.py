@@ -1,4 +1,4 @@
-"""``Zeekfleet::``: who is there, and what was last heard of those who are not."""
+"""``Zeekfleet::``: which instances are connected, and what the controller last heard of the others."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class PresenceResponse(Response, frozen=True):
 
 
 class PresenceRequest(Request[PresenceResponse], frozen=True):
-    """Tell what is known without asking anybody: it is answered at once, before any request that comes after it."""
+    """Report what the controller knows without asking the agents, so that the response comes at once."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::presence_request"
 
 
 class NotifySupervisor(Event, frozen=True):
-    """An agent has lost its supervisor, or has one (``away_since`` is None)."""
+    """An agent has lost its supervisor, or has one again (``away_since`` is None); times are seconds since 1970."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::notify_supervisor"
     instance: str

@@ -1,4 +1,4 @@
-"""``Zeekfleet::``: what a controller tells an agent that it does not take, and by what deployments are told apart."""
+"""``Zeekfleet::``: a controller's refusal of an agent, and the order of a controller's deployments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zeekfleet.broker.events.base import Event
 
 
 class AgentRefused(Event, frozen=True):
-    """The controller's notice to an agent that it is not taken; ``reason`` is for a person."""
+    """The controller does not accept this agent; ``reason`` is a sentence for a person."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::agent_refused"
     instance: str
@@ -16,18 +16,15 @@ class AgentRefused(Event, frozen=True):
 
 
 class DeploymentNumber(Event, frozen=True):
-    """Ahead of the request to deploy that has this id: its place in the order of its controller's deployments.
+    """Sent before a request to deploy: the request's place in the order of this controller's deployments.
 
     Attributes:
-        reqid: of the request that follows.
-        controller: the controller's endpoint id; another one counts anew.
-        number: a later deployment has a greater one.
+        reqid: the id of the request that follows.
+        controller: the controller's endpoint id; each controller process counts its own deployments.
+        number: counted from 1. A later deployment has a greater number; a repeated request has its first number.
     """
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::deployment_number"
     reqid: str
     controller: str
     number: int
-
-
-"""Counted from 1; a repeated request has the number of the first."""

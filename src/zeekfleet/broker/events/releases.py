@@ -1,4 +1,4 @@
-"""``Zeekfleet::``: which release of zeekfleet each part runs."""
+"""``Zeekfleet::``: which release of zeekfleet each process runs."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ RELEASES = "releases"
 
 
 class SupervisorReleasesResponse(Response, frozen=True):
-    """The supervisor and its stem."""
+    """The releases of the supervisor and its stem."""
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::releases_response"
     result: tuple[PartRelease, ...]
 
 
 class SupervisorReleasesRequest(SupervisorRequest[SupervisorReleasesResponse], frozen=True):
-    """What do supervisor and stem run?"""
+    """Which release do the supervisor and its stem run?"""
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::releases_request"
 
 
 class AgentReleasesResponse(ResultResponse, frozen=True):
-    """``result.data`` is a vector of :class:`PartRelease`: the agent, and what its supervisor told."""
+    """``result.data`` is a vector of :class:`PartRelease`: the agent's, and those that its supervisor reported."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::releases_response"
 
 
 class AgentReleasesRequest(Request[AgentReleasesResponse], frozen=True):
-    """What do the parts of this instance run?"""
+    """Which releases do the processes of this instance run?"""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::releases_request"
 
 
 class ControllerReleasesResponse(ResultsResponse, frozen=True):
-    """The controller's own result, without instance, then one an instance; ``data`` as in the agents' answers."""
+    """The controller's own result, without instance, then one for each instance; ``data`` as in agents' responses."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::releases_response"
 
 
 class ControllerReleasesRequest(Request[ControllerReleasesResponse], frozen=True):
-    """What does every part of the fleet run?"""
+    """Which releases do the processes of the whole fleet run?"""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::releases_request"

@@ -1,4 +1,4 @@
-"""``Zeekfleet::``: what only a cluster's agents may hear; on a topic that clients cannot subscribe to."""
+"""``Zeekfleet::``: secrets for agents, sent on topics that clients cannot subscribe to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zeekfleet.model.curve import CurveKeys
 
 
 class ClusterKeys(Event, frozen=True):
-    """The keys for the configurations that follow; an agent keeps them."""
+    """The keys for the configurations that follow; the agent keeps them until it receives others."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::cluster_keys"
     keys: CurveKeys

@@ -1,6 +1,6 @@
-"""``Zeekfleet::``: nodes that take their time to stop, since they have much to write.
+"""``Zeekfleet::``: nodes that need long to stop, because they have much to write.
 
-supervisor ── NodeStopping ──> agent ── NotifyNodeStopping ──> its topic, for the controller and who listens there
+supervisor ── NodeStopping ──> agent ── NotifyNodeStopping ──> the agent's topic, for the controller and its clients
 client ── ControllerHurry ──> controller ── AgentHurry ──> agents ── Hurry ──> supervisor
 """
 
@@ -13,14 +13,14 @@ from zeekfleet.model.types import Count
 
 
 class NotifyNodeStopping(Event, frozen=True):
-    """A node that was asked to end still works, and is given time. Told every few seconds.
+    """A node that was told to end still works, and is given more time. Sent every few seconds.
 
     Attributes:
-        instance: where it runs.
-        node: its name.
-        written: bytes that it has written since it was asked.
-        cpu: seconds of CPU that it has used since.
-        elapsed: seconds since it was asked.
+        instance: the instance that runs it.
+        node: the node's name.
+        written: bytes that it has written since it was told to end.
+        cpu: seconds of CPU that it has used since then.
+        elapsed: seconds since it was told to end.
     """
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::notify_node_stopping"
@@ -32,14 +32,14 @@ class NotifyNodeStopping(Event, frozen=True):
 
 
 class AgentHurry(Event, frozen=True):
-    """Give these nodes no more than their grace, if they are being stopped. Unanswered."""
+    """If these nodes are being stopped, kill them as soon as their grace is over. There is no response."""
 
     event_name: ClassVar[str] = "Zeekfleet::Agent::API::hurry"
     nodes: frozenset[str]
 
 
 class ControllerHurry(Event, frozen=True):
-    """As :class:`AgentHurry`, from a client: the controller passes it on to all agents."""
+    """A client's :class:`AgentHurry`; the controller passes it on to all agents."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::hurry"
     nodes: frozenset[str]

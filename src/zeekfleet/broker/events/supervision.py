@@ -1,4 +1,4 @@
-"""What zeekfleet's supervisor tells beyond the protocol; a peer that does not know these events loses nothing."""
+"""``Zeekfleet::``: what zeekfleet's supervisor reports in addition to the protocol."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from zeekfleet.model.types import Count, Integer
 
 
 class DetailsResponse(Response, frozen=True):
-    """The nodes asked for, by name."""
+    """The details of the nodes that were asked for, by name."""
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::details_response"
     result: dict[str, NodeDetails]
 
 
 class DetailsRequest(SupervisorRequest[DetailsResponse], frozen=True):
-    """Ask for the details of one node, or of all when ``node`` is empty."""
+    """Ask for the details of one node, or of all if ``node`` is empty."""
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::details_request"
     node: str = ""
 
 
 class FailResponse(OutcomeResponse, frozen=True):
-    """Whether that process is no more."""
+    """Whether the process has ended."""
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::fail_response"
 
 
 class FailRequest(SupervisorRequest[FailResponse], frozen=True):
-    """Have a node's process end as by itself: it is revived as the policy says, and not because it was asked to.
+    """End a node's process and treat this as a crash: the revival policy decides when the node is started again.
 
     Attributes:
-        reqid: of the request.
-        node: its name.
-        pid: the process that is meant; nothing is done if the node has another one by now.
-        signal: what it is sent before its grace begins, ``SIGTERM`` or ``SIGABRT``.
+        reqid: the request's id.
+        node: the node's name.
+        pid: the process to end; if the node has another process by now, nothing is done.
+        signal: the signal before its grace begins, ``SIGTERM`` or ``SIGABRT``.
     """
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::fail_request"
@@ -46,14 +46,14 @@ class FailRequest(SupervisorRequest[FailResponse], frozen=True):
 
 
 class NodeStopping(Event, frozen=True):
-    """A node that was asked to end still works, and is given time. Told every few seconds, on the topic of node exits.
+    """A node that was told to end still works, and is given more time. Sent every few seconds, on the topic of exits.
 
     Attributes:
-        node: its name.
-        pid: the process.
-        written: bytes that it has written since it was asked.
-        cpu: seconds of CPU that it has used since.
-        elapsed: seconds since it was asked.
+        node: the node's name.
+        pid: its process id.
+        written: bytes that it has written since it was told to end.
+        cpu: seconds of CPU that it has used since then.
+        elapsed: seconds since it was told to end.
     """
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::node_stopping"
@@ -65,30 +65,30 @@ class NodeStopping(Event, frozen=True):
 
 
 class Hurry(Event, frozen=True):
-    """Give these nodes, or all if none is named, no more than their grace if they are being stopped. Unanswered."""
+    """If these nodes (all, if none is named) are being stopped, kill them when their grace is over. No response."""
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::hurry"
     nodes: frozenset[str]
 
 
 class NodeExitDetail(Event, frozen=True):
-    """Published right after ``notify_node_exit``, on its topic.
+    """How a node ended, and what comes next; published right after ``notify_node_exit``, on the same topic.
 
     Attributes:
-        node: its name.
-        pid: the process; None if it could not be started.
+        node: the node's name.
+        pid: its process id; None if it could not be started.
         reason: how it ended, for a person.
-        code: exit code; None if a signal ended it, or nobody knows.
+        code: the exit code; None if a signal ended it, or it is unknown.
         signal: the name of the signal.
-        core_dumped: it left a core.
-        out_of_memory: the kernel killed it for want of memory.
-        requested: it was asked to end.
+        core_dumped: whether it left a core.
+        out_of_memory: whether the kernel killed it because memory was short.
+        requested: whether it was told to end.
         revive_in: seconds until it is started again; None for never.
-        failed: it is in a crash loop, or cannot be started.
-        uptime: seconds that it lived.
-        restarts: how often it had been started again.
-        crash_report: the directory of its crash report, ``""`` if there is none.
-        attempt: which end by itself it was within ``window``, counted from 1; 0 if nobody has counted.
+        failed: whether it is in a crash loop, or cannot be started.
+        uptime: how many seconds it ran.
+        restarts: how often it had been started again before.
+        crash_report: the directory of its crash report; ``""`` if there is none.
+        attempt: the number of this unrequested end within ``window``, counted from 1; 0 if it was not counted.
         window: the seconds within which ends are counted.
     """
 
@@ -111,7 +111,7 @@ class NodeExitDetail(Event, frozen=True):
 
 
 class NodeFailed(Event, frozen=True):
-    """A node has just become a failed one: it is tried again only now and then, or never. On the same topic."""
+    """A node has just failed: it is started only now and then from now on, or never. On the topic of exits."""
 
     event_name: ClassVar[str] = "Zeekfleet::Supervisor::API::node_failed"
     node: str

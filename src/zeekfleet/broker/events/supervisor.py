@@ -12,7 +12,7 @@ from zeekfleet.model.types import Count
 
 
 class CreateResponse(Response, frozen=True):
-    """Empty ``result`` on success, else what went wrong."""
+    """``result`` is ``""`` on success, else what went wrong."""
 
     event_name: ClassVar[str] = "SupervisorControl::create_response"
     result: str
@@ -30,14 +30,14 @@ class CreateRequest(SupervisorRequest[CreateResponse], frozen=True):
 
 
 class StatusResponse(Response, frozen=True):
-    """The status of the nodes asked for."""
+    """The status of the nodes that were asked for."""
 
     event_name: ClassVar[str] = "SupervisorControl::status_response"
     result: Status
 
 
 class StatusRequest(SupervisorRequest[StatusResponse], frozen=True):
-    """The status of one node, or of all when ``node`` is empty."""
+    """Ask for the status of one node, or of all if ``node`` is empty."""
 
     event_name: ClassVar[str] = "SupervisorControl::status_request"
     node: str = ""
@@ -50,7 +50,7 @@ class RestartResponse(OutcomeResponse, frozen=True):
 
 
 class RestartRequest(SupervisorRequest[RestartResponse], frozen=True):
-    """Restart one node, or all when ``node`` is empty."""
+    """Restart one node, or all if ``node`` is empty."""
 
     event_name: ClassVar[str] = "SupervisorControl::restart_request"
     node: str = ""
@@ -63,20 +63,20 @@ class DestroyResponse(OutcomeResponse, frozen=True):
 
 
 class DestroyRequest(SupervisorRequest[DestroyResponse], frozen=True):
-    """Destroy one node, or all when ``node`` is empty."""
+    """Destroy one node, or all if ``node`` is empty."""
 
     event_name: ClassVar[str] = "SupervisorControl::destroy_request"
     node: str = ""
 
 
 class StopRequest(Event, frozen=True):
-    """Stop the whole process tree; there is no answer."""
+    """Stop the whole process tree. There is no response."""
 
     event_name: ClassVar[str] = "SupervisorControl::stop_request"
 
 
 class NodeStatus(Event, frozen=True):
-    """A node has (re-)started."""
+    """A process of a node has been started."""
 
     event_name: ClassVar[str] = "SupervisorControl::node_status"
     node: str
@@ -84,7 +84,7 @@ class NodeStatus(Event, frozen=True):
 
 
 class NotifyNodeExit(Event, frozen=True):
-    """A node has exited; the last lines of its streams come with it."""
+    """A node has exited; ``outputs`` has its last lines."""
 
     event_name: ClassVar[str] = "Management::Supervisor::API::notify_node_exit"
     node: str
