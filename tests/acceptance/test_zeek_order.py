@@ -13,7 +13,7 @@ import pytest
 from fleet import Fleet, hub_ports, ini, node
 from processes import until
 
-from zeekfleet.agent.holds import HOLD_FILE
+from zeekfleet.agent.start_barrier import BARRIER_FILE
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 
@@ -84,10 +84,10 @@ def test_nobody_waits_for_an_agent_that_is_no_more(fleet: Fleet) -> None:
         deploying = fleet.client("deploy", settings=["client.request_timeout_secs=3"])
         assert deploying.code != 0
         held = [name for group in GROUPS[1:] for name in group]
-        until(lambda: all((directory(fleet, name) / HOLD_FILE).is_fifo() for name in held), "all others are held")
+        until(lambda: all((directory(fleet, name) / BARRIER_FILE).is_fifo() for name in held), "all others are held")
         os.kill(fleet.nodes()["here"]["pid"], signal.SIGKILL)
         fleet.wait_for_states("RUNNING", *held)
-        assert not any((directory(fleet, name) / HOLD_FILE).is_fifo() for name in held)
+        assert not any((directory(fleet, name) / BARRIER_FILE).is_fifo() for name in held)
     finally:
         with slow.open("rb"):
             fleet.wait_for_states("RUNNING", *NODES)

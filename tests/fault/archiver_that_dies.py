@@ -17,12 +17,12 @@ from typing import Any
 
 from zeekfleet.archive import archiver
 from zeekfleet.archive.compression import Compression
-from zeekfleet.archive.shelf import Shelf, Step
+from zeekfleet.archive.writer import ArchiveWriter, Step
 
 FAULT = "ZEEKFLEET_TEST_ARCHIVE_FAULT"
 
 
-class DyingShelf(Shelf):
+class DyingArchiveWriter(ArchiveWriter):
     """Dies at its step."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -48,5 +48,5 @@ async def main(queue: Path, logs: Path, form: Compression) -> None:
         await task
 
 
-archiver.Shelf = DyingShelf  # type: ignore[misc]
+archiver.ArchiveWriter = DyingArchiveWriter  # type: ignore[misc]
 asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), Compression(sys.argv[3])))

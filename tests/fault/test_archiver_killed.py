@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from zeekfleet.archive.compression import Compression
-from zeekfleet.archive.shelf import CHUNK, Step
+from zeekfleet.archive.writer import CHUNK, Step
 
 PROGRAM = Path(__file__).with_name("archiver_that_dies.py")
 FAULT = "ZEEKFLEET_TEST_ARCHIVE_FAULT"

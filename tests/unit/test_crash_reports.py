@@ -9,8 +9,8 @@ import pytest
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem.protocol import Exited
 from zeekfleet.supervisor.crash import CrashReports, CrashSettings
-from zeekfleet.supervisor.masks import MASK, mask_command, mask_environment
 from zeekfleet.supervisor.records import Recurrence, exit_of
+from zeekfleet.supervisor.redaction import REDACTED, redact_command, redact_environment
 from zeekfleet.system.crash_reports import reports_below
 
 AT = 1_800_000_000.0
@@ -97,26 +97,26 @@ def test_reports_are_for_us_alone(tmp_path: Path) -> None:
 def test_variables_that_tell_of_secrets() -> None:
     secrets = {"DB_PWD", "MYSQL_PWD", "mysql_pwd", "API_KEY"}
     plain = {"PWD": "/a", "OLDPWD": "/b", "HOME": "/"}
-    assert mask_environment({**plain, **dict.fromkeys(secrets, "x")}) == {**plain, **dict.fromkeys(secrets, MASK)}
+    assert redact_environment({**plain, **dict.fromkeys(secrets, "x")}) == {**plain, **dict.fromkeys(secrets, REDACTED)}
 
 
 @pytest.mark.parametrize(
     ("argv", "shown"),
     [
-        (["p", "--password", "hidden", "x"], ["p", "--password", MASK, "x"]),
-        (["p", "-password", "hidden"], ["p", "-password", MASK]),
-        (["p", "--token", "-hidden"], ["p", "--token", MASK]),
+        (["p", "--password", "hidden", "x"], ["p", "--password", REDACTED, "x"]),
+        (["p", "-password", "hidden"], ["p", "-password", REDACTED]),
+        (["p", "--token", "-hidden"], ["p", "--token", REDACTED]),
         (["p", "--no-auth", "--verbose"], ["p", "--no-auth", "--verbose"]),
-        (["p", "password=hidden it is"], ["p", f"password={MASK}"]),
-        (["p", "--api-token=hidden"], ["p", f"--api-token={MASK}"]),
-        (["p", "host=db password=hidden port=1"], ["p", f"host=db password={MASK} port=1"]),
-        (["curl", "-H", "Authorization: Bearer hidden"], ["curl", "-H", f"Authorization: {MASK}"]),
-        (["sh", "-c", "curl -H 'X-Api-Key: hidden' u"], ["sh", "-c", f"curl -H 'X-Api-Key: {MASK}' u"]),
-        (["sh", "-c", "tool --password hidden -v"], ["sh", "-c", f"tool --password {MASK} -v"]),
-        (["p", "amqp://me:hidden@host/x"], ["p", f"amqp://me:{MASK}@host/x"]),
+        (["p", "password=hidden it is"], ["p", f"password={REDACTED}"]),
+        (["p", "--api-token=hidden"], ["p", f"--api-token={REDACTED}"]),
+        (["p", "host=db password=hidden port=1"], ["p", f"host=db password={REDACTED} port=1"]),
+        (["curl", "-H", "Authorization: Bearer hidden"], ["curl", "-H", f"Authorization: {REDACTED}"]),
+        (["sh", "-c", "curl -H 'X-Api-Key: hidden' u"], ["sh", "-c", f"curl -H 'X-Api-Key: {REDACTED}' u"]),
+        (["sh", "-c", "tool --password hidden -v"], ["sh", "-c", f"tool --password {REDACTED} -v"]),
+        (["p", "amqp://me:hidden@host/x"], ["p", f"amqp://me:{REDACTED}@host/x"]),
         (["zeek", "-i", "eth0", "local", "Log::default_rotation_interval=1"], None),
         (["sh", "-c", "cd $PWD; echo a: b"], None),
     ],
 )
 def test_command_lines(argv: list[str], shown: list[str] | None) -> None:
-    assert list(mask_command(argv)) == (argv if shown is None else shown)
+    assert list(redact_command(argv)) == (argv if shown is None else shown)

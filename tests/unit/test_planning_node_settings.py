@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeekfleet.daemon.graced import Graced
+from zeekfleet.daemon.launch_defaults import LaunchDefaults
 from zeekfleet.errors import ConfigurationError, LaunchError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.launch import LaunchContext, Resources, RevivalSettings
@@ -89,17 +89,22 @@ def test_a_wrong_value_in_a_file_is_told_with_its_place() -> None:
 
 
 def test_a_node_s_own_setting_goes_before_that_for_all() -> None:
-    engine = Graced(CommandEngine(("true",)), 7.0, RevivalSettings(factor=4.0), Resources(nice=3, open_files=100))
+    engine = LaunchDefaults(
+        CommandEngine(("true",)), 7.0, RevivalSettings(factor=4.0), Resources(nice=3, open_files=100)
+    )
     plain = engine.launch(NodeConfig("a"), CONTEXT)
     assert (plain.grace, plain.revival.factor, plain.resources) == (7.0, 4.0, Resources(nice=3, open_files=100))
     env = {"ZEEKFLEET_NICE": "0", "ZEEKFLEET_GRACE": "1", "ZEEKFLEET_REVIVAL_MAX_DELAY": "9"}
     own = engine.launch(NodeConfig("a", env=env), CONTEXT)
     assert own.resources == Resources(nice=0, open_files=100)
     assert (own.grace, own.revival) == (1.0, RevivalSettings(factor=4.0, max_delay=9.0))
-    writer = Graced(CommandEngine(("true",), grace_ceiling=300.0), grace_ceiling=60.0)
+    writer = LaunchDefaults(CommandEngine(("true",), grace_ceiling=300.0), grace_ceiling=60.0)
     assert writer.launch(NodeConfig("a"), CONTEXT).grace_ceiling == 60.0
     assert engine.launch(NodeConfig("a", env={"ZEEKFLEET_GRACE_CEILING": "20"}), CONTEXT).grace_ceiling == 20.0
-    assert Graced(CommandEngine(("true",)), grace_ceiling=60.0).launch(NodeConfig("a"), CONTEXT).grace_ceiling == 0.0
+    assert (
+        LaunchDefaults(CommandEngine(("true",)), grace_ceiling=60.0).launch(NodeConfig("a"), CONTEXT).grace_ceiling
+        == 0.0
+    )
     with pytest.raises(LaunchError, match="ZEEKFLEET_NICE: 'x' is wrong"):
         engine.launch(NodeConfig("a", env={"ZEEKFLEET_NICE": "x"}), CONTEXT)
 

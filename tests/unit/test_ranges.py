@@ -7,7 +7,7 @@ import math
 import msgspec
 import pytest
 
-from zeekfleet.daemon.graced import resources_of
+from zeekfleet.daemon.launch_defaults import resources_of
 from zeekfleet.errors import SettingsError
 from zeekfleet.model import ranges
 from zeekfleet.model.launch import LaunchSpec, Resources, RevivalSettings

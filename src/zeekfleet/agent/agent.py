@@ -9,18 +9,18 @@ from collections.abc import Collection
 from zeekfleet.agent.allegiance import Allegiance
 from zeekfleet.agent.check import ConfigurationCheck, NodeChecker
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
+from zeekfleet.agent.crash_history import CrashHistory
 from zeekfleet.agent.departures import Departures
 from zeekfleet.agent.deployment import Deployer
-from zeekfleet.agent.diagnosis import Historian
 from zeekfleet.agent.dispatch import PING, NodeDispatcher
 from zeekfleet.agent.health import HealthWatch
-from zeekfleet.agent.holds import release_all
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
 from zeekfleet.agent.orders import Orders
 from zeekfleet.agent.permission import Permission
 from zeekfleet.agent.plan import node_from_config
 from zeekfleet.agent.roster import Roster
+from zeekfleet.agent.start_barrier import release_all
 from zeekfleet.agent.start_order import StartOrder
 from zeekfleet.agent.views import Views
 from zeekfleet.broker import topics
@@ -88,7 +88,9 @@ class Agent:
             self._roster,
             links,
             self._notifier,
-            StartOrder(links.gate(self._roster), options.time_for_a_group, holds=options.holds),
+            StartOrder(
+                links.readiness(self._roster), options.time_for_a_group, has_start_barrier=options.start_barrier
+            ),
             on_adopted=self._adopted,
         )
         self._departures = Departures(
@@ -101,7 +103,7 @@ class Agent:
         self._health = HealthWatch(
             options.health, self._roster, self._dispatcher, links, self._notifier, self._control.fail
         )
-        self._historian = Historian(
+        self._crash_history = CrashHistory(
             self._roster, self._control, self._notifier, self._deployer, options.state_directory
         )
         self._tasks = asyncio.TaskGroup()
@@ -109,7 +111,7 @@ class Agent:
             options.state_directory / NODES / options.name / CONTROLLER_FILE, self._invite, options.controller_hold
         )
         permission = Permission(options.name, self._allegiance, on_standby=self._invite)
-        views = Views(options, self._control, self._roster, self._dispatcher, self._historian)
+        views = Views(options, self._control, self._roster, self._dispatcher, self._crash_history)
         orders = Orders(
             options,
             self._control,
@@ -256,9 +258,9 @@ class Agent:
                     self._control.still_working()
                     self._notifier.stopping(news)
                 case Delivery(event=supervision.NodeExitDetail() as end):
-                    self._historian.ended(end)
+                    self._crash_history.ended(end)
                 case Delivery(event=supervision.NodeFailed() as failure):
-                    self._historian.failed(failure)
+                    self._crash_history.failed(failure)
 
     async def _supervisor_found(self) -> None:
         """Learn what runs, then check in: the agent can do nothing without its supervisor."""

@@ -29,7 +29,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
         group_wait: seconds that a deployment waits at most for one group of nodes before the next may begin; 0: a
             fifth of what the whole deployment may take.
         keep_departed: seconds that the directory of a node is kept that has left the configuration; 0: for ever.
-        holds: whether nodes can be launched and held until then.
+        start_barrier: whether nodes can be launched and held until then.
         controller_hold: seconds that a controller which is gone has to come back, before another may take its place.
     """
 
@@ -43,7 +43,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
     health: HealthSettings = HealthSettings()
     group_wait: float = 0.0
     keep_departed: float = 0.0
-    holds: bool = False
+    start_barrier: bool = False
     controller_hold: float = 30.0
 
     def time_for_a_group(self, nodes: int) -> float:

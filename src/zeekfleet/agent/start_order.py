@@ -11,10 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from zeekfleet.agent.holds import hold, release
+from zeekfleet.agent.start_barrier import block, release
 from zeekfleet.lifecycle.order import start_groups, stop_groups
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.node.engine import Gate
+from zeekfleet.node.engine import Readiness
 from zeekfleet.waiting import in_parallel
 
 logger = logging.getLogger(__name__)
@@ -30,25 +30,28 @@ Group = Sequence[NodeConfig]
 
 
 class StartOrder:
-    """Holds back a group of nodes until the one before is up.
+    """Lets each group of nodes begin when the group before it is up.
 
     Args:
-        gate: tells when a node is up.
+        readiness: tells when a node is up.
         timeout: the seconds that a group is waited for at most, for a number of nodes.
-        holds: whether nodes can be launched and held (see ``holds.py``). They read their scripts while others
-            come up, and so the order costs no time. Other nodes are launched when the group before is up.
+        has_start_barrier: whether nodes wait at a start barrier (``start_barrier.py``). If so, all are launched early:
+            they read their scripts while others come up, and the order costs no time. If not, a group is launched
+            only when the one before is up.
     """
 
-    def __init__(self, gate: Gate, timeout: Callable[[int], float], *, holds: bool = False) -> None:
-        self._gate = gate
+    def __init__(
+        self, readiness: Readiness, timeout: Callable[[int], float], *, has_start_barrier: bool = False
+    ) -> None:
+        self._wait_until_ready = readiness
         self._timeout = timeout
-        self._holds = holds
+        self._has_start_barrier = has_start_barrier
 
     async def start(self, configs: Iterable[NodeConfig], launch: Launch) -> None:
-        """Start them; a group that takes too long holds up nobody."""
+        """Start them. A group that takes too long does not keep the next one from starting."""
         groups = start_groups(configs)
-        if self._holds:
-            await self._launch_held(groups, launch)
+        if self._has_start_barrier:
+            await self._launch_blocked(groups, launch)
             return
         for group, following in pairwise([*groups, ()]):
             await in_parallel(launch(config) for config in group)
@@ -56,12 +59,13 @@ class StartOrder:
                 await self._wait_for(group, self._timeout(_size(groups)))
 
     async def restart(self, configs: Iterable[NodeConfig], relaunch: Launch) -> None:
-        """Stop them group after group, in reverse, and have them begin in order; all at once, if none can be held.
+        """Stop them group after group, in reverse, and let them begin in order.
 
-        A group that takes too long to stop holds up nobody.
+        A group that takes too long to stop does not keep the next one from stopping. Without a start barrier all
+        nodes are restarted at once.
         """
         configs = list(configs)
-        if not self._holds:
+        if not self._has_start_barrier:
             await in_parallel(relaunch(config) for config in configs)
             return
         groups = start_groups(configs)
@@ -69,21 +73,21 @@ class StartOrder:
             async with asyncio.TaskGroup() as tasks:
                 for group in stop_groups(configs):
                     if group != groups[0]:
-                        _hold(group)
+                        _block(group)
                     stopping = [tasks.create_task(relaunch(config)) for config in group]
                     await asyncio.wait(stopping, timeout=self._timeout(_size(groups)))
                 await self._let_begin(groups)
 
     def let_go(self, config: NodeConfig) -> None:
-        """A node is about to be stopped: one that a restart holds would not hear of it."""
-        if self._holds:
+        """Release a node that is about to be stopped: while it waits at the barrier, it does not react to SIGTERM."""
+        if self._has_start_barrier:
             _release((config,))
 
-    async def _launch_held(self, groups: Sequence[Group], launch: Launch) -> None:
+    async def _launch_blocked(self, groups: Sequence[Group], launch: Launch) -> None:
         in_order = [config for group in groups for config in group]
         cpus = len(os.sched_getaffinity(0))
         with _released_at_last(groups):
-            _hold([config for group in groups[1:] for config in group])
+            _block([config for group in groups[1:] for config in group])
             for group in start_groups(in_order[:cpus]):
                 await in_parallel(launch(config) for config in group)
             if len(in_order) > cpus and len(groups) > 1:
@@ -105,7 +109,7 @@ class StartOrder:
         """Wait until all of them are up; whether they were in time."""
         try:
             async with asyncio.timeout(timeout):
-                await in_parallel(self._gate(config) for config in group)
+                await in_parallel(self._wait_until_ready(config) for config in group)
         except TimeoutError:
             return False
         return True
@@ -115,11 +119,11 @@ def _size(groups: Iterable[Group]) -> int:
     return sum(len(group) for group in groups)
 
 
-def _hold(configs: Iterable[NodeConfig]) -> None:
+def _block(configs: Iterable[NodeConfig]) -> None:
     for config in configs:
         if config.directory is not None:
             try:
-                hold(Path(config.directory))
+                block(Path(config.directory))
             except OSError as error:
                 logger.warning(
                     "node %s begins at once: %s", config.name, error, extra={"node": config.name, "error": str(error)}
@@ -134,7 +138,7 @@ def _release(configs: Iterable[NodeConfig]) -> None:
 
 @contextmanager
 def _released_at_last(groups: Iterable[Group]) -> Iterator[None]:
-    """Whatever happens, nobody stays held."""
+    """Release all of them at the end, whatever happens."""
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from zeekfleet.agent.control import SupervisorControl
-from zeekfleet.agent.diagnosis import Historian
+from zeekfleet.agent.crash_history import CrashHistory
 from zeekfleet.agent.dispatch import NodeDispatcher
 from zeekfleet.agent.options import AgentOptions
 from zeekfleet.agent.results import dispatch_results, node_statuses
@@ -32,7 +32,7 @@ class Views:
         control: the supervisor.
         roster: what is known of the nodes.
         dispatcher: asks nodes.
-        historian: knows what happened to them.
+        crash_history: knows what happened to them.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class Views:
         control: SupervisorControl,
         roster: Roster,
         dispatcher: NodeDispatcher,
-        historian: Historian,
+        crash_history: CrashHistory,
     ) -> None:
         self._options = options
         self._control = control
         self._roster = roster
         self._dispatcher = dispatcher
-        self._historian = historian
+        self._crash_history = crash_history
 
     @handler
     async def get_nodes(self, request: api.GetNodesRequest, context: Context) -> api.GetNodesResponse:
@@ -82,7 +82,7 @@ class Views:
         self, request: details_api.AgentStatusRequest, context: Context
     ) -> details_api.AgentStatusResponse:
         """All that is known of this instance's nodes."""
-        reports = await self._historian.reports()
+        reports = await self._crash_history.reports()
         return details_api.AgentStatusResponse(request.reqid, self._result(request.reqid, reports))
 
     @handler
@@ -90,7 +90,7 @@ class Views:
         self, request: details_api.AgentDiagnosisRequest, context: Context
     ) -> details_api.AgentDiagnosisResponse:
         """A node's last crash report."""
-        found = await self._historian.diagnosis(request.node)
+        found = await self._crash_history.diagnosis(request.node)
         result = Result(request.reqid, found is not None, self._options.name, data=found, node=request.node)
         return details_api.AgentDiagnosisResponse(request.reqid, result)
 

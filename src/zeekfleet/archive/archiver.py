@@ -20,8 +20,8 @@ from zeekfleet.archive import clearing, command
 from zeekfleet.archive.clearing import Cleared, Limits
 from zeekfleet.archive.compression import Compression, require
 from zeekfleet.archive.names import RotatedLog, parse_rotated
-from zeekfleet.archive.shelf import Outcome, Shelf
 from zeekfleet.archive.watch import DirectoryWatch
+from zeekfleet.archive.writer import ArchiveWriter, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Archiver:
         """Serve the queue until it is moved away."""
         options = self._options
         stopping = threading.Event()
-        shelf = Shelf(options.queue, options.logs, options.compression, stopping.is_set)
+        writer = ArchiveWriter(options.queue, options.logs, options.compression, stopping.is_set)
         # Watched before it is looked into, so that nothing falls between.
         with (
             DirectoryWatch(options.queue) as watch,
@@ -118,7 +118,7 @@ class Archiver:
             try:
                 await asyncio.to_thread(clearing.remove_leftovers, options.logs)
                 while not watch.ended:
-                    full = await self._archive_all(shelf, threads, stopping)
+                    full = await self._archive_all(writer, threads, stopping)
                     cleared = await self._clear()
                     retry = self._next_delay() if self._failed else CLEARING_INTERVAL
                     if not full:
@@ -128,7 +128,7 @@ class Archiver:
             finally:
                 stopping.set()
 
-    async def _archive_all(self, shelf: Shelf, threads: ThreadPoolExecutor, stopping: threading.Event) -> bool:
+    async def _archive_all(self, writer: ArchiveWriter, threads: ThreadPoolExecutor, stopping: threading.Event) -> bool:
         """Archive what is in the queue; whether the disk is full."""
         waiting = await asyncio.to_thread(self._waiting)
         loop = asyncio.get_running_loop()
@@ -141,7 +141,7 @@ class Archiver:
             while (waiting and not full) or attempts:
                 while waiting and not full and len(attempts) < WORKERS:
                     name, log = waiting.pop(0)
-                    attempt = loop.run_in_executor(threads, shelf.put, name, log)
+                    attempt = loop.run_in_executor(threads, writer.put, name, log)
                     names[attempt] = name
                     attempts.add(attempt)
                 done, attempts = await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)

@@ -16,7 +16,7 @@ from zeekfleet.daemon import doors, endpoints, readiness
 from zeekfleet.daemon.directories import held
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.exits import log_exit
-from zeekfleet.daemon.graced import Graced, resources_of, revival_of
+from zeekfleet.daemon.launch_defaults import LaunchDefaults, resources_of, revival_of
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.daemon.run import until
 from zeekfleet.daemon.supervising import outputs_of, supervisor_of
@@ -137,7 +137,7 @@ def _engines(content: SuperviseFile, own: SupervisorSettings) -> dict[Program, E
     for _, program in content.nodes:
         if program in engines:
             continue
-        engines[program] = Graced(
+        engines[program] = LaunchDefaults(
             _engine(program, own),
             program.grace or own.grace,
             program.revival or revival_of(own),

@@ -80,7 +80,7 @@ async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop
                     ),
                     group_wait=own.group_wait,
                     keep_departed=own.departed_days * DAY,
-                    holds=engine.can_hold,
+                    start_barrier=engine.has_start_barrier,
                     controller_hold=own.controller_hold,
                 )
                 agent = Agent(

@@ -17,8 +17,8 @@ from zeekfleet.daemon import doors, endpoints, journal, readiness
 from zeekfleet.daemon.directories import SETTINGS_FILE, check_name, held, node_directory, prepare
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.exits import log_exit
-from zeekfleet.daemon.graced import Graced, resources_of, revival_of
 from zeekfleet.daemon.journal import News
+from zeekfleet.daemon.launch_defaults import LaunchDefaults, resources_of, revival_of
 from zeekfleet.daemon.role import RoleSettings
 from zeekfleet.daemon.run import on_hangup, until
 from zeekfleet.daemon.supervising import outputs_of, supervisor_of
@@ -208,10 +208,14 @@ async def serve(
             # Who finds us before all runs may ask at once: what is not subscribed to by then is lost.
             endpoint.subscribe(topics.SUPERVISOR)
             port = await _listen(endpoint, own.port, settings)
-            graced = Graced(engine, own.grace, revival_of(own), resources_of(own), grace_ceiling=own.grace_ceiling)
+            engine_with_defaults = LaunchDefaults(
+                engine, own.grace, revival_of(own), resources_of(own), grace_ceiling=own.grace_ceiling
+            )
             async with (
                 journal.received(state, lambda news: _is_wanted(news, settings, roles, stop)),
-                supervisor_of(own, state, graced, spool=spool, outputs=outputs_of(settings.common)) as supervisor,
+                supervisor_of(
+                    own, state, engine_with_defaults, spool=spool, outputs=outputs_of(settings.common)
+                ) as supervisor,
             ):
                 supervisor.on_node_exit(log_exit)
                 await supervisor.complete()

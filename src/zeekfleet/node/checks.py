@@ -16,7 +16,7 @@ from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import AGENT_LINK, WEBSOCKET_PORT
 from zeekfleet.node.engine import Engine
 from zeekfleet.node.facts import gather
-from zeekfleet.node.portholders import holders, listened_ports
+from zeekfleet.node.port_owners import listened_ports, owners
 from zeekfleet.planning import node_settings
 from zeekfleet.planning.checks import (
     Held,
@@ -112,8 +112,8 @@ class NodeChecker:
 
 def _ports_of_others(held: Held) -> list[int]:
     ports = listened_ports()
-    known = holders(ports, held.pids)
-    uses = {port: PortUse("in use", holder.pid, holder.program, holder.is_node) for port, holder in known.items()}
+    known = owners(ports, held.pids)
+    uses = {port: PortUse("in use", owner.pid, owner.program, owner.is_node) for port, owner in known.items()}
     return sorted(port for port in ports if not held.covers(uses.get(port, PortUse("in use")), port))
 
 

@@ -20,7 +20,7 @@ from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.planning.checks import Needs
 from zeekfleet.transport.endpoint import Endpoint
 
-Gate = Callable[[NodeConfig], Coroutine[Any, Any, None]]
+Readiness = Callable[[NodeConfig], Coroutine[Any, Any, None]]
 """Returns when the node is up, or is known not to come up."""
 
 
@@ -69,7 +69,7 @@ class NodeLinks(Protocol):
         """If nobody answers who shares one way, choose another for them; whether that was so."""
         ...
 
-    def gate(self, nodes: KnownNodes) -> Gate:
+    def readiness(self, nodes: KnownNodes) -> Readiness:
         """When a node is up, so that the group after its own may begin: what *up* means is said here alone.
 
         A node that is known not to come up holds up nobody either.
@@ -86,10 +86,10 @@ class Engine(launch.Engine, Protocol):
 
     Attributes:
         name: ``zeek`` or ``sim``.
-        can_hold: whether nodes can be launched and held until they may begin (``agent/holds.py``).
+        has_start_barrier: whether nodes can be launched and held until they may begin (``agent/start_barrier.py``).
     """
 
-    can_hold: bool
+    has_start_barrier: bool
 
     @property
     def description(self) -> str:

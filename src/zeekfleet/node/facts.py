@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from zeekfleet.node.portholders import holders
+from zeekfleet.node.port_owners import owners
 from zeekfleet.planning.checks import HostFacts, Listener, Needs, PortUse
 
 CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
@@ -99,11 +99,11 @@ def _ports(
         elif number is not None:
             refused[place] = PortUse(f"cannot be listened on: {os.strerror(number)}")
     taken = {port for (_, port), use in refused.items() if use.reason == "is in use"}
-    known = holders(taken, likely) if taken else {}
+    known = owners(taken, likely) if taken else {}
     for place in refused:
-        holder = known.get(place[1])
-        if holder is not None:
-            refused[place] = PortUse("is in use", holder.pid, holder.program, holder.is_node)
+        owner = known.get(place[1])
+        if owner is not None:
+            refused[place] = PortUse("is in use", owner.pid, owner.program, owner.is_node)
     return refused
 
 

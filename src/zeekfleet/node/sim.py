@@ -18,7 +18,7 @@ from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.names import AGENT_SOCKET
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import AGENT_LINK
-from zeekfleet.node.engine import Gate, KnownNodes
+from zeekfleet.node.engine import KnownNodes, Readiness
 from zeekfleet.node.simulator.configuration import CONFIG_FILE, CONFIG_VARIABLE, NAME_VARIABLE, missing_input
 from zeekfleet.node.simulator.files import files
 from zeekfleet.planning import layout, listeners
@@ -41,7 +41,7 @@ class SimEngine:
     name = "sim"
     description = "simulated nodes (no Zeek, no traffic is looked at)"
     program: str | None = None
-    can_hold = False
+    has_start_barrier = False
 
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
         """How to run the node; its configuration travels as a file in its directory."""
@@ -107,7 +107,7 @@ class DialledByNodes:
         """Each node has a way of its own."""
         return False
 
-    def gate(self, nodes: KnownNodes) -> Gate:
+    def readiness(self, nodes: KnownNodes) -> Readiness:
         """A node is up when it has said hello."""
 
         async def wait(config: NodeConfig) -> None:

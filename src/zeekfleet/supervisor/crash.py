@@ -21,8 +21,8 @@ from zeekfleet.model.names import directory_name
 from zeekfleet.stem.ending import Usage
 from zeekfleet.stem.protocol import Exited
 from zeekfleet.supervisor import backtrace
-from zeekfleet.supervisor.masks import mask_command, mask_environment
 from zeekfleet.supervisor.records import NodeExit
+from zeekfleet.supervisor.redaction import redact_command, redact_environment
 from zeekfleet.system.crash_reports import DIRECTORY_NAME, reports_below
 
 logger = logging.getLogger(__name__)
@@ -183,9 +183,9 @@ def _report(spec: LaunchSpec, event: Exited, exit_: NodeExit, core: Path | None)
         restarts=event.restarts,
         revive_in=event.revive_in,
         failed=event.failed,
-        command=mask_command(spec.argv),
+        command=redact_command(spec.argv),
         directory=spec.directory,
-        environment=mask_environment(spec.env),
+        environment=redact_environment(spec.env),
         resources=event.effects,
         limits=_limits(event.limits),
         usage=event.usage,

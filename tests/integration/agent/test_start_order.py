@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from zeekfleet.agent import holds, start_order
-from zeekfleet.agent.holds import HOLD_FILE, hold, release, release_all
+from zeekfleet.agent.start_barrier import BARRIER_FILE, block, release, release_all
 from zeekfleet.agent.start_order import StartOrder
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
@@ -53,7 +53,7 @@ class Nodes:
 
     async def _process(self, config: NodeConfig) -> None:
         assert config.directory is not None
-        fifo = Path(config.directory) / HOLD_FILE
+        fifo = Path(config.directory) / BARRIER_FILE
         if fifo.exists():
             # As fopen does it: the FIFO may be gone meanwhile.
             end = await asyncio.to_thread(os.open, fifo, os.O_WRONLY | os.O_CREAT)
@@ -93,7 +93,7 @@ class Nodes:
 
 
 def order(nodes: Nodes, timeout: float = LONG, *, holds: bool = True) -> StartOrder:
-    return StartOrder(nodes.gate, lambda _: timeout, holds=holds)
+    return StartOrder(nodes.gate, lambda _: timeout, has_start_barrier=holds)
 
 
 @pytest.mark.parametrize("cpus", [1, 3, 64])
@@ -110,12 +110,12 @@ async def test_held_nodes_are_launched_at_once_and_begin_in_order(
     await nodes.ended()
     assert nodes.names("launched") == [name for group in IN_ORDER for name in group]
     # Who opens it just as it goes leaves a plain file of that name, which holds nobody.
-    assert not any((tmp_path / name / HOLD_FILE).is_fifo() for name in ROLES)
+    assert not any((tmp_path / name / BARRIER_FILE).is_fifo() for name in ROLES)
 
 
 async def test_others_are_launched_when_the_group_before_is_up(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path)
-    starting = asyncio.create_task(order(nodes, holds=False).start(nodes.configs, nodes.launch))
+    starting = asyncio.create_task(order(nodes, has_start_barrier=False).start(nodes.configs, nodes.launch))
     await nodes.come_up_in_order()
     await starting
 
@@ -123,7 +123,7 @@ async def test_others_are_launched_when_the_group_before_is_up(tmp_path: Path) -
 @pytest.mark.parametrize("holds", [True, False])
 async def test_a_group_that_does_not_come_up_holds_up_nobody(tmp_path: Path, holds: bool) -> None:
     nodes = Nodes(tmp_path)
-    await order(nodes, 0.01, holds=holds).start(nodes.configs, nodes.launch)
+    await order(nodes, 0.01, has_start_barrier=holds).start(nodes.configs, nodes.launch)
     await nodes.until(lambda: len(nodes.names("begun")) == len(ROLES))
 
 
@@ -166,7 +166,7 @@ async def test_a_restart_does_not_wait_for_one_that_hardly_stops(tmp_path: Path)
 
 async def test_a_restart_of_others_is_all_at_once(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path)
-    await order(nodes, holds=False).restart(nodes.configs, nodes.launch)
+    await order(nodes, has_start_barrier=False).restart(nodes.configs, nodes.launch)
     await nodes.until(lambda: len(nodes.names("begun")) == len(ROLES))
 
 
@@ -189,24 +189,24 @@ async def test_one_that_could_not_be_released_for_want_of_descriptors_is_release
     def refuse(*_: object) -> int:
         raise OSError(errno.EMFILE, "no more descriptors")
 
-    hold(tmp_path)
+    block(tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(holds, "LINGER", 0.01)
         patched.setattr(os, "open", refuse)
         release(tmp_path)
-        assert (tmp_path / HOLD_FILE).is_fifo()
+        assert (tmp_path / BARRIER_FILE).is_fifo()
     async with asyncio.timeout(LONG):
-        os.close(await asyncio.to_thread(os.open, tmp_path / HOLD_FILE, os.O_WRONLY))
-    assert not (tmp_path / HOLD_FILE).exists()
+        os.close(await asyncio.to_thread(os.open, tmp_path / BARRIER_FILE, os.O_WRONLY))
+    assert not (tmp_path / BARRIER_FILE).exists()
 
 
 @pytest.mark.parametrize("attempt", range(10))
 async def test_who_waits_already_is_not_forgotten(tmp_path: Path, attempt: int) -> None:
-    hold(tmp_path)
-    waiting = asyncio.create_task(asyncio.to_thread(os.open, tmp_path / HOLD_FILE, os.O_WRONLY | os.O_CREAT))
+    block(tmp_path)
+    waiting = asyncio.create_task(asyncio.to_thread(os.open, tmp_path / BARRIER_FILE, os.O_WRONLY | os.O_CREAT))
     for _ in range(20 * attempt):
         await asyncio.sleep(0)  # whether it waits already cannot be seen: sooner or later, it must come through
-    hold(tmp_path)  # for the next process in that directory
+    block(tmp_path)  # for the next process in that directory
     release(tmp_path)
     async with asyncio.timeout(LONG):
         os.close(await waiting)
@@ -217,14 +217,14 @@ async def test_what_is_no_fifo_is_no_obstacle(tmp_path: Path) -> None:
     places = [tmp_path / name for name in names]
     for place in places[1:]:
         place.mkdir()
-    (places[1] / HOLD_FILE).write_text("")
-    (places[2] / HOLD_FILE).symlink_to("/etc/passwd")
-    (places[3] / HOLD_FILE).mkdir()
+    (places[1] / BARRIER_FILE).write_text("")
+    (places[2] / BARRIER_FILE).symlink_to("/etc/passwd")
+    (places[3] / BARRIER_FILE).mkdir()
     release_all(places)
-    assert not (places[1] / HOLD_FILE).exists()
+    assert not (places[1] / BARRIER_FILE).exists()
     for place in places[:2]:
-        hold(place)
-        assert (place / HOLD_FILE).is_fifo()
+        block(place)
+        assert (place / BARRIER_FILE).is_fifo()
     release_all(places)
     for place in places[:2]:
-        assert not (place / HOLD_FILE).exists()
+        assert not (place / BARRIER_FILE).exists()

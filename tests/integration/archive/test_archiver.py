@@ -21,7 +21,7 @@ from zeekfleet.archive.archiver import ArchiveOptions, Archiver
 from zeekfleet.archive.clearing import Limits
 from zeekfleet.archive.expiry import Room
 from zeekfleet.archive.names import TEMPORARY_PREFIX
-from zeekfleet.archive.shelf import Shelf
+from zeekfleet.archive.writer import ArchiveWriter
 from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MOVED_TO, Inotify
 
 HOUR = "2024-01-02-03-00-00__2024-01-02-04-00-00"
@@ -124,15 +124,15 @@ async def test_a_second_archiver_waits_until_the_first_has_gone(spool: Any) -> N
 def full_disk(monkeypatch: pytest.MonkeyPatch, is_full: Callable[[], bool]) -> list[float]:
     """Writing fails as if there were no room; the times at which it was tried."""
     tries: list[float] = []
-    real = Shelf._write
+    real = ArchiveWriter._write
 
-    def write(self: Shelf, *arguments: Any) -> None:
+    def write(self: ArchiveWriter, *arguments: Any) -> None:
         tries.append(time.monotonic())
         if is_full():
             raise OSError(28, "No space left on device")
         real(self, *arguments)
 
-    monkeypatch.setattr(Shelf, "_write", write)
+    monkeypatch.setattr(ArchiveWriter, "_write", write)
     return tries
 
 
@@ -154,14 +154,14 @@ async def test_a_full_disk_is_told_and_tried_again(spool: Any, monkeypatch: pyte
 
 
 async def test_one_bad_log_holds_up_no_other(spool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Shelf.put
+    real = ArchiveWriter.put
 
-    def put(self: Shelf, name: str, log: Any) -> Any:
+    def put(self: ArchiveWriter, name: str, log: Any) -> Any:
         if name.startswith("bad"):
             raise ValueError("stumbled")
         return real(self, name, log)
 
-    monkeypatch.setattr(Shelf, "put", put)
+    monkeypatch.setattr(ArchiveWriter, "put", put)
     bad = f"bad__{HOUR}__.log"
     spool.rotate(bad, b"bad")
     spool.rotate(CONN, b"good")

@@ -21,7 +21,7 @@ from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.node.checks import NodeChecker
 from zeekfleet.node.facts import can_pin, file_capabilities, gather, node_capabilities
-from zeekfleet.node.portholders import holders
+from zeekfleet.node.port_owners import owners
 from zeekfleet.node.sim import SimEngine
 from zeekfleet.node.zeek.parse import parse
 from zeekfleet.planning.checks import Listener, Needs
@@ -112,9 +112,9 @@ async def test_a_node_that_is_about_to_end_is_waited_for(
 
 def test_an_agent_is_no_node(listener) -> None:
     process, port = listener(ZEEKFLEET_LAUNCH="x", ZEEK_MANAGEMENT_NODE="AGENT")
-    assert holders({port}) == holders({port}, [process.pid])
-    assert holders({port})[port].pid == process.pid
-    assert not holders({port})[port].is_node
+    assert owners({port}) == owners({port}, [process.pid])
+    assert owners({port})[port].pid == process.pid
+    assert not owners({port})[port].is_node
 
 
 def test_lingering_connections_are_no_obstacle() -> None:

@@ -60,7 +60,7 @@ class ZeekEngine:
 
     Attributes:
         name: ``zeek``.
-        can_hold: a script of ours has a node wait before it begins.
+        has_start_barrier: a script of ours has a node wait before it begins.
 
     Args:
         installation: the Zeek to run; None: the one on PATH, looked for when it is needed.
@@ -68,7 +68,7 @@ class ZeekEngine:
     """
 
     name = "zeek"
-    can_hold = True
+    has_start_barrier = True
 
     def __init__(self, installation: Installation | None = None, options: ZeekOptions | None = None) -> None:
         self._found = installation

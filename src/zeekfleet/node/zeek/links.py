@@ -20,7 +20,7 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import WEBSOCKET_PORT
-from zeekfleet.node.engine import Gate, KnownNodes
+from zeekfleet.node.engine import KnownNodes, Readiness
 from zeekfleet.node.zeek.cluster_wide import ClusterWide
 from zeekfleet.node.zeek.mailbox import Mailboxes
 from zeekfleet.node.zeek.status_files import StatusFiles
@@ -120,7 +120,7 @@ class DialsOneNode:
         self._dial(candidates[place % len(candidates)])
         return True
 
-    def gate(self, nodes: KnownNodes) -> Gate:
+    def readiness(self, nodes: KnownNodes) -> Readiness:
         """A node is up when its status file says so; a hello may reach the agent earlier, or not for a while.
 
         By then the node has run every handler of ``zeek_init``, our scripts' own included, and takes part in

@@ -15,7 +15,7 @@ import pytest
 
 from zeekfleet.archive.compression import Compression
 from zeekfleet.archive.names import temporary_name
-from zeekfleet.archive.shelf import CHUNK, Outcome, Shelf, Step
+from zeekfleet.archive.writer import CHUNK, ArchiveWriter, Outcome, Step
 
 HOUR = "2024-01-02-03-00-00__2024-01-02-04-00-00"
 CONN = f"conn__{HOUR}__.log"
@@ -29,7 +29,7 @@ def test_a_log_moves_into_its_day(spool: Any, form: Compression) -> None:
         pytest.importorskip("zstandard")
     log = spool.rotate(CONN, CONTENT)
     os.utime(spool.queue / CONN, (1000, 2000))
-    assert Shelf(spool.queue, spool.logs, form).put(CONN, log) is Outcome.ARCHIVED
+    assert ArchiveWriter(spool.queue, spool.logs, form).put(CONN, log) is Outcome.ARCHIVED
     name = f"{DAY}/conn.03:00:00-04:00:00.log{form.suffix}"
     assert spool.archived() == {name: CONTENT}
     assert spool.waiting() == set()
@@ -39,7 +39,7 @@ def test_a_log_moves_into_its_day(spool: Any, form: Compression) -> None:
 def test_what_the_logger_has_compressed_is_not_compressed_again(spool: Any) -> None:
     name = f"conn__{HOUR}__.log.gz"
     log = spool.rotate(name, b"as it is")
-    Shelf(spool.queue, spool.logs, Compression.GZIP).put(name, log)
+    ArchiveWriter(spool.queue, spool.logs, Compression.GZIP).put(name, log)
     (path,) = spool.logs.glob("*/*")
     assert path.name == "conn.03:00:00-04:00:00.log.gz"
     assert path.read_bytes() == b"as it is"
@@ -50,23 +50,23 @@ def test_days_are_as_open_as_the_archive_and_logs_as_the_logger_made_them(spool:
     (spool.queue / CONN).chmod(0o640)
     spool.logs.mkdir()
     spool.logs.chmod(0o751)
-    Shelf(spool.queue, spool.logs, Compression.GZIP).put(CONN, log)
+    ArchiveWriter(spool.queue, spool.logs, Compression.GZIP).put(CONN, log)
     assert stat.S_IMODE((spool.logs / DAY).stat().st_mode) == 0o751
     (path,) = spool.logs.glob("*/*")
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
 def test_an_archive_that_we_make_is_ours_alone(spool: Any) -> None:
-    Shelf(spool.queue, spool.logs, Compression.GZIP).put(CONN, spool.rotate(CONN, b"x"))
+    ArchiveWriter(spool.queue, spool.logs, Compression.GZIP).put(CONN, spool.rotate(CONN, b"x"))
     assert stat.S_IMODE(spool.logs.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("form", [Compression.GZIP, Compression.NONE], ids=lambda form: form.value)
 def test_logs_that_get_the_same_name_are_all_kept(spool: Any, form: Compression) -> None:
-    shelf = Shelf(spool.queue, spool.logs, form)
+    writer = ArchiveWriter(spool.queue, spool.logs, form)
     for number in range(3):  # the archive's name does not tell the day of the end
         name = f"conn__2024-01-02-03-00-00__2024-01-0{number + 2}-04-00-00__.log"
-        assert shelf.put(name, spool.rotate(name, b"%d" % number)) is Outcome.ARCHIVED
+        assert writer.put(name, spool.rotate(name, b"%d" % number)) is Outcome.ARCHIVED
     assert sorted(spool.archived().values()) == [b"0", b"1", b"2"]
 
 
@@ -75,23 +75,23 @@ def test_a_log_that_comes_again_is_not_doubled(spool: Any, later: Compression) -
     """Not even if it is to be compressed in another way now."""
     if later is Compression.ZSTD:
         pytest.importorskip("zstandard")
-    Shelf(spool.queue, spool.logs, Compression.GZIP).put(CONN, spool.rotate(CONN, b"first"))
-    Shelf(spool.queue, spool.logs, Compression.GZIP).put(CONN, spool.rotate(CONN, CONTENT))
+    ArchiveWriter(spool.queue, spool.logs, Compression.GZIP).put(CONN, spool.rotate(CONN, b"first"))
+    ArchiveWriter(spool.queue, spool.logs, Compression.GZIP).put(CONN, spool.rotate(CONN, CONTENT))
     before = spool.archived()
     assert sorted(before.values()) == sorted([CONTENT, b"first"])
     log = spool.rotate(CONN, CONTENT)
-    assert Shelf(spool.queue, spool.logs, later).put(CONN, log) is Outcome.WAS_ARCHIVED
+    assert ArchiveWriter(spool.queue, spool.logs, later).put(CONN, log) is Outcome.WAS_ARCHIVED
     assert spool.archived() == before
     assert spool.waiting() == set()
 
 
 @pytest.mark.parametrize("damaged", [b"", b"no gzip at all", None])
 def test_a_damaged_file_of_that_name_counts_for_nothing(spool: Any, damaged: bytes | None) -> None:
-    shelf = Shelf(spool.queue, spool.logs, Compression.GZIP)
-    shelf.put(CONN, spool.rotate(CONN, CONTENT))
+    writer = ArchiveWriter(spool.queue, spool.logs, Compression.GZIP)
+    writer.put(CONN, spool.rotate(CONN, CONTENT))
     (path,) = spool.logs.glob("*/*")
     path.write_bytes(path.read_bytes()[:-9] if damaged is None else damaged)
-    assert shelf.put(CONN, spool.rotate(CONN, CONTENT)) is Outcome.ARCHIVED
+    assert writer.put(CONN, spool.rotate(CONN, CONTENT)) is Outcome.ARCHIVED
     assert spool.waiting() == set()
     assert (spool.logs / DAY / "conn.03:00:00-04:00:00-2.log.gz").exists()
 
@@ -104,8 +104,8 @@ def test_a_log_that_grows_meanwhile_waits(spool: Any) -> None:
             with (spool.queue / CONN).open("ab") as file:
                 file.write(b", second half")
 
-    shelf = Shelf(spool.queue, spool.logs, Compression.GZIP, watcher=write_more)
-    assert shelf.put(CONN, log) is Outcome.CHANGED
+    writer = ArchiveWriter(spool.queue, spool.logs, Compression.GZIP, watcher=write_more)
+    assert writer.put(CONN, log) is Outcome.CHANGED
     assert spool.waiting() == {CONN}
     assert spool.archived() == {}
 
@@ -117,17 +117,17 @@ def test_another_log_under_the_same_name_is_not_removed(spool: Any) -> None:
         if step is Step.RENAMED:
             spool.rotate(CONN, b"second")
 
-    Shelf(spool.queue, spool.logs, Compression.GZIP, watcher=replace).put(CONN, log)
+    ArchiveWriter(spool.queue, spool.logs, Compression.GZIP, watcher=replace).put(CONN, log)
     assert (spool.queue / CONN).read_bytes() == b"second"
-    Shelf(spool.queue, spool.logs, Compression.GZIP).put(CONN, log)
+    ArchiveWriter(spool.queue, spool.logs, Compression.GZIP).put(CONN, log)
     assert sorted(spool.archived().values()) == [b"first", b"second"]
 
 
 def test_stopping_leaves_nothing_behind(spool: Any) -> None:
     log = spool.rotate(CONN, CONTENT)
     chunks: list[Step] = []
-    shelf = Shelf(spool.queue, spool.logs, Compression.GZIP, lambda: bool(chunks), chunks.append)
-    assert shelf.put(CONN, log) is Outcome.STOPPED
+    writer = ArchiveWriter(spool.queue, spool.logs, Compression.GZIP, lambda: bool(chunks), chunks.append)
+    assert writer.put(CONN, log) is Outcome.STOPPED
     assert spool.waiting() == {CONN}
     assert spool.archived() == {}
 
@@ -135,7 +135,7 @@ def test_stopping_leaves_nothing_behind(spool: Any) -> None:
 def test_a_log_that_has_gone_is_none(spool: Any) -> None:
     log = spool.rotate(CONN, b"x")
     (spool.queue / CONN).unlink()
-    assert Shelf(spool.queue, spool.logs, Compression.GZIP).put(CONN, log) is Outcome.GONE
+    assert ArchiveWriter(spool.queue, spool.logs, Compression.GZIP).put(CONN, log) is Outcome.GONE
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_without_room_the_log_stays_where_it_is(spool: Any, form: Compression, r
     log = spool.rotate(CONN, CONTENT)
     request.getfixturevalue("small_files")
     with pytest.raises(OSError, match="too large") as caught:
-        Shelf(spool.queue, spool.logs, form).put(CONN, log)
+        ArchiveWriter(spool.queue, spool.logs, form).put(CONN, log)
     assert caught.value.errno == errno.EFBIG
     assert spool.waiting() == {CONN}
     assert spool.archived() == {}
@@ -168,7 +168,7 @@ def test_a_link_is_not_followed(spool: Any) -> None:
     (spool.queue / CONN).rename(spool.root / "elsewhere")
     (spool.queue / CONN).symlink_to(spool.root / "elsewhere")
     with pytest.raises(OSError, match="symbolic links"):
-        Shelf(spool.queue, spool.logs, Compression.GZIP).put(CONN, log)
+        ArchiveWriter(spool.queue, spool.logs, Compression.GZIP).put(CONN, log)
     assert (spool.root / "elsewhere").exists()
 
 
@@ -181,7 +181,7 @@ def test_between_file_systems_a_log_is_copied(spool: Any) -> None:
     with tempfile.TemporaryDirectory(dir=other) as directory:
         spool.logs = Path(directory) / "logs"
         log = spool.rotate(CONN, CONTENT)
-        assert Shelf(spool.queue, spool.logs, Compression.NONE).put(CONN, log) is Outcome.ARCHIVED
+        assert ArchiveWriter(spool.queue, spool.logs, Compression.NONE).put(CONN, log) is Outcome.ARCHIVED
         assert spool.archived() == {f"{DAY}/conn.03:00:00-04:00:00.log": CONTENT}
         assert spool.waiting() == set()
 
@@ -191,5 +191,5 @@ def test_what_a_crash_left_under_the_hidden_name_is_in_nobodys_way(spool: Any) -
     day = spool.logs / DAY
     day.mkdir(parents=True)
     (day / temporary_name(CONN)).write_bytes(b"half of a log")
-    assert Shelf(spool.queue, spool.logs, Compression.GZIP).put(CONN, log) is Outcome.ARCHIVED
+    assert ArchiveWriter(spool.queue, spool.logs, Compression.GZIP).put(CONN, log) is Outcome.ARCHIVED
     assert list(spool.archived().values()) == [CONTENT]

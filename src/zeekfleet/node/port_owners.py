@@ -19,7 +19,7 @@ MANAGEMENT_MARK = f"{MANAGEMENT_NODE}=".encode()
 """In that of agents and controllers."""
 
 
-class Holder(msgspec.Struct, frozen=True):
+class PortOwner(msgspec.Struct, frozen=True):
     """A process, its name, and whether it is a cluster node of some zeekfleet."""
 
     pid: int
@@ -32,7 +32,7 @@ def listened_ports() -> frozenset[int]:
     return frozenset(_listening(None).values())
 
 
-def holders(ports: Collection[int], likely: Iterable[int] = ()) -> dict[int, Holder]:
+def owners(ports: Collection[int], likely: Iterable[int] = ()) -> dict[int, PortOwner]:
     """Who listens on these ports, as far as this process may see it.
 
     Args:
@@ -40,7 +40,7 @@ def holders(ports: Collection[int], likely: Iterable[int] = ()) -> dict[int, Hol
         likely: processes to look at first.
     """
     inodes = _listening(frozenset(ports))
-    found: dict[int, Holder] = {}
+    found: dict[int, PortOwner] = {}
     seen: set[int] = set()
     for pid in (*likely, *_all_processes()):
         if not inodes:
@@ -50,7 +50,7 @@ def holders(ports: Collection[int], likely: Iterable[int] = ()) -> dict[int, Hol
         seen.add(pid)
         mine = [inode for inode in _sockets(pid) if inode in inodes]
         for inode in mine:
-            found[inodes.pop(inode)] = _holder(pid)
+            found[inodes.pop(inode)] = _owner(pid)
     return found
 
 
@@ -93,12 +93,12 @@ def _sockets(pid: int) -> Iterator[str]:
             yield target[8:-1]
 
 
-def _holder(pid: int) -> Holder:
+def _owner(pid: int) -> PortOwner:
     try:
         program = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return Holder(pid, "already gone", False)
+        return PortOwner(pid, "already gone", False)
     launched = any(variable.startswith(LAUNCH_MARK) for variable in variables)
     management = any(variable.startswith(MANAGEMENT_MARK) for variable in variables)
-    return Holder(pid, program, launched and not management)
+    return PortOwner(pid, program, launched and not management)

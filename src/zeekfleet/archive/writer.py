@@ -72,7 +72,7 @@ def _nobody(_: Step) -> None:
     """Nobody watches the steps."""
 
 
-class Shelf:
+class ArchiveWriter:
     """The archive's directory, used from several threads.
 
     Args:

@@ -11,7 +11,7 @@ from zeekfleet.planning import node_settings
 from zeekfleet.settings import SupervisorSettings
 
 
-class Graced:
+class LaunchDefaults:
     """Launches as another engine does, with the configured grace, revival and resources, the node's own first.
 
     Args:

@@ -1,11 +1,11 @@
-"""Secrets in environments and command lines, masked before anybody writes them down."""
+"""Secrets in environments and command lines, redacted before anybody writes them down."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 
-MASK = "***"
+REDACTED = "***"
 
 _WORDS = "KEY|SECRET|TOKEN|PASS|PWD|CREDENTIAL|COOKIE|PRIVATE|AUTH"
 _SECRET = re.compile(_WORDS, re.IGNORECASE)
@@ -16,10 +16,10 @@ _ASSIGNMENT = re.compile(r"(?P<name>[^=\s]+)=.*", re.DOTALL)
 _NAME = rf"[\w.:-]*(?:{_WORDS})[\w.-]*"
 _WITHIN = (
     # In a longer word, such as a shell's command: header lines, assignments, options, and what a URL begins with.
-    (re.compile(rf"\b({_NAME}\s*:\s+)[^\"'\r\n]+", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(rf"({_NAME}\s*=\s*)(?:\"[^\"]*\"|'[^']*'|[^\s\"',;&]+)", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(rf"((?<!\S)--?{_NAME}\s+)(?:\"[^\"]*\"|'[^']*'|(?!--)\S+)", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(r"(\b\w[\w+.-]*://[^/\s:@]*:)[^/\s@]+(?=@)"), rf"\1{MASK}"),
+    (re.compile(rf"\b({_NAME}\s*:\s+)[^\"'\r\n]+", re.IGNORECASE), rf"\1{REDACTED}"),
+    (re.compile(rf"({_NAME}\s*=\s*)(?:\"[^\"]*\"|'[^']*'|[^\s\"',;&]+)", re.IGNORECASE), rf"\1{REDACTED}"),
+    (re.compile(rf"((?<!\S)--?{_NAME}\s+)(?:\"[^\"]*\"|'[^']*'|(?!--)\S+)", re.IGNORECASE), rf"\1{REDACTED}"),
+    (re.compile(r"(\b\w[\w+.-]*://[^/\s:@]*:)[^/\s@]+(?=@)"), rf"\1{REDACTED}"),
 )
 
 
@@ -28,34 +28,34 @@ def tells_of_secret(name: str) -> bool:
     return name not in _DIRECTORIES and _SECRET.search(name) is not None
 
 
-def mask_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def redact_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables, without the values of those whose names tell of secrets."""
-    return {name: MASK if tells_of_secret(name) else value for name, value in sorted(environment.items())}
+    return {name: REDACTED if tells_of_secret(name) else value for name, value in sorted(environment.items())}
 
 
-def mask_command(argv: Sequence[str]) -> tuple[str, ...]:
+def redact_command(argv: Sequence[str]) -> tuple[str, ...]:
     """The command line, without what is assigned to, or follows, a word that tells of a secret."""
-    masked: list[str] = []
+    redacted: list[str] = []
     hide_next = False
     for word in argv:
         assignment = _ASSIGNMENT.fullmatch(word)
         if hide_next and not word.startswith("--"):
-            masked.append(MASK)
+            redacted.append(REDACTED)
             hide_next = False
             continue
         if assignment and tells_of_secret(assignment["name"]):
-            masked.append(f"{assignment['name']}={MASK}")
+            redacted.append(f"{assignment['name']}={REDACTED}")
         else:
-            masked.append(_mask_within(word))
+            redacted.append(_redact_within(word))
         hide_next = assignment is None and _is_option(word) and tells_of_secret(word)
-    return tuple(masked)
+    return tuple(redacted)
 
 
 def _is_option(word: str) -> bool:
     return word.startswith("-") and not any(character.isspace() for character in word)
 
 
-def _mask_within(word: str) -> str:
+def _redact_within(word: str) -> str:
     for pattern, replacement in _WITHIN:
         word = pattern.sub(replacement, word)
     return word

@@ -27,7 +27,7 @@ FILE_LIMIT = 256 * 1024
 FILES_LIMIT = 32
 
 
-class Historian:
+class CrashHistory:
     """Tells what happened to nodes.
 
     Args:

@@ -42,7 +42,7 @@ async def statuses() -> AsyncIterator[StatusFiles]:
 
 def zeek_gate(roster: Roster, statuses: StatusFiles) -> Callable[[NodeConfig], Coroutine[Any, Any, None]]:
     links = DialsOneNode(cast(Endpoint, None), Backend.ZEROMQ, ClusterWide(Path("/nowhere")), statuses)
-    return links.gate(roster)
+    return links.readiness(roster)
 
 
 def say(directory: Path, status: str) -> None:
@@ -95,7 +95,7 @@ async def test_a_zeek_that_fails_holds_up_nobody(roster: Roster, statuses: Statu
 
 
 async def test_a_simulated_node_is_up_when_it_says_hello(roster: Roster) -> None:
-    waiting = asyncio.create_task(DialledByNodes(cast(Endpoint, None), Path("s")).gate(roster)(CONFIG))
+    waiting = asyncio.create_task(DialledByNodes(cast(Endpoint, None), Path("s")).readiness(roster)(CONFIG))
     assert not await is_open(waiting)
     roster.hello("proxy")
     await asyncio.wait_for(waiting, PATIENCE)
