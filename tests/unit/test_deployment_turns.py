@@ -186,3 +186,12 @@ async def test_a_change_of_place_is_news_only_if_it_is_one() -> None:
         assert tracker.changed.is_set() is is_news
     advance(tracker, Step.MEETING)
     assert tracker.progress().place == 0
+
+
+async def test_a_client_that_cannot_wait_is_refused_while_another_ones_deployment_is_pending() -> None:
+    queue = Turns()
+    queue.begin(own())
+    assert queue.in_the_way(can_wait=False) == ""
+    queue.submit(client("1"))
+    assert queue.in_the_way(can_wait=False) == "1"
+    assert queue.in_the_way(can_wait=True) == ""

@@ -1,4 +1,4 @@
-"""Having agents check a configuration before anything is done about it."""
+"""Having agents check whether a configuration's nodes would come up; nothing is changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_ABLE = "not checked: its agent does not know how to"
 
 
 class Checking:
-    """Asks agents whether a configuration's nodes would come up.
+    """Asks agents to check configurations.
 
     Args:
         endpoint: the controller's.
@@ -57,9 +57,14 @@ class Checking:
         return results or [Result(reqid)]
 
     async def problems(self, reqid: str, configuration: Configuration, deployed: Configuration | None) -> list[Result]:
-        """What speaks against deploying it, as failed results without node; empty if nothing does.
+        """The problems with a configuration that is about to be deployed, as failed results; empty if there are none.
 
-        Results that name a node tell what became of it, and zeek-client shows errors only of the others.
+        The results name no node, because zeek-client shows the error only of results without one.
+
+        Args:
+            reqid: of the client's request.
+            configuration: with addresses and ports filled in.
+            deployed: the configuration that is deployed now.
         """
         reached = {instance.name: self._instances.reached(instance) for instance in configuration.instances}
         links = {name: link for name, link in reached.items() if link is not None}

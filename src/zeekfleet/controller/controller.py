@@ -1,4 +1,4 @@
-"""The controller itself: hears clients and agents, has the work done, answers (docs/protocol.md, section 8)."""
+"""The controller: puts its parts together, and passes on what arrives (docs/protocol.md, section 8)."""
 
 from __future__ import annotations
 
@@ -35,17 +35,19 @@ from zeekfleet.waiting import Signal
 logger = logging.getLogger(__name__)
 
 MAX_REQUESTS = 1024
+"""Clients' requests that are worked on at a time."""
+
 MAX_REQUESTS_OF_A_PEER = 256
-"""How many are worked on at a time."""
+"""Requests of one connection that are worked on at a time."""
 
 
 class Controller:
     """A cluster's controller.
 
     Args:
-        options: see there.
-        endpoint: its listeners, for clients and agents, are open.
-        store: what survives it.
+        options: its options.
+        endpoint: with listeners for clients and agents that are open.
+        store: where it keeps what must outlive it.
     """
 
     def __init__(self, options: ControllerOptions, endpoint: Endpoint, store: Store) -> None:
@@ -134,7 +136,7 @@ class Controller:
                 try:
                     await self._happened(happening)
                 except Exception:
-                    # Whatever a peer made us stumble over must not take the controller down.
+                    # One message that we cannot handle must not end the controller.
                     logger.exception("%s was not dealt with", type(happening).__name__)
 
     async def _happened(self, happening: Delivery | PeerAdded | PeerLost) -> None:
@@ -152,7 +154,7 @@ class Controller:
                 self._agents.hear(topic.removeprefix(topics.AGENT_PREFIX + "/"), happening)
 
     def _tell_of_loss(self) -> None:
-        """As an agent tells of its alarms, to whoever listens to those."""
+        """Publish that a database was lost, as agents publish their errors, to whoever listens to those."""
         if self._loss:
             for generation in (SECOND, FIRST):
                 notice = agent_api.NotifyError(self._name, self._loss)
@@ -162,7 +164,7 @@ class Controller:
         self._loss = ""
 
     def _check_ready(self) -> None:
-        """When all are ready, deploy what is deployed once more: who runs it already does nothing."""
+        """When all instances are ready, deploy what is deployed once more; agents that run it already do nothing."""
         if self._instances.all_ready and self._instances.configured:
             logger.info("agents ready: %s", ", ".join(sorted(self._instances.configured)))
             self._queue.deploy_again()

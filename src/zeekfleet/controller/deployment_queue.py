@@ -42,10 +42,13 @@ class DeploymentQueue:
         """The deployment that is being carried out."""
         return self._turns.current
 
-    @property
-    def pending(self) -> str:
-        """The request id of a client's deployment that is under way or waits, or ``""``."""
-        return self._turns.pending
+    def in_the_way(self, *, can_wait: bool) -> str:
+        """The request id of the deployment for which another client's is refused now, or ``""``.
+
+        Args:
+            can_wait: whether that client waits as long as there is progress.
+        """
+        return self._turns.in_the_way(can_wait=can_wait)
 
     async def run(self) -> None:
         """Carry out what is wanted, until cancelled."""

@@ -1,4 +1,4 @@
-"""Asking several agents at once, with one deadline; what came back in time is told with what did not."""
+"""Asking several agents at once. Those that do not answer in time do not keep the others' answers back."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ async def ask(
     Args:
         endpoint: the controller's.
         agents: by name.
-        make_request: see there.
-        timeout: seconds for all of it, or, with ``waits``, without any progress of an instance.
-        waits: told of what instances do.
-        limit: seconds for all of it, whatever progress there is.
+        make_request: makes each agent's request.
+        timeout: seconds to wait for each agent; with ``waits``, counted anew from its last progress.
+        waits: where instances' progress is told.
+        limit: seconds to wait for each agent, whatever progress it makes.
     """
 
     async def one(name: str, known: AgentLink) -> Answer:

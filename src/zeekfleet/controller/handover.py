@@ -1,4 +1,4 @@
-"""Handing a configuration to agents: once more to one that was lost and comes back before the deadline."""
+"""Giving agents a configuration; once more to an agent that was lost and comes back before its deadline."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zeekfleet.transport.endpoint import Endpoint
 from zeekfleet.waiting import Signal, first_of
 
 LIMIT = CEILING + MARGIN
-"""Seconds that an agent is waited for at most, whatever progress it makes; it gives up before."""
+"""Seconds to wait for an agent at most, whatever progress it makes. Agents give up earlier, and say so."""
 
 
 class Handover:
@@ -34,7 +34,7 @@ class Handover:
         endpoint: the controller's.
         instances: who is ready.
         changed: notified whenever that changes.
-        waits: told of what instances do.
+        waits: where instances' progress is told.
         request_timeout: base of the deadlines, in seconds.
     """
 
@@ -52,7 +52,7 @@ class Handover:
     async def to_all(
         self, names: Iterable[str], configuration: Configuration, keys: CurveKeys | None = None
     ) -> list[Answer]:
-        """Each agent's answer, in the order of the names; each is waited for while it makes progress.
+        """Each agent's answer, in the order of the names; each agent is waited for while it makes progress.
 
         Args:
             names: of ready instances.
@@ -74,7 +74,7 @@ class Handover:
         return [task.result() for task in tasks]
 
     def has_asked(self, reqid: str) -> bool:
-        """Whether this is the id of a request of the present handover."""
+        """Whether an agent was given the present configuration by a request of this id."""
         return reqid in self._asked
 
     async def _to_one(self, name: str, configuration: Configuration, keys: CurveKeys | None, patience: float) -> Answer:
@@ -112,7 +112,7 @@ class Handover:
             else api.DeployRequest(reqid, configuration)
         )
         if isinstance(request, api.DeployRequest):
-            # So that an older deployment that comes late, by whatever way, is told from this one.
+            # The number lets the agent recognize an older deployment that arrives after this one.
             number = DeploymentNumber(reqid, self._endpoint.id, self._number)
             self._endpoint.publish(topics.agent(name), number, to=known.peer)
         return await self._endpoint.request(topics.agent(name), request, LIMIT, known.generation, to=known.peer)

@@ -1,4 +1,4 @@
-"""The keys of a cluster over several hosts: made once, kept for good, told to nobody but agents."""
+"""The CURVE keys of a cluster on several hosts: created once, kept in a file, and sent to agents only."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?
 
 
 def z85(data: bytes) -> str:
-    """ZeroMQ's base 85 (RFC 32); the length is a multiple of four."""
+    """Encode in ZeroMQ's base 85 (RFC 32); the data's length must be a multiple of four."""
     words = (int.from_bytes(data[place : place + 4], "big") for place in range(0, len(data), 4))
     return "".join(_Z85[word // 85**power % 85] for word in words for power in (4, 3, 2, 1, 0))
 
 
 def make_keys() -> CurveKeys:
-    """Fresh ones: CURVE keys are plain Curve25519 keys."""
-    # Clusters on one host, which need no keys, do not pay for this import.
+    """Create keys; CURVE keys are plain Curve25519 keys."""
+    # Imported here because it is slow, and clusters on one host need no keys.
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # noqa: PLC0415
 
     server, client = X25519PrivateKey.generate(), X25519PrivateKey.generate()
@@ -34,10 +34,10 @@ def make_keys() -> CurveKeys:
 
 
 class KeyFile:
-    """Where a controller keeps the keys, for its own eyes (mode 0600). Remove it, and the next deployment has others.
+    """The file in which a controller keeps the keys (mode 0600). Without it, the next deployment creates new ones.
 
     Args:
-        path: the file, or None to have keys that end with the process.
+        path: the file, or None to keep the keys in memory.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -45,10 +45,10 @@ class KeyFile:
         self._keys: CurveKeys | None = None
 
     def keys(self) -> CurveKeys:
-        """The keys; made, and on disk, before anybody hears of them.
+        """The keys. New ones are on disk when this returns, before they are sent to anybody.
 
         Raises:
-            StoreError: they cannot be read or kept.
+            StoreError: the file cannot be read or written.
         """
         if self._path is None:
             self._keys = self._keys or make_keys()

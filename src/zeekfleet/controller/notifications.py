@@ -1,4 +1,4 @@
-"""Keeping what agents tell unasked, in the store, without holding anything up."""
+"""Keeping agents' notifications in the store, in the background."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ Notice = api.NotifyChange | api.NotifyError | api.NotifyLog
 
 
 class NotificationKeeper:
-    """Writes notifications one after the other, in a thread."""
+    """Logs notifications, and writes them to the store one after the other, in a thread.
+
+    Args:
+        store: where they are kept.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -28,7 +32,7 @@ class NotificationKeeper:
         self._lost = 0
 
     def keep(self, notice: Notice) -> None:
-        """Log it and have it written; never waits."""
+        """Log a notification and queue it for the store; returns at once."""
         notification = _notification(notice)
         facts = {"instance": notification.instance} | ({"node": notification.node} if notification.node else {})
         if notification.kind is NotificationKind.ERROR:
@@ -53,7 +57,7 @@ class NotificationKeeper:
             try:
                 await asyncio.to_thread(self._store.record, notification)
             except StoreError as error:
-                # Once: on a full disk every further line would fill what room there is.
+                # Logged once: on a full disk, more lines would take what room is left.
                 if not self._lost:
                     logger.error("notifications are not kept: %s", error, extra={"error": str(error)})
                 self._lost += 1

@@ -1,4 +1,4 @@
-"""What a controller needs to know of itself."""
+"""A controller's options."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from zeekfleet.model.defaults import CONTROLLER_PORT
 
 
 class ControllerOptions(msgspec.Struct, frozen=True):
-    """What a controller needs to know.
+    """A controller's options.
 
     Attributes:
-        name: its name.
+        name: the controller's name.
         port: its port for agents, or None if it has none.
         request_timeout: base of all deadlines, in seconds.
         instance_wait: seconds that a deployment waits for instances that are not there; ``request_timeout`` if 0.
         assignment: which ports it fills in.
         check_before_deploy: whether clients' deployments wait for the agents to find nothing wrong.
         key_file: where the keys of a cluster on several hosts are kept.
-        loss: what clients are told, as they come, until something is staged; nothing if empty.
+        loss: a sentence that connecting clients are told until a configuration is staged; none if empty.
     """
 
     name: str

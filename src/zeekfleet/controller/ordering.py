@@ -1,4 +1,8 @@
-"""Clients' wishes about configurations: staged, deployed, given up; each answered as that client can wait."""
+"""Clients' requests to stage and deploy configurations and to give deployments up.
+
+zeek-client waits for an answer for a fixed time only. So it is answered within that time with what is known by then,
+and is refused a place in the queue. zeekfleet's own clients wait as long as there is progress.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +26,11 @@ from zeekfleet.transport.service import Context, handler
 logger = logging.getLogger(__name__)
 
 PATIENT = "zeekfleet"
-"""How the names begin of clients that wait as long as there is progress; others are taken for zeek-client."""
+"""The beginning of the names of zeekfleet's own clients; others are taken for zeek-client."""
 
 
 class Ordering:
-    """Takes orders from clients.
+    """Handles these requests.
 
     Args:
         stage: where configurations are kept.
@@ -55,7 +59,7 @@ class Ordering:
             staged = await self._stage.get(ConfigState.STAGED)
             if staged is None:
                 raise RequestFailedError(request.reqid, "no configuration available to deploy")
-            if (pending := self._queue.pending) and not _is_patient(context.peer):
+            if pending := self._queue.in_the_way(can_wait=_is_patient(context.peer)):
                 raise RequestFailedError(request.reqid, f"earlier deployment {pending} still pending")
             tracker = self._submit(request.reqid, staged, context.peer)
         return api.DeployResponse(request.reqid, tuple(await self._outcome(tracker, context.peer)))
@@ -67,7 +71,7 @@ class Ordering:
         """Validate, stage and deploy in one, for the first generation."""
         # Staging takes its time in a thread: a second request meanwhile must find the first one's deployment pending.
         async with self._in_order:
-            if pending := self._queue.pending:
+            if pending := self._queue.in_the_way(can_wait=False):
                 raise RequestFailedError(request.reqid, f"request {pending} still pending")
             await self._try_to_stage(request.reqid, request.config)
             tracker = self._submit(request.reqid, request.config, context.peer)
@@ -101,7 +105,7 @@ class Ordering:
         logger.info("configuration %s staged", configuration.id, extra=about)
 
     def _submit(self, reqid: str, configuration: Configuration, client: Peer) -> Tracker:
-        """Have it deployed when it is its turn; what follows the deployment.
+        """Put a deployment into the queue; what tracks it.
 
         Raises:
             RequestFailedError: too many wait already.
@@ -110,13 +114,13 @@ class Ordering:
         return self._queue.submit(deployment)
 
     async def _outcome(self, tracker: Tracker, client: Peer) -> Sequence[Result]:
-        """What came of it, or what is known so far where the client would not wait longer."""
+        """The results, or what is known by the time at which the client must be answered."""
         await asyncio.wait({tracker.ended}, timeout=None if _is_patient(client) else ZEEK_CLIENT_ANSWER)
         return tracker.ended.result().results if tracker.ended.done() else tracker.results_so_far()
 
 
 def longest_wait(client: Peer) -> float:
-    """The seconds in which a client wants to hear something."""
+    """Seconds within which a client must be answered."""
     return CEILING if _is_patient(client) else ZEEK_CLIENT_ANSWER
 
 

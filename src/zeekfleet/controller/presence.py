@@ -1,7 +1,7 @@
-"""What was last heard of each instance: kept in the store, so that a host that is lost does not vanish from the views.
+"""What was last heard of each instance, kept in the store, so that a lost host does not vanish from the views.
 
-An agent is asked for its nodes' reports once it has checked in, and after each change that it tells, when changes have
-paused for a moment. So what is known of a host when it is lost is what it was just before.
+An agent is asked for its nodes' reports when it has checked in, and a moment after each change that it tells. So when
+its host is lost, the views show it as it was just before.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from zeekfleet.transport.service import Context, handler
 logger = logging.getLogger(__name__)
 
 PAUSE = 1.0
-"""Seconds to wait after a change before asking: they come in bursts."""
+"""Seconds to wait after a change before an agent is asked, because changes come in bursts."""
 
 
 class Presence:
-    """Remembers.
+    """Notes what is heard of each instance, and tells it to clients.
 
     Args:
         endpoint: the controller's.
         instances: who is there.
-        store: what survives this process.
+        store: where it is kept, to survive this process.
         request_timeout: seconds that an agent has to tell its reports.
         clock: the time, in seconds since 1970.
     """
@@ -70,12 +70,12 @@ class Presence:
     # --- what happens
 
     def came(self, name: str) -> None:
-        """It has checked in."""
+        """An instance has checked in."""
         self._note(name, gone_since=None)
         self._ask_soon(name)
 
     def went(self, name: str) -> None:
-        """Its connection is gone."""
+        """An instance's connection is gone."""
         now = self._clock()
         self._note(name, gone_since=now)
         self._away.pop(name, None)
@@ -83,17 +83,23 @@ class Presence:
         self._keep_soon(name)
 
     def heard(self, name: str) -> None:
-        """Something has arrived from it."""
+        """An instance's agent has sent something."""
         if name in self._instances.known:
             self._note(name)
 
     def changed(self, name: str) -> None:
-        """One of its nodes is in another state."""
+        """One of an instance's nodes is in another state."""
         if name in self._instances.known:
             self._ask_soon(name)
 
     def supervisor(self, name: str, away_since: float | None, peer: int) -> None:
-        """Its agent, at this connection, has lost its supervisor, or found it."""
+        """An instance's agent has lost its supervisor, since then, or has found it again (None).
+
+        Args:
+            name: the instance.
+            away_since: in seconds since 1970.
+            peer: the number of the connection on which the agent said so.
+        """
         if away_since is None:
             self._away.pop(name, None)
             self._away_told_by.pop(name, None)
@@ -102,7 +108,7 @@ class Presence:
             self._note(name)
 
     def disconnected(self, peer: int) -> None:
-        """A connection is gone, maybe of an agent that has not said hello yet: it does so once it has a supervisor."""
+        """A connection is gone. Its agent may not have said hello: without a supervisor it does not."""
         for name in [name for name, told_by in self._away_told_by.items() if told_by == peer]:
             del self._away[name], self._away_told_by[name]
             if name not in self._instances.known:
@@ -110,11 +116,11 @@ class Presence:
                 self._keep_soon(name)
 
     def silent(self, name: str) -> None:
-        """It has not answered in time."""
+        """An instance's agent has not answered in time."""
         self._silent.setdefault(name, self._clock())
 
     def is_silent(self, name: str) -> bool:
-        """Whether it has not answered, and nothing was heard of it since."""
+        """Whether an instance's agent has not answered, and nothing was heard of it since."""
         return name in self._silent
 
     def why_silent(self, name: str) -> str:
@@ -125,7 +131,7 @@ class Presence:
         return f"{known}, but its agent does not answer" if name in self._instances.known else known
 
     def answered(self, results: Iterable[Result]) -> None:
-        """Take over the reports that agents have told, as results with their instance."""
+        """Note the reports in agents' answers, which are results with their instance."""
         for result in results:
             if result.instance not in self._instances.known or not result.success or result.data is None:
                 continue
@@ -137,11 +143,11 @@ class Presence:
             name = result.instance
             before, reports = self._heard.get(name), self._with_what_was_known(name, reports)
             self._note(name, reported_at=self._clock(), reports=reports)
-            if before is None or before.reports != reports:  # every look of a client comes here
+            if before is None or before.reports != reports:  # clients look often, and mostly nothing has changed
                 self._keep_soon(name)
 
     def _with_what_was_known(self, name: str, reports: tuple[NodeReport, ...]) -> tuple[NodeReport, ...]:
-        """Of a node that the agent itself knows nothing of, for want of its supervisor, what it told before."""
+        """The reports, with earlier ones for nodes of which the agent knows nothing while its supervisor is away."""
         before = {report.node: report for report in self._heard[name].reports} if name in self._heard else {}
         return tuple(
             before.get(report.node, report) if report.state is State.UNKNOWN and report.details is None else report
@@ -174,10 +180,10 @@ class Presence:
             reports=heard.reports if heard else (),
         )
 
-    # --- asking and keeping
+    # --- asking agents, and keeping what they answer
 
     async def load(self) -> None:
-        """Recall what an earlier process knew."""
+        """Read from the store what an earlier process has heard."""
         try:
             remembered = await asyncio.to_thread(self._store.remembered)
         except StoreError as error:

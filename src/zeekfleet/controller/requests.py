@@ -1,4 +1,4 @@
-"""The clients' requests, but those that change what is staged or deployed (``ordering``)."""
+"""Clients' requests that neither stage nor deploy; those that do are handled in ``ordering``."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from zeekfleet.transport.endpoint import Endpoint
 from zeekfleet.transport.service import Context, handler
 
 PATIENCE = 1.0
-"""Seconds to wait for an agent that has been silent before."""
+"""Seconds to wait for an agent that did not answer the last time."""
 
 
 class ClientRequests:
-    """Answers clients, by what is known here and by asking agents.
+    """Answers clients, from what the controller knows or by asking agents.
 
     Args:
         endpoint: the controller's.
@@ -50,7 +50,7 @@ class ClientRequests:
         stage: where configurations are kept.
         completion: fills in what a configuration that is to be checked leaves open.
         checking: has agents check configurations.
-        waits: told of what instances do.
+        waits: where instances' progress is told.
         presence: what is known of those that cannot be asked.
         request_timeout: base of the deadlines, in seconds.
     """
@@ -76,7 +76,7 @@ class ClientRequests:
         self._presence = presence
         self._timeout = request_timeout
 
-    # --- answered by what is known here
+    # --- answered from what the controller knows
 
     @handler
     def get_instances(self, request: api.GetInstancesRequest, context: Context) -> api.GetInstancesResponse:
@@ -143,7 +143,7 @@ class ClientRequests:
 
     @handler
     async def restart(self, request: api.RestartRequest, context: Context) -> api.RestartResponse:
-        """One result a node; what is not known when the client would not wait longer has timed out."""
+        """One result a node. A node whose result is not known when the client must be answered has timed out."""
         reqid, nodes = request.reqid, request.nodes
         if not self._instances.known:
             raise RequestFailedError(reqid, "no instances connected")
@@ -284,7 +284,7 @@ class ClientRequests:
         )
 
     async def _look(self, reqid: str, names: Collection[str], make_request: MakeRequest) -> list[Result]:
-        """Ask agents for a view; one that has not answered before, nor told anything since, is not waited for long."""
+        """Ask agents for a view. An agent that did not answer last time, and was not heard since, gets less time."""
 
         async def one(name: str) -> list[Result]:
             patience = min(self._timeout, PATIENCE) if self._presence.is_silent(name) else self._timeout
@@ -307,7 +307,7 @@ class ClientRequests:
         timeout: float,
         limit: float | None = None,
     ) -> list[Result]:
-        """Ask agents; with a ``limit`` the time-out counts from the last progress of each."""
+        """Ask agents; with a ``limit``, each agent's time-out begins anew with its progress."""
         agents: list[tuple[str, AgentLink]] = [(name, self._instances.known[name]) for name in sorted(names)]
         return results_of(
             reqid,

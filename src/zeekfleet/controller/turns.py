@@ -2,11 +2,12 @@
 
 One deployment is carried out at a time. These are the rules:
 
-* Clients' deployments are carried out in the order of their coming, and so many may wait at most.
-* The controller's own deployment, of what is deployed already, waits for no turn, but gives way to a client's: what
-  that brings is newer. It is made up for if the client's fails.
-* A deployment that waits ends with the connection of the client that wants it. One that is being carried out goes on
-  then, unless it waits for instances that are missing.
+* Clients' deployments are carried out in the order of their requests. A limited number of them may wait, and none of a
+  client that cannot wait long: that is refused while another deployment of a client is pending.
+* The controller's own deployment, of what is deployed already, never queues. It gives way to a client's, because what
+  the client wants is newer, and is due again if that fails.
+* When a client's connection ends, its deployments that wait are given up. So is the one under way, but only while it
+  waits for instances that are missing.
 * Anybody may have a deployment given up until it is about to be stored.
 """
 
@@ -34,6 +35,14 @@ class Turns:
         self._waiting: deque[Tracker] = deque()
         self._own_is_due = False
         self._own_is_due_after_failure = False
+
+    def in_the_way(self, *, can_wait: bool) -> str:
+        """The request id of the deployment for which another client's is refused now, or ``""``.
+
+        Args:
+            can_wait: whether that client waits as long as there is progress.
+        """
+        return "" if can_wait else self.pending
 
     @property
     def pending(self) -> str:

@@ -1,4 +1,4 @@
-"""Waiting for instances as long as they make progress."""
+"""Time-outs for instances that begin anew whenever the instance makes progress."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from zeekfleet.planning.deadlines import Deadline
 
 
 class Waits:
-    """What is waited for, by instance; each wait counts anew when its instance makes progress."""
+    """The time-outs that run at present, by instance."""
 
     def __init__(self) -> None:
         self._waits: dict[str, list[tuple[asyncio.Timeout, Deadline]]] = {}
 
     @asynccontextmanager
     async def at(self, instance: str, patience: float, limit: float) -> AsyncIterator[asyncio.Timeout]:
-        """Wait, in the body, for an instance.
+        """Give up what the body does when an instance has made no progress for too long.
 
         Args:
             instance: its name.
@@ -25,7 +25,7 @@ class Waits:
             limit: seconds to wait at most, whatever progress there is.
 
         Yields:
-            What tells when that is over, as it is now.
+            The time-out, as it is now.
 
         Raises:
             TimeoutError: there was no progress for too long.
@@ -42,7 +42,7 @@ class Waits:
                     self._waits.pop(instance, None)
 
     def progressed(self, instance: str) -> None:
-        """An instance makes progress."""
+        """An instance has made progress: its time-outs begin anew."""
         now = asyncio.get_running_loop().time()
         for timeout, deadline in self._waits.get(instance, ()):
             if not timeout.expired():
