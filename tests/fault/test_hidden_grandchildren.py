@@ -22,7 +22,7 @@ from stems import DEADLINE, Commander, spec, stem
 from trees import until
 
 from zeekfleet.model.launch import LaunchSpec, Resources
-from zeekfleet.stem import brands, protocol
+from zeekfleet.stem import protocol, rlimit_tag
 from zeekfleet.system import procfs
 from zeekfleet.testing.daemons import Daemon, wait_for_end_of
 
@@ -94,7 +94,7 @@ def stranger(brand: int | None) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(["sleep", "1000"], start_new_session=True, cwd="/", env={}, stdout=subprocess.DEVNULL)
     try:
         resource.prlimit(process.pid, LIMIT_OF_BRANDS, (brand, resource.getrlimit(LIMIT_OF_BRANDS)[1]))
-        assert brands.of_process(process.pid) == brand
+        assert rlimit_tag.of_process(process.pid) == brand
         yield process
         assert process.poll() is None
     finally:
@@ -132,7 +132,7 @@ def test_a_daemon_that_has_shed_all_does_not_survive_its_node(tmp_path: Path, ho
         ours, siblings = hidden(tmp_path, "a"), hidden(tmp_path, "b")
         # Made long before, and nobody's child but the stem's.
         assert procfs.parent(ours) == procfs.parent(siblings) == process.pid
-        with stranger(brands.of_process(ours)):
+        with stranger(rlimit_tag.of_process(ours)):
             end(commander, pid, how)
             assert not lives(ours)
             assert lives(siblings)
@@ -154,7 +154,7 @@ def test_nor_does_one_that_an_earlier_stem_knew(tmp_path: Path, how: str) -> Non
         ours, siblings = hidden(tmp_path, "a"), hidden(tmp_path, "b")
         process.kill()
         process.wait(DEADLINE)
-    with stem(tmp_path) as process, stranger(brands.of_process(ours)), stranger(brands.of_process(siblings)):
+    with stem(tmp_path) as process, stranger(rlimit_tag.of_process(ours)), stranger(rlimit_tag.of_process(siblings)):
         commander = Commander(tmp_path)
         assert {node.spec.name for node in commander.hello().nodes if node.running} == {"a", "b"}
         assert lives(ours)
@@ -199,7 +199,7 @@ def test_nor_one_that_only_its_parent_ties_to_its_node(tmp_path: Path, adopted: 
         if ending == "ignored":
             until((tmp_path / "a.pids.deaf").exists, "it ignores SIGTERM")
         assert procfs.parent(ours) == pid
-        assert brands.of_process(ours) is None
+        assert rlimit_tag.of_process(ours) is None
         if adopted:
             process.kill()
             process.wait(DEADLINE)
@@ -229,9 +229,9 @@ def test_every_node_has_a_brand_of_its_own_which_limits_nothing(tmp_path: Path) 
         commander = Commander(tmp_path)
         commander.hello()
         pids = [commander.create(spec(tmp_path, name)) for name in ("a", "b", "c")]
-        found = [brands.of_process(pid) for pid in pids]
+        found = [rlimit_tag.of_process(pid) for pid in pids]
         tree = (tmp_path / "stem" / "tree").read_text().strip()
-        assert found == [brands.of_node(tree, name) for name in ("a", "b", "c")]
+        assert found == [rlimit_tag.of_node(tree, name) for name in ("a", "b", "c")]
         assert len(set(found)) == 3
         for pid in pids:
             _, hard = resource.prlimit(pid, LIMIT_OF_BRANDS)

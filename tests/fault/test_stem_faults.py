@@ -279,7 +279,7 @@ def test_events_missed_are_kept_within_bounds(tmp_path: Path) -> None:
         struct.pack("!I", 2) + b"{}",
         struct.pack("!I", 3) + b"\xff\xff\xff",
         protocol.encode(protocol.Hello(version=99)),
-        protocol.encode(protocol.List(1)),
+        protocol.encode(protocol.Hurry(1)),
         struct.pack("!I", 100000) + b"[" * 100000,
     ],
 )
@@ -305,8 +305,8 @@ def test_nobody_is_woken_while_nothing_happens(tmp_path: Path) -> None:
             commander.create(spec(tmp_path, f"n{number}"))
         commander.send(protocol.Create(8, tuple(spec(tmp_path, f"m{number}") for number in range(20))))
         commander.until(protocol.Done)
-        commander.send(protocol.List(9))
-        commander.until(protocol.Listing)
+        commander.send(protocol.Hurry(9))
+        commander.until(protocol.Done)
         before = wakeups(process.pid)
         time.sleep(2)  # what is measured is this time
         assert wakeups(process.pid) - before <= 1

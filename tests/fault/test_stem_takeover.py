@@ -17,7 +17,9 @@ import pytest
 from stems import DEADLINE, Commander, rewrite_process, spec, stem
 
 from zeekfleet.model.launch import LaunchSpec, RevivalSettings
-from zeekfleet.stem import launches, marks, protocol, records
+from zeekfleet.model.names import CONFIG_FILE
+from zeekfleet.model.variables import NODE_CONFIG
+from zeekfleet.stem import environment_tag, launches, protocol, records
 from zeekfleet.system import procfs
 from zeekfleet.testing.daemons import wait_for_end_of
 
@@ -302,11 +304,11 @@ def test_a_pending_start_is_kept_to_its_time_and_ends_are_counted_on(tmp_path: P
 def configured(state: Path, name: str, *argv: str) -> LaunchSpec:
     """A node that can read its own configuration, as a Supervisor's can."""
     node = spec(state, name, *argv)
-    path = Path(node.directory) / marks.CONFIG_FILE
+    path = Path(node.directory) / CONFIG_FILE
     return msgspec.structs.replace(
         node,
-        env={**node.env, marks.CONFIG_VARIABLE: str(path)},
-        files={marks.CONFIG_FILE: f'{{"name":"{name}"}}'},
+        env={**node.env, NODE_CONFIG: str(path)},
+        files={CONFIG_FILE: f'{{"name":"{name}"}}'},
     )
 
 
@@ -378,8 +380,8 @@ def test_no_process_is_lost_with_what_it_was_launched_with(
 def forked(node: LaunchSpec, mark: str) -> Iterator[subprocess.Popen[bytes]]:
     """Such a node: its command line and environment are those of the process that forked it."""
     Path(node.directory).mkdir(parents=True, exist_ok=True)
-    (Path(node.directory) / marks.CONFIG_FILE).write_text(node.files[marks.CONFIG_FILE])
-    env = {"PATH": os.environ["PATH"], "ZEEKFLEET_LAUNCH": mark, marks.DESCRIPTOR_VARIABLE: "3"}
+    (Path(node.directory) / CONFIG_FILE).write_text(node.files[CONFIG_FILE])
+    env = {"PATH": os.environ["PATH"], "ZEEKFLEET_LAUNCH": mark, environment_tag.FORKED_VARIABLE: "3"}
     with (
         Path(node.stdout_file).open("ab") as stdout,
         Path(node.stderr_file).open("ab") as stderr,
@@ -519,8 +521,8 @@ def test_nodes_of_a_stem_that_lives_are_left_to_it(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_a_process_of_another_user_tells_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "nodes" / "a" / marks.CONFIG_FILE
-    env = {marks.CONFIG_VARIABLE: str(path), "ZEEKFLEET_LAUNCH": f"{'0' * 16}:l:0:a", "PATH": os.environ["PATH"]}
+    path = tmp_path / "nodes" / "a" / CONFIG_FILE
+    env = {NODE_CONFIG: str(path), "ZEEKFLEET_LAUNCH": f"{'0' * 16}:l:0:a", "PATH": os.environ["PATH"]}
     with subprocess.Popen(["sleep", "1000"], env=env, user=65534, start_new_session=True) as stranger:
         until(lambda: procfs.read(f"/proc/{stranger.pid}/cmdline").startswith(b"sleep"))
         with stem(tmp_path):

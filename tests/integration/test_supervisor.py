@@ -15,6 +15,7 @@ import pytest
 
 from zeekfleet.model.launch import RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.model.variables import NODE_CONFIG
 from zeekfleet.stem import sockets
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor, identity, is_supervisor
 from zeekfleet.testing.daemons import alive, command_of
@@ -404,9 +405,9 @@ async def test_every_field_that_any_program_has_takes_effect(tmp_path: Path, mon
         assert os.getsid(process.pid) == process.pid
         assert descriptors_of(process.pid) == [0, 1, 2]
         assert signal_masks_of(process.pid) == {"SigBlk:": 0, "SigIgn:": 0}
-        told = process.environ()[identity.CONFIG_VARIABLE]
+        told = process.environ()[NODE_CONFIG]
         assert os.stat(told).st_mode & 0o777 == 0o600  # noqa: PTH116
-        monkeypatch.setenv(identity.CONFIG_VARIABLE, told)
+        monkeypatch.setenv(NODE_CONFIG, told)
         assert identity.node() == config
         assert await supervisor.destroy()
 

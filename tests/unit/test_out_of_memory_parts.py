@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zeekfleet.model.management import NodeOutputs
-from zeekfleet.stem import ending
+from zeekfleet.stem import process_end
 from zeekfleet.supervisor import kernel_log, memory_kills
 from zeekfleet.supervisor.kernel_log import time_of, victim_of
 from zeekfleet.supervisor.memory_kills import MemoryKills
@@ -196,8 +196,8 @@ def test_the_log_knows_better_than_a_count(counter: Path, monkeypatch: pytest.Mo
     [(None, 9, True), (137, None, True), (None, None, True), (1, None, False), (0, None, False), (None, 11, False)],
 )
 def test_ends_that_may_be_kills(code: int | None, number: int | None, expected: bool) -> None:
-    assert ending.is_kill(code, number) is expected
-    assert ending.Ending(code=code, signal=number).is_kill is expected
+    assert process_end.is_kill(code, number) is expected
+    assert process_end.ProcessEnd(code=code, signal=number).is_kill is expected
 
 
 def test_how_it_is_said() -> None:

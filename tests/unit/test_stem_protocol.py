@@ -18,7 +18,6 @@ TO_STEM: list[protocol.ToStem] = [
     protocol.Create(1, (SPEC,)),
     protocol.Destroy(2, ("n",)),
     protocol.Restart(3, ()),
-    protocol.List(4),
     protocol.Shutdown(5, (("a", "b"), ("c",))),
 ]
 REPORT = protocol.NodeReport(SPEC, 1, 2, True, False, 3, 4, 5)
@@ -27,7 +26,6 @@ FROM_STEM: list[protocol.FromStem] = [
     protocol.Welcome(1, 2, (REPORT,), (EXITED, protocol.LaunchFailed("n", "why", None, True)), 3),
     protocol.Refused("no"),
     protocol.Done(1, {"n": ""}),
-    protocol.Listing(1, (REPORT,)),
     protocol.Started("n", 1, 2, 3, 4),
     EXITED,
 ]

@@ -13,7 +13,7 @@ import pytest
 
 from zeekfleet.lifecycle.revival import Memory
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import account, table
+from zeekfleet.stem import table
 from zeekfleet.stem.launches import LAUNCH_VERSION, LAUNCHES_NAME
 from zeekfleet.stem.records import DIRECTORY_NAME, JOURNAL_NAME, RECORD_VERSION, ProcessRecord, Records
 from zeekfleet.system import procfs
@@ -100,7 +100,7 @@ def test_a_record_that_raises_when_it_is_taken_over_costs_neither_stem_nor_proce
         def recall(*_: object) -> None:
             raise OverflowError("too large")
 
-        monkeypatch.setattr(account, "recall", recall)
+        monkeypatch.setattr(table.Node, "recall", recall)
         with selectors.DefaultSelector() as selector:
             found = table.Table(tmp_path, selector, Timers(time.monotonic), lambda _: None, logged.append)
             found.adopt()

@@ -11,6 +11,7 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.launch_context import HostContext, Places
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import Address, Port
+from zeekfleet.model.variables import NODE_CONFIG
 from zeekfleet.stem.records import file_name
 from zeekfleet.supervisor import Supervisor, identity, places
 from zeekfleet.supervisor.engine import CommandEngine
@@ -119,7 +120,7 @@ def test_node_reads_its_configuration(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not identity.is_supervised()
     with pytest.raises(NotSupervisorError):
         identity.node()
-    monkeypatch.setenv(identity.CONFIG_VARIABLE, str(path))
+    monkeypatch.setenv(NODE_CONFIG, str(path))
     assert identity.is_supervised()
     assert identity.node() == config
     path.write_text("{")

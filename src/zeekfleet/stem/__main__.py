@@ -16,9 +16,9 @@ import sys
 import time
 from pathlib import Path
 
+from zeekfleet.stem.preparation import DIRECTORY_MODE, FILE_MODE, reason_of
 from zeekfleet.stem.server import Server
 from zeekfleet.stem.sockets import LOCK_NAME
-from zeekfleet.stem.spawn import DIRECTORY_MODE, FILE_MODE, reason_of
 
 EXIT_FAILED = 1
 EXIT_LOCKED = 75

@@ -1,10 +1,10 @@
-"""Finds what an earlier stem of the same state directory left running.
+"""Finds what an earlier stem of the same state directory left: each node's launch, record and process.
 
-A process is a node's if the journal says so, by process id and start time; or else, if
-it carries the mark of a launch that the journal does not know of, and leads its session:
-the stem may have died before it could write, or the journal may be torn. Even what a
-node was launched with can be read from its process, if that file is gone. What carries
-our mark and is nobody's, is killed: unwatched, it would run beside its own replacement.
+A process is a node's if the journal says so, by process id and start time. It is also
+a node's if it leads its session and carries the tag of a launch that the journal does not
+know: the stem may have died before it could write, or the journal may be torn. If even
+the launch is lost, it is read from the process. A process with our tag that is no node's
+is killed: nobody would watch it, and it would run beside its own replacement.
 """
 
 from __future__ import annotations
@@ -14,29 +14,45 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import marks
-from zeekfleet.stem.marks import DESCRIPTOR_VARIABLE
-from zeekfleet.stem.records import ProcessRecord
-from zeekfleet.stem.spawn import MARK_VARIABLE
+from zeekfleet.model.names import CONFIG_FILE, NODES
+from zeekfleet.model.variables import LAUNCH, NODE_CONFIG
+from zeekfleet.stem import environment_tag
+from zeekfleet.stem.environment_tag import FORKED_VARIABLE
+from zeekfleet.stem.records import ProcessRecord, Records
 from zeekfleet.system import procfs
 
 _KILL_PATIENCE = 2.0
-"""Seconds to wait for strays: their ports and files are wanted by those who come next."""
+"""Seconds to wait for strays to end: the next processes need their ports and files."""
 
 
-class Marked(msgspec.Struct, frozen=True):
-    """A process that carries a mark of ours.
+class Inherited(msgspec.Struct, frozen=True):
+    """A node of the last stem.
 
     Attributes:
-        pid: its process id; ``start_time`` with it, ``session`` and ``parent`` by theirs.
-        node: the node in its mark; None where the mark does not tell.
-        launch: the number of the launch in its mark, if it has one.
+        spec: what it is launched with.
+        record: what the journal says of it.
+        process: the process id and start time of its process, if that is there.
+        launch: the number of that launch, where only the tag tells of it.
+        recovered: the launch could not be read, and ``spec`` was made from the process.
+    """
+
+    spec: LaunchSpec
+    record: ProcessRecord | None
+    process: tuple[int, int] | None
+    launch: int | None = None
+    recovered: bool = False
+
+
+class Tagged(msgspec.Struct, frozen=True):
+    """A process with a tag of ours; ``node`` and ``launch`` as the tag tells them.
+
+    ``leads``: it is the first of its session, as a node's own process is.
     """
 
     pid: int
@@ -48,37 +64,73 @@ class Marked(msgspec.Struct, frozen=True):
 
     @property
     def leads(self) -> bool:
-        """Whether it is the first of its session, as a node's own process is."""
         return self.pid == self.session
 
 
 class _Named(msgspec.Struct):
-    """Of a node's own configuration, all that is wanted here."""
+    """Of a node's own configuration, what is needed here."""
 
     name: str
 
 
-def marked(tree: str) -> list[Marked]:
-    """All living processes with a mark of this tree, oldest first."""
+def inherit(records: Records, problem_with: Callable[[LaunchSpec], str], log: Callable[[str], None]) -> list[Inherited]:
+    """Find all of it, and kill tagged processes that are no node's.
+
+    Args:
+        records: of the state directory.
+        problem_with: why a launch cannot become a node; empty if it can.
+        log: writes a line.
+    """
+    known = records.processes()
+    specs = {spec.name: spec for spec in records.load(problem_with)}
+    tagged = _tagged(records.tree)
+    candidates = _candidates(tagged, specs.values())
+    nodes: list[Inherited] = []
+    for name in dict.fromkeys((*specs, *known, *candidates)):
+        record, spec = known.get(name), specs.get(name)
+        process, launch = _recorded(record), None
+        if process is None and (found := _own(candidates.get(name, ()), record, spec)) is not None:
+            process, launch = (found.pid, found.start_time), found.launch
+        if spec is not None:
+            recovered = name in records.launches.recovered
+            nodes.append(Inherited(spec, record, process, launch, recovered))
+        elif process is not None:
+            log(f"node '{name}' is known by its process only, pid {process[0]}")
+            spec = _spec_from(name, process[0])
+            if spec.argv:
+                (spec,) = records.launches.put_away([spec], recovered=True)
+            nodes.append(Inherited(spec, record, process, launch, recovered=True))
+        elif record is not None:
+            log(f"node '{name}' does not run, and what it was launched with cannot be read: it is forgotten")
+            records.remove(name)
+    _kill_strays(tagged, {node.spec.name: node.process[0] for node in nodes if node.process is not None}, log)
+    return nodes
+
+
+# --- which process is whose
+
+
+def _tagged(tree: str) -> list[Tagged]:
+    """All living processes with a tag of this tree, oldest first."""
     found = []
-    for pid, text in procfs.processes_with(MARK_VARIABLE, f"{tree}:"):
+    for pid, text in procfs.processes_with(LAUNCH, f"{tree}:"):
         start, session, parent = procfs.start_time(pid), procfs.session(pid), procfs.parent(pid)
-        mark = marks.read(text)
-        if start is None or session is None or parent is None or mark is None or pid == os.getpid():
+        tag = environment_tag.read(text)
+        if start is None or session is None or parent is None or tag is None or pid == os.getpid():
             continue
-        found.append(Marked(pid, start, session, parent, mark.node, mark.launch))
+        found.append(Tagged(pid, start, session, parent, tag.node, tag.launch))
     return sorted(found, key=lambda process: process.start_time)
 
 
-def candidates(processes: Sequence[Marked], specs: Iterable[LaunchSpec]) -> dict[str, list[Marked]]:
-    """Of each node, the processes that may be its own.
+def _candidates(processes: Sequence[Tagged], specs: Iterable[LaunchSpec]) -> dict[str, list[Tagged]]:
+    """For each node, the processes that may be its own.
 
-    A former release forked simulated nodes from a server process. Such a node may carry that server's mark, which
+    A former release forked simulated nodes from a server process. Such a node may carry that server's tag, which
     names no node; but it works in the node's directory, which a launch names or which holds its configuration.
     """
     places = {os.path.realpath(spec.directory): spec.name for spec in specs}
     nodes = {process.pid: process.node for process in processes}
-    found: dict[str, list[Marked]] = {}
+    found: dict[str, list[Tagged]] = {}
     for process in processes:
         if not process.leads:
             continue
@@ -87,7 +139,7 @@ def candidates(processes: Sequence[Marked], specs: Iterable[LaunchSpec]) -> dict
             place = procfs.working_directory(process.pid)
             name = places.get(place) or _configured(place)
         elif nodes.get(process.parent) == name:
-            continue  # started by the node: the stem's own children have lost their parent
+            continue  # the node has started it; a child of the dead stem has another parent by now
         if name is not None:
             found.setdefault(name, []).append(process)
     return found
@@ -96,32 +148,31 @@ def candidates(processes: Sequence[Marked], specs: Iterable[LaunchSpec]) -> dict
 def _configured(directory: str) -> str | None:
     """The name of the node whose directory this is; None if it is none."""
     try:
-        return msgspec.json.decode(procfs.read(f"{directory}/{marks.CONFIG_FILE}"), type=_Named).name or None
+        return msgspec.json.decode(procfs.read(f"{directory}/{CONFIG_FILE}"), type=_Named).name or None
     except msgspec.MsgspecError:
         return None
 
 
-def recorded(record: ProcessRecord | None) -> tuple[int, int] | None:
+def _recorded(record: ProcessRecord | None) -> tuple[int, int] | None:
     """The process and its start time that the journal names, if it still is there."""
     if record is None or record.pid is None or record.start_time is None:
         return None
     return (record.pid, record.start_time) if procfs.start_time(record.pid) == record.start_time else None
 
 
-def own(processes: Iterable[Marked], record: ProcessRecord | None, spec: LaunchSpec | None) -> Marked | None:
-    """Of the candidates, the one that is the node's own process; None if its last launch has ended.
+def _own(processes: Iterable[Tagged], record: ProcessRecord | None, spec: LaunchSpec | None) -> Tagged | None:
+    """Of the candidates, the node's own process; None if its last launch has ended.
 
-    Where the journal knows of a launch, what is left of that one was started by the node.
+    If the journal knows a launch, its remaining processes are ones that the node has started.
     """
-    unknown = [process for process in processes if _is_of_unknown_launch(process, record)]
     return min(
-        unknown,
+        (process for process in processes if _is_of_unknown_launch(process, record)),
         key=lambda each: (-(each.launch or 0), not _runs(each.pid, spec), each.start_time, each.pid),
         default=None,
     )
 
 
-def _is_of_unknown_launch(process: Marked, record: ProcessRecord | None) -> bool:
+def _is_of_unknown_launch(process: Tagged, record: ProcessRecord | None) -> bool:
     if record is None or (record.pid is None and not record.ended and record.due is None):
         return True  # the journal does not tell what has become of it
     if process.launch is not None:
@@ -130,7 +181,7 @@ def _is_of_unknown_launch(process: Marked, record: ProcessRecord | None) -> bool
 
 
 def _runs(pid: int, spec: LaunchSpec | None) -> bool:
-    """Whether a process is just the program that the node was launched as: it may have become another since."""
+    """Whether a process still runs the very program of the launch: it may have executed another since."""
     return spec is not None and _command_line(pid) == spec.argv
 
 
@@ -138,22 +189,24 @@ def _command_line(pid: int) -> tuple[str, ...]:
     return tuple(os.fsdecode(word) for word in procfs.read(f"/proc/{pid}/cmdline").split(b"\0")[:-1])
 
 
-def spec_from(name: str, pid: int) -> LaunchSpec:
+# --- what is lost
+
+
+def _spec_from(name: str, pid: int) -> LaunchSpec:
     """What a node was launched with, as far as its process shows it.
 
     Without a program if that is not enough to run it again: a node that a former release
     has forked shows the command line and environment of the process that forked it.
     """
-    argv = _command_line(pid)
     env = _environment(pid)
-    mark = marks.read(env.pop(MARK_VARIABLE, ""))
-    is_forked = DESCRIPTOR_VARIABLE in env or (mark is not None and mark.node is None)
+    tag = environment_tag.read(env.pop(LAUNCH, ""))
+    is_forked = FORKED_VARIABLE in env or (tag is not None and tag.node is None)
     directory, stdout, stderr = (_target(f"/proc/{pid}/{link}") for link in ("cwd", "fd/1", "fd/2"))
     is_whole = bool(directory and stdout and stderr) and not is_forked
     return LaunchSpec(
         name=name,
-        argv=argv if is_whole else (),
-        env=env if is_whole else {marks.CONFIG_VARIABLE: f"{directory}/{marks.CONFIG_FILE}"},
+        argv=_command_line(pid) if is_whole else (),
+        env=env if is_whole else {NODE_CONFIG: f"{directory}/{CONFIG_FILE}"},
         directory=directory,
         stdout_file=stdout,
         stderr_file=stderr,
@@ -168,7 +221,7 @@ def _environment(pid: int) -> dict[str, str]:
 def _target(link: str) -> str:
     """Where a link of the kernel's leads, or led; empty if that is not ours to know."""
     try:
-        return str(Path(link).readlink()).removesuffix(" (deleted)")
+        return os.readlink(link).removesuffix(" (deleted)")
     except OSError:
         return ""
 
@@ -176,33 +229,48 @@ def _target(link: str) -> str:
 def lost_tree(state: Path) -> str | None:
     """The tree whose nodes have their directories in this state directory; None if there is none.
 
-    For when its name is lost. Processes of other users, of containers with directories
-    of the same name, and of a stem that still lives are none of ours.
+    For when the file with its name is lost. Processes of other users, of containers with
+    directories of the same name, and of a stem that still lives do not count.
     """
-    places = f"{state}/nodes/"
+    places = f"{state}/{NODES}/"
     trees: dict[str, int] = {}
-    for pid, path in procfs.processes_with(marks.CONFIG_VARIABLE, places):
+    for pid, path in procfs.processes_with(NODE_CONFIG, places):
         directory, _, file = path.removeprefix(places).rpartition("/")
-        mark = marks.read(procfs.variable(pid, MARK_VARIABLE) or "")
-        if mark is None or file != marks.CONFIG_FILE or "/" in directory or not _is_ours(pid):
+        tag = environment_tag.read(procfs.variable(pid, LAUNCH) or "")
+        if tag is None or file != CONFIG_FILE or "/" in directory or not _is_ours(pid):
             continue
-        trees[mark.tree] = max(procfs.start_time(pid) or 0, trees.get(mark.tree, 0))
+        trees[tag.tree] = max(procfs.start_time(pid) or 0, trees.get(tag.tree, 0))
     return max(trees, key=trees.__getitem__, default=None)
 
 
 def _is_ours(pid: int) -> bool:
     try:
-        is_owner = Path(f"/proc/{pid}").stat().st_uid == os.geteuid()
-        return is_owner and Path(f"/proc/{pid}/root").samefile("/") and not _is_stem(procfs.parent(pid) or 0)
+        is_owner = os.stat(f"/proc/{pid}").st_uid == os.geteuid()
+        is_of_stem = "zeekfleet.stem" in _command_line(procfs.parent(pid) or 0)
+        return is_owner and os.path.samefile(f"/proc/{pid}/root", "/") and not is_of_stem
     except OSError:
         return False
 
 
-def _is_stem(pid: int) -> bool:
-    return "zeekfleet.stem" in _command_line(pid)
+# --- strays
 
 
-def kill(processes: Iterable[Marked]) -> None:
+def _kill_strays(tagged: Iterable[Tagged], running: dict[str, int], log: Callable[[str], None]) -> None:
+    ours = set(running.values())
+    strays = [
+        process
+        for process in tagged
+        if process.pid not in ours and process.session not in ours and process.node not in running
+    ]
+    for process in strays:
+        if process.node:
+            log(f"process {process.pid} is marked as node '{process.node}' but is not its process: it is killed")
+        else:
+            log(f"process {process.pid} was started by an earlier stem, for no node: it is killed")
+    _kill(strays)
+
+
+def _kill(processes: Iterable[Tagged]) -> None:
     """SIGKILL each, if it is still the process that it was, and wait a short time for their end."""
     descriptors = [descriptor for process in processes if (descriptor := _killed(process)) is not None]
     deadline = time.monotonic() + _KILL_PATIENCE
@@ -218,7 +286,7 @@ def kill(processes: Iterable[Marked]) -> None:
         os.close(descriptor)
 
 
-def _killed(process: Marked) -> int | None:
+def _killed(process: Tagged) -> int | None:
     """A descriptor of the process, which has been killed; None if it is no more."""
     try:
         descriptor = os.pidfd_open(process.pid)

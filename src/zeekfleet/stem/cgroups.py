@@ -1,14 +1,14 @@
 """Control groups (version 2) of nodes, where we may make them; everything works without.
 
 The group of a node is ``<parent>/zeekfleet-<tree>/node-<name>``. A group that hands out
-memory to groups below it must have no process of its own, unless it is the topmost of
-all. So the parent is either our own group, which then can only kill as a whole; or the
-one above, if systemd has marked it as handed over to us (``Delegate=yes`` with
-``DelegateSubgroup=``): there memory can be limited, too. Nobody else's is touched.
+memory to groups below it must have no process of its own, except the topmost of all. So
+the parent is our own group, which can only kill a node as a whole. Or it is the group
+above, if systemd has marked that as handed over to us (``Delegate=yes`` with
+``DelegateSubgroup=``): there memory can be limited, too. Nobody else's group is touched.
 
-A process is born in its group (``forking``), so that nothing it starts can be outside.
-That takes several times as long as ``posix_spawn``; moving it afterwards would stop the
-whole loop for some 15 ms. So only nodes that need a group get one.
+A process is started inside its group (``forked_spawn``), so that nothing it starts can be
+outside. That takes several times as long as ``posix_spawn``, and moving it afterwards
+would stop the whole loop for some 15 ms. So only nodes that need a group get one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from zeekfleet.stem.forking import fork
+from zeekfleet.stem.forked_spawn import fork
+from zeekfleet.stem.preparation import DIRECTORY_MODE, reason_of
 from zeekfleet.stem.records import file_name
-from zeekfleet.stem.spawn import DIRECTORY_MODE, reason_of
 from zeekfleet.system import cgroup_paths, procfs
 
 
@@ -40,7 +40,7 @@ class Cgroups:
         self._bases: set[Path] = set()
 
     def of(self, node: str) -> Cgroup | None:
-        """The group of a node, made if missing; None if there can be none."""
+        """The group for a node's next process, made if missing; None if there can be none."""
         if not self._probed:
             self._probed = True
             self._base = self._probe()
@@ -57,19 +57,20 @@ class Cgroups:
         return Cgroup(path)
 
     def found(self, pid: int) -> Cgroup | None:
-        """The group that a node's running process was born in, under whatever stem; None if it has none of ours."""
+        """The group of a running process that an earlier stem started; None if it is in none of ours."""
         place, name = cgroup_paths.unified(), cgroup_paths.group_of(pid)
         if place is None or name is None:
             return None
-        return self.left(str(place.top / name.lstrip("/")))
+        group = self.left(str(place.top / name.lstrip("/")))
+        return Cgroup(group.path) if group is not None else None
 
     def left(self, path: str) -> Cgroup | None:
-        """The group with a path that an earlier stem has told; None if it is not there, or not one of ours."""
+        """The group of a process that has ended unseen, by the journal's path; None if it is not there or not ours."""
         group = Path(path)
         if group.parent.name != self._name or not group.is_dir():
             return None
         self._bases.add(group.parent)
-        return Cgroup(group)
+        return Cgroup(group, kills_before=0)
 
     def close(self) -> None:
         """Remove our own groups, which have no processes any more."""
@@ -94,7 +95,7 @@ class Cgroups:
         return self._make(own.directory)
 
     def _make(self, parent: Path) -> Path | None:
-        """Our group below one, if nodes can be born in it."""
+        """Our group below a parent; None if no process can be started in it."""
         base = parent / self._name
         try:
             base.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
@@ -111,10 +112,16 @@ class Cgroups:
 
 
 class Cgroup:
-    """The group of one node."""
+    """The group of one node.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: its directory.
+        kills_before: how many of its processes the kernel had killed before the one that it is for; as now if left out.
+    """
+
+    def __init__(self, path: Path, kills_before: int | None = None) -> None:
         self.path = path
+        self._kills_before = self._kills() if kills_before is None else kills_before
 
     def limit_memory(self, limit: int) -> bool:
         """Set ``memory.max``; whether that is possible here."""
@@ -126,8 +133,12 @@ class Cgroup:
             (self.path / "memory.swap.max").write_text("0")
         return True
 
-    def out_of_memory_kills(self) -> int:
-        """How many processes of it the kernel has killed for want of memory."""
+    @property
+    def was_short_of_memory(self) -> bool:
+        """Whether the kernel has killed a process of this launch for want of memory."""
+        return self._kills() > self._kills_before
+
+    def _kills(self) -> int:
         return cgroup_paths.memory_kills(self.path / "memory.events")
 
     def kill(self) -> None:
@@ -145,12 +156,12 @@ class Cgroup:
 
 
 def _directory_of(node: str) -> str:
-    """Begins so that it is none of the files that the kernel puts beside it."""
+    """The prefix keeps it apart from the files that the kernel puts beside it."""
     return f"node-{file_name(node)}"
 
 
 def _is_handed_over(group: Path) -> bool:
-    """Whether systemd says that the one who runs here may do there as he likes."""
+    """Whether systemd has marked a group as handed over to whoever runs below it."""
     for attribute in ("trusted.delegate", "user.delegate"):
         with contextlib.suppress(OSError):
             if os.getxattr(group, attribute) == b"1":
@@ -163,7 +174,7 @@ def _has_memory(group: Path) -> bool:
 
 
 def _try_out(group: Path) -> None:
-    """Have a process born in a group, and end there; raises OSError if that cannot be."""
+    """Start a process in a group and let it end; raises OSError if that is not possible."""
     group.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
     try:
         descriptor = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,19 +1,17 @@
-"""Every process that belongs to a stem: whose end is awaited, and what is left when a node has ended."""
+"""Every process that belongs to a stem: whose end is awaited, and what is left when a node's process has ended."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 
-from zeekfleet.stem import ending, kinship
-from zeekfleet.stem.birth import Birth
-from zeekfleet.stem.crew import Crew, Done
-from zeekfleet.stem.ending import Ending
-from zeekfleet.stem.node import Node
-from zeekfleet.stem.phases import Intent
+from zeekfleet.stem import ownership, process_end
+from zeekfleet.stem.process import Process
+from zeekfleet.stem.process_end import ProcessEnd
+from zeekfleet.stem.spawn_pool import SpawnPool
 from zeekfleet.system import procfs
 from zeekfleet.system.timers import Timers
 
@@ -21,7 +19,7 @@ SWEEP_PATIENCE = 10.0
 """Seconds to wait for the last killed processes when all is shut down."""
 
 _WATCH_AGAIN = 0.2
-"""Seconds until a process that is no child of ours is tried to be watched again, for want of descriptors."""
+"""Seconds until we try again to watch a process that is no child of ours, if there was no descriptor for it."""
 
 
 class Children:
@@ -30,87 +28,89 @@ class Children:
     Args:
         selector: gets the pidfds, each with a callable taking the event mask.
         timers: the loop's.
+        pool: starts processes.
         log: writes a line.
     """
 
-    def __init__(self, selector: selectors.BaseSelector, timers: Timers, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, selector: selectors.BaseSelector, timers: Timers, pool: SpawnPool, log: Callable[[str], None]
+    ) -> None:
         self._selector = selector
         self._timers = timers
+        self._pool = pool
         self._log = log
-        self._by_pid: dict[int, Node] = {}
-        self._leftovers: dict[int, Node] = {}
-        self._seen: list[int] | None = None
-        self._crew = Crew()
+        self._by_pid: dict[int, Process] = {}
+        self._leftovers: dict[int, Process] = {}
         self._list = procfs.MainThreadsChildren()
+        self._listed: list[int] | None = None
         self._swept: Callable[[], None] | None = None
 
     # --- processes of nodes
 
-    def watch(self, node: Node) -> None:
-        """Have the loop tell when the node's process ends."""
-        pid = node.pid or 0
-        self._by_pid[pid] = node
-        if node.is_child:
+    def watch(self, process: Process) -> None:
+        """Have ``process.on_end`` called when it ends."""
+        self._by_pid[process.pid] = process
+        if process.is_child:
             return  # SIGCHLD tells
         try:
-            node.pidfd = os.pidfd_open(pid)
+            process.pidfd = os.pidfd_open(process.pid)
         except ProcessLookupError:
-            node.leader_ended(Ending())
+            process.on_end(ProcessEnd())
             return
         except OSError as error:
-            self._log(f"node '{node.spec.name}' cannot be watched yet: {error.strerror}")
-            self._timers.after(_WATCH_AGAIN, lambda: self._watch_again(node, pid))
+            self._log(f"node '{process.spec.name}' cannot be watched yet: {error.strerror}")
+            self._timers.after(_WATCH_AGAIN, lambda: self._watch_again(process))
             return
-        self._selector.register(node.pidfd, selectors.EVENT_READ, lambda _: self._pidfd_ready(node, pid))
+        self._selector.register(process.pidfd, selectors.EVENT_READ, lambda _: self._ended_elsewhere(process))
 
-    def _watch_again(self, node: Node, pid: int) -> None:
-        if self._by_pid.get(pid) is not node or node.pidfd is not None:
+    def _watch_again(self, process: Process) -> None:
+        if self._by_pid.get(process.pid) is not process or process.pidfd is not None:
             return
-        if procfs.start_time(pid) == node.start_time:
-            self.watch(node)
+        if procfs.start_time(process.pid) == process.start_time:
+            self.watch(process)
         else:
-            node.leader_ended(Ending())
+            process.on_end(ProcessEnd())
 
-    def unwatch(self, node: Node) -> None:
-        """Its process is no more."""
-        self._by_pid.pop(node.pid or 0, None)
-        if node.pidfd is not None:
-            self._selector.unregister(node.pidfd)
-            os.close(node.pidfd)
-            node.pidfd = None
+    def unwatch(self, process: Process) -> None:
+        """It has ended."""
+        self._by_pid.pop(process.pid, None)
+        if process.pidfd is not None:
+            self._selector.unregister(process.pidfd)
+            os.close(process.pidfd)
+            process.pidfd = None
 
-    def kill_leftovers(self, node: Node) -> set[int]:
-        """SIGKILL what it has left (``kinship``); those whose end will be told."""
+    # --- what they leave
+
+    def kill_leftovers(self, process: Process) -> set[int]:
+        """SIGKILL what it has left (``ownership``); ``process.on_leftover_end`` will tell of each of these."""
         grouped: set[int] = set()
-        if node.cgroup is not None:
-            grouped = set(node.cgroup.processes()) - {node.pid}
-            node.cgroup.kill()
-        found = set()
-        for pid in self._unknown_children():
-            if kinship.is_orphan_of(pid, node, grouped):
-                found.add(pid)
-                self._leftovers[pid] = node
-                _kill(pid)
-        if not node.is_child:
-            found |= self._kill_elsewhere(node, grouped)
+        if process.cgroup is not None:
+            grouped = set(process.cgroup.processes()) - {process.pid}
+            process.cgroup.kill()
+        found = {pid for pid in self._unknown_children() if ownership.is_orphan_of(pid, process, grouped)}
+        for pid in found:
+            self._leftovers[pid] = process
+            _kill(pid)
+        if not process.is_child:
+            found |= self._kill_elsewhere(process, grouped)
         return found
 
-    def _kill_elsewhere(self, node: Node, grouped: set[int]) -> set[int]:
-        """What an adopted node leaves does not come to us: a descriptor each tells its end."""
+    def _kill_elsewhere(self, process: Process, grouped: set[int]) -> set[int]:
+        """What an adopted process leaves does not come to us: a pidfd for each tells its end."""
         found: set[int] = set()
-        reapers = {1, *(each.reaper for each in (node, *self._by_pid.values()) if each.reaper is not None)}
-        for pid in (kinship.found_elsewhere(node, reapers) | grouped) - self._leftovers.keys():
+        reapers = {1, *(each.reaper for each in (process, *self._by_pid.values()) if each.reaper is not None)}
+        for pid in (ownership.found_elsewhere(process, reapers) | grouped) - self._leftovers.keys():
             try:
                 descriptor = os.pidfd_open(pid)
-                is_grouped = node.cgroup is not None and pid in node.cgroup.processes()
-                if not is_grouped and not kinship.is_from_elsewhere(pid, node, reapers):
+                is_grouped = process.cgroup is not None and pid in process.cgroup.processes()
+                if not is_grouped and not ownership.is_from_elsewhere(pid, process, reapers):
                     os.close(descriptor)
                     continue
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             except OSError:
                 continue
             found.add(pid)
-            self._leftovers[pid] = node
+            self._leftovers[pid] = process
             self._selector.register(descriptor, selectors.EVENT_READ, self._leftover_watcher(pid, descriptor))
         return found
 
@@ -119,84 +119,60 @@ class Children:
             self._selector.unregister(descriptor)
             os.close(descriptor)
             if (owner := self._leftovers.pop(pid, None)) is not None:
-                owner.leftover_ended(pid)
+                owner.on_leftover_end(pid)
 
         return ended
 
-    # --- starting
-
-    def start(self, birth: Birth, done: Done) -> None:
-        """Start a process, and call back."""
-        self._crew.start(birth, done)
-
-    def together(self) -> AbstractContextManager[None]:
-        """All that is started within is started side by side."""
-        return self._crew.together()
+    def _unknown_children(self) -> list[int]:
+        pids = self._list.read() if self._listed is None else self._listed
+        return [pid for pid in pids if pid not in self._by_pid and pid not in self._leftovers]
 
     # --- ends
 
     def reap(self) -> None:
         """Take the exit status of every child that has ended."""
-        ended: list[tuple[int, Ending]] = []
-        while True:
-            try:
-                result = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                break
-            if result is None:
-                break
-            ended.append(self._reaped(result))
-        self._tell(ended)
+        ended: list[tuple[int, ProcessEnd]] = []
+        # WNOWAIT: the child stays a zombie until _reaped() has looked at it.
+        with contextlib.suppress(ChildProcessError):
+            while (result := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+                ended.append(self._reaped(result))
+        # All of them have left their own children to us by now, so that one list of these serves for all.
+        self._listed = self._list.read() if len(ended) > 1 else None
+        with self._pool.together() if len(ended) > 1 else contextlib.nullcontext():
+            for pid, how in ended:
+                self._tell(pid, how)
+        self._listed = None
         if self._swept is not None:
             self._kill_all()
 
-    def _pidfd_ready(self, node: Node, pid: int) -> None:
-        if self._by_pid.get(pid) is not node:
-            return
-        node.send_signal(signal.SIGKILL)
-        node.leader_ended(self._ending_of_another(node, pid))
-
-    def _ending_of_another(self, node: Node, pid: int) -> Ending:
-        """How a process ended that another one reaps, if the kernel still tells it."""
-        status = procfs.exit_status(pid, node.start_time or 0)
-        if status is None and node.pidfd is not None:
-            status = ending.status_of_reaped(node.pidfd)
-        return Ending() if status is None else ending.from_status(status)
-
-    def _reaped(self, result: os.waitid_result) -> tuple[int, Ending]:
+    def _reaped(self, result: os.waitid_result) -> tuple[int, ProcessEnd]:
         pid = result.si_pid
-        node = self._by_pid.get(pid)
+        process = self._by_pid.get(pid)
         limits = ""
-        if node is not None:
-            # Before it is reaped: as long as it is not, its process id, and so its group, can be no other's.
-            node.send_signal(signal.SIGKILL)
-            if node.intent is Intent.RUN and (result.si_code, result.si_status) != (os.CLD_EXITED, 0):
+        if process is not None:
+            # Kill the group before reaping: until then the pid cannot be reused.
+            process.send_signal(signal.SIGKILL)
+            if not process.is_stopping and (result.si_code, result.si_status) != (os.CLD_EXITED, 0):
                 limits = procfs.read(f"/proc/{pid}/limits").decode("ascii", "replace")
         _, status, used = os.wait4(pid, 0)
-        return pid, ending.from_status(status, used, limits)
+        return pid, process_end.from_status(status, used, limits)
 
-    def _tell(self, ended: list[tuple[int, Ending]]) -> None:
-        """All that have ended have left their own children to us by now: one look is enough for all of them."""
-        if len(ended) < 2:
-            self._tell_each(ended)
+    def _tell(self, pid: int, how: ProcessEnd) -> None:
+        if (process := self._by_pid.get(pid)) is not None:
+            process.on_end(how)
+        elif (owner := self._leftovers.pop(pid, None)) is not None:
+            self._listed = None  # its own children were just reparented to us; list again
+            owner.on_leftover_end(pid)
+
+    def _ended_elsewhere(self, process: Process) -> None:
+        """Another process reaps it, and may have done so already."""
+        if self._by_pid.get(process.pid) is not process:
             return
-        self._seen = self._list.read()
-        with self._crew.together():
-            self._tell_each(ended)
-        self._seen = None
-
-    def _tell_each(self, ended: list[tuple[int, Ending]]) -> None:
-        for pid, how in ended:
-            if (node := self._by_pid.get(pid)) is not None:
-                node.leader_ended(how)
-            elif (owner := self._leftovers.pop(pid, None)) is not None:
-                # What it leaves in turn has come to us just now.
-                self._seen = None
-                owner.leftover_ended(pid)
-
-    def _unknown_children(self) -> list[int]:
-        pids = self._list.read() if self._seen is None else self._seen
-        return [pid for pid in pids if pid not in self._by_pid and pid not in self._leftovers]
+        process.send_signal(signal.SIGKILL)
+        status = procfs.exit_status(process.pid, process.start_time)
+        if status is None and process.pidfd is not None:
+            status = process_end.status_of_reaped(process.pidfd)
+        process.on_end(ProcessEnd() if status is None else process_end.from_status(status))
 
     # --- the end of all
 
@@ -223,7 +199,5 @@ class Children:
 
 def _kill(pid: int) -> None:
     """SIGKILL a child of ours that has not been reaped, so that the id is its own."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return

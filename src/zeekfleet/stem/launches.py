@@ -16,7 +16,7 @@ import msgspec
 
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem.spawn import FILE_MODE
+from zeekfleet.stem.preparation import FILE_MODE
 
 LAUNCHES_NAME = "launches"
 UNREADABLE_NAME = "launches.unreadable"

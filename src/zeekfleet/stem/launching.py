@@ -1,4 +1,4 @@
-"""From what a node is to run to the birth of its process."""
+"""From a launch specification to the start of a process."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import msgspec
 
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import birth, resources
-from zeekfleet.stem.birth import Birth
-from zeekfleet.stem.forking import ForkedBirth
-from zeekfleet.stem.spawn import MARK_VARIABLE, Outputs, failure
+from zeekfleet.model.variables import LAUNCH
+from zeekfleet.stem import resources, spawn
+from zeekfleet.stem.forked_spawn import ForkedSpawn
+from zeekfleet.stem.preparation import Outputs, failure
+from zeekfleet.stem.spawn import Spawn
 from zeekfleet.system.programs import missing_on_path
 
 _MOST_FOUND = 1000
@@ -23,10 +24,10 @@ _found: dict[tuple[str, str], str] = {}
 
 
 def check(spec: LaunchSpec) -> None:
-    """Refuse what can never be launched, or not even be recorded.
+    """Refuse what can never be launched, or cannot be recorded.
 
     Raises:
-        LaunchError: it is so.
+        LaunchError: the specification is such.
     """
     if not spec.argv or not spec.argv[0]:
         raise LaunchError(spec.name, "there is no program to run")
@@ -34,32 +35,37 @@ def check(spec: LaunchSpec) -> None:
         raise LaunchError(spec.name, "a path holds a NUL character")
 
 
-def birth_of_node(
-    spec: LaunchSpec, mark: str, brand: int, outputs: Outputs, group: str | None = None, has_memory_limit: bool = False
-) -> Birth:
-    """How a node's process comes to be.
+def spawn_of(
+    spec: LaunchSpec,
+    tag: str,
+    rlimit_tag: int,
+    outputs: Outputs,
+    group: str | None = None,
+    has_memory_limit: bool = False,
+) -> Spawn:
+    """How to start a node's process.
 
     Args:
         spec: the node.
-        mark: the value of ``ZEEKFLEET_LAUNCH``.
-        brand: what its descendants are known by that do not even have that any more.
+        tag: the value of ``ZEEKFLEET_LAUNCH``.
+        rlimit_tag: by which descendants are known that have lost the other tag.
         outputs: its output files.
-        group: the directory of its control group; ``has_memory_limit``: which limits its memory.
+        group: the directory of its control group, if it has one.
+        has_memory_limit: the group limits its memory.
 
     Raises:
         LaunchError: the program is missing, or a text is none that a process can be given.
     """
-    env = {**spec.env, MARK_VARIABLE: mark}
-    place = spec.directory
+    env = {**spec.env, LAUNCH: tag}
     descriptors = {1: outputs.stdout, 2: outputs.stderr}
     limits = msgspec.structs.replace(spec.resources, memory=None) if has_memory_limit else spec.resources
     try:
         program = _program(spec)
         _check_names(env)
-        cpus = resources.cpus_of(spec)
-        if group is None and birth.IS_AVAILABLE and not resources.are_limited(limits):
-            return Birth(program, spec.argv, env, place, descriptors, cpus, brand)
-        return ForkedBirth(program, spec.argv, env, place, descriptors, cpus, brand, limits=limits, group=group)
+        facts = (program, spec.argv, env, spec.directory, descriptors, resources.cpus_of(spec), rlimit_tag)
+        if group is None and spawn.IS_AVAILABLE and not resources.are_limited(limits):
+            return Spawn(*facts)
+        return ForkedSpawn(*facts, limits=limits, group=group)
     except OSError as error:
         raise failure(spec.name, error) from error
     except Exception as error:
@@ -68,10 +74,8 @@ def birth_of_node(
 
 
 def problem_of(name: str, problem: Exception) -> LaunchError:
-    """What a birth's problem means for a node."""
-    if isinstance(problem, OSError):
-        return failure(name, problem)
-    return LaunchError(name, str(problem))
+    """A start's problem as the node's."""
+    return failure(name, problem) if isinstance(problem, OSError) else LaunchError(name, str(problem))
 
 
 def _check_names(env: Mapping[str, str]) -> None:

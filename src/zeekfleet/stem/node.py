@@ -2,37 +2,44 @@
 
 ::
 
-              launch                     up                   leader ended
+              launch                     up                   process ended
     WAITING ─────────▶ STARTING ─────────────────▶ RUNNING ─────────────────▶ CLEARING
        ▲  ▲               │                           │ stop: SIGTERM, grace,    │ what it left
        │  └───────────────┘ launch failed             │ SIGKILL, to its group    │ is killed
        └────────────────────────────────────────────────────────────────────────┘
                  revived at once, later, or never; restarted; or forgotten
 
-What a node should do next is its ``intent``; a process that ends takes the way that
-the intent of that moment tells.
+``intent`` is what to do when the process has ended. It may change while the node is stopped: a restart that is
+overtaken by a destroy ends in the node's removal.
 """
 
 from __future__ import annotations
 
+import enum
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import msgspec
 
 from zeekfleet.errors import LaunchError, ShortageError
 from zeekfleet.lifecycle.revival import NEVER, Decision, Revival
 from zeekfleet.lifecycle.stopping import Stop
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import account, brands, kinship, launching, marks, resources, signalling, spawn
-from zeekfleet.stem.birth import Birth
-from zeekfleet.stem.cgroups import Cgroup
-from zeekfleet.stem.ending import Ending
-from zeekfleet.stem.phases import Intent, Phase
-from zeekfleet.stem.protocol import LastExit, LaunchFailed, Started, Stopping
-from zeekfleet.stem.surroundings import Surroundings
+from zeekfleet.stem import environment_tag, launching, preparation, resources, rlimit_tag
+from zeekfleet.stem.cgroups import Cgroup, Cgroups
+from zeekfleet.stem.children import Children
+from zeekfleet.stem.process import Process
+from zeekfleet.stem.process_end import ProcessEnd
+from zeekfleet.stem.protocol import Event, Exited, LastExit, LaunchFailed, NodeReport, Started, Stopping
+from zeekfleet.stem.records import ProcessRecord, Records
+from zeekfleet.stem.spawn import Spawn
+from zeekfleet.stem.spawn_pool import SpawnPool
 from zeekfleet.system import procfs
-from zeekfleet.system.timers import Timer
+from zeekfleet.system.timers import Timer, Timers
 
 CLEARING_PATIENCE = 10.0
 """Seconds to wait for killed leftovers: one stuck in the kernel must not hold up its node for ever."""
@@ -43,193 +50,218 @@ Finished = Callable[[str], None]
 """Takes an error text, empty when what was asked for is done."""
 
 
+class Phase(enum.Enum):
+    """Where a node is."""
+
+    WAITING = enum.auto()
+    STARTING = enum.auto()
+    RUNNING = enum.auto()
+    CLEARING = enum.auto()
+
+
+class Intent(enum.Enum):
+    """What to do when a node's process has ended."""
+
+    RUN = enum.auto()
+    RESTART = enum.auto()
+    DESTROY = enum.auto()
+
+
+class NodeHost(NamedTuple):
+    """What all nodes of a stem share; ``forget`` is called with the name of a node that has been destroyed."""
+
+    timers: Timers
+    pool: SpawnPool
+    children: Children
+    cgroups: Cgroups
+    records: Records
+    emit: Callable[[Event], None]
+    forget: Callable[[str], None]
+
+
 class Node:
     """One node; all methods return at once."""
 
-    def __init__(self, spec: LaunchSpec, table: Surroundings, random: Callable[[], float], tree: str) -> None:
+    def __init__(self, spec: LaunchSpec, host: NodeHost) -> None:
         self.spec = spec
-        self.tree = tree
-        self.brand = brands.of_node(tree, spec.name)
         self.recovered = False
         self.phase = Phase.WAITING
-        self.pid: int | None = None
-        self.start_time: int | None = None
-        self.pidfd: int | None = None
-        self.is_child = True
-        self.reaper: int | None = None
-        """To whom its orphans go, if it is no child of ours."""
-        self.failed = False
-        self.due: float | None = None
-        """When the next start was to be, on the clock of the timers, when it was last decided on; None for never."""
-        self.restarts = -1
-        self.offsets = (0, 0)
-        self.since = time.time()
-        self.effects: resources.Effects = {}
-        self.last_exit: LastExit | None = None
-        self.cgroup: Cgroup | None = None
-        self.leftovers: set[int] = set()
-        self.descendants: dict[int, int] = {}
-        """Whom it had started when it was asked to stop, and their start times."""
         self.intent = Intent.RUN
-        self._memory_is_limited = False
-        self._memory_kills = 0
-        self._table = table
-        self._random = random
-        self.revival = Revival(spec.revival, random)
-        self._started_at = 0.0
+        self._host = host
+        self._rlimit_tag = rlimit_tag.of_node(host.records.tree, spec.name)
+        self._revival = Revival(spec.revival, random.random)
+        self._process: Process | None = None
+        """Its process, or the last one."""
+        self._former: int | None = None
+        """The process id of the last one, where an earlier stem has seen its end."""
+        self._cgroup: Cgroup | None = None
+        self._group_limits_memory = False
+        self._leftovers: set[int] = set()
+        self._restarts = -1
+        self._offsets = (0, 0)
+        self._effects: resources.Effects = {}
+        self._since = time.time()
+        self._last_exit: LastExit | None = None
+        self._failed = False
+        self._due: float | None = None
+        """When the next start was to be, on the clock of the timers, when it was last decided on; None for never."""
         self._decision = NEVER
-        self._timer: Timer | None = None
+        self._started_at = 0.0
         self._stop: Stop | None = None
         """While its process has been asked to end."""
+        self._timer: Timer | None = None
         self._finished: list[Finished] = []
-
-    @property
-    def next_mark(self) -> str:
-        """What its next process carries."""
-        return marks.of_launch(self.tree, self.spec.name, self.restarts + 1)
-
-    def owns(self, mark: str | None) -> bool:
-        """Whether a process with this mark comes from it, whichever launch that was."""
-        read = None if mark is None else marks.read(mark)
-        return read is not None and (read.tree, read.node) == (self.tree, self.spec.name)
 
     # --- coming up
 
     def launch(self, files: Mapping[str, str] | None = None) -> None:
-        """Start its process; ends in ``up`` or ``launch_failed``, perhaps later.
+        """Start its process.
 
         Args:
             files: what must be in its directory; as it was put away, when left out.
         """
         self._set_timer(None)
-        self._started_at = self._table.timers.clock()
+        self._started_at = self._now()
         try:
             launching.check(self.spec)
-            outputs = spawn.prepare(self.spec, self._table.files_of(self) if files is None else files)
-            self.offsets = outputs.offsets
+            wanted = self._host.records.launches.files_of(self.spec) if files is None else files
+            outputs = preparation.prepare(self.spec, wanted)
+            self._offsets = outputs.offsets
             try:
-                self._begin(outputs)
+                spawn = self._spawn(outputs)
             except LaunchError:
                 outputs.close()
                 raise
         except LaunchError as error:
-            self._failed_by(error)
+            self._launch_failed(error)
+            return
 
-    def _begin(self, outputs: spawn.Outputs) -> None:
-        self.phase = Phase.STARTING
-
-        def done(birth: Birth) -> None:
+        def done(spawn: Spawn) -> None:
             outputs.close()
-            if birth.problem is None:
-                self.up(birth.pid, birth.start_time, birth.effects)
+            if spawn.problem is None:
+                self._up(spawn)
             else:
-                self._failed_by(launching.problem_of(self.spec.name, birth.problem))
+                self._launch_failed(launching.problem_of(self.spec.name, spawn.problem))
 
-        self._table.start(self._birth(outputs), done)
+        self.phase = Phase.STARTING
+        self._host.pool.start(spawn, done)
 
-    def _birth(self, outputs: spawn.Outputs) -> Birth:
-        """How its process comes to be: in its control group, if it has one."""
-        self._memory_is_limited = False
-        self.cgroup = self._table.group_of(self)
-        if self.cgroup is None:
-            return launching.birth_of_node(self.spec, self.next_mark, self.brand, outputs)
-        memory = self.spec.resources.memory
-        self._memory_is_limited = memory is not None and self.cgroup.limit_memory(memory)
-        self._memory_kills = self.cgroup.out_of_memory_kills()
-        group, limited = str(self.cgroup.path), self._memory_is_limited
-        return launching.birth_of_node(self.spec, self.next_mark, self.brand, outputs, group, limited)
+    def _spawn(self, outputs: preparation.Outputs) -> Spawn:
+        """Its next start, with a control group if it is to have one."""
+        wanted = self.spec.resources
+        tag = environment_tag.of_launch(self._host.records.tree, self.spec.name, self._restarts + 1)
+        self._cgroup, self._group_limits_memory = None, False
+        if wanted.cgroup or wanted.memory is not None:
+            self._cgroup = self._host.cgroups.of(self.spec.name)
+        if self._cgroup is None:
+            return launching.spawn_of(self.spec, tag, self._rlimit_tag, outputs)
+        self._group_limits_memory = wanted.memory is not None and self._cgroup.limit_memory(wanted.memory)
+        group = str(self._cgroup.path)
+        return launching.spawn_of(self.spec, tag, self._rlimit_tag, outputs, group, self._group_limits_memory)
 
-    def up(self, pid: int, start_time: int | None, effects: resources.Effects) -> None:
-        """It has a process, a child of ours that has not been reaped."""
-        self.is_child = True
-        self.effects = effects
+    def _up(self, spawn: Spawn) -> None:
+        """It has a process: a child of ours, not reaped yet."""
+        self._effects = spawn.effects
         if resources.cpus_of(self.spec):
-            effects["cpus"] = resources.cpus_in_effect(pid)
-        if self.cgroup is not None:
-            effects["cgroup"] = str(self.cgroup.path)
-            if self._memory_is_limited:
-                effects["memory"] = f"{self.spec.resources.memory} bytes (control group)"
-        self._take(pid, start_time or 0)
-        self.restarts += 1
-        self.failed = False
-        self.since = time.time()
-        self._table.save(self)
-        self._table.emit(
-            Started(self.spec.name, pid, self.start_time or 0, *self.offsets, self.restarts, self.since, self.effects)
+            self._effects["cpus"] = resources.cpus_in_effect(spawn.pid)
+        if self._cgroup is not None:
+            self._effects["cgroup"] = str(self._cgroup.path)
+        if self._group_limits_memory:
+            self._effects["memory"] = f"{self.spec.resources.memory} bytes (control group)"
+        process = self._run(spawn.pid, spawn.start_time or 0, reaper=None)
+        self._restarts += 1
+        self._failed = False
+        self._since = time.time()
+        self.save()
+        self._host.emit(
+            Started(
+                self.spec.name,
+                process.pid,
+                process.start_time,
+                *self._offsets,
+                self._restarts,
+                self._since,
+                self._effects,
+            )
         )
-        self._go_on()
+        if self.intent is Intent.RUN:
+            self._answer("")
+        else:  # asked for meanwhile
+            self._terminate(process)
 
     def adopt(self, pid: int, start_time: int, launch: int | None = None) -> None:
-        """Watch a process that an earlier stem started, perhaps by a launch that it did not live to note."""
-        self.is_child = False
-        self.reaper = procfs.parent(pid)
-        self.restarts = max(0, self.restarts, launch or 0)
-        self._started_at = self._table.timers.clock() - procfs.uptime(start_time)
-        self.cgroup = self._table.group_found(pid)
-        if self.cgroup is not None:
-            self.effects = {**self.effects, "cgroup": str(self.cgroup.path)}
-            self._memory_kills = self.cgroup.out_of_memory_kills()
-        self.failed = False
-        self._take(pid, start_time)
+        """Watch a process that an earlier stem started.
+
+        Args:
+            pid: the process; ``start_time`` is its own.
+            launch: the number of its launch, if the journal may lack it.
+        """
+        self._restarts = max(0, self._restarts, launch or 0)
+        self._started_at = self._now() - procfs.uptime(start_time)
+        self._cgroup = self._host.cgroups.found(pid)
+        if self._cgroup is not None:
+            self._effects = {**self._effects, "cgroup": str(self._cgroup.path)}
+        self._failed = False
+        self._run(pid, start_time, reaper=procfs.parent(pid) or 1)
+
+    def ended_unseen(self, pid: int, start_time: int, group: Cgroup | None) -> None:
+        """A process that an earlier stem started has ended while there was none."""
+        self._cgroup = group
+        self._started_at = self._now() - procfs.uptime(start_time)
+        self._ended(self._made(pid, start_time, reaper=os.getppid()), ProcessEnd())
 
     def complete(self, spec: LaunchSpec) -> None:
-        """Learn what it is launched with; its process stays, and if it waits for one, it gets one."""
+        """Learn what it is launched with. Its process stays; if it waits for one, it gets one."""
         former, self.spec = self.spec, spec
         self.recovered = False
-        memory = self.revival.memory()
-        self.revival = Revival(spec.revival, self._random)
-        self.revival.recall(memory)
+        memory = self._revival.memory()
+        self._revival = Revival(spec.revival, random.random)
+        self._revival.recall(memory)
         if self.phase is Phase.WAITING and not former.argv:
             self.launch()
         else:
             self._answer("")
 
-    def ended_unseen(self, pid: int, start_time: int, group: Cgroup | None) -> None:
-        """A process that an earlier stem started is no more."""
-        self.is_child = False
-        self.reaper = os.getppid()
-        self.pid, self.start_time = pid, start_time
-        self.cgroup = group
-        self._started_at = self._table.timers.clock() - procfs.uptime(start_time)
-        self.leader_ended(Ending())
-
     def resume(self) -> None:
-        """It does not run: go on waiting for the start that an earlier stem saw coming, if one was."""
-        if self.due is not None:
-            self._launch_in(max(0.0, self.due - self._table.timers.clock()))
+        """Go on waiting for the start that an earlier stem had planned, if it had planned one."""
+        if self._due is not None:
+            self._launch_in(max(0.0, self._due - self._now()))
 
-    def _failed_by(self, error: LaunchError) -> None:
-        self.launch_failed(error.reason, is_shortage=isinstance(error, ShortageError))
-
-    def launch_failed(self, reason: str, is_shortage: bool = False) -> None:
+    def _launch_failed(self, error: LaunchError) -> None:
         """There is no process; it is tried again as the policy says."""
         self.phase = Phase.WAITING
         if self.intent is Intent.DESTROY:
-            self._table.forget(self)
-            self._answer("")
+            self._forget()
             return
         self.intent = Intent.RUN
-        now = self._table.timers.clock()
-        if is_shortage:
-            decision = self.revival.was_short()
+        if isinstance(error, ShortageError):
+            decision = self._revival.was_short()
         else:
-            decision = self.revival.ended(self._started_at, now, was_running=False)
-        self.failed = decision.failed
-        self._table.emit(LaunchFailed(self.spec.name, reason, decision.delay, decision.failed))
+            decision = self._revival.ended(self._started_at, self._now(), was_running=False)
+        self._failed = decision.failed
+        self._host.emit(LaunchFailed(self.spec.name, error.reason, decision.delay, decision.failed))
         self._launch_after(decision, was_running=False)
-        self._answer(reason)
+        self._answer(error.reason)
 
-    def _take(self, pid: int, start_time: int) -> None:
+    def _run(self, pid: int, start_time: int, reaper: int | None) -> Process:
         self.phase = Phase.RUNNING
-        self.pid, self.start_time = pid, start_time
-        self._table.watch(self)
+        process = self._made(pid, start_time, reaper)
+        self._host.children.watch(process)
+        return process
 
-    def _go_on(self) -> None:
-        """It is up: answer, or carry out what was asked for meanwhile."""
-        if self.intent is Intent.RUN:
-            self._answer("")
-        else:
-            self._terminate()
+    def _made(self, pid: int, start_time: int, reaper: int | None) -> Process:
+        process = self._process = Process(
+            pid,
+            start_time,
+            self._host.records.tree,
+            self.spec,
+            self._rlimit_tag,
+            cgroup=self._cgroup,
+            reaper=reaper,
+            on_end=lambda end: self._ended(process, end),
+            on_leftover_end=self._leftover_ended,
+        )
+        return process
 
     # --- going down
 
@@ -243,147 +275,124 @@ class Node:
         self._finished.append(finished)
         if self.phase is Phase.WAITING:
             self._cleared()
-        elif self.phase is Phase.RUNNING and not was_stopping:
-            self._terminate()
+        elif self.phase is Phase.RUNNING and not was_stopping and self._process is not None:
+            self._terminate(self._process)
 
     def when_started(self, finished: Finished) -> None:
         """Call once the first launch has come to an end."""
         self._finished.append(finished)
 
-    def _terminate(self) -> None:
-        kinship.note_descendants(self)
-        self.send_signal(signal.SIGTERM)
-        self.send_signal(signal.SIGCONT)  # a stopped one would never hear of it
-        clock, spec = self._table.timers.clock, self.spec
-        self._stop = Stop(clock(), spec.grace, spec.grace_ceiling)
-        if self._stop.looks:
-            self._stop = Stop(clock(), spec.grace, spec.grace_ceiling, kinship.work_of(self))
-        self._wait_for_end(self._stop)
+    def hurry(self) -> None:
+        """If it is being stopped, give it no more than its grace, whatever it still has to do."""
+        if self._stop is not None and self._process is not None:
+            self._stop.hurry()
+            self._look(self._process, self._stop)
 
-    def _wait_for_end(self, stop: Stop) -> None:
-        self._set_timer(self._table.timers.after(stop.next_look - self._table.timers.clock(), self._look))
-
-    def _look(self) -> None:
-        """Kill it, or wait on while it has something to do."""
-        if (stop := self._stop) is None:
-            return
-        now = self._table.timers.clock()
+    def _terminate(self, process: Process) -> None:
+        process.is_stopping = True
+        process.note_descendants()
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)  # a stopped one would never hear of it
+        spec = self.spec
+        stop = self._stop = Stop(self._now(), spec.grace, spec.grace_ceiling)
         if stop.looks:
-            stop.look(now, kinship.work_of(self))
+            stop = self._stop = Stop(self._now(), spec.grace, spec.grace_ceiling, process.work())
+        self._look_later(process, stop)
+
+    def _look_later(self, process: Process, stop: Stop) -> None:
+        self._set_timer(self._host.timers.after(stop.next_look - self._now(), lambda: self._look(process, stop)))
+
+    def _look(self, process: Process, stop: Stop) -> None:
+        """Kill it, or wait on while it has something to do."""
+        now = self._now()
+        if stop.looks:
+            stop.look(now, process.work())
         if now >= stop.due:
-            self._kill()
+            self._kill(process)
             return
         if stop.is_news(now):
             done = stop.done
-            self._table.emit(Stopping(self.spec.name, self.pid or 0, done.written, done.cpu, stop.elapsed(now)))
-        self._wait_for_end(stop)
+            self._host.emit(Stopping(self.spec.name, process.pid, done.written, done.cpu, stop.elapsed(now)))
+        self._look_later(process, stop)
 
-    def hurry(self) -> None:
-        """If it is being stopped, give it no more than its grace, whatever it still has to do."""
-        if self._stop is not None:
-            self._stop.hurry()
-            self._look()
-
-    def _kill(self) -> None:
+    def _kill(self, process: Process) -> None:
         self._stop = None
-        kinship.note_descendants(self)
-        if self.cgroup is not None:
-            self.cgroup.kill()
-        self.send_signal(signal.SIGKILL)
-        self.leftovers |= self._table.kill_leftovers(self)
+        process.note_descendants()
+        if self._cgroup is not None:
+            self._cgroup.kill()
+        process.send_signal(signal.SIGKILL)
+        self._leftovers |= self._host.children.kill_leftovers(process)
 
-    def send_signal(self, number: signal.Signals) -> None:
-        """Signal its whole process group, or it alone while it has none of its own yet."""
-        # Our own child keeps its pid until we reap it; another's might have passed it on.
-        if self.pid is not None and (self.is_child or procfs.start_time(self.pid) in (None, self.start_time)):
-            signalling.send(self.pid, number, self.pidfd, is_child=self.is_child)
-
-    def leader_ended(self, ending: Ending) -> None:
-        """Its process has ended, and has been reaped; its group has been killed."""
+    def _ended(self, process: Process, end: ProcessEnd) -> None:
+        """Its process has ended, its group has been killed, and a child of ours has been reaped."""
         self._set_timer(None)
         self._stop = None
-        self._table.unwatch(self)
+        self._host.children.unwatch(process)
         self.phase = Phase.CLEARING
         requested = self.intent is not Intent.RUN
         if requested:
             self._decision = _AT_ONCE if self.intent is Intent.RESTART else NEVER
         else:
-            self._decision = self.revival.ended(self._started_at, self._table.timers.clock())
-            self.failed = self._decision.failed
-        self.due = self._due_in(self._decision.delay)
-        self.since = time.time()
-        killed = (
-            not requested
-            and ending.is_kill
-            and self.cgroup is not None
-            and self.cgroup.out_of_memory_kills() > self._memory_kills
-        )
-        self.last_exit = LastExit(self.since, ending.code, ending.signal, ending.core_dumped, requested, killed)
-        self._table.save(self)  # who is told of it need not be told again by the next stem
-        self._table.emit(account.exit_of(self, ending, self.last_exit, self._decision.delay))
-        self.leftovers |= self._table.kill_leftovers(self)
-        if self.leftovers:
-            self._set_timer(self._table.timers.after(CLEARING_PATIENCE, self._cleared))
+            self._decision = self._revival.ended(self._started_at, self._now())
+            self._failed = self._decision.failed
+        self._due = self._due_in(self._decision.delay)
+        self._since = time.time()
+        short = not requested and end.is_kill and self._cgroup is not None and self._cgroup.was_short_of_memory
+        self._last_exit = LastExit(self._since, end.code, end.signal, end.core_dumped, requested, short)
+        self.save()  # before anybody is told: the next stem must not tell the same again
+        self._host.emit(self._exited(process, end, self._last_exit))
+        self._leftovers |= self._host.children.kill_leftovers(process)
+        if self._leftovers:
+            self._set_timer(self._host.timers.after(CLEARING_PATIENCE, self._cleared))
         else:
             self._cleared()
 
-    def leftover_ended(self, pid: int) -> None:
-        """One of what it left behind has been reaped, which may have handed us its own children."""
-        self.leftovers.discard(pid)
-        if self.phase is Phase.CLEARING and not self.leftovers:
-            self.leftovers = self._table.kill_leftovers(self)
-            if not self.leftovers:
+    def _leftover_ended(self, pid: int) -> None:
+        """One of what it left has ended, and may have left processes of its own."""
+        self._leftovers.discard(pid)
+        if self.phase is Phase.CLEARING and not self._leftovers and self._process is not None:
+            self._leftovers = self._host.children.kill_leftovers(self._process)
+            if not self._leftovers:
                 self._cleared()
 
     def _cleared(self) -> None:
         """No process of it is left."""
         self._set_timer(None)
-        self.leftovers = set()
-        self.descendants = {}
+        self._leftovers = set()
         self.phase = Phase.WAITING
-        if self.cgroup is not None:
-            self.cgroup.remove()
-            self.cgroup = None
+        if self._cgroup is not None:
+            self._cgroup.remove()
+            self._cgroup = None
         if self.intent is Intent.DESTROY:
-            self._table.forget(self)
-            self._answer("")
+            self._forget()
         elif self.intent is Intent.RESTART:
             self.intent = Intent.RUN
-            self.revival.clear()
+            self._revival.clear()
             self.launch()
         else:
             self._launch_after(self._decision)
+
+    def _forget(self) -> None:
+        self._host.forget(self.spec.name)
+        self._answer("")
 
     def _launch_after(self, decision: Decision, was_running: bool = True) -> None:
         if decision.delay == 0.0 and was_running:
             self.launch()  # a start that fails at once would come back here: it has the loop's next round
             return
-        self.due = self._due_in(decision.delay)
-        self._table.save(self)
+        self._due = self._due_in(decision.delay)
+        self.save()
         if decision.delay is not None:
             self._launch_in(decision.delay)
 
     def _launch_in(self, delay: float) -> None:
-        self._set_timer(self._table.timers.after(delay, self.launch))
+        self._set_timer(self._host.timers.after(delay, self.launch))
 
     def _due_in(self, delay: float | None) -> float | None:
-        return None if delay is None else self._table.timers.clock() + delay
+        return None if delay is None else self._now() + delay
 
-    # --- telling
-
-    def taken_out(self, path: str, size: int) -> None:
-        """From the beginning of an output file so many bytes have been taken out since its process began."""
-        files = (self.spec.stdout_file, self.spec.stderr_file)
-        stdout, stderr = (
-            max(0, offset - size) if file == path else offset for file, offset in zip(files, self.offsets, strict=True)
-        )
-        self.offsets = (stdout, stderr)
-        self._table.save(self)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether its process is there, as far as is known."""
-        return self.phase is Phase.RUNNING
+    def _now(self) -> float:
+        return self._host.timers.clock()
 
     def _answer(self, text: str) -> None:
         finished, self._finished = self._finished, []
@@ -394,3 +403,96 @@ class Node:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = timer
+
+    # --- telling
+
+    def taken_out(self, path: str, size: int) -> None:
+        """So many bytes have been taken out from the beginning of an output file since its process began."""
+        files = (self.spec.stdout_file, self.spec.stderr_file)
+        if path in files:
+            stdout, stderr = (
+                max(0, offset - size) if file == path else offset
+                for file, offset in zip(files, self._offsets, strict=True)
+            )
+            self._offsets = (stdout, stderr)
+            self.save()
+
+    def report(self) -> NodeReport:
+        """All there is to know, except the content of its files: it may be large, and lies in the node's directory."""
+        is_running = self.phase is Phase.RUNNING
+        return NodeReport(
+            spec=msgspec.structs.replace(self.spec, files={}),
+            pid=self._former if self._process is None else self._process.pid,
+            start_time=None if self._process is None else self._process.start_time,
+            running=is_running,
+            failed=self._failed,
+            restarts=max(0, self._restarts),
+            stdout_offset=self._offsets[0],
+            stderr_offset=self._offsets[1],
+            since=self._since,
+            effects=self._effects,
+            last_exit=self._last_exit,
+            recovered=self.recovered,
+            next_in=None if is_running or self._due is None else max(0.0, self._due - self._now()),
+        )
+
+    def _exited(self, process: Process, end: ProcessEnd, last: LastExit) -> Exited:
+        return Exited(
+            name=self.spec.name,
+            pid=process.pid,
+            start_time=process.start_time,
+            code=end.code,
+            signal=end.signal,
+            core_dumped=end.core_dumped,
+            requested=last.requested,
+            revive_in=self._decision.delay,
+            failed=self._failed,
+            stdout_offset=self._offsets[0],
+            stdout_end=preparation.size_of(self.spec.stdout_file),
+            stderr_offset=self._offsets[1],
+            stderr_end=preparation.size_of(self.spec.stderr_file),
+            at=last.at,
+            uptime=procfs.uptime(process.start_time) if process.start_time else 0.0,
+            restarts=max(0, self._restarts),
+            out_of_memory=last.out_of_memory,
+            usage=end.usage,
+            limits=end.limits,
+            effects=self._effects,
+        )
+
+    def save(self) -> None:
+        """Have the journal say what the next stem must know: the process, or else what is to become of the node."""
+        pid = self._former if self._process is None else self._process.pid
+        is_running = self.phase is Phase.RUNNING
+        memory = self._revival.memory()
+        self._host.records.save(
+            ProcessRecord(
+                name=self.spec.name,
+                pid=pid if is_running else None,
+                start_time=self._process.start_time if is_running and self._process is not None else None,
+                stdout_offset=self._offsets[0],
+                stderr_offset=self._offsets[1],
+                restarts=self._restarts,
+                since=self._since,
+                effects=self._effects,
+                last_exit=self._last_exit,
+                former=None if is_running else pid,
+                ended=not is_running and self._due is None,
+                failed=self._failed,
+                due=None if is_running else self._due,
+                past=memory if memory.ends else None,
+            )
+        )
+
+    def recall(self, record: ProcessRecord) -> None:
+        """Know what an earlier stem knew of the node."""
+        self._offsets = (record.stdout_offset, record.stderr_offset)
+        self._restarts = record.restarts
+        self._since = record.since
+        self._effects = record.effects
+        self._last_exit = record.last_exit
+        self._failed = record.failed
+        self._due = record.due
+        self._former = record.former
+        if record.past is not None:
+            self._revival.recall(record.past)

@@ -18,7 +18,7 @@ import msgspec
 from zeekfleet.errors import StemError
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.release import Release
-from zeekfleet.stem.ending import Usage
+from zeekfleet.stem.process_end import Usage
 
 VERSION = 3
 """Raised whenever an older peer could misunderstand a message."""
@@ -79,12 +79,6 @@ class TakenOut(Message, frozen=True):
     request: int
     path: str
     size: int
-
-
-class List(Message, frozen=True):
-    """Ask for a ``Listing``."""
-
-    request: int
 
 
 class Shutdown(Message, frozen=True):
@@ -267,16 +261,9 @@ class Done(Message, frozen=True):
     outcomes: dict[str, str]
 
 
-class Listing(Message, frozen=True):
-    """The answer to ``List``."""
-
-    request: int
-    nodes: tuple[NodeReport, ...]
-
-
-Command = Create | Destroy | Restart | Hurry | TakenOut | List | Shutdown
+Command = Create | Destroy | Restart | Hurry | TakenOut | Shutdown
 ToStem = Hello | Command
-FromStem = Welcome | Refused | Done | Listing | Event
+FromStem = Welcome | Refused | Done | Event
 
 _encoder = msgspec.json.Encoder()
 to_stem_decoder: msgspec.json.Decoder[ToStem] = msgspec.json.Decoder(ToStem)

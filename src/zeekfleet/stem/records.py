@@ -24,8 +24,8 @@ import msgspec
 from zeekfleet.lifecycle.revival import Memory
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem.launches import Launches
+from zeekfleet.stem.preparation import DIRECTORY_MODE, FILE_MODE
 from zeekfleet.stem.protocol import LastExit
-from zeekfleet.stem.spawn import DIRECTORY_MODE, FILE_MODE
 from zeekfleet.system import procfs
 
 RECORD_VERSION = 3

@@ -1,4 +1,4 @@
-"""Limits of a process: put on by itself before it becomes its program, and told as they took effect."""
+"""Limits of a process: it puts them on itself before it executes its program, and tells which took effect."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import resource
 from collections.abc import Callable
 
 from zeekfleet.model.launch import LaunchSpec, Resources
-from zeekfleet.stem.spawn import reason_of
+from zeekfleet.stem.preparation import reason_of
 
 Effects = dict[str, str]
 """What took effect, for a person: ``{"nice": "5", "memory": "104857600 bytes (RLIMIT_DATA)"}``."""
@@ -19,12 +19,12 @@ def cpus_of(spec: LaunchSpec) -> frozenset[int]:
 
 
 def are_limited(wanted: Resources) -> bool:
-    """Whether a process has to limit itself. CPUs do not count: it is born on them."""
+    """Whether a process has to limit itself. CPUs do not count: it begins on them."""
     return any(limit is not None for limit in (wanted.nice, wanted.open_files, wanted.core, wanted.memory))
 
 
 def limit(wanted: Resources) -> Effects:
-    """Limit this process, but for its memory; what is refused is told, and does not hinder it."""
+    """Limit this process in all but its memory. A limit that is refused is told; the process goes on without it."""
     effects: Effects = {}
     if (nice := wanted.nice) is not None:
         _try(effects, "nice", lambda: _nice(nice))
@@ -36,7 +36,7 @@ def limit(wanted: Resources) -> Effects:
 
 
 def allowed_memory(wanted: Resources, effects: Effects) -> int | None:
-    """What to limit memory to, for :func:`limit_memory`; already told as an effect."""
+    """The limit for :func:`limit_memory`; told as an effect in advance, since nothing may need memory afterwards."""
     if wanted.memory is None:
         return None
     memory = _allowed(resource.RLIMIT_DATA, wanted.memory)
@@ -45,7 +45,7 @@ def allowed_memory(wanted: Resources, effects: Effects) -> int | None:
 
 
 def limit_memory(memory: int) -> Effects:
-    """Limit this process's memory, soft and hard; what there is to correct of what has been told."""
+    """Limit this process's memory, soft and hard; the effect, if it is another one than was told."""
     effects: Effects = {}
     try:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
@@ -67,7 +67,7 @@ def _nice(nice: int) -> str:
 
 
 def _limit(which: int, wanted: int) -> int:
-    """Set a limit, soft and hard, as far as the hard one allows; what it is now."""
+    """Set a limit, soft and hard, as far as the present hard one allows; the new value."""
     value = _allowed(which, wanted)
     resource.setrlimit(which, (value, value))
     return value

@@ -16,8 +16,8 @@ import msgspec
 from zeekfleet.release import RUNNING
 from zeekfleet.stem import protocol, sockets
 from zeekfleet.stem.connection import Connection
-from zeekfleet.stem.forking import HANDLED
-from zeekfleet.stem.phases import Intent
+from zeekfleet.stem.forked_spawn import HANDLED
+from zeekfleet.stem.node import Intent
 from zeekfleet.stem.table import Table
 from zeekfleet.system import signalfd
 from zeekfleet.system.timers import Timers
@@ -211,7 +211,5 @@ class Server:
             case protocol.TakenOut(path=path, size=size):
                 self._table.taken_out(path, size)
                 done({})
-            case protocol.List(request=request):
-                connection.send(protocol.Listing(request, self._table.reports()))
             case protocol.Shutdown(groups=groups, now=now):
                 self._table.shutdown(groups, stopped, now)

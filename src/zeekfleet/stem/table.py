@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import selectors
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,20 +11,18 @@ import msgspec
 
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import account, adoption, inheritance, launching
-from zeekfleet.stem.birth import Birth
-from zeekfleet.stem.cgroups import Cgroup, Cgroups
+from zeekfleet.stem import adoption, launching
+from zeekfleet.stem.adoption import Inherited
+from zeekfleet.stem.cgroups import Cgroups
 from zeekfleet.stem.children import Children
-from zeekfleet.stem.crew import Done
-from zeekfleet.stem.inheritance import Inherited
-from zeekfleet.stem.node import Finished, Node
-from zeekfleet.stem.phases import Intent
+from zeekfleet.stem.node import Finished, Intent, Node, NodeHost
 from zeekfleet.stem.protocol import Event, NodeReport
 from zeekfleet.stem.records import Records
+from zeekfleet.stem.spawn_pool import SpawnPool
 from zeekfleet.system.timers import Timer, Timers
 
 _SWEEP_AFTER = 0.05
-"""Seconds until the files of destroyed nodes are removed: whoever waits for the nodes' end need not wait for that."""
+"""Seconds until the files of destroyed nodes are removed: who waits for the nodes' end need not wait for that."""
 
 Outcomes = Callable[[dict[str, str]], None]
 
@@ -69,12 +66,13 @@ class Table:
         emit: Callable[[Event], None],
         log: Callable[[str], None],
     ) -> None:
-        self.timers = timers
-        self.emit = emit
+        self._timers = timers
         self._log = log
         self._records = Records(state, log, lambda: adoption.lost_tree(state))
-        self._children = Children(selector, timers, log)
+        self._pool = SpawnPool()
+        self._children = Children(selector, timers, self._pool, log)
         self._cgroups = Cgroups(self._records.tree, log)
+        self._host = NodeHost(timers, self._pool, self._children, self._cgroups, self._records, emit, self._forget)
         self._nodes: dict[str, Node] = {}
         self._sweeping: Timer | None = None
         self._shutting_down = False
@@ -101,7 +99,7 @@ class Table:
             else:
                 fresh[spec.name] = spec
         kept = self._records.launches.put_away(list(fresh.values()))
-        with self._children.together():
+        with self._pool.together():
             for spec in kept:
                 self._create(spec, fresh[spec.name].files, gathering.answer(spec.name))
 
@@ -154,10 +152,9 @@ class Table:
                 node.hurry()
 
     def taken_out(self, path: str, size: int) -> None:
-        """From the beginning of an output file so many bytes have been taken out."""
+        """So many bytes have been taken out from the beginning of an output file."""
         for node in self._nodes.values():
-            if path in (node.spec.stdout_file, node.spec.stderr_file):
-                node.taken_out(path, size)
+            node.taken_out(path, size)
 
     def shutdown(self, groups: Sequence[Sequence[str]], done: Callable[[], None], now: bool = False) -> None:
         """Stop group after group, then what was not named, then whatever else is a child of ours."""
@@ -189,28 +186,31 @@ class Table:
 
     def reports(self) -> tuple[NodeReport, ...]:
         """All nodes, in the order of their creation."""
-        now = self.timers.clock()
-        return tuple(account.report_of(node, now) for node in self._nodes.values())
+        return tuple(node.report() for node in self._nodes.values())
 
     def reap(self) -> None:
         """Some child has ended."""
         self._children.reap()
 
+    def flush(self) -> None:
+        """Put on disk what has changed: to be called before anybody is told of it."""
+        self._records.flush()
+
     # --- taking over from an earlier stem
 
     def adopt(self) -> None:
         """Watch what an earlier stem started; what does not run any more has ended, nobody knows how."""
-        nodes = inheritance.inherit(self._records, self._problem_with, self._log)
-        with self._children.together():
+        nodes = adoption.inherit(self._records, self._problem_with, self._log)
+        with self._pool.together():
             for inherited in nodes:
-                # What the journal says of it may be at fault: without that, it is at least watched, or started.
+                # The journal's record may be at fault: without it, the node is at least watched, or started.
                 if not self._tried(inherited):
                     self._tried(msgspec.structs.replace(inherited, record=None))
         self._records.sweep()
         self._records.flush()
 
     def _tried(self, inherited: Inherited) -> bool:
-        """Take over, or not: whatever is wrong with one record, the other nodes need this process."""
+        """Take over; False if that failed. Whatever is wrong with one record, the other nodes need this process."""
         try:
             self._take_over(inherited)
         except Exception as error:
@@ -224,11 +224,11 @@ class Table:
         node.recovered = inherited.recovered
         record, process = inherited.record, inherited.process
         if record is not None:
-            account.recall(node, record)
+            node.recall(record)
         if process is not None:
             self._log(f"node '{node.spec.name}' found running, pid {process[0]}")
             node.adopt(*process, inherited.launch)
-            self.save(node)
+            node.save()
         elif record is not None and record.pid is not None:
             group = self._cgroups.left(record.effects.get("cgroup", ""))
             node.ended_unseen(record.pid, record.start_time or 0, group)
@@ -242,53 +242,15 @@ class Table:
         return node
 
     def _made(self, spec: LaunchSpec) -> Node:
-        return Node(_shared(spec), self, random.random, self._records.tree)
+        return Node(_shared(spec), self._host)
 
-    # --- what nodes need (node.Surroundings)
+    # --- forgetting
 
-    def watch(self, node: Node) -> None:
-        """It has a new process."""
-        self._children.watch(node)
-
-    def unwatch(self, node: Node) -> None:
-        """Its process ended, or has been reaped."""
-        self._children.unwatch(node)
-
-    def start(self, birth: Birth, done: Done) -> None:
-        """Have a process started."""
-        self._children.start(birth, done)
-
-    def kill_leftovers(self, node: Node) -> set[int]:
-        """SIGKILL what its processes left."""
-        return self._children.kill_leftovers(node)
-
-    def group_of(self, node: Node) -> Cgroup | None:
-        """Its control group, if it is to have one and can."""
-        wanted = node.spec.resources
-        return self._cgroups.of(node.spec.name) if wanted.cgroup or wanted.memory is not None else None
-
-    def group_found(self, pid: int) -> Cgroup | None:
-        """The control group of ours that a node's running process is in."""
-        return self._cgroups.found(pid)
-
-    def files_of(self, node: Node) -> dict[str, str]:
-        """What the node wants to find in its directory."""
-        return self._records.launches.files_of(node.spec)
-
-    def save(self, node: Node) -> None:
-        """Note the state of the node's process."""
-        self._records.save(account.record_of(node))
-
-    def forget(self, node: Node) -> None:
-        """It has been destroyed."""
-        self._nodes.pop(node.spec.name, None)
-        self._records.remove(node.spec.name)
+    def _forget(self, name: str) -> None:
+        self._nodes.pop(name, None)
+        self._records.remove(name)
         if self._sweeping is None:
-            self._sweeping = self.timers.after(_SWEEP_AFTER, self._sweep)
-
-    def flush(self) -> None:
-        """Put on disk what has changed: to be called before anybody is told of it."""
-        self._records.flush()
+            self._sweeping = self._timers.after(_SWEEP_AFTER, self._sweep)
 
     def _sweep(self) -> None:
         self._sweeping = None
@@ -296,7 +258,7 @@ class Table:
 
 
 def _completes(spec: LaunchSpec, node: Node) -> bool:
-    """Whether it is what a node was launched with of which only the process is known."""
+    """Whether it is the launch of a node of which only the process is known."""
     return node.recovered and node.spec.places == spec.places
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.names import directory_name
-from zeekfleet.stem.ending import Usage
+from zeekfleet.stem.process_end import Usage
 from zeekfleet.stem.protocol import Exited
 from zeekfleet.supervisor import backtrace
 from zeekfleet.supervisor.records import NodeExit

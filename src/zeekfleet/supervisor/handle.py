@@ -90,7 +90,7 @@ class StemHandle:
         self._welcomed = welcomed
         self._happened = happened
         self._requests = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[protocol.Done | protocol.Listing | None]] = {}
+        self._waiting: dict[int, asyncio.Future[protocol.Done | None]] = {}
         self._connected = asyncio.Event()
         self._over = False
         self._suspects = asyncio.Lock()
@@ -244,11 +244,11 @@ class StemHandle:
                     async with self._suspects:
                         done, attempts = await self._give(make)
                     attempts += 1
-                return done.outcomes if isinstance(done, protocol.Done) else {}, attempts > 1
+                return done.outcomes, attempts > 1
         except TimeoutError as error:
             raise StemError(f"the stem did not answer within {timeout:g} s") from error
 
-    async def _give(self, make: Callable[[int], protocol.Command]) -> tuple[protocol.Done | protocol.Listing, int]:
+    async def _give(self, make: Callable[[int], protocol.Command]) -> tuple[protocol.Done, int]:
         """Give a command until it is answered; the answer, and how often it took."""
         attempts = 0
         while True:
@@ -257,7 +257,7 @@ class StemHandle:
             if (done := await self._attempt(make)) is not None:
                 return done, attempts
 
-    async def _attempt(self, make: Callable[[int], protocol.Command]) -> protocol.Done | protocol.Listing | None:
+    async def _attempt(self, make: Callable[[int], protocol.Command]) -> protocol.Done | None:
         """Give a command once; None if the connection was lost before the answer."""
         if self._over or self._writer is None:
             raise StemError("the stem is not connected")
@@ -265,7 +265,7 @@ class StemHandle:
         frame = protocol.encode(make(request))
         if len(frame) > protocol.MAX_FRAME:
             raise StemError(f"a request of {len(frame)} bytes is more than the stem takes")
-        answer: asyncio.Future[protocol.Done | protocol.Listing | None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[protocol.Done | None] = asyncio.get_running_loop().create_future()
         self._waiting[request] = answer
         try:
             self._writer.write(frame)
@@ -305,7 +305,7 @@ class StemHandle:
                 self.stem = (message.pid, message.running)
                 self._connected.set()
                 self._tell(lambda: self._welcomed(message))
-            case protocol.Done(request=request) | protocol.Listing(request=request):
+            case protocol.Done(request=request):
                 answer = self._waiting.pop(request, None)
                 if answer is not None and not answer.done():
                     answer.set_result(message)

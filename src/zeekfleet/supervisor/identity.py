@@ -14,19 +14,9 @@ import msgspec
 
 from zeekfleet.errors import NotSupervisorError
 from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.model.names import CONFIG_FILE
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.stem.marks import CONFIG_FILE, CONFIG_VARIABLE
-
-__all__ = [
-    "CONFIG_FILE",
-    "CONFIG_VARIABLE",
-    "decode_config",
-    "encode_config",
-    "given_to",
-    "is_supervised",
-    "is_supervisor",
-    "node",
-]
+from zeekfleet.model.variables import NODE_CONFIG
 
 _supervisors: set[int] = set()
 
@@ -53,7 +43,7 @@ def given_to(spec: LaunchSpec, config: NodeConfig) -> LaunchSpec:
     """The launch of a node that can read its own configuration, as can the next Supervisor."""
     return msgspec.structs.replace(
         spec,
-        env={**spec.env, CONFIG_VARIABLE: str(Path(spec.directory) / CONFIG_FILE)},
+        env={**spec.env, NODE_CONFIG: str(Path(spec.directory) / CONFIG_FILE)},
         files={**spec.files, CONFIG_FILE: encode_config(config)},
     )
 
@@ -75,7 +65,7 @@ def is_supervisor() -> bool:
 
 def is_supervised() -> bool:
     """Whether this process is a supervised node."""
-    return CONFIG_VARIABLE in os.environ
+    return NODE_CONFIG in os.environ
 
 
 def node() -> NodeConfig:
@@ -84,7 +74,7 @@ def node() -> NodeConfig:
     Raises:
         NotSupervisorError: this process is not supervised, or its configuration cannot be read.
     """
-    path = os.environ.get(CONFIG_VARIABLE)
+    path = os.environ.get(NODE_CONFIG)
     if path is None:
         raise NotSupervisorError("node() was called in a process that is not a supervised node")
     try:

@@ -11,7 +11,7 @@ import msgspec
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.management import NodeOutputs
 from zeekfleet.model.variables import MANAGEMENT_NODE
-from zeekfleet.stem.ending import is_kill
+from zeekfleet.stem.process_end import is_kill
 from zeekfleet.stem.protocol import Exited, LastExit
 from zeekfleet.supervisor.crash import CrashReports
 from zeekfleet.supervisor.memory_kills import MemoryKills

@@ -15,11 +15,12 @@ import msgspec
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.management import NodeOutputs
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.model.variables import NODE_CONFIG
 from zeekfleet.stem import protocol
 from zeekfleet.supervisor import stem
 from zeekfleet.supervisor.crash import CrashReports, CrashSettings
 from zeekfleet.supervisor.follow import Followers
-from zeekfleet.supervisor.identity import CONFIG_VARIABLE, decode_config
+from zeekfleet.supervisor.identity import decode_config
 from zeekfleet.supervisor.listeners import Listeners
 from zeekfleet.supervisor.outputs import OutputLimits, Outputs
 from zeekfleet.supervisor.records import NodeExit, NodeStopping, Recurrence, Tracked, exit_of
@@ -294,7 +295,7 @@ class Watcher:
 def _config_of(spec: LaunchSpec) -> NodeConfig:
     """The configuration that a node was created with, from its directory; what can still be told if it is not there."""
     try:
-        return decode_config(Path(spec.env[CONFIG_VARIABLE]).read_bytes())
+        return decode_config(Path(spec.env[NODE_CONFIG]).read_bytes())
     except (KeyError, OSError, msgspec.MsgspecError) as error:
         logger.warning(
             "the configuration of node '%s' cannot be read: %s",

@@ -1,4 +1,4 @@
-"""Births side by side: most of a start is waiting for the child to execute its program."""
+"""Starts several processes side by side: most of a start is waiting until the child executes its program."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from zeekfleet.stem.birth import Birth
+from zeekfleet.stem.spawn import Spawn
 
 _HELPERS = 3
-"""Threads beside our own. Nobody wakes them while there is nothing to start."""
+"""Threads beside our own. They sleep while there is nothing to start."""
 
 _MOST_AT_ONCE = 32
-"""Births begun and not taken note of yet: each holds two descriptors."""
+"""Starts whose ``done`` has not been called yet: each holds two descriptors."""
 
-Done = Callable[[Birth], None]
+Done = Callable[[Spawn], None]
 
 
-class Crew:
+class SpawnPool:
     """Starts processes: one at once, or several side by side."""
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
-        self._wanted: queue.SimpleQueue[Birth] = queue.SimpleQueue()
-        self._happened: queue.SimpleQueue[Birth] = queue.SimpleQueue()
-        self._begun: list[tuple[Birth, Done]] = []
-        self._elsewhere = 0
+        self._wanted: queue.SimpleQueue[Spawn] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[Spawn] = queue.SimpleQueue()
+        self._begun: list[tuple[Spawn, Done]] = []
+        self._running = 0
         self._is_gathering = False
 
-    def start(self, birth: Birth, done: Done) -> None:
-        """Have it happen; ``done`` is called in this thread, before this returns or when :meth:`together` ends."""
+    def start(self, spawn: Spawn, done: Done) -> None:
+        """Start it; ``done`` is called in this thread, before this returns or when :meth:`together` ends."""
         if not self._is_gathering:
-            birth.happen()
-            done(birth)
+            spawn.run()
+            done(spawn)
             return
         if not self._threads:
-            self._hire()
-        self._begun.append((birth, done))
-        self._elsewhere += 1
-        self._wanted.put(birth)
+            self._start_threads()
+        self._begun.append((spawn, done))
+        self._running += 1
+        self._wanted.put(spawn)
         if len(self._begun) >= _MOST_AT_ONCE:
             self._finish()
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is started within happens side by side, and is told in the order of its start."""
+        """What is started within is started side by side; ``done`` is called in the order of the starts."""
         if self._is_gathering:
             yield
             return
@@ -58,22 +58,22 @@ class Crew:
             self._finish()
 
     def _finish(self) -> None:
-        while self._elsewhere:
+        while self._running:
             try:
-                self._wanted.get_nowait().happen()
+                self._wanted.get_nowait().run()
             except queue.Empty:
-                self._happened.get()
-            self._elsewhere -= 1
+                self._finished.get()
+            self._running -= 1
         begun, self._begun = self._begun, []
-        for birth, done in begun:
-            done(birth)
+        for spawn, done in begun:
+            done(spawn)
 
-    def _hire(self) -> None:
+    def _start_threads(self) -> None:
         # Signals are for the main thread; new threads have its mask.
         before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         try:
             for number in range(_HELPERS):
-                thread = threading.Thread(target=self._help, name=f"births-{number}", daemon=True)
+                thread = threading.Thread(target=self._help, name=f"spawn-{number}", daemon=True)
                 thread.start()
                 self._threads.append(thread)
         except RuntimeError:
@@ -83,6 +83,6 @@ class Crew:
 
     def _help(self) -> None:
         while True:
-            birth = self._wanted.get()
-            birth.happen()
-            self._happened.put(birth)
+            spawn = self._wanted.get()
+            spawn.run()
+            self._finished.put(spawn)

@@ -8,34 +8,34 @@ import sys
 
 import pytest
 
-from zeekfleet.stem import brands
+from zeekfleet.stem import rlimit_tag as tags
 
-BRAND = brands.of_node("0123456789abcdef", "a")
+TAG = tags.of_node("0123456789abcdef", "a")
 
 
 def test_it_follows_from_tree_and_name() -> None:
-    others = {brands.of_node(tree, name) for tree in ("0123456789abcdef", "other") for name in ("a", "b", "\udcff", "")}
+    others = {tags.of_node(tree, name) for tree in ("0123456789abcdef", "other") for name in ("a", "b", "\udcff", "")}
     assert len(others) == 8
-    assert BRAND in others
+    assert TAG in others
     assert all(1 << 62 <= brand < 1 << 63 for brand in others)
 
 
 def told_by(program: str) -> str:
-    command = [sys.executable, "-c", f"from zeekfleet.stem import brands; import os, resource\n{program}"]
+    command = [sys.executable, "-c", f"from zeekfleet.stem import rlimit_tag as tags; import os, resource\n{program}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
 
 
 def test_what_is_executed_later_inherits_it() -> None:
-    child = f"from zeekfleet.stem import brands; print(brands.of_process(0) == {BRAND})"
-    program = f"brands.put_on(0, {BRAND}); os.execv({sys.executable!r}, [{sys.executable!r}, '-c', {child!r}])"
+    child = f"from zeekfleet.stem import rlimit_tag as tags; print(tags.of_process(0) == {TAG})"
+    program = f"tags.put_on(0, {TAG}); os.execv({sys.executable!r}, [{sys.executable!r}, '-c', {child!r}])"
     assert told_by(program) == "True"
 
 
 def test_without_leave_there_is_none() -> None:
     program = (
-        "resource.setrlimit(10, (5, 1000)); brands.put_on(0, {}); print(brands.of_process(0), resource.prlimit(0, 10))"
+        "resource.setrlimit(10, (5, 1000)); tags.put_on(0, {}); print(tags.of_process(0), *resource.prlimit(0, 10))"
     )
-    assert told_by(program.format(BRAND)) == "None (5, 1000)"
+    assert told_by(program.format(TAG)) == "None 5 1000"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -45,15 +45,15 @@ os.setgid(65534), os.setuid(65534)
 child = os.fork()
 if child == 0:
     os.execv("/bin/sleep", ["sleep", "60"])
-brands.put_on(child, {BRAND})
-print(brands.of_process(child) == {BRAND}, brands.of_process(1) is None)
+tags.put_on(child, {TAG})
+print(tags.of_process(child) == {TAG}, tags.of_process(1) is None)
 os.kill(child, 9)
 """
     assert told_by(program) == "True True"
 
 
 def test_nobody_has_one_by_himself() -> None:
-    assert brands.of_process(os.getpid()) is None
+    assert tags.of_process(os.getpid()) is None
     with subprocess.Popen(["true"]) as ended:
         ended.wait()
-    assert brands.of_process(ended.pid) is None
+    assert tags.of_process(ended.pid) is None

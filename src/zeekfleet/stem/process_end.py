@@ -30,8 +30,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     involuntary_switches: int
 
 
-class Ending(msgspec.Struct, frozen=True, gc=False):
-    """All unset if nobody knows."""
+class ProcessEnd(msgspec.Struct, frozen=True, gc=False):
+    """Code, signal and what was used; all unset if nobody can tell."""
 
     code: int | None = None
     signal: int | None = None
@@ -47,14 +47,14 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 
 
 def is_kill(code: int | None, number: int | None) -> bool:
-    """Whether that may have been SIGKILL: the process's own, its child's as a shell tells it, or nobody knows."""
+    """Whether it may have been SIGKILL: of the process, of its child (a shell exits with 137 then), or nobody knows."""
     return number == signal.SIGKILL or (number is None and code in (None, _SHELL_TELLS_OF_KILL))
 
 
-def from_status(status: int, used: resource.struct_rusage | None = None, limits: str = "") -> Ending:
+def from_status(status: int, used: resource.struct_rusage | None = None, limits: str = "") -> ProcessEnd:
     """From a wait status, as ``wait4`` gives it."""
     exited = os.WIFEXITED(status)
-    return Ending(
+    return ProcessEnd(
         code=os.WEXITSTATUS(status) if exited else None,
         signal=None if exited else os.WTERMSIG(status),
         core_dumped=not exited and os.WCOREDUMP(status),

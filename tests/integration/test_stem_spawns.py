@@ -18,8 +18,8 @@ import pytest
 
 from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.stem.birth import Birth
-from zeekfleet.stem.crew import Crew
+from zeekfleet.stem.spawn import Spawn
+from zeekfleet.stem.spawn_pool import SpawnPool
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor, places
 from zeekfleet.system import procfs
 
@@ -102,7 +102,7 @@ async def test_those_of_many_that_cannot_start_are_told_and_the_others_run(tmp_p
         assert all(details.state == "running" for name, details in supervisor.details().items() if name not in ends)
 
 
-async def test_what_those_of_a_crew_leave_behind_is_gone_with_them(tmp_path: Path) -> None:
+async def test_what_those_that_started_together_leave_behind_is_gone_with_them(tmp_path: Path) -> None:
     # It leaves session and group, and its parent is gone: the orphan comes to the stem.
     engine = CommandEngine(["sh", "-c", "(setsid sh -c 'echo $$; exec sleep 1000' &); exec sleep 1000"])
     async with Supervisor(tmp_path, engine) as supervisor:
@@ -215,22 +215,22 @@ async def test_a_limited_node_that_cannot_start_says_why(tmp_path: Path) -> None
         assert ends["a"].outputs.stderr == "No such file or directory: /no/such/program"
 
 
-# --- births by themselves
+# --- spawns by themselves
 
 
 def test_start_times_by_the_clock_are_the_kernels(tmp_path: Path) -> None:
-    crew, births = Crew(), []
+    pool, spawns = SpawnPool(), []
     env = {"PATH": os.environ["PATH"]}
-    with crew.together():
+    with pool.together():
         for _ in range(50):
-            crew.start(Birth("/bin/sleep", ["sleep", "1000"], env, str(tmp_path), {1: 2, 2: 2}), births.append)
+            pool.start(Spawn("/bin/sleep", ["sleep", "1000"], env, str(tmp_path), {1: 2, 2: 2}), spawns.append)
     try:
-        assert len({birth.pid for birth in births}) == 50
-        assert [birth.start_time for birth in births] == [procfs.start_time(birth.pid) for birth in births]
+        assert len({spawn.pid for spawn in spawns}) == 50
+        assert [spawn.start_time for spawn in spawns] == [procfs.start_time(spawn.pid) for spawn in spawns]
     finally:
-        for birth in births:
-            os.kill(birth.pid, signal.SIGKILL)
-            os.waitpid(birth.pid, 0)
+        for spawn in spawns:
+            os.kill(spawn.pid, signal.SIGKILL)
+            os.waitpid(spawn.pid, 0)
 
 
 @pytest.mark.parametrize(
@@ -242,13 +242,13 @@ def test_start_times_by_the_clock_are_the_kernels(tmp_path: Path) -> None:
     ],
 )
 def test_why_a_birth_failed(program: str, directory: str, reason: str) -> None:
-    birth = Birth(program, ["x"], {}, directory, {1: 2, 2: 2})
-    birth.happen()
-    assert isinstance(birth.problem, OSError)
-    assert birth.problem.filename == reason
+    spawn = Spawn(program, ["x"], {}, directory, {1: 2, 2: 2})
+    spawn.run()
+    assert isinstance(spawn.problem, OSError)
+    assert spawn.problem.filename == reason
 
 
 def test_a_text_with_a_nul_is_refused() -> None:
     for program, argv, env in (("a\0b", ["a"], {}), ("a", ["a\0b"], {}), ("a", ["a"], {"A": "a\0b"})):
         with pytest.raises(ValueError, match="null"):
-            Birth(program, argv, env, "/", {})
+            Spawn(program, argv, env, "/", {})

@@ -1,9 +1,9 @@
-"""A process that is limited before its program's first instruction, or born in a control group.
+"""Starts a process that must be limited before its first instruction, or be in a control group from the beginning.
 
-Between ``posix_spawn`` and the program no code of ours runs: so this is a real fork.
-The copy of us puts the limits on itself, tells through a pipe what took effect, and
-becomes the program; the end of the pipe says that it has. That takes several times as
-long as ``posix_spawn``, and only nodes with limits or a group pay it.
+No code of ours runs between ``posix_spawn`` and the program, so this is a real fork. The
+child limits itself, reports through a pipe what took effect, and executes the program;
+the pipe closes when it has. That takes several times as long as ``posix_spawn``, and only
+nodes with limits or a group pay it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import NoReturn
 import msgspec
 
 from zeekfleet.model.launch import Resources
-from zeekfleet.stem import brands, resources
-from zeekfleet.stem.birth import Birth, ignored_signals
+from zeekfleet.stem import resources, rlimit_tag
+from zeekfleet.stem.spawn import Spawn, ignored_signals
 from zeekfleet.system import procfs
 
 _CLONE_INTO_CGROUP = 0x200000000
@@ -28,22 +28,22 @@ _SYS_CLONE3 = 435  # the same on all architectures
 _ARGUMENT_WORDS = 11
 _library = ctypes.PyDLL(None, use_errno=True)
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
-"""Signals that the stem handles; all but SIGTERM, which has it stop its nodes, do nothing."""
+"""Signals that the stem handles: SIGTERM stops its nodes, the others do nothing."""
 
 
 class _Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line of the pipe: what took effect, or the error that ended it."""
+    """A line in the pipe: what took effect, or the error that ended the child."""
 
     effects: resources.Effects = msgspec.field(default_factory=dict)
     error: int = 0
 
 
-class ForkedBirth(Birth):
-    """As :class:`Birth`, and moreover:
+class ForkedSpawn(Spawn):
+    """As :class:`Spawn`, with:
 
     Args:
-        limits: put on by the process itself.
-        group: the directory of its control group, if it is to be born in one.
+        limits: the process puts them on itself.
+        group: the directory of its control group, if it is to have one.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class ForkedBirth(Birth):
         directory: str,
         descriptors: Mapping[int, int],
         cpus: frozenset[int] = frozenset(),
-        brand: int | None = None,
+        tag: int | None = None,
         *,
         limits: Resources = Resources(),  # noqa: B008 - frozen
         group: str | None = None,
     ) -> None:
-        super().__init__(program, argv, env, directory, descriptors, cpus, brand)
+        super().__init__(program, argv, env, directory, descriptors, cpus, tag)
         self._limits = limits
         self._group = group
 
@@ -90,8 +90,8 @@ class ForkedBirth(Birth):
             os.setsid()
             self._take_descriptors()
             os.chdir(self.directory)
-            if self.brand is not None:
-                brands.put_on(0, self.brand)
+            if self.tag is not None:
+                rlimit_tag.put_on(0, self.tag)
             effects = resources.limit(self._limits)
             memory = resources.allowed_memory(self._limits, effects)
             os.write(told, msgspec.json.encode(_Told(effects)) + b"\n")
@@ -121,7 +121,7 @@ class ForkedBirth(Birth):
 
 
 def _forget_signals() -> None:
-    """What Python handles or ignores is as it was for a new program; nothing is blocked."""
+    """Reset what Python handles or ignores, and block nothing: as a new program expects it."""
     signal.set_wakeup_fd(-1)
     for number in (*HANDLED, *ignored_signals()):
         signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,49 @@
+"""The value of ``ZEEKFLEET_LAUNCH``: the variable that marks every process below a stem.
+
+The form is ``<tree>:l:<number>:<name>``: the tree of the stem, the number of the launch,
+and the name of the node. Former releases wrote ``<tree>:n:<name>``, and
+``<tree>:f:<number>:`` for a process that forked simulated nodes; these nodes carried its
+tag instead of one of their own.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+FORKED_VARIABLE = "ZEEKFLEET_FORKSERVER_FD"
+"""In the environment of simulated nodes that a former release forked instead of executing them."""
+
+
+class Tag(msgspec.Struct, frozen=True):
+    """A tag that was read.
+
+    Attributes:
+        tree: which stem's.
+        node: which node's; None where the tag does not tell.
+        launch: the number of the launch, from 0; None where the tag does not tell.
+    """
+
+    tree: str
+    node: str | None = None
+    launch: int | None = None
+
+
+def of_launch(tree: str, name: str, number: int) -> str:
+    """The tag for the processes of one launch of a node."""
+    return f"{tree}:l:{number}:{name}"
+
+
+def read(text: str) -> Tag | None:
+    """The inverse; None if the text is no tag."""
+    tree, _, rest = text.partition(":")
+    kind, _, rest = rest.partition(":")
+    match kind:
+        case "l":
+            number, _, name = rest.partition(":")
+            return Tag(tree, name, int(number)) if number.isdecimal() and name else None
+        case "n":
+            return Tag(tree, rest) if rest else None
+        case "f":
+            return Tag(tree)
+        case _:
+            return None

@@ -1,0 +1,143 @@
+"""What a program finds when it starts: its directory, its files, and its output files, open.
+
+Its output goes straight to files. A pipe would need a reader, and the program would stop when that reader dies.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
+
+import msgspec
+
+from zeekfleet.errors import LaunchError, ShortageError
+from zeekfleet.model.launch import LaunchSpec
+
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+SHORTAGES = frozenset({EAGAIN, EMFILE, ENFILE, ENOMEM})
+"""Errors of a system that is short of something for the moment."""
+
+
+class Outputs(msgspec.Struct):
+    """A node's output files, open for it, and their sizes before it writes."""
+
+    stdout: int
+    stderr: int
+    offsets: tuple[int, int]
+
+    def close(self) -> None:
+        os.close(self.stdout)
+        os.close(self.stderr)
+
+
+def reason_of(error: OSError) -> str:
+    """An operating system error as part of a sentence."""
+    text = error.strerror or str(error)
+    return f"{text}: {os.fsdecode(error.filename)}" if error.filename else text
+
+
+def failure(name: str, error: OSError) -> LaunchError:
+    """What a launch fails with."""
+    kind = ShortageError if error.errno in SHORTAGES else LaunchError
+    return kind(name, reason_of(error))
+
+
+def open_output(path: str) -> int:
+    """A descriptor that appends to ``path``; the file and its directory are made if missing.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    # Without O_NONBLOCK, a named pipe that nobody reads would stop the whole loop here.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, FILE_MODE)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), DIRECTORY_MODE, exist_ok=True)
+        descriptor = os.open(path, flags, FILE_MODE)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def size_of(path: str) -> int:
+    """A file's size in bytes, 0 if it is not there."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def prepare(spec: LaunchSpec, files: Mapping[str, str]) -> Outputs:
+    """Make the working directory, the files the node wants to find, and its output files.
+
+    Raises:
+        LaunchError: one of them cannot be made.
+    """
+    stdout = -1
+    try:
+        try:
+            os.mkdir(spec.directory, DIRECTORY_MODE)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            os.makedirs(spec.directory, DIRECTORY_MODE, exist_ok=True)
+        for name, content in files.items():
+            _write_file(f"{spec.directory}/{name}", content)
+        stdout = open_output(spec.stdout_file)
+        stderr = open_output(spec.stderr_file)
+        return Outputs(stdout, stderr, (os.fstat(stdout).st_size, os.fstat(stderr).st_size))
+    except OSError as error:
+        if stdout >= 0:
+            os.close(stdout)
+        raise failure(spec.name, error) from error
+    except ValueError as error:  # a NUL in a path
+        if stdout >= 0:
+            os.close(stdout)
+        raise LaunchError(spec.name, str(error)) from error
+
+
+def _write_file(path: str, content: str) -> None:
+    """Give a file this content. A file that is there is replaced, not changed: a process may be reading it."""
+    encoded = content.encode("utf-8", "surrogateescape")
+    try:
+        if _has(path, encoded):
+            return
+        _write(path, encoded, os.O_EXCL)
+    except FileExistsError:
+        directory, name = os.path.split(path)
+        temporary = f"{directory}/.{name}.new"
+        _write(temporary, encoded, os.O_TRUNC)
+        os.rename(temporary, path)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), DIRECTORY_MODE, exist_ok=True)
+        _write(path, encoded, os.O_TRUNC)
+
+
+def _has(path: str, content: bytes) -> bool:
+    """Whether a file has this content already: comparing costs less than writing, and a node is started often."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        status = os.fstat(descriptor)
+        if status.st_size != len(content) or status.st_mode != stat.S_IFREG | FILE_MODE:
+            return False
+        return os.read(descriptor, len(content) + 1) == content
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: str, content: bytes, flag: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | flag
+    descriptor = os.open(path, flags, FILE_MODE)
+    try:
+        os.fchmod(descriptor, FILE_MODE)
+        written = 0
+        while written < len(content):
+            written += os.write(descriptor, content[written:])
+    finally:
+        os.close(descriptor)
