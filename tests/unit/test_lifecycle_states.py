@@ -7,7 +7,7 @@ import pytest
 from zeekfleet.lifecycle.states import SITUATIONS, Situation, process_state
 from zeekfleet.model.enums import State
 from zeekfleet.model.supervision import ProcessState
-from zeekfleet.stem.phases import Phase
+from zeekfleet.stem.node import Phase
 
 
 def test_every_word_of_each_of_the_three_is_in_the_table() -> None:

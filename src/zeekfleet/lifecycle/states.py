@@ -1,7 +1,7 @@
 """One vocabulary for a node's state: what the stem, the supervisor and the agent call one and the same situation.
 
 Three processes look at a node, and each knows more than the one below it. The stem sees processes, and has a *phase*
-for each node (``stem/phases.py``). The supervisor adds what the next start is going to be, a *process state*
+for each node (``stem/node.py``). The supervisor adds what the next start is going to be, a *process state*
 (:class:`~zeekfleet.model.supervision.ProcessState`). The agent adds what the node itself says, and tells the
 *state* of the protocol (:class:`~zeekfleet.model.enums.State`), which is what clients show.
 
