@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
 import pytest
 
 from zeekfleet.errors import StoreError, StoreWriteError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Option
+from zeekfleet.model.notifications import Notification, NotificationKind
 from zeekfleet.model.supervision import NodeDetails, NodeReport
 from zeekfleet.model.types import Address, Port
-from zeekfleet.store.interface import ConfigState, LastHeard, Notification, NotificationKind, Store
+from zeekfleet.store.interface import NOTIFICATION_AGE, ConfigState, LastHeard, Store
 from zeekfleet.store.memory import MemoryStore
 from zeekfleet.store.sqlite import SqliteStore
 from zeekfleet.testing.failing import Effect, FailingStore, Moment, StoreFault, with_fault_from_environment
@@ -136,6 +138,14 @@ def test_notifications_are_bounded_oldest_first(store: Store) -> None:
     assert list(store.notifications()) == [log(n) for n in (3, 4, 5, 6, 7)]
     assert list(store.notifications(2)) == [log(6), log(7)]
     assert list(store.notifications(0)) == []
+
+
+def test_notifications_that_are_too_old_go(store: Store) -> None:
+    store.record(log(1))
+    store.record(log(2))
+    last = msgspec.structs.replace(log(3), time=2.0 + NOTIFICATION_AGE)
+    store.record(last)
+    assert list(store.notifications()) == [log(2), last]
 
 
 def test_negative_limits_are_refused(store: Store) -> None:

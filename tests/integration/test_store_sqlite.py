@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from zeekfleet.errors import StoreCorruptError, StoreError, StoreVersionError, StoreWriteError
 from zeekfleet.model.management import Configuration, Instance
+from zeekfleet.model.notifications import Notification, NotificationKind
 from zeekfleet.store import schema
-from zeekfleet.store.interface import ConfigState, LastHeard, Notification, NotificationKind
+from zeekfleet.store.interface import ConfigState, LastHeard
 from zeekfleet.store.schema import SCHEMA_VERSION
 from zeekfleet.store.sqlite import SqliteStore
 

@@ -14,8 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from zeekfleet.errors import StoreWriteError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
+from zeekfleet.model.notifications import Notification, NotificationKind
 from zeekfleet.model.types import Address
-from zeekfleet.store.interface import ConfigState, Notification, NotificationKind, Store
+from zeekfleet.store.interface import ConfigState, Store
 from zeekfleet.store.memory import MemoryStore
 from zeekfleet.store.sqlite import SqliteStore
 from zeekfleet.testing.failing import Effect, FailingStore, Moment, StoreFault

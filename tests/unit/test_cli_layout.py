@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeekfleet.cli import tables
-from zeekfleet.cli.layout import cells, plain_text, terminal_text
+from zeekfleet.cli.layout import cells, plain_text, terminal_text, widths_of
 from zeekfleet.cli.output import BAD, Cell, Note, Table, problem
 from zeekfleet.client.results import NodesSeen
 from zeekfleet.model.enums import ClusterRole, State
@@ -71,3 +71,11 @@ def test_colours_change_no_width() -> None:
         "\x1b[1;31merror: it is broken\x1b[0m",
     ]
     assert terminal_text(view, 80, in_colour=False) == plain_text(view)
+
+
+def test_a_table_goes_on_below_another() -> None:
+    first = Table(("NODE", "EVENT"), ((Cell("worker-1"), Cell("it smokes")),))
+    second = Table(first.columns, ((Cell("w"), Cell("it burns")),), widths=widths_of(first)[:1], heading=False)
+    assert plain_text([first]) == "NODE      EVENT\nworker-1  it smokes\n"
+    assert plain_text([second]) == "w         it burns\n"
+    assert widths_of(second) == (8, 8)

@@ -9,8 +9,14 @@ NODE = "zeek/management/node"
 NODE_EXITS = "zeek/management/supervisor"
 SUPERVISOR = "zeek/supervisor"
 NODE_STATUS = "zeek/supervisor/node_status"
+NOTIFICATIONS = "zeekfleet/notifications"
+"""Where the controller publishes what it keeps of what happens (``events.notifications``)."""
+
 DEPLOYMENTS = "zeekfleet/deployments"
 """The controller publishes the progress of deployments here (``events.deployments``)."""
+
+NEWS = (DEPLOYMENTS, NOTIFICATIONS)
+"""Where the controller tells clients something unasked."""
 
 
 def agent(instance: str) -> str:

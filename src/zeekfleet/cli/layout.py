@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Iterator, Sequence
 
@@ -29,6 +30,13 @@ def terminal_text(view: View, width: int, *, in_colour: bool = True) -> str:
     return _text(view, width, in_colour=in_colour)
 
 
+def widths_of(table: Table) -> tuple[int, ...]:
+    """How many cells each column takes, wherever there is room for it."""
+    texts = [table.columns, *(tuple(flat(cell.text) for cell in row) for row in table.rows)]
+    needed = (max(map(cells, column)) for column in zip(*texts, strict=True))
+    return tuple(max(pair) for pair in itertools.zip_longest(needed, table.widths, fillvalue=0))
+
+
 def styled(text: str, tone: str) -> str:
     """Text in its tone, by the terminal's own codes."""
     return f"\x1b[{_STYLES[tone]}m{text}\x1b[0m" if tone in _STYLES and text else text
@@ -51,8 +59,8 @@ def _plainly(text: str, _tone: str) -> str:
 
 def _table(table: Table, width: int | None) -> Iterator[list[Cell]]:
     heading = tuple(Cell(column, _HEADING) for column in table.columns)
-    rows = [heading, *(tuple(Cell(flat(cell.text), cell.tone) for cell in row) for row in table.rows)]
-    widths = [max(cells(row[number].text) for row in rows) for number in range(len(table.columns))]
+    rows = [tuple(Cell(flat(cell.text), cell.tone) for cell in row) for row in table.rows]
+    widths = list(widths_of(table))
     kept = len(widths)
     if width is not None and table.essential:
         while kept > table.essential and _total(widths[:kept]) > width:
@@ -62,7 +70,7 @@ def _table(table: Table, width: int | None) -> Iterator[list[Cell]]:
         if excess > 0:
             longest = max(range(len(widths)), key=lambda number: widths[number])
             widths[longest] = max(widths[longest] - excess, NARROWEST)
-    for row in rows:
+    for row in (heading, *rows) if table.heading else rows:
         yield from _row(row[:kept], widths[:kept])
     if kept < len(widths):
         left_out = ", ".join(table.columns[kept:])

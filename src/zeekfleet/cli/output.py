@@ -26,11 +26,15 @@ class Table(msgspec.Struct, frozen=True):
         rows: a cell a column each.
         essential: how many columns, from the left, stay whole on a terminal that is too narrow, while the others
             give way from the right; 0: all stay, and long texts are folded.
+        widths: what the columns are at least wide, so that a table can go on below another; empty: as they need.
+        heading: whether the headings are shown.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     essential: int = 0
+    widths: tuple[int, ...] = ()
+    heading: bool = True
 
 
 class Note(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from typing import Self, TypeVar
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event, Request, Response
+from zeekfleet.broker.events.notifications import NotificationKept
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.client import config_file, link
 from zeekfleet.client.patience import Patience, Watch
@@ -118,7 +119,7 @@ class Client(Requests):
         try:
             await self._stack.enter_async_context(self._endpoint)
             tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-            for topic in (topics.CONTROLLER, topics.DEPLOYMENTS, topics.AGENT_PREFIX):
+            for topic in (topics.CONTROLLER, topics.AGENT_PREFIX, *topics.NEWS):
                 self._endpoint.subscribe(topic)
             self._endpoint.peer(self._host, self._port, tls=self._tls)
             self._stack.callback(tasks.create_task(self._read_events()).cancel)
@@ -208,7 +209,7 @@ class Client(Requests):
                     self._arrived.notify()
                 case Delivery() if not self._is_repeated(happening):
                     self._show(happening.topic, happening.event)
-                    if self._watcher is not None:
+                    if self._watcher is not None and not isinstance(happening.event, NotificationKept):
                         self._watcher(happening)
                     self._arrived.notify()
 

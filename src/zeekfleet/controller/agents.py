@@ -58,7 +58,7 @@ class Agents:
         changed: notified whenever an instance comes or goes.
         welcoming: welcomes agents that have come.
         presence: told what is heard of each.
-        keeper: keeps notifications.
+        keeper: keeps what agents tell, and when they come and go.
         waits: told who makes progress.
         queue: whose current deployment is told what becomes of nodes.
         handover: knows which of an agent's actions are of the current deployment.
@@ -124,7 +124,7 @@ class Agents:
         """Take the end of a connection; who spoke on it may have another one, or another agent comes in its place."""
         former = dict(self._instances.known)
         for name in self._instances.lost(peer):
-            self._log_loss(name, reason)
+            self._lose(name, reason)
             present = self._instances.known.get(name)
             if present is not None and name in former and not present.is_same_agent(former[name]):
                 self._replaced(name, present)
@@ -139,7 +139,7 @@ class Agents:
             self._end_reservation_later(name, reservation)
 
     def _notified(self, notice: api.NotifyChange | api.NotifyError | api.NotifyLog) -> None:
-        self._keeper.keep(notice)
+        self._keeper.heard(notice)
         if isinstance(notice, api.NotifyChange):
             if self._queue.current is not None:
                 self._queue.current.heard_state(notice.n.name, notice.new)
@@ -173,6 +173,7 @@ class Agents:
                 if name in self._instances.configured:
                     facts["kind"] = "connection"
                 logger.info("instance %s checked in from %s", name, peer.host, extra=facts)
+                self._keeper.connected(name, f"checked in from {peer.host}")
                 self._welcoming.welcome(name)
                 self._changed.notify()
             case Hello.NO_NEWS if delivery.generation is SECOND:
@@ -192,6 +193,7 @@ class Agents:
         self._presence.came(name)
         facts = {"kind": "connection", "instance": name, "address": present.peer.place}
         logger.warning("instance %s is now the agent at %s", name, present.peer.place, extra=facts)
+        self._keeper.connected(name, f"is now the agent at {present.peer.place}")
 
     def _refuse(self, name: str, peer: Peer, reason: str) -> None:
         """Tell an agent and the log, once a connection, that it is not taken. What becomes of its nodes is up to it."""
@@ -204,7 +206,7 @@ class Agents:
         logger.error("the agent at %s is refused: %s", peer.place, reason, extra=facts)
         self._endpoint.publish(topics.agent(name), AgentRefused(name, reason), to=peer)
 
-    def _log_loss(self, name: str, reason: str) -> None:
+    def _lose(self, name: str, reason: str) -> None:
         if name in self._instances.known:
             return  # it has another connection, or another agent has come
         self._presence.went(name)
@@ -213,6 +215,7 @@ class Agents:
         if name in self._instances.configured:
             level, facts["kind"] = logging.WARNING, "connection"
         logger.log(level, "instance %s is gone: %s", name, reason, extra=facts)
+        self._keeper.gone(name, reason)
 
 
 def _log_wrong_name(sender: str, name: str) -> None:

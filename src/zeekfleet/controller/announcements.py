@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from zeekfleet.broker import topics
+from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.tracker import Tracker
 from zeekfleet.model.deployments import KEEP, NodeAction, action_text
 from zeekfleet.transport.endpoint import Endpoint
@@ -35,22 +36,26 @@ async def announce_progress(endpoint: Endpoint, tracker: Tracker) -> None:
         await asyncio.sleep(PAUSE)
 
 
-def announce_outcome(endpoint: Endpoint, tracker: Tracker) -> None:
-    """Publish and log what came of a deployment.
+def announce_outcome(endpoint: Endpoint, keeper: NotificationKeeper, tracker: Tracker) -> None:
+    """Publish, log and keep what came of a deployment.
 
     A client that wanted it is told anyway. Of what the controller does by itself it is news which nodes were touched.
     """
     deployment, outcome = tracker.deployment, tracker.outcome()
     changes = [action for action in outcome.actions if action.action != KEEP] if deployment.is_own else []
     facts = {"reqid": deployment.reqid, "config": deployment.configuration.id, "success": outcome.success}
-    if changes or not (deployment.is_own and outcome.success):
+    is_news = bool(changes) or not (deployment.is_own and outcome.success)
+    if is_news:
         facts["kind"] = "deployment"
     told = "success" if outcome.success else "; ".join(outcome.errors)
     if changes:
         told += f" ({_some(changes)})"
     level = logging.INFO if outcome.success or deployment.is_own else logging.WARNING
     what = "deployed again" if deployment.is_own else "deployment of"
-    logger.log(level, "%s configuration %s: %s", what, deployment.configuration.id, told, extra=facts)
+    sentence = f"{what} configuration {deployment.configuration.id}: {told}"
+    logger.log(level, "%s", sentence, extra=facts)
+    if is_news:
+        keeper.deployed(deployment.configuration.id, sentence, success=outcome.success)
     endpoint.publish(topics.DEPLOYMENTS, outcome)
 
 

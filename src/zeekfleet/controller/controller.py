@@ -84,8 +84,8 @@ class Controller:
             changed=changed,
             wait=options.instance_wait or base,
         )
-        self._queue = DeploymentQueue(endpoint, pipeline, self._stage, self._tasks)
-        self._keeper = NotificationKeeper(store)
+        self._keeper = NotificationKeeper(endpoint, store)
+        self._queue = DeploymentQueue(endpoint, pipeline, self._stage, self._keeper, self._tasks)
         self._agents = Agents(
             endpoint,
             self._instances,
@@ -123,6 +123,8 @@ class Controller:
         """Serve until cancelled; a configuration that was deployed before is deployed again."""
         async with self._tasks:
             await self._presence.load()
+            if self._loss:
+                self._keeper.failed(self._name, self._loss)
             self._tasks.create_task(self._keeper.run())
             self._tasks.create_task(self._queue.run())
             self._tasks.create_task(self._presence.run())

@@ -7,6 +7,7 @@ import logging
 
 from zeekfleet.controller.announcements import announce_outcome, announce_progress
 from zeekfleet.controller.deployment import Deployment, Step
+from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.pipeline import Pipeline
 from zeekfleet.controller.staging import Stage
 from zeekfleet.controller.tracker import Tracker
@@ -25,13 +26,22 @@ class DeploymentQueue:
         endpoint: where progress and outcomes are published.
         pipeline: carries deployments out.
         stage: knows what is deployed.
+        keeper: keeps what came of each.
         tasks: where work runs.
     """
 
-    def __init__(self, endpoint: Endpoint, pipeline: Pipeline, stage: Stage, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pipeline: Pipeline,
+        stage: Stage,
+        keeper: NotificationKeeper,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
         self._endpoint = endpoint
         self._pipeline = pipeline
         self._stage = stage
+        self._keeper = keeper
         self._tasks = tasks
         self._turns = Turns()
         self._work: asyncio.Task[Deployment] | None = None
@@ -131,7 +141,7 @@ class DeploymentQueue:
     def _finish(self, tracker: Tracker, deployment: Deployment) -> None:
         ended = deployment.having(step=Step.DONE)
         tracker.advance(ended)
-        announce_outcome(self._endpoint, tracker)
+        announce_outcome(self._endpoint, self._keeper, tracker)
         tracker.ended.set_result(ended)
 
 

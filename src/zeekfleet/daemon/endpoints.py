@@ -13,7 +13,7 @@ LONGEST_LOCAL_PAUSE = 0.5
 
 CLIENTS = TopicPolicy(
     publish=(topics.CONTROLLER,),
-    subscribe=(topics.CONTROLLER, topics.AGENT_PREFIX, topics.DEPLOYMENTS),
+    subscribe=(topics.CONTROLLER, topics.AGENT_PREFIX, *topics.NEWS),
     answer=(),
 )
 """Clients ask the controller, hear what others ask and what all are answered, and may watch the agents."""
@@ -38,7 +38,7 @@ def agents_policy(*, and_clients: bool) -> TopicPolicy:
     """
     own = (topics.AGENT_PREFIX,)
     clients = (topics.CONTROLLER,) if and_clients else ()
-    watchers = (topics.DEPLOYMENTS,) if and_clients else ()
+    watchers = topics.NEWS if and_clients else ()
     return TopicPolicy(
         publish=own + clients,
         subscribe=(*own, *clients, *watchers, topics.NODE, topics.SECRETS_PREFIX),

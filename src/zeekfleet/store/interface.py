@@ -18,8 +18,8 @@ from typing import Protocol
 
 import msgspec
 
-from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration
+from zeekfleet.model.notifications import Notification
 from zeekfleet.model.supervision import NodeReport
 
 HISTORY_LIMIT = 100
@@ -28,6 +28,8 @@ HISTORY_LIMIT = 100
 NOTIFICATION_LIMIT = 10_000
 """Notifications that are kept; the oldest go first."""
 
+NOTIFICATION_AGE = 30 * 86400.0
+"""Seconds after which a notification goes, counted until the latest one."""
 INSTANCE_LIMIT = 10_000
 """Instances that are remembered; those that were heard of longest ago go first."""
 
@@ -55,14 +57,6 @@ def check_limit(limit: int) -> int:
     return limit
 
 
-class NotificationKind(enum.Enum):
-    """Which of the agent's notifications it is (docs/protocol.md, section 6)."""
-
-    CHANGE = "change"
-    ERROR = "error"
-    LOG = "log"
-
-
 class HistoryEntry(msgspec.Struct, frozen=True):
     """A configuration that was staged or deployed.
 
@@ -82,28 +76,6 @@ class HistoryEntry(msgspec.Struct, frozen=True):
     def id(self) -> str:
         """The configuration's id."""
         return self.configuration.id
-
-
-class Notification(msgspec.Struct, frozen=True):
-    """One ``notify_change``, ``notify_error`` or ``notify_log`` of an agent.
-
-    Attributes:
-        kind: which of the three.
-        time: when it arrived, in seconds since 1970.
-        instance: who sent it.
-        node: the node it is about, or ``""``.
-        message: the text of an error or log, else ``""``.
-        old: the state before a change.
-        new: the state after it.
-    """
-
-    kind: NotificationKind
-    time: float
-    instance: str
-    node: str = ""
-    message: str = ""
-    old: State | None = None
-    new: State | None = None
 
 
 class LastHeard(msgspec.Struct, frozen=True):
@@ -161,6 +133,8 @@ class Store(Protocol):
 
     def record(self, notification: Notification) -> None:
         """Keep a notification. A power failure may lose the latest ones, but never leaves half of one.
+
+        Those that are more than :data:`NOTIFICATION_AGE` older go.
 
         Raises:
             StoreWriteError: it was not kept; the store stays usable.

@@ -11,15 +11,16 @@ from typing import TypeVar
 
 from zeekfleet.errors import StoreError
 from zeekfleet.model.management import Configuration
+from zeekfleet.model.notifications import Notification
 from zeekfleet.store.interface import (
     HISTORY_LIMIT,
     HISTORY_STATES,
     INSTANCE_LIMIT,
+    NOTIFICATION_AGE,
     NOTIFICATION_LIMIT,
     ConfigState,
     HistoryEntry,
     LastHeard,
-    Notification,
     check_limit,
 )
 
@@ -75,6 +76,8 @@ class MemoryStore:
     def record(self, notification: Notification) -> None:
         with self._lock:
             self._check_open()
+            while self._notifications and self._notifications[0].time < notification.time - NOTIFICATION_AGE:
+                self._notifications.popleft()
             self._notifications.append(notification)
 
     def notifications(self, limit: int = NOTIFICATION_LIMIT) -> Sequence[Notification]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from zeekfleet.errors import StoreCorruptError, StoreError, StoreFullError, StoreWriteError
 from zeekfleet.model.management import Configuration
+from zeekfleet.model.notifications import Notification
 from zeekfleet.store.disk_space import NO_SPACE, try_allocation
 from zeekfleet.store.encoding import decode, digest, encode
 from zeekfleet.store.inspection import inspect, refuse_orphaned_log, store_error
@@ -24,11 +25,11 @@ from zeekfleet.store.interface import (
     HISTORY_LIMIT,
     HISTORY_STATES,
     INSTANCE_LIMIT,
+    NOTIFICATION_AGE,
     NOTIFICATION_LIMIT,
     ConfigState,
     HistoryEntry,
     LastHeard,
-    Notification,
     check_limit,
 )
 from zeekfleet.store.schema import create_database, upgrade
@@ -47,6 +48,7 @@ _SET = "INSERT OR REPLACE INTO configuration (state, document, digest) VALUES (?
 _ADD_HISTORY = "INSERT INTO history (state, time, document, digest) VALUES (?, ?, ?, ?)"
 _TRIM_HISTORY = "DELETE FROM history WHERE sequence <= (SELECT max(sequence) FROM history) - ?"
 _ADD_NOTIFICATION = "INSERT INTO notification (document, digest) VALUES (?, ?)"
+_OLDEST_NOTIFICATION = "SELECT sequence, document, digest FROM notification ORDER BY sequence LIMIT 1"
 _SET_INSTANCE = "INSERT OR REPLACE INTO instance (name, time, document, digest) VALUES (?, ?, ?, ?)"
 _TRIM_INSTANCES = (
     "DELETE FROM instance WHERE name IN (SELECT name FROM instance ORDER BY time DESC, name LIMIT -1 OFFSET ?)"
@@ -121,6 +123,7 @@ class SqliteStore:
         document = encode(notification)
         # NORMAL saves an fsync for each: a power failure may lose the latest of them, a crash of ours loses none.
         with self._transaction("NORMAL") as connection:
+            self._expire(connection, notification.time - NOTIFICATION_AGE)
             connection.execute(_ADD_NOTIFICATION, (document, digest(document)))
             connection.execute(_TRIM_NOTIFICATIONS, (self._notification_limit,))
 
@@ -149,6 +152,14 @@ class SqliteStore:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
+
+    def _expire(self, connection: sqlite3.Connection, before: float) -> None:
+        """Remove the oldest notifications up to the first that is younger."""
+        while (row := connection.execute(_OLDEST_NOTIFICATION).fetchone()) is not None:
+            sequence, document, expected = row
+            if self._decoded(document, expected, Notification).time >= before:
+                return
+            connection.execute("DELETE FROM notification WHERE sequence = ?", (sequence,))
 
     def _check_room(self, size: int) -> None:
         """Refuse a change that the disk has no room for: SQLite's log might take it, but never pass it to the file."""

@@ -12,15 +12,8 @@ import msgspec
 
 from zeekfleet.errors import StoreWriteError
 from zeekfleet.model.management import Configuration
-from zeekfleet.store.interface import (
-    HISTORY_LIMIT,
-    NOTIFICATION_LIMIT,
-    ConfigState,
-    HistoryEntry,
-    LastHeard,
-    Notification,
-    Store,
-)
+from zeekfleet.model.notifications import Notification
+from zeekfleet.store.interface import HISTORY_LIMIT, NOTIFICATION_LIMIT, ConfigState, HistoryEntry, LastHeard, Store
 
 FAULT_VARIABLE = "ZEEKFLEET_TEST_STORE_FAULT"
 """Holds what :meth:`StoreFault.parse` reads; looked at by the tests' own composition only."""

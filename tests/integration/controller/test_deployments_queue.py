@@ -21,12 +21,14 @@ from zeekfleet.client.results import Deployed
 from zeekfleet.controller import turns
 from zeekfleet.controller.deployment import Deployment, Step
 from zeekfleet.controller.deployment_queue import DeploymentQueue
+from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import TransportError
 from zeekfleet.model.deployments import NodeAction
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node, Result
 from zeekfleet.store.interface import ConfigState
+from zeekfleet.store.memory import MemoryStore
 from zeekfleet.transport.endpoint import Delivery, Happening
 from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
 
@@ -330,7 +332,7 @@ async def test_a_client_that_comes_while_the_controller_looks_for_something_to_d
             async def carry_out(self, deployment: Deployment, _report: object) -> Deployment:
                 return deployment.having(results=(Result(deployment.reqid),))
 
-        queue = DeploymentQueue(endpoint, Done(), Looking(), tasks)  # type: ignore[arg-type]
+        queue = DeploymentQueue(endpoint, Done(), Looking(), NotificationKeeper(endpoint, MemoryStore()), tasks)  # type: ignore[arg-type]
         running = tasks.create_task(queue.run())
         queue.deploy_again()
         await looking.wait()

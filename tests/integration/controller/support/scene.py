@@ -141,9 +141,10 @@ class Scene:
         return await self._stack.enter_async_context(client)
 
     async def listener(self) -> Recorder:
-        """Hears what is told of deployments."""
+        """Hears what is told unasked."""
         endpoint = await self._stack.enter_async_context(MemoryEndpoint(self._network, "listener"))
-        endpoint.subscribe(topics.DEPLOYMENTS)
+        for topic in topics.NEWS:
+            endpoint.subscribe(topic)
         recorder = await self._stack.enter_async_context(Recorder(endpoint))
         endpoint.peer("127.0.0.1", 2150)
         await recorder.added()

@@ -1,0 +1,51 @@
+"""What the controller keeps of what happened: nothing that Zeek knows of."""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar
+
+from zeekfleet.model.enums import State
+from zeekfleet.model.types import Record
+
+
+class NotificationKind(enum.StrEnum):
+    """What happened.
+
+    The first three are an agent's ``notify_change``, ``notify_error`` and ``notify_log`` (docs/protocol.md, section 6).
+    """
+
+    CHANGE = "change"
+    ERROR = "error"
+    LOG = "log"
+    DEPLOYMENT = "deployment"
+    CONNECTED = "connected"
+    GONE = "gone"
+
+
+class Notification(Record, frozen=True):
+    """One thing that happened.
+
+    Attributes:
+        kind: a :class:`NotificationKind`, or a word that a newer release knows.
+        time: when the controller heard of it, in seconds since 1970.
+        instance: which instance it is about, or ``""``. An error's may be the controller's own name.
+        node: which node it is about, or ``""``.
+        message: a sentence for a person; empty for a change.
+        old: the node's state before a change.
+        new: the node's state after it.
+        config: the id of the configuration that was deployed, or ``""``.
+        success: whether the deployment succeeded.
+    """
+
+    zeek_name: ClassVar[str] = "Zeekfleet::Notification"
+
+    kind: str
+    time: float
+    instance: str = ""
+    node: str = ""
+    message: str = ""
+    old: State | None = None
+    new: State | None = None
+    config: str = ""
+    success: bool | None = None

@@ -1,0 +1,54 @@
+"""What happens is kept, and told to whoever listens: agents that come and go, changes, errors, deployments."""
+
+from __future__ import annotations
+
+from scene import DEADLINE, configuration, scene
+
+from zeekfleet.broker.events.agent import NotifyChange, NotifyError
+from zeekfleet.broker.events.notifications import NotificationKept
+from zeekfleet.broker.generations import GENERATIONS
+from zeekfleet.model.enums import State
+from zeekfleet.transport.endpoint import Delivery, Happening
+
+
+def kept(happening: Happening) -> bool:
+    return isinstance(happening, Delivery) and isinstance(happening.event, NotificationKept)
+
+
+async def test_what_happens_is_kept_and_told() -> None:
+    async with scene() as made:
+        listener = await made.listener()
+        agent = await made.agent("a1")
+        await made.known("a1")
+        deployed = configuration("a1")
+        assert (await made.client.deploy_config(deployed)).ok
+        (node,) = deployed.nodes
+        for generation in GENERATIONS:  # as agents of ours do
+            agent.endpoint.publish(agent.topic, NotifyChange("a1", node, State.RUNNING, State.CRASHED), generation)
+            agent.endpoint.publish(agent.topic, NotifyError("a1", "it smokes", "w-a1"), generation)
+        agent.endpoint.unpeer("127.0.0.1", 2150)
+
+        def is_gone(happening: Happening) -> bool:
+            return kept(happening) and happening.event.notification.kind == "gone"
+
+        await listener.wait_for(is_gone, DEADLINE)
+        found = made.store.notifications()
+        assert [happening.event.notification for happening in listener.seen if kept(happening)] == list(found)
+    assert [one.kind for one in found] == ["connected", "deployment", "change", "error", "gone"]
+    connected, deployment, change, error, gone = found
+    assert (connected.instance, connected.message.startswith("checked in from ")) == ("a1", True)
+    assert (deployment.config, deployment.success) == (deployed.id, True)
+    assert deployment.message == f"deployment of configuration {deployed.id}: success"
+    assert (change.instance, change.node, change.old, change.new) == ("a1", "w-a1", State.RUNNING, State.CRASHED)
+    assert (error.node, error.message) == ("w-a1", "it smokes")
+    assert (gone.instance, bool(gone.message)) == ("a1", True)
+
+
+async def test_a_deployment_that_failed_is_kept_with_its_errors() -> None:
+    async with scene(instance_wait=0.01, request_timeout=0.01) as made:
+        outcome = await made.client.deploy_config(configuration("absent"))
+        assert not outcome.ok
+        while not (found := made.store.notifications()):
+            await made.client.get_instances()  # each try is a round trip
+    assert [(one.kind, one.success) for one in found] == [("deployment", False)]
+    assert "instance 'absent' is missing: never connected" in found[0].message
