@@ -142,7 +142,7 @@ class CannotConnectError(TransportError):
     """A connection could not be made.
 
     Attributes:
-        reason: what the last attempt failed with, a part of the sentence.
+        reason: why, as a part of the sentence: what the last attempt failed with, or what is wrong on our side.
     """
 
     def __init__(self, sentence: str, reason: str) -> None:

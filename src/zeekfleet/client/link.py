@@ -365,8 +365,7 @@ class _Tries:
 def _cannot_connect(reason: str, tls: ssl.SSLContext | None, introduction: str = "") -> CannotConnectError:
     """A failure to connect; what is wrong with our own certificate may be its cause."""
     problem = own_problem(tls)
-    reason = f"{reason}; {problem}" if problem else reason
-    return CannotConnectError(f"{introduction}{reason}", reason)
+    return CannotConnectError(f"{introduction}{reason}{f'; {problem}' if problem else ''}", problem or reason)
 
 
 def _reason(error: Exception) -> str:
