@@ -11,7 +11,6 @@ from zeekfleet.planning.deadlines import (
     GRACE,
     MARGIN,
     ZEEK_CLIENT_ANSWER,
-    ZEEK_CLIENT_TIMEOUT,
     Deadline,
     agent_deadline,
     agent_stop_deadline,
@@ -19,6 +18,9 @@ from zeekfleet.planning.deadlines import (
     controller_stop_deadline,
 )
 from zeekfleet.settings import SupervisorSettings
+
+ZEEK_CLIENT_TIMEOUT = 20.0
+"""Seconds that zeek-client waits for a response."""
 
 
 @pytest.mark.parametrize("nodes", [0, 1])

@@ -1,7 +1,9 @@
-"""The life of a node as pure logic: no I/O, no clock, no randomness of its own.
+"""Pure logic about the life of a node: no I/O; the caller passes in clocks and randomness.
 
-``transitions`` is the state table, ``revival`` decides how a process comes back,
-``order`` tells who starts and stops before whom, ``cluster_view`` what a node must
-know of the others and whom it must be connected to, ``reconcile`` compares what
-should run with what does.
+``states`` maps the words of stem, supervisor and agent for a node's state,
+``transitions`` is the table of states, ``node_life`` follows one node through it.
+``revival`` decides when a process is started again, ``stopping`` how long to wait
+for its end, ``order`` which nodes start and stop first. ``cluster_view`` tells what a
+node must know about the others, and ``reconcile`` compares what should run with
+what runs.
 """

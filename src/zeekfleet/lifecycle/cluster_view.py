@@ -1,8 +1,8 @@
-"""What one node of a cluster must know of the others, and to whom it must be connected: by role, pure.
+"""What a node must know about the other nodes of its cluster, and which of them it must be connected to.
 
-A Zeek is told which nodes there are, what part each has, and on which host. Beyond that it needs the ports of those
-that it connects to (Zeek's ``frameworks/cluster/backend/broker/main.zeek``; with ZeroMQ fewer), and the manager the
-metrics ports of all, for its ``/services.json``. What others read their traffic from is nobody's business but theirs.
+A Zeek needs the name, role and host of every node. It also needs the ports of the nodes that it connects to (Zeek's
+``frameworks/cluster/backend/broker/main.zeek``; with ZeroMQ fewer), and the manager needs all metrics ports for its
+``/services.json``. No node needs to know the interface or the trace of another one.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ CONNECTS_TO: Mapping[ClusterRole, frozenset[ClusterRole]] = {
     _PROXY: frozenset({_LOGGER, _MANAGER}),
     _WORKER: frozenset({_LOGGER, _MANAGER, _PROXY}),
 }
-"""By role, the roles whose ports a node dials. A node of no role may dial anybody."""
+"""By role, the roles whose ports a node dials. A node without a role may dial all."""
 
 SOME_TRACE = ""
-"""Stands for the trace that another node reads: that there is one changes how all pass on logs, its path does not."""
+"""Replaces the path of another node's trace. All nodes need to know whether there is a trace, but not which one."""
 
 
 MUST_BE_SEEN = frozenset({_LOGGER, _MANAGER, _PROXY})
-"""The roles of nodes that all others must be connected to, but for those of the same role."""
+"""The roles of nodes to which all nodes of other roles must be connected."""
 
 
 def must_see(name: str, cluster: Mapping[str, ClusterEndpoint]) -> frozenset[str]:
-    """The nodes that the one of this name must be connected to; ``zeekfleet-peers.zeek`` has the same rule."""
+    """The nodes to which the named node must be connected; ``zeekfleet-peers.zeek`` has the same rule."""
     own = cluster.get(name)
     if own is None:
         return frozenset()
@@ -42,9 +42,9 @@ def must_see(name: str, cluster: Mapping[str, ClusterEndpoint]) -> frozenset[str
 
 
 def view(name: str, cluster: Mapping[str, ClusterEndpoint]) -> dict[str, ClusterEndpoint]:
-    """The cluster's layout as the node of this name needs it.
+    """The cluster's layout, reduced to what the named node needs.
 
-    Its own row lacks only what the node's configuration says itself (interface and trace).
+    Its own row keeps everything but interface and trace, which stand in the node's configuration.
     """
     own = cluster.get(name)
     role = own.role if own is not None else ClusterRole.NONE
@@ -65,5 +65,5 @@ def view(name: str, cluster: Mapping[str, ClusterEndpoint]) -> dict[str, Cluster
 
 
 def without_details(row: ClusterEndpoint) -> ClusterEndpoint:
-    """What every node must know of every other one."""
+    """The row, reduced to what every node must know about every other node."""
     return msgspec.structs.replace(row, p=NO_PORT, metrics_port=None)

@@ -1,8 +1,8 @@
-"""One node's life as its agent sees it: the state it is in, and whether its launch succeeds. Pure.
+"""One node's life as its agent sees it: its state, and whether its launch succeeds.
 
-News of one process comes from two sides: the supervisor tells of processes (started, ended, refused), the node itself
-says hello. They use different connections, so that either may overtake the other. A deployment waits until the
-outcome of each launch is known: the node said hello, or it is known not to come up (``failed``), because
+The agent hears of a process from two sides: the supervisor reports starts, ends and refusals, and the node says hello.
+These come over different connections, so either may arrive first. A deployment waits until the outcome of each launch
+is known: the node has said hello, or it has ``failed``, because
 
 * the supervisor could not create it (``refusal``),
 * its process ended ``EARLY_EXITS_TO_FAIL`` times before a hello,
@@ -21,16 +21,16 @@ from zeekfleet.lifecycle.transitions import Cause, after
 from zeekfleet.model.enums import State
 
 EARLY_EXITS_TO_FAIL = 2
-"""A node whose process ended this often before a hello has failed, as far as a deployment is concerned.
+"""If a node's process ends this often before a hello, a deployment counts the node as failed.
 
-A single early exit may be an accident, such as a port that the predecessor has not released yet.
+A single early exit may be an accident, such as a port that the former process has not released yet.
 """
 
 SILENT_STARTS_TO_FAIL = 3
-"""A node stays FAILED until it says hello once this many processes in a row have been ended for not saying it."""
+"""If this many processes in a row are ended because they did not say hello, the node is FAILED until it says hello."""
 
 SLOW = 10
-"""How many times longer a node that keeps silent may take to say hello."""
+"""A node that keeps silent may take this many times longer to say hello."""
 
 
 class Move(NamedTuple):
@@ -41,25 +41,25 @@ class Move(NamedTuple):
 
 
 Moves = tuple[Move, ...]
-"""What an event changed, in this order; empty if it left the state as it was."""
+"""The changes of state that an event caused, in order; empty if it caused none."""
 
 
 class NodeLife:
-    """One node; each method takes note of one event. Times are seconds on one monotonic clock.
+    """One node. Each method records one event; times are seconds on one monotonic clock.
 
     Attributes:
-        state: the state of the node in the protocol's sense.
-        pid: its process; None while it has none, or the supervisor has not told it yet.
-        started_at: when its process was started, or was last given another chance to say hello.
-        was_found: its process is older than our knowledge of it: it ran before we (re)connected to the supervisor.
-        predecessor_stops: it was launched while a process of it ran. That one is being stopped, and what is still
-            heard of it (a hello, its end) says nothing about the launch.
+        state: the node's state in the protocol.
+        pid: its process id; None if it has no process, or the supervisor has not reported it yet.
+        started_at: when its process was started, or was last given more time to say hello.
+        was_found: whether its process already ran when we connected to the supervisor.
+        predecessor_stops: whether it was launched while another process of it ran. That process is being stopped;
+            its hello and its end say nothing about the launch.
         refusal: why the supervisor could not create it.
-        last_end: how its last process ended by itself, or why there was none, as part of a sentence.
-        is_over: its last process ended by itself, and the supervisor does not start it again.
+        last_end: how its last process ended by itself, or why it was not started, as part of a sentence.
+        is_over: whether its last process ended by itself and will not be started again.
         early_exits: how often its process ended before a hello.
         silent_starts: how many processes in a row were ended because they did not say hello.
-        is_unresponsive: its present process was found not to respond.
+        is_unresponsive: whether its present process does not respond.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class NodeLife:
 
     @property
     def failed(self) -> bool:
-        """Whether it is known not to come up."""
+        """Whether its launch has failed."""
         return (
             self.refusal is not None
             or self.is_over
@@ -91,7 +91,7 @@ class NodeLife:
 
     @property
     def keeps_silent(self) -> bool:
-        """Whether so many of its processes have not said hello that the next one is not expected to, either."""
+        """Whether so many processes in a row did not say hello that the next one is not expected to, either."""
         return self.silent_starts >= SILENT_STARTS_TO_FAIL
 
     @property
@@ -101,28 +101,28 @@ class NodeLife:
 
     @property
     def awaits_hello(self) -> bool:
-        """Whether its process runs, and a hello is all that is missing."""
+        """Whether its process runs and has not said hello yet."""
         return self.pid is not None and (
             self.state is State.PENDING or (self.keeps_silent and self.state is State.FAILED)
         )
 
     @property
     def next_process_is_successor(self) -> bool:
-        """Whether a process that starts now comes after one that has ended or is being stopped."""
+        """Whether the next process to start replaces one that has ended or is being stopped."""
         return self.predecessor_stops or self.state in (State.CRASHED, State.FAILED)
 
     def hello_due(self, limit: float) -> float:
-        """By when it must have said hello.
+        """The instant by which it must have said hello.
 
         Args:
-            limit: seconds that a start may take.
+            limit: how many seconds a start may take.
         """
         return self.started_at + (limit * SLOW if self.keeps_silent else limit)
 
     # --- what we do
 
     def launched(self) -> Moves:
-        """It is about to be started on request, or stopped and started: what happened before counts no more."""
+        """It is about to be started, or restarted, on request. Former failures are forgotten."""
         self.predecessor_stops = self.pid is not None
         self.pid, self.refusal = None, None
         self.last_end, self.is_over = "", False
@@ -130,10 +130,10 @@ class NodeLife:
         return self._move(Cause.LAUNCHED)
 
     def removed(self) -> Moves:
-        """It is no longer part of the configuration, and is stopped."""
+        """It is no longer part of the configuration, and is being stopped."""
         return self._move(Cause.STOPPED)
 
-    # --- what the supervisor tells
+    # --- what the supervisor reports
 
     def refused(self, problem: str) -> Moves:
         """The supervisor could not create it."""
@@ -141,7 +141,7 @@ class NodeLife:
         return self._move(Cause.GIVEN_UP)
 
     def started(self, pid: int, now: float) -> Moves:
-        """It has a process. The same process told twice changes nothing."""
+        """A process of it was started. A repeated report of the same process changes nothing."""
         if self.pid == pid:
             return ()
         self.pid, self.started_at = pid, now
@@ -151,10 +151,10 @@ class NodeLife:
         return moves + self.said_hello() if self._hello_came_first else moves
 
     def found(self, pid: int, now: float) -> Moves:
-        """The supervisor has this process of it, whatever was told or not told before."""
+        """The supervisor's list has this process. Earlier reports about it may have been lost."""
         moves: Moves = ()
         if self.pid == pid and self.refusal is not None:
-            # The supervisor's answer to our order was lost, and the refusal was our own guess.
+            # The supervisor's response to our request was lost, so we had assumed a refusal.
             self.refusal = None
             moves = self._move(Cause.LAUNCHED)
         moves += self.started(pid, now)
@@ -164,45 +164,45 @@ class NodeLife:
     def exited(self) -> Moves:
         """Its process ended."""
         if self.predecessor_stops:
-            return ()  # this was the end that we asked for
+            return ()  # the end of the former process, which we had asked for
         if self.state is not State.RUNNING:
             self.early_exits += 1
         self.pid, self._hello_came_first = None, False
         return self._move(Cause.ENDED, Cause.GIVEN_UP) if self.failed else self._move(Cause.ENDED)
 
     def ended(self, reason: str, is_over: bool) -> None:
-        """How its process ended by itself, or why there was none.
+        """Record how its process ended by itself, or why it was not started.
 
         Args:
             reason: part of a sentence.
-            is_over: it is not started again.
+            is_over: whether it will not be started again.
         """
         self.last_end, self.is_over = reason, is_over
 
     def lost(self) -> Moves:
-        """The supervisor is out of reach: nobody knows whether it runs."""
+        """The supervisor cannot be reached, so it is unknown whether the node runs."""
         self.pid = None
         return self._move(Cause.LOST)
 
-    # --- what the node tells, or does not
+    # --- what the node says, or fails to say
 
     def said_hello(self) -> Moves:
-        """It can be talked to."""
+        """It said hello, so it answers requests."""
         if self.pid is None:
-            # The supervisor has not told the process yet. While a predecessor is being stopped, the hello may be
-            # that one's; then the agent asks the new process for another once it is there.
+            # The supervisor has not reported the process yet. While a former process is being stopped, the hello may
+            # come from that one; then the agent asks the new process for another hello.
             self._hello_came_first = not self.predecessor_stops
             return ()
         self._clear_failures()
         return self._move(Cause.HELLO)
 
     def does_not_respond(self) -> Moves:
-        """Its process is there and does not respond, or is started again and again in vain."""
+        """Its process runs and does not respond, or repeated starts have not helped."""
         self.is_unresponsive = True
         return self._move(Cause.GIVEN_UP)
 
     def kept_silent(self, now: float) -> Moves:
-        """Its process has not said hello in time. It is given the same time once more, in case nobody ends it."""
+        """Its process has not said hello in time. It gets the same time again, in case it cannot be ended."""
         self.silent_starts += 1
         self.started_at = now
         return self.does_not_respond()

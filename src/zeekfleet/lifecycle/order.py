@@ -1,6 +1,6 @@
-"""Who starts before whom: loggers, managers, proxies, workers, others; stops go the other way.
+"""The order of starts: loggers, managers, proxies, workers, others. Nodes stop in the reverse order.
 
-Within a group everything happens in parallel.
+The nodes of one group start and stop in parallel.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import NodeConfig
 
 START_ORDER = (ClusterRole.LOGGER, ClusterRole.MANAGER, ClusterRole.PROXY, ClusterRole.WORKER, ClusterRole.NONE)
-"""The order of the groups; ``NONE`` stands for any other program."""
+"""The groups in the order in which they start; ``NONE`` stands for any other program."""
 
 _RANKS = {role: rank for rank, role in enumerate(START_ORDER)}
 
 
 def role_of(config: NodeConfig) -> ClusterRole:
-    """The role that the configuration's own cluster table gives it, else ``NONE``."""
+    """The node's role in its own cluster table; ``NONE`` if it is not listed there."""
     endpoint = config.cluster.get(config.name)
     return endpoint.role if endpoint is not None else ClusterRole.NONE
 
@@ -28,7 +28,7 @@ def rank(config: NodeConfig) -> int:
 
 
 def start_groups(configs: Iterable[NodeConfig]) -> tuple[tuple[NodeConfig, ...], ...]:
-    """The nodes in the groups in which they start, sorted by name within; no empty groups."""
+    """The nodes, grouped in the order in which they start; sorted by name within a group, without empty groups."""
     groups: dict[int, list[NodeConfig]] = {}
     for config in configs:
         groups.setdefault(rank(config), []).append(config)
@@ -36,5 +36,5 @@ def start_groups(configs: Iterable[NodeConfig]) -> tuple[tuple[NodeConfig, ...],
 
 
 def stop_groups(configs: Iterable[NodeConfig]) -> tuple[tuple[NodeConfig, ...], ...]:
-    """The nodes in the groups in which they stop."""
+    """The nodes, grouped in the order in which they stop."""
     return tuple(reversed(start_groups(configs)))

@@ -1,4 +1,4 @@
-"""What comes after a process' end, and when, in words: the same for everybody who tells of it."""
+"""Says in words when a process that has ended is started again, so that all messages use the same words."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ def outlook(revive_in: float | None, failed: bool, attempt: int, window: float) 
 
     Args:
         revive_in: seconds until the next start, 0 for at once, None for never.
-        failed: it is in a crash loop, or cannot be started.
-        attempt: which end this is within the window, counted from 1; 0 if nobody has counted.
-        window: seconds.
+        failed: whether it is in a crash loop, or cannot be started.
+        attempt: the number of this end within ``window``, counted from 1; 0 if it was not counted.
+        window: the time within which ends are counted, in seconds.
     """
     if revive_in is None:
         return "not started again"
@@ -34,19 +34,19 @@ def ordinal(number: int) -> str:
 
 
 def clock_text(moment: float, now: float) -> str:
-    """The time of day of this host, with the date if that is not today's; both in seconds since 1970."""
+    """``moment`` as local time of day, with the date if it is not today; both arguments are in seconds since 1970."""
     then = time.localtime(moment)
     today = then[:3] == time.localtime(now)[:3]
     return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", then)
 
 
 def ago(moment: float | None, now: float) -> str:
-    """Such as ``2 min 5 s ago``; ``never`` without a moment."""
+    """Such as ``2 min 5 s ago``; ``never`` if ``moment`` is None. Both arguments are in seconds since 1970."""
     return "never" if moment is None else f"{duration(now - moment)} ago"
 
 
 def duration(seconds: float) -> str:
-    """A length of time in its two largest units."""
+    """A number of seconds in its two largest units, such as ``2 min 5 s``."""
     whole = max(0, int(seconds))
     for unit, size, lesser, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
         if whole >= size:

@@ -1,4 +1,4 @@
-"""What must be done so that what runs is what should, and why: pure, and nothing more than needed."""
+"""Compares what should run with what runs, and returns the least actions that are needed, with their reasons."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from zeekfleet.model.deployments import KEEP, RESTART, START, STOP, NodeAction
 from zeekfleet.model.supervisor import NodeConfig
 
 FORCED = "forced"
-"""Why a node is replaced that need not be."""
+"""The reason for replacing a node that has not changed: the client forces it."""
 
 FAILED = "failed"
-"""Why a node is replaced that would stay failed: whoever deploys wants it to be tried again."""
+"""The reason for replacing a node that has not changed but has failed: a deployment tries it again."""
 
 CLUSTER = "cluster"
-"""Why a node is replaced that must know of other nodes than before: one came, left, or has another role or host."""
+"""The reason for replacing a node because of others: a node came or left, or has another role or host."""
 
 NAMED = 3
-"""Of so many other nodes at most it is said by name what has changed."""
+"""The most other nodes that a reason lists by name."""
 
 OWN_VARIABLES = "ZEEKFLEET_"
-"""How the variables begin that stand for keys of an INI file: ``ZEEKFLEET_NICE`` for ``nice``."""
+"""The prefix of variables that stand for keys of the INI file: ``ZEEKFLEET_NICE`` for ``nice``."""
 
 
 class Actions(msgspec.Struct, frozen=True):
-    """The way from one set of nodes to another.
+    """What has to be done to get from one set of nodes to another.
 
     Attributes:
-        destroy: nodes that left, in stop order.
-        replace: nodes that are launched differently (all of them, if forced), in start order.
-        create: nodes that came, in start order.
-        keep: nodes that are left alone, in start order.
+        destroy: nodes that are not wanted any more, in stop order.
+        replace: nodes whose launch has changed (all of them, if forced), in start order.
+        create: nodes that are new, in start order.
+        keep: nodes that stay as they are, in start order.
         reasons: by name of a node to replace, the names of what changed, such as ``interface``.
     """
 
@@ -54,13 +54,13 @@ def reconcile(
     force: bool = False,
     failed: Collection[str] = (),
 ) -> Actions:
-    """Compare, and touch only nodes that left, came, differ or have failed.
+    """The actions for nodes that left, came, have changed or have failed; all other nodes are kept.
 
     Args:
-        desired: what should run, by name.
-        actual: what the supervisor has, by name.
-        force: replace every node that stays.
-        failed: names of nodes that are in a crash loop, or cannot be started.
+        desired: the nodes that should run, by name.
+        actual: the nodes that the supervisor has, by name.
+        force: replace every node that is in both.
+        failed: the names of nodes that are in a crash loop, or cannot be started.
     """
     left = [config for name, config in actual.items() if name not in desired]
     came = [config for name, config in desired.items() if name not in actual]
@@ -107,9 +107,9 @@ def node_actions(actions: Actions, instance: str) -> tuple[NodeAction, ...]:
 
 
 def changes(desired: NodeConfig, actual: NodeConfig) -> tuple[str, ...]:
-    """The names of what a node would be launched differently with, sorted; none if it can stay as it is.
+    """The names of what has changed in a node's launch, sorted; empty if the node can keep running.
 
-    What it was told of others and does not need counts for nothing: another release may have told it more.
+    Facts about other nodes count only if the node needs them: an older release may have given it more.
     """
     if desired == actual:
         return ()
@@ -146,7 +146,7 @@ def _cluster_changes(desired: NodeConfig, actual: NodeConfig) -> Iterator[str]:
         yield CLUSTER
         return
     if own is not None and former is not None and own.role is not former.role:
-        return  # another part has other needs
+        return  # a node with another role needs other ports, so comparing them would say nothing
     yield from _of_others("port", [name for name, row in new.items() if row.p != old[name].p])
     yield from _of_others(
         "metrics_port", [name for name, row in new.items() if row.metrics_port != old[name].metrics_port]

@@ -1,4 +1,4 @@
-"""How a process that ended by itself comes back: a policy that decides, and does nothing.
+"""The policy by which a process that ended by itself is started again. It decides only; others act.
 
 ::
 
@@ -20,11 +20,11 @@ from zeekfleet.model.launch import RevivalSettings
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What to do about one end.
+    """What to do after a process has ended.
 
     Attributes:
         delay: seconds until the next start, 0 for at once, None for never.
-        failed: the process is in a crash loop, and the delay that of a slow retry.
+        failed: whether the process is in a crash loop; ``delay`` is then the slow retry's.
     """
 
     delay: float | None
@@ -32,12 +32,12 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What the policy must know of the past, for who goes on with it.
+    """The past ends of a process, to be kept when another :class:`Revival` continues for it.
 
     Attributes:
         ends: when the latest ends were, on the policy's clock.
-        revivals: how many there have been since all was well.
-        failed: a crash loop was found.
+        revivals: how often it was started again since it last ran for ``stable_after``.
+        failed: whether it is in a crash loop.
     """
 
     ends: tuple[float, ...] = ()
@@ -48,22 +48,22 @@ class Memory(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 NEVER = Decision(delay=None)
 
 MOST_ENDS = 10_000
-"""A limit beyond that many ends within the window is never reached."""
+"""The most ends that are counted: a higher ``loop_limit`` is never reached within a window."""
 
 MOST_REMEMBERED = 32
-"""Ends in a :class:`Memory`: who goes on counts no more of them."""
+"""The most ends in a :class:`Memory`."""
 
 FIRST_SHORTAGE = 0.1
 LONGEST_SHORTAGE = 5.0
-"""Seconds until a start is tried again that failed because the system was short of something, at first and at most."""
+"""The first and the longest delay, in seconds, after a start that failed for lack of processes, files or memory."""
 
 
 class Revival:
-    """The revivals of one process.
+    """Decides about the revivals of one process.
 
     Args:
-        settings: the policy's numbers.
-        random: draws from [0, 1); spreads the delays, so that what crashed together does not return together.
+        settings: delays and limits.
+        random: draws from [0, 1) for the jitter, so that processes that crashed together do not start together.
     """
 
     def __init__(self, settings: RevivalSettings, random: Callable[[], float]) -> None:
@@ -73,28 +73,28 @@ class Revival:
         self.clear()
 
     def memory(self) -> Memory:
-        """What to recall."""
+        """The past ends, for :meth:`recall`."""
         return Memory(tuple(self._ends)[-MOST_REMEMBERED:], self._revivals, self._failed)
 
     def recall(self, memory: Memory) -> None:
-        """Go on where another one, with the same clock, has ended."""
+        """Continue from the past of another :class:`Revival` with the same clock."""
         self.clear()
         self._ends.extend(memory.ends)
         self._revivals = memory.revivals
         self._failed = memory.failed
 
     def clear(self) -> None:
-        """Forget all ends, as after a restart on request."""
+        """Forget all ends, for example after a requested restart."""
         self._revivals = 0
         self._shortages = 0
         self._failed = False
         self._ends: deque[float] = deque(maxlen=min(self._limit, MOST_ENDS) + 1)
 
     def ended(self, started_at: float, ended_at: float, was_running: bool = True) -> Decision:
-        """Decide about one end; both times are readings of one monotonic clock, in seconds.
+        """Decide what follows an end; both times are readings of one monotonic clock, in seconds.
 
         A start that failed before the program ran (``was_running`` False) is never
-        tried again at once: what was missing will hardly be there a moment later.
+        repeated at once: what was missing is probably still missing a moment later.
         """
         settings = self._settings
         self._shortages = 0
@@ -110,7 +110,7 @@ class Revival:
         return Decision(delay=self._next_delay(was_running))
 
     def was_short(self) -> Decision:
-        """Decide about a start that the system could not afford: tried for ever, and never held against the process."""
+        """Decide what follows a start that failed for lack of system resources: it is repeated, and is not a crash."""
         self._shortages += 1
         delay = FIRST_SHORTAGE * 2.0 ** min(self._shortages - 1, 16)
         return Decision(delay=self._spread(min(delay, LONGEST_SHORTAGE)), failed=self._failed)
@@ -133,5 +133,5 @@ class Revival:
         return self._spread(min(delay, settings.max_delay))
 
     def _spread(self, delay: float) -> float:
-        """``delay`` with jitter to both sides."""
+        """``delay``, made longer or shorter by the jitter."""
         return max(0.0, delay * (1 + self._settings.jitter * (2 * self._random() - 1)))

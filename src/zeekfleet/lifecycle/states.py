@@ -1,11 +1,11 @@
-"""One vocabulary for a node's state: what the stem, the supervisor and the agent call one and the same situation.
+"""What the stem, the supervisor and the agent call the state of a node: one table for all three.
 
-Three processes look at a node, and each knows more than the one below it. The stem sees processes, and has a *phase*
-for each node (``stem/node.py``). The supervisor adds what the next start is going to be, a *process state*
-(:class:`~zeekfleet.model.supervision.ProcessState`). The agent adds what the node itself says, and tells the
-*state* of the protocol (:class:`~zeekfleet.model.enums.State`), which is what clients show.
+Each of the three knows more than the one below it. The stem sees processes, and has a *phase* for each node
+(``stem/node.py``). The supervisor also knows whether the node has failed, and has a *process state*
+(:class:`~zeekfleet.model.supervision.ProcessState`). The agent also hears the node itself, and tells clients the
+protocol's *state* (:class:`~zeekfleet.model.enums.State`).
 
-A row whose phase and process state are None is about a node that nobody has, or nobody can ask about.
+In rows without phase and process state the supervisor does not have the node, or cannot be reached.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from zeekfleet.model.supervision import ProcessState
 
 
 class Situation(NamedTuple):
-    """One row.
+    """One row of the table.
 
     Attributes:
-        meaning: what is so, for a person.
+        meaning: the situation, for a person.
         phase: the name of the stem's phase.
-        process: the supervisor's word.
-        state: the protocol's, as the agent tells it.
+        process: the supervisor's process state.
+        state: the protocol's state, which the agent tells clients.
     """
 
     meaning: str
@@ -43,15 +43,15 @@ SITUATIONS = (
     Situation("it was stopped on request, and is no longer there", None, None, State.STOPPED),
     Situation("the agent cannot reach the supervisor", None, None, State.UNKNOWN),
 )
-"""Every situation a node can be in for long. A restart on request counts as a start: PENDING until the new hello."""
+"""All situations that last. A restart on request is like a start: the node is PENDING until the new hello."""
 
 
 def process_state(running: bool, failed: bool) -> ProcessState:
-    """The supervisor's word for what the stem tells.
+    """The supervisor's process state.
 
     Args:
-        running: the node's process is there (phase RUNNING).
-        failed: it is in a crash loop, or cannot be started.
+        running: whether the node's process runs (phase RUNNING).
+        failed: whether the node is in a crash loop, or cannot be started.
     """
     if running:
         return ProcessState.RUNNING

@@ -1,7 +1,7 @@
-"""How long a process that was asked to end is waited for.
+"""How long to wait for a process that was told to end.
 
-Most have their grace, and are killed. A process that may have much to write when it ends
-has a ceiling as well: its grace is then counted from the last sign that it still works.
+Most processes are killed after their grace. A process that may have much to write when it
+ends also has a ceiling: its grace then counts from the last sign that it still works.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at such a process. The kernel does not tell what a process writes or computes."""
+"""Seconds between two measurements of such a process; the kernel sends no notification of written bytes and CPU."""
 
 NEWS_EVERY = 3.0
-"""Seconds between two words about it, at least."""
+"""The fewest seconds between two reports that a process still works."""
 
 _WRITTEN = 4096
-"""Bytes between two looks that are a sign of work: a few at a time wake up threads and peers."""
+"""Bytes written between two measurements that are a sign of work. An idle process writes less, to wake its threads."""
 
 _BUSY = 0.05
-"""The share of a CPU that is one: less is what an event loop uses that has nothing to do."""
+"""The share of a CPU that is a sign of work. An idle event loop uses less."""
 
 
 class Work(NamedTuple):
-    """What a process and its descendants have done so far: bytes written, seconds of CPU used."""
+    """The work of a process and its descendants so far: bytes written, seconds of CPU used."""
 
     written: int
     cpu: float
@@ -32,13 +32,13 @@ NOTHING = Work(0, 0.0)
 
 
 class Stop:
-    """One process that was asked to end; times are seconds on one monotonic clock.
+    """One process that was told to end; times are seconds on one monotonic clock.
 
     Args:
-        now: when it was asked.
-        grace: seconds without a sign of work until it is killed.
-        ceiling: seconds until it is killed whatever it does; no longer than ``grace``: no sign of work counts.
-        work: what it had done before.
+        now: when it was told to end.
+        grace: after so many seconds without a sign of work it is killed.
+        ceiling: after so many seconds it is killed in any case. If this is at most ``grace``, work does not count.
+        work: its work before it was told to end.
     """
 
     def __init__(self, now: float, grace: float, ceiling: float, work: Work = NOTHING) -> None:
@@ -54,26 +54,26 @@ class Stop:
 
     @property
     def looks(self) -> bool:
-        """Whether signs of work count."""
+        """Whether signs of work renew its grace."""
         return self._ceiling > self._grace
 
     @property
     def due(self) -> float:
-        """When it is to be killed, unless it shows another sign of work."""
+        """When to kill it, unless it shows another sign of work before."""
         return min(self._last_sign + self._grace, self._began + self._ceiling)
 
     @property
     def next_look(self) -> float:
-        """When to look at it, or to kill it."""
+        """When to measure its work next, or to kill it."""
         return min(self.due, self._looked + min(LOOK_EVERY, self._grace / 2)) if self.looks else self.due
 
     @property
     def done(self) -> Work:
-        """What it has done since it was asked to end."""
+        """Its work since it was told to end."""
         return Work(max(0, self._work.written - self._before.written), max(0.0, self._work.cpu - self._before.cpu))
 
     def look(self, now: float, work: Work) -> None:
-        """Take note of what it has done by now."""
+        """Record a measurement of its work."""
         written, cpu = work.written - self._work.written, work.cpu - self._work.cpu
         if written >= _WRITTEN or (cpu > 0 and cpu >= _BUSY * (now - self._looked)):
             self._last_sign = now
@@ -81,7 +81,7 @@ class Stop:
         self._looked, self._work = now, work
 
     def is_news(self, now: float) -> bool:
-        """Whether it has worked since this was last so, and that was long enough ago to tell."""
+        """Whether to report that it still works: it has worked since the last report, which was long enough ago."""
         if not self._has_worked or now - self._told < NEWS_EVERY:
             return False
         self._has_worked = False
@@ -89,9 +89,9 @@ class Stop:
         return True
 
     def elapsed(self, now: float) -> float:
-        """Seconds since it was asked."""
+        """Seconds since it was told to end."""
         return now - self._began
 
     def hurry(self) -> None:
-        """Give it no more than its grace, counted from when it was asked."""
+        """Kill it when its grace is over, counted from when it was told to end, whatever work it does."""
         self._ceiling = self._grace

@@ -16,9 +16,9 @@
       any state ── STOPPED ──▶ STOPPED ── LAUNCHED ──▶ PENDING
       any state ── LOST ─────▶ UNKNOWN ── any cause ──▶ as that cause says
 
-``ENDED`` is a process that ended by itself; ``GIVEN_UP`` one that will not be
-tried again soon (a crash loop, or no hello within the start limit). An end that
-is told twice, or a hello heard twice, moves nothing.
+``ENDED`` means that the process ended by itself; ``GIVEN_UP`` that it will not be
+started again soon (a crash loop, or no hello within the start limit). An end or a
+hello that is reported twice changes nothing.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ TRANSITIONS: Mapping[tuple[State, Cause], State] = MappingProxyType(
         (State.CRASHED, Cause.STOPPED): State.STOPPED,
         (State.CRASHED, Cause.LOST): State.UNKNOWN,
         (State.FAILED, Cause.LAUNCHED): State.PENDING,
-        # A slow starter may be given up and say hello after all.
+        # A slow node may say hello after it was given up.
         (State.FAILED, Cause.HELLO): State.RUNNING,
         (State.FAILED, Cause.STOPPED): State.STOPPED,
         (State.FAILED, Cause.LOST): State.UNKNOWN,
@@ -76,9 +76,9 @@ TRANSITIONS: Mapping[tuple[State, Cause], State] = MappingProxyType(
         **{(State.UNKNOWN, cause): state for cause, state in _STATES_OF_ANY_CAUSE.items() if cause is not Cause.LOST},
     }
 )
-"""Every move there is; what is not in it does not move."""
+"""All changes of state. A cause that is not listed for a state changes nothing."""
 
 
 def after(state: State, cause: Cause) -> State | None:
-    """The state that ``cause`` moves a node in ``state`` to, or None if it moves nothing."""
+    """The state of a node after ``cause``, if it was in ``state`` before; None if nothing changes."""
     return TRANSITIONS.get((state, cause))

@@ -67,7 +67,7 @@ class Address(str):
 
 
 UNSPECIFIED = Address("0.0.0.0")  # noqa: S104 - the protocol's word for "not known yet"
-"""The host of an instance that connects to the controller, until its address is known (docs/protocol.md, section 4)."""
+"""The host of an instance whose address is not known; its agent dials the controller (docs/protocol.md, section 4)."""
 
 PORT_PROTOCOLS = frozenset({"tcp", "udp", "icmp", "?"})
 

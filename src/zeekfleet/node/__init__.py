@@ -1,6 +1,6 @@
-"""What runs as a cluster node, and how it is launched: a real Zeek, or a simulated node.
+"""The two kinds of cluster nodes, real Zeeks and simulated nodes, and how agents reach them.
 
-An *engine* turns a ``Supervisor::NodeConfig`` into a ``LaunchSpec``. The module
-``engines`` chooses one, ``link`` names the variables that tell a node how it and
-its agent find each other.
+An *engine* turns a ``Supervisor::NodeConfig`` into a ``LaunchSpec``; the module
+``engines`` chooses one. ``link`` reads the variables by which a node and its agent
+find each other.
 """

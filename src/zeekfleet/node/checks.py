@@ -1,4 +1,4 @@
-"""Would these nodes come up here? Asks the engine what they need, the host what there is, and Zeek to read scripts."""
+"""Would these nodes come up on this host? Compares their needs with the host, and has Zeek read their scripts."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from zeekfleet.planning.checks import (
 from zeekfleet.planning.parsing import groups
 
 LEAVING = 3.0
-"""Seconds that a node which is not part of the cluster any more is given to let go of a port: a Zeek takes two."""
+"""Seconds to wait for a node that has left the cluster to end and free its ports; a Zeek needs two."""
 
 UNSEEN_VARIABLES = frozenset({AGENT_LINK, WEBSOCKET_PORT}) | node_settings.VARIABLES
-"""They differ from node to node, and no script looks at them."""
+"""Variables that differ between nodes and that no script reads."""
 
 
 class NodeChecker:
     """Checks the nodes of one instance, on the instance's own host.
 
     Args:
-        engine: the nodes'.
-        make_context: where a node would be launched.
-        parallel: how many parses run at a time, one for each CPU when left out.
+        engine: the engine of the nodes.
+        make_context: gives a node's launch context on this host.
+        parallel: how many Zeeks read scripts at the same time; by default one for each CPU.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class NodeChecker:
     async def check(
         self, configs: Sequence[NodeConfig], present: Sequence[NodeConfig], pids: frozenset[int]
     ) -> list[Problem]:
-        """All that would go wrong, sorted; empty if nothing is known to.
+        """The problems that are found, sorted.
 
         Args:
-            configs: how the nodes would be launched.
-            present: the nodes that the cluster has on this host now, whoever runs them.
-            pids: this instance's own running nodes.
+            configs: the nodes' launch configurations.
+            present: the nodes that the cluster has on this host now, also those of other instances.
+            pids: the processes of this instance's nodes.
         """
         engine = self._engine
         try:
@@ -80,11 +80,11 @@ class NodeChecker:
         return merged([*host.result(), *(problem for parse in parses for problem in parse.result())])
 
     async def taken_ports(self, present: Sequence[NodeConfig], pids: frozenset[int]) -> list[int]:
-        """TCP ports that others than the cluster's nodes listen on, sorted.
+        """The TCP ports on which other programs than the cluster's nodes listen, sorted.
 
         Args:
-            present: the nodes that the cluster has on this host now, whoever runs them.
-            pids: this instance's own running nodes.
+            present: the nodes that the cluster has on this host now, also those of other instances.
+            pids: the processes of this instance's nodes.
         """
         held = Held(pids, held_ports([self._engine.needs(config) for config in present]))
         return await asyncio.to_thread(_ports_of_others, held)
@@ -118,12 +118,12 @@ def _ports_of_others(held: Held) -> list[int]:
 
 
 def _nodes_in_the_way(needs: Sequence[Needs], facts: HostFacts, held: Held) -> list[int]:
-    """Nodes of a zeekfleet that may be about to end: the cluster has let go of them."""
+    """The processes of cluster nodes, no longer part of this cluster, that use a needed port. They may be ending."""
     return [use.pid for use in unavailable(needs, facts, held) if use.is_node and use.pid is not None]
 
 
 def _wait_for_ends(pids: Sequence[int], timeout: float = LEAVING) -> None:
-    """Wait until all of these processes have ended, or the time is over."""
+    """Wait until all of these processes have ended, or ``timeout`` seconds are over."""
     deadline = time.monotonic() + timeout
     for pid in dict.fromkeys(pids):
         try:

@@ -1,8 +1,8 @@
-"""What zeekfleet needs to know of one kind of node, and nothing else does: real Zeeks, or simulated nodes.
+"""The interface of an engine. Everything that differs between real Zeeks and simulated nodes is behind it.
 
-The supervisor launches nodes with an engine (:class:`zeekfleet.model.launch.Engine` is all it
-needs of one). The agent checks nodes with the same engine before a deployment, and reaches
-them through its :class:`NodeLinks`.
+The supervisor launches nodes with an engine, and needs only :class:`zeekfleet.model.launch.Engine`.
+The agent checks nodes with the same engine before a deployment, and reaches them through the
+engine's :class:`NodeLinks`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from zeekfleet.planning.checks import Needs
 from zeekfleet.transport.endpoint import Endpoint
 
 Readiness = Callable[[NodeConfig], Coroutine[Any, Any, None]]
-"""Returns when the node is up, or is known not to come up."""
+"""Waits until the node is up or has failed."""
 
 
 class KnownNodes(Protocol):
-    """What the agent knows of its nodes, as far as a gate asks."""
+    """The part of the agent's knowledge about its nodes that :data:`Readiness` needs."""
 
     async def settle(self, names: Collection[str]) -> None:
-        """Return when each of these has said hello, or is known not to come up."""
+        """Wait until each of these nodes has said hello or has failed."""
         ...
 
     async def failure_of(self, name: str) -> None:
-        """Return when the node is known not to come up."""
+        """Wait until the node has failed."""
         ...
 
 
@@ -42,7 +42,7 @@ class NodeLinks(Protocol):
     def variables(
         self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig], configuration: Configuration
     ) -> dict[str, dict[str, str]]:
-        """By node of ours, the variables to launch it with; a node that runs already keeps what it has."""
+        """The variables to launch each of our nodes with, by node; a running node keeps its present values."""
         ...
 
     def take_keys(self, keys: CurveKeys) -> None:
@@ -54,7 +54,12 @@ class NodeLinks(Protocol):
         ...
 
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
-        """Connect to what runs now: pids and launch configurations by node."""
+        """Connect to the nodes that run now.
+
+        Args:
+            running: their process ids, by node.
+            configs: the launch configurations of all nodes, by node.
+        """
         ...
 
     def send(self, request: NodeDispatchRequest) -> None:
@@ -62,22 +67,27 @@ class NodeLinks(Protocol):
         ...
 
     def hear(self, listener: Callable[[Event], None]) -> None:
-        """Have a listener called with what nodes say by other ways than the endpoint."""
+        """Have ``listener`` called with the events of nodes that do not arrive at the endpoint."""
         ...
 
     def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
-        """If nobody answers who shares one way, choose another for them; whether that was so."""
+        """If all nodes that share one connection are silent, use another connection; returns whether it did.
+
+        Args:
+            silent: the nodes that have not answered.
+            asked: the nodes that were asked.
+        """
         ...
 
     def readiness(self, nodes: KnownNodes) -> Readiness:
-        """When a node is up, so that the group after its own may begin: what *up* means is said here alone.
+        """The function that decides when a node is up, so that the next group of nodes may start.
 
-        A node that is known not to come up holds up nobody either.
+        Nodes do not wait for a node that has failed.
         """
         ...
 
     def close(self) -> None:
-        """Let go of everything that is not the endpoint's."""
+        """Close everything except the endpoint."""
         ...
 
 
@@ -86,26 +96,26 @@ class Engine(launch.Engine, Protocol):
 
     Attributes:
         name: ``zeek`` or ``sim``.
-        has_start_barrier: whether nodes can be launched and held until they may begin (``agent/start_barrier.py``).
+        has_start_barrier: whether launched nodes can be made to wait before they work (``agent/start_barrier.py``).
     """
 
     has_start_barrier: bool
 
     @property
     def description(self) -> str:
-        """For a person; known once prepared."""
+        """A description for a person; call ``prepare`` before."""
         ...
 
     @property
     def program(self) -> str | None:
-        """The nodes' program where its file may bring capabilities, else None; known once prepared."""
+        """The path of the nodes' program, if its file may have capabilities, else None; call ``prepare`` before."""
         ...
 
     def prepare(self) -> None:
-        """Find what nodes run, which may take a second: call it in a thread, before ``check`` and ``program``.
+        """Find the nodes' program. This may take a second, so call it in a thread.
 
         Raises:
-            ConfigurationError: it is missing, or cannot be used.
+            ConfigurationError: the program is missing, or cannot be used.
         """
         ...
 
@@ -114,24 +124,24 @@ class Engine(launch.Engine, Protocol):
         ...
 
     async def check(self, config: NodeConfig, context: launch.LaunchContext, scratch: Path) -> list[str]:
-        """What keeps the node's scripts and files from being loaded, a text each.
+        """The reasons why the node's scripts and files cannot be loaded, one text each; call ``prepare`` before.
 
         Args:
-            config: the node's.
-            context: where it would be launched.
-            scratch: an empty directory to try in.
+            config: the node's launch configuration.
+            context: its launch context.
+            scratch: an empty directory to try it in.
 
         Raises:
-            LaunchError: the node could not even be launched.
-            OSError: it cannot be tried.
+            LaunchError: the node cannot be launched as configured.
+            OSError: the scripts cannot be checked.
         """
         ...
 
     def links(self, endpoint: Endpoint, directory: Path) -> NodeLinks:
-        """How an agent reaches such nodes.
+        """How an agent reaches nodes of this kind.
 
         Args:
-            endpoint: the agent's.
-            directory: the agent's own; its socket for nodes is there.
+            endpoint: the agent's endpoint.
+            directory: the agent's directory, which has its socket for nodes.
         """
         ...

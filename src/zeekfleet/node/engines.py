@@ -1,4 +1,4 @@
-"""Choosing what kind of node is launched: a real Zeek or a simulated node."""
+"""Chooses the engine: real Zeeks or simulated nodes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ NAMES = ("auto", "zeek", "sim")
 
 
 def select(name: str, options: ZeekOptions | None = None, search_path: str | None = None) -> Engine:
-    """The engine of this name; ``name`` and ``description`` of the result tell which one was taken.
+    """The engine with this name; the result's ``name`` and ``description`` tell which one was chosen.
 
     Args:
-        name: ``zeek``, ``sim``, or ``auto``: Zeek if PATH has one, else simulated nodes.
-        options: for real Zeeks.
-        search_path: where to look for ``zeek``, in place of PATH.
+        name: ``zeek``, ``sim``, or ``auto``: Zeek if there is one on PATH, else simulated nodes.
+        options: options for real Zeeks.
+        search_path: replaces PATH in the search for ``zeek``.
 
     Raises:
-        ConfigurationError: the name is unknown, or the Zeek asked for (or found) is missing or unusable.
+        ConfigurationError: the name is unknown, or Zeek is missing or cannot be used.
     """
     if name not in NAMES:
         raise ConfigurationError(f"engine '{name}' is unknown; there are {', '.join(NAMES)}")
@@ -30,10 +30,10 @@ def select(name: str, options: ZeekOptions | None = None, search_path: str | Non
 
 
 def selected(name: str, options: ZeekOptions) -> Engine:
-    """The engine that a supervisor has selected, without a look at its Zeek: that waits until ``prepare``.
+    """The engine that the supervisor has chosen. Zeek's program is not looked for before ``prepare``.
 
     Args:
-        name: the engine's own, ``zeek`` or ``sim``.
-        options: for real Zeeks.
+        name: the engine's name, ``zeek`` or ``sim``.
+        options: options for real Zeeks.
     """
     return ZeekEngine(options=options) if name == ZeekEngine.name else SimEngine()

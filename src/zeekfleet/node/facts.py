@@ -1,4 +1,4 @@
-"""What there is on this host, of what nodes need: asked of the kernel."""
+"""Asks the kernel which of the things that nodes need this host has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zeekfleet.node.port_owners import owners
 from zeekfleet.planning.checks import HostFacts, Listener, Needs, PortUse
 
 CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
-"""Those that matter to nodes, and their bits."""
+"""The capabilities that matter to nodes, with their bit numbers."""
 
 FILE_CAPABILITIES = "security.capability"
 FILE_EFFECTIVE = 0x1
@@ -22,12 +22,12 @@ ADDRESS_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def gather(needs: Iterable[Needs], likely: frozenset[int], program: str | None) -> HostFacts:
-    """The facts that decide on these needs; takes milliseconds.
+    """The facts about these needs; takes milliseconds.
 
     Args:
-        needs: of the nodes.
-        likely: processes that probably hold the ports that are in use.
-        program: the nodes' program, whose file may bring capabilities; None where it has none.
+        needs: what the nodes need.
+        likely: the processes that probably use the ports, and are looked at first.
+        program: the nodes' program, if its file may have capabilities.
     """
     wanted = list(needs)
     capabilities = node_capabilities(program)
@@ -40,7 +40,7 @@ def gather(needs: Iterable[Needs], likely: frozenset[int], program: str | None) 
 
 
 def can_pin(cpu: int) -> bool:
-    """Whether a thread can be bound to this CPU; tried with the calling thread, which has its own back at once."""
+    """Whether a thread can be bound to this CPU. Tries it with the calling thread, and restores its CPUs at once."""
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {cpu})
@@ -51,13 +51,13 @@ def can_pin(cpu: int) -> bool:
 
 
 def node_capabilities(program: str | None, status: str | None = None) -> frozenset[str]:
-    """What a program started from this process would be able to do.
+    """The capabilities that a program would have if this process started it.
 
-    This process was itself executed without capabilities in its file, so it has what any other would.
+    It would have this process' own, since our own program's file has none, and those of its file.
 
     Args:
-        program: its path.
-        status: the text of ``/proc/self/status``, read when left out.
+        program: the program's path.
+        status: the text of ``/proc/self/status``; read by default.
     """
     text = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace") if status is None else status
     fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
@@ -79,7 +79,7 @@ def _granted_by_file(program: str) -> int:
 
 
 def file_capabilities(content: bytes) -> int:
-    """The capabilities that an executable file's attribute gives to whoever runs it (capabilities(7))."""
+    """The capabilities that a program gets from the attribute of its file (capabilities(7)), as a bit mask."""
     if len(content) < 12:
         return 0
     kind, permitted = struct.unpack_from("<II", content)
@@ -108,11 +108,11 @@ def _ports(
 
 
 def _refusal(host: str, port: int) -> int | None:
-    """The error number of binding as a server would, None if that works or the address is not of this host."""
+    """The error number of binding as a server does; None if it works, or if the address is not this host's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
-            # As all servers here do: connections of a predecessor that linger are no obstacle, a listener is.
+            # All our servers set this: then a listener is an obstacle, but its predecessor's old connections are not.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:

@@ -1,9 +1,9 @@
-"""How agent and node find each other: two environment variables, set by the agent.
+"""The two environment variables by which an agent and a node find each other; the agent sets them.
 
-A simulated node dials its agent (:data:`AGENT_LINK`), names itself in
-``X-Application-Name``, and talks on topic ``zeek/management/node``. A real Zeek
-cannot dial out by WebSocket, so it listens on loopback (:data:`WEBSOCKET_PORT`)
-and the agent dials it; the variable is absent for nodes that must not listen.
+A simulated node dials its agent at :data:`AGENT_LINK`, gives its name in
+``X-Application-Name``, and uses the topic ``zeek/management/node``. A real Zeek
+cannot dial by WebSocket. It listens on loopback, at :data:`WEBSOCKET_PORT`, and the
+agent dials it. Nodes that must not listen do not have that variable.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from zeekfleet.model.variables import AGENT_LINK, WEBSOCKET_PORT
 
 
 def agent_link(environment: Mapping[str, str]) -> tuple[str, int] | None:
-    """Where to dial: host and port, or ``unix:PATH`` and 0, or None when there is no agent.
+    """The agent's address: host and port, or ``unix:PATH`` and 0; None if the node has no agent.
 
     Raises:
-        SettingsError: the variable holds neither form.
+        SettingsError: the variable has neither form.
     """
     text = environment.get(AGENT_LINK, "")
     if not text:
@@ -34,10 +34,10 @@ def agent_link(environment: Mapping[str, str]) -> tuple[str, int] | None:
 
 
 def websocket_port(environment: Mapping[str, str]) -> int | None:
-    """The port to listen on, or None when the node must not listen.
+    """The port to listen on; None if the node must not listen.
 
     Raises:
-        SettingsError: the variable holds no port number.
+        SettingsError: the variable is not a port number.
     """
     text = environment.get(WEBSOCKET_PORT, "")
     return _port(WEBSOCKET_PORT, text) if text else None

@@ -1,4 +1,4 @@
-"""Which process has a TCP port, from ``/proc``."""
+"""Which process listens on a TCP port, read from ``/proc``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from zeekfleet.model.variables import LAUNCH, MANAGEMENT_NODE
 LISTEN = "0A"
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 LAUNCH_MARK = f"{LAUNCH}=".encode()
-"""In the environment of every process that a stem of ours has started."""
+"""Every process that any stem has started has this in its environment."""
 
 MANAGEMENT_MARK = f"{MANAGEMENT_NODE}=".encode()
-"""In that of agents and controllers."""
+"""Agents and controllers also have this."""
 
 
 class PortOwner(msgspec.Struct, frozen=True):
-    """A process, its name, and whether it is a cluster node of some zeekfleet."""
+    """A process that listens, its program's name, and whether it is a cluster node of any zeekfleet."""
 
     pid: int
     program: str
@@ -28,16 +28,16 @@ class PortOwner(msgspec.Struct, frozen=True):
 
 
 def listened_ports() -> frozenset[int]:
-    """All TCP ports that somebody listens on in this network namespace, at whatever address."""
+    """All TCP ports with a listener in this network namespace, at any address."""
     return frozenset(_listening(None).values())
 
 
 def owners(ports: Collection[int], likely: Iterable[int] = ()) -> dict[int, PortOwner]:
-    """Who listens on these ports, as far as this process may see it.
+    """The process that listens on each of these ports, as far as this process has permission to see it.
 
     Args:
-        ports: TCP ports in use.
-        likely: processes to look at first.
+        ports: TCP ports that are in use.
+        likely: the processes to look at first.
     """
     inodes = _listening(frozenset(ports))
     found: dict[int, PortOwner] = {}
@@ -55,7 +55,7 @@ def owners(ports: Collection[int], likely: Iterable[int] = ()) -> dict[int, Port
 
 
 def _listening(ports: frozenset[int] | None) -> dict[str, int]:
-    """Inode to port of the sockets that listen on these ports, or on any."""
+    """The listening sockets' inodes, with their ports; only of these ports, if any are given."""
     found: dict[str, int] = {}
     for table in TABLES:
         try:
@@ -71,14 +71,14 @@ def _listening(ports: frozenset[int] | None) -> dict[str, int]:
 
 
 def _all_processes() -> Iterator[int]:
-    """Evaluated late: only where the likely ones do not suffice."""
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
+    """All process ids. A generator, since the directory is only needed after the likely processes."""
+    for name in os.listdir("/proc"):  # noqa: PTH208 - only names are needed
         if name.isdigit():
             yield int(name)
 
 
 def _sockets(pid: int) -> Iterator[str]:
-    """The inodes of a process' sockets; none where it is gone or somebody else's."""
+    """The inodes of a process' sockets; none if it has ended, or if we may not look at it."""
     directory = f"/proc/{pid}/fd"
     try:
         names = os.listdir(directory)  # noqa: PTH208
@@ -86,7 +86,7 @@ def _sockets(pid: int) -> Iterator[str]:
         return
     for name in names:
         try:
-            target = os.readlink(f"{directory}/{name}")  # noqa: PTH115 - thousands of them, no objects
+            target = os.readlink(f"{directory}/{name}")  # noqa: PTH115 - called thousands of times; Path is slower
         except OSError:
             continue
         if target.startswith("socket:["):

@@ -26,7 +26,7 @@ from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.node_settings import cpus_of
 from zeekfleet.transport.endpoint import Endpoint
 
-# -P keeps the node's directory off the import path: a stray json.py there must not become ours.
+# -P keeps the working directory off the import path: a file json.py there must not replace the standard module.
 PROGRAM = (sys.executable, "-P", "-m", "zeekfleet.node.simulator")
 
 
@@ -44,7 +44,7 @@ class SimEngine:
     has_start_barrier = False
 
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
-        """How to run the node; its configuration travels as a file in its directory."""
+        """How to run the node. Its configuration is passed in a file in its directory."""
         bare = context.bare_mode if config.bare_mode is None else config.bare_mode
         resolved = msgspec.structs.replace(config, bare_mode=bare)
         return LaunchSpec(
@@ -60,20 +60,20 @@ class SimEngine:
         )
 
     def needs(self, config: NodeConfig) -> Needs:
-        """CPUs and a port for metrics; any interface will do, as it is not opened."""
+        """The node's CPUs and its metrics port. The interface is not opened, so any name is accepted."""
         return Needs(config.name, cpus=cpus_of(config), listeners=listeners.of_simulated_node(config))
 
     async def check(self, config: NodeConfig, context: LaunchContext, _scratch: Path) -> list[str]:
-        """Whether the scripts and capture file are there that the node would look for."""
+        """Check that the node's scripts and its trace exist."""
         scripts = (*config.addl_base_scripts, *config.addl_user_scripts)
         problem = await asyncio.to_thread(missing_input, scripts, config.pcap_file, context.directory)
         return [problem] if problem is not None else []
 
     def prepare(self) -> None:
-        """The program is this one."""
+        """Do nothing: nodes run in this Python interpreter."""
 
     def links(self, endpoint: Endpoint, directory: Path) -> DialledByNodes:
-        """They dial their agent."""
+        """Nodes dial their agent."""
         return DialledByNodes(endpoint, directory / AGENT_SOCKET)
 
 
@@ -87,24 +87,24 @@ class DialledByNodes:
     def variables(
         self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig], configuration: Configuration
     ) -> dict[str, dict[str, str]]:
-        """The same for all."""
+        """The same address for all nodes."""
         return {name: {AGENT_LINK: self._address} for name in nodes}
 
     def take_keys(self, keys: CurveKeys) -> None:
-        """Simulated nodes do not talk to each other."""
+        """Do nothing: simulated nodes have no connections to each other."""
 
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
-        """Nothing to do: they come."""
+        """Do nothing: nodes dial the agent."""
 
     def send(self, request: NodeDispatchRequest) -> None:
-        """All hear it; who is not named stays silent."""
+        """Publish it for all nodes; those that it does not name do not answer."""
         self._endpoint.publish(topics.NODE, request)
 
     def hear(self, listener: Callable[[Event], None]) -> None:
-        """There is no other way."""
+        """Do nothing: all events of nodes arrive at the endpoint."""
 
     def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
-        """Each node has a way of its own."""
+        """Do nothing: each node has a connection of its own."""
         return False
 
     def readiness(self, nodes: KnownNodes) -> Readiness:
@@ -116,4 +116,4 @@ class DialledByNodes:
         return wait
 
     def close(self) -> None:
-        """The endpoint closes all."""
+        """Do nothing: the endpoint closes the connections."""

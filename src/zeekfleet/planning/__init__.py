@@ -1,7 +1,7 @@
-"""What a cluster configuration means, worked out without I/O.
+"""Pure functions on cluster configurations; no I/O.
 
-``validate`` (is it sound), ``ports`` (fill in what was left open), ``ini`` (its
-file), ``ini_values`` (what stands in that file's places), ``layout`` (how a real
-Zeek node is launched from it), ``zeek_versions`` (what which Zeek can do),
-``deadlines`` (how long its deployment may take).
+``validate`` finds errors, ``review`` finds probable mistakes, ``ports`` assigns
+missing ports, ``ini`` and ``ini_writer`` read and write the configuration file,
+``layout`` makes a real Zeek node's files and command line, ``zeek_versions`` tells
+what older Zeeks cannot do, ``deadlines`` how long a deployment may take.
 """

@@ -1,8 +1,8 @@
-"""Would these nodes come up on this host? From what they need and what there is, to the problems.
+"""Would these nodes come up on this host? Compares what the nodes need with what the host has.
 
     Needs (of a node)  +  HostFacts  ->  Problems
 
-What a node needs is its engine's to say; the facts are gathered by ``node/checks.py``.
+Each node's engine tells the needs; ``node/checks.py`` gathers the facts.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import msgspec
 
 CAPTURE = "CAP_NET_RAW"
-"""The capability that live traffic is read with."""
+"""The capability that is needed to read live traffic."""
 
 KERNEL_SOURCES = frozenset({"", "pcap", "af_packet"})
-"""What may stand before ``::`` in an interface where the rest names a network device."""
+"""Packet sources, the part of an interface before ``::``, whose interfaces are network devices."""
 
 PSEUDO_DEVICES = ("any", "nflog", "nfqueue", "usbmon", "bluetooth", "dbus-")
-"""Beginnings of what libpcap can read from though it is no network device."""
+"""Prefixes of interfaces that libpcap reads from although they are not network devices."""
 
 LISTED = 20
-"""How many interfaces a sentence lists at most."""
+"""The most interfaces that one sentence lists."""
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """A place where a node will listen: what for (``metrics port``), address (``""`` for all) and TCP port."""
+    """Where a node will listen: the purpose (``metrics port``), the address (``""`` for all) and the TCP port."""
 
     purpose: str
     host: str
@@ -36,9 +36,9 @@ class Needs(msgspec.Struct, frozen=True):
     """What one node needs of its host.
 
     Attributes:
-        node: its name.
-        interface: what it reads traffic from, None if it opens none.
-        cpus: those it is bound to, if any.
+        node: the node's name.
+        interface: the interface that it reads traffic from; None if it opens none.
+        cpus: the CPUs that it is bound to; empty if it is not bound.
         listeners: where it will listen.
     """
 
@@ -52,10 +52,10 @@ class PortUse(msgspec.Struct, frozen=True):
     """Why a port cannot be listened on now.
 
     Attributes:
-        reason: such as ``in use``, as part of a sentence.
-        pid: the process that has it, where that can be told.
+        reason: part of a sentence, such as ``in use``.
+        pid: the process that listens on it; None if this process may not see that.
         program: that process' name.
-        is_node: whether it is a node of a zeekfleet on this host.
+        is_node: whether that process is a cluster node of any zeekfleet on this host.
     """
 
     reason: str
@@ -65,13 +65,13 @@ class PortUse(msgspec.Struct, frozen=True):
 
 
 class HostFacts(msgspec.Struct, frozen=True):
-    """What there is.
+    """What the host has.
 
     Attributes:
-        interfaces: names of the network devices.
-        cpus: those, of the ones needed, that a process can be pinned to.
-        capabilities: what a node's program would have, such as ``CAP_NET_RAW``.
-        ports: by address and port, those of the ones needed that cannot be had.
+        interfaces: the names of its network devices.
+        cpus: the needed CPUs that a process can be pinned to.
+        capabilities: the capabilities that a node's program would have, such as ``CAP_NET_RAW``.
+        ports: the needed ports that cannot be listened on, by address and port.
     """
 
     interfaces: frozenset[str] = frozenset()
@@ -81,18 +81,18 @@ class HostFacts(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Ports that are in use, and rightly so.
+    """The ports that the cluster's own nodes use now. They are no obstacle: a deployment keeps or frees them.
 
     Attributes:
-        pids: the instance's own nodes: whatever they have, a deploy keeps or frees.
-        ports: where the cluster's present nodes on this host listen, those of other instances included.
+        pids: the processes of the instance's own nodes.
+        ports: where the cluster's present nodes on this host listen, including those of other instances.
     """
 
     pids: frozenset[int] = frozenset()
     ports: frozenset[int] = frozenset()
 
     def covers(self, use: PortUse, port: int) -> bool:
-        """Whether a deploy need not care about this use."""
+        """Whether a deployment can ignore this use of the port."""
         ours = use.pid in self.pids if use.pid is not None else False
         return ours or (port in self.ports and (use.pid is None or use.is_node))
 
@@ -109,14 +109,14 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def host_problems(needs: Iterable[Needs], facts: HostFacts, held: Held) -> list[Problem]:
-    """What the host lacks, nodes with the same problem together; sorted."""
+    """What the host lacks, sorted; one problem for all nodes that share it."""
     wanted = list(needs)
     found = [Problem((need.node,), text) for need in wanted for text in _problems(need, facts, held)]
     return merged([*found, *_collisions(wanted)])
 
 
 def merged(problems: Iterable[Problem]) -> list[Problem]:
-    """The same problem of several nodes told once; sorted by nodes, then text."""
+    """Join problems with the same text into one that names all their nodes; sorted by nodes, then text."""
     nodes: dict[str, set[str]] = {}
     for problem in problems:
         nodes.setdefault(problem.text, set()).update(problem.nodes)
@@ -125,7 +125,7 @@ def merged(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def unavailable(needs: Iterable[Needs], facts: HostFacts, held: Held) -> list[PortUse]:
-    """The uses that stand in the way of a listener."""
+    """The uses of ports that would keep a node from listening."""
     uses = (
         (facts.ports.get((listener.host, listener.port)), listener.port)
         for need in needs
@@ -157,7 +157,7 @@ def _use_text(use: PortUse) -> str:
 
 
 def _collisions(needs: Iterable[Needs]) -> Iterator[Problem]:
-    """Nodes that want one and the same port."""
+    """Nodes that would listen on the same port of the same address."""
     wanting: dict[tuple[str, int], list[str]] = {}
     for need in needs:
         for listener in need.listeners:
@@ -169,7 +169,7 @@ def _collisions(needs: Iterable[Needs]) -> Iterator[Problem]:
 
 
 def network_device(interface: str | None) -> str | None:
-    """The network device that an interface such as ``af_packet::eth0`` names, None if that cannot be told."""
+    """The network device of an interface such as ``af_packet::eth0``; None if it is not a device, or is unknown."""
     if interface is None:
         return None
     source, separator, device = interface.rpartition("::")

@@ -1,6 +1,6 @@
-"""Variables by which an agent tells the engine what all nodes of a cluster have in common.
+"""Environment variables by which an agent tells the engine what all nodes of a cluster have in common.
 
-They travel in a node's environment, where they name files and ports, never keys.
+They name files and ports. Keys are never put there, since others could see them in the node's configuration.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import HUB_PORTS
 
 DEFAULT_HUB_PORTS = (XPUB_PORT, XSUB_PORT)
-"""Zeek's own."""
+"""Zeek's own default ports."""
 
 
 def write_hub_ports(ports: tuple[int, int]) -> str:
@@ -22,10 +22,10 @@ def write_hub_ports(ports: tuple[int, int]) -> str:
 
 
 def read_hub_ports(environment: Mapping[str, str]) -> tuple[int, int] | None:
-    """The ports, or None where the variable is absent.
+    """The two ports in the variable; None if it is not set.
 
     Raises:
-        SettingsError: it holds no two port numbers.
+        SettingsError: the variable is not two port numbers.
     """
     text = environment.get(HUB_PORTS, "")
     if not text:
@@ -37,7 +37,7 @@ def read_hub_ports(environment: Mapping[str, str]) -> tuple[int, int] | None:
 
 
 def hub_ports_of(configs: Iterable[NodeConfig]) -> tuple[int, int] | None:
-    """The ports that running nodes use, if they say."""
+    """The hub's ports that running nodes were launched with; None if none of them has the variable."""
     for config in configs:
         try:
             found = read_hub_ports(config.env)

@@ -1,28 +1,28 @@
 """The cluster configuration file (docs/protocol.md, section 10), as zeek-client reads and writes it.
 
-What zeek-client accepts means the same here, and what it writes is written byte
-for byte, with these exceptions, all on purpose:
+We read a file as zeek-client does, and write it byte for byte as zeek-client
+does, with these deliberate exceptions:
 
-* What was hardly meant as it would be read is refused: unknown keys (unless only warned of), indented lines that
-  would become a part of the value above, keys that contradict each other, a variable given twice, an IPv6 address
-  with a port and no brackets, an IPv4 address with leading zeros, 0.0.0.0.
-* Scripts that lie beside the file are meant by their relative paths (:func:`ini_values.located`), traces always.
-
+* Probable mistakes are refused: unknown keys (or only warned of), indented lines that would continue the value above,
+  keys that contradict each other, a variable given twice, an IPv6 address with a port and without brackets, an IPv4
+  address with leading zeros, 0.0.0.0.
+* A relative path of a trace is relative to the file's directory; so is a script's, if there is such a file
+  (:func:`ini_values.located`).
 * Percent signs. zeek-client fails on a lone ``%``; here it stands for itself.
   ``%%`` is one percent sign and ``%(key)s`` another key's value in both. We
   write every percent sign twice, so that both read it back.
-* Instance names keep their case, which zeek-client loses, unless the nodes name
-  only the lower-case form.
-* Words that zeek-client's quoting would tear (quotes, backslashes, empty words)
+* Instance names keep their case, which zeek-client loses; but if the nodes name
+  only the lower-case form, that is used.
+* Words that zeek-client's quoting would break (quotes, backslashes, empty words)
   are quoted in full.
-* Problems are all reported at once, each with its place.
-* ``[DEFAULT]`` gives values to the nodes, not to ``[instances]`` as well.
+* All problems are reported at once, each with its place.
+* ``[DEFAULT]`` gives values to the nodes, but not to ``[instances]``.
 
-Keys of ours, ``pcap_file`` and those of ``node_settings.py``, are written back as the variables in ``env`` that they
+Our own keys, ``pcap_file`` and those of ``node_settings.py``, are written as the variables in ``env`` that they
 stand for.
 
-INI cannot hold a node's options and state and the configuration's id, which are left out. What else it cannot hold,
-such as spaces at a value's ends, is refused; use JSON for those.
+An INI file cannot hold a node's options and state and the configuration's id; writing omits them. A configuration with
+anything else that the file cannot hold, such as spaces at a value's ends, is refused; JSON can hold it.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ Section = dict[str, str | None]
 INSTANCES = "instances"
 DEFAULTS = configparser.DEFAULTSECT
 SPECIAL_SECTIONS = {name.lower(): name for name in SECTIONS_OF_FILES}
-"""The sections that are no nodes, by their names in lower case: a node of such a name was hardly meant."""
+"""The sections that are not nodes, by their names in lower case. Such a name in another case is a probable mistake."""
 
 
 class Key(msgspec.Struct, frozen=True):
-    """A key of a node's section: what it may have as its value, and what it means."""
+    """A key of a node's section: its possible values, and its meaning."""
 
     values: str
     meaning: str
@@ -77,24 +77,24 @@ KNOWN_KEYS = NODE_KEYS.keys() | node_settings.KEYS.keys()
 
 
 LISTS = frozenset({"scripts", "env"})
-"""The keys whose values may go over several lines."""
+"""The keys whose values may span several lines."""
 
 LONGEST_SHOWN = 200
-"""Characters of a value that are shown."""
+"""The most characters of a value that an error shows."""
 
 ALTERNATIVES = (("role", "type"), ("interface", "pcap_file"))
-"""Keys of which a node has one: one of its own goes before the other of ``[DEFAULT]``."""
+"""Pairs of keys that exclude each other: a node's own key overrides the other one in ``[DEFAULT]``."""
 
 
 class ParsedConfiguration(msgspec.Struct, frozen=True):
-    """A file's configuration, and what its writer should know about it (one sentence each)."""
+    """A file's configuration, and warnings for the file's author, one sentence each."""
 
     configuration: Configuration
     warnings: tuple[str, ...] = ()
 
 
 class RawFile(configparser.RawConfigParser):
-    """Only the file's syntax: no interpolation, no defaults, case kept."""
+    """Parses only the syntax of a file: no interpolation, no defaults, no change of case."""
 
     def __init__(self) -> None:
         super().__init__(allow_no_value=True, default_section="\0no such section")
@@ -116,15 +116,15 @@ def parse_configuration(
     """Read a cluster configuration file.
 
     Args:
-        source: what to call the file in errors and warnings, such as its path.
-        hostname: this host's name: nodes without an instance go to ``agent-<hostname>``.
-        instance: takes them in place of that, if it is given.
-        resolver: how to turn host names into addresses; without one they are refused.
-        places: where relative paths begin; without it they stay as they are.
-        lax: unknown keys are warned of, and not refused.
+        source: the name of the file in errors and warnings, such as its path.
+        hostname: this host's name; nodes without an instance go to ``agent-<hostname>``.
+        instance: nodes without an instance go there instead, if it is given.
+        resolver: turns host names into addresses; without it, host names are refused.
+        places: makes relative paths absolute; without it, they stay relative.
+        lax: warn of unknown keys instead of refusing them.
 
     Raises:
-        ConfigurationError: with every problem found: source, section, key, what was expected.
+        ConfigurationError: with every problem: source, section, key, and what was expected.
     """
     chosen = instance or shortened(f"agent-{hostname or 'localhost'}")
     return _Reader(source, chosen, resolver, places, lax).read(text.removeprefix("\ufeff"))
@@ -185,7 +185,7 @@ class _Reader:
         return lowered
 
     def _check_keys(self, name: str, section: Section, users: Iterable[Section]) -> None:
-        """Tell of unknown keys, but for those that other values refer to."""
+        """Report unknown keys, except those that other values refer to."""
         unknown = section.keys() - KNOWN_KEYS
         if unknown:
             texts = (value for user in users for value in user.values() if value is not None)
@@ -347,12 +347,12 @@ class _Reader:
 
 
 def _shown(text: str) -> str:
-    """As much of a value as fits into a sentence."""
+    """The value, cut to a length that fits into a sentence."""
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _over(defaults: Section, own: Section) -> Section:
-    """A node's values over the defaults."""
+    """The defaults, overridden by a node's own values."""
     replaced = {other for keys in ALTERNATIVES for key, other in (keys, keys[::-1]) if key in own and other not in own}
     return {key: value for key, value in defaults.items() if key not in replaced} | own
 

@@ -1,6 +1,6 @@
-"""Lines of a cluster configuration file that ConfigParser reads as something else than their writer meant.
+"""Lines of a cluster configuration file that ConfigParser would silently misread.
 
-It takes an indented line for more of the value above it, and drops what stands after a section's closing bracket.
+It appends an indented line to the value above, and ignores text after a section's closing bracket.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ import re
 from collections.abc import Collection, Iterator
 
 COMMENTS = ("#", ";")
-"""What a comment begins with."""
+"""The characters that begin a comment."""
 
 _HEADER = re.compile(r"\[(?P<name>.+)\]")
 _KEY = re.compile(r"(?P<key>.*?)\s*(?:[=:]|$)")
 
 
 def problems(text: str, *, lists: Collection[str], keys: Collection[str]) -> Iterator[str]:
-    """What is wrong with the lines, a text each that begins with the line's number.
+    """The problems, each a text that begins with the number of its line.
 
     Args:
-        text: of the file.
-        lists: the keys whose values may go over several lines.
-        keys: all keys: an indented line that begins with one was hardly meant to be a part of a value.
+        text: the file's content.
+        lists: the keys whose values may span several lines.
+        keys: all keys; an indented line that begins with a key is probably not meant to continue a value.
     """
     section = key = ""
     indent = 0
-    for number, line in enumerate(text.split("\n"), 1):  # as ConfigParser has it
+    for number, line in enumerate(text.split("\n"), 1):  # ConfigParser splits in the same way
         content = line.strip()
         if not content or content.startswith(COMMENTS):
             continue
@@ -45,7 +45,7 @@ def problems(text: str, *, lists: Collection[str], keys: Collection[str]) -> Ite
 
 
 def _swallowed(content: str, key: str, lists: Collection[str], keys: Collection[str]) -> str:
-    """Why an indented line is no part of the value of the key above it."""
+    """Why an indented line cannot continue the value of the key above; ``""`` if it can."""
     if key.lower() not in lists:
         allowed = " and ".join(sorted(lists))
         return f"the indented line '{content}' would be a part of its value, which only {allowed} may have"

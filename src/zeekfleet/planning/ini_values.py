@@ -1,6 +1,6 @@
-"""What may stand in the places of a configuration file: text to value and back.
+"""Converts single values of a configuration file from text and back.
 
-Each reader raises ValueError with the words that follow "expected".
+Each reader raises ValueError with the words that follow "expected" in an error.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from zeekfleet.model.types import UNSPECIFIED, Address, Port
 from zeekfleet.planning.ini_lines import COMMENTS
 
 Resolver = Callable[[str], str]
-"""Turns a host name into the text of an address; raises OSError when it cannot."""
+"""Turns a host name into the text of an address; raises OSError if it cannot."""
 
 _PERCENT = re.compile(r"%%|%\(([^()]+)\)s")
 _MAX_INTERPOLATION_DEPTH = 10
 
 _NEXT_VARIABLE = re.compile(r",\s*[A-Za-z_][A-Za-z0-9_]*=")
 _SEVERAL_IN_ONE = re.compile(r",\s*[A-Z_][A-Z0-9_]*=")
-"""What looks like a second variable in the value of the first."""
+"""Matches what looks like a second variable inside the value of the first."""
 
 
 def interpolate(text: str, variables: Mapping[str, str | None]) -> str:
     """The text with ``%(key)s`` replaced by another key's value, and ``%%`` by ``%``.
 
-    Any other percent sign stands for itself, and so does a ``%(key)s`` whose
-    key is not there: where ConfigParser would give up, this keeps the text.
+    Any other percent sign stands for itself, and so does a ``%(key)s`` whose key
+    does not exist. ConfigParser would fail there.
 
     Raises:
         ValueError: values refer to each other in a circle.
@@ -58,7 +58,7 @@ def referred_to(text: str) -> set[str]:
 
 
 def escape(text: str) -> str:
-    """The text as :func:`interpolate` (and ConfigParser) reads it back."""
+    """The text with percent signs doubled; :func:`interpolate` and ConfigParser reverse this."""
     return text.replace("%", "%%")
 
 
@@ -79,13 +79,13 @@ def read_cpu(text: str) -> int:
 
 
 def _integer(text: str) -> int | None:
-    """A number in plain digits: Python would take ``1_0`` and digits of other scripts, too."""
+    """A number in ASCII digits, or None. ``int`` would also accept ``1_0`` and digits of other scripts."""
     stripped = text.strip()
     return int(stripped) if stripped.isascii() and stripped.isdigit() and len(stripped) <= 9 else None
 
 
 def read_role(text: str) -> ClusterRole:
-    """A role, with or without its scope, in any case: ``worker``, ``Supervisor::WORKER``."""
+    """A role, with or without its scope, in upper or lower case: ``worker``, ``Supervisor::WORKER``."""
     name = text.rpartition("::")[2].rpartition(".")[2].upper()
     try:
         return ClusterRole[name]
@@ -94,7 +94,7 @@ def read_role(text: str) -> ClusterRole:
 
 
 def read_scripts(text: str) -> tuple[str, ...]:
-    """Script names, split as a shell would, sorted."""
+    """Script names, split into words as a shell does, and sorted."""
     words = _shell_split(text)
     for word in words:
         if word == "=" or (word.endswith(",") and "=" not in word):
@@ -103,7 +103,7 @@ def read_scripts(text: str) -> tuple[str, ...]:
 
 
 def read_env(text: str) -> dict[str, str]:
-    """``KEY=VALUE`` words, split as a shell would."""
+    """``KEY=VALUE`` words, split as a shell does."""
     variables: dict[str, str] = {}
     for word in _shell_split(text):
         key, equals, value = word.partition("=")
@@ -118,7 +118,7 @@ def read_env(text: str) -> dict[str, str]:
 
 
 def _has_comma_after_quotes(text: str) -> bool:
-    """Whether a quoted value is followed by a comma and another variable, which a shell takes for one word."""
+    """Whether a comma and another variable follow a quoted value. A shell would read all of it as one word."""
     quote = ""
     place = 0
     while place < len(text):
@@ -136,39 +136,39 @@ def _has_comma_after_quotes(text: str) -> bool:
 
 
 def doubts_about_env(variables: Mapping[str, str]) -> Iterator[str]:
-    """How variables were read whose writer may have meant something else, a text each."""
+    """Warnings about variables whose values look like several variables, one text each."""
     for key, value in variables.items():
         if _SEVERAL_IN_ONE.search(value) or (value.endswith(",") and len(variables) > 1):
             yield f"read as one variable {key} with the value '{value}'; variables are separated by spaces"
 
 
 def has_comment(text: str) -> bool:
-    """Whether a single value seems to have a comment behind it, which would be a part of it."""
+    """Whether a comment seems to follow a single value. It would become a part of the value."""
     return any(word.startswith(COMMENTS) for word in text.split()[1:])
 
 
 def comment_among(words: Iterable[str]) -> str | None:
-    """The word in a list that seems to begin a comment, which would be a part of the list."""
+    """The first word of a list that seems to begin a comment, or None. The comment would become a part of the list."""
     return next((word for word in words if word.startswith(COMMENTS)), None)
 
 
 class Places(Protocol):
-    """Where the paths in a file begin: its own directory, as far as they are relative."""
+    """The directory of a configuration file, to which relative paths in the file are relative."""
 
     def absolute(self, path: str) -> str:
-        """The whole path."""
+        """The path, made absolute."""
         ...
 
     def is_file(self, path: str) -> bool:
-        """Whether there is a file of that path."""
+        """Whether there is such a file."""
         ...
 
 
 def located(script: str, places: Places) -> str:
-    """A script as its node is to load it: a file beside the configuration, or what Zeek finds on its script path.
+    """A script as its node has to load it: the absolute path of a file, or a name that Zeek finds on its script path.
 
-    It is a file if there is one of just that path beside the configuration, or if it begins with ``./`` or ``../``.
-    Zeek takes what holds an equals sign for a setting.
+    It is a file if it begins with ``./`` or ``../``, or if a file with this relative path exists.
+    Anything with an equals sign is left alone: for Zeek it is a setting.
     """
     if "=" not in script and (script.startswith(("./", "../")) or places.is_file(script)):
         return places.absolute(script)
@@ -185,7 +185,7 @@ def _shell_split(text: str) -> list[str]:
 
 
 def read_endpoint(text: str, resolver: Resolver | None) -> tuple[Address, Port]:
-    """``ADDRESS:PORT``, where the address may be a host name if there is a resolver."""
+    """``ADDRESS:PORT``. With a resolver, the address may also be a host name."""
     host, _, port = text.rpartition(":")
     host = host.strip()
     if not host.strip("[] ") or not port.strip() or host.startswith("[") != host.endswith("]"):
@@ -213,12 +213,12 @@ def _read_host(host: str, resolver: Resolver | None) -> Address:
 
 
 def write_scripts(scripts: Iterable[str]) -> str:
-    """What :func:`read_scripts` reads back."""
+    """The text that :func:`read_scripts` reads back."""
     return " ".join(_quoted(f'"{script}"' if _has_space(script) else script, script) for script in sorted(scripts))
 
 
 def write_env(variables: Mapping[str, str]) -> str:
-    """What :func:`read_env` reads back."""
+    """The text that :func:`read_env` reads back."""
     return " ".join(
         _quoted(f'{key}="{value}"' if _has_space(value) else f"{key}={value}", f"{key}={value}")
         for key, value in sorted(variables.items())
@@ -230,7 +230,7 @@ def _has_space(text: str) -> bool:
 
 
 def _quoted(customary: str, word: str) -> str:
-    """The customary spelling where a shell reads it as the word, else one with full quoting."""
+    """zeek-client's spelling of the word if a shell reads it back as the word; else the word, fully quoted."""
     try:
         if shlex.split(customary) == [word]:
             return customary

@@ -1,4 +1,4 @@
-"""A cluster configuration as a file, which ``ini.py`` reads back."""
+"""Writes a cluster configuration as the file that ``ini.py`` reads."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from zeekfleet.planning.ini import INSTANCES, RawFile, parse_configuration
 
 
 def format_configuration(configuration: Configuration) -> str:
-    """The configuration as a file: what ``get-config`` prints.
+    """The text of the file, which is what ``get-config`` prints.
 
     Raises:
-        ConfigurationError: something in it cannot stand in such a file: it would be read as something else.
+        ConfigurationError: the file cannot hold some value: it would be read back as something else.
     """
     text = _formatted(configuration)
     try:
@@ -36,7 +36,7 @@ def _unwritable(configuration: Configuration, reason: str) -> ConfigurationError
 
 
 def _differences(configuration: Configuration, again: Configuration) -> list[str]:
-    """The nodes and instances that a file does not give back as they are."""
+    """The nodes and instances that differ after they have been written and read back."""
     kept = {node.name: _as_written(node) for node in again.nodes}
     instances = set(again.instances)
     lost = [f"instance '{one.name}'" for one in configuration.instances if _as_endpoint(one) not in instances]
@@ -45,13 +45,13 @@ def _differences(configuration: Configuration, again: Configuration) -> list[str
 
 
 def _as_written(node: Node) -> Node:
-    """What a file can hold of a node."""
+    """The node, reduced to what a file can hold."""
     scripts = tuple(sorted(node.scripts)) if node.scripts else None
     return msgspec.structs.replace(node, scripts=scripts, state=State.RUNNING, options=None)
 
 
 def _as_endpoint(instance: Instance) -> Instance:
-    """What a file can hold of an instance: the address of one that connects is not its configuration."""
+    """The instance, reduced to what a file can hold: no address if its agent connects to the controller."""
     return instance if instance.listen_port is not None else Instance(instance.name)
 
 
@@ -70,7 +70,7 @@ def _formatted(configuration: Configuration) -> str:
     text = io.StringIO()
     try:
         parser.write(text)
-    except configparser.Error as error:  # newer Pythons check names
+    except configparser.Error as error:  # newer versions of Python check the names of sections and keys
         raise _unwritable(configuration, str(error)) from None
     return text.getvalue()
 

@@ -1,4 +1,4 @@
-"""A cluster configuration as a JSON document, as zeek-client prints it."""
+"""Writes a cluster configuration as the JSON document that zeek-client prints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zeekfleet.model.types import UNSPECIFIED
 
 
 def configuration_to_json(configuration: Configuration) -> dict[str, Any]:
-    """What ``get-config --as-json`` prints, ready for ``json.dumps(..., indent=2, sort_keys=True)``."""
+    """The document of ``get-config --as-json``, for ``json.dumps(..., indent=2, sort_keys=True)``."""
     return {
         "id": configuration.id,
         "instances": [

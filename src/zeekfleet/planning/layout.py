@@ -1,9 +1,10 @@
 """How a real ``zeek`` becomes a cluster node without Zeek's own Supervisor.
 
-Zeek reads the topology from ``cluster-layout.zeek`` on its ZEEKPATH when the
-variable CLUSTER_NODE names the node. What must come after the cluster back end
-(its ports, the node's WebSocket) stands in a second file, since the layout is
-read too early for it. A node that is not part of a cluster gets neither.
+Zeek reads the topology from ``cluster-layout.zeek`` on its ZEEKPATH if the
+variable CLUSTER_NODE names the node (docs/zeek-facts.md, section 1). Settings of
+the cluster back end and the node's WebSocket are in a second file, because Zeek
+reads the layout before it loads the back end. A node that is not part of a cluster
+gets neither file.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from zeekfleet.planning.zeek_text import zeek_address, zeek_string
 from zeekfleet.planning.zeek_versions import LISTEN_ADDR, WHOLE_BACKENDS, ZEROMQ_QUEUE_LIMITS, ZeekVersion
 
 LAYOUT_FILE = "cluster-layout.zeek"
-"""The name Zeek looks for."""
+"""The file name that Zeek looks for."""
 
 LAUNCH_FILE = "zeekfleet-launch.zeek"
-"""Our own script beside it."""
+"""Our second file, in the same directory."""
 
 STATUS_FILE = ".status"
-"""Where Zeek says what it is doing, relative to the node's directory."""
+"""The file in which Zeek reports its status, relative to the node's directory."""
 
 LOOPBACK = Address(defaults.LOOPBACK)
 
@@ -40,21 +41,21 @@ class Backend(enum.Enum):
 
 
 class ZeekSettings(msgspec.Struct, frozen=True):
-    """What launching needs to know beside the node's own configuration.
+    """What launching a Zeek needs in addition to the node's own configuration.
 
     Attributes:
         program: the ``zeek`` to run.
         zeekpath: its script path, as ``zeek-config --zeekpath`` prints it.
         version: its version.
         backend: the cluster back end to load.
-        zeromq_xpub_port: where the manager's message hub hands out; two clusters on a host need different ones.
-        zeromq_xsub_port: where it takes in.
-        user_scripts: what every node loads, before its own scripts.
-        management_script: our script for nodes under management, if they are.
-        websocket_port: where this node takes WebSocket clients, if it does (see :func:`may_open_websocket`).
-        websocket_address: the address for that.
-        log_queue: the directory that nodes which write logs rotate them into; without it rotation is Zeek's own.
-        rotation_interval: seconds between two rotations of a log; 0: none.
+        zeromq_xpub_port: where the hub in the manager sends; two clusters on one host need different ports.
+        zeromq_xsub_port: where the hub receives.
+        user_scripts: the scripts that every node loads before its own.
+        management_script: our script for managed nodes; None to launch without it.
+        websocket_port: where this node listens for WebSocket clients, if it may (see :func:`may_open_websocket`).
+        websocket_address: the address on which it does.
+        log_queue: the directory for rotated logs; None leaves rotation to Zeek's own settings.
+        rotation_interval: seconds between two rotations of a log; 0 for no rotation.
     """
 
     program: str
@@ -72,16 +73,17 @@ class ZeekSettings(msgspec.Struct, frozen=True):
 
 
 def in_cluster(config: NodeConfig) -> bool:
-    """Whether the node is part of the cluster it carries."""
+    """Whether the node is listed in its own cluster table."""
     return config.name in config.cluster
 
 
 def may_open_websocket(config: NodeConfig, backend: Backend) -> bool:
-    """Whether a WebSocket client could ever complete its handshake with this node.
+    """Whether this node can accept WebSocket clients.
 
-    Not on a logger: with ZeroMQ each client's own back end claims the port that
-    the logger receives logs on. The same holds for a manager that stands in for
-    the logger, unless it is alone and so receives no logs.
+    A logger cannot: with ZeroMQ each client's own back end tries to bind the port on
+    which the logger receives logs, and the handshake never completes. The same is
+    true for a manager that replaces the logger, unless it is the only node and so
+    receives no logs.
     """
     if not in_cluster(config):
         return False
@@ -92,18 +94,18 @@ def may_open_websocket(config: NodeConfig, backend: Backend) -> bool:
 
 
 def spans_hosts(hosts: Iterable[Address]) -> bool:
-    """Whether a cluster whose nodes live at these addresses is on more than one host."""
+    """Whether these addresses of nodes belong to more than one host."""
     return len(set(hosts)) > 1
 
 
 def metrics_address(config: NodeConfig) -> Address:
-    """Where the node serves Prometheus: on loopback, unless others on other hosts are to reach it."""
+    """Where the node serves Prometheus metrics: on loopback, but on its own address if the cluster spans hosts."""
     hosts = (endpoint.host for endpoint in config.cluster.values())
     return config.cluster[config.name].host if spans_hosts(hosts) else LOOPBACK
 
 
 def writes_logs(config: NodeConfig) -> bool:
-    """Whether the node writes the cluster's logs: a logger, or the manager where there is none."""
+    """Whether the node writes the cluster's logs: a logger does, or the manager if there is no logger."""
     if not in_cluster(config):
         return False
     role = config.cluster[config.name].role
@@ -119,14 +121,14 @@ def _has_logger(config: NodeConfig) -> bool:
 
 
 def files(config: NodeConfig, settings: ZeekSettings) -> dict[str, str]:
-    """The files that must be in the node's directory: name to content; none outside a cluster."""
+    """The files to write into the node's directory: name to content. Empty for a node outside a cluster."""
     if not in_cluster(config):
         return {}
     return {LAYOUT_FILE: cluster_layout(config), LAUNCH_FILE: launch_script(config, settings)}
 
 
 def cluster_layout(config: NodeConfig) -> str:
-    """The content of ``cluster-layout.zeek``: what this node knows of its cluster."""
+    """The content of ``cluster-layout.zeek``."""
     manager = _manager(config)
     lines = ["redef Cluster::nodes = {"]
     lines += [f"\t{_layout_row(name, config.cluster[name], manager)}" for name in sorted(config.cluster)]
@@ -152,7 +154,7 @@ def _layout_row(name: str, endpoint: ClusterEndpoint, manager: str | None) -> st
 
 
 def launch_script(config: NodeConfig, settings: ZeekSettings) -> str:
-    """The content of our own script, loaded right after the back end so that all later ones may change it."""
+    """The content of our second file. It is loaded right after the back end, so that later scripts can override it."""
     lines = ["@load base/frameworks/cluster", "@load base/frameworks/telemetry"]
     reads_trace = any(endpoint.pcap_file is not None for endpoint in config.cluster.values())
     if settings.backend is Backend.ZEROMQ:
@@ -162,7 +164,7 @@ def launch_script(config: NodeConfig, settings: ZeekSettings) -> str:
             lines += () if writes_logs(config) else _LINGERING_ZEROMQ
             lines += _UNLIMITED_EVENTS if settings.version >= ZEROMQ_QUEUE_LIMITS else ()
     else:
-        # Otherwise it is every address of the host.
+        # Without this, Broker listens on every address of the host.
         lines.append(f"redef Broker::default_listen_address = {zeek_string(config.cluster[config.name].host)};")
         lines += _LOSSLESS_BROKER if reads_trace else ()
     if config.cluster[config.name].metrics_port:
@@ -178,16 +180,16 @@ _LOSSLESS_ZEROMQ = (
     "redef Cluster::Backend::ZeroMQ::log_sndhwm = 0;",
     "redef Cluster::Backend::ZeroMQ::log_rcvhwm = 0;",
 )
-"""A trace is read faster than live traffic comes: queues have no limit."""
+"""Unlimited queues: Zeek reads a trace faster than live traffic, and full queues would drop log lines."""
 
 _LOSSLESS_BROKER = ("redef Broker::peer_buffer_size = 1000000000;",)
-"""The same: beyond 8,192 messages that a peer has not taken yet, Broker drops the oldest without a word."""
+"""The same for Broker. By default it silently drops the oldest message when 8,192 wait for a peer."""
 
 _LINGERING_ZEROMQ = ("redef Cluster::Backend::ZeroMQ::linger_ms = -1;",)
-"""A node that ends waits until its log lines and events are handed over; its supervisor says for how long it may.
+"""A node that ends waits until its log lines and events have been received; its grace limits the wait.
 
-Not for a node that writes the logs. It hands over no line, and it ends after the hub, which its goodbye cannot reach
-any more: it would never end.
+This is not set for a node that writes the logs: it sends no log lines, and it ends after the hub. Its last messages
+could not be received any more, so it would wait for ever.
 """
 
 _UNLIMITED_EVENTS = (
@@ -201,7 +203,7 @@ def _zeromq_lines(config: NodeConfig, settings: ZeekSettings) -> Iterator[str]:
     hub = config.cluster[manager].host if manager is not None else LOOPBACK
     xpub = zeek_string(f"tcp://{zeek_address(hub)}:{settings.zeromq_xpub_port}")
     xsub = zeek_string(f"tcp://{zeek_address(hub)}:{settings.zeromq_xsub_port}")
-    # A node's outgoing socket (XPUB) meets the hub's incoming one (XSUB), and the other way round.
+    # A node's sending socket (XPUB) connects to the hub's receiving one (XSUB), and the other way round.
     yield f"redef Cluster::Backend::ZeroMQ::listen_xpub_endpoint = {xpub};"
     yield f"redef Cluster::Backend::ZeroMQ::listen_xsub_endpoint = {xsub};"
     yield f"redef Cluster::Backend::ZeroMQ::connect_xpub_endpoint = {xsub};"
@@ -213,14 +215,14 @@ def _zeromq_lines(config: NodeConfig, settings: ZeekSettings) -> Iterator[str]:
 
 
 def _rotation_lines(config: NodeConfig, settings: ZeekSettings, queue: str) -> Iterator[str]:
-    # By default Zeek runs a program of zeekctl's on every rotated log.
+    # By default Zeek runs zeekctl's archive-log on every rotated log.
     yield 'redef Log::default_rotation_postprocessor_cmd = "";'
     if not writes_logs(config):
         return
     yield f"redef Log::default_rotation_interval = {settings.rotation_interval:.6f} secs;"
     yield f"redef Log::default_rotation_dir = {zeek_string(queue)};"
     yield "redef Log::rotation_format_func = archiver_rotation_format_func;"
-    # What a crashed logger leaves in its directory is rotated when it starts again.
+    # When a crashed logger starts again, it rotates the logs that it had left in its directory.
     yield "redef LogAscii::enable_leftover_log_rotation = T;"
 
 
@@ -241,12 +243,12 @@ def command_line(config: NodeConfig, settings: ZeekSettings, *, directory: str, 
     """The program and its arguments.
 
     Scripts come in the order base, ``addl_base_scripts``, the user's,
-    ``addl_user_scripts`` (docs/protocol.md, section 5). Zeek itself takes every entry
-    with ``=`` for a setting (``Name::option=value``).
+    ``addl_user_scripts`` (docs/protocol.md, section 5). Zeek reads every entry with
+    ``=`` as a setting (``Name::option=value``).
 
     Args:
-        directory: the node's directory, where :func:`files` are.
-        bare_mode: what counts for a node that does not say.
+        directory: the node's directory, in which :func:`files` are.
+        bare_mode: the default for a node whose configuration has no ``bare_mode``.
     """
     bare = bare_mode if config.bare_mode is None else config.bare_mode
     argv = [settings.program, *(["-b"] if bare else [])]
@@ -272,32 +274,32 @@ def _backend_scripts(settings: ZeekSettings) -> list[str]:
 
 
 def _no_option(script: str) -> str:
-    """The script, so that it cannot be taken for a command line option."""
+    """The script's path, changed if Zeek would read it as a command line option."""
     return f"./{script}" if script.startswith("-") else script
 
 
 NO_DOCUMENTATION = "ZEEK_DISABLE_ZEEKYGEN"
-"""Zeek's own variable: it does not collect what script comments say, which takes a sixth of a start's time."""
+"""Zeek's own variable that keeps it from collecting script comments, which takes a sixth of a start's time."""
 
 _UNDOCUMENTED = {NO_DOCUMENTATION: "1"}
 
 
 def script_path(directory: str, zeekpath: str) -> str:
-    """The node's directory, then the rest; it is the working directory, too, and not looked through twice."""
+    """The node's directory, then ``zeekpath``. The directory is also the working directory, so ``.`` is left out."""
     return ":".join([directory, *(place for place in zeekpath.split(":") if place not in (".", directory))])
 
 
 def environment(
     config: NodeConfig, settings: ZeekSettings, *, directory: str, base: Mapping[str, str]
 ) -> dict[str, str]:
-    """The node's whole environment: the base, its own variables over it, what a cluster node needs over both.
+    """The node's whole environment: ``base``, overridden by its own variables, and those by what a cluster needs.
 
     Args:
-        directory: the node's directory, put in front of the script path.
-        base: what every node starts from.
+        directory: the node's directory, which is put in front of the script path.
+        base: what every node's environment begins with.
     """
     variables = {**_UNDOCUMENTED, **base, **config.env}
-    if not variables[NO_DOCUMENTATION]:  # to Zeek, whatever is set at all counts
+    if not variables[NO_DOCUMENTATION]:  # Zeek only looks whether the variable exists, not at its value
         del variables[NO_DOCUMENTATION]
     variables["ZEEKPATH"] = script_path(directory, config.env.get("ZEEKPATH", settings.zeekpath))
     variables.pop("CLUSTER_NODE", None)

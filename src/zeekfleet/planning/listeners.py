@@ -1,4 +1,4 @@
-"""Where nodes will listen, by engine: what must be free before they start."""
+"""Where a node of each engine will listen: these ports must be free before it starts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from zeekfleet.planning.layout import LOOPBACK, Backend, metrics_address
 
 
 def of_simulated_node(config: NodeConfig) -> tuple[Listener, ...]:
-    """A simulated node serves metrics, and nothing else."""
+    """A simulated node listens only for metrics requests."""
     own = config.cluster.get(config.name)
     return tuple(_metrics(own, LOOPBACK)) if own is not None else ()
 
 
 def of_zeek(config: NodeConfig, backend: Backend, hub_ports: tuple[int, int]) -> tuple[Listener, ...]:
-    """A real node: metrics; with Broker its port; with ZeroMQ the hub on the manager, and whoever receives logs.
+    """A real node listens for metrics requests and, with Broker, on its own port.
+
+    With ZeroMQ the manager listens on the hub's ports, and nodes that receive logs on their own ports.
 
     Args:
-        config: the node's.
-        backend: how the cluster's nodes talk to each other.
-        hub_ports: the ZeroMQ hub's.
+        config: the node's configuration.
+        backend: the cluster back end.
+        hub_ports: the two ports of the ZeroMQ hub.
     """
     own = config.cluster.get(config.name)
     if own is None:
@@ -45,7 +47,7 @@ def _metrics(own: ClusterEndpoint, address: Address) -> Iterator[Listener]:
 
 
 def _receives_logs(config: NodeConfig, own: ClusterEndpoint) -> bool:
-    """A logger does, or the manager where there is none and others to receive from."""
+    """A logger does; without a logger, the manager does, if there are other nodes."""
     if own.role is ClusterRole.LOGGER:
         return True
     loggers = any(row.role is ClusterRole.LOGGER for row in config.cluster.values())

@@ -1,11 +1,13 @@
-"""Files by which an agent reaches a node that its one WebSocket may not reach.
+"""Files by which an agent and a node exchange requests and answers if the agent's WebSocket may not reach the node.
 
-A logger takes no WebSocket client: with ZeroMQ each client's own back end claims
-the port that logs arrive on. Other nodes could pass things on, but an instance
-made of loggers only has none. With Broker nothing is passed on, and workers are
-no peers of each other: only the manager hears from all. The agent replaces
-``requests``, the node puts each answer in a file of its own
-(``node/scripts/zeekfleet-mailbox.zeek``).
+The agent has a WebSocket to one node, and the cluster's pub/sub forwards its
+requests to the others. That is not enough in two cases. With ZeroMQ a logger
+cannot accept a WebSocket client (``layout.may_open_websocket``), and an instance
+may consist of loggers only. With Broker nodes forward nothing, and workers are
+not connected to each other; only the manager is connected to all.
+
+The agent replaces the file ``requests``; the node writes each answer into a new
+file (``node/scripts/zeekfleet-mailbox.zeek``).
 """
 
 from __future__ import annotations
@@ -15,17 +17,17 @@ from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.planning.layout import Backend, in_cluster, may_open_websocket
 
 MAILBOX_DIRECTORY = "mailbox"
-"""Its name in the node's own directory."""
+"""The mailbox's name in the node's own directory."""
 
 REQUESTS_FILE = "requests"
-"""What the agent wants: one JSON object a line, with ``reqid`` and ``action``."""
+"""The agent's open requests: one JSON object on each line, with ``reqid`` and ``action``."""
 
 ANSWER_SUFFIX = ".json"
-"""How the names of finished answers end."""
+"""The suffix of files with complete answers."""
 
 
 def needs_mailbox(config: NodeConfig, backend: Backend) -> bool:
-    """Whether the node is reached in this way."""
+    """Whether the agent needs a mailbox to reach the node."""
     if not in_cluster(config):
         return False
     if not may_open_websocket(config, backend):

@@ -1,7 +1,7 @@
-"""What an operator can set for one node where the protocol's node record has no field: variables in its ``env``.
+"""Settings of one node for which the protocol's node record has no field. They are variables in the node's ``env``.
 
-Each is a key of our INI files, too: ``nice = 5`` stands for ``env = ZEEKFLEET_NICE=5``, which zeek-client takes as
-well. Each goes before the daemon's own setting for all nodes, which has the same name.
+Each is also a key of our INI files: ``nice = 5`` stands for ``env = ZEEKFLEET_NICE=5``, which zeek-client accepts as
+well. Each overrides the daemon's setting of the same name, which is for all nodes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Reader = Callable[[str], Any]
 
 
 class NodeSettings(msgspec.Struct, frozen=True):
-    """What is set for one node.
+    """The settings of one node.
 
     Attributes:
         grace: seconds between SIGTERM and SIGKILL; None if it is not set.
-        grace_ceiling: the same while it still works; None if it is not set.
-        revival: fields of :class:`RevivalSettings`.
-        resources: fields of :class:`Resources`.
+        grace_ceiling: seconds until SIGKILL for a node that still works; None if it is not set.
+        revival: the fields of :class:`RevivalSettings` that are set.
+        resources: the fields of :class:`Resources` that are set.
     """
 
     grace: float | None = None
@@ -38,19 +38,19 @@ class NodeSettings(msgspec.Struct, frozen=True):
     resources: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def revival_from(self, default: RevivalSettings) -> RevivalSettings:
-        """The node's revival, where the others have this one."""
+        """The node's revival settings: ``default``, overridden by its own."""
         return msgspec.structs.replace(default, **self.revival)
 
     def resources_from(self, default: Resources) -> Resources:
-        """The node's resources, where the others have these."""
+        """The node's resources: ``default``, overridden by its own."""
         return msgspec.structs.replace(default, **self.resources)
 
 
 def read(environment: Mapping[str, str]) -> NodeSettings:
-    """What the variables say.
+    """Read the settings from a node's environment.
 
     Raises:
-        ValueError: one says nothing that can be meant; names it, its value, and what was expected.
+        ValueError: a variable has an invalid value; names the variable, its value, and what was expected.
     """
     graces: dict[str, float] = {}
     revival: dict[str, Any] = {}
@@ -72,12 +72,12 @@ def read(environment: Mapping[str, str]) -> NodeSettings:
 
 
 def variable(key: str) -> str:
-    """The variable that an INI file's key stands for."""
+    """The variable for a key of the INI file."""
     return f"ZEEKFLEET_{key.upper()}"
 
 
 def problems(environment: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with the variables, a text each."""
+    """The variables with invalid values, one text each."""
     for key, text in environment.items():
         if key in VARIABLES:
             try:
@@ -87,7 +87,7 @@ def problems(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def cpus_of(config: NodeConfig) -> frozenset[int]:
-    """The CPUs that a node is bound to; empty if it is not, or nothing that can be meant is set."""
+    """The CPUs that a node is bound to; empty if it is not bound, or if the setting is invalid."""
     if config.cpu_affinity is not None:
         return frozenset({config.cpu_affinity})
     try:
@@ -159,6 +159,6 @@ KEYS: dict[str, tuple[type[object] | None, str, Reader]] = {
     "revival_loop_window": (RevivalSettings, "loop_window", _number(float, ranges.REVIVAL["loop_window"])),
     "revival_retry_delay": (RevivalSettings, "retry_delay", _number(float, ranges.REVIVAL["retry_delay"])),
 }
-"""By key of an INI file: what it is a setting of, the field, and what reads it."""
+"""By key of the INI file: the record that it is a field of, the field's name, and the function that reads it."""
 
 VARIABLES = frozenset(variable(key) for key in KEYS)

@@ -1,4 +1,4 @@
-"""Having a Zeek read a node's scripts and stop: which nodes need it, by what command line, and what it said."""
+"""Checking nodes' scripts with ``zeek -a``: which nodes need a run of their own, its command line, its errors."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import NodeConfig
 
 VARIABLES = {"ZEEKCTL_CHECK_CONFIG": "1", "ZEEKCTL_DISABLE_LISTEN": "1"}
-"""What scripts look at to learn that they are only checked, as under ZeekControl."""
+"""Variables that tell scripts that they are only checked; ZeekControl sets the same."""
 
 MOST_ERRORS = 20
-"""How many errors of one parse are told."""
+"""The most errors that are reported of one run."""
 
 LAST_LINES = 3
-"""How many lines are told of a Zeek that failed without calling anything an error."""
+"""How many last lines are reported if Zeek failed and none of its lines is marked as an error."""
 
 
 def groups(configs: Iterable[NodeConfig], ignored_variables: Collection[str]) -> list[list[NodeConfig]]:
-    """The nodes by what their scripts see: one parse answers for a group.
+    """Group the nodes whose scripts see the same settings: one run is enough for each group.
 
     Args:
         configs: the nodes of one instance.
-        ignored_variables: those that differ from node to node and no script looks at.
+        ignored_variables: variables that differ between nodes and that no script reads.
     """
     found: dict[tuple[object, ...], list[NodeConfig]] = {}
     for config in configs:
@@ -46,11 +46,11 @@ def _what_scripts_see(config: NodeConfig, ignored_variables: Collection[str]) ->
 
 
 def command_line(argv: Sequence[str], directory: str) -> tuple[str, ...]:
-    """The node's own command line, made to parse and stop (``-a``).
+    """The node's command line, changed to read the scripts and stop (``-a``).
 
     Args:
-        argv: with the program first.
-        directory: the node's, from which relative scripts are found though the parse runs elsewhere.
+        argv: the node's command line, with the program first.
+        directory: the node's directory; relative scripts are found there although Zeek runs elsewhere.
     """
     program, *arguments = argv
     return (program, "-a", *(_from(directory, argument) for argument in arguments))
@@ -61,7 +61,7 @@ def _from(directory: str, argument: str) -> str:
 
 
 def reported_errors(stderr: str) -> list[str]:
-    """What a Zeek that refused its scripts said, an error each: its error lines, else the last ones it wrote."""
+    """The errors of a Zeek that refused its scripts, one text each: its error lines, else the last lines it wrote."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("error", "fatal error", "internal error"))]
     found = list(dict.fromkeys(errors)) or lines[-LAST_LINES:]

@@ -1,6 +1,6 @@
-"""Filling in the ports that a configuration left open (docs/protocol.md, section 8).
+"""Assigns ports to nodes whose configuration has none (docs/protocol.md, section 8).
 
-Assign listening ports first: metrics ports keep clear of them.
+Assign listening ports first: metrics ports must differ from them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zeekfleet.model.types import UNSPECIFIED, Address, Port
 from zeekfleet.planning.validate import LISTENING_ROLES, undeclared_instance
 
 ROLE_ORDER = {ClusterRole.MANAGER: 0, ClusterRole.LOGGER: 1, ClusterRole.PROXY: 2, ClusterRole.WORKER: 3}
-"""Who is served first; all four may export metrics."""
+"""The order in which roles get ports. Nodes of all four roles get metrics ports."""
 
 DEFAULT_START = 2200
 DEFAULT_METRICS_START = 9000
@@ -26,12 +26,12 @@ NOTHING: Final[Mapping[str, Collection[int]]] = {}
 
 
 class PortCounter:
-    """Hands out ports, counting up and leaving out the taken ones.
+    """Assigns ports in ascending order, without those that are taken.
 
     Args:
-        start: the first port to consider.
+        start: the first port to assign.
         taken: ports that are in use already.
-        purpose: what they are for, as an error would say it.
+        purpose: what the ports are for, as a word in an error.
     """
 
     def __init__(self, start: int, taken: Iterable[int], purpose: str) -> None:
@@ -57,7 +57,7 @@ class PortCounter:
 
 
 def lacking_ports(configuration: Configuration) -> frozenset[str]:
-    """Instances with a node that lacks a port which could be assigned."""
+    """The names of instances with a node to which a port could be assigned."""
     return frozenset(
         node.instance
         for node in configuration.nodes
@@ -75,15 +75,15 @@ def assign_ports(
 ) -> Configuration:
     """A copy in which every manager, logger and proxy has a listening port.
 
-    Counts over the whole cluster, so that no two hosts share an assigned port. A node that the former configuration
-    has in the same place and role keeps its port, if nothing else wants that.
+    Every assigned port is unique in the whole cluster. A node that has the same instance and role in the former
+    configuration keeps its port, unless something else needs that port.
 
     Args:
         configuration: with addresses filled in.
         start: the first port to assign.
-        reserved: ports that are never assigned: what the controller knows to be somebody else's.
-        taken: by instance, ports that others have on its host.
-        former: what runs now.
+        reserved: ports that are never assigned.
+        taken: by instance, the ports that other programs use on its host.
+        former: the configuration that runs now.
 
     Raises:
         ConfigurationError: the ports above ``start`` do not suffice.
@@ -121,16 +121,16 @@ def assign_metrics_ports(
 ) -> Configuration:
     """A copy in which every cluster node has a metrics port.
 
-    Counts anew for each address. Instances whose address is not known yet (0.0.0.0) count as one, and get no port
-    that is used at any other address: they may turn out to be one host, and any. A node that the former
-    configuration has in the same place and role keeps its port, if nothing else wants that.
+    Ports are unique for each address. Instances whose address is not known yet (0.0.0.0) may be on any host, even on
+    the same one; so they share one sequence of ports, and get no port that is used at any address. A node that has
+    the same instance and role in the former configuration keeps its port, unless something else needs that port.
 
     Args:
         configuration: with addresses and listening ports filled in.
-        start: the first port to assign, at each address.
-        reserved: ports that are never assigned, at any address.
-        taken: by instance, ports that others have on its host.
-        former: what runs now.
+        start: the first port to assign at each address.
+        reserved: ports that are never assigned at any address.
+        taken: by instance, the ports that other programs use on its host.
+        former: the configuration that runs now.
 
     Raises:
         ConfigurationError: the ports above ``start`` do not suffice, or a node's instance is not declared.

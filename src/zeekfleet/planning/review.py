@@ -1,7 +1,7 @@
-"""What is hardly meant in a configuration that could be deployed all the same.
+"""Finds probable mistakes in a configuration that is valid.
 
-``check`` tells of it as of an error, a deployment as a warning. The controller takes such configurations: it may be
-somebody's test, and zeek-client may send what it likes.
+``check`` reports them as errors, a deployment as warnings. The controller accepts such configurations, as Zeek's own
+does: they may be on purpose, such as in a test.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from zeekfleet.model.variables import PCAP_FILE
 from zeekfleet.planning import node_settings
 
 LISTED = 10
-"""How many nodes a sentence names at most."""
+"""The most nodes that one sentence names."""
 
 AF_PACKET = "af_packet::"
 FANOUT_ID = "AF_Packet::fanout_id"
 FANOUT = "AF_Packet::enable_fanout"
 DEFAULT_FANOUT_ID = "23"
-"""Zeek's own."""
+"""Zeek's own default."""
 
 
 def review(configuration: Configuration) -> tuple[str, ...]:
-    """What its writer should know, a sentence each; empty for a configuration without nodes."""
+    """The probable mistakes, one sentence each; none in a configuration without nodes."""
     if not configuration.nodes:
         return ()
     return (*_managers(configuration.nodes), *_idle_workers(configuration.nodes), *_fanout(configuration))
 
 
 def losses(configuration: Configuration) -> tuple[str, ...]:
-    """What real Zeeks would not write, because of nodes that are not there; a sentence each.
+    """The logs that real Zeeks will not write because a kind of node is missing; one sentence each.
 
-    No mistake: who wants none of it is well served.
+    This is not a mistake: not everybody wants these logs.
     """
     roles = {node.role for node in configuration.nodes}
     if ClusterRole.WORKER in roles and ClusterRole.PROXY not in roles:
@@ -48,8 +48,8 @@ NO_PROXY = (
     "there is no proxy: known_hosts.log, known_services.log, known_certs.log and software.log are not written, since"
     " Zeek's workers hand what they find for these to proxies"
 )
-"""Zeek's ``policy/protocols/conn/known-hosts.zeek`` and its kin, ``base/frameworks/software``: they publish to the
-proxies' pool, and what is published to an empty pool is dropped."""
+"""Zeek's ``policy/protocols/conn/known-hosts.zeek`` and similar scripts, and ``base/frameworks/software``, publish
+to the pool of proxies. Without a proxy, what they publish is dropped."""
 
 
 def _managers(nodes: Sequence[Node]) -> Iterator[str]:
@@ -69,10 +69,11 @@ def _idle_workers(nodes: Sequence[Node]) -> Iterator[str]:
 
 
 def _fanout(configuration: Configuration) -> Iterator[str]:
-    """Workers on AF_PACKET of one host that have the same fanout id share one interface's packets: each gets a part.
+    """Find AF_PACKET workers of one host that should not have the same fanout id.
 
-    So every interface needs an id of its own: the kernel refuses one that another interface has. And workers of one
-    interface that do different work need different ids, or none of them would see all packets (packet(7)).
+    The kernel distributes an interface's packets among all workers with the same fanout id (packet(7)). Workers of
+    different interfaces need different ids: the kernel refuses an id that another interface uses. Workers of one
+    interface that do different work also need different ids, because otherwise none of them sees all packets.
     """
     groups: dict[tuple[str, str], dict[_Group, list[str]]] = {}
     for node in sorted(configuration.nodes, key=lambda node: node.name):
@@ -92,7 +93,7 @@ def _fanout(configuration: Configuration) -> Iterator[str]:
 
 
 class _Group(msgspec.Struct, frozen=True):
-    """What workers have in common that share the packets of an interface."""
+    """What workers that share an interface's packets must have in common."""
 
     interface: str
     scripts: tuple[str, ...]
@@ -110,7 +111,7 @@ def _group(node: Node, settings: Mapping[str, str]) -> _Group:
 
 
 def _zeek_settings(node: Node) -> Iterator[tuple[str, str]]:
-    """The settings of Zeek's that the node is given on its command line."""
+    """The Zeek settings on the node's command line, as names and values."""
     yield from ((option.name, option.value) for option in node.options or ())
     for script in node.scripts or ():
         name, equals, value = script.partition("=")
@@ -119,7 +120,7 @@ def _zeek_settings(node: Node) -> Iterator[tuple[str, str]]:
 
 
 def _host(configuration: Configuration, node: Node) -> str:
-    """Where the node runs: an address, or its instance as long as that has none."""
+    """The host that the node runs on: its instance's address, or the instance's name if the address is unknown."""
     hosts = {instance.name: instance.host for instance in configuration.instances}
     host = hosts.get(node.instance, UNSPECIFIED)
     return node.instance if host == UNSPECIFIED else host

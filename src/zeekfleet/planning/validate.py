@@ -1,8 +1,8 @@
-"""Is a cluster configuration sound? (docs/protocol.md, section 8)
+"""Finds errors in a cluster configuration (docs/protocol.md, section 8).
 
-The sentences of the protocol come out to the letter. Beside them stand a few of
-our own, each for something that could not be deployed, or not safely: names
-become directories and topics, values become a process' arguments.
+The protocol gives the exact text of its errors. A few are our own, each for
+something that could not be deployed, or not safely: names become directories and
+topics, and values become arguments of processes.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from zeekfleet.model.types import Port
 from zeekfleet.planning import node_settings
 
 LISTENING_ROLES = frozenset({ClusterRole.MANAGER, ClusterRole.LOGGER, ClusterRole.PROXY})
-"""The roles that need a listening port; workers only connect."""
+"""The roles that need a listening port; workers only connect to others."""
 
 LONGEST_SHOWN = 200
-"""Characters of a name that are shown."""
+"""The most characters of a name that an error shows."""
 
 
 def validate(
     configuration: Configuration, *, controller_port: int | None, auto_assign_ports: bool, controller_name: str = ""
 ) -> tuple[str, ...]:
-    """Every error of the configuration, sorted; empty if it is sound.
+    """All errors of the configuration, sorted; empty if it is valid.
 
     Args:
-        controller_port: the port agents reach the controller at, or None if it does not listen.
-        auto_assign_ports: whether missing listening ports will be filled in.
-        controller_name: the name of the controller, which nothing else may have; ``""`` if it is not known.
+        controller_port: the port on which the controller listens for agents; None if it does not listen.
+        auto_assign_ports: whether missing listening ports will be assigned.
+        controller_name: the controller's name, which no node or instance may have; ``""`` if it is not known.
     """
     errors = [
         *_name_errors("instance", (instance.name for instance in configuration.instances)),
@@ -72,14 +72,14 @@ def _repeated_names(configuration: Configuration) -> Iterator[str]:
 
 
 def _names_of_controller(configuration: Configuration, name: str) -> Iterator[str]:
-    """Processes of one host are known by their names: a node of the controller's name would be taken for it."""
+    """Processes of one host are told apart by their names, so nothing else may have the controller's name."""
     for kind, named in (("instance", configuration.instances), ("node", configuration.nodes)):
         if name and any(one.name == name for one in named):
             yield f"{kind} '{name}' has the name of the controller"
 
 
 def _shared_addresses(configuration: Configuration) -> Iterator[str]:
-    """An agent is one instance: what is there answers to one of the names, and the others are waited for in vain."""
+    """Several instances with the same address: one agent listens there, and it can be only one of the instances."""
     names: dict[tuple[str, Port], list[str]] = {}
     for instance in configuration.instances:
         if instance.listen_port is not None:
@@ -98,7 +98,7 @@ def _undeclared_instances(configuration: Configuration) -> Iterator[str]:
 
 
 def undeclared_instance(node: Node) -> str:
-    """The sentence for a node whose instance is not in the configuration."""
+    """The error for a node whose instance is not in the configuration."""
     return f"node '{node.name}' has undeclared instance name '{node.instance}'"
 
 
@@ -132,7 +132,7 @@ def _named_ports(instances: Iterable[Instance], nodes: Iterable[Node]) -> Iterat
 
 
 def _impossible_values(node: Node) -> Iterator[str]:
-    """What no process can be given: the kernel ends every argument and variable at a NUL."""
+    """Values that no process can be given: to the kernel, every argument and variable ends at a NUL character."""
     for key in sorted(node.env):
         if not key or "=" in key:
             yield f"node '{node.name}' has a variable named '{_readable(key)}', which no process can be given"
@@ -146,7 +146,7 @@ def _impossible_values(node: Node) -> Iterator[str]:
 
 
 def _too_long(node: Node) -> Iterator[str]:
-    """What the kernel gives no process, or messages about the node could not carry."""
+    """Values that are too long for the kernel, or for messages about the node."""
     texts = {f"variable {key}": f"{key}={value}" for key, value in node.env.items()}
     texts |= {f"script {script}": script for script in node.scripts or ()}
     texts |= {f"option {option.name}": f"{option.name}={option.value}" for option in node.options or ()}
@@ -162,6 +162,6 @@ def _too_long(node: Node) -> Iterator[str]:
 
 
 def _readable(name: str) -> str:
-    """As much of the name as fits into a sentence, with what would garble a log or terminal escaped."""
+    """The name, cut to a length that fits into a sentence, with control characters escaped for logs and terminals."""
     readable = name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
     return readable if len(readable) <= LONGEST_SHOWN else f"{readable[:LONGEST_SHOWN]}..."

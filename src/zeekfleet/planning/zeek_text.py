@@ -1,4 +1,4 @@
-"""Values as they are written in a Zeek script or an endpoint's address."""
+"""Writes values as literals of Zeek's script language."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _QUOTE_AND_BACKSLASH = frozenset(b'"\\')
 
 
 def zeek_string(text: str) -> str:
-    """A Zeek string literal that means exactly these bytes (UTF-8), whatever they are.
+    """A Zeek string literal for exactly this text, in UTF-8.
 
-    Everything but printable ASCII becomes an octal escape of three digits, the
-    one form that cannot run into the character after it.
+    Everything except printable ASCII becomes an octal escape of three digits, the
+    only form that no following character can change.
     """
     return '"' + "".join(_literal_byte(byte) for byte in text.encode("utf-8", "surrogateescape")) + '"'
 
@@ -22,5 +22,5 @@ def _literal_byte(byte: int) -> str:
 
 
 def zeek_address(address: Address) -> str:
-    """A Zeek address literal, which is how a URI writes it too: ``10.0.0.1``, ``[fd00::1]``."""
+    """A Zeek address literal, ``10.0.0.1`` or ``[fd00::1]``; a URI has the same form."""
     return f"[{address}]" if address.version == 6 else str(address)

@@ -1,6 +1,6 @@
-"""What came to Zeek after the oldest one that is supported, and what therefore cannot be done with older ones.
+"""The features that Zeek has gained since the oldest supported version, each with its first version.
 
-Versions are major, minor and patch number.
+A version is major, minor and patch number.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ OLDEST: ZeekVersion = (7, 2, 0)
 """The first Zeek whose WebSocket server works with every cluster back end."""
 
 LISTEN_ADDR: ZeekVersion = (7, 2, 2)
-"""Before, a WebSocket server's address was a string in ``$listen_host``; since, that is deprecated."""
+"""``$listen_addr`` is the address of a WebSocket server. Older versions have a string, ``$listen_host``."""
 
 ZEROMQ_IPV6: ZeekVersion = (7, 2, 2)
-"""Before, ZeroMQ sockets had IPv4 addresses only."""
+"""ZeroMQ sockets can have IPv6 addresses."""
 
 ZEROMQ_QUEUE_LIMITS: ZeekVersion = (8, 0, 0)
-"""Before, a full queue of events made the sender wait; since, there are limits above which events are dropped."""
+"""Queues of events have limits, above which events are dropped. In older versions a full queue made the sender wait."""
 
 WHOLE_BACKENDS: ZeekVersion = (8, 1, 0)
-"""Before, Broker was the back end without being loaded, and a script beside ZeroMQ's own connected it."""
+"""Each back end is loaded by one script. Older versions use Broker by default, and ``…/zeromq/connect`` for ZeroMQ."""
 
 ZEROMQ_CURVE: ZeekVersion = (8, 2, 0)
-"""Before, ZeroMQ sockets could not be encrypted; keys in the environment would be ignored without a word."""
+"""ZeroMQ sockets can be encrypted. Older versions silently ignore keys in the environment."""
 
 
 def text_of(version: ZeekVersion) -> str:
@@ -34,12 +34,12 @@ def text_of(version: ZeekVersion) -> str:
 
 
 def lacks_for_zeromq(config: NodeConfig, version: ZeekVersion, *, encrypted: bool) -> str | None:
-    """Why this Zeek cannot be a node of this cluster with ZeroMQ, None if it can.
+    """Why this version of Zeek cannot run the node with ZeroMQ; None if it can.
 
     Args:
-        config: the node's, with its cluster.
-        version: of the Zeek.
-        encrypted: whether the cluster's sockets have keys.
+        config: the node's configuration, with the cluster table.
+        version: the version of Zeek.
+        encrypted: whether the cluster's sockets are encrypted.
     """
     reason: tuple[str, ZeekVersion] | None = None
     if encrypted and version < ZEROMQ_CURVE:

@@ -1,1 +1,1 @@
-"""Real Zeeks as nodes: how they are launched, checked before, and reached."""
+"""Real Zeeks as nodes: launching them, checking their scripts, and reaching them."""

@@ -1,4 +1,4 @@
-"""What all Zeeks of a cluster must agree on, beside the configuration: the ZeroMQ hub's ports and keys."""
+"""What all Zeeks of a cluster must agree on in addition to the configuration: the ZeroMQ hub's ports and keys."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ logger = logging.getLogger(__name__)
 
 
 class ClusterWide:
-    """One agent's share of it.
+    """The hub's ports and the keys that one agent gives to its nodes.
 
-    The hub's ports are what the operator says. Else they are Zeek's own; but an instance that has the whole
-    cluster to itself, and so nobody to agree with, takes free ones where another cluster has those. Whichever they
-    are, they are kept from other clusters and programs on this host for as long as the cluster is deployed.
+    The operator may choose the hub's ports; by default they are Zeek's own. If all nodes of the cluster are on one
+    instance and another cluster uses Zeek's ports, that instance chooses free ones. As long as the cluster is
+    deployed, the agent reserves the ports, so that no other cluster or program on this host takes them.
 
     Args:
-        directory: where keys are kept; nothing else is named like them there.
-        hub_ports: the operator's choice; 0 where there is none.
+        directory: the directory for files with keys; no other files there may match :data:`FILE_PATTERN`.
+        hub_ports: the operator's choice; 0 for none.
     """
 
     def __init__(self, directory: Path, hub_ports: tuple[int, int] = (0, 0)) -> None:
@@ -46,11 +46,11 @@ class ClusterWide:
         self._given_out: set[str] = set()
 
     def variables(self, configuration: Configuration, running: Mapping[str, NodeConfig]) -> dict[str, str]:
-        """What to launch each node with.
+        """The variables to launch every node with.
 
         Args:
-            configuration: whose nodes.
-            running: all nodes of ours that the supervisor has now.
+            configuration: the configuration with these nodes.
+            running: all nodes of this instance that the supervisor has now.
         """
         self._remove_unused_keys(running.values())
         found: dict[str, str] = {}
@@ -69,7 +69,7 @@ class ClusterWide:
         return found
 
     def follow(self, configs: Mapping[str, NodeConfig]) -> None:
-        """Learn what nodes are launched with that are deployed, or were found running."""
+        """Take over the ports and keys of nodes that were deployed, or were found running."""
         self._deployed = _key_files(configs.values())
         self._given_out.clear()
         ports = hub_ports_of(configs.values())
@@ -78,7 +78,7 @@ class ClusterWide:
             self._keep_settled(min(hosts, default=LOOPBACK), ports)
 
     def take_keys(self, keys: CurveKeys) -> None:
-        """Keep keys in a file of their own name: other keys are another file, and so a change of launch.
+        """Write the keys to a file that is named after them. Other keys have another name, so nodes are relaunched.
 
         Raises:
             OSError: the file cannot be written.
@@ -89,26 +89,26 @@ class ClusterWide:
         self._keys = file
 
     def close(self) -> None:
-        """Let go of the ports."""
+        """Release the ports."""
         if self._kept is not None:
             self._kept.close()
             self._kept = None
 
     def _chosen(self, host: str, running: tuple[int, int] | None) -> tuple[int, int]:
-        """What the running nodes have, else what was chosen before, if nobody sits there, else anew."""
+        """The running nodes' ports; else the former choice, if no program uses these ports; else a new choice."""
         if running is not None:
             self._keep_settled(host, running)
             return running
         if self._kept is not None and not any(is_listened_on(host, port) for port in self._kept.numbers):
             return _pair(self._kept)
         self.close()
-        # Who is the first to keep Zeek's own ports has them, whatever the others have seen.
+        # Several agents may find Zeek's own ports free at the same time; reserving them decides.
         self._kept = keep(host, DEFAULT_HUB_PORTS)
         if self._kept is None:
             try:
                 self._kept = keep_any(host, 2)
             except OSError:
-                # The manager will say what is wrong with its address.
+                # The address cannot be used; the manager's own error will say why.
                 self._kept = keep_any(LOOPBACK, 2)
         return _pair(self._kept)
 
@@ -118,9 +118,7 @@ class ClusterWide:
             self._kept = keep_what_can_be(host, ports)
 
     def _remove_unused_keys(self, running: Iterable[NodeConfig]) -> None:
-        """Remove files of keys that no node has, or is about to have: not those that are there, not those deployed,
-        not those that were given out since.
-        """
+        """Remove files with keys that no node uses: neither running, nor deployed, nor in a deployment under way."""
         used = self._deployed | self._given_out | _key_files(running)
         for file in self._directory.glob(FILE_PATTERN):
             if file.name not in used and file != self._keys:
@@ -143,14 +141,14 @@ def _is_manager(role: ClusterRole) -> bool:
 
 
 def _hub_host(configuration: Configuration) -> str:
-    """The address of the hub, where the manager is; every address while it is not known."""
+    """The address of the hub, which is the manager's; 0.0.0.0, all addresses, if it is not known."""
     instances = {node.instance for node in configuration.nodes if _is_manager(node.role)}
     hosts = {str(instance.host) for instance in configuration.instances if instance.name in instances}
     return min(hosts, default=LOOPBACK)
 
 
 def on_several_hosts(configuration: Configuration) -> bool:
-    """Whether the instances that have nodes are known to be on more than one host."""
+    """Whether the instances with nodes are on more than one host, as far as their addresses are known."""
     used = {node.instance for node in configuration.nodes}
     hosts = {instance.host for instance in configuration.instances if instance.name in used} - {UNSPECIFIED}
     return spans_hosts(hosts)

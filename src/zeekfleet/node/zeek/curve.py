@@ -1,4 +1,4 @@
-"""The keys of a cluster's ZeroMQ sockets, from the agent's file into a Zeek's environment."""
+"""Reads the keys of a cluster's ZeroMQ sockets from the agent's file, for a Zeek's environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PREFIX = "ZEEK_CLUSTER_BACKEND_ZEROMQ_CURVE_"
 
 
 def curve_variables(config: NodeConfig) -> dict[str, str]:
-    """What a Zeek wants to find; nothing where the node has no keys, or brings its own.
+    """Zeek's variables with the keys; empty if the node has no key file, or if its configuration sets them.
 
     Raises:
         LaunchError: the file cannot be read.

@@ -29,18 +29,18 @@ from zeekfleet.planning.zeek_versions import lacks_for_zeromq
 from zeekfleet.transport.endpoint import Endpoint
 
 GRACE = 10.0
-"""Seconds from SIGTERM to SIGKILL: a quiet Zeek takes two, one with logs to flush more."""
+"""Seconds between SIGTERM and SIGKILL. A quiet Zeek needs two to end, one that has to write logs needs more."""
 
 
 class ZeekOptions(msgspec.Struct, frozen=True):
-    """What the operator may choose for all nodes.
+    """The operator's options for all nodes.
 
     Attributes:
-        backend: how the nodes talk to each other.
-        zeromq_xpub_port: the hub's outgoing port, on the manager's host; 0: what the agent says, else Zeek's own.
-        zeromq_xsub_port: its incoming port, likewise.
-        user_scripts: what every node loads beside its own scripts.
-        rotation_interval: seconds after which a log is rotated into the spool's queue; 0: never.
+        backend: the cluster back end.
+        zeromq_xpub_port: the port on which the hub sends; 0 for the agent's choice, or else Zeek's default.
+        zeromq_xsub_port: the port on which the hub receives; 0 likewise.
+        user_scripts: the scripts that every node loads before its own.
+        rotation_interval: seconds after which a log is rotated into the log queue; 0 for never.
     """
 
     backend: Backend = Backend.ZEROMQ
@@ -51,7 +51,7 @@ class ZeekOptions(msgspec.Struct, frozen=True):
 
     @property
     def hub_ports(self) -> tuple[int, int]:
-        """The hub's ports where no agent says anything else."""
+        """The hub's ports for a node to which no agent has given any."""
         return self.zeromq_xpub_port or DEFAULT_HUB_PORTS[0], self.zeromq_xsub_port or DEFAULT_HUB_PORTS[1]
 
 
@@ -60,11 +60,11 @@ class ZeekEngine:
 
     Attributes:
         name: ``zeek``.
-        has_start_barrier: a script of ours has a node wait before it begins.
+        has_start_barrier: true, since ``zeekfleet-hold.zeek`` can make a node wait before it starts working.
 
     Args:
-        installation: the Zeek to run; None: the one on PATH, looked for when it is needed.
-        options: what the operator chose.
+        installation: the Zeek to run; by default the one on PATH, which is looked for when it is needed.
+        options: the operator's options.
     """
 
     name = "zeek"
@@ -82,19 +82,19 @@ class ZeekEngine:
 
     @property
     def description(self) -> str:
-        """Version and place."""
+        """Zeek's version and path."""
         return f"Zeek {self._installation.version_text} at {self._installation.program}"
 
     def prepare(self) -> None:
-        """Look for the Zeek on PATH and ask it what it can do, if that has not been done.
+        """Find the Zeek on PATH and ask for its version, unless that is done.
 
         Raises:
-            ConfigurationError: there is none, or it cannot be used.
+            ConfigurationError: there is no Zeek, or it cannot be used.
         """
         _ = self._installation
 
     def links(self, endpoint: Endpoint, directory: Path) -> DialsOneNode:
-        """The agent dials one of them, and leaves messages for others in files."""
+        """The agent dials one node; some others it reaches through mailboxes."""
         hub_ports = (self._options.zeromq_xpub_port, self._options.zeromq_xsub_port)
         return DialsOneNode(endpoint, self._options.backend, ClusterWide(directory, hub_ports), StatusFiles())
 
@@ -116,7 +116,7 @@ class ZeekEngine:
         environment = layout.environment(config, settings, directory=context.directory, base=context.environment)
         environment |= self._zeromq_keys(config)
         files = layout.files(config, settings)
-        # What an earlier life left there would tell that this one runs before it does.
+        # Overwrite the status of the node's former process, which may say RUNNING.
         files[layout.STATUS_FILE] = "STARTING\n"
         environment.pop(MAILBOX, None)
         if not layout.may_open_websocket(config, settings.backend):
@@ -158,7 +158,7 @@ class ZeekEngine:
             if "=" in place:
                 reason = f"there is an equals sign in the path {place}, which Zeek would take for a setting of its own"
                 raise LaunchError(config.name, reason)
-        # Zeek renames logs into the queue; where it cannot, a logger that has crashed never starts again.
+        # Zeek renames logs into the queue. If it cannot, a logger that has crashed fails at every later start.
         if not self._options.rotation_interval or not layout.writes_logs(config):
             return
         directory, spool = Path(context.directory), Path(context.spool_directory)
@@ -177,14 +177,14 @@ class ZeekEngine:
         return Needs(config.name, config.interface, cpus_of(config), places)
 
     async def check(self, config: NodeConfig, context: LaunchContext, scratch: Path) -> list[str]:
-        """What Zeek itself says of the node's scripts and settings, and whether its trace can be read.
+        """Zeek's own errors about the node's scripts and settings, and whether its trace can be read.
 
         Raises:
-            LaunchError: the node cannot be run as configured.
+            LaunchError: the node cannot be launched as configured.
             OSError: Zeek cannot be run.
         """
         self._refuse(config, context)
-        # The keys themselves come with the deployment.
+        # The agent receives the keys only with the deployment.
         will_have_keys = layout.spans_hosts(endpoint.host for endpoint in config.cluster.values())
         if problem := self._zeromq_problem(config, encrypted=will_have_keys):
             return [problem]
@@ -192,7 +192,7 @@ class ZeekEngine:
         for name, content in spec.files.items():
             (scratch / name).parent.mkdir(exist_ok=True)
             (scratch / name).write_text(content)
-        # The layout to try is in the scratch directory, whatever else the node finds is in its own.
+        # Zeek must find the new layout, in the scratch directory, before the present one in the node's directory.
         zeekpath = f"{scratch}:{context.directory}:{spec.env['ZEEKPATH'].removeprefix(f'{scratch}:')}"
         environment = {**spec.env, **parsing.VARIABLES, "ZEEKPATH": zeekpath}
         errors = await parse(parsing.command_line(spec.argv, context.directory), environment, scratch)
@@ -200,7 +200,7 @@ class ZeekEngine:
         return [*found, *unreadable_trace(config, context.directory)]
 
     def _hub_ports(self, config: NodeConfig) -> tuple[int, int]:
-        """What the agent says, else what the operator did, else Zeek's own."""
+        """The agent's choice, else the operator's, else Zeek's default."""
         try:
             told = read_hub_ports(config.env)
         except SettingsError as error:
@@ -224,7 +224,7 @@ class ZeekEngine:
 
 
 def unreadable_trace(config: NodeConfig, directory: str) -> list[str]:
-    """Why the capture file cannot be read, as a list of one, or none."""
+    """Why the trace cannot be read, as a list with one text; empty if it can be read."""
     if config.pcap_file is None:
         return []
     try:
@@ -235,7 +235,7 @@ def unreadable_trace(config: NodeConfig, directory: str) -> list[str]:
 
 
 def _file_system(path: Path) -> int | None:
-    """The device that the path is on, or will be once it is made."""
+    """The device of the path, or of its nearest existing parent; None if that is unknown."""
     for place in (path, *path.parents):
         with contextlib.suppress(OSError):
             return place.stat().st_dev
@@ -243,9 +243,8 @@ def _file_system(path: Path) -> int | None:
 
 
 def management_script() -> str:
-    """The absolute path of our script for nodes under management.
+    """The absolute path of our script for managed nodes.
 
-    It must stay the same in later releases: a node that runs across an upgrade is revived with the path it was
-    launched with.
+    It must stay the same in later releases: a node that was launched before an upgrade is revived with this path.
     """
     return str(Path(__file__).parents[1] / "scripts" / "zeekfleet-node.zeek")

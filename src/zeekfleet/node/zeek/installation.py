@@ -1,4 +1,4 @@
-"""Finding a real Zeek, and what must be known of it before it can be launched."""
+"""Finds a Zeek on this host, and its version and script path."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Installation(msgspec.Struct, frozen=True):
     """A Zeek that can be launched.
 
     Attributes:
-        program: absolute path of ``zeek``.
-        version: its numbers; a release candidate counts as the release.
+        program: the absolute path of ``zeek``.
+        version: major, minor and patch number; a release candidate has those of the release.
         version_text: the whole version, such as ``9.0.0-rc1``.
         zeekpath: its script path.
     """
@@ -34,16 +34,16 @@ class Installation(msgspec.Struct, frozen=True):
 
 
 def on_path(search_path: str | None = None) -> str | None:
-    """The ``zeek`` that PATH (or ``search_path``) finds, if any."""
+    """The absolute path of the ``zeek`` on PATH (or ``search_path``), or None."""
     found = shutil.which("zeek", path=search_path)
     return str(Path(found).absolute()) if found else None
 
 
 def find(search_path: str | None = None) -> Installation:
-    """The Zeek that PATH (or ``search_path``) finds.
+    """The Zeek on PATH (or ``search_path``).
 
     Raises:
-        ConfigurationError: there is none, or it cannot be used.
+        ConfigurationError: there is no Zeek, or it cannot be used.
     """
     program = on_path(search_path)
     if program is None:

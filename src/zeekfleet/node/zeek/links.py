@@ -1,9 +1,9 @@
 """How an agent reaches real Zeeks.
 
-A Zeek opens a WebSocket on loopback, and the agent dials one node that has one: over the
-cluster's own pub/sub that reaches all of them. A logger never opens one: with ZeroMQ it would
-hang (docs/zeek-facts.md, section 2). Loggers are reached by files, so that one that is alone on
-its instance, or whose manager is down, can be talked to like any other.
+Zeeks listen for WebSocket clients on loopback, and the agent dials one of them. The cluster's own
+pub/sub forwards the agent's requests to all others. A logger must not listen: with ZeroMQ it would
+hang (docs/zeek-facts.md, section 2). Therefore a logger has a mailbox as well, by which the agent
+reaches it even if it is alone on its instance, or if the manager is down.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from zeekfleet.waiting import first_of
 
 
 class DialsOneNode:
-    """The agent dials a node's WebSocket; when that node goes, another's. Nodes without one have a mailbox.
+    """Dials one node's WebSocket, and another node's when that node ends. Nodes without WebSocket have a mailbox.
 
-    A node is dialled once its status file says that it runs: before, it would refuse.
+    A node is dialled when its status file says that it runs; before that, it would refuse.
 
     Args:
-        endpoint: dials.
-        backend: of the cluster.
+        endpoint: the agent's endpoint.
+        backend: the cluster back end.
         cluster: what all nodes of the cluster have in common.
-        statuses: to be told which nodes run, and then to tell which are up.
+        statuses: tells which nodes are up.
     """
 
     def __init__(self, endpoint: Endpoint, backend: Backend, cluster: ClusterWide, statuses: StatusFiles) -> None:
@@ -58,7 +58,7 @@ class DialsOneNode:
     def variables(
         self, nodes: Mapping[str, Node], running: Mapping[str, NodeConfig], configuration: Configuration
     ) -> dict[str, dict[str, str]]:
-        """A port for each node that may have a WebSocket: its present one, else a free one; and what is for all."""
+        """A port for each node that may listen, its present one or a free one; and what all nodes have in common."""
         wanted = [name for name, node in nodes.items() if node.role is not ClusterRole.LOGGER]
         kept = {name: running[name].env[WEBSOCKET_PORT] for name in wanted if _has_port(running.get(name))}
         missing = [name for name in wanted if name not in kept]
@@ -69,11 +69,11 @@ class DialsOneNode:
         return {name: common | variables for name, variables in own.items()}
 
     def take_keys(self, keys: CurveKeys) -> None:
-        """For nodes that are launched from now on."""
+        """Keep the keys for nodes that are launched from now on."""
         self._cluster.take_keys(keys)
 
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
-        """Keep the present link while its node runs; else take the first node that is up and has a port."""
+        """Keep the present connection while its node runs; else dial the first node that is up and listens."""
         self._cluster.follow(configs)
         known = {name: configs[name] for name in sorted(running) if name in configs}
         self._ports = {
@@ -98,8 +98,9 @@ class DialsOneNode:
             self._dial(up[0] if up else None)
 
     def send(self, request: NodeDispatchRequest) -> None:
-        """To all over the one WebSocket, and by mailbox to who has one: the cluster's pub/sub is the quicker way to
-        it, but may not reach it. It does what is asked once.
+        """Send it over the WebSocket, and also to the mailboxes of the named nodes.
+
+        Pub/sub is faster than a mailbox, but may not reach the node. A node that receives both acts only once.
         """
         self._endpoint.publish(topics.NODE, request)
         for name in sorted(request.nodes):
@@ -107,11 +108,11 @@ class DialsOneNode:
                 self._mailboxes.send(request.reqid, request.action, name)
 
     def hear(self, listener: Callable[[Event], None]) -> None:
-        """What comes by mailboxes."""
+        """Have ``listener`` called with the events that arrive in mailboxes."""
         self._mailboxes.hear = listener
 
     def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
-        """If nobody answers over the WebSocket, dial the next node after the present one."""
+        """If none of the nodes without mailbox answers, dial the next node."""
         shared = {name for name in asked if name not in self._mailboxes}
         candidates = [name for name in self._ports if name in self._statuses.up]
         if len(shared) < 2 or not shared <= set(silent) or len(candidates) < 2:
@@ -121,10 +122,10 @@ class DialsOneNode:
         return True
 
     def readiness(self, nodes: KnownNodes) -> Readiness:
-        """A node is up when its status file says so; a hello may reach the agent earlier, or not for a while.
+        """A node is up when its status file says RUNNING.
 
-        By then the node has run every handler of ``zeek_init``, our scripts' own included, and takes part in
-        the cluster.
+        By then it has run all handlers of ``zeek_init``, including ours, and takes part in the cluster. A hello tells
+        less: it may arrive earlier, or much later.
         """
 
         async def wait(config: NodeConfig) -> None:
@@ -133,7 +134,7 @@ class DialsOneNode:
         return wait
 
     def close(self) -> None:
-        """Watch no files any more, keep no ports."""
+        """Stop watching files, and release all ports."""
         self._mailboxes.close()
         self._statuses.close()
         self._cluster.close()

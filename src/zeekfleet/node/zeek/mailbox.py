@@ -1,4 +1,4 @@
-"""Reaching nodes by files (see ``planning/mailbox.py``): inotify tells of answers, nothing is asked again and again."""
+"""The agent's side of mailboxes (see ``planning/mailbox.py``). Answers are noticed by inotify, without polling."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from zeekfleet.system.inotify import IN_MOVED_TO, IN_Q_OVERFLOW, Inotify
 logger = logging.getLogger(__name__)
 
 OPEN_FOR = 10.0
-"""Seconds after which an unanswered request is taken back: its asker has given up."""
+"""Seconds after which an unanswered request is removed; by then its time-out is over."""
 
 MOST_OPEN = 64
-"""Requests to one node that are open at a time; the oldest gives way."""
+"""The most open requests to one node; beyond that the oldest is removed."""
 
 LARGEST_ANSWER = 16 * 2**20
-"""Bytes; a larger answer is not read."""
+"""The most bytes of an answer; a larger one is discarded."""
 
 Hear = Callable[[Event], None]
 
@@ -59,10 +59,10 @@ class Mailboxes:
     """The mailboxes of an instance's nodes.
 
     Args:
-        clock: monotonic, in seconds.
+        clock: a monotonic clock, in seconds.
 
     Attributes:
-        hear: called with what nodes say; to be set before the first :meth:`follow`.
+        hear: called with each event of a node; set it before the first :meth:`follow`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -77,7 +77,7 @@ class Mailboxes:
         return node in self._directories
 
     def follow(self, directories: Mapping[str, Path]) -> None:
-        """Have these nodes' mailboxes and no others; what lies there already is read."""
+        """Watch the mailboxes of these nodes and no others, and read what they already contain."""
         for node in self._directories.keys() - directories.keys():
             self._forget(node)
         for node, directory in directories.items():
@@ -86,7 +86,7 @@ class Mailboxes:
                 self._watch(node, directory)
 
     def send(self, reqid: str, action: tuple[str, ...], node: str) -> None:
-        """Ask a node that has a mailbox; asking again with the same id changes nothing for the node."""
+        """Send a request to a node that has a mailbox. A node ignores a request whose id it already knows."""
         waiting = self._open.setdefault(node, {})
         now = self._clock()
         for old in [old for old, (since, _) in waiting.items() if now - since > OPEN_FOR]:
@@ -98,7 +98,7 @@ class Mailboxes:
         self._write(node, [request for _, request in waiting.values()])
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         if self._inotify is not None:
             self._inotify.close()
             self._inotify = None
@@ -139,7 +139,7 @@ class Mailboxes:
             self._read(node)
 
     def _read(self, node: str) -> None:
-        """Take out all that has arrived, oldest first."""
+        """Read and remove all answers, the oldest first."""
         try:
             found = [path for path in self._directories[node].iterdir() if path.name.endswith(ANSWER_SUFFIX)]
         except OSError as error:
@@ -177,7 +177,7 @@ def _unheard(event: Event) -> None:
 
 
 def _order(path: Path) -> tuple[float, int, str]:
-    """Within one life of the node by number; lives by the time of the file."""
+    """Sort answers by time; those of the same time by number, which a node counts from its start."""
     number = path.stem.rpartition("-")[2]
     try:
         when = path.stat().st_mtime
@@ -187,7 +187,7 @@ def _order(path: Path) -> tuple[float, int, str]:
 
 
 def _event(node: str, content: bytes) -> Event | None:
-    """What a file says, or None if it makes no sense; the node can speak for itself only."""
+    """The event in a file, or None if it is invalid. The event always names the node of the mailbox."""
     try:
         mail = msgspec.json.decode(content, type=_Mail)
         if mail.hello is not None:

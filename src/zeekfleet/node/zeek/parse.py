@@ -1,4 +1,4 @@
-"""Running a Zeek that reads scripts and stops."""
+"""Runs a Zeek that reads scripts and stops (``zeek -a``)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from zeekfleet.planning.parsing import reported_errors
 from zeekfleet.system.programs import refusal
 
 TIMEOUT = 60.0
-"""Seconds for one parse; a quiet Zeek needs 0.4."""
+"""The most seconds for one run; on an idle host a Zeek needs 0.4."""
 
 LARGEST_REPORT = 256 * 1024
-"""Bytes of standard error that are looked at."""
+"""The most bytes of standard error that are read."""
 
 STDERR = "stderr"
 
@@ -24,10 +24,10 @@ STDERR = "stderr"
 async def parse(
     argv: Sequence[str], environment: Mapping[str, str], scratch: Path, timeout: float = TIMEOUT
 ) -> list[str]:
-    """Run it in a directory of its own; its errors, none if it is content.
+    """Run Zeek in the directory ``scratch``; returns its errors, one text each.
 
     Raises:
-        OSError: it cannot be run.
+        OSError: Zeek cannot be run.
     """
     with (scratch / STDERR).open("wb") as stderr:
         try:

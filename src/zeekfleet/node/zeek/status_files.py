@@ -1,7 +1,7 @@
-"""Zeek's own status files: who runs, told by inotify.
+"""Watches Zeek's own status files with inotify, to know which nodes are up.
 
-A node's file says ``STARTING`` when it is launched (``node/zeek.py`` writes it),
-then what Zeek does: ``INITIALIZING``, ``RUNNING``, ``TERMINATING``, ``TERMINATED``.
+We write ``STARTING`` into a node's file when it is launched (``node/zeek/engine.py``).
+Then Zeek writes ``INITIALIZING``, ``RUNNING``, ``TERMINATING`` and ``TERMINATED``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 RUNNING = b"RUNNING"
 
 AGAIN = 1.0
-"""Seconds until a file that the kernel does not watch for us is read, and tried to be watched, again."""
+"""Seconds between two attempts to read and to watch a file for which the kernel has no watch left."""
 
 
 def says_running(directory: Path) -> bool:
@@ -32,13 +32,14 @@ def says_running(directory: Path) -> bool:
 
 
 class StatusFiles:
-    """Which of some nodes are up.
+    """Knows which nodes are up.
 
-    Zeek writes the file in place, and so it is watched itself: the directory of a logger changes all the time.
+    Each file is watched itself, since Zeek overwrites it in place. A watch on the directory would be triggered all
+    the time by a logger's logs.
 
     Attributes:
-        up: their names.
-        on_change: called when that has changed by itself.
+        up: the names of the nodes that are up.
+        on_change: called when ``up`` has changed, except by :meth:`follow`.
     """
 
     def __init__(self) -> None:
@@ -52,9 +53,9 @@ class StatusFiles:
         self._changed = asyncio.Event()
 
     async def wait_for(self, name: str) -> None:
-        """Wait until that node is among those that are watched, and up.
+        """Wait until the node is followed and up.
 
-        Its file is read again: the kernel may not have told yet that it is another process' by now.
+        The file is read once more, because the event of a relaunch, which overwrites it, may not have arrived yet.
         """
         while name not in self.up or not says_running(self._nodes[name][1]):
             self._changed.clear()
@@ -64,7 +65,7 @@ class StatusFiles:
         """Watch these nodes and no others.
 
         Args:
-            nodes: by name, the process and the directory.
+            nodes: by name, the process id and the directory.
         """
         changed = {name for name in self._nodes.keys() | nodes.keys() if self._nodes.get(name) != nodes.get(name)}
         for watch in [watch for watch, name in self._watches.items() if name in changed]:
@@ -77,7 +78,7 @@ class StatusFiles:
         self._look_later()
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         if self._inotify is not None:
             self._inotify.close()
             self._inotify = None
@@ -110,7 +111,7 @@ class StatusFiles:
                 self._unwatched.discard(name)
 
     def _look_later(self) -> None:
-        """At who is not watched; one that is up has its end told by others."""
+        """Read the files that cannot be watched again later, but only of nodes that are not up: others report ends."""
         if self._timer is None and self._unwatched - self.up:
             self._timer = asyncio.get_running_loop().call_later(AGAIN, self._look_again)
 
@@ -124,7 +125,7 @@ class StatusFiles:
             self.on_change()
 
     def _look(self, names: Iterable[str]) -> None:
-        """Read these nodes' files; others are as they were."""
+        """Read the files of these nodes and update ``up``."""
         looked_at = frozenset(names)
         running = {name for name in looked_at & self._nodes.keys() if says_running(self._nodes[name][1])}
         self.up = (self.up - looked_at) | running

@@ -1,4 +1,4 @@
-"""Ports on loopback where nodes open the WebSocket that the agent dials."""
+"""Chooses the ports on loopback where nodes listen for the agent's WebSocket."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.system.ports import KeptPorts, keep_any
 
 CHOICES = 2
-"""A check, and the deployment that comes after it, both choose."""
+"""How many choices stay reserved: a check and the deployment after it each make one."""
 
 
 class WebSocketPorts:
-    """Chooses them, and keeps them from everybody else: until their nodes listen, and while they are started again."""
+    """Chooses ports and reserves them, so that no other program takes them before their nodes listen.
+
+    The ports stay reserved while nodes run, because a node that is started again listens on the same port.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[str, KeptPorts] = {}
         self._latest: deque[frozenset[str]] = deque(maxlen=CHOICES)
 
     def choose(self, count: int, running: Collection[str]) -> list[str]:
-        """As many that nobody has.
+        """Choose free ports and reserve them.
 
         Args:
-            count: how many are needed.
-            running: those of nodes that run, which keep theirs.
+            count: how many ports are needed.
+            running: the ports of running nodes, which keep them.
 
         Raises:
-            OSError: there are none left.
+            OSError: there are not enough free ports.
         """
         found: list[str] = []
         while len(found) < count:
             kept = keep_any(LOOPBACK, 1)
             port = str(kept.numbers[0])
             self._kept[port] = kept
-            # A node that has just died listens on its port no more, but will.
+            # The port of a node that has just crashed looks free, but the node will listen there again.
             if port not in running:
                 found.append(port)
         self._latest.append(frozenset(found))
@@ -44,7 +47,7 @@ class WebSocketPorts:
         return found
 
     def close(self) -> None:
-        """Let go of all."""
+        """Release all ports."""
         for kept in self._kept.values():
             kept.close()
         self._kept.clear()
