@@ -22,9 +22,9 @@ from zeekfleet.broker.events.controller import GetInstancesRequest, GetInstances
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.model.management import Instance, Result
 from zeekfleet.model.types import Address
-from zeekfleet.transport.endpoint import Delivery
+from zeekfleet.transport.bus import Delivery
 from zeekfleet.transport.frames import TEXT, client_frame
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.websocket import WebSocketBus
 
 HOST = "127.0.0.1"
 ROUNDS = 5000
@@ -35,7 +35,7 @@ async def serve() -> None:
     """Answer until standard input ends."""
     loop = asyncio.get_running_loop()
     data = values.from_json(Codec(Layout()).to_json(INSTANCES))
-    async with WebSocketEndpoint("server") as endpoint:
+    async with WebSocketBus("server") as endpoint:
         endpoint.subscribe(topics.CONTROLLER)
         print(await endpoint.listen(HOST, 0), flush=True)
         answering = asyncio.create_task(answer(endpoint, data))
@@ -44,12 +44,12 @@ async def serve() -> None:
         loop.remove_reader(sys.stdin)
 
 
-async def answer(endpoint: WebSocketEndpoint, data: object) -> None:
+async def answer(endpoint: WebSocketBus, data: object) -> None:
     """Reply to every request."""
-    async for happening in endpoint.events():
-        if isinstance(happening, Delivery) and isinstance(happening.event, GetInstancesRequest):
-            reqid = happening.event.reqid
-            endpoint.reply(happening, GetInstancesResponse(reqid, Result(reqid, data=data)))
+    async for received in endpoint.events():
+        if isinstance(received, Delivery) and isinstance(received.event, GetInstancesRequest):
+            reqid = received.event.reqid
+            endpoint.reply(received, GetInstancesResponse(reqid, Result(reqid, data=data)))
 
 
 def raw_rate(port: int) -> float:
@@ -104,9 +104,9 @@ def zeek_client_rate(port: int) -> float:
 
 async def endpoint_rate(port: int) -> float:
     """Our endpoint on both sides, ``await request()`` one after the other."""
-    async with WebSocketEndpoint("client") as endpoint:
+    async with WebSocketBus("client") as endpoint:
         endpoint.subscribe(topics.CONTROLLER)
-        endpoint.peer(HOST, port)
+        endpoint.dial(HOST, port)
         await anext(endpoint.events())
         started = time.perf_counter()
         for number in range(ROUNDS):

@@ -12,7 +12,7 @@ from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.testing.daemons import Daemon, free_ports
-from zeekfleet.transport.endpoint import Delivery
+from zeekfleet.transport.bus import Delivery
 
 NAME = "lost-instance"
 

@@ -21,7 +21,7 @@ from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, fresh_id
 from zeekfleet.testing.daemons import Daemon
 from zeekfleet.testing.ports import free_ports
-from zeekfleet.transport.endpoint import Delivery
+from zeekfleet.transport.bus import Delivery
 
 NAME = "deaf-instance"
 

@@ -35,7 +35,7 @@ from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor, kernel_log
 from zeekfleet.system import cgroup_paths, procfs
 from zeekfleet.testing.daemons import Daemon
 from zeekfleet.testing.ports import free_ports
-from zeekfleet.transport.endpoint import Delivery
+from zeekfleet.transport.bus import Delivery
 
 MEGABYTE = 2**20
 LIMIT = 64 * MEGABYTE

@@ -371,13 +371,13 @@ async def test_details_and_ends_by_events(tmp_path: Path) -> None:
     from zeekfleet.broker.events import supervision
     from zeekfleet.broker.events.supervisor import NotifyNodeExit
     from zeekfleet.supervisor.control import SupervisorControl
-    from zeekfleet.transport.endpoint import Delivery
-    from zeekfleet.transport.websocket import WebSocketEndpoint
+    from zeekfleet.transport.bus import Delivery
+    from zeekfleet.transport.websocket import WebSocketBus
 
     revival = RevivalSettings(initial_delay=0, max_delay=0, loop_limit=2, retry_delay=100)
     async with (
-        WebSocketEndpoint("supervisor") as endpoint,
-        WebSocketEndpoint("asker") as asker,
+        WebSocketBus("supervisor") as endpoint,
+        WebSocketBus("asker") as asker,
         Supervisor(tmp_path, script("exit 3", revival=revival)) as supervisor,
         asyncio.TaskGroup() as tasks,
     ):
@@ -385,15 +385,15 @@ async def test_details_and_ends_by_events(tmp_path: Path) -> None:
         serving = tasks.create_task(SupervisorControl(supervisor, endpoint, lambda: None).run())
         asker.subscribe(topics.SUPERVISOR)
         asker.subscribe(topics.NODE_EXITS)
-        asker.peer("127.0.0.1", port)
-        happenings = asker.events()
-        await anext(happenings)
+        asker.dial("127.0.0.1", port)
+        incoming = asker.events()
+        await anext(incoming)
         await supervisor.create(NodeConfig(name="a"))
         heard: list[object] = []
         async with asyncio.timeout(DEADLINE):
-            async for happening in happenings:
-                if isinstance(happening, Delivery) and happening.topic == topics.NODE_EXITS:
-                    heard.append(happening.event)
+            async for received in incoming:
+                if isinstance(received, Delivery) and received.topic == topics.NODE_EXITS:
+                    heard.append(received.event)
                 if heard and isinstance(heard[-1], supervision.NodeFailed):
                     break
         exits = [event for event in heard if isinstance(event, supervision.NodeExitDetail)]

@@ -26,8 +26,8 @@ from zeekfleet.broker.events.supervisor import (
 )
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.testing.daemons import Daemon, command_of
-from zeekfleet.transport.endpoint import PeerAdded
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.bus import PeerAdded
+from zeekfleet.transport.websocket import WebSocketBus
 
 PROGRAM = [sys.executable, "-c", "import sys; from zeekfleet.cli.main import main; sys.exit(main())", "supervise"]
 DEADLINE = 30
@@ -137,9 +137,9 @@ async def test_by_events_where_a_port_is_given(tmp_path: Path) -> None:
     with Daemon(tmp_path / "daemon", "supervise", *options) as daemon:
         await asyncio.to_thread(daemon.ready)
         port = int(daemon.stdout.strip().rpartition(":")[2])  # any free one, and it is told
-        async with WebSocketEndpoint("test") as endpoint:
+        async with WebSocketBus("test") as endpoint:
             endpoint.subscribe(topics.SUPERVISOR)
-            endpoint.peer("127.0.0.1", port)
+            endpoint.dial("127.0.0.1", port)
             events = endpoint.events()
             assert isinstance(await anext(events), PeerAdded)
             status = await endpoint.request(topics.SUPERVISOR, StatusRequest("r1", "sleeper"), 30.0)

@@ -15,33 +15,33 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.supervisor import CommandEngine, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
-from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded
-from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
+from zeekfleet.transport.bus import Bus, Delivery, PeerAdded
+from zeekfleet.transport.memory import MemoryBus, MemoryNetwork
 
 DEADLINE = 30.0
 
 
 class Client:
-    def __init__(self, endpoint: Endpoint, supervisor: Supervisor) -> None:
+    def __init__(self, endpoint: Bus, supervisor: Supervisor) -> None:
         self.endpoint = endpoint
         self.has_written = asyncio.Event()
         supervisor.stderr_hook(lambda _node, _line: not self.has_written.set())
-        self._happenings = endpoint.events()
+        self._events = endpoint.events()
 
     async def ask(self, event: Event) -> Event:
         return await self.endpoint.request(topics.SUPERVISOR, event, DEADLINE)
 
     async def hear(self, kind: type[Event]) -> Delivery:
         async with asyncio.timeout(DEADLINE):
-            async for happening in self._happenings:
-                if isinstance(happening, Delivery) and isinstance(happening.event, kind):
-                    return happening
+            async for received in self._events:
+                if isinstance(received, Delivery) and isinstance(received.event, kind):
+                    return received
         raise AssertionError("endpoint closed")
 
     async def connected(self) -> None:
         async with asyncio.timeout(DEADLINE):
-            async for happening in self._happenings:
-                if isinstance(happening, PeerAdded):
+            async for received in self._events:
+                if isinstance(received, PeerAdded):
                     return
 
 
@@ -49,8 +49,8 @@ class Client:
 async def served(state: Path, stopped: asyncio.Event) -> AsyncIterator[Client]:
     network = MemoryNetwork()
     async with (
-        MemoryEndpoint(network, name="supervisor") as server,
-        MemoryEndpoint(network, name="client") as endpoint,
+        MemoryBus(network, name="supervisor") as server,
+        MemoryBus(network, name="client") as endpoint,
         Supervisor(state, CommandEngine(["sh", "-c", "echo hello; echo there >&2; exec sleep 1000"])) as supervisor,
         asyncio.TaskGroup() as tasks,
     ):
@@ -58,7 +58,7 @@ async def served(state: Path, stopped: asyncio.Event) -> AsyncIterator[Client]:
         port = await server.listen("127.0.0.1", 0)
         endpoint.subscribe(topics.SUPERVISOR)
         endpoint.subscribe(topics.NODE_EXITS)
-        endpoint.peer("127.0.0.1", port)
+        endpoint.dial("127.0.0.1", port)
         client = Client(endpoint, supervisor)
         await client.connected()
         yield client

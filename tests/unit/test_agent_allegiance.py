@@ -8,13 +8,13 @@ from pathlib import Path
 
 from zeekfleet.agent.allegiance import Allegiance
 from zeekfleet.broker.events.refusals import DeploymentNumber
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 
 LONG = 3600.0
 
 
 def peer(number: int, name: str, endpoint: str = "", host: str = "127.0.0.1") -> Peer:
-    return Peer(number, name, host, 1000 + number, False, endpoint)
+    return Peer(number, name, host, f"{host}:{1000 + number}", endpoint=endpoint)
 
 
 def allegiance(tmp_path: Path, on_free: Callable[[], None] = lambda: None, hold: float = LONG) -> Allegiance:

@@ -15,11 +15,11 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.refusals import AgentRefused, DeploymentNumber
 from zeekfleet.broker.events.stops import AgentHurry
 from zeekfleet.model.management import Configuration
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.service import Context
 
-FIRST = Context(Peer(1, "c1", "127.0.0.1", 1001, False, "x"))
-SECOND = Context(Peer(2, "c2", "127.0.0.1", 1002, False, "y"))
+FIRST = Context(Peer(1, "c1", "127.0.0.1", "127.0.0.1:1001", endpoint="x"))
+SECOND = Context(Peer(2, "c2", "127.0.0.1", "127.0.0.1:1002", endpoint="y"))
 HELD = "instance 'a1': held by controller 'c1' at 127.0.0.1"
 
 

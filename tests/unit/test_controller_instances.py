@@ -7,11 +7,13 @@ from zeekfleet.controller.instances import Hello, Instances
 from zeekfleet.controller.name_claims import NAMESAKES_MAX
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import Address, Port
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 
 
 def peer(number: int, endpoint: str = "", *, dialled: bool = False) -> Peer:
-    return Peer(number, f"p{number}", "127.0.0.1", 1000 + number, dialled, endpoint)
+    host, port = "127.0.0.1", 1000 + number
+    place = f"{host}:{port}"
+    return Peer(number, f"p{number}", host, place, dialled=(host, port) if dialled else None, endpoint=endpoint)
 
 
 def test_the_first_of_a_name_stays_and_the_second_comes_in_when_it_is_gone() -> None:
@@ -81,7 +83,7 @@ def test_one_that_a_deployment_looks_for_at_its_place_is_no_namesake() -> None:
     instances = Instances()
     instances.hello("a", peer(1, "x"), True, SECOND, "x")
     there = peer(2, "y", dialled=True)
-    instances.met = {"a": Instance("a", Address(there.host), Port(there.port))}
+    instances.met = {"a": Instance("a", Address(there.host), Port(1002))}
     assert instances.hello("a", there, False, SECOND, "y") is Hello.NEWS
 
 
@@ -109,7 +111,7 @@ def test_a_crowd_of_namesakes_is_not_remembered() -> None:
 
 
 def elsewhere(number: int, endpoint: str = "") -> Peer:
-    return Peer(number, f"p{number}", "127.0.0.9", 1000 + number, False, endpoint)
+    return Peer(number, f"p{number}", "127.0.0.9", f"127.0.0.9:{1000 + number}", endpoint=endpoint)
 
 
 def configured(*, host: str = "0.0.0.0") -> Instances:

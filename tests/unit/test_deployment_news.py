@@ -18,7 +18,7 @@ from zeekfleet.client.results import Deployed, NodeDeployment
 from zeekfleet.controller import instances
 from zeekfleet.controller.instances import Instances
 from zeekfleet.model.deployments import NodeAction, action_text
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 
 ACTION = NodeAction("w1", "a1", "restart", ("interface", "env"))
 
@@ -54,7 +54,7 @@ def test_a_missing_instance_is_told_with_the_time_it_went() -> None:
     went = time.mktime((2026, 3, 1, 14, 3, 0, 0, 0, -1))
     now = went
     known = Instances(lambda: now)
-    first, second = Peer(1, "", "10.0.0.1", 4711, False), Peer(2, "", "10.0.0.1", 4712, False)
+    first, second = Peer(1, "", "10.0.0.1", "10.0.0.1:4711"), Peer(2, "", "10.0.0.1", "10.0.0.1:4712")
     assert known.presence("a1") == "never connected"
     known.hello("a1", first, True, SECOND)
     assert known.presence("a1") == "connected"
@@ -70,7 +70,7 @@ def test_instances_that_are_gone_are_remembered_within_a_limit(monkeypatch: pyte
     monkeypatch.setattr(instances, "REMEMBERED", 2)
     known = Instances(lambda: 0.0)
     for number, name in enumerate(("a1", "a2", "a3")):
-        peer = Peer(number, "", "10.0.0.1", 4711, False)
+        peer = Peer(number, "", "10.0.0.1", "10.0.0.1:4711")
         known.hello(name, peer, True, SECOND)
         known.lost(peer)
     assert [known.presence(name) == "never connected" for name in ("a1", "a2", "a3")] == [True, False, False]

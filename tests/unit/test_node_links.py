@@ -19,7 +19,7 @@ from zeekfleet.node.zeek.links import DialsOneNode
 from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.planning.layout import Backend
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, REQUESTS_FILE
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 
 ROLES = {"manager": ClusterRole.MANAGER, "logger": ClusterRole.LOGGER, "worker": ClusterRole.WORKER}
 
@@ -44,7 +44,7 @@ async def links(tmp_path: Path):  # type: ignore[no-untyped-def]
         env = {} if name == "logger" else {WEBSOCKET_PORT: str(1000 + number)}
         configs[name] = NodeConfig(name, directory=str(tmp_path / name), env=env, cluster=cluster)
     published = Published()
-    made = DialsOneNode(cast(Endpoint, published), Backend.ZEROMQ, ClusterWide(tmp_path), StatusFiles())
+    made = DialsOneNode(cast(Bus, published), Backend.ZEROMQ, ClusterWide(tmp_path), StatusFiles())
     made.follow(dict.fromkeys(configs, 1), configs)
     yield made, published
     made.close()

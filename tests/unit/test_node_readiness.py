@@ -18,7 +18,7 @@ from zeekfleet.node.zeek.cluster_wide import ClusterWide
 from zeekfleet.node.zeek.links import DialsOneNode
 from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.planning.layout import STATUS_FILE, Backend
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 
 PATIENCE = 30.0
 CONFIG = NodeConfig("proxy")
@@ -41,7 +41,7 @@ async def statuses() -> AsyncIterator[StatusFiles]:
 
 
 def zeek_gate(roster: Roster, statuses: StatusFiles) -> Callable[[NodeConfig], Coroutine[Any, Any, None]]:
-    links = DialsOneNode(cast(Endpoint, None), Backend.ZEROMQ, ClusterWide(Path("/nowhere")), statuses)
+    links = DialsOneNode(cast(Bus, None), Backend.ZEROMQ, ClusterWide(Path("/nowhere")), statuses)
     return links.readiness(roster)
 
 
@@ -95,7 +95,7 @@ async def test_a_zeek_that_fails_holds_up_nobody(roster: Roster, statuses: Statu
 
 
 async def test_a_simulated_node_is_up_when_it_says_hello(roster: Roster) -> None:
-    waiting = asyncio.create_task(DialledByNodes(cast(Endpoint, None), Path("s")).readiness(roster)(CONFIG))
+    waiting = asyncio.create_task(DialledByNodes(cast(Bus, None), Path("s")).readiness(roster)(CONFIG))
     assert not await is_open(waiting)
     roster.hello("proxy")
     await asyncio.wait_for(waiting, PATIENCE)

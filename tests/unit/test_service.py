@@ -18,15 +18,17 @@ from zeekfleet.errors import ConfigurationError, RequestFailedError, StoreError
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.transport.admission import Admission
-from zeekfleet.transport.endpoint import Delivery, Peer
+from zeekfleet.transport.bus import Bus, Delivery, Peer
 from zeekfleet.transport.service import Context, Service, handler
 
 TOPIC = topics.agent("a1")
-PEER = Peer(1, "c", "127.0.0.1", 1, False)
+PEER = Peer(1, "c", "127.0.0.1", "127.0.0.1:1")
 
 
-class Bus:
+class FakeBus:
     """Keeps what is published."""
+
+    reply = Bus.reply
 
     def __init__(self) -> None:
         self.published: list[tuple[str, Event, Generation, Peer | None]] = []
@@ -95,7 +97,7 @@ class Handlers:
 
 class Scene:
     def __init__(self, tasks: asyncio.TaskGroup, **options: Any) -> None:
-        self.bus, self.handlers = Bus(), Handlers()
+        self.bus, self.handlers = FakeBus(), Handlers()
         options.setdefault("admission", Admission(100, 100, "requests"))
         self.service = Service(
             self.bus,
@@ -206,7 +208,7 @@ async def test_who_may_not_ask_is_told_alone_and_nobody_without_a_request_id() -
 async def test_a_flood_is_dropped_beyond_the_limit_and_leaves_room_for_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    other = Peer(2, "d", "127.0.0.1", 2, False)
+    other = Peer(2, "d", "127.0.0.1", "127.0.0.1:2")
     async with scene(admission=Admission(3, 2, "requests")) as made:
         for number in range(4):
             await made.hear(agent.GetNodesRequest(str(number)))
@@ -246,7 +248,7 @@ async def test_a_handler_that_is_declared_wrongly_is_found_at_the_start(holders:
     made = tuple(holder() if isinstance(holder, type) else holder for holder in holders)
     async with asyncio.TaskGroup() as tasks:
         with pytest.raises(TypeError):
-            Service(Bus(), TOPIC, "the agent", tasks, made, Admission(1, 1, "requests"))  # type: ignore[arg-type]
+            Service(FakeBus(), TOPIC, "the agent", tasks, made, Admission(1, 1, "requests"))  # type: ignore[arg-type]
 
 
 async def test_every_problem_of_a_configuration_is_told() -> None:

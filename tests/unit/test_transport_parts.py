@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from zeekfleet.broker.generations import canonical_topic
 from zeekfleet.testing.clock import ManualClock
+from zeekfleet.transport.bus import Peer, PeerAdded
 from zeekfleet.transport.dialler import backoff
-from zeekfleet.transport.endpoint import Peer, PeerAdded
 from zeekfleet.transport.frames import TEXT, client_frame, server_frame
-from zeekfleet.transport.happenings import EXPECTANT_FACTOR, HappeningQueue
+from zeekfleet.transport.inbox import EXPECTANT_FACTOR, Inbox
 from zeekfleet.transport.memory import MemoryLink
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.outgoing import Outgoing
@@ -25,7 +25,7 @@ from zeekfleet.transport.settings import TransportSettings
 
 PREFIXES = st.lists(st.text("ab/", max_size=4), max_size=5)
 TOPICS = st.text("ab/", max_size=6)
-ADDED = PeerAdded(Peer(1, "", "h", 1, dialled=False))
+ADDED = PeerAdded(Peer(1, "", "h", "h:1"))
 
 
 @given(PREFIXES, TOPICS)
@@ -126,7 +126,7 @@ def test_outgoing_counts_bytes_that_wait_but_lets_one_frame_through():
 
 
 async def test_the_queue_has_room_by_number_and_by_bytes():
-    queue = HappeningQueue(3, 100, TransportMetrics())
+    queue = Inbox(3, 100, TransportMetrics())
     for _ in range(2):
         queue.put(ADDED, 1)
     assert queue.has_room
@@ -144,7 +144,7 @@ async def test_the_queue_has_room_by_number_and_by_bytes():
     assert not queue.has_room
     queue.close()
     assert queue.has_room
-    assert len([happening async for happening in queue]) == 3
+    assert len([received async for received in queue]) == 3
 
 
 async def test_a_manual_clock_wakes_sleepers_in_order():
@@ -176,7 +176,7 @@ async def test_a_manual_clock_wakes_sleepers_in_order():
 def test_who_comes_and_goes_is_told_to_nobody_but_for_faults(fault, level, caplog):
     caplog.set_level(logging.DEBUG)
     settings_, metrics = TransportSettings(), TransportMetrics()
-    ours, theirs = (MemoryLink(Peer(n, "client", "h", n, dialled=False), (), settings_, metrics) for n in (1, 2))
+    ours, theirs = (MemoryLink(Peer(n, "client", "h", f"h:{n}"), (), settings_, metrics) for n in (1, 2))
     ours.other, theirs.other = theirs, ours
     router = Router(settings_, metrics)
     router.attach(ours)

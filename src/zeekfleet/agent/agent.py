@@ -32,11 +32,12 @@ from zeekfleet.broker.events.dispatches import NodePeers, NodeTraceDone
 from zeekfleet.broker.events.releases import RELEASES
 from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.errors import UnansweredError
+from zeekfleet.model.enums import Role
 from zeekfleet.model.management import Result
 from zeekfleet.model.names import NODES
 from zeekfleet.node.engine import NodeLinks
 from zeekfleet.transport.admission import Admission
-from zeekfleet.transport.endpoint import Delivery, Endpoint, Happening, Peer, PeerAdded, PeerLost
+from zeekfleet.transport.bus import Bus, BusEvent, Delivery, Peer, PeerAdded, PeerLost
 from zeekfleet.transport.service import Service
 
 logger = logging.getLogger(__name__)
@@ -57,8 +58,8 @@ class Agent:
 
     Args:
         options: see there.
-        endpoint: its listeners (controller and nodes) are open; the agent dials the controller itself.
-        supervisor: an endpoint that peers with the supervisor.
+        bus: shared with controllers, and with nodes as far as they have no way of their own.
+        supervisor: the bus of this host's supervisor.
         links: how the engine's nodes are reached.
         checker: tells what would keep nodes from coming up; without one, configurations cannot be checked.
     """
@@ -66,18 +67,18 @@ class Agent:
     def __init__(
         self,
         options: AgentOptions,
-        endpoint: Endpoint,
-        supervisor: Endpoint,
+        bus: Bus,
+        supervisor: Bus,
         links: NodeLinks,
         checker: NodeChecker | None = None,
     ) -> None:
         self._options = options
-        self._endpoint = endpoint
+        self._bus = bus
         self._supervisor = supervisor
         self._links = links
         self._topic = topics.agent(options.name)
         capabilities = frozenset({RELEASES} if checker is None else {RELEASES, CHECK, PORTS})
-        self._notifier = Notifier(endpoint, options.name, options.controller is not None, options.host, capabilities)
+        self._notifier = Notifier(bus, options.name, options.dials_controller, options.host, capabilities)
         self._roster = Roster(self._notifier.change)
         self._control = SupervisorControl(supervisor, options.request_timeout, options.request_timeout + options.grace)
         self._dispatcher = NodeDispatcher(links, self._roster.peers)
@@ -124,7 +125,7 @@ class Agent:
         )
         checks = () if checker is None else (self._check(checker),)
         self._service = Service(
-            endpoint,
+            bus,
             self._topic,
             f"agent '{options.name}'",
             self._tasks,
@@ -133,12 +134,13 @@ class Agent:
             rule=permission.problem,
             instance=options.name,
         )
+        self._controllers: dict[int, Peer] = {}
         self._supervised = False
         self._launched = asyncio.Event()
         links.hear(self._heard_node)
-        endpoint.subscribe(self._topic)
-        endpoint.subscribe(topics.NODE)
-        endpoint.subscribe(topics.secrets(options.name))
+        bus.subscribe(self._topic)
+        bus.subscribe(topics.NODE)
+        bus.subscribe(topics.secrets(options.name))
         supervisor.subscribe(topics.SUPERVISOR)
         supervisor.subscribe(topics.NODE_EXITS)
 
@@ -153,8 +155,6 @@ class Agent:
             self._tasks.create_task(self._health.run())
             if self._options.keep_departed:
                 self._tasks.create_task(self._departures.run())
-            if self._options.controller is not None:
-                self._endpoint.peer(*self._options.controller, publish=(self._topic,), role="controller")
             try:
                 await self._hear()
             finally:
@@ -180,43 +180,36 @@ class Agent:
     # --- what arrives
 
     async def _hear(self) -> None:
-        async for happening in self._endpoint.events():
+        async for received in self._bus.events():
             try:
-                await self._happened(happening)
+                await self._happened(received)
             except Exception:
                 # Whatever a peer made us stumble over must not take the agent down.
-                logger.exception("%s was not dealt with", type(happening).__name__)
+                logger.exception("%s was not dealt with", type(received).__name__)
 
-    async def _happened(self, happening: Happening) -> None:
-        match happening:
-            case PeerAdded(peer=peer):
-                logger.debug("peer %s added", peer)
-                if self._may_be_controller(peer):
-                    if self._supervised:
-                        self._notifier.hello()
-                    else:
-                        self._notifier.supervisor(self._control.away_since)
-            case PeerLost(peer=peer, reason=reason):
-                logger.debug("peer %s lost: %s", peer, reason)
-                self._allegiance.lost(peer, self._endpoint.peers())
+    async def _happened(self, received: BusEvent) -> None:
+        match received:
+            case PeerAdded(peer=peer) if peer.role is Role.CONTROLLER:
+                self._controllers[peer.id] = peer
+                self._allegiance.found(peer)
+                if self._supervised:
+                    self._notifier.hello()
+                else:
+                    self._notifier.supervisor(self._control.away_since)
+            case PeerLost(peer=peer) if self._controllers.pop(peer.id, None) is not None:
+                self._allegiance.lost(peer, self._controllers.values())
             case Delivery(topic=topics.NODE, event=event):
                 self._heard_node(event)
             case Delivery(topic=topic, event=ClusterKeys(keys=keys)) if topic == topics.secrets(self._options.name):
                 self._links.take_keys(keys)
             case Delivery():
-                await self._service.hear(happening)
+                await self._service.hear(received)
 
     def _invite(self, former: Peer | None = None) -> None:
         """Say hello once more to other controllers than the one that does not need us any more, if there are any."""
-        controllers = [peer for peer in self._endpoint.peers() if self._may_be_controller(peer)]
-        if self._supervised and any(former is None or not peer.is_same(former) for peer in controllers):
+        others = any(former is None or not peer.is_same(former) for peer in self._controllers.values())
+        if self._supervised and others:
             self._notifier.hello()
-
-    def _may_be_controller(self, peer: Peer) -> bool:
-        """Not a node, which dials our socket, or is dialled."""
-        if not peer.dialled:
-            return not peer.host.startswith("unix:")
-        return (peer.host, peer.port) == self._options.controller
 
     def _heard_node(self, event: object) -> None:
         match event:
@@ -233,8 +226,8 @@ class Agent:
                 self._roster.hello(name)
 
     async def _hear_supervisor(self) -> None:
-        async for happening in self._supervisor.events():
-            match happening:
+        async for received in self._supervisor.events():
+            match received:
                 case PeerAdded():
                     self._control.found()
                     await self._supervisor_found()

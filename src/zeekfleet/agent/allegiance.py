@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
 from zeekfleet.broker.events.refusals import DeploymentNumber
 from zeekfleet.system.files import write_private
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ class Allegiance:
         self._hold = hold
         self._master: Master | None = None
         self._peer: Peer | None = None
+        self._last_peer: Peer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._announced: dict[str, DeploymentNumber] = {}
         self._last: DeploymentNumber | None = None
@@ -78,18 +79,25 @@ class Allegiance:
         gone = ", which is gone but may come back" if self._peer is None else ""
         return f"held by {self._master}{gone}"
 
-    def lost(self, peer: Peer, others: tuple[Peer, ...]) -> None:
-        """A connection is gone; ``others`` are left."""
+    def found(self, peer: Peer) -> None:
+        """A controller is there; the one that is served is waited for no longer if it is that."""
+        if self._peer is None and self._last_peer is not None and self._last_peer.is_same(peer):
+            self._peer = peer
+            self._stop_waiting()
+
+    def lost(self, peer: Peer, others: Iterable[Peer]) -> None:
+        """A controller's connection is gone; ``others`` are left."""
         if self._peer is None or self._peer.id != peer.id:
             return
         self._peer = next((other for other in others if other.is_same(peer)), None)
         if self._peer is None:
+            self._last_peer = peer
             self._wait_for_it()
 
     def release(self) -> None:
         """The controller does not need the agent any more: whoever comes next may have it."""
         self._stop_waiting()
-        self._master = self._peer = self._last = None
+        self._master = self._peer = self._last_peer = self._last = None
         try:
             self._file.unlink(missing_ok=True)
         except OSError as error:

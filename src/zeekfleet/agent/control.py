@@ -21,7 +21,7 @@ from zeekfleet.model.releases import PartRelease
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, NodeStatus
 from zeekfleet.model.variables import MANAGEMENT_NODE
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 
 LONGEST_STOP = ranges.GRACE_CEILING.most + ranges.GRACE.most
 """Seconds to wait for a stop at most, whatever the node does meanwhile."""
@@ -38,13 +38,13 @@ class SupervisorControl:
     """Requests to the supervisor; while it is away they wait for it, each within its time-out.
 
     Args:
-        endpoint: connected, or connecting, to the supervisor.
+        bus: connected, or connecting, to the supervisor.
         timeout: seconds for a request that stops nothing.
         stop_timeout: seconds for one that stops nodes, their grace included.
     """
 
-    def __init__(self, endpoint: Endpoint, timeout: float, stop_timeout: float) -> None:
-        self._endpoint = endpoint
+    def __init__(self, bus: Bus, timeout: float, stop_timeout: float) -> None:
+        self._bus = bus
         self._timeout = timeout
         self._stop_timeout = stop_timeout
         self._connected = asyncio.Event()
@@ -114,7 +114,7 @@ class SupervisorControl:
     def hurry(self, nodes: frozenset[str]) -> None:
         """Have these nodes get no more than their grace, if they are being stopped."""
         if nodes:
-            self._endpoint.publish(topics.SUPERVISOR, supervision.Hurry(nodes))
+            self._bus.publish(topics.SUPERVISOR, supervision.Hurry(nodes))
 
     async def status(self) -> dict[str, NodeStatus]:
         """All processes under the supervisor, by name, the management's own included.
@@ -204,7 +204,7 @@ class SupervisorControl:
             except TimeoutError:
                 raise RequestTimeoutError(request.reqid, timeout) from None
             timeout = round(max(0.0, deadline - clock()), 1)
-        return await self._endpoint.request(topics.SUPERVISOR, request, timeout)
+        return await self._bus.request(topics.SUPERVISOR, request, timeout)
 
 
 def unanswered(error: UnansweredError) -> str:

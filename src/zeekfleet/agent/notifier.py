@@ -20,7 +20,7 @@ from zeekfleet.model.enums import State
 from zeekfleet.model.management import Node
 from zeekfleet.model.supervision import words_of_work
 from zeekfleet.model.types import Address
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Notifier:
     """Publishes the agent's notifications; whoever subscribed to a generation's topic hears that one.
 
     Args:
-        endpoint: the agent's.
+        bus: the agent's.
         instance: its name.
         connecting: whether the agent dials the controller.
         host: the address it listens on.
@@ -38,13 +38,13 @@ class Notifier:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        bus: Bus,
         instance: str,
         connecting: bool,
         host: Address,
         capabilities: frozenset[str] = frozenset(),
     ) -> None:
-        self._endpoint = endpoint
+        self._bus = bus
         self._instance = instance
         self._connecting = connecting
         self._host = host
@@ -54,16 +54,16 @@ class Notifier:
     def hello(self) -> None:
         """Check in."""
         logger.info("checking in as %s", self._instance)
-        hello = events.NotifyAgentHello(self._instance, self._endpoint.id, self._connecting, events.API_VERSION)
-        self._endpoint.publish(self._topic, hello, SECOND)
+        hello = events.NotifyAgentHello(self._instance, self._bus.id, self._connecting, events.API_VERSION)
+        self._bus.publish(self._topic, hello, SECOND)
         if self._capabilities:
-            self._endpoint.publish(self._topic, checks.NotifyCapabilities(self._instance, self._capabilities), SECOND)
+            self._bus.publish(self._topic, checks.NotifyCapabilities(self._instance, self._capabilities), SECOND)
         first = events.FirstNotifyAgentHello(self._instance, self._host, events.API_VERSION)
-        self._endpoint.publish(self._topic, first, FIRST)
+        self._bus.publish(self._topic, first, FIRST)
 
     def supervisor(self, away_since: float | None) -> None:
         """The supervisor is away, since a time in seconds since 1970, or there (None)."""
-        self._endpoint.publish(self._topic, NotifySupervisor(self._instance, away_since), SECOND)
+        self._bus.publish(self._topic, NotifySupervisor(self._instance, away_since), SECOND)
 
     def change(self, node: Node, old: State, new: State) -> None:
         """A node's state has changed."""
@@ -74,17 +74,17 @@ class Notifier:
     def trace_done(self, node: str, path: str) -> None:
         """A node has read its trace to the end."""
         logger.info("node %s has read %s", node, path, extra={"node": node})
-        self._endpoint.publish(self._topic, NotifyTraceDone(self._instance, node, path))
+        self._bus.publish(self._topic, NotifyTraceDone(self._instance, node, path))
 
     def node_actions(self, reqid: str, config_id: str, actions: tuple[NodeAction, ...]) -> None:
         """What a deployment is about to do; nothing has been touched yet."""
-        self._endpoint.publish(self._topic, NotifyNodeActions(self._instance, reqid, config_id, actions), SECOND)
+        self._bus.publish(self._topic, NotifyNodeActions(self._instance, reqid, config_id, actions), SECOND)
 
     def stopping(self, news: NodeStopping) -> None:
         """A node that was asked to end still works."""
         self.log(f"node {news.node} is {words_of_work(news.written, news.cpu)}", news.node)
         told = NotifyNodeStopping(self._instance, news.node, news.written, news.cpu, news.elapsed)
-        self._endpoint.publish(self._topic, told)
+        self._bus.publish(self._topic, told)
 
     def error(self, message: str, node: str = "", facts: Mapping[str, object] | None = None) -> None:
         """Something failed; ``facts`` are fields of the log line."""
@@ -97,8 +97,8 @@ class Notifier:
         self._both(events.NotifyLog(self._instance, message, node))
 
     def _both(self, event: Event) -> None:
-        self._endpoint.publish(self._topic, event, SECOND)
-        self._endpoint.publish(self._topic, event, FIRST)
+        self._bus.publish(self._topic, event, SECOND)
+        self._bus.publish(self._topic, event, FIRST)
 
 
 def _about(node: str, facts: Mapping[str, object] | None) -> dict[str, object]:

@@ -22,7 +22,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
         state_directory: of the whole tree.
         host: the address it listens on.
         port: the port it listens on.
-        controller: host and port that it dials, or None to be dialled.
+        dials_controller: whether it connects to the controller, or waits for that to connect.
         request_timeout: base of all deadlines, in seconds.
         grace: seconds that a node may take to stop.
         health: what is asked of nodes.
@@ -37,7 +37,7 @@ class AgentOptions(msgspec.Struct, frozen=True):
     state_directory: Path
     host: Address
     port: int
-    controller: tuple[str, int] | None
+    dials_controller: bool
     request_timeout: float = 5.0
     grace: float = 10.0
     health: HealthSettings = HealthSettings()

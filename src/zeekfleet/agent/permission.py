@@ -11,7 +11,7 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.refusals import AgentRefused, DeploymentNumber
 from zeekfleet.broker.events.stops import AgentHurry
 from zeekfleet.model.dispatches import MISSING_PEERS, NET_STATS, PEER_STATS
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.service import Context, handler
 
 logger = logging.getLogger(__name__)

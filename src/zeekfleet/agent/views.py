@@ -58,7 +58,7 @@ class Views:
             processes = await self._control.status()
         except UnansweredError as error:
             raise RequestFailedError(request.reqid, self._control.reason(error)) from error
-        port = self._options.port if self._options.controller is None else None
+        port = None if self._options.dials_controller else self._options.port
         statuses = node_statuses(processes, self._roster, port, context.generation is FIRST)
         return api.GetNodesResponse(request.reqid, self._result(request.reqid, statuses))
 

@@ -12,7 +12,7 @@ import msgspec
 from zeekfleet.broker import topics
 from zeekfleet.cli import supervise_file
 from zeekfleet.cli.supervise_file import Program, SuperviseFile
-from zeekfleet.daemon import doors, endpoints, readiness
+from zeekfleet.daemon import buses, doors, readiness
 from zeekfleet.daemon.directories import held
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.exits import log_exit
@@ -29,7 +29,7 @@ from zeekfleet.resolution import Resolved
 from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.supervisor import CommandEngine, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +66,12 @@ async def _serve(content: SuperviseFile, state: Path, manner: Manner, stop: asyn
     with held(state):
         if not manner.by_events:
             return await _supervise(content, state, manner, stop)
-        async with endpoints.endpoint("supervisor", manner.settings.common) as endpoint:
-            endpoint.subscribe(topics.SUPERVISOR)  # before anybody can ask
+        async with buses.own_bus("supervisor", manner.settings.common) as bus:
+            bus.subscribe(topics.SUPERVISOR)  # before anybody can ask
             given = manner.settings.supervisor.port
             door = doors.door(manner.settings.common)
-            port = await endpoint.listen(LOOPBACK, given, policy=endpoints.SUPERVISOR, door=door)
-            return await _supervise(content, state, manner, stop, (endpoint, port))
+            port = await bus.listen(LOOPBACK, given, policy=buses.SUPERVISOR, door=door)
+            return await _supervise(content, state, manner, stop, (bus, port))
 
 
 async def _supervise(
@@ -79,7 +79,7 @@ async def _supervise(
     state: Path,
     manner: Manner,
     stop: asyncio.Event,
-    served: tuple[Endpoint, int] | None = None,
+    served: tuple[Bus, int] | None = None,
 ) -> None:
     own = manner.settings.supervisor
     engines = _engines(content, own)

@@ -24,16 +24,15 @@ from typing import NamedTuple
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.supervisor import DestroyRequest, StatusRequest
-from zeekfleet.daemon import endpoints
+from zeekfleet.daemon import buses
 from zeekfleet.errors import RequestTimeoutError, SupervisionError
 from zeekfleet.lifecycle.stopping import Stop, Work
-from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.management import fresh_id
 from zeekfleet.node.zeek.engine import management_script
 from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.system import procfs
 from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MODIFY, Inotify
-from zeekfleet.transport.endpoint import Endpoint, PeerAdded
+from zeekfleet.transport.bus import Bus, PeerAdded
 
 SCRIPT = str(Path(management_script()).with_name("zeekfleet-end.zeek"))
 """What every node must load, after all other scripts."""
@@ -69,9 +68,9 @@ async def stop_in_turn(
     """
     order = tuple(order)
     problems: list[str] = []
-    async with endpoints.supervisor_link("trace", settings.common) as link:
-        link.subscribe(topics.SUPERVISOR)
-        link.peer(LOOPBACK, settings.supervisor.port)
+    link = buses.supervisor_bus("trace", settings.common, settings.supervisor.port)
+    link.subscribe(topics.SUPERVISOR)
+    async with link:
         await _connected(link)
         listeners = {
             name: _Listener(directories[name] / (END_LOG if name == logger else HEARD_FILE), process)
@@ -99,11 +98,11 @@ def _names(marks: Iterable[str]) -> str:
     return ", ".join(mark.split()[0] for mark in marks)
 
 
-async def _connected(link: Endpoint) -> None:
+async def _connected(link: Bus) -> None:
     try:
         async with asyncio.timeout(ANSWER):
-            async for happening in link.events():
-                if isinstance(happening, PeerAdded):
+            async for received in link.events():
+                if isinstance(received, PeerAdded):
                     return
     except TimeoutError:
         raise SupervisionError("the supervisor cannot be reached") from None
@@ -123,7 +122,7 @@ class _Process(NamedTuple):
         return Work(procfs.bytes_written(self.pid), procfs.cpu_time(self.pid))
 
 
-async def _processes(link: Endpoint, names: Iterable[str]) -> dict[str, _Process | None]:
+async def _processes(link: Bus, names: Iterable[str]) -> dict[str, _Process | None]:
     """Those of the nodes, by name; None where there is none that lives."""
     try:
         answer = await link.request(topics.SUPERVISOR, StatusRequest(fresh_id()), ANSWER)
@@ -138,7 +137,7 @@ async def _processes(link: Endpoint, names: Iterable[str]) -> dict[str, _Process
     return found
 
 
-async def _stop(link: Endpoint, name: str, own: SupervisorSettings) -> bool:
+async def _stop(link: Bus, name: str, own: SupervisorSettings) -> bool:
     try:
         answer = await link.request(
             topics.SUPERVISOR, DestroyRequest(fresh_id(), name), max(own.grace, own.grace_ceiling) + ANSWER

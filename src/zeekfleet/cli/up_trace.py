@@ -30,7 +30,7 @@ from zeekfleet.planning.node_settings import variable
 from zeekfleet.resolution import Origin, Resolved
 from zeekfleet.settings import Settings
 from zeekfleet.system.ports import KeptPorts, keep_any
-from zeekfleet.transport.endpoint import Delivery
+from zeekfleet.transport.bus import Delivery
 
 logger = logging.getLogger(__name__)
 

@@ -29,8 +29,9 @@ from zeekfleet.errors import CannotConnectError, RequestTimeoutError, TransportE
 from zeekfleet.model.addresses import place
 from zeekfleet.model.defaults import CLIENT_PORT, LOOPBACK
 from zeekfleet.model.management import Configuration
-from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded, PeerLost
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.bus import Delivery, PeerAdded, PeerLost
+from zeekfleet.transport.connections import ConnectedBus
+from zeekfleet.transport.websocket import WebSocketBus
 from zeekfleet.waiting import Signal, first_of
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Client(Requests):
         connect_timeout: float = 10.0,
         watcher: Watcher | None = None,
         name: str = "zeekfleet-client",
-        endpoint: Endpoint | None = None,
+        endpoint: ConnectedBus | None = None,
     ) -> None:
         super().__init__()
         self._host = host
@@ -83,7 +84,7 @@ class Client(Requests):
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._watcher = watcher
-        self._endpoint = endpoint or WebSocketEndpoint(
+        self._endpoint = endpoint or WebSocketBus(
             name=name if name.startswith(OWN_NAME) else f"{OWN_NAME}-client/{name}"
         )
         self._is_own_transport = endpoint is None
@@ -121,7 +122,7 @@ class Client(Requests):
             tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
             for topic in (topics.CONTROLLER, topics.AGENT_PREFIX, *topics.NEWS):
                 self._endpoint.subscribe(topic)
-            self._endpoint.peer(self._host, self._port, tls=self._tls)
+            self._endpoint.dial(self._host, self._port, tls=self._tls)
             self._stack.callback(tasks.create_task(self._read_events()).cancel)
             await self._wait_connected(self._connect_timeout)
         except BaseException:
@@ -198,8 +199,8 @@ class Client(Requests):
         return ""
 
     async def _read_events(self) -> None:
-        async for happening in self._endpoint.events():
-            match happening:
+        async for received in self._endpoint.events():
+            match received:
                 case PeerAdded():
                     self._lost.clear()
                     self._connected.set()
@@ -207,10 +208,10 @@ class Client(Requests):
                     self._connected.clear()
                     self._lost.set()
                     self._arrived.notify()
-                case Delivery() if not self._is_repeated(happening):
-                    self._show(happening.topic, happening.event)
-                    if self._watcher is not None and not isinstance(happening.event, NotificationKept):
-                        self._watcher(happening)
+                case Delivery() if not self._is_repeated(received):
+                    self._show(received.topic, received.event)
+                    if self._watcher is not None and not isinstance(received.event, NotificationKept):
+                        self._watcher(received)
                     self._arrived.notify()
 
     def _is_repeated(self, delivery: Delivery) -> bool:

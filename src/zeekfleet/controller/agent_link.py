@@ -6,7 +6,7 @@ import msgspec
 
 from zeekfleet.broker.generations import FIRST, Generation
 from zeekfleet.model.management import Instance
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 
 
 class AgentLink(msgspec.Struct, frozen=True):
@@ -41,4 +41,4 @@ class AgentLink(msgspec.Struct, frozen=True):
 def is_dialled_at(peer: Peer, instance: Instance) -> bool:
     """Whether this is the connection that the controller makes to the instance's address and port."""
     port = instance.listen_port
-    return port is not None and peer.dialled and (peer.host, peer.port) == (str(instance.host), port.number)
+    return port is not None and peer.dialled == (str(instance.host), port.number)

@@ -23,7 +23,8 @@ from zeekfleet.controller.presence import Presence
 from zeekfleet.controller.waits import Waits
 from zeekfleet.controller.welcoming import Welcoming
 from zeekfleet.model.names import name_problem
-from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer
+from zeekfleet.transport.bus import Bus, Delivery, Peer
+from zeekfleet.transport.connections import Connections
 from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,8 @@ class Agents:
     """Hears agents.
 
     Args:
-        endpoint: the controller's.
+        bus: the controller's.
+        connections: the controller's.
         instances: the bookkeeping, which this keeps up to date.
         changed: notified whenever an instance comes or goes.
         welcoming: welcomes agents that have come.
@@ -66,7 +68,8 @@ class Agents:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        bus: Bus,
+        connections: Connections,
         instances: Instances,
         changed: Signal,
         *,
@@ -77,7 +80,8 @@ class Agents:
         queue: DeploymentQueue,
         handover: Handover,
     ) -> None:
-        self._endpoint = endpoint
+        self._bus = bus
+        self._connections = connections
         self._instances = instances
         self._changed = changed
         self._welcoming = welcoming
@@ -166,7 +170,7 @@ class Agents:
                 self._refuse(name, peer, self._instances.why_refused(name))
                 if (first := self._instances.known.get(name)) is not None:
                     # Its host may have lost its network, which nothing else would show for long.
-                    self._endpoint.probe(first.peer, PROBE)
+                    self._connections.probe(first.peer, PROBE)
             case Hello.NEWS:
                 self._presence.came(name)
                 facts["address"] = peer.host
@@ -204,7 +208,7 @@ class Agents:
         self._told_refusals[peer.id] = reason
         facts = {"kind": "connection", "instance": name, "address": peer.place}
         logger.error("the agent at %s is refused: %s", peer.place, reason, extra=facts)
-        self._endpoint.publish(topics.agent(name), AgentRefused(name, reason), to=peer)
+        self._bus.publish(topics.agent(name), AgentRefused(name, reason), to=peer)
 
     def _lose(self, name: str, reason: str) -> None:
         if name in self._instances.known:

@@ -11,7 +11,7 @@ from zeekfleet.broker import topics
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.tracker import Tracker
 from zeekfleet.model.deployments import KEEP, NodeAction, action_text
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 
 logger = logging.getLogger(__name__)
 
@@ -25,18 +25,18 @@ NODES_NAMED = 6
 """Nodes that a log line names at most."""
 
 
-async def announce_progress(endpoint: Endpoint, tracker: Tracker) -> None:
+async def announce_progress(bus: Bus, tracker: Tracker) -> None:
     """Publish a deployment's progress, whenever it changes, until it has ended."""
     while not tracker.ended.done():
         tracker.changed.clear()
-        endpoint.publish(topics.DEPLOYMENTS, tracker.progress())
+        bus.publish(topics.DEPLOYMENTS, tracker.progress())
         with suppress(TimeoutError):
             async with asyncio.timeout(HEARTBEAT):
                 await tracker.changed.wait()
         await asyncio.sleep(PAUSE)
 
 
-def announce_outcome(endpoint: Endpoint, keeper: NotificationKeeper, tracker: Tracker) -> None:
+def announce_outcome(bus: Bus, keeper: NotificationKeeper, tracker: Tracker) -> None:
     """Publish, log and keep what came of a deployment.
 
     A client that wanted it is told anyway. Of what the controller does by itself it is news which nodes were touched.
@@ -56,7 +56,7 @@ def announce_outcome(endpoint: Endpoint, keeper: NotificationKeeper, tracker: Tr
     logger.log(level, "%s", sentence, extra=facts)
     if is_news:
         keeper.deployed(deployment.configuration.id, sentence, success=outcome.success)
-    endpoint.publish(topics.DEPLOYMENTS, outcome)
+    bus.publish(topics.DEPLOYMENTS, outcome)
 
 
 def _some(actions: Sequence[NodeAction]) -> str:

@@ -15,7 +15,7 @@ from zeekfleet.controller.fanout import ask, results_of
 from zeekfleet.controller.instances import Instances
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.planning.deadlines import controller_deadline
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +26,13 @@ class Checking:
     """Asks agents to check configurations.
 
     Args:
-        endpoint: the controller's.
+        bus: the controller's.
         instances: who can be asked.
         request_timeout: base of the deadline, in seconds.
     """
 
-    def __init__(self, endpoint: Endpoint, instances: Instances, request_timeout: float) -> None:
-        self._endpoint = endpoint
+    def __init__(self, bus: Bus, instances: Instances, request_timeout: float) -> None:
+        self._bus = bus
         self._instances = instances
         self._timeout = request_timeout
 
@@ -91,4 +91,4 @@ class Checking:
         def request(fresh: str, _: Generation) -> api.AgentCheckRequest:
             return api.AgentCheckRequest(fresh, configuration, deployed)
 
-        return results_of(reqid, await ask(self._endpoint, able, request, timeout))
+        return results_of(reqid, await ask(self._bus, able, request, timeout))

@@ -15,7 +15,7 @@ from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.management import Configuration
 from zeekfleet.planning.ports import assign_metrics_ports, assign_ports, lacking_ports
 from zeekfleet.planning.validate import validate
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Completion:
     """Validates configurations, and fills in what they leave open.
 
     Args:
-        endpoint: the controller's.
+        bus: the controller's.
         instances: whose addresses are filled in, and whose agents know which ports of their hosts are taken.
         assignment: which ports are filled in.
         controller_port: the port for agents, None if there is none.
@@ -44,7 +44,7 @@ class Completion:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        bus: Bus,
         instances: Instances,
         assignment: PortAssignment,
         *,
@@ -52,7 +52,7 @@ class Completion:
         controller_name: str,
         request_timeout: float,
     ) -> None:
-        self._endpoint = endpoint
+        self._bus = bus
         self._instances = instances
         self._assignment = assignment
         self._controller_port = controller_port
@@ -117,7 +117,7 @@ class Completion:
             return api.AgentPortsRequest(fresh, former)
 
         found: dict[str, frozenset[int]] = {}
-        for answer in await ask(self._endpoint, able, request, self._timeout):
+        for answer in await ask(self._bus, able, request, self._timeout):
             if isinstance(answer.response, api.AgentPortsResponse):
                 found[answer.instance] = frozenset(answer.response.ports)
             else:

@@ -28,7 +28,8 @@ from zeekfleet.controller.waits import Waits
 from zeekfleet.controller.welcoming import Welcoming
 from zeekfleet.store.interface import ConfigState, Store
 from zeekfleet.transport.admission import Admission
-from zeekfleet.transport.endpoint import Delivery, Endpoint, PeerAdded, PeerLost
+from zeekfleet.transport.bus import Bus, BusEvent, Delivery, PeerAdded, PeerLost
+from zeekfleet.transport.connections import Connections
 from zeekfleet.transport.service import Service
 from zeekfleet.waiting import Signal
 
@@ -46,12 +47,13 @@ class Controller:
 
     Args:
         options: its options.
-        endpoint: with listeners for clients and agents that are open.
+        bus: shared with clients and agents.
+        connections: for dialling agents that do not connect to us; what listens for the others is open.
         store: where it keeps what must outlive it.
     """
 
-    def __init__(self, options: ControllerOptions, endpoint: Endpoint, store: Store) -> None:
-        self._endpoint = endpoint
+    def __init__(self, options: ControllerOptions, bus: Bus, connections: Connections, store: Store) -> None:
+        self._bus = bus
         self._name = options.name
         self._loss = options.loss
         self._instances = Instances()
@@ -59,7 +61,7 @@ class Controller:
         changed = Signal()
         base = options.request_timeout
         completion = Completion(
-            endpoint,
+            bus,
             self._instances,
             options.assignment,
             controller_port=options.port,
@@ -67,12 +69,12 @@ class Controller:
             request_timeout=base,
         )
         self._stage = Stage(store, completion)
-        checking = Checking(endpoint, self._instances, base)
-        welcoming = Welcoming(endpoint, self._instances, changed, base, self._tasks, self._check_ready)
-        self._membership = Membership(self._instances, Dialling(endpoint), welcoming, changed)
+        checking = Checking(bus, self._instances, base)
+        welcoming = Welcoming(bus, self._instances, changed, base, self._tasks, self._check_ready)
+        self._membership = Membership(self._instances, Dialling(connections), welcoming, changed)
         waits = Waits()
-        handover = Handover(endpoint, self._instances, changed, waits, base)
-        self._presence = Presence(endpoint, self._instances, store, base)
+        handover = Handover(bus, self._instances, changed, waits, base)
+        self._presence = Presence(bus, self._instances, store, base)
         pipeline = Pipeline(
             self._stage,
             membership=self._membership,
@@ -84,10 +86,11 @@ class Controller:
             changed=changed,
             wait=options.instance_wait or base,
         )
-        self._keeper = NotificationKeeper(endpoint, store)
-        self._queue = DeploymentQueue(endpoint, pipeline, self._stage, self._keeper, self._tasks)
+        self._keeper = NotificationKeeper(bus, store)
+        self._queue = DeploymentQueue(bus, pipeline, self._stage, self._keeper, self._tasks)
         self._agents = Agents(
-            endpoint,
+            bus,
+            connections,
             self._instances,
             changed,
             welcoming=welcoming,
@@ -99,7 +102,7 @@ class Controller:
         )
         ordering = Ordering(self._stage, self._queue, check=options.check_before_deploy, on_staged=self._forget_loss)
         self._requests = ClientRequests(
-            endpoint,
+            bus,
             self._instances,
             self._stage,
             completion=completion,
@@ -109,15 +112,15 @@ class Controller:
             request_timeout=base,
         )
         self._service = Service(
-            endpoint,
+            bus,
             topics.CONTROLLER,
             "the controller",
             self._tasks,
             (ordering, self._requests, self._presence, self._keeper),
             Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests"),
         )
-        endpoint.subscribe(topics.CONTROLLER)
-        endpoint.subscribe(topics.AGENT_PREFIX)
+        bus.subscribe(topics.CONTROLLER)
+        bus.subscribe(topics.AGENT_PREFIX)
 
     async def run(self) -> None:
         """Serve until cancelled; a configuration that was deployed before is deployed again."""
@@ -134,15 +137,15 @@ class Controller:
                 self._membership.adopt(persisted, self._membership.plan(persisted))
                 self._agents.reserve_names()
                 self._check_ready()
-            async for happening in self._endpoint.events():
+            async for received in self._bus.events():
                 try:
-                    await self._happened(happening)
+                    await self._received(received)
                 except Exception:
                     # One message that we cannot handle must not end the controller.
-                    logger.exception("%s was not dealt with", type(happening).__name__)
+                    logger.exception("%s was not dealt with", type(received).__name__)
 
-    async def _happened(self, happening: Delivery | PeerAdded | PeerLost) -> None:
-        match happening:
+    async def _received(self, received: BusEvent) -> None:
+        match received:
             case PeerAdded(peer=peer):
                 logger.debug("peer %s added", peer)
                 self._tell_of_loss()
@@ -151,16 +154,16 @@ class Controller:
                 self._presence.disconnected(peer.id)
                 self._queue.client_gone(peer.id)
             case Delivery(topic=topics.CONTROLLER):
-                await self._service.hear(happening)
+                await self._service.hear(received)
             case Delivery(topic=topic):
-                self._agents.hear(topic.removeprefix(topics.AGENT_PREFIX + "/"), happening)
+                self._agents.hear(topic.removeprefix(topics.AGENT_PREFIX + "/"), received)
 
     def _tell_of_loss(self) -> None:
         """Publish that a database was lost, as agents publish their errors, to whoever listens to those."""
         if self._loss:
             for generation in (SECOND, FIRST):
                 notice = agent_api.NotifyError(self._name, self._loss)
-                self._endpoint.publish(topics.agent(self._name), notice, generation)
+                self._bus.publish(topics.agent(self._name), notice, generation)
 
     def _forget_loss(self) -> None:
         self._loss = ""

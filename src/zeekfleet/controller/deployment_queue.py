@@ -14,7 +14,7 @@ from zeekfleet.controller.tracker import Tracker
 from zeekfleet.controller.turns import Turns
 from zeekfleet.model.management import fresh_id
 from zeekfleet.store.interface import ConfigState
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class DeploymentQueue:
     """Takes deployments and has the pipeline carry them out; :class:`Turns` says in which order.
 
     Args:
-        endpoint: where progress and outcomes are published.
+        bus: where progress and outcomes are published.
         pipeline: carries deployments out.
         stage: knows what is deployed.
         keeper: keeps what came of each.
@@ -32,13 +32,13 @@ class DeploymentQueue:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        bus: Bus,
         pipeline: Pipeline,
         stage: Stage,
         keeper: NotificationKeeper,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        self._endpoint = endpoint
+        self._bus = bus
         self._pipeline = pipeline
         self._stage = stage
         self._keeper = keeper
@@ -78,7 +78,7 @@ class DeploymentQueue:
         tracker = Tracker(deployment)
         if (superseded := self._turns.submit(tracker)) is not None:
             self._give_up(superseded, f"deployment {deployment.reqid} is wanted instead")
-        self._tasks.create_task(announce_progress(self._endpoint, tracker))
+        self._tasks.create_task(announce_progress(self._bus, tracker))
         self._wanted.set()
         return tracker
 
@@ -127,7 +127,7 @@ class DeploymentQueue:
             return None
         own = Tracker(Deployment(fresh_id(), configuration, is_own=True))
         self._turns.begin(own)
-        self._tasks.create_task(announce_progress(self._endpoint, own))
+        self._tasks.create_task(announce_progress(self._bus, own))
         logger.info("deploying configuration %s again", configuration.id, extra={"config": configuration.id})
         return own
 
@@ -141,7 +141,7 @@ class DeploymentQueue:
     def _finish(self, tracker: Tracker, deployment: Deployment) -> None:
         ended = deployment.having(step=Step.DONE)
         tracker.advance(ended)
-        announce_outcome(self._endpoint, self._keeper, tracker)
+        announce_outcome(self._bus, self._keeper, tracker)
         tracker.ended.set_result(ended)
 
 

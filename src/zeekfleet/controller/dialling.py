@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from zeekfleet.broker import topics
+from zeekfleet.model.enums import Role
 from zeekfleet.model.management import Instance
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.connections import Connections
 
 Place = tuple[str, int]
 
@@ -15,11 +16,11 @@ class Dialling:
     """Has exactly the connections that are wanted. One that is wanted still is left alone.
 
     Args:
-        endpoint: the controller's.
+        connections: the controller's.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
         self._connected: set[Place] = set()
 
     def connect_to(self, instances: Iterable[Instance]) -> None:
@@ -32,9 +33,10 @@ class Dialling:
             if instance.listen_port is not None:
                 wanted.setdefault((str(instance.host), instance.listen_port.number), instance)
         for place in sorted(self._connected - wanted.keys()):
-            self._endpoint.unpeer(*place)
+            self._connections.hang_up(*place)
         for place, instance in wanted.items():
             if place not in self._connected:
                 own = (topics.agent(instance.name), topics.secrets(instance.name))
-                self._endpoint.peer(*place, publish=own, role=f"the agent of instance {instance.name} at")
+                label = f"the agent of instance {instance.name} at"
+                self._connections.dial(*place, publish=own, role=Role.AGENT, label=label)
         self._connected = set(wanted)

@@ -15,7 +15,7 @@ from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError
 from zeekfleet.model.management import Result, fresh_id
 from zeekfleet.planning.deadlines import CEILING
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 
 TIMED_OUT = "request timed out"
 UNSUPPORTED = "not supported by this instance's agent"
@@ -33,7 +33,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 async def ask(
-    endpoint: Endpoint,
+    bus: Bus,
     agents: Iterable[tuple[str, AgentLink]],
     make_request: MakeRequest,
     timeout: float,
@@ -44,7 +44,7 @@ async def ask(
     """Send each agent its request and gather the answers, in the order of the agents.
 
     Args:
-        endpoint: the controller's.
+        bus: the controller's.
         agents: by name.
         make_request: makes each agent's request.
         timeout: seconds to wait for each agent; with ``waits``, counted anew from its last progress.
@@ -58,7 +58,7 @@ async def ask(
             return Answer(name, None, UNSUPPORTED)
         try:
             async with (waits or Waits()).at(name, timeout, limit):
-                response = await endpoint.request(topics.agent(name), request, limit, known.generation, to=known.peer)
+                response = await bus.request(topics.agent(name), request, limit, known.generation, to=known.peer)
         except (TimeoutError, RequestTimeoutError):
             return Answer(name, None)
         except FrameTooLargeError as error:

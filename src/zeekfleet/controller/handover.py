@@ -20,7 +20,7 @@ from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError
 from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.management import Configuration, fresh_id
 from zeekfleet.planning.deadlines import CEILING, MARGIN, controller_stop_deadline
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 from zeekfleet.waiting import Signal, first_of
 
 LIMIT = CEILING + MARGIN
@@ -31,17 +31,15 @@ class Handover:
     """Gives each agent a configuration and gathers the answers.
 
     Args:
-        endpoint: the controller's.
+        bus: the controller's.
         instances: who is ready.
         changed: notified whenever that changes.
         waits: where instances' progress is told.
         request_timeout: base of the deadlines, in seconds.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, instances: Instances, changed: Signal, waits: Waits, request_timeout: float
-    ) -> None:
-        self._endpoint = endpoint
+    def __init__(self, bus: Bus, instances: Instances, changed: Signal, waits: Waits, request_timeout: float) -> None:
+        self._bus = bus
         self._instances = instances
         self._changed = changed
         self._base = request_timeout
@@ -94,7 +92,7 @@ class Handover:
                 continue
             if keys is not None:
                 # Ahead of the configuration on the same connection, and so in this order.
-                self._endpoint.publish(topics.secrets(name), ClusterKeys(keys), to=known.peer)
+                self._bus.publish(topics.secrets(name), ClusterKeys(keys), to=known.peer)
             response = await self._attempt(name, known, configuration)
             if response is not None:
                 return Answer(name, response)
@@ -113,9 +111,9 @@ class Handover:
         )
         if isinstance(request, api.DeployRequest):
             # The number lets the agent recognize an older deployment that arrives after this one.
-            number = DeploymentNumber(reqid, self._endpoint.id, self._number)
-            self._endpoint.publish(topics.agent(name), number, to=known.peer)
-        return await self._endpoint.request(topics.agent(name), request, LIMIT, known.generation, to=known.peer)
+            number = DeploymentNumber(reqid, self._bus.id, self._number)
+            self._bus.publish(topics.agent(name), number, to=known.peer)
+        return await self._bus.request(topics.agent(name), request, LIMIT, known.generation, to=known.peer)
 
     async def _lost(self, name: str, known: AgentLink) -> None:
         while (present := self._instances.known.get(name)) is not None and present.peer == known.peer:

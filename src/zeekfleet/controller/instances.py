@@ -16,7 +16,7 @@ from zeekfleet.lifecycle.outlook import clock_text
 from zeekfleet.model.addresses import place
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import UNSPECIFIED, Address, Port
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 
 REMEMBERED = 10_000
 """Instances that are remembered when they are gone; beyond it the one that went first is forgotten."""
@@ -88,8 +88,8 @@ class Instances:
         said = AgentLink(
             Instance(
                 name,
-                Address(peer.host) if not peer.host.startswith("unix:") else UNSPECIFIED,
-                Port(peer.port) if not connecting and peer.dialled else None,
+                Address(peer.host) if peer.host else UNSPECIFIED,
+                Port(peer.dialled[1]) if not connecting and peer.dialled else None,
             ),
             peer,
             generation,

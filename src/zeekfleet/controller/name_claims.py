@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from zeekfleet.controller.agent_link import AgentLink
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 
 NAMESAKES_MAX = 16
 """Refused agents of one name that are remembered."""

@@ -12,7 +12,7 @@ from zeekfleet.broker.events.notifications import NotificationKept
 from zeekfleet.errors import StoreError
 from zeekfleet.model.notifications import Notification, NotificationKind
 from zeekfleet.store.interface import Store
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +26,12 @@ class NotificationKeeper:
     """Writes notifications one after the other, in a thread, and publishes each once it is written.
 
     Args:
-        endpoint: where they are published.
+        bus: where they are published.
         store: where they are kept.
     """
 
-    def __init__(self, endpoint: Endpoint, store: Store) -> None:
-        self._endpoint = endpoint
+    def __init__(self, bus: Bus, store: Store) -> None:
+        self._bus = bus
         self._store = store
         self._queue: asyncio.Queue[Notification] = asyncio.Queue(QUEUE_LIMIT)
         self.dropped = 0
@@ -84,7 +84,7 @@ class NotificationKeeper:
                 if self._lost:
                     logger.warning("notifications are kept again, after %d that were not", self._lost)
                 self._lost = 0
-            self._endpoint.publish(topics.NOTIFICATIONS, NotificationKept(notification))
+            self._bus.publish(topics.NOTIFICATIONS, NotificationKept(notification))
 
     def _keep(self, notification: Notification) -> None:
         try:

@@ -20,7 +20,7 @@ from zeekfleet.errors import RequestFailedError, StoreError
 from zeekfleet.model.management import Configuration, Result, fresh_id
 from zeekfleet.planning.deadlines import CEILING, ZEEK_CLIENT_ANSWER
 from zeekfleet.store.interface import ConfigState
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.service import Context, handler
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Ordering:
         self, request: deployment_api.AbortDeploymentRequest, context: Context
     ) -> deployment_api.AbortDeploymentResponse:
         """Give a deployment up."""
-        told = self._queue.abort(request.deployment, context.peer.name or context.peer.host)
+        told = self._queue.abort(request.deployment, str(context.peer))
         logger.warning("%s", told)
         return deployment_api.AbortDeploymentResponse(request.reqid, Result(request.reqid, data=told))
 

@@ -25,7 +25,7 @@ from zeekfleet.model.management import Result
 from zeekfleet.model.presence import InstancePresence
 from zeekfleet.model.supervision import NodeReport
 from zeekfleet.store.interface import LastHeard, Store
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 from zeekfleet.transport.service import Context, handler
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Presence:
     """Notes what is heard of each instance, and tells it to clients.
 
     Args:
-        endpoint: the controller's.
+        bus: the controller's.
         instances: who is there.
         store: where it is kept, to survive this process.
         request_timeout: seconds that an agent has to tell its reports.
@@ -47,13 +47,13 @@ class Presence:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        bus: Bus,
         instances: Instances,
         store: Store,
         request_timeout: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._endpoint = endpoint
+        self._bus = bus
         self._instances = instances
         self._store = store
         self._timeout = request_timeout
@@ -204,7 +204,7 @@ class Presence:
 
     async def _ask(self, names: set[str]) -> None:
         agents = [(name, self._instances.known[name]) for name in sorted(names)]
-        for answer in await ask(self._endpoint, agents, status_request, self._timeout):
+        for answer in await ask(self._bus, agents, status_request, self._timeout):
             if isinstance(answer.response, api.AgentStatusResponse):
                 self.answered([msgspec.structs.replace(answer.response.result, instance=answer.instance)])
             elif answer.error == TIMED_OUT:

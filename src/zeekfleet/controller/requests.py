@@ -34,7 +34,7 @@ from zeekfleet.model.supervision import Diagnosis
 from zeekfleet.planning.deadlines import CEILING, controller_stop_deadline
 from zeekfleet.release import part
 from zeekfleet.store.interface import ConfigState
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 from zeekfleet.transport.service import Context, handler
 
 PATIENCE = 1.0
@@ -45,7 +45,7 @@ class ClientRequests:
     """Answers clients, from what the controller knows or by asking agents.
 
     Args:
-        endpoint: the controller's.
+        bus: the controller's.
         instances: who can be asked.
         stage: where configurations are kept.
         completion: fills in what a configuration that is to be checked leaves open.
@@ -57,7 +57,7 @@ class ClientRequests:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        bus: Bus,
         instances: Instances,
         stage: Stage,
         *,
@@ -67,7 +67,7 @@ class ClientRequests:
         presence: Presence,
         request_timeout: float,
     ) -> None:
-        self._endpoint = endpoint
+        self._bus = bus
         self._instances = instances
         self._stage = stage
         self._completion = completion
@@ -164,7 +164,7 @@ class ClientRequests:
         """Have agents give nodes that are being stopped no more than their grace."""
         for name, known in self._instances.known.items():
             if known.generation is SECOND:
-                self._endpoint.publish(topics.agent(name), stops_api.AgentHurry(order.nodes), to=known.peer)
+                self._bus.publish(topics.agent(name), stops_api.AgentHurry(order.nodes), to=known.peer)
 
     @handler
     async def status(
@@ -312,7 +312,7 @@ class ClientRequests:
         return results_of(
             reqid,
             await ask(
-                self._endpoint,
+                self._bus,
                 agents,
                 make_request,
                 timeout,

@@ -12,7 +12,7 @@ from zeekfleet.controller.agent_link import AgentLink
 from zeekfleet.controller.instances import Instances
 from zeekfleet.errors import UnansweredError
 from zeekfleet.model.management import fresh_id
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
 from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class Welcoming:
     """Sends welcomes and notes the answers; an instance is ready once its agent has given one.
 
     Args:
-        endpoint: the controller's.
+        bus: the controller's.
         instances: the bookkeeping, which this keeps up to date.
         changed: notified whenever an instance is ready or refuses.
         timeout: seconds that an agent has to answer.
@@ -32,14 +32,14 @@ class Welcoming:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        bus: Bus,
         instances: Instances,
         changed: Signal,
         timeout: float,
         tasks: asyncio.TaskGroup,
         on_ready: Callable[[], None],
     ) -> None:
-        self._endpoint = endpoint
+        self._bus = bus
         self._instances = instances
         self._changed = changed
         self._timeout = timeout
@@ -65,13 +65,13 @@ class Welcoming:
         """Have the agent at this link let go of its nodes; no answer is waited for."""
         if link is not None:
             topic = topics.agent(link.instance.name)
-            self._endpoint.publish(topic, api.AgentStandbyRequest(""), link.generation, to=link.peer)
+            self._bus.publish(topic, api.AgentStandbyRequest(""), link.generation, to=link.peer)
 
     async def _welcome(self, link: AgentLink) -> None:
         name = link.instance.name
         request = api.AgentWelcomeRequest(fresh_id())
         try:
-            response = await self._endpoint.request(
+            response = await self._bus.request(
                 topics.agent(name), request, self._timeout, link.generation, to=link.peer
             )
         except UnansweredError:

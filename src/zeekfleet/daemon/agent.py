@@ -13,7 +13,8 @@ from zeekfleet.agent.health import HealthSettings
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
 from zeekfleet.archive.archiver import Archiver
-from zeekfleet.daemon import archiving, checking, doors, endpoints, names, readiness
+from zeekfleet.broker import topics
+from zeekfleet.daemon import archiving, buses, checking, doors, names, readiness
 from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.engine_options import zeek_options
@@ -59,20 +60,17 @@ async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop
         )
         logging.getLogger().addHandler(log)
         try:
-            async with (
-                endpoints.endpoint(own.name, settings.common) as endpoint,
-                endpoints.supervisor_link(own.name, settings.common) as supervisor,
-            ):
-                # Subscriptions go first, in the agent's making: links tell them when they are made.
+            async with buses.own_bus(own.name, settings.common) as bus:
+                supervisor = buses.supervisor_bus(own.name, settings.common, supervisor_port, label="supervisor")
                 door = doors.door(settings.common)
-                port = await endpoint.listen(own.listen, own.port, policy=endpoints.agent_policy(own.name), door=door)
-                await endpoint.listen(f"unix:{directory / AGENT_SOCKET}", 0, policy=endpoints.NODES, door=door)
+                port = await bus.listen(own.listen, own.port, policy=buses.agent_policy(own.name), door=door)
+                await bus.listen(f"unix:{directory / AGENT_SOCKET}", 0, policy=buses.NODES, door=door)
                 options = AgentOptions(
                     name=own.name,
                     state_directory=Path(settings.common.state_dir),
                     host=_address(own.listen),
                     port=port,
-                    controller=controller,
+                    dials_controller=controller is not None,
                     request_timeout=own.request_timeout,
                     grace=settings.supervisor.grace,
                     health=HealthSettings(
@@ -85,20 +83,24 @@ async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop
                 )
                 agent = Agent(
                     options,
-                    endpoint,
+                    bus,
                     supervisor,
-                    engine.links(endpoint, directory),
+                    engine.links(bus, directory),
                     checker=checking.node_checker(settings, engine),
                 )
-                notifier = Notifier(endpoint, own.name, controller is not None, options.host)
+                notifier = Notifier(bus, own.name, controller is not None, options.host)
                 archiver = archiving.archiver(settings, notifier.error)
                 places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
                 disk = DiskWatch(places, notifier.error, notifier.log)
-                supervisor.peer(LOOPBACK, supervisor_port, role="supervisor")
                 names.keep(Path(settings.common.state_dir), Role.AGENT, own.name)
                 whom = f"controller {own.controller}" if controller else "waiting for a controller"
-                readiness.announce(f"agent {own.name} {place(own.listen, port)}, {whom}")
-                await until(stop, _run(agent, disk, archiver))
+                # The agent has subscribed in its making. Connections tell subscriptions when they are made.
+                if controller is not None:
+                    own_topic = (topics.agent(own.name),)
+                    bus.dial(*controller, publish=own_topic, role=Role.CONTROLLER, label="controller")
+                async with supervisor:
+                    readiness.announce(f"agent {own.name} {place(own.listen, port)}, {whom}")
+                    await until(stop, _run(agent, disk, archiver))
         finally:
             logging.getLogger().removeHandler(log)
             log.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 from zeekfleet.controller.completion import PortAssignment
 from zeekfleet.controller.controller import Controller
 from zeekfleet.controller.options import ControllerOptions
-from zeekfleet.daemon import doors, endpoints, names, readiness
+from zeekfleet.daemon import buses, doors, names, readiness
 from zeekfleet.daemon.directories import DATABASE, check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.run import until
@@ -60,18 +60,16 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
             store = quarantine.open_or_quarantine(directory / DATABASE, open_store)
             if loss := _loss(directory / DATABASE, store):
                 logger.error(loss)
-            async with endpoints.endpoint(own.name, settings.common) as endpoint:
-                controller = Controller(_options(settings, directory, loss), endpoint, store)
+            async with buses.own_bus(own.name, settings.common) as bus:
+                controller = Controller(_options(settings, directory, loss), bus, bus, store)
                 places = []
                 door = doors.door(settings.common)
                 if own.websocket_port:
-                    await endpoint.listen(
-                        own.websocket_listen, own.websocket_port, policy=endpoints.CLIENTS, tls=tls, door=door
-                    )
+                    await bus.listen(own.websocket_listen, own.websocket_port, policy=buses.CLIENTS, tls=tls, door=door)
                     places.append(f"clients {place(own.websocket_listen, own.websocket_port)}{' (TLS)' if tls else ''}")
                 if own.port:
-                    policy = endpoints.agents_policy(and_clients=not own.tls_ca)
-                    await endpoint.listen(own.listen, own.port, policy=policy, door=door)
+                    policy = buses.agents_policy(and_clients=not own.tls_ca)
+                    await bus.listen(own.listen, own.port, policy=policy, door=door)
                     places.append(f"agents {place(own.listen, own.port)}")
                 names.keep(Path(settings.common.state_dir), Role.CONTROLLER, own.name)
                 readiness.announce(", ".join([f"controller {own.name}", *places]))

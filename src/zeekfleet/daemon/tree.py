@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.broker import topics
-from zeekfleet.daemon import doors, endpoints, journal, readiness
+from zeekfleet.daemon import buses, doors, journal, readiness
 from zeekfleet.daemon.directories import SETTINGS_FILE, check_name, held, node_directory, prepare
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.exits import log_exit
@@ -34,7 +34,7 @@ from zeekfleet.settings import Settings
 from zeekfleet.supervisor import NodeExit, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
 from zeekfleet.system.files import write_private
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.connections import ConnectedBus
 
 logger = logging.getLogger(__name__)
 
@@ -204,10 +204,10 @@ async def serve(
     own = settings.supervisor
     with held(state):
         prepare(spool)
-        async with endpoints.endpoint("supervisor", settings.common) as endpoint:
+        async with buses.own_bus("supervisor", settings.common) as bus:
             # Who finds us before all runs may ask at once: what is not subscribed to by then is lost.
-            endpoint.subscribe(topics.SUPERVISOR)
-            port = await _listen(endpoint, own.port, settings)
+            bus.subscribe(topics.SUPERVISOR)
+            port = await _listen(bus, own.port, settings)
             engine_with_defaults = LaunchDefaults(
                 engine, own.grace, revival_of(own), resources_of(own), grace_ceiling=own.grace_ceiling
             )
@@ -223,9 +223,9 @@ async def serve(
                 on_hangup(tree.hang_up)
                 # To serve on with nothing to serve would look well to whoever looks at this process alone.
                 supervisor.on_emptied = lambda: _stop_all(supervisor, stop)
-                control = SupervisorControl(supervisor, endpoint, lambda: _stop_all(supervisor, stop))
+                control = SupervisorControl(supervisor, bus, lambda: _stop_all(supervisor, stop))
                 try:
-                    await until(stop, _run(tree, roles, control, endpoint, f"supervisor {LOOPBACK}:{port}", serving))
+                    await until(stop, _run(tree, roles, control, bus, f"supervisor {LOOPBACK}:{port}", serving))
                 except Exception:
                     tree.withdraw()
                     raise
@@ -251,13 +251,13 @@ def _stop_all(supervisor: Supervisor, stop: asyncio.Event) -> None:
     stop.set()
 
 
-async def _listen(endpoint: Endpoint, port: int, settings: Settings) -> int:
+async def _listen(bus: ConnectedBus, port: int, settings: Settings) -> int:
     """Listen where the tree's own processes look for us, if any port will do."""
     door = doors.door(settings.common)
     if port == 0 and (last := _last_port(settings)):
         with contextlib.suppress(ListenError):
-            return await endpoint.listen(LOOPBACK, last, policy=endpoints.SUPERVISOR, door=door)
-    return await endpoint.listen(LOOPBACK, port, policy=endpoints.SUPERVISOR, door=door)
+            return await bus.listen(LOOPBACK, last, policy=buses.SUPERVISOR, door=door)
+    return await bus.listen(LOOPBACK, port, policy=buses.SUPERVISOR, door=door)
 
 
 def _last_port(settings: Settings) -> int:
@@ -282,7 +282,7 @@ async def _run(
     tree: Tree,
     roles: tuple[Role, ...],
     control: SupervisorControl,
-    endpoint: Endpoint,
+    bus: ConnectedBus,
     place: str,
     serving: Callable[[], Awaitable[None]] | None,
 ) -> None:
@@ -293,7 +293,7 @@ async def _run(
         if serving is not None:
             await serving()
         tree.settle()
-    raise TransportError(f"the supervisor's endpoint {endpoint.id} was closed")
+    raise TransportError(f"the supervisor's endpoint {bus.id} was closed")
 
 
 def _keep(file: Path, content: bytes) -> None:

@@ -18,7 +18,7 @@ from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.planning.checks import Needs
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.connections import ConnectedBus
 
 Readiness = Callable[[NodeConfig], Coroutine[Any, Any, None]]
 """Waits until the node is up or has failed."""
@@ -67,7 +67,7 @@ class NodeLinks(Protocol):
         ...
 
     def hear(self, listener: Callable[[Event], None]) -> None:
-        """Have ``listener`` called with the events of nodes that do not arrive at the endpoint."""
+        """Have ``listener`` called with the events of nodes that do not arrive at the bus."""
         ...
 
     def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
@@ -87,7 +87,7 @@ class NodeLinks(Protocol):
         ...
 
     def close(self) -> None:
-        """Close everything except the endpoint."""
+        """Close everything except the bus."""
         ...
 
 
@@ -137,11 +137,11 @@ class Engine(launch.Engine, Protocol):
         """
         ...
 
-    def links(self, endpoint: Endpoint, directory: Path) -> NodeLinks:
+    def links(self, bus: ConnectedBus, directory: Path) -> NodeLinks:
         """How an agent reaches nodes of this kind.
 
         Args:
-            endpoint: the agent's endpoint.
+            bus: the agent's bus.
             directory: the agent's directory, which has its socket for nodes.
         """
         ...

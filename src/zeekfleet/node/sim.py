@@ -24,7 +24,8 @@ from zeekfleet.node.simulator.files import files
 from zeekfleet.planning import layout, listeners
 from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.node_settings import cpus_of
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.bus import Bus
+from zeekfleet.transport.connections import ConnectedBus
 
 # -P keeps the working directory off the import path: a file json.py there must not replace the standard module.
 PROGRAM = (sys.executable, "-P", "-m", "zeekfleet.node.simulator")
@@ -72,16 +73,16 @@ class SimEngine:
     def prepare(self) -> None:
         """Do nothing: nodes run in this Python interpreter."""
 
-    def links(self, endpoint: Endpoint, directory: Path) -> DialledByNodes:
+    def links(self, bus: ConnectedBus, directory: Path) -> DialledByNodes:
         """Nodes dial their agent."""
-        return DialledByNodes(endpoint, directory / AGENT_SOCKET)
+        return DialledByNodes(bus, directory / AGENT_SOCKET)
 
 
 class DialledByNodes:
     """Nodes dial the agent's Unix socket."""
 
-    def __init__(self, endpoint: Endpoint, socket: Path) -> None:
-        self._endpoint = endpoint
+    def __init__(self, bus: Bus, socket: Path) -> None:
+        self._bus = bus
         self._address = f"unix:{socket}"
 
     def variables(
@@ -98,7 +99,7 @@ class DialledByNodes:
 
     def send(self, request: NodeDispatchRequest) -> None:
         """Publish it for all nodes; those that it does not name do not answer."""
-        self._endpoint.publish(topics.NODE, request)
+        self._bus.publish(topics.NODE, request)
 
     def hear(self, listener: Callable[[Event], None]) -> None:
         """Do nothing: all events of nodes arrive at the endpoint."""
@@ -116,4 +117,4 @@ class DialledByNodes:
         return wait
 
     def close(self) -> None:
-        """Do nothing: the endpoint closes the connections."""
+        """Do nothing: the bus closes the connections."""

@@ -13,13 +13,13 @@ from zeekfleet.supervisor.failing import SIGNALS
 from zeekfleet.supervisor.records import NodeExit, NodeStopping
 from zeekfleet.supervisor.tree import Supervisor
 from zeekfleet.transport.admission import Admission
-from zeekfleet.transport.endpoint import Delivery, Endpoint
+from zeekfleet.transport.bus import Bus, Delivery
 from zeekfleet.transport.service import Context, Service, handler
 
 logger = logging.getLogger(__name__)
 
 MAX_CONCURRENT = 1024
-"""Requests carried out at the same time; more wait, at last in the endpoint's bounded queue."""
+"""Requests carried out at the same time; more wait, at last in the bus's bounded queue."""
 
 
 class SupervisorControl:
@@ -27,32 +27,32 @@ class SupervisorControl:
 
     Args:
         supervisor: the tree.
-        endpoint: this side of the wire; the caller has it listen.
+        bus: this side of the wire; the caller has it listen.
         stop: called at a ``stop_request``; has the tree stopped and the process ended.
     """
 
-    def __init__(self, supervisor: Supervisor, endpoint: Endpoint, stop: Callable[[], None]) -> None:
+    def __init__(self, supervisor: Supervisor, bus: Bus, stop: Callable[[], None]) -> None:
         self._supervisor = supervisor
-        self._endpoint = endpoint
+        self._bus = bus
         self._stop = stop
-        endpoint.subscribe(topics.SUPERVISOR)
+        bus.subscribe(topics.SUPERVISOR)
         supervisor.on_node_status(self._started)
         supervisor.on_node_exit(self._ended)
         supervisor.on_node_stopping(self._stopping)
 
     async def run(self) -> None:
-        """Serve until the endpoint is closed; what is under way is finished before this returns."""
+        """Serve until the bus is closed; what is under way is finished before this returns."""
         room = Admission(MAX_CONCURRENT, MAX_CONCURRENT, "requests", waits=True)
         async with asyncio.TaskGroup() as tasks:
-            service = Service(self._endpoint, topics.SUPERVISOR, "the supervisor", tasks, (self,), room)
-            async for happening in self._endpoint.events():
-                if isinstance(happening, Delivery):
-                    await service.hear(happening)
+            service = Service(self._bus, topics.SUPERVISOR, "the supervisor", tasks, (self,), room)
+            async for received in self._bus.events():
+                if isinstance(received, Delivery):
+                    await service.hear(received)
 
     @handler
     def stop(self, request: events.StopRequest, context: Context) -> None:
         """Stop the whole tree."""
-        logger.info("stop requested by %s", context.peer.name or context.peer.host)
+        logger.info("stop requested by %s", context.peer)
         self._stop()
 
     @handler
@@ -100,14 +100,14 @@ class SupervisorControl:
         return releases.SupervisorReleasesResponse(request.reqid, self._supervisor.releases())
 
     def _started(self, node: str, pid: int) -> None:
-        self._endpoint.publish(topics.NODE_STATUS, events.NodeStatus(node=node, pid=pid))
+        self._bus.publish(topics.NODE_STATUS, events.NodeStatus(node=node, pid=pid))
 
     def _stopping(self, news: NodeStopping) -> None:
         told = supervision.NodeStopping(news.node, news.pid, news.written, news.cpu, news.elapsed)
-        self._endpoint.publish(topics.NODE_EXITS, told)
+        self._bus.publish(topics.NODE_EXITS, told)
 
     def _ended(self, exit_: NodeExit) -> None:
-        self._endpoint.publish(topics.NODE_EXITS, events.NotifyNodeExit(node=exit_.node, outputs=exit_.outputs))
+        self._bus.publish(topics.NODE_EXITS, events.NotifyNodeExit(node=exit_.node, outputs=exit_.outputs))
         detail = supervision.NodeExitDetail(
             node=exit_.node,
             pid=exit_.pid,
@@ -125,6 +125,6 @@ class SupervisorControl:
             attempt=exit_.attempt,
             window=exit_.window,
         )
-        self._endpoint.publish(topics.NODE_EXITS, detail)
+        self._bus.publish(topics.NODE_EXITS, detail)
         if exit_.newly_failed:
-            self._endpoint.publish(topics.NODE_EXITS, supervision.NodeFailed(exit_.node, f"{exit_.node} {exit_}"))
+            self._bus.publish(topics.NODE_EXITS, supervision.NodeFailed(exit_.node, f"{exit_.node} {exit_}"))

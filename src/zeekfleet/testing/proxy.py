@@ -15,7 +15,7 @@ class FaultyProxy:
     """Stands between a client and a server on loopback.
 
         async with FaultyProxy("127.0.0.1", port) as proxy:
-            endpoint.peer("127.0.0.1", proxy.port)
+            endpoint.dial("127.0.0.1", proxy.port)
             proxy.stall()      # bytes stay where they are, connections stay open
             proxy.flow()       # they go on
             proxy.drop()       # every connection is reset

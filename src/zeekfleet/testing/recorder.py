@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from zeekfleet.broker.events.base import Event
-from zeekfleet.transport.endpoint import Delivery, Endpoint, Happening, Peer, PeerAdded, PeerLost
+from zeekfleet.transport.bus import Bus, BusEvent, Delivery, Peer, PeerAdded, PeerLost
 
 
 class Recorder:
@@ -22,12 +22,12 @@ class Recorder:
         seen: all so far, in order.
     """
 
-    def __init__(self, endpoint: Endpoint, react: Callable[[Happening], None] | None = None) -> None:
+    def __init__(self, endpoint: Bus, react: Callable[[BusEvent], None] | None = None) -> None:
         self._endpoint = endpoint
         self._react = react
         self._arrived = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
-        self.seen: list[Happening] = []
+        self.seen: list[BusEvent] = []
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._read())
@@ -43,17 +43,17 @@ class Recorder:
     @property
     def deliveries(self) -> list[Delivery]:
         """The events that arrived."""
-        return [happening for happening in self.seen if isinstance(happening, Delivery)]
+        return [received for received in self.seen if isinstance(received, Delivery)]
 
-    async def wait_for(self, matches: Callable[[Happening], bool], timeout: float = 20.0, start: int = 0) -> Happening:
+    async def wait_for(self, matches: Callable[[BusEvent], bool], timeout: float = 20.0, start: int = 0) -> BusEvent:
         """The first that matches among those from number ``start`` on, as soon as there is one.
 
         Raises:
             TimeoutError: none came within ``timeout`` seconds.
         """
 
-        def find() -> Happening | None:
-            return next((happening for happening in self.seen[start:] if matches(happening)), None)
+        def find() -> BusEvent | None:
+            return next((received for received in self.seen[start:] if matches(received)), None)
 
         async with asyncio.timeout(timeout), self._arrived:
             await self._arrived.wait_for(lambda: find() is not None)
@@ -64,32 +64,32 @@ class Recorder:
 
     async def added(self, start: int = 0) -> Peer:
         """The first peer added."""
-        happening = await self.wait_for(lambda found: isinstance(found, PeerAdded), start=start)
-        assert isinstance(happening, PeerAdded)  # noqa: S101 - for the type checker
-        return happening.peer
+        received = await self.wait_for(lambda found: isinstance(found, PeerAdded), start=start)
+        assert isinstance(received, PeerAdded)  # noqa: S101 - for the type checker
+        return received.peer
 
     async def lost(self, start: int = 0) -> PeerLost:
         """The first peer lost."""
-        happening = await self.wait_for(lambda found: isinstance(found, PeerLost), start=start)
-        assert isinstance(happening, PeerLost)  # noqa: S101 - for the type checker
-        return happening
+        received = await self.wait_for(lambda found: isinstance(found, PeerLost), start=start)
+        assert isinstance(received, PeerLost)  # noqa: S101 - for the type checker
+        return received
 
     async def event(self, event: Event | type[Event], start: int = 0) -> Delivery:
         """The first delivery of an event, or of an event of a class."""
 
-        def matches(found: Happening) -> bool:
+        def matches(found: BusEvent) -> bool:
             if not isinstance(found, Delivery):
                 return False
             return isinstance(found.event, event) if isinstance(event, type) else found.event == event
 
-        happening = await self.wait_for(matches, start=start)
-        assert isinstance(happening, Delivery)  # noqa: S101 - for the type checker
-        return happening
+        received = await self.wait_for(matches, start=start)
+        assert isinstance(received, Delivery)  # noqa: S101 - for the type checker
+        return received
 
     async def _read(self) -> None:
-        async for happening in self._endpoint.events():
+        async for received in self._endpoint.events():
             if self._react is not None:
-                self._react(happening)
+                self._react(received)
             async with self._arrived:
-                self.seen.append(happening)
+                self.seen.append(received)
                 self._arrived.notify_all()

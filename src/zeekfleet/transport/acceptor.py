@@ -33,7 +33,7 @@ class Served(asyncio.Protocol, abc.ABC):
 
     @abc.abstractmethod
     async def serve(self) -> None:
-        """Serve the connection until it is gone; cancelled, take leave and close it."""
+        """Serve the connection until it is gone; cancelled, close it within the time for that."""
 
 
 Factory = Callable[[], Served]

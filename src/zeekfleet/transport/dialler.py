@@ -31,7 +31,7 @@ class Dialler:
     not come back to it all at once.
 
     Args:
-        router: the endpoint's.
+        router: the bus's.
         settings: its times.
         address: whom we dial, for the log.
         connect: makes a connection, up to its upgrade.
@@ -76,7 +76,7 @@ class Dialler:
                 self._failures += 1
 
     async def stop(self, reason: str) -> None:
-        """Take leave of the peer and end :meth:`run`."""
+        """Close the connection and end :meth:`run`."""
         self._stopped = True
         if self._link is not None:
             self._link.reason = self._link.reason or reason

@@ -21,8 +21,8 @@ from zeekfleet.broker.session import (
     error_frame,
 )
 from zeekfleet.errors import TransportError
+from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.deadline import until
-from zeekfleet.transport.endpoint import TopicPolicy
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.prefixes import common, on_the_wire, reduced
 from zeekfleet.transport.router import Router
@@ -32,11 +32,11 @@ logger = logging.getLogger(__name__)
 Session = ServerSession | ClientSession
 
 
-async def serve(router: Router, link: Link, session: ServerSession, policy: TopicPolicy, deadline: float) -> None:
+async def serve(router: Router, link: Link, session: ServerSession, policy: ListenerPolicy, deadline: float) -> None:
     """Run a connection from a peer that dialled, until it is over.
 
     Args:
-        router: the endpoint's.
+        router: the bus's.
         link: the connection, upgraded.
         session: its conversation.
         policy: what the peer may subscribe to.
@@ -45,8 +45,8 @@ async def serve(router: Router, link: Link, session: ServerSession, policy: Topi
 
     def subscribed(ready: Ready) -> None:
         allowed = on_the_wire(policy.subscribe)
-        link.hears = common(reduced(ready.subscriptions), allowed)
-        link.overhears = common(link.hears, on_the_wire(policy.relay))
+        link.subscriptions = common(reduced(ready.subscriptions), allowed)
+        link.relayed = common(link.subscriptions, on_the_wire(policy.relay))
         refused = [prefix for prefix in ready.subscriptions if not common([prefix], allowed)]
         if refused:
             router.metrics.forbidden += 1
@@ -102,12 +102,12 @@ async def _exchange(
 
 
 async def _run(router: Router, link: Link, session: Session, on_ready: Callable[[Ready], None]) -> None:
-    happenings, metrics = router.happenings, router.metrics
+    inbox, metrics = router.inbox, router.metrics
     problems = 0
     while True:
-        if not happenings.has_room:
+        if not inbox.has_room:
             link.hold(True)
-            await happenings.room()
+            await inbox.room()
             link.hold(False)
         frame = await link.receive()
         metrics.frames_in += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 
 
 class Link(abc.ABC):
@@ -12,18 +12,18 @@ class Link(abc.ABC):
 
     Attributes:
         peer: who is on the other side.
-        hears: the topic prefixes of what to send there: the peer's subscriptions, as wire
+        subscriptions: the topic prefixes of what to send there: the peer's subscriptions, as wire
             names, if it dialled; what to publish, by second-generation names, if we did.
+        relayed: those of them on which it is also sent what other peers say; none if we dialled.
         frame_limit: the largest frame that the peer accepts, in bytes; None if it did not tell.
-        overhears: those of them on which it is also sent what other peers say; nothing if we dialled.
         reason: why the connection ended; for a person.
         faulty: whether it ended by the peer's fault: it did not read, gave no sign of life, or broke the protocol.
     """
 
-    def __init__(self, peer: Peer, hears: tuple[str, ...] = ()) -> None:
+    def __init__(self, peer: Peer, subscriptions: tuple[str, ...] = ()) -> None:
         self.peer = peer
-        self.hears = hears
-        self.overhears: tuple[str, ...] = ()
+        self.subscriptions = subscriptions
+        self.relayed: tuple[str, ...] = ()
         self.frame_limit: int | None = None
         self.reason = ""
         self.faulty = False
@@ -58,4 +58,4 @@ class Link(abc.ABC):
 
     @abc.abstractmethod
     async def close(self, code: int, reason: str) -> None:
-        """Take leave within the time for that; what was sent before still arrives if the peer reads."""
+        """Close within the time for that; what was sent before still arrives if the peer reads."""

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 
 from zeekfleet import __version__
 from zeekfleet.broker.session import POLICY_VIOLATION, Problem, ServerSession, check_request
+from zeekfleet.model.addresses import place
 from zeekfleet.security.door import Door, Refusal, Visitor
 from zeekfleet.transport import upgrade
 from zeekfleet.transport.acceptor import Acceptor, Factory, Served
+from zeekfleet.transport.bus import Peer
+from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.deadline import Deadline
-from zeekfleet.transport.endpoint import Peer, TopicPolicy
 from zeekfleet.transport.exchange import serve
 from zeekfleet.transport.forbidden import LINGER, REFUSALS_MAX, Forbidden
 from zeekfleet.transport.router import Router
@@ -52,7 +54,7 @@ class Listener:
         address: str,
         router: Router,
         settings: TransportSettings,
-        policy: TopicPolicy,
+        policy: ListenerPolicy,
         door: Door | None = None,
     ) -> None:
         self._endpoint_id = endpoint_id
@@ -76,7 +78,7 @@ class Listener:
         self._acceptor.start()
 
     async def close(self) -> None:
-        """Accept no more and take leave of everyone, within the time for that."""
+        """Accept no more and close all connections, within the time for that."""
         if self._acceptor is not None:
             await self._acceptor.close()
 
@@ -169,10 +171,12 @@ class Listener:
 
     def _peer(self, connection: _Connection, head: Head, name: str) -> Peer:
         remote = connection.transport.get_extra_info("peername")
-        host, port = (str(remote[0]), int(remote[1])) if isinstance(remote, tuple) else (self._address, 0)
+        host = str(remote[0]) if isinstance(remote, tuple) else ""
+        where = place(host, int(remote[1])) if isinstance(remote, tuple) else self._address
         told = head.get(upgrade.ENDPOINT)
         endpoint = told if ENDPOINT.fullmatch(told) else ""
-        return Peer(self._router.new_peer_id(), name, host, port, False, endpoint, connection.visitor.uid)
+        role, uid = self._policy.role, connection.visitor.uid
+        return Peer(self._router.new_peer_id(), name, host, where, role, endpoint=endpoint, uid=uid)
 
 
 class _Connection(WebSocketStream, Served):

@@ -1,4 +1,4 @@
-"""Endpoints within one process: the same frames, over queues instead of sockets."""
+"""A bus within one process: the same frames, over queues instead of sockets."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ import logging
 import ssl
 from collections import deque
 
+import msgspec
+
 from zeekfleet import __version__
 from zeekfleet.broker.session import GOING_AWAY, ServerSession
 from zeekfleet.errors import ListenError, TransportError
+from zeekfleet.model.addresses import place
 from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.security.door import Door
-from zeekfleet.transport.endpoint import Peer, TopicPolicy
+from zeekfleet.transport.bus import Peer
+from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.exchange import serve
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.metrics import TransportMetrics
-from zeekfleet.transport.routed import RoutedEndpoint
+from zeekfleet.transport.routed import RoutedBus
 from zeekfleet.transport.settings import TransportSettings
 
 logger = logging.getLogger(__name__)
@@ -30,8 +34,10 @@ class MemoryLink(Link):
 
     other: MemoryLink
 
-    def __init__(self, peer: Peer, hears: tuple[str, ...], settings: TransportSettings, metrics: TransportMetrics):
-        super().__init__(peer, hears)
+    def __init__(
+        self, peer: Peer, subscriptions: tuple[str, ...], settings: TransportSettings, metrics: TransportMetrics
+    ):
+        super().__init__(peer, subscriptions)
         self._settings = settings
         self._metrics = metrics
         self._inbox: deque[bytes] = deque()
@@ -90,10 +96,10 @@ class MemoryLink(Link):
 
 
 class MemoryNetwork:
-    """Where memory endpoints find each other; addresses are as on a network of one host."""
+    """Where the buses of one process find each other; addresses are as on a network of one host."""
 
     def __init__(self) -> None:
-        self._listeners: dict[tuple[str, int], tuple[MemoryEndpoint, TopicPolicy]] = {}
+        self._listeners: dict[tuple[str, int], tuple[MemoryBus, ListenerPolicy]] = {}
         self._ports = itertools.count(49152)
         self._changed = asyncio.Condition()
 
@@ -101,7 +107,7 @@ class MemoryNetwork:
         """A port that nobody has had."""
         return next(self._ports)
 
-    async def bind(self, host: str, port: int, endpoint: MemoryEndpoint, policy: TopicPolicy) -> int:
+    async def bind(self, host: str, port: int, bus: MemoryBus, policy: ListenerPolicy) -> int:
         """Take an address; port 0 takes a free one.
 
         Raises:
@@ -111,7 +117,7 @@ class MemoryNetwork:
         if (host, port) in self._listeners:
             raise ListenError(host, port, "address already in use")
         async with self._changed:
-            self._listeners[host, port] = endpoint, policy
+            self._listeners[host, port] = bus, policy
             self._changed.notify_all()
         return port
 
@@ -119,32 +125,35 @@ class MemoryNetwork:
         """Give an address back."""
         del self._listeners[host, port]
 
-    async def connect(self, host: str, port: int, theirs: Peer, hears: tuple[str, ...], ours: MemoryEndpoint) -> Link:
+    async def connect(
+        self, host: str, port: int, theirs: Peer, subscriptions: tuple[str, ...], ours: MemoryBus
+    ) -> Link:
         """A connection to whoever listens there, as soon as somebody does."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._find(host, port) is not None)
         found = self._find(host, port)
         if found is None:
             raise TransportError("connection refused")
-        endpoint, policy = found
-        if endpoint is ours:
+        bus, policy = found
+        if bus is ours:
             raise TransportError("that is our own address")
-        dialled = MemoryLink(theirs, hears, ours.settings, ours.metrics)
-        caller = Peer(endpoint.new_peer_id(), ours.name, ours.host, self.ephemeral_port(), False, ours.id)
-        inbound = MemoryLink(caller, (), endpoint.settings, endpoint.metrics)
+        dialled = MemoryLink(theirs, subscriptions, ours.settings, ours.metrics)
+        where = place(ours.host, self.ephemeral_port())
+        caller = Peer(bus.new_peer_id(), ours.name, ours.host, where, policy.role, None, ours.id)
+        inbound = MemoryLink(caller, (), bus.settings, bus.metrics)
         dialled.other, inbound.other = inbound, dialled
-        dialled.frame_limit, inbound.frame_limit = endpoint.settings.frame_bytes, ours.settings.frame_bytes
-        dialled.peer = Peer(theirs.id, endpoint.name, host, port, dialled=True)
-        endpoint.accept(inbound, policy)
+        dialled.frame_limit, inbound.frame_limit = bus.settings.frame_bytes, ours.settings.frame_bytes
+        dialled.peer = msgspec.structs.replace(theirs, name=bus.name)
+        bus.accept(inbound, policy)
         return dialled
 
-    def _find(self, host: str, port: int) -> tuple[MemoryEndpoint, TopicPolicy] | None:
+    def _find(self, host: str, port: int) -> tuple[MemoryBus, ListenerPolicy] | None:
         hosts = (host, *WILDCARDS)
         return next((found for name in hosts if (found := self._listeners.get((name, port)))), None)
 
 
-class MemoryEndpoint(RoutedEndpoint):
-    """An endpoint on a :class:`MemoryNetwork`.
+class MemoryBus(RoutedBus):
+    """A bus on a :class:`MemoryNetwork`.
 
     Args:
         network: shared by those who are to find each other.
@@ -167,19 +176,19 @@ class MemoryEndpoint(RoutedEndpoint):
         host: str,
         port: int,
         *,
-        policy: TopicPolicy | None = None,
+        policy: ListenerPolicy | None = None,
         tls: ssl.SSLContext | None = None,
         door: Door | None = None,
     ) -> int:
-        port = await self._network.bind(host, port, self, policy or TopicPolicy())
+        port = await self._network.bind(host, port, self, policy or ListenerPolicy())
         self._addresses.append((host, port))
         return port
 
     def new_peer_id(self) -> int:
-        """A number no other peer of this endpoint has had."""
+        """A number no other peer of this bus has had."""
         return self._router.new_peer_id()
 
-    def accept(self, link: MemoryLink, policy: TopicPolicy) -> None:
+    def accept(self, link: MemoryLink, policy: ListenerPolicy) -> None:
         """Serve a connection that was made to us.
 
         Raises:
@@ -192,7 +201,7 @@ class MemoryEndpoint(RoutedEndpoint):
         self._accepted.add(link)
         self._opened.create_task(self._serve(link, policy), name=f"serve {link}")
 
-    async def _serve(self, link: MemoryLink, policy: TopicPolicy) -> None:
+    async def _serve(self, link: MemoryLink, policy: ListenerPolicy) -> None:
         session = ServerSession(self.id, __version__, policy.publish, self.settings.subscriptions, policy.answer)
         deadline = asyncio.get_running_loop().time() + self.settings.handshake_timeout
         try:
@@ -200,9 +209,8 @@ class MemoryEndpoint(RoutedEndpoint):
         finally:
             self._accepted.discard(link)
 
-    async def _connect(self, host: str, port: int, hears: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
-        theirs = Peer(self._router.new_peer_id(), "", host, port, dialled=True)
-        return await self._network.connect(host, port, theirs, hears, self)
+    async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
+        return await self._network.connect(host, port, self._dialled_peer("", host, port), subscriptions, self)
 
     async def _close_listeners(self) -> None:
         for address in self._addresses:

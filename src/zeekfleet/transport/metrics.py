@@ -1,4 +1,4 @@
-"""What an endpoint counts."""
+"""What a bus counts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import msgspec
 
 
 class TransportMetrics(msgspec.Struct):
-    """Counters since the endpoint was made; ``pending_requests`` and ``waiting_happenings`` are gauges.
+    """Counters since the bus was made; ``pending_requests`` and ``waiting_events`` are gauges.
 
     Attributes:
         frames_in: text frames that arrived.
         frames_out: frames handed to connections.
-        deliveries: events handed to the endpoint's reader.
+        deliveries: events handed to the reader.
         decode_errors: frames that could not be understood.
-        forbidden: frames refused by a topic policy.
+        forbidden: frames refused by a listener's policy.
         errors_received: error frames from the peers we dialled.
         slow_peers: peers cut off because they did not read.
         silent_peers: peers cut off because they sent no pong.
@@ -25,7 +25,7 @@ class TransportMetrics(msgspec.Struct):
         frames_too_large: frames that were not sent since their peer would not accept them.
         foreign_responses: responses of peers that were not asked.
         pending_requests: requests that wait for their response.
-        waiting_happenings: what waits for the endpoint's reader.
+        waiting_events: events that wait for the reader.
     """
 
     frames_in: int = 0
@@ -44,4 +44,4 @@ class TransportMetrics(msgspec.Struct):
     frames_too_large: int = 0
     foreign_responses: int = 0
     pending_requests: int = 0
-    waiting_happenings: int = 0
+    waiting_events: int = 0

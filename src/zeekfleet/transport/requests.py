@@ -12,7 +12,7 @@ import msgspec
 from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.events.frames import ResponseTooLarge
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError, TransportError
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.metrics import TransportMetrics
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""What all endpoints have in common: everything but how a connection is made."""
+"""What every bus that is made of connections has in common: everything but how a connection is made."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from zeekfleet.broker.events.base import Event, Request
 from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.errors import TransportError
 from zeekfleet.model.addresses import place
+from zeekfleet.model.enums import Role
+from zeekfleet.transport.bus import BusEvent, Peer, R
+from zeekfleet.transport.connections import EVERYTHING, ConnectedBus
 from zeekfleet.transport.dialler import Dialler
-from zeekfleet.transport.endpoint import EVERYTHING, Endpoint, Happening, Peer, R
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.prefixes import canonical
@@ -23,8 +27,8 @@ from zeekfleet.transport.router import Router
 from zeekfleet.transport.settings import TransportSettings
 
 
-class RoutedEndpoint(Endpoint):
-    """An endpoint with a :class:`Router`; a subclass makes and accepts the connections.
+class RoutedBus(ConnectedBus):
+    """A bus with a :class:`Router`; a subclass makes and accepts the connections.
 
     Args:
         name: what it calls itself to peers.
@@ -50,7 +54,7 @@ class RoutedEndpoint(Endpoint):
     ) -> None:
         group = self._opened
         try:
-            await self._take_leave()
+            await self._close_connections()
         finally:
             self._router.close()
             for _, task in self._diallers.values():
@@ -77,27 +81,30 @@ class RoutedEndpoint(Endpoint):
             event, timeout, lambda: self._router.request(topic, event, generation, to), to
         )
 
-    def peer(
+    def dial(
         self,
         host: str,
         port: int,
         *,
         publish: Sequence[str] = EVERYTHING,
         tls: ssl.SSLContext | None = None,
-        role: str = "",
+        role: Role = Role.NONE,
+        label: str = "",
     ) -> None:
-        self.unpeer(host, port)
-        hears = canonical(publish)
-        address = host if host.startswith("unix:") else place(host, port)
+        self.hang_up(host, port)
+        subscriptions = canonical(publish)
+        address = _place(host, port)
 
         async def connect() -> Link:
-            return await self._connect(host, port, hears, tls)
+            link = await self._connect(host, port, subscriptions, tls)
+            link.peer = msgspec.structs.replace(link.peer, role=role)
+            return link
 
-        dialler = Dialler(self._router, self.settings, address, connect, role)
-        task = self._opened.create_task(dialler.run(), name=f"peer {address}")
+        dialler = Dialler(self._router, self.settings, address, connect, label)
+        task = self._opened.create_task(dialler.run(), name=f"dial {address}")
         self._diallers[host, port] = dialler, task
 
-    def unpeer(self, host: str, port: int) -> None:
+    def hang_up(self, host: str, port: int) -> None:
         found = self._diallers.pop((host, port), None)
         if found is not None:
             self._opened.create_task(found[0].stop("unpeered"))
@@ -108,23 +115,28 @@ class RoutedEndpoint(Endpoint):
     def peers(self) -> tuple[Peer, ...]:
         return self._router.peers()
 
-    def events(self) -> AsyncIterator[Happening]:
-        return self._router.happenings
+    def events(self) -> AsyncIterator[BusEvent]:
+        return self._router.inbox
 
     @property
     def _opened(self) -> asyncio.TaskGroup:
         if self._group is None:
-            raise TransportError("the endpoint is not open: use it as an async context manager")
+            raise TransportError("the bus is not open: use it as an async context manager")
         return self._group
 
-    async def _take_leave(self) -> None:
+    def _dialled_peer(self, name: str, host: str, port: int) -> Peer:
+        """Who is at a place that we have dialled."""
+        known = "" if _is_socket_file(host) else host
+        return Peer(self._router.new_peer_id(), name, known, _place(host, port), dialled=(host, port))
+
+    async def _close_connections(self) -> None:
         async with asyncio.TaskGroup() as leaving:
             leaving.create_task(self._close_listeners())
             for dialler, _ in self._diallers.values():
                 leaving.create_task(dialler.stop("endpoint closed"))
 
     @abc.abstractmethod
-    async def _connect(self, host: str, port: int, hears: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
+    async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
         """Make one connection to a peer, up to its upgrade.
 
         Raises:
@@ -133,4 +145,12 @@ class RoutedEndpoint(Endpoint):
 
     @abc.abstractmethod
     async def _close_listeners(self) -> None:
-        """Accept no more, and take leave of those who dialled us, within the time for that."""
+        """Accept no more, and close the connections that were made to us, within the time for that."""
+
+
+def _is_socket_file(host: str) -> bool:
+    return host.startswith("unix:")
+
+
+def _place(host: str, port: int) -> str:
+    return host if _is_socket_file(host) else place(host, port)

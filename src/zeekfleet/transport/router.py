@@ -1,15 +1,15 @@
-"""What every endpoint does with events, whatever its connections are made of.
+"""What a bus that is made of connections does with events, whatever carries these connections.
 
 ::
 
     publish ──────────────> inbound links, by what they subscribed to
         └─────────────────> dialled links, by what we said we publish there
-    frame from a link ────> other inbound links that hear their like, the same text
+    frame from a link ────> other inbound links that are relayed the topic, the same text
         ├─────────────────> the request that waits for it, or else
         └─────────────────> our reader, if we subscribed to its topic
 
-Two endpoints may have two links, as each can dial the other. Each event crosses
-one of them, and what an endpoint has said is never sent to it again.
+Two programs may have two links, as each can dial the other. Each event crosses
+one of them, and what a program has said is never sent to it again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from zeekfleet.broker.generations import Generation, canonical_topic
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.broker.session import Deliver
 from zeekfleet.errors import FrameTooLargeError
-from zeekfleet.transport.endpoint import Delivery, Peer, PeerAdded, PeerLost
-from zeekfleet.transport.happenings import HappeningQueue
+from zeekfleet.transport.bus import Delivery, Peer, PeerAdded, PeerLost
+from zeekfleet.transport.inbox import Inbox
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.prefixes import canonical, on_the_wire
@@ -39,8 +39,8 @@ class Router:
 
     def __init__(self, settings: TransportSettings, metrics: TransportMetrics) -> None:
         self.metrics = metrics
-        self.happenings = HappeningQueue(settings.happenings, settings.happenings_bytes, metrics)
-        self.requests = RequestTable(metrics, self.happenings.expect)
+        self.inbox = Inbox(settings.inbox_events, settings.inbox_bytes, metrics)
+        self.requests = RequestTable(metrics, self.inbox.expect)
         self._subscriptions: tuple[str, ...] = ()
         self._inbound: dict[int, Link] = {}
         self._dialled: dict[int, Link] = {}
@@ -53,7 +53,7 @@ class Router:
         return on_the_wire(self._subscriptions)
 
     def new_peer_id(self) -> int:
-        """A number no other peer of this endpoint has had."""
+        """A number that no other peer has had."""
         return next(self._peer_ids)
 
     def peers(self) -> tuple[Peer, ...]:
@@ -81,8 +81,8 @@ class Router:
         """Send an event to all links that are to hear it, or to the one peer.
 
         Returns:
-            For whom it was too large, a sentence; ``""`` if for nobody. Where it is a response, whoever it was for
-            has been told.
+            A sentence about a peer for which the event was too large, ``""`` if there is none. Where the event is a
+            response, that peer has been told.
 
         Raises:
             ValueMismatchError: the event holds what the wire cannot carry.
@@ -91,25 +91,26 @@ class Router:
         on_wire, canonical_name = generation.topic(topic), canonical_topic(topic)
         if to is not None:
             link = self._link_to(to)
-            hears = link is not None and (link.peer.dialled or on_wire.startswith(link.hears))
-            return self._send_event(link, topic, event, frame) if link is not None and hears else ""
+            if link is None or not (link.peer.dialled or on_wire.startswith(link.subscriptions)):
+                return ""
+            return self._send_event(link, topic, event, frame)
         problem = ""
         told: set[str] = set()
         for link in self._inbound.values():
-            if on_wire.startswith(link.hears):
+            if on_wire.startswith(link.subscriptions):
                 problem = self._send_event(link, topic, event, frame) or problem
                 if self._doubled:
                     told.add(link.peer.endpoint)
         told &= self._doubled
         for link in self._dialled.values():
-            if canonical_name.startswith(link.hears) and link.peer.endpoint not in told:
+            if canonical_name.startswith(link.subscriptions) and link.peer.endpoint not in told:
                 problem = self._send_event(link, topic, event, frame) or problem
         return problem
 
     def receive(self, source: Link, arrived: Deliver) -> None:
         """Route what arrived from a link."""
         for link in self._inbound.values():
-            if arrived.topic.startswith(link.overhears) and not link.peer.is_same(source.peer):
+            if arrived.topic.startswith(link.relayed) and not link.peer.is_same(source.peer):
                 self._send(link, arrived.frame)
         if self.requests.resolve(arrived.event, source.peer):
             return
@@ -119,16 +120,19 @@ class Router:
         if topic.startswith(self._subscriptions):
             self.metrics.deliveries += 1
             delivery = Delivery(topic, arrived.event, arrived.generation, source.peer)
-            self.happenings.put(delivery, len(arrived.frame))
+            self.inbox.put(delivery, len(arrived.frame))
 
     def probe(self, peer: Peer, timeout: float) -> None:
-        """Ask each link to this peer's endpoint for a sign of life, within so many seconds."""
+        """Ask each link to this program for a sign of life, within so many seconds."""
         for link in (*self._inbound.values(), *self._dialled.values()):
             if link.peer.is_same(peer):
                 link.probe(timeout)
 
     def attach(self, link: Link) -> None:
-        """A link is ready. One that the same endpoint made before, from the same host, is dead: who makes two?"""
+        """Take a link that is ready.
+
+        If the same program has dialled us before from the same host, that link is dead: nobody dials twice.
+        """
         peer = link.peer
         if peer.endpoint and not peer.dialled:
             for other in tuple(self._inbound.values()):
@@ -138,7 +142,7 @@ class Router:
         (self._dialled if peer.dialled else self._inbound)[peer.id] = link
         self._look_for_doubles()
         logger.debug("peer added: %s", link)
-        self.happenings.put(PeerAdded(peer))
+        self.inbox.put(PeerAdded(peer))
 
     def detach(self, link: Link) -> None:
         """A link is gone; nothing happens if it never was ready."""
@@ -154,21 +158,21 @@ class Router:
                 reason,
                 extra={"address": link.peer.place, "error": reason},
             )
-            self.happenings.put(PeerLost(link.peer, reason))
+            self.inbox.put(PeerLost(link.peer, reason))
 
     def close(self) -> None:
         """End the requests and the reader."""
         self.requests.close()
-        self.happenings.close()
+        self.inbox.close()
 
     def _look_for_doubles(self) -> None:
-        """Find the endpoints that dialled us and that we dialled."""
+        """Find the programs that dialled us and that we dialled."""
         inbound = {link.peer.endpoint for link in self._inbound.values()}
         dialled = {link.peer.endpoint for link in self._dialled.values()}
         self._doubled = frozenset(inbound & dialled - {""})
 
     def _link_to(self, peer: Peer) -> Link | None:
-        """The peer's link, or if that is gone another one to the same endpoint."""
+        """The peer's link, or if that is gone another one to the same program."""
         links = self._inbound | self._dialled
         return links.get(peer.id) or next((link for link in links.values() if link.peer.is_same(peer)), None)
 

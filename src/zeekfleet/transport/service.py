@@ -58,7 +58,7 @@ from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.errors import ConfigurationError, RequestFailedError, ZeekfleetError
 from zeekfleet.transport.admission import Admission
-from zeekfleet.transport.endpoint import Delivery, Endpoint, Peer
+from zeekfleet.transport.bus import Bus, Delivery, Peer
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Service:
 
     def __init__(
         self,
-        bus: Endpoint,
+        bus: Bus,
         topic: str,
         name: str,
         tasks: asyncio.TaskGroup,
@@ -207,5 +207,4 @@ class Service:
 
     def _reply(self, delivery: Delivery, response: Response | None, to: Peer | None = None) -> None:
         if response is not None and isinstance(delivery.event, Request) and delivery.event.wants_answer:
-            topic = delivery.event.response_topic(delivery.topic)
-            self._bus.publish(topic, response, delivery.generation, to=to)
+            self._bus.reply(delivery, response, to=to)

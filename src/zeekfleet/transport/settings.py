@@ -1,4 +1,4 @@
-"""The limits and times of an endpoint; all finite (docs/protocol.md, section 2)."""
+"""The limits and times of a bus and its connections; all finite (docs/protocol.md, section 2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MEBIBYTE = 1024 * 1024
 
 
 class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an endpoint allows its peers.
+    """What a bus allows its peers.
 
     Attributes:
         frame_bytes: the largest frame accepted; more closes the connection with 1009.
@@ -18,12 +18,12 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
         queue_bytes: the same in bytes; one frame is always let through.
         connections: connections a listener accepts at a time.
         subscriptions: topic prefixes a peer may subscribe to.
-        happenings: what may wait for the endpoint's reader before sockets are held back.
-        happenings_bytes: the same, in bytes of the frames they came as.
+        inbox_events: events that may wait for the reader before sockets are not read any more.
+        inbox_bytes: the same, in bytes of their frames.
         handshake_timeout: seconds from the connection to the subscriptions.
         ping_interval: seconds.
         pong_timeout: seconds without a pong until a connection is given up.
-        close_timeout: seconds to take leave of a peer.
+        close_timeout: seconds that closing a connection may take.
         backoff_first: the longest delay before the second attempt to connect, in seconds.
         backoff_cap: the longest delay of all, in seconds.
     """
@@ -33,8 +33,8 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
     queue_bytes: int = 32 * MEBIBYTE
     connections: int = 4096
     subscriptions: int = SUBSCRIPTIONS_MAX
-    happenings: int = 1024
-    happenings_bytes: int = 64 * MEBIBYTE
+    inbox_events: int = 1024
+    inbox_bytes: int = 64 * MEBIBYTE
     handshake_timeout: float = 10.0
     ping_interval: float = 5.0
     pong_timeout: float = 20.0

@@ -11,17 +11,17 @@ from zeekfleet.errors import ListenError
 from zeekfleet.model.addresses import place
 from zeekfleet.security.door import Door
 from zeekfleet.transport import unix_sockets, upgrade
-from zeekfleet.transport.endpoint import Peer, TopicPolicy
+from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.listener import BACKLOG, Listener
-from zeekfleet.transport.routed import RoutedEndpoint
+from zeekfleet.transport.routed import RoutedBus
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.unix_sockets import SCHEME
 from zeekfleet.transport.websocket_dialling import dial_websocket, own_fields
 from zeekfleet.transport.websocket_link import WebSocketLink
 
 
-class WebSocketEndpoint(RoutedEndpoint):
+class WebSocketBus(RoutedBus):
     """Listens and dials over WebSocket: TCP, TLS, or unix sockets.
 
     Args:
@@ -38,7 +38,7 @@ class WebSocketEndpoint(RoutedEndpoint):
         host: str,
         port: int,
         *,
-        policy: TopicPolicy | None = None,
+        policy: ListenerPolicy | None = None,
         tls: ssl.SSLContext | None = None,
         door: Door | None = None,
     ) -> int:
@@ -50,18 +50,18 @@ class WebSocketEndpoint(RoutedEndpoint):
         port = 0 if _is_unix(host) else int(bound.getsockname()[1])
         path = host.removeprefix(SCHEME) if _is_unix(host) else ""
         address = host if path else place(host, port)
-        listener = Listener(self.id, self.name, address, self._router, self.settings, policy or TopicPolicy(), door)
+        listener = Listener(self.id, self.name, address, self._router, self.settings, policy or ListenerPolicy(), door)
         listener.start(bound, tls)
         self._listeners.append((listener, path, unix_sockets.identity(path) if path else None))
         return port
 
-    async def _connect(self, host: str, port: int, hears: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
+    async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
         fields = own_fields(self.name, self.settings) | {upgrade.ENDPOINT: self.id}
         stream, answer = await dial_websocket(host, port, tls, fields, self.settings, self.metrics)
         told = answer.get(upgrade.NAME)
         name = told if APPLICATION_NAME.fullmatch(told) else ""
-        peer = Peer(self._router.new_peer_id(), name, host, port, dialled=True)
-        link = WebSocketLink(peer, hears, stream, self.settings, self.metrics)
+        peer = self._dialled_peer(name, host, port)
+        link = WebSocketLink(peer, subscriptions, stream, self.settings, self.metrics)
         link.frame_limit = answer.frame_limit
         return link
 

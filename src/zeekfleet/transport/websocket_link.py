@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from zeekfleet.errors import TransportError
-from zeekfleet.transport.endpoint import Peer
+from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.frames import PING, TEXT
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.metrics import TransportMetrics
@@ -18,7 +18,7 @@ class WebSocketLink(Link):
 
     Args:
         peer: who is on the other side.
-        hears: what to send there (see :class:`Link`).
+        subscriptions: what to send there (see :class:`Link`).
         stream: the upgraded connection.
         settings: limits and times.
         metrics: where to count.
@@ -27,12 +27,12 @@ class WebSocketLink(Link):
     def __init__(
         self,
         peer: Peer,
-        hears: tuple[str, ...],
+        subscriptions: tuple[str, ...],
         stream: WebSocketStream,
         settings: TransportSettings,
         metrics: TransportMetrics,
     ) -> None:
-        super().__init__(peer, hears)
+        super().__init__(peer, subscriptions)
         self._stream = stream
         self._settings = settings
         self._metrics = metrics

@@ -124,7 +124,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         return message
 
     async def close(self, code: int, reason: str) -> bool:
-        """Take leave within the time for that; False if the peer did not answer.
+        """Close within the time for that; False if the peer did not answer.
 
         What was sent before still arrives if the peer reads; what it sends is not taken any more.
         """

@@ -17,67 +17,66 @@ from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events import node as node_api
 from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as supervisor_api
-from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import NodeOutputs, Result
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig, NodeStatus, Status
 from zeekfleet.model.types import NO_PORT, Address
 from zeekfleet.node.sim import DialledByNodes
 from zeekfleet.testing.recorder import Recorder
-from zeekfleet.transport.endpoint import Delivery, Happening
-from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
+from zeekfleet.transport.bus import BusEvent, Delivery
+from zeekfleet.transport.connections import ListenerPolicy
+from zeekfleet.transport.memory import MemoryBus, MemoryNetwork
 
 LOOPBACK = Address("127.0.0.1")
 CONFIG = NodeConfig("worker", cluster={"worker": ClusterEndpoint(ClusterRole.WORKER, LOOPBACK, NO_PORT)})
 PATIENCE = 20.0
 
 
-def is_change(happening: Happening, new: State) -> bool:
-    return (
-        isinstance(happening, Delivery) and isinstance(happening.event, api.NotifyChange) and happening.event.new is new
-    )
+def is_change(received: BusEvent, new: State) -> bool:
+    return isinstance(received, Delivery) and isinstance(received.event, api.NotifyChange) and received.event.new is new
 
 
 @asynccontextmanager
-async def found_worker(directory: Path) -> AsyncIterator[tuple[MemoryEndpoint, Recorder]]:
+async def found_worker(directory: Path) -> AsyncIterator[tuple[MemoryBus, Recorder]]:
     """A supervisor with a worker that said hello long ago, and what its agent tells once it has found them."""
     network = MemoryNetwork()
     async with (
-        MemoryEndpoint(network, "a") as own,
-        MemoryEndpoint(network, "a") as control,
-        MemoryEndpoint(network, "supervisor") as supervisor,
-        MemoryEndpoint(network, "worker") as worker,
+        MemoryBus(network, "a") as own,
+        MemoryBus(network, "a") as control,
+        MemoryBus(network, "supervisor") as supervisor,
+        MemoryBus(network, "worker") as worker,
     ):
         supervisor.subscribe(topics.SUPERVISOR)
         worker.subscribe(topics.NODE)
-        port = await own.listen("127.0.0.1", 0)
+        port = await own.listen("127.0.0.1", 0, policy=ListenerPolicy(Role.CONTROLLER))
         supervisor_port = await supervisor.listen("127.0.0.1", 0)
 
-        def supervise(happening: Happening) -> None:
-            match happening:
+        def supervise(received: BusEvent) -> None:
+            match received:
                 case Delivery(event=supervisor_api.StatusRequest(reqid=reqid)):
                     status = Status({"worker": NodeStatus(CONFIG, pid=17)})
-                    supervisor.reply(happening, supervisor_api.StatusResponse(reqid, status))
+                    supervisor.reply(received, supervisor_api.StatusResponse(reqid, status))
                 case Delivery(event=supervision.DetailsRequest(reqid=reqid)):
-                    supervisor.reply(happening, supervision.DetailsResponse(reqid, {}))
+                    supervisor.reply(received, supervision.DetailsResponse(reqid, {}))
 
-        def work(happening: Happening) -> None:
+        def work(received: BusEvent) -> None:
             """Said hello long ago, and answers what it is asked."""
-            match happening:
+            match received:
                 case Delivery(event=node_api.NodeDispatchRequest(reqid=reqid)):
                     result = Result(reqid, data='"worker"', node="worker")
                     worker.publish(topics.NODE, node_api.NodeDispatchResponse(reqid, result))
 
-        async with MemoryEndpoint(network, "c") as controller, Recorder(supervisor, supervise), Recorder(worker, work):
+        async with MemoryBus(network, "c") as controller, Recorder(supervisor, supervise), Recorder(worker, work):
             controller.subscribe(topics.AGENT_PREFIX)
-            controller.peer("127.0.0.1", port)
-            worker.peer("127.0.0.1", port)
-            options = AgentOptions("a", directory, LOOPBACK, port, None)
+            controller.dial("127.0.0.1", port)
+            worker.dial("127.0.0.1", port)
+            options = AgentOptions("a", directory, LOOPBACK, port, dials_controller=False)
             agent = Agent(options, own, control, DialledByNodes(own, directory / "socket"))
             running = asyncio.create_task(agent.run())
             try:
                 async with Recorder(controller) as heard:
-                    control.peer("127.0.0.1", supervisor_port)
-                    await heard.wait_for(lambda happening: is_change(happening, State.RUNNING), PATIENCE)
+                    control.dial("127.0.0.1", supervisor_port)
+                    await heard.wait_for(lambda received: is_change(received, State.RUNNING), PATIENCE)
                     yield supervisor, heard
             finally:
                 running.cancel()
@@ -101,4 +100,4 @@ async def test_a_revived_node_is_asked_without_delay(tmp_path: Path) -> None:
         supervisor.publish(topics.NODE_EXITS, supervisor_api.NotifyNodeExit("worker", NodeOutputs("", "")))
         supervisor.publish(topics.NODE_STATUS, supervisor_api.NodeStatus("worker", 18))
         for state in (State.CRASHED, State.PENDING, State.RUNNING):
-            await heard.wait_for(lambda happening, state=state: is_change(happening, state), PATIENCE, start)  # type: ignore[misc]
+            await heard.wait_for(lambda received, state=state: is_change(received, state), PATIENCE, start)  # type: ignore[misc]

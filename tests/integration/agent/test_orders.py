@@ -20,8 +20,8 @@ from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeOutputs, NodeStatus, fresh_id
 from zeekfleet.model.types import Address
 from zeekfleet.testing.daemons import Daemon
-from zeekfleet.transport.endpoint import Delivery, Endpoint
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.bus import Bus, Delivery
+from zeekfleet.transport.websocket import WebSocketBus
 
 AGENT = "a1"
 PATIENCE = 30.0
@@ -33,27 +33,27 @@ def configuration(*names: str) -> Configuration:
 
 
 @asynccontextmanager
-async def controlled_agent(directory: Path) -> AsyncIterator[Endpoint]:
+async def controlled_agent(directory: Path) -> AsyncIterator[Bus]:
     """An agent that dials us, and has said hello."""
-    async with WebSocketEndpoint("c") as endpoint:
+    async with WebSocketBus("c") as endpoint:
         endpoint.subscribe(topics.AGENT_PREFIX)
         port = await endpoint.listen("127.0.0.1", 0)
         places = ("--state-dir", str(directory / "state"), "--spool-dir", str(directory / "spool"))
         ports = ("--controller", f"127.0.0.1:{port}", "--port", "0", "--supervisor-port", "0", "--grace", "1")
         with Daemon(directory / "output", "agent", "--name", AGENT, *places, *ports, "--engine", "sim") as daemon:
             async with asyncio.timeout(PATIENCE):
-                async for happening in endpoint.events():
-                    if isinstance(happening, Delivery) and isinstance(happening.event, api.NotifyAgentHello):
+                async for received in endpoint.events():
+                    if isinstance(received, Delivery) and isinstance(received.event, api.NotifyAgentHello):
                         break
             yield endpoint
             assert daemon.stop() == 0
 
 
-def order(endpoint: Endpoint, event: Event, generation: Generation = SECOND) -> asyncio.Task[Event]:
+def order(endpoint: Bus, event: Event, generation: Generation = SECOND) -> asyncio.Task[Event]:
     return asyncio.create_task(endpoint.request(topics.agent(AGENT), event, PATIENCE, generation))
 
 
-async def cluster_nodes(endpoint: Endpoint) -> set[str]:
+async def cluster_nodes(endpoint: Bus) -> set[str]:
     response = await order(endpoint, api.GetNodesRequest(fresh_id()))
     assert isinstance(response, api.GetNodesResponse)
     statuses = SECOND.codec.sequence_from_value(response.result.data, NodeStatus)
@@ -94,13 +94,13 @@ async def test_what_is_done_about_each_node_is_told_before_any_is_touched(tmp_pa
         deploying = order(endpoint, request)
         told, touched = None, []
         async with asyncio.timeout(PATIENCE):
-            async for happening in endpoint.events():
-                match happening:
+            async for received in endpoint.events():
+                match received:
                     case Delivery(event=NotifyNodeActions(reqid=request.reqid) as told):
                         assert not touched
                     case Delivery(event=api.NotifyChange(n=Node(name=name))) if told is not None:
                         touched.append(name)
-                        if happening.event.new is State.RUNNING:
+                        if received.event.new is State.RUNNING:
                             break
         assert told == NotifyNodeActions(
             AGENT,
@@ -113,8 +113,8 @@ async def test_what_is_done_about_each_node_is_told_before_any_is_touched(tmp_pa
         again = api.DeployRequest(fresh_id(), request.config)
         await order(endpoint, again)
         async with asyncio.timeout(PATIENCE):
-            async for happening in endpoint.events():
-                match happening:
+            async for received in endpoint.events():
+                match received:
                     case Delivery(event=NotifyNodeActions(reqid=again.reqid, actions=actions)):
                         break
         assert actions == (NodeAction("one", AGENT, KEEP), NodeAction("two", AGENT, KEEP))
@@ -137,8 +137,8 @@ async def test_a_deployment_that_was_superseded_is_no_failure_of_its_nodes(tmp_p
         heard = []
         endpoint.publish(topics.agent(AGENT), api.GetNodesRequest("last"))
         async with asyncio.timeout(PATIENCE):
-            async for happening in endpoint.events():
-                match happening:
+            async for received in endpoint.events():
+                match received:
                     case Delivery(event=api.NotifyError(msg=text)):
                         heard.append(text)
                     case Delivery(event=api.GetNodesResponse(reqid="last")):
@@ -155,8 +155,8 @@ async def test_a_restart_waits_for_the_deployment_before_it(tmp_path: Path) -> N
         await order(endpoint, api.DeployRequest(fresh_id(), msgspec.structs.replace(stubborn, nodes=(manager,))))
         deploying = order(endpoint, api.DeployRequest(fresh_id(), configuration("new")))
         async with asyncio.timeout(PATIENCE):
-            async for happening in endpoint.events():
-                match happening:
+            async for received in endpoint.events():
+                match received:
                     case Delivery(event=api.NotifyChange(n=Node(name="new"), new=State.PENDING)):
                         break  # known, but not created: its predecessor is being stopped
         restarted = await order(endpoint, api.RestartRequest(fresh_id()))
@@ -199,7 +199,7 @@ async def test_a_node_that_cannot_be_is_told_why_at_once_and_costs_no_other_anyt
         assert await management_pid(endpoint) == before
 
 
-async def management_pid(endpoint: Endpoint) -> int | None:
+async def management_pid(endpoint: Bus) -> int | None:
     response = await order(endpoint, api.GetNodesRequest(fresh_id()))
     assert isinstance(response, api.GetNodesResponse)
     statuses = SECOND.codec.sequence_from_value(response.result.data, NodeStatus)

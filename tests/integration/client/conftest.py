@@ -15,8 +15,8 @@ import pytest
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.model.management import Result
-from zeekfleet.transport.endpoint import Delivery, PeerAdded
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.bus import Delivery, PeerAdded
+from zeekfleet.transport.websocket import WebSocketBus
 
 BIN = Path(sys.executable).parent
 Answer = Callable[[Event], Event | None]
@@ -34,7 +34,7 @@ def _failed(request: Event, error: str) -> Event:
 class ScriptedController:
     """Answers each request event by the function registered for its class; silent otherwise."""
 
-    endpoint: WebSocketEndpoint
+    endpoint: WebSocketBus
     port: int
     answers: dict[type[Event], Answer] = field(default_factory=dict)
     heard: list[Event] = field(default_factory=list)
@@ -51,19 +51,19 @@ class ScriptedController:
             self.answers.setdefault(api.GetInstancesRequest, lambda r: api.GetInstancesResponse(r.reqid, _NOBODY))
 
     async def serve(self) -> None:
-        async for happening in self.endpoint.events():
-            if isinstance(happening, PeerAdded):
+        async for received in self.endpoint.events():
+            if isinstance(received, PeerAdded):
                 self.met.set()
-            if isinstance(happening, Delivery):
-                self.heard.append(happening.event)
-                answer = self.answers.get(type(happening.event), lambda _: None)(happening.event)
+            if isinstance(received, Delivery):
+                self.heard.append(received.event)
+                answer = self.answers.get(type(received.event), lambda _: None)(received.event)
                 if answer is not None:
-                    self.endpoint.reply(happening, answer)
+                    self.endpoint.reply(received, answer)
 
 
 @pytest.fixture
 async def controller() -> AsyncIterator[ScriptedController]:
-    async with WebSocketEndpoint(name="scripted") as endpoint:
+    async with WebSocketBus(name="scripted") as endpoint:
         endpoint.subscribe("zeek/management/controller")
         port = await endpoint.listen("127.0.0.1", 0)
         scripted = ScriptedController(endpoint, port)

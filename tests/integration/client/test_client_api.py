@@ -16,8 +16,8 @@ from zeekfleet.broker.generations import FIRST, GENERATIONS
 from zeekfleet.errors import ConfigurationError, RequestFailedError, RequestTimeoutError, TransportError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, Result
-from zeekfleet.transport.endpoint import Delivery
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.bus import Delivery
+from zeekfleet.transport.websocket import WebSocketBus
 
 NODE = Node("w", "a", ClusterRole.WORKER, State.RUNNING)
 CONFIGURATION = Configuration("c-1", (Instance("a"),), (NODE,))
@@ -253,11 +253,11 @@ async def test_controller_that_dies_in_mid_request():
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def die_when_asked() -> None:
-        async with WebSocketEndpoint() as endpoint:
+        async with WebSocketBus() as endpoint:
             endpoint.subscribe("zeek/management/controller")
             port.set_result(await endpoint.listen("127.0.0.1", 0))
-            async for happening in endpoint.events():
-                if isinstance(happening, Delivery):
+            async for received in endpoint.events():
+                if isinstance(received, Delivery):
                     return
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:

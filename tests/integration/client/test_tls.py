@@ -16,7 +16,7 @@ from zeekfleet.broker.events import controller as api
 from zeekfleet.client.tls import TlsSettings, client_context
 from zeekfleet.errors import TransportError
 from zeekfleet.model.management import Instance, Result
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.websocket import WebSocketBus
 
 AUTHORITY = trustme.CA()
 
@@ -24,7 +24,7 @@ AUTHORITY = trustme.CA()
 @pytest.fixture
 async def secure(controller: Any, tmp_path: Path) -> int:
     """The port of the scripted controller's TLS listener; certificates stand in ``tmp_path``."""
-    endpoint: WebSocketEndpoint = controller.endpoint
+    endpoint: WebSocketBus = controller.endpoint
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
     AUTHORITY.cert_pem.write_to_path(tmp_path / "ca.pem")

@@ -20,8 +20,8 @@ from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeOutputs, NodeStatus, Result
-from zeekfleet.transport.endpoint import Delivery
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.bus import Delivery
+from zeekfleet.transport.websocket import WebSocketBus
 
 BIN = Path(sys.executable).parent
 ONCE = ("--set", "client.peering_attempts=1")
@@ -243,15 +243,15 @@ async def test_a_controller_that_comes_while_it_is_waited_for(unused_tcp_port):
     async with asyncio.timeout(60):
         line = await process.stderr.readline()
         assert line.decode() == f"waiting for the controller at 127.0.0.1:{unused_tcp_port}\n"
-        async with WebSocketEndpoint(name="late") as endpoint, asyncio.TaskGroup() as tasks:
+        async with WebSocketBus(name="late") as endpoint, asyncio.TaskGroup() as tasks:
             endpoint.subscribe("zeek/management/controller")
             await endpoint.listen("127.0.0.1", unused_tcp_port)
 
             async def serve() -> None:
-                async for happening in endpoint.events():
-                    if isinstance(happening, Delivery) and isinstance(happening.event, api.GetInstancesRequest):
-                        result = Result(happening.event.reqid, data=(Instance("a"),))
-                        endpoint.reply(happening, api.GetInstancesResponse(result.reqid, result))
+                async for received in endpoint.events():
+                    if isinstance(received, Delivery) and isinstance(received.event, api.GetInstancesRequest):
+                        result = Result(received.event.reqid, data=(Instance("a"),))
+                        endpoint.reply(received, api.GetInstancesResponse(result.reqid, result))
 
             serving = tasks.create_task(serve())
             out, err = await process.communicate()

@@ -18,7 +18,7 @@ from zeekfleet.model.management import Configuration, Node
 from zeekfleet.planning.deadlines import controller_deadline
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.store.memory import MemoryStore
-from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
+from zeekfleet.transport.memory import MemoryBus, MemoryNetwork
 
 
 async def test_agents_are_asked_before_they_are_sent_anything() -> None:
@@ -113,16 +113,16 @@ async def test_what_is_deployed_again_by_itself_is_not_checked() -> None:
     network = MemoryNetwork()
     store = MemoryStore()
     store.put({ConfigState.DEPLOYED: configuration("a1")})
-    async with MemoryEndpoint(network, "controller") as endpoint, MemoryEndpoint(network, "a1") as theirs:
+    async with MemoryBus(network, "controller") as endpoint, MemoryBus(network, "a1") as theirs:
         await endpoint.listen("127.0.0.1", 2150)
         agent = ScriptedAgent("a1", theirs)
         agent.problems = (("w-a1",),)
         async with asyncio.TaskGroup() as tasks, asyncio.timeout(DEADLINE):
             running = [
-                tasks.create_task(Controller(ControllerOptions("c"), endpoint, store).run()),
+                tasks.create_task(Controller(ControllerOptions("c"), endpoint, endpoint, store).run()),
                 tasks.create_task(agent.serve()),
             ]
-            theirs.peer("127.0.0.1", 2150)
+            theirs.dial("127.0.0.1", 2150)
             await agent.deployed.wait()
             for task in running:
                 task.cancel()

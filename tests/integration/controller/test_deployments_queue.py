@@ -29,8 +29,8 @@ from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node, Result
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.store.memory import MemoryStore
-from zeekfleet.transport.endpoint import Delivery, Happening
-from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
+from zeekfleet.transport.bus import BusEvent, Delivery
+from zeekfleet.transport.memory import MemoryBus, MemoryNetwork
 
 LONG = 3600.0
 """How long deployments wait for instances where a test ends that itself."""
@@ -56,9 +56,9 @@ async def test_what_the_controller_deploys_by_itself_gives_way_to_a_client() -> 
         assert (await it.client.deploy_config(configuration("a1"))).ok
         # It comes back, is given what is deployed, and takes its time.
         one.may_answer.clear()
-        one.endpoint.unpeer("127.0.0.1", 2150)
+        one.endpoint.hang_up("127.0.0.1", 2150)
         await it.known()
-        one.endpoint.peer("127.0.0.1", 2150)
+        one.endpoint.dial("127.0.0.1", 2150)
         await one.was_asked(agent_api.DeployRequest, 2)
         wanted = configuration("a1")
         assert (await it.client.stage(wanted)).ok
@@ -79,9 +79,9 @@ async def test_what_gave_way_is_deployed_again_when_the_client_fails() -> None:
         first = configuration("a1")
         assert (await it.client.deploy_config(first)).ok
         one.may_answer.clear()
-        one.endpoint.unpeer("127.0.0.1", 2150)
+        one.endpoint.hang_up("127.0.0.1", 2150)
         await it.known()
-        one.endpoint.peer("127.0.0.1", 2150)
+        one.endpoint.dial("127.0.0.1", 2150)
         await one.was_asked(agent_api.DeployRequest, 2)
         assert not (await it.client.deploy_config(configuration("a9"))).ok
         one.may_answer.set()
@@ -100,17 +100,17 @@ async def test_what_the_controller_changes_by_itself_is_told(caplog: pytest.LogC
         assert (await it.client.deploy_config(wanted)).ok
         await outcome_of(news, wanted.id)
         one.may_answer.clear()
-        one.endpoint.unpeer("127.0.0.1", 2150)
+        one.endpoint.hang_up("127.0.0.1", 2150)
         await it.known()
-        one.endpoint.peer("127.0.0.1", 2150)
+        one.endpoint.dial("127.0.0.1", 2150)
         await one.was_asked(agent_api.DeployRequest, 2)
         request = [event for event in one.asked if isinstance(event, agent_api.DeployRequest)][-1]
         actions = (NodeAction("w-a1", "a1", "restart", ("env",)),)
         one.tell(NotifyNodeActions("a1", request.reqid, wanted.id, actions))
         one.may_answer.set()
 
-        def is_told(happening: Happening) -> bool:
-            event = happening.event if isinstance(happening, Delivery) else None
+        def is_told(received: BusEvent) -> bool:
+            event = received.event if isinstance(received, Delivery) else None
             return isinstance(event, DeploymentOutcome) and event.actions == actions
 
         await news.wait_for(is_told, DEADLINE)
@@ -148,14 +148,14 @@ async def test_zeekfleets_clients_wait_for_their_turn_and_others_are_told_who_is
 async def _next_queued(it: Scene, config_id: str) -> DeploymentProgress:
     news = await it.listener()
 
-    def matches(happening: Happening) -> bool:
-        event = happening.event if isinstance(happening, Delivery) else None
+    def matches(received: BusEvent) -> bool:
+        event = received.event if isinstance(received, Delivery) else None
         return isinstance(event, DeploymentProgress) and event.config_id == config_id
 
-    happening = await news.wait_for(matches, DEADLINE)
-    assert isinstance(happening, Delivery)
-    assert isinstance(happening.event, DeploymentProgress)
-    return happening.event
+    received = await news.wait_for(matches, DEADLINE)
+    assert isinstance(received, Delivery)
+    assert isinstance(received.event, DeploymentProgress)
+    return received.event
 
 
 async def test_not_more_than_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,8 +260,8 @@ async def test_a_client_that_cannot_wait_is_told_what_is_known_and_the_work_goes
         one.tell(NotifyNodeActions("a1", request.reqid, wanted.id, actions))
         one.tell(agent_api.NotifyChange("a1", wanted.nodes[1], State.PENDING, State.RUNNING))
 
-        def matches(happening: Happening) -> bool:
-            event = happening.event if isinstance(happening, Delivery) else None
+        def matches(received: BusEvent) -> bool:
+            event = received.event if isinstance(received, Delivery) else None
             return isinstance(event, DeploymentProgress) and event.nodes == ("w3",) and event.actions == actions
 
         await news.wait_for(matches, DEADLINE)
@@ -320,7 +320,7 @@ async def test_what_agents_tell_while_they_work_is_such_a_sign(monkeypatch: pyte
 
 async def test_a_client_that_comes_while_the_controller_looks_for_something_to_do_is_served() -> None:
     """Its own deployment turns out not to be needed in the very moment in which a client's arrives."""
-    async with asyncio.TaskGroup() as tasks, MemoryEndpoint(MemoryNetwork(), "controller") as endpoint:
+    async with asyncio.TaskGroup() as tasks, MemoryBus(MemoryNetwork(), "controller") as endpoint:
         looking, may_go_on = asyncio.Event(), asyncio.Event()
 
         class Looking:

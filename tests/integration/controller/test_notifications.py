@@ -8,11 +8,11 @@ from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.broker.events.notifications import NotificationKept
 from zeekfleet.broker.generations import GENERATIONS
 from zeekfleet.model.enums import State
-from zeekfleet.transport.endpoint import Delivery, Happening
+from zeekfleet.transport.bus import BusEvent, Delivery
 
 
-def kept(happening: Happening) -> bool:
-    return isinstance(happening, Delivery) and isinstance(happening.event, NotificationKept)
+def kept(received: BusEvent) -> bool:
+    return isinstance(received, Delivery) and isinstance(received.event, NotificationKept)
 
 
 async def test_what_happens_is_kept_and_told() -> None:
@@ -26,14 +26,14 @@ async def test_what_happens_is_kept_and_told() -> None:
         for generation in GENERATIONS:  # as agents of ours do
             agent.endpoint.publish(agent.topic, NotifyChange("a1", node, State.RUNNING, State.CRASHED), generation)
             agent.endpoint.publish(agent.topic, NotifyError("a1", "it smokes", "w-a1"), generation)
-        agent.endpoint.unpeer("127.0.0.1", 2150)
+        agent.endpoint.hang_up("127.0.0.1", 2150)
 
-        def is_gone(happening: Happening) -> bool:
-            return kept(happening) and happening.event.notification.kind == "gone"
+        def is_gone(received: BusEvent) -> bool:
+            return kept(received) and received.event.notification.kind == "gone"
 
         await listener.wait_for(is_gone, DEADLINE)
         found = made.store.notifications()
-        assert [happening.event.notification for happening in listener.seen if kept(happening)] == list(found)
+        assert [received.event.notification for received in listener.seen if kept(received)] == list(found)
     assert [one.kind for one in found] == ["connected", "deployment", "change", "error", "gone"]
     connected, deployment, change, error, gone = found
     assert (connected.instance, connected.message.startswith("checked in from ")) == ("a1", True)

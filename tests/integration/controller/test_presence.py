@@ -23,8 +23,8 @@ from zeekfleet.model.presence import InstancePresence
 from zeekfleet.model.supervision import NodeDetails, NodeReport
 from zeekfleet.store.interface import ConfigState, LastHeard
 from zeekfleet.store.memory import MemoryStore
-from zeekfleet.transport.endpoint import Delivery, PeerAdded
-from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
+from zeekfleet.transport.bus import Delivery, PeerAdded
+from zeekfleet.transport.memory import MemoryBus, MemoryNetwork
 
 PATIENCE = 30.0
 REPORT = NodeReport("w", ClusterRole.WORKER, State.RUNNING, 17.0, NodeDetails("w", "running", pid=4711))
@@ -33,7 +33,7 @@ REPORT = NodeReport("w", ClusterRole.WORKER, State.RUNNING, 17.0, NodeDetails("w
 class Agent:
     """Says hello, is welcome to everything, and tells the reports that it is given."""
 
-    def __init__(self, name: str, endpoint: MemoryEndpoint) -> None:
+    def __init__(self, name: str, endpoint: MemoryBus) -> None:
         self.name = name
         self.endpoint = endpoint
         self.reports: tuple[NodeReport, ...] = (REPORT,)
@@ -43,13 +43,13 @@ class Agent:
         endpoint.subscribe(self.topic)
 
     async def serve(self) -> None:
-        async for happening in self.endpoint.events():
-            match happening:
+        async for received in self.endpoint.events():
+            match received:
                 case PeerAdded() if self.says_hello:
                     self.tell(api.NotifyAgentHello(self.name, self.endpoint.id, True, api.API_VERSION))
                 case Delivery(topic=self.topic, event=event):
                     if (answer := self._answer(event)) is not None:
-                        self.endpoint.reply(happening, answer)
+                        self.endpoint.reply(received, answer)
 
     def tell(self, event: Event) -> None:
         self.endpoint.publish(self.topic, event)
@@ -69,7 +69,7 @@ class Scene:
     """A controller and a client in one process."""
 
     def __init__(self, stack: AsyncExitStack, tasks: asyncio.TaskGroup, network: MemoryNetwork) -> None:
-        self.endpoint = MemoryEndpoint(network, "client")
+        self.endpoint = MemoryBus(network, "client")
         self.client = Client("127.0.0.1", 2150, timeout=PATIENCE, endpoint=self.endpoint)
         self.controller: Controller
         self._stack, self._tasks, self._network = stack, tasks, network
@@ -79,8 +79,8 @@ class Scene:
         self._started.append(self._tasks.create_task(coroutine))
 
     async def agent(self, name: str) -> Agent:
-        agent = Agent(name, await self._stack.enter_async_context(MemoryEndpoint(self._network, name)))
-        agent.endpoint.peer("127.0.0.1", 2150)
+        agent = Agent(name, await self._stack.enter_async_context(MemoryBus(self._network, name)))
+        agent.endpoint.dial("127.0.0.1", 2150)
         self.run(agent.serve())
         return agent
 
@@ -107,9 +107,9 @@ async def scene(store: MemoryStore, request_timeout: float = PATIENCE) -> AsyncI
     network = MemoryNetwork()
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         made = Scene(stack, tasks, network)
-        endpoint = await stack.enter_async_context(MemoryEndpoint(network, "controller"))
+        endpoint = await stack.enter_async_context(MemoryBus(network, "controller"))
         await endpoint.listen("127.0.0.1", 2150)
-        made.controller = Controller(ControllerOptions("c", request_timeout=request_timeout), endpoint, store)
+        made.controller = Controller(ControllerOptions("c", request_timeout=request_timeout), endpoint, endpoint, store)
         made.run(made.controller.run())
         await stack.enter_async_context(made.client)
         yield made
@@ -140,14 +140,14 @@ async def test_a_lost_instance_is_told_with_what_was_last_heard(store: MemorySto
         assert there.reports == (REPORT,)
         assert (await it.presences())["b1"] == InstancePresence("b1", configured=True)  # never heard of
 
-        agent.endpoint.unpeer("127.0.0.1", 2150)
+        agent.endpoint.hang_up("127.0.0.1", 2150)
         gone = await it.sees("a1", lambda one: not one.connected)
         assert gone.gone_since is not None
         assert gone.heard_at is not None
         assert gone.reported_at == there.reported_at
         assert gone.reports == (REPORT,)
 
-        agent.endpoint.peer("127.0.0.1", 2150)
+        agent.endpoint.dial("127.0.0.1", 2150)
         assert (await it.sees("a1", lambda one: one.connected)).gone_since is None
 
 
@@ -166,7 +166,7 @@ async def test_what_was_heard_outlives_the_controller(store: MemoryStore) -> Non
     async with scene(store) as it:
         agent = await it.agent("a1")
         await it.sees("a1", lambda one: one.reports)
-        agent.endpoint.unpeer("127.0.0.1", 2150)
+        agent.endpoint.hang_up("127.0.0.1", 2150)
         gone = await it.sees("a1", lambda one: not one.connected)
         async with asyncio.timeout(PATIENCE):
             while not any(heard.gone_since for heard in store.remembered()):
@@ -199,12 +199,12 @@ async def test_a_host_that_is_lost_while_its_supervisor_is_away_is_lost(store: M
     async with scene(store) as it:
         agent = await it.agent("a1")
         agent.says_hello = False  # as one does that cannot find its supervisor
-        agent.endpoint.unpeer("127.0.0.1", 2150)
-        agent.endpoint.peer("127.0.0.1", 2150)
+        agent.endpoint.hang_up("127.0.0.1", 2150)
+        agent.endpoint.dial("127.0.0.1", 2150)
         async with asyncio.timeout(PATIENCE):
             while not (await it.presences())["a1"].supervisor_away_since:
                 agent.tell(NotifySupervisor("a1", 19.0))
-        agent.endpoint.unpeer("127.0.0.1", 2150)
+        agent.endpoint.hang_up("127.0.0.1", 2150)
         gone = await it.sees("a1", lambda one: one.supervisor_away_since is None)
         assert not gone.connected
         assert gone.gone_since is not None

@@ -17,7 +17,7 @@ from zeekfleet.broker.generations import FIRST
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import Address, Port
 from zeekfleet.store.interface import ConfigState
-from zeekfleet.transport.endpoint import Delivery, Happening
+from zeekfleet.transport.bus import BusEvent, Delivery
 
 SOON = 0.05
 """How long deployments wait for instances that never come."""
@@ -66,7 +66,7 @@ async def test_an_instance_that_has_gone_is_told_with_the_time() -> None:
         agents, deployed = await running(it)
         third = await it.agent("a3")
         await it.known("a1", "a2", "a3")
-        third.endpoint.unpeer("127.0.0.1", 2150)
+        third.endpoint.hang_up("127.0.0.1", 2150)
         await it.known("a1", "a2")
         outcome = await it.client.deploy_config(configuration("a3"))
         assert outcome.errors[0] == "request timed out"
@@ -159,7 +159,7 @@ class Leaver(ScriptedAgent):
 
     async def _reply(self, delivery: Delivery) -> None:
         if isinstance(delivery.event, checks.AgentCheckRequest) and not self.gone.is_set():
-            self.fellow.endpoint.unpeer("127.0.0.1", 2150)
+            self.fellow.endpoint.hang_up("127.0.0.1", 2150)
             await self.gone.wait()
         await super()._reply(delivery)
 
@@ -178,8 +178,8 @@ async def test_an_instance_that_goes_while_others_check_is_waited_for(comes_back
         await it.known("a1")
         one.gone.set()  # type: ignore[attr-defined]
         if comes_back:
-            await news.wait_for(lambda happening: _is_awaited(happening, "a2"), DEADLINE)
-            two.endpoint.peer("127.0.0.1", 2150)
+            await news.wait_for(lambda received: _is_awaited(received, "a2"), DEADLINE)
+            two.endpoint.dial("127.0.0.1", 2150)
         outcome = await deploying
         assert outcome.ok == comes_back
         assert one.deployed.is_set() == comes_back
@@ -200,16 +200,16 @@ async def test_a_connection_that_was_made_in_vain_is_closed_however_often_instan
         await one.was_asked(checks.AgentCheckRequest)
         await it.known("b1")
         one.gone.set()  # type: ignore[attr-defined]
-        await news.wait_for(lambda happening: _is_awaited(happening, "a2"), DEADLINE)
+        await news.wait_for(lambda received: _is_awaited(received, "a2"), DEADLINE)
         one.problems = (("w-b1",),)
-        two.endpoint.peer("127.0.0.1", 2150)
+        two.endpoint.dial("127.0.0.1", 2150)
         assert (await deploying).errors == ("b1: w-b1",)
         async with asyncio.timeout(DEADLINE):
             await it.known("a2")
 
 
-def _is_awaited(happening: Happening, name: str) -> bool:
-    event = happening.event if isinstance(happening, Delivery) else None
+def _is_awaited(received: BusEvent, name: str) -> bool:
+    event = received.event if isinstance(received, Delivery) else None
     return isinstance(event, DeploymentProgress) and name in event.instances
 
 

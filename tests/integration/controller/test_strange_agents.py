@@ -16,14 +16,14 @@ from zeekfleet.broker.events.refusals import AgentRefused, DeploymentNumber
 from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.controller import agents
 from zeekfleet.controller.controller import Controller, ControllerOptions
-from zeekfleet.daemon import endpoints
+from zeekfleet.daemon import buses
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Result
 from zeekfleet.model.types import Address
 from zeekfleet.store.memory import MemoryStore
 from zeekfleet.testing.recorder import Recorder
-from zeekfleet.transport.endpoint import Delivery, Happening
-from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
+from zeekfleet.transport.bus import BusEvent, Delivery
+from zeekfleet.transport.memory import MemoryBus, MemoryNetwork
 
 PATIENCE = 30.0
 CLIENTS, AGENTS = 2149, 2150
@@ -32,7 +32,7 @@ CLIENTS, AGENTS = 2149, 2150
 class Agent(Recorder):
     """One that does as it is told, and keeps what it heard."""
 
-    def __init__(self, endpoint: MemoryEndpoint, name: str) -> None:
+    def __init__(self, endpoint: MemoryBus, name: str) -> None:
         super().__init__(endpoint, self._react)
         self.endpoint = endpoint
         self.name = name
@@ -47,14 +47,14 @@ class Agent(Recorder):
     def heard(self, kind: type[Event]) -> list[Event]:
         return [seen.event for seen in self.deliveries if isinstance(seen.event, kind)]
 
-    def _react(self, happening: Happening) -> None:
-        if not isinstance(happening, Delivery) or happening.topic != self.topic:
+    def _react(self, received: BusEvent) -> None:
+        if not isinstance(received, Delivery) or received.topic != self.topic:
             return
-        match happening.event:
+        match received.event:
             case api.AgentWelcomeRequest(reqid=reqid):
-                self.endpoint.reply(happening, api.AgentWelcomeResponse(reqid, Result(reqid, instance=self.name)))
+                self.endpoint.reply(received, api.AgentWelcomeResponse(reqid, Result(reqid, instance=self.name)))
             case api.DeployRequest(reqid=reqid):
-                self.endpoint.reply(happening, api.DeployResponse(reqid, (Result(reqid, instance=self.name),)))
+                self.endpoint.reply(received, api.DeployResponse(reqid, (Result(reqid, instance=self.name),)))
 
 
 class Scene:
@@ -65,11 +65,11 @@ class Scene:
 
     async def peer(self, name: str, hears: tuple[str, ...] = (), host: str = "127.0.0.1") -> Agent:
         """A peer at the agents' port that says nothing yet."""
-        endpoint = await self._stack.enter_async_context(MemoryEndpoint(self._network, name, host=host))
+        endpoint = await self._stack.enter_async_context(MemoryBus(self._network, name, host=host))
         agent = await self._stack.enter_async_context(Agent(endpoint, name))
         for topic in hears:
             endpoint.subscribe(topic)
-        endpoint.peer("127.0.0.1", AGENTS)
+        endpoint.dial("127.0.0.1", AGENTS)
         await agent.added()
         return agent
 
@@ -86,12 +86,12 @@ class Scene:
 async def scene() -> AsyncIterator[Scene]:
     network = MemoryNetwork()
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        endpoint = await stack.enter_async_context(MemoryEndpoint(network, "controller"))
-        await endpoint.listen("127.0.0.1", CLIENTS, policy=endpoints.CLIENTS)
-        await endpoint.listen("127.0.0.1", AGENTS, policy=endpoints.agents_policy(and_clients=True))
+        endpoint = await stack.enter_async_context(MemoryBus(network, "controller"))
+        await endpoint.listen("127.0.0.1", CLIENTS, policy=buses.CLIENTS)
+        await endpoint.listen("127.0.0.1", AGENTS, policy=buses.agents_policy(and_clients=True))
         options = ControllerOptions("c", request_timeout=PATIENCE)
-        running = tasks.create_task(Controller(options, endpoint, MemoryStore()).run())
-        client = Client("127.0.0.1", CLIENTS, timeout=PATIENCE, endpoint=MemoryEndpoint(network, "client"))
+        running = tasks.create_task(Controller(options, endpoint, endpoint, MemoryStore()).run())
+        client = Client("127.0.0.1", CLIENTS, timeout=PATIENCE, endpoint=MemoryBus(network, "client"))
         async with client:
             yield Scene(stack, network, client)
         running.cancel()
@@ -168,7 +168,7 @@ async def test_a_namesake_waits_for_the_first_ones_end(first_goes: bool) -> None
         refusal = (await second.event(AgentRefused)).event
         assert getattr(refusal, "reason").startswith("another agent named a is connected, from 127.0.0.1:")  # noqa: B009
         going, staying = (first, second) if first_goes else (second, first)
-        going.endpoint.unpeer("127.0.0.1", AGENTS)
+        going.endpoint.hang_up("127.0.0.1", AGENTS)
         await going.lost()
         async with asyncio.timeout(PATIENCE):
             while not staying.heard(api.DeployRequest):
@@ -190,7 +190,7 @@ async def test_a_namesake_on_another_host_does_not_take_the_place_of_an_agent_th
         namesake = await it.peer("a", host="127.0.0.9")
         namesake.hello()
         await namesake.event(AgentRefused)
-        first.endpoint.unpeer("127.0.0.1", AGENTS)
+        first.endpoint.hang_up("127.0.0.1", AGENTS)
         await first.lost()
         taken = await it.agent("a") if comes_back else namesake
         async with asyncio.timeout(PATIENCE):

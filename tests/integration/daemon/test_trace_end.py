@@ -16,8 +16,8 @@ from zeekfleet.broker.events.supervisor import DestroyRequest, DestroyResponse, 
 from zeekfleet.cli.trace_end import END_LOG, HEARD_FILE, stop_in_turn
 from zeekfleet.model.supervisor import NodeConfig, NodeStatus, Status
 from zeekfleet.settings import Settings
-from zeekfleet.transport.endpoint import Delivery
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.bus import Delivery
+from zeekfleet.transport.websocket import WebSocketBus
 
 NAMES = ("worker", "proxy", "manager", "logger")
 ORDER = NAMES[:-1]
@@ -42,16 +42,16 @@ class Nodes:
         with (self.directories[who] / file).open("a") as stream:
             stream.write(f"{gone}\n")
 
-    async def serve(self, endpoint: WebSocketEndpoint) -> None:
-        async for happening in endpoint.events():
-            match happening:
+    async def serve(self, endpoint: WebSocketBus) -> None:
+        async for received in endpoint.events():
+            match received:
                 case Delivery(event=DestroyRequest(reqid=reqid, node=node)):
                     self.stopped.append(node)
                     self.changed.set()
-                    endpoint.reply(happening, DestroyResponse(reqid, self.stops))
+                    endpoint.reply(received, DestroyResponse(reqid, self.stops))
                 case Delivery(event=StatusRequest(reqid=reqid)):
                     nodes = {name: NodeStatus(NodeConfig(name), pid) for name, pid in self.pids.items()}
-                    endpoint.reply(happening, StatusResponse(reqid, Status(nodes)))
+                    endpoint.reply(received, StatusResponse(reqid, Status(nodes)))
                     self.asked = True
                     self.changed.set()
 
@@ -73,7 +73,7 @@ def ended_process() -> int:
 @pytest.fixture
 async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
     made = Nodes(tmp_path)
-    async with WebSocketEndpoint("supervisor") as endpoint:
+    async with WebSocketBus("supervisor") as endpoint:
         endpoint.subscribe(topics.SUPERVISOR)
         port = await endpoint.listen("127.0.0.1", 0)
         supervisor = msgspec.structs.replace(made.settings.supervisor, port=port)

@@ -15,8 +15,8 @@ import pytest
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.node import NodeDispatchRequest, NodeDispatchResponse, NotifyNodeHello
 from zeekfleet.model.launch import LaunchContext, LaunchSpec
-from zeekfleet.transport.endpoint import Delivery, PeerAdded, PeerLost
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.bus import Delivery, PeerAdded, PeerLost
+from zeekfleet.transport.websocket import WebSocketBus
 
 DEADLINE = 60.0
 
@@ -33,7 +33,7 @@ class Agent:
         self._stack = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
-        self.endpoint = await self._stack.enter_async_context(WebSocketEndpoint(name="agent"))
+        self.endpoint = await self._stack.enter_async_context(WebSocketBus(name="agent"))
         self.endpoint.subscribe(topics.NODE)
         self._reader = asyncio.create_task(self._listen_to_all())
 
@@ -48,8 +48,8 @@ class Agent:
         await self.endpoint.listen(link, 0)
 
     async def _listen_to_all(self) -> None:
-        async for happening in self.endpoint.events():
-            match happening:
+        async for received in self.endpoint.events():
+            match received:
                 case Delivery(event=NotifyNodeHello(node=node)):
                     self.hellos.append(node)
                 case Delivery(event=NodeDispatchResponse() as answer):

@@ -8,25 +8,25 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from zeekfleet.transport.endpoint import Endpoint
-from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
-from zeekfleet.transport.routed import RoutedEndpoint
+from zeekfleet.transport.bus import Bus
+from zeekfleet.transport.memory import MemoryBus, MemoryNetwork
+from zeekfleet.transport.routed import RoutedBus
 from zeekfleet.transport.settings import TransportSettings
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.websocket import WebSocketBus
 
 HOST = "127.0.0.1"
 
-Make = Callable[..., RoutedEndpoint]
+Make = Callable[..., RoutedBus]
 
 
 @pytest.fixture(params=["memory", "websocket"])
 def make(request: pytest.FixtureRequest) -> Make:
     network = MemoryNetwork()
 
-    def make_endpoint(name: str = "", settings: TransportSettings | None = None) -> Endpoint:
+    def make_endpoint(name: str = "", settings: TransportSettings | None = None) -> Bus:
         if request.param == "memory":
-            return MemoryEndpoint(network, name, settings)
-        return WebSocketEndpoint(name, settings)
+            return MemoryBus(network, name, settings)
+        return WebSocketBus(name, settings)
 
     return make_endpoint
 

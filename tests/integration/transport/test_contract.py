@@ -13,7 +13,8 @@ from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.errors import RequestTimeoutError, TransportError
 from zeekfleet.model.management import Result
 from zeekfleet.testing.recorder import Recorder
-from zeekfleet.transport.endpoint import Delivery, Happening, PeerAdded, PeerLost, TopicPolicy
+from zeekfleet.transport.bus import BusEvent, Delivery, PeerAdded, PeerLost
+from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.settings import TransportSettings
 
 HOST = "127.0.0.1"
@@ -25,10 +26,10 @@ def log(number: int | str) -> Event:
 
 
 def answering(endpoint) -> Recorder:
-    def react(happening: Happening) -> None:
-        if isinstance(happening, Delivery) and isinstance(happening.event, agent.GetNodesRequest):
-            reqid = happening.event.reqid
-            endpoint.reply(happening, agent.GetNodesResponse(reqid, Result(reqid)))
+    def react(received: BusEvent) -> None:
+        if isinstance(received, Delivery) and isinstance(received.event, agent.GetNodesRequest):
+            reqid = received.event.reqid
+            endpoint.reply(received, agent.GetNodesResponse(reqid, Result(reqid)))
 
     return Recorder(endpoint, react)
 
@@ -42,7 +43,7 @@ async def test_prefix_subscriptions_decide_what_is_heard(make):
         sees = [Recorder(endpoint) for endpoint in (hub, one, ten, other)]
         async with sees[0] as hub_sees, sees[1] as one_sees, sees[2] as ten_sees, sees[3] as other_sees:
             for endpoint in (one, ten, other):
-                endpoint.peer(HOST, port)
+                endpoint.dial(HOST, port)
                 await hub_sees.added(start=len(hub_sees.seen))
             hub.publish(A1, log(1))
             hub.publish(topics.agent("a10"), log(2))
@@ -63,9 +64,9 @@ async def test_delivered_to_others_and_the_local_process_but_never_back(make):
         two.subscribe(topics.AGENT_PREFIX)
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(one) as one_sees, Recorder(two) as two_sees:
-            one.peer(HOST, port)
+            one.dial(HOST, port)
             await one_sees.added()
-            two.peer(HOST, port)
+            two.dial(HOST, port)
             await two_sees.added()
             one.publish(A1, log("by one"))
             assert (await hub_sees.event(log("by one"))).peer.name == "one"
@@ -85,7 +86,7 @@ async def test_events_keep_their_order(make):
         hub.subscribe(A1)
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees:
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await leaf_sees.added()
             for number in range(500):
                 leaf.publish(A1, log(number))
@@ -101,7 +102,7 @@ async def test_request_and_response_from_either_side(make, asking_side):
         port = await hub.listen(HOST, 0)
         asks, answers = (leaf, hub) if asking_side == "dialled" else (hub, leaf)
         async with Recorder(asks) as asks_sees, answering(answers):
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await asks_sees.added()
             responses = await asyncio.gather(
                 *(asks.request(A1, agent.GetNodesRequest(str(number)), 20) for number in range(50))
@@ -117,7 +118,7 @@ async def test_first_generation_request_gets_a_first_generation_answer(make):
         leaf.subscribe(A1)
         port = await hub.listen(HOST, 0)
         async with answering(hub) as hub_sees, Recorder(leaf) as leaf_sees:
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await leaf_sees.added()
             response = await leaf.request(A1, agent.GetNodesRequest("old"), 20, FIRST)
             assert response == agent.GetNodesResponse("old", Result("old"))
@@ -133,7 +134,7 @@ async def test_unanswered_request_times_out_and_leaves_nothing(make):
         leaf.subscribe(A1)
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees:
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await leaf_sees.added()
             with pytest.raises(RequestTimeoutError) as caught:
                 await leaf.request(A1, agent.GetNodesRequest("late"), 0.05)
@@ -165,7 +166,7 @@ async def test_closing_fails_what_is_pending_and_ends_the_events(make):
         await asyncio.sleep(0)
     with pytest.raises(TransportError):
         await pending
-    assert [happening async for happening in lonely.events()] == []
+    assert [received async for received in lonely.events()] == []
 
 
 async def test_peers_are_added_and_lost(make):
@@ -173,10 +174,10 @@ async def test_peers_are_added_and_lost(make):
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees:
             async with make("leaf") as leaf, Recorder(leaf) as leaf_sees:
-                leaf.peer(HOST, port)
+                leaf.dial(HOST, port)
                 inbound, dialled = await hub_sees.added(), await leaf_sees.added()
-                assert (inbound.name, inbound.host, inbound.dialled) == ("leaf", HOST, False)
-                assert (dialled.name, dialled.host, dialled.port, dialled.dialled) == ("hub", HOST, port, True)
+                assert (inbound.name, inbound.host, inbound.dialled) == ("leaf", HOST, None)
+                assert (dialled.name, dialled.host, dialled.dialled) == ("hub", HOST, (HOST, port))
                 assert hub.peers() == (inbound,)
                 assert leaf.peers() == (dialled,)
             lost = await hub_sees.lost()
@@ -190,7 +191,7 @@ async def test_reconnects_and_subscribes_again_when_the_listener_returns(make):
         leaf.subscribe(A1)
         async with make("hub") as hub:
             port = await hub.listen(HOST, 0)
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await leaf_sees.added()
         await leaf_sees.lost()
         lost_at = len(leaf_sees.seen)
@@ -206,7 +207,7 @@ async def test_dials_until_somebody_listens(make):
     async with make() as probe:
         port = await probe.listen(HOST, 0)
     async with make() as leaf, Recorder(leaf) as leaf_sees:
-        leaf.peer(HOST, port)
+        leaf.dial(HOST, port)
         async with make() as hub:
             await hub.listen(HOST, port)
             await leaf_sees.added()
@@ -218,7 +219,7 @@ async def test_a_later_subscription_makes_the_link_anew(make):
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees:
             leaf.subscribe(topics.NODE)
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await leaf_sees.added()
             leaf.subscribe(topics.NODE + "/narrower")  # adds nothing
             leaf.subscribe(A1)
@@ -234,17 +235,17 @@ async def test_unpeer_ends_the_connection_for_good(make):
     async with make() as hub, make() as leaf:
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees:
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await hub_sees.added()
             await leaf_sees.added()
-            leaf.unpeer(HOST, port)
-            leaf.unpeer(HOST, port)
-            leaf.unpeer("192.0.2.1", 1)
+            leaf.hang_up(HOST, port)
+            leaf.hang_up(HOST, port)
+            leaf.hang_up("192.0.2.1", 1)
             assert (await leaf_sees.lost()).reason == "unpeered"
             await hub_sees.lost()
             assert leaf.peers() == hub.peers() == ()
             attempts = leaf.metrics.connection_attempts
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await leaf_sees.added(start=len(leaf_sees.seen))
             assert leaf.metrics.connection_attempts == attempts + 1
 
@@ -254,7 +255,7 @@ async def test_peer_publishes_only_what_it_was_narrowed_to(make):
         hub.subscribe("")
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees:
-            leaf.peer(HOST, port, publish=(A1,))
+            leaf.dial(HOST, port, publish=(A1,))
             await leaf_sees.added()
             leaf.publish(topics.NODE, node.NotifyNodeHello("not for you"))
             leaf.publish(A1, log("second"))
@@ -267,12 +268,12 @@ async def test_policy_limits_what_peers_may_publish_and_hear(make):
     async with make("hub") as hub, make("leaf") as leaf, make("other") as other:
         hub.subscribe("")
         leaf.subscribe("zeek/")
-        policy = TopicPolicy(publish=(A1,), subscribe=(A1,))
+        policy = ListenerPolicy(publish=(A1,), subscribe=(A1,))
         port = await hub.listen(HOST, 0, policy=policy)
         open_port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees, Recorder(other) as other_sees:
-            leaf.peer(HOST, port)
-            other.peer(HOST, open_port)
+            leaf.dial(HOST, port)
+            other.dial(HOST, open_port)
             await leaf_sees.added()
             await other_sees.added()
             leaf.publish(topics.CONTROLLER, log("forbidden"))
@@ -295,9 +296,9 @@ async def test_a_subscription_hears_both_generations(make):
         narrow.subscribe("zeek/cluster-control/agent/a1")
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees, Recorder(narrow) as narrow_sees:
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await hub_sees.added()
-            narrow.peer(HOST, port)
+            narrow.dial(HOST, port)
             await hub_sees.added(start=len(hub_sees.seen))
             for sees in (leaf_sees, narrow_sees):
                 await sees.added()
@@ -314,9 +315,9 @@ async def test_one_of_two_who_hear_a_topic_can_be_asked_and_alone_may_answer(mak
         for endpoint in (hub, one, two):
             endpoint.subscribe(A1)
         async with Recorder(hub) as hub_sees, Recorder(one) as one_sees, Recorder(two) as two_sees:
-            one.peer(HOST, port)
+            one.dial(HOST, port)
             first = await hub_sees.added()
-            two.peer(HOST, port)
+            two.dial(HOST, port)
             await two_sees.added()
             request = agent.GetNodesRequest("x")
             answer = asyncio.create_task(hub.request(A1, request, 20, to=first))

@@ -12,9 +12,10 @@ from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.management import Result
 from zeekfleet.testing.raw_peer import RawPeer
 from zeekfleet.testing.recorder import Recorder
-from zeekfleet.transport.endpoint import PeerLost, TopicPolicy
+from zeekfleet.transport.bus import PeerLost
+from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.settings import TransportSettings
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.websocket import WebSocketBus
 
 HOST = "127.0.0.1"
 A1 = topics.agent("a1")
@@ -31,10 +32,10 @@ async def test_endpoints_that_dial_each_other_use_one_of_the_two_links(make):
             endpoint.subscribe(A1)
         ports = await one.listen(HOST, 0), await two.listen(HOST, 0)
         async with Recorder(one) as one_sees, Recorder(two) as two_sees:
-            one.peer(HOST, ports[1], publish=(A1,))
+            one.dial(HOST, ports[1], publish=(A1,))
             await one_sees.added()
             await two_sees.added()
-            two.peer(HOST, ports[0], publish=(A1,))
+            two.dial(HOST, ports[0], publish=(A1,))
             await one_sees.added(start=1)
             await two_sees.added(start=1)
             assert len({peer.endpoint for peer in one.peers()}) == 1
@@ -54,7 +55,7 @@ async def test_endpoints_that_dial_each_other_use_one_of_the_two_links(make):
             before = one.metrics.frames_out, two.metrics.frames_out
             assert before == (21, 21)
 
-            one.unpeer(HOST, ports[1])
+            one.hang_up(HOST, ports[1])
             await one_sees.lost()
             await two_sees.lost()
             one.publish(A1, log("one link"))
@@ -68,9 +69,9 @@ async def test_one_that_dials_itself_hears_nothing_twice(make, log_says):
     async with make("one") as one, make("other") as other, Recorder(one) as sees, Recorder(other) as other_sees:
         one.subscribe(A1)
         port = await one.listen(HOST, 0)
-        one.peer(HOST, port, publish=(A1,), role="agent")
+        one.dial(HOST, port, publish=(A1,), label="agent")
         await log_says("that is our own address")
-        other.peer(HOST, port)
+        other.dial(HOST, port)
         await other_sees.added()
         other.publish(A1, log("once"))
         other.publish(A1, log("last"))
@@ -84,11 +85,11 @@ async def test_peers_do_not_hear_each_other_where_that_is_not_wanted(make):
         hub.subscribe("")
         for endpoint in (inner, outer):
             endpoint.subscribe("zeek/")
-        apart = await hub.listen(HOST, 0, policy=TopicPolicy(relay=(topics.CONTROLLER,)))
+        apart = await hub.listen(HOST, 0, policy=ListenerPolicy(relay=(topics.CONTROLLER,)))
         open_port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(inner) as inner_sees, Recorder(outer) as outer_sees:
-            inner.peer(HOST, apart)
-            outer.peer(HOST, open_port)
+            inner.dial(HOST, apart)
+            outer.dial(HOST, open_port)
             await inner_sees.added()
             await outer_sees.added()
             inner.publish(A1, log("from within"))
@@ -102,12 +103,12 @@ async def test_peers_do_not_hear_each_other_where_that_is_not_wanted(make):
 
 
 async def test_peers_answer_only_where_they_may(make):
-    policy = TopicPolicy(publish=(A1, topics.NODE), answer=(topics.NODE,))
+    policy = ListenerPolicy(publish=(A1, topics.NODE), answer=(topics.NODE,))
     async with make("hub") as hub, make("leaf") as leaf:
         hub.subscribe("")
         port = await hub.listen(HOST, 0, policy=policy)
         async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees:
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await leaf_sees.added()
             leaf.publish(A1, agent.GetNodesResponse("x", Result("x")))
             allowed = node.NodeDispatchResponse("y", Result("y", node="n"))
@@ -124,9 +125,9 @@ async def test_a_forged_answer_is_counted_and_does_not_count(make):
             endpoint.subscribe(A1)
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(one) as one_sees, Recorder(two) as two_sees:
-            one.peer(HOST, port)
+            one.dial(HOST, port)
             first = await hub_sees.added()
-            two.peer(HOST, port)
+            two.dial(HOST, port)
             await two_sees.added()
             asked = asyncio.create_task(hub.request(A1, agent.GetNodesRequest("x"), 1, to=first))
             await one_sees.event(agent.GetNodesRequest("x"))
@@ -139,7 +140,7 @@ async def test_a_forged_answer_is_counted_and_does_not_count(make):
 async def test_who_comes_back_replaces_its_own_dead_link_at_once():
     """The network swallows what was sent, and nobody is told; the same endpoint connects anew."""
     settings = TransportSettings(ping_interval=60, pong_timeout=300)
-    async with WebSocketEndpoint("hub", settings) as hub:
+    async with WebSocketBus("hub", settings) as hub:
         hub.subscribe(A1)
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, RawPeer(port) as first, RawPeer(port) as second:
@@ -158,7 +159,7 @@ async def test_who_comes_back_replaces_its_own_dead_link_at_once():
 
 @pytest.mark.parametrize("claimed", ["", "a b", "x" * 200])
 async def test_an_endpoint_id_that_is_none_is_no_identity(claimed):
-    async with WebSocketEndpoint("hub") as hub:
+    async with WebSocketBus("hub") as hub:
         port = await hub.listen(HOST, 0)
         async with RawPeer(port) as first, RawPeer(port) as second:
             for peer in (first, second):

@@ -12,7 +12,7 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.errors import FrameTooLargeError, ListenError, RequestTimeoutError, TransportError, ValueMismatchError
 from zeekfleet.model.management import Result
 from zeekfleet.testing.recorder import Recorder
-from zeekfleet.transport.endpoint import Delivery, Happening
+from zeekfleet.transport.bus import BusEvent, Delivery
 from zeekfleet.transport.settings import TransportSettings
 
 HOST = "127.0.0.1"
@@ -24,28 +24,28 @@ def log(number: int | str) -> Event:
 
 
 def answering(endpoint) -> Recorder:
-    def react(happening: Happening) -> None:
-        if isinstance(happening, Delivery) and isinstance(happening.event, agent.GetNodesRequest):
-            reqid = happening.event.reqid
-            endpoint.reply(happening, agent.GetNodesResponse(reqid, Result(reqid)))
+    def react(received: BusEvent) -> None:
+        if isinstance(received, Delivery) and isinstance(received.event, agent.GetNodesRequest):
+            reqid = received.event.reqid
+            endpoint.reply(received, agent.GetNodesResponse(reqid, Result(reqid)))
 
     return Recorder(endpoint, react)
 
 
 async def test_a_stalled_reader_holds_the_senders_back_and_loses_nothing(make):
-    settings = TransportSettings(happenings=8)
+    settings = TransportSettings(inbox_events=8)
     async with make("hub", settings) as hub, make("leaf") as leaf, make("sink") as sink:
         hub.subscribe(A1)
         sink.subscribe(A1)
         port = await hub.listen(HOST, 0)
         async with Recorder(leaf) as leaf_sees, Recorder(sink) as sink_sees:
             for endpoint, sees in ((sink, sink_sees), (leaf, leaf_sees)):
-                endpoint.peer(HOST, port)
+                endpoint.dial(HOST, port)
                 await sees.added()
             for number in range(200):
                 leaf.publish(A1, log(number))
             await sink_sees.event(log(5))  # what was read was routed
-            assert hub.metrics.waiting_happenings <= 8
+            assert hub.metrics.waiting_events <= 8
             assert hub.metrics.frames_in < 200
             async with Recorder(hub) as hub_sees:
                 await hub_sees.event(log(199))
@@ -53,13 +53,13 @@ async def test_a_stalled_reader_holds_the_senders_back_and_loses_nothing(make):
 
 
 async def test_a_response_behind_a_full_queue_still_arrives(make):
-    settings = TransportSettings(happenings=8)
+    settings = TransportSettings(inbox_events=8)
     async with make("hub", settings) as hub, make("leaf") as leaf:
         hub.subscribe(A1)
         leaf.subscribe(A1)
         port = await hub.listen(HOST, 0)
         async with answering(leaf) as leaf_sees:
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await leaf_sees.added()
             for number in range(50):
                 leaf.publish(A1, log(number))
@@ -69,12 +69,12 @@ async def test_a_response_behind_a_full_queue_still_arrives(make):
 
 
 async def test_a_peer_that_does_not_read_is_cut_off(make):
-    settings = TransportSettings(queue_bytes=64 * 1024, happenings=4, close_timeout=0.2)
+    settings = TransportSettings(queue_bytes=64 * 1024, inbox_events=4, close_timeout=0.2)
     async with make("hub", settings) as hub, make("leaf", settings) as leaf:
         leaf.subscribe(A1)
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees:
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await hub_sees.added()
             large = agent.NotifyLog("a1", "x" * 60_000)
             for _ in range(2000):
@@ -91,12 +91,12 @@ async def test_too_many_connections_are_refused(make, log_says):
     async with make("hub", settings) as hub, make("one") as one, make("two", settings) as two:
         port = await hub.listen(HOST, 0)
         async with Recorder(one) as one_sees, Recorder(hub) as hub_sees, Recorder(two) as two_sees:
-            one.peer(HOST, port)
+            one.dial(HOST, port)
             await one_sees.added()
-            two.peer(HOST, port)
+            two.dial(HOST, port)
             await log_says("refused a connection")
             assert hub.metrics.connections_refused
-            one.unpeer(HOST, port)
+            one.hang_up(HOST, port)
             await hub_sees.lost()
             await two_sees.added()
 
@@ -117,9 +117,9 @@ async def test_several_listeners_and_unix_sockets_of_any_length(make, tmp_path):
         assert await hub.listen(address, 0) == 0
         port = await hub.listen(HOST, 0)
         async with Recorder(leaf) as leaf_sees, Recorder(other) as other_sees:
-            leaf.peer(address, 0)
-            other.peer(HOST, port)
-            assert (await leaf_sees.added()).host == address
+            leaf.dial(address, 0)
+            other.dial(HOST, port)
+            assert (await leaf_sees.added()).place == address
             await other_sees.added()
             assert {peer.name for peer in hub.peers()} == {"leaf", "other"}
 
@@ -136,7 +136,7 @@ async def test_the_callers_error_comes_out_as_it_went_in(make):
 
         async def leaf_fails() -> None:
             async with make() as leaf:
-                leaf.peer(HOST, port)
+                leaf.dial(HOST, port)
                 await leaf.request(A1, agent.GetNodesRequest("x"), 0.01)
 
         with pytest.raises(RequestTimeoutError):
@@ -149,7 +149,7 @@ async def test_cancelling_the_user_closes_everything(make):
 
         async def use() -> None:
             async with make("leaf") as leaf:
-                leaf.peer(HOST, port)
+                leaf.dial(HOST, port)
                 await asyncio.Event().wait()
 
         user = asyncio.create_task(use())
@@ -163,7 +163,7 @@ async def test_cancelling_the_user_closes_everything(make):
 
 async def test_needs_to_be_open(make):
     with pytest.raises(TransportError, match="not open"):
-        make().peer(HOST, 1)
+        make().dial(HOST, 1)
 
 
 async def test_what_is_too_large_for_a_peer_is_not_sent_and_the_connection_stays(make):
@@ -173,7 +173,7 @@ async def test_what_is_too_large_for_a_peer_is_not_sent_and_the_connection_stays
             endpoint.subscribe(A1)
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees:
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await hub_sees.added()
             await leaf_sees.added()
             hub.publish(A1, agent.NotifyLog("a1", "x" * 5000))
@@ -195,13 +195,13 @@ async def test_who_asks_for_more_than_it_accepts_is_told_so(make, directed):
             endpoint.subscribe(A1)
         port = await hub.listen(HOST, 0)
 
-        def react(happening: Happening) -> None:
-            if isinstance(happening, Delivery) and isinstance(happening.event, agent.GetNodesRequest):
-                reqid = happening.event.reqid
-                hub.reply(happening, agent.GetNodesResponse(reqid, Result(reqid, error="x" * 5000)))
+        def react(received: BusEvent) -> None:
+            if isinstance(received, Delivery) and isinstance(received.event, agent.GetNodesRequest):
+                reqid = received.event.reqid
+                hub.reply(received, agent.GetNodesResponse(reqid, Result(reqid, error="x" * 5000)))
 
         async with Recorder(hub, react), Recorder(leaf) as leaf_sees:
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             peer = await leaf_sees.added()
             with pytest.raises(FrameTooLargeError, match=r"get_nodes_response of \d+ bytes is more than the 4096"):
                 await leaf.request(A1, agent.GetNodesRequest("x"), 20, to=peer if directed else None)

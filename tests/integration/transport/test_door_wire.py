@@ -16,8 +16,8 @@ from zeekfleet.security.door import Caller, Door
 from zeekfleet.security.users import ServedUsers
 from zeekfleet.security.web_pages import own_names
 from zeekfleet.testing.raw_peer import RawPeer
-from zeekfleet.transport.endpoint import EVERYTHING
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.connections import EVERYTHING
+from zeekfleet.transport.websocket import WebSocketBus
 
 STRANGER = 2**31 - 7
 """A user that no host has."""
@@ -29,7 +29,7 @@ def door(uid: int | None) -> Door:
 
 
 async def test_a_stranger_gets_403_before_it_has_said_a_word():
-    async with WebSocketEndpoint() as endpoint:
+    async with WebSocketBus() as endpoint:
         port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
         async with RawPeer(port) as peer:
             answer = (await peer.ended()).decode()
@@ -43,14 +43,14 @@ async def test_a_stranger_gets_403_before_it_has_said_a_word():
 
 @pytest.mark.parametrize("uid", [0, 1])
 async def test_who_is_served_notices_nothing(uid):
-    async with WebSocketEndpoint() as endpoint:
+    async with WebSocketBus() as endpoint:
         port = await endpoint.listen("127.0.0.1", 0, door=door(uid))
         async with RawPeer(port) as peer:
             assert (await peer.subscribe(*EVERYTHING))["type"] == "ack"
 
 
 async def test_whose_socket_nobody_has_is_not_served(log_says):
-    async with WebSocketEndpoint() as endpoint:
+    async with WebSocketBus() as endpoint:
         port = await endpoint.listen("127.0.0.1", 0, door=door(None))
         async with RawPeer(port) as peer:
             assert (await peer.ended()).startswith(b"HTTP/1.1 403")
@@ -58,7 +58,7 @@ async def test_whose_socket_nobody_has_is_not_served(log_says):
 
 
 async def test_a_unix_socket_has_the_same_door(tmp_path):
-    async with WebSocketEndpoint() as endpoint:
+    async with WebSocketBus() as endpoint:
         path = tmp_path / "socket"
         await endpoint.listen(f"unix:{path}", 0, door=door(STRANGER))
         reader, writer = await asyncio.open_unix_connection(str(path))
@@ -70,7 +70,7 @@ async def test_a_stranger_that_has_gone_already_is_no_fault_of_ours():
     """A port scanner closes its connection before it is accepted; a thousand of them must not fill the log."""
     faults = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
-    async with WebSocketEndpoint() as endpoint:
+    async with WebSocketBus() as endpoint:
         port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
         for _ in range(3):
             socket.create_connection(("127.0.0.1", port)).close()
@@ -81,7 +81,7 @@ async def test_a_stranger_that_has_gone_already_is_no_fault_of_ours():
 
 
 async def test_a_stranger_that_sends_on_and_on_is_cut_off():
-    async with WebSocketEndpoint() as endpoint:
+    async with WebSocketBus() as endpoint:
         port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
         async with RawPeer(port) as peer, asyncio.timeout(20):
             with contextlib.suppress(ConnectionError):
@@ -91,11 +91,11 @@ async def test_a_stranger_that_sends_on_and_on_is_cut_off():
 
 
 async def test_the_reason_reaches_clients(log_says):
-    async with WebSocketEndpoint() as endpoint, WebSocketEndpoint() as other:
+    async with WebSocketBus() as endpoint, WebSocketBus() as other:
         port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
         with pytest.raises(TransportError, match=f"user {STRANGER} is not served here: see --allow-user"):
             await asyncio.to_thread(connect, "127.0.0.1", port, retry=Retry(1, 5.0))
-        other.peer("127.0.0.1", port)
+        other.dial("127.0.0.1", port)
         await log_says("we are not served there (403): user ")
 
 
@@ -108,7 +108,7 @@ async def test_where_certificates_are_wanted_they_decide():
     authority.configure_trust(client)
     server.verify_mode = ssl.CERT_REQUIRED
     authority.issue_cert("client.example").configure_cert(client)
-    async with WebSocketEndpoint() as endpoint:
+    async with WebSocketBus() as endpoint:
         port = await endpoint.listen("127.0.0.1", 0, tls=server, door=door(STRANGER))
         for origin, expected in ((None, "101"), ("https://evil.example", "403")):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
@@ -124,7 +124,7 @@ async def test_tls_without_certificates_has_the_door_behind_it():
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)
     authority.configure_trust(client)
-    async with WebSocketEndpoint() as endpoint:
+    async with WebSocketBus() as endpoint:
         port = await endpoint.listen("127.0.0.1", 0, tls=server, door=door(STRANGER))
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
         assert (await reader.readline()).startswith(b"HTTP/1.1 403")
@@ -136,7 +136,7 @@ async def test_connections_that_are_being_made_do_not_hold_up_the_end():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     async with asyncio.timeout(8):
-        async with WebSocketEndpoint() as endpoint:
+        async with WebSocketBus() as endpoint:
             half = await endpoint.listen("127.0.0.1", 0, tls=context)
             plain = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
             with socket.create_connection(("127.0.0.1", half)), socket.create_connection(("127.0.0.1", plain)) as idle:

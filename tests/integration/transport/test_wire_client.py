@@ -21,9 +21,9 @@ from zeekfleet.errors import ListenError
 from zeekfleet.model.management import Result
 from zeekfleet.testing.proxy import FaultyProxy
 from zeekfleet.testing.recorder import Recorder
-from zeekfleet.transport.endpoint import Delivery, PeerAdded, PeerLost
+from zeekfleet.transport.bus import Delivery, PeerAdded, PeerLost
 from zeekfleet.transport.settings import TransportSettings
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.websocket import WebSocketBus
 
 HOST = "127.0.0.1"
 A1 = topics.agent("a1")
@@ -70,12 +70,12 @@ async def test_takes_what_a_real_zeek_writes():
         await upgraded.send_frame(with_metadata.replace(b"NAME", b"quirk \x01\\v\xff"), web.WSMsgType.TEXT)
         heard.append(await upgraded.receive_str())
 
-    async with zeek(talk) as port, WebSocketEndpoint("us") as us, Recorder(us) as sees:
+    async with zeek(talk) as port, WebSocketBus("us") as us, Recorder(us) as sees:
         us.subscribe(topics.NODE)
-        us.peer(HOST, port)
+        us.dial(HOST, port)
         assert (await sees.event(node.NotifyNodeHello)).event == node.NotifyNodeHello("quirk \x01\v\ufffd")
         us.publish(topics.NODE, node.NotifyNodeHello("sent"))
-        us.unpeer(HOST, port)
+        us.hang_up(HOST, port)
         await sees.lost()
     assert topics.NODE in json.loads(heard[0])
     assert heard[1] == encode_event(topics.NODE, node.NotifyNodeHello("sent")).decode()
@@ -88,9 +88,9 @@ async def test_messages_before_the_ack_are_processed_after_it():
         await upgraded.send_str(ACK)
         await upgraded.send_str(encode_event(A1, log("late")).decode())
 
-    async with zeek(talk) as port, WebSocketEndpoint() as us, Recorder(us) as sees:
+    async with zeek(talk) as port, WebSocketBus() as us, Recorder(us) as sees:
         us.subscribe(A1)
-        us.peer(HOST, port)
+        us.dial(HOST, port)
         await sees.event(log("late"))
         assert [type(seen) for seen in sees.seen] == [PeerAdded, Delivery, Delivery]
         assert [seen.event for seen in sees.deliveries] == [log("early"), log("late")]
@@ -106,8 +106,8 @@ async def test_a_refused_subscription_is_tried_again():
         refusal = '{"type":"error","code":"deserialization_failed","context":"no"}'
         await upgraded.send_str(refusal if attempts < 3 else ACK)
 
-    async with zeek(talk) as port, WebSocketEndpoint(settings=QUICK) as us, Recorder(us) as sees:
-        us.peer(HOST, port)
+    async with zeek(talk) as port, WebSocketBus(settings=QUICK) as us, Recorder(us) as sees:
+        us.dial(HOST, port)
         await sees.added()
         assert attempts == 3
         assert us.metrics.handshakes_failed == 2
@@ -123,9 +123,9 @@ async def test_garbage_and_errors_from_a_server_are_counted_and_survived():
         await upgraded.send_str(ACK)
         await upgraded.send_str(encode_event(A1, log("fine")).decode())
 
-    async with zeek(talk) as port, WebSocketEndpoint() as us, Recorder(us) as sees:
+    async with zeek(talk) as port, WebSocketBus() as us, Recorder(us) as sees:
         us.subscribe(A1)
-        us.peer(HOST, port)
+        us.dial(HOST, port)
         await sees.event(log("fine"))
         assert (us.metrics.decode_errors, us.metrics.errors_received) == (2, 1)
         assert [type(seen) for seen in sees.seen] == [PeerAdded, Delivery]
@@ -136,8 +136,8 @@ async def test_a_server_that_never_acknowledges_is_given_up(log_says):
         await upgraded.receive_str()
 
     settings = TransportSettings(handshake_timeout=0.1, close_timeout=0.1)
-    async with zeek(talk) as port, WebSocketEndpoint(settings=settings) as us:
-        us.peer(HOST, port)
+    async with zeek(talk) as port, WebSocketBus(settings=settings) as us:
+        us.dial(HOST, port)
         await log_says("handshake timed out")
         assert us.peers() == ()
 
@@ -151,20 +151,20 @@ async def test_a_server_that_is_none_is_tried_again(log_says):
         writer.close()
 
     server = await asyncio.start_server(speak_nonsense, HOST, 0)
-    async with server, WebSocketEndpoint(settings=QUICK) as us:
-        us.peer(HOST, server.sockets[0].getsockname()[1])
+    async with server, WebSocketBus(settings=QUICK) as us:
+        us.dial(HOST, server.sockets[0].getsockname()[1])
         await log_says("cannot connect to")
         accepted.clear()
         await asyncio.wait_for(accepted.wait(), 20)
 
 
 @contextlib.asynccontextmanager
-async def through_proxy() -> AsyncIterator[tuple[WebSocketEndpoint, WebSocketEndpoint, FaultyProxy]]:
-    async with WebSocketEndpoint("hub", QUICK) as hub, WebSocketEndpoint("leaf", QUICK) as leaf:
+async def through_proxy() -> AsyncIterator[tuple[WebSocketBus, WebSocketBus, FaultyProxy]]:
+    async with WebSocketBus("hub", QUICK) as hub, WebSocketBus("leaf", QUICK) as leaf:
         hub.subscribe(A1)
         leaf.subscribe(A1)
         async with FaultyProxy(HOST, await hub.listen(HOST, 0)) as proxy:
-            leaf.peer(HOST, proxy.port)
+            leaf.dial(HOST, proxy.port)
             yield hub, leaf, proxy
 
 
@@ -209,10 +209,10 @@ async def test_nobody_listens_for_a_while(log_says):
 
 async def test_a_stalled_network_is_noticed_by_missing_pongs():
     settings = TransportSettings(ping_interval=0.02, pong_timeout=0.2, close_timeout=0.1, handshake_timeout=0.5)
-    async with WebSocketEndpoint("hub", settings) as hub, WebSocketEndpoint("leaf", settings) as leaf:
+    async with WebSocketBus("hub", settings) as hub, WebSocketBus("leaf", settings) as leaf:
         proxy = FaultyProxy(HOST, await hub.listen(HOST, 0))
         async with proxy, Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees:
-            leaf.peer(HOST, proxy.port)
+            leaf.dial(HOST, proxy.port)
             await leaf_sees.added()
             await hub_sees.added()
             proxy.stall()
@@ -232,19 +232,19 @@ def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 async def test_tls(log_says):
     server, client = contexts()
-    async with WebSocketEndpoint("hub") as hub, WebSocketEndpoint("leaf") as leaf:
+    async with WebSocketBus("hub") as hub, WebSocketBus("leaf") as leaf:
         hub.subscribe(A1)
         leaf.subscribe(A1)
         port = await hub.listen(HOST, 0, tls=server)
         async with Recorder(leaf) as leaf_sees, Recorder(hub) as hub_sees:
-            leaf.peer(HOST, port, tls=client)
+            leaf.dial(HOST, port, tls=client)
             await leaf_sees.added()
             leaf.publish(A1, log("x" * 1_000_000))
             await hub_sees.event(agent.NotifyLog)
             hub.publish(A1, log("back"))
             await leaf_sees.event(log("back"))
-        async with WebSocketEndpoint("stranger", QUICK) as stranger:
-            stranger.peer(HOST, port, tls=ssl.create_default_context())
+        async with WebSocketBus("stranger", QUICK) as stranger:
+            stranger.dial(HOST, port, tls=ssl.create_default_context())
             await log_says("CERTIFICATE_VERIFY_FAILED")
             assert stranger.peers() == ()
 
@@ -254,11 +254,11 @@ async def test_unix_socket_is_private_replaces_a_stale_one_and_goes_at_the_end(t
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(path))
     stale.close()
-    async with WebSocketEndpoint() as hub:
+    async with WebSocketBus() as hub:
         await hub.listen(f"unix:{path}", 0)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert [entry.name for entry in tmp_path.iterdir()] == ["socket"]
-        async with WebSocketEndpoint() as second:
+        async with WebSocketBus() as second:
             with pytest.raises(ListenError, match="listens there already"):
                 await second.listen(f"unix:{path}", 0)
         assert path.exists()
@@ -268,7 +268,7 @@ async def test_unix_socket_is_private_replaces_a_stale_one_and_goes_at_the_end(t
 async def test_unix_socket_never_replaces_a_file(tmp_path):
     path = tmp_path / "precious"
     path.write_text("content")
-    async with WebSocketEndpoint() as hub:
+    async with WebSocketBus() as hub:
         with pytest.raises(ListenError, match="no socket"):
             await hub.listen(f"unix:{path}", 0)
         with pytest.raises(ListenError, match="No such file"):
@@ -277,28 +277,28 @@ async def test_unix_socket_never_replaces_a_file(tmp_path):
 
 
 async def test_a_name_that_cannot_be_resolved_is_named():
-    async with WebSocketEndpoint() as hub:
+    async with WebSocketBus() as hub:
         with pytest.raises(ListenError, match=r"no-such-host\.invalid:0"):
             await hub.listen("no-such-host.invalid", 0)
 
 
 async def test_ipv6():
-    async with WebSocketEndpoint() as hub, WebSocketEndpoint() as leaf, Recorder(leaf) as leaf_sees:
+    async with WebSocketBus() as hub, WebSocketBus() as leaf, Recorder(leaf) as leaf_sees:
         try:
             port = await hub.listen("::1", 0)
         except ListenError as error:
             pytest.skip(f"no IPv6 here: {error}")
-        leaf.peer("::1", port)
+        leaf.dial("::1", port)
         await leaf_sees.added()
         assert hub.peers()[0].host == "::1"
 
 
 async def test_a_backlog_of_large_events_arrives_whole():
-    async with WebSocketEndpoint() as hub, WebSocketEndpoint() as leaf:
+    async with WebSocketBus() as hub, WebSocketBus() as leaf:
         hub.subscribe(A1)
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees:
-            leaf.peer(HOST, port)
+            leaf.dial(HOST, port)
             await leaf_sees.added()
             sent = [log(f"{number}" + "é" * 500_000) for number in range(10)]
             for event in sent:

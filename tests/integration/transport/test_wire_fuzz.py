@@ -16,10 +16,10 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.testing.raw_peer import CLOSE, RawPeer
-from zeekfleet.transport.endpoint import Delivery
+from zeekfleet.transport.bus import Delivery
 from zeekfleet.transport.frames import PING, PONG, TEXT, client_frame
 from zeekfleet.transport.settings import TransportSettings
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.websocket import WebSocketBus
 
 A1 = topics.agent("a1")
 EVENT = agent.NotifyLog("a1", "hello")
@@ -35,15 +35,15 @@ def port() -> Iterator[int]:
 
     async def serve() -> None:
         limits = TransportSettings(handshake_timeout=1.0, close_timeout=0.1, frame_bytes=100_000)
-        async with WebSocketEndpoint("hub", limits) as hub:
+        async with WebSocketBus("hub", limits) as hub:
             hub.subscribe("")
             task = asyncio.current_task()
             assert task is not None
             bound.set_result((await hub.listen("127.0.0.1", 0), asyncio.get_running_loop(), task))
             with contextlib.suppress(asyncio.CancelledError):
-                async for happening in hub.events():
-                    if isinstance(happening, Delivery) and happening.event == EVENT:
-                        hub.reply(happening, EVENT)
+                async for received in hub.events():
+                    if isinstance(received, Delivery) and received.event == EVENT:
+                        hub.reply(received, EVENT)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()

@@ -17,10 +17,10 @@ from zeekfleet.broker.events import agent
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.testing.raw_peer import CLOSE, RawPeer
 from zeekfleet.testing.recorder import Recorder
-from zeekfleet.transport.endpoint import TopicPolicy
+from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.frames import PING, PONG, client_frame
 from zeekfleet.transport.settings import TransportSettings
-from zeekfleet.transport.websocket import WebSocketEndpoint
+from zeekfleet.transport.websocket import WebSocketBus
 
 HOST = "127.0.0.1"
 A1 = topics.agent("a1")
@@ -29,8 +29,8 @@ FRAME = encode_event(A1, EVENT)
 
 
 @contextlib.asynccontextmanager
-async def listening(**settings) -> AsyncIterator[tuple[WebSocketEndpoint, int]]:
-    async with WebSocketEndpoint("hub", TransportSettings(close_timeout=0.5, **settings)) as hub:
+async def listening(**settings) -> AsyncIterator[tuple[WebSocketBus, int]]:
+    async with WebSocketBus("hub", TransportSettings(close_timeout=0.5, **settings)) as hub:
         hub.subscribe(A1)
         yield hub, await hub.listen(HOST, 0)
 
@@ -279,9 +279,9 @@ async def test_binary_frames_are_answered_with_an_error():
 
 
 async def test_forbidden_topic_and_forbidden_subscription():
-    async with WebSocketEndpoint() as hub, Recorder(hub) as sees:
+    async with WebSocketBus() as hub, Recorder(hub) as sees:
         hub.subscribe("")
-        port = await hub.listen(HOST, 0, policy=TopicPolicy(publish=(A1,), subscribe=(A1,)))
+        port = await hub.listen(HOST, 0, policy=ListenerPolicy(publish=(A1,), subscribe=(A1,)))
         async with RawPeer(port) as peer:
             assert (await peer.subscribe("zeek/supervisor", A1))["type"] == "ack"
             assert (await peer.message())["code"] == "topic_forbidden"

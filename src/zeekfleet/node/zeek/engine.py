@@ -26,7 +26,7 @@ from zeekfleet.planning.layout import Backend, ZeekSettings
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, REQUESTS_FILE, needs_mailbox
 from zeekfleet.planning.node_settings import cpus_of
 from zeekfleet.planning.zeek_versions import lacks_for_zeromq
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.connections import ConnectedBus
 
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL. A quiet Zeek needs two to end, one that has to write logs needs more."""
@@ -93,10 +93,10 @@ class ZeekEngine:
         """
         _ = self._installation
 
-    def links(self, endpoint: Endpoint, directory: Path) -> DialsOneNode:
+    def links(self, bus: ConnectedBus, directory: Path) -> DialsOneNode:
         """The agent dials one node; some others it reaches through mailboxes."""
         hub_ports = (self._options.zeromq_xpub_port, self._options.zeromq_xsub_port)
-        return DialsOneNode(endpoint, self._options.backend, ClusterWide(directory, hub_ports), StatusFiles())
+        return DialsOneNode(bus, self._options.backend, ClusterWide(directory, hub_ports), StatusFiles())
 
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
         """How to run the node.

@@ -27,7 +27,7 @@ from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.node.zeek.websocket_ports import WebSocketPorts
 from zeekfleet.planning.layout import Backend, may_open_websocket
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, needs_mailbox
-from zeekfleet.transport.endpoint import Endpoint
+from zeekfleet.transport.connections import ConnectedBus
 from zeekfleet.waiting import first_of
 
 
@@ -37,14 +37,14 @@ class DialsOneNode:
     A node is dialled when its status file says that it runs; before that, it would refuse.
 
     Args:
-        endpoint: the agent's endpoint.
+        bus: the agent's bus.
         backend: the cluster back end.
         cluster: what all nodes of the cluster have in common.
         statuses: tells which nodes are up.
     """
 
-    def __init__(self, endpoint: Endpoint, backend: Backend, cluster: ClusterWide, statuses: StatusFiles) -> None:
-        self._endpoint = endpoint
+    def __init__(self, bus: ConnectedBus, backend: Backend, cluster: ClusterWide, statuses: StatusFiles) -> None:
+        self._bus = bus
         self._backend = backend
         self._cluster = cluster
         self._websockets = WebSocketPorts()
@@ -102,7 +102,7 @@ class DialsOneNode:
 
         Pub/sub is faster than a mailbox, but may not reach the node. A node that receives both acts only once.
         """
-        self._endpoint.publish(topics.NODE, request)
+        self._bus.publish(topics.NODE, request)
         for name in sorted(request.nodes):
             if name in self._mailboxes:
                 self._mailboxes.send(request.reqid, request.action, name)
@@ -142,10 +142,10 @@ class DialsOneNode:
 
     def _dial(self, node: str | None) -> None:
         if self._port is not None:
-            self._endpoint.unpeer(LOOPBACK, self._port)
+            self._bus.hang_up(LOOPBACK, self._port)
         self._node, self._port = node, None if node is None else self._ports[node]
         if self._port is not None:
-            self._endpoint.peer(LOOPBACK, self._port, publish=(topics.NODE,))
+            self._bus.dial(LOOPBACK, self._port, publish=(topics.NODE,))
 
 
 def _has_port(config: NodeConfig | None) -> bool:

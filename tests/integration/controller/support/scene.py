@@ -22,8 +22,8 @@ from zeekfleet.model.management import Configuration, Instance, Node, Result
 from zeekfleet.model.types import Address, Port
 from zeekfleet.store.memory import MemoryStore
 from zeekfleet.testing.recorder import Recorder
-from zeekfleet.transport.endpoint import Delivery, Happening, PeerAdded
-from zeekfleet.transport.memory import MemoryEndpoint, MemoryNetwork
+from zeekfleet.transport.bus import BusEvent, Delivery, PeerAdded
+from zeekfleet.transport.memory import MemoryBus, MemoryNetwork
 
 DEADLINE = 30.0
 
@@ -31,7 +31,7 @@ DEADLINE = 30.0
 class ScriptedAgent:
     """Answers as told, and keeps what it was asked."""
 
-    def __init__(self, name: str, endpoint: MemoryEndpoint, *, able: bool = True) -> None:
+    def __init__(self, name: str, endpoint: MemoryBus, *, able: bool = True) -> None:
         self.name = name
         self.endpoint = endpoint
         self.able = able
@@ -65,14 +65,14 @@ class ScriptedAgent:
 
     async def serve(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            async for happening in self.endpoint.events():
-                match happening:
+            async for received in self.endpoint.events():
+                match received:
                     case PeerAdded():
                         self._check_in()
                     case Delivery(topic=self.topic, event=event) if not isinstance(event, DeploymentNumber):
                         self.asked.append(event)
                         self.heard.set()
-                        tasks.create_task(self._reply(happening))
+                        tasks.create_task(self._reply(received))
 
     def _check_in(self) -> None:
         hello = api.NotifyAgentHello(self.name, self.endpoint.id, True, api.API_VERSION)
@@ -125,10 +125,10 @@ class Scene:
         self._started.append(self._tasks.create_task(coroutine))
 
     async def agent(self, name: str, *, able: bool = True, port: int | None = None) -> ScriptedAgent:
-        endpoint = await self._stack.enter_async_context(MemoryEndpoint(self._network, name))
+        endpoint = await self._stack.enter_async_context(MemoryBus(self._network, name))
         agent = ScriptedAgent(name, endpoint, able=able)
         if port is None:
-            endpoint.peer("127.0.0.1", 2150)
+            endpoint.dial("127.0.0.1", 2150)
         else:
             await endpoint.listen("127.0.0.1", port)
         self.run(agent.serve())
@@ -136,26 +136,26 @@ class Scene:
 
     async def calling_itself(self, name: str) -> Client:
         """Another client."""
-        endpoint = MemoryEndpoint(self._network, name)
+        endpoint = MemoryBus(self._network, name)
         client = Client("127.0.0.1", 2150, timeout=DEADLINE, endpoint=endpoint)
         return await self._stack.enter_async_context(client)
 
     async def listener(self) -> Recorder:
         """Hears what is told unasked."""
-        endpoint = await self._stack.enter_async_context(MemoryEndpoint(self._network, "listener"))
+        endpoint = await self._stack.enter_async_context(MemoryBus(self._network, "listener"))
         for topic in topics.NEWS:
             endpoint.subscribe(topic)
         recorder = await self._stack.enter_async_context(Recorder(endpoint))
-        endpoint.peer("127.0.0.1", 2150)
+        endpoint.dial("127.0.0.1", 2150)
         await recorder.added()
         return recorder
 
     async def asks(self, event: Event, generation: Generation = SECOND) -> Event:
         """What the controller answers somebody who asks this."""
-        endpoint = await self._stack.enter_async_context(MemoryEndpoint(self._network))
+        endpoint = await self._stack.enter_async_context(MemoryBus(self._network))
         endpoint.subscribe(topics.CONTROLLER)
         recorder = await self._stack.enter_async_context(Recorder(endpoint))
-        endpoint.peer("127.0.0.1", 2150)
+        endpoint.dial("127.0.0.1", 2150)
         await recorder.added()
         return await endpoint.request(topics.CONTROLLER, event, DEADLINE, generation)
 
@@ -174,11 +174,11 @@ async def scene(**options: object) -> AsyncIterator[Scene]:
     network = MemoryNetwork()
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         made = Scene(stack, tasks, network)
-        endpoint = await stack.enter_async_context(MemoryEndpoint(network, "controller"))
+        endpoint = await stack.enter_async_context(MemoryBus(network, "controller"))
         await endpoint.listen("127.0.0.1", 2150)
         given = {"request_timeout": DEADLINE, **options}
-        made.run(Controller(ControllerOptions("c", **given), endpoint, made.store).run())  # type: ignore[arg-type]
-        made.client = Client("127.0.0.1", 2150, timeout=DEADLINE, endpoint=MemoryEndpoint(network, "client"))
+        made.run(Controller(ControllerOptions("c", **given), endpoint, endpoint, made.store).run())  # type: ignore[arg-type]
+        made.client = Client("127.0.0.1", 2150, timeout=DEADLINE, endpoint=MemoryBus(network, "client"))
         async with made.client:
             yield made
         made.end()
@@ -187,27 +187,27 @@ async def scene(**options: object) -> AsyncIterator[Scene]:
 async def step_of(news: Recorder, step: Step, reqid: str | None = None) -> DeploymentProgress:
     """The first progress that tells of a step, of whatever deployment or of this one."""
 
-    def matches(happening: Happening) -> bool:
-        event = happening.event if isinstance(happening, Delivery) else None
+    def matches(received: BusEvent) -> bool:
+        event = received.event if isinstance(received, Delivery) else None
         return isinstance(event, DeploymentProgress) and event.step == step.value and reqid in (None, event.reqid)
 
-    happening = await news.wait_for(matches, DEADLINE)
-    assert isinstance(happening, Delivery)
-    assert isinstance(happening.event, DeploymentProgress)
-    return happening.event
+    received = await news.wait_for(matches, DEADLINE)
+    assert isinstance(received, Delivery)
+    assert isinstance(received.event, DeploymentProgress)
+    return received.event
 
 
 async def outcome_of(news: Recorder, config_id: str) -> DeploymentOutcome:
     """What was told in the end of this configuration's deployment."""
 
-    def matches(happening: Happening) -> bool:
-        event = happening.event if isinstance(happening, Delivery) else None
+    def matches(received: BusEvent) -> bool:
+        event = received.event if isinstance(received, Delivery) else None
         return isinstance(event, DeploymentOutcome) and event.config_id == config_id
 
-    happening = await news.wait_for(matches, DEADLINE)
-    assert isinstance(happening, Delivery)
-    assert isinstance(happening.event, DeploymentOutcome)
-    return happening.event
+    received = await news.wait_for(matches, DEADLINE)
+    assert isinstance(received, Delivery)
+    assert isinstance(received.event, DeploymentOutcome)
+    return received.event
 
 
 def configuration(*instances: str, ports: dict[str, int] | None = None) -> Configuration:

@@ -1,4 +1,4 @@
-"""The bounded queue between an endpoint's connections and its one reader."""
+"""The bounded queue between the connections of a bus and its one reader."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
-from zeekfleet.transport.endpoint import Happening
+from zeekfleet.transport.bus import BusEvent
 from zeekfleet.transport.metrics import TransportMetrics
 
 EXPECTANT_FACTOR = 16
@@ -17,8 +17,8 @@ behind frames that fill the queue. So connections are read on, up to this.
 """
 
 
-class HappeningQueue(AsyncIterator[Happening]):
-    """What happened, in order.
+class Inbox(AsyncIterator[BusEvent]):
+    """What was received, in order.
 
     Connections wait for :meth:`room` before they read their sockets, so a reader
     that stalls holds back the senders.
@@ -32,7 +32,7 @@ class HappeningQueue(AsyncIterator[Happening]):
     def __init__(self, count: int, size: int, metrics: TransportMetrics) -> None:
         self._count, self._size = count, size
         self._metrics = metrics
-        self._items: deque[tuple[Happening, int]] = deque()
+        self._items: deque[tuple[BusEvent, int]] = deque()
         self._waiting_bytes = 0
         self._expectant = False
         self._closed = False
@@ -49,11 +49,11 @@ class HappeningQueue(AsyncIterator[Happening]):
         """Wait until connections may read on."""
         await self._room.wait()
 
-    def put(self, happening: Happening, size: int = 0) -> None:
+    def put(self, received: BusEvent, size: int = 0) -> None:
         """Add something; ``size`` is that of its frame, in bytes."""
         if self._closed:
             return
-        self._items.append((happening, size))
+        self._items.append((received, size))
         self._waiting_bytes += size
         self._arrived.set()
         self._measure()
@@ -69,23 +69,23 @@ class HappeningQueue(AsyncIterator[Happening]):
         self._arrived.set()
         self._measure()
 
-    def __aiter__(self) -> HappeningQueue:
+    def __aiter__(self) -> Inbox:
         return self
 
-    async def __anext__(self) -> Happening:
+    async def __anext__(self) -> BusEvent:
         while not self._items:
             if self._closed:
                 raise StopAsyncIteration
             self._arrived.clear()
             await self._arrived.wait()
-        happening, size = self._items.popleft()
+        received, size = self._items.popleft()
         self._waiting_bytes -= size
         self._measure()
-        return happening
+        return received
 
     def _measure(self) -> None:
         factor = EXPECTANT_FACTOR if self._expectant else 1
-        waiting = self._metrics.waiting_happenings = len(self._items)
+        waiting = self._metrics.waiting_events = len(self._items)
         if self._closed or (waiting < self._count * factor and self._waiting_bytes < self._size * factor):
             self._room.set()
         else:

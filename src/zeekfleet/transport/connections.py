@@ -1,0 +1,124 @@
+"""The connections that a bus is made of, where somebody has to make them: listening and dialling.
+
+Who listens and who dials makes no difference to what can be said, except that on the wire a dialling side tells its
+subscriptions and is sent only what matches, whereas it sends all that it publishes (narrowed by ``publish`` when it
+dials).
+"""
+
+from __future__ import annotations
+
+import abc
+import ssl
+from collections.abc import Sequence
+
+import msgspec
+
+from zeekfleet.model.enums import Role
+from zeekfleet.security.door import Door
+from zeekfleet.transport.bus import Bus, Peer
+from zeekfleet.transport.metrics import TransportMetrics
+
+EVERYTHING = ("",)
+"""The topic prefixes that match every topic."""
+
+
+class ListenerPolicy(msgspec.Struct, frozen=True):
+    """What the peers of a listener are, and what they may do, by topics of either generation's name.
+
+    Attributes:
+        role: what whoever connects here is taken for.
+        publish: where they may publish: on these topics and those below them (``topic/…``); ``""`` is everywhere.
+        subscribe: what they may hear: topics with these prefixes, as in subscriptions.
+        answer: of the topics where they may publish, those on which they may publish responses.
+        relay: of what they may hear, the topics on which they also hear each other; on others, us alone.
+    """
+
+    role: Role = Role.NONE
+    publish: tuple[str, ...] = EVERYTHING
+    subscribe: tuple[str, ...] = EVERYTHING
+    answer: tuple[str, ...] = EVERYTHING
+    relay: tuple[str, ...] = EVERYTHING
+
+
+class Connections(abc.ABC):
+    """What listens and dials."""
+
+    @abc.abstractmethod
+    async def listen(
+        self,
+        host: str,
+        port: int,
+        *,
+        policy: ListenerPolicy | None = None,
+        tls: ssl.SSLContext | None = None,
+        door: Door | None = None,
+    ) -> int:
+        """Accept connections; may be called several times.
+
+        Args:
+            host: address, or ``unix:PATH`` (mode 0600, any path length).
+            port: 0 takes any free one.
+            policy: what peers that connect here may do; everything when left out.
+            tls: a server's context, or None for plain text.
+            door: whom to let in; everybody when left out. Where ``tls`` wants certificates, these decide.
+
+        Returns:
+            The port that was bound (0 for ``unix:``).
+
+        Raises:
+            ListenError: the address cannot be bound.
+        """
+
+    @abc.abstractmethod
+    def dial(
+        self,
+        host: str,
+        port: int,
+        *,
+        publish: Sequence[str] = EVERYTHING,
+        tls: ssl.SSLContext | None = None,
+        role: Role = Role.NONE,
+        label: str = "",
+    ) -> None:
+        """Connect, and connect again whenever the connection is lost, until :meth:`hang_up`.
+
+        Attempts are spaced by exponential backoff with jitter. ``PeerAdded`` tells of success.
+
+        Args:
+            host: address or name, or ``unix:PATH``.
+            port: the other side's port.
+            publish: send only what is published on topics with one of these prefixes
+                (second-generation names; the first generation's twins are included).
+            tls: a client's context, or None for plain text.
+            role: what is there.
+            label: what is there, for the log; it is news then if it cannot be reached, and when it can be again.
+        """
+
+    @abc.abstractmethod
+    def hang_up(self, host: str, port: int) -> None:
+        """Close what :meth:`dial` keeps open; unknown addresses are ignored."""
+
+    @abc.abstractmethod
+    def probe(self, peer: Peer, timeout: float) -> None:
+        """Have a connection end soon if there is nobody at its other end any more; unknown ones are ignored.
+
+        Args:
+            peer: whose connection.
+            timeout: seconds in which it has to give a sign of life.
+        """
+
+    @abc.abstractmethod
+    def peers(self) -> tuple[Peer, ...]:
+        """The connections that are ready."""
+
+
+class ConnectedBus(Bus, Connections):
+    """A bus that is made of its own connections: whoever has it can talk, listen and dial.
+
+    An event crosses one connection only, where this program and another have dialled each other.
+
+    Attributes:
+        metrics: what it has counted so far.
+    """
+
+    metrics: TransportMetrics

@@ -1,0 +1,74 @@
+"""Opening a bus by its URL, for programs that only take part in it."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Self
+from urllib.parse import urlsplit
+
+from zeekfleet.errors import TransportError
+from zeekfleet.transport.bus import Bus
+from zeekfleet.transport.settings import TransportSettings
+from zeekfleet.transport.unix_sockets import SCHEME
+from zeekfleet.transport.websocket import WebSocketBus
+
+EXPECTED = "ws://HOST:PORT, wss://HOST:PORT or ws+unix:PATH"
+
+
+def open_bus(
+    url: str,
+    name: str = "",
+    settings: TransportSettings | None = None,
+    *,
+    tls: ssl.SSLContext | None = None,
+    label: str = "",
+) -> Bus:
+    """The bus that a URL names; use it as an async context manager.
+
+    Entering it does not wait for others: over WebSocket the place is dialled from then on, again and again, until the
+    bus is closed. So subscribe before.
+
+    Args:
+        url: ``ws://HOST:PORT`` and ``wss://HOST:PORT`` over WebSocket, ``ws+unix:PATH`` over a socket file.
+        name: what this program calls itself to others.
+        settings: limits and times.
+        tls: for ``wss``, a client's context; the system's certificates are trusted if it is left out.
+        label: what is at that place, for the log; it is news then if it cannot be reached, and when it can be again.
+
+    Raises:
+        TransportError: there is no such kind of bus.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise TransportError(f"'{url}' names no bus, expected {EXPECTED}") from None
+    if parts.scheme == "ws+unix" and parts.path:
+        return _DialledBus(name, settings, SCHEME + parts.path, 0, None, label)
+    if parts.scheme not in ("ws", "wss") or not host or not port:
+        raise TransportError(f"'{url}' names no bus, expected {EXPECTED}")
+    context = (tls or ssl.create_default_context()) if parts.scheme == "wss" else None
+    return _DialledBus(name, settings, host, port, context, label)
+
+
+class _DialledBus(WebSocketBus):
+    """Dials one place for as long as it is open."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: TransportSettings | None,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        label: str,
+    ) -> None:
+        super().__init__(name, settings)
+        self._place = host, port
+        self._tls = tls
+        self._label = label
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self.dial(*self._place, tls=self._tls, label=self._label)
+        return self
