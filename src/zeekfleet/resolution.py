@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from zeekfleet.errors import SettingsError
-from zeekfleet.model.addresses import numbers_problem
+from zeekfleet.model.addresses import numeric_host_problem
 from zeekfleet.model.nearest import did_you_mean
 from zeekfleet.settings import Setting, Settings
 
@@ -197,7 +197,7 @@ def _located(declaration: Declaration, value: Any, base: Path, origin: str) -> A
         case "host" if not value.strip("[] "):
             # The system would take it for all addresses.
             raise SettingsError(origin, "expected an address to listen on; 0.0.0.0 or :: is every one")
-        case "host" if problem := numbers_problem(value):
+        case "host" if problem := numeric_host_problem(value):
             raise SettingsError(origin, f"expected {problem}")
         case "host" if value.startswith("[") and value.endswith("]"):
             return value[1:-1]

@@ -408,7 +408,7 @@ def test_a_forked_node_of_a_former_release_is_taken_over_and_later_executed(tmp_
                 found = nodes(tmp_path)["f"]
                 assert (found.pid, found.running, found.recovered) == (process.pid, True, True)
                 assert found.spec.argv == ()
-                assert found.spec.places == node.places
+                assert found.spec.paths == node.paths
                 killed(owner)
         with stem(tmp_path):
             commander = Commander(tmp_path)

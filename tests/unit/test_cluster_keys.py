@@ -17,8 +17,8 @@ from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.types import Address
 from zeekfleet.model.variables import CURVE_FILE, HUB_PORTS
-from zeekfleet.node.zeek import cluster_wide
-from zeekfleet.node.zeek.cluster_wide import ClusterWide
+from zeekfleet.node.zeek import cluster_settings
+from zeekfleet.node.zeek.cluster_settings import ClusterSettings
 from zeekfleet.node.zeek.curve import curve_variables
 from zeekfleet.testing.ports import free_ports
 
@@ -58,9 +58,9 @@ def test_a_controller_keeps_its_keys_to_itself(tmp_path: Path) -> None:
 
 
 def test_keys_reach_nodes_of_clusters_on_several_hosts(tmp_path: Path) -> None:
-    wide = ClusterWide(tmp_path, (6555, 6556))
+    wide = ClusterSettings(tmp_path, (6555, 6556))
     assert wide.variables(cluster("10.0.0.1", "10.0.0.2"), {}) == {}
-    wide.take_keys(KEYS)
+    wide.store_keys(KEYS)
     assert wide.variables(cluster("10.0.0.1", "10.0.0.1"), {}) == {}
     found = wide.variables(cluster("10.0.0.1", "10.0.0.2"), {})
     assert found.keys() == {CURVE_FILE}
@@ -73,7 +73,7 @@ def test_keys_reach_nodes_of_clusters_on_several_hosts(tmp_path: Path) -> None:
     }
     own = {**found, "ZEEK_CLUSTER_BACKEND_ZEROMQ_CURVE_SERVER_PUBLICKEY": "mine"}
     assert curve_variables(NodeConfig(name="n", env=own)) == {}
-    wide.take_keys(msgspec.structs.replace(KEYS, client_secret="other"))
+    wide.store_keys(msgspec.structs.replace(KEYS, client_secret="other"))
     assert wide.variables(cluster("10.0.0.1", "10.0.0.2"), {}) != found
 
 
@@ -94,10 +94,10 @@ def test_keys_that_no_node_has_any_more_are_removed(tmp_path: Path) -> None:
     configuration = cluster("10.0.0.1", "10.0.0.2")
     controllers = tmp_path / "curve-keys.json"
     controllers.touch()
-    wide = ClusterWide(tmp_path, (6555, 6556))
+    wide = ClusterSettings(tmp_path, (6555, 6556))
 
     def deploy(secret: str, running: dict[str, NodeConfig]) -> dict[str, NodeConfig]:
-        wide.take_keys(msgspec.structs.replace(KEYS, client_secret=secret))
+        wide.store_keys(msgspec.structs.replace(KEYS, client_secret=secret))
         return launched(wide.variables(configuration, running))
 
     def name(configs: dict[str, NodeConfig]) -> str:
@@ -121,11 +121,11 @@ def test_keys_that_no_node_has_any_more_are_removed(tmp_path: Path) -> None:
 
 def test_an_agent_that_starts_again_removes_no_keys_of_nodes_that_run(tmp_path: Path) -> None:
     configuration = cluster("10.0.0.1", "10.0.0.2")
-    wide = ClusterWide(tmp_path, (6555, 6556))
-    wide.take_keys(KEYS)
+    wide = ClusterSettings(tmp_path, (6555, 6556))
+    wide.store_keys(KEYS)
     found = launched(wide.variables(configuration, {}))
     wide.close()
-    again = ClusterWide(tmp_path, (6555, 6556))
+    again = ClusterSettings(tmp_path, (6555, 6556))
     # The supervisor may not answer at first: then nothing is known to run.
     again.follow({})
     assert len(files(tmp_path)) == 1
@@ -137,15 +137,15 @@ def test_an_agent_that_starts_again_removes_no_keys_of_nodes_that_run(tmp_path: 
 
 
 def test_the_hubs_ports_are_the_running_nodes_or_the_operators(tmp_path: Path) -> None:
-    with closing(ClusterWide(tmp_path)) as wide:
+    with closing(ClusterSettings(tmp_path)) as wide:
         running = {"m": NodeConfig(name="m", env={HUB_PORTS: "7001,7002"})}
         assert wide.variables(cluster("127.0.0.1"), running) == {HUB_PORTS: "7001,7002"}
         assert wide.variables(cluster("127.0.0.1", "127.0.0.1"), running) == {}
-    with closing(ClusterWide(tmp_path, (1, 2))) as wide:
+    with closing(ClusterSettings(tmp_path, (1, 2))) as wide:
         assert wide.variables(cluster("127.0.0.1"), {}) == {}
 
 
-def hub_ports(wide: ClusterWide, running: dict[str, NodeConfig] | None = None) -> tuple[int, ...]:
+def hub_ports(wide: ClusterSettings, running: dict[str, NodeConfig] | None = None) -> tuple[int, ...]:
     return tuple(map(int, wide.variables(cluster("127.0.0.1"), running or {})[HUB_PORTS].split(",")))
 
 
@@ -153,24 +153,24 @@ def hub_ports(wide: ClusterWide, running: dict[str, NodeConfig] | None = None) -
 def zeeks_own(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     """Ports to stand for Zeek's own, which anybody may have on this host."""
     first, second = free_ports(2)
-    monkeypatch.setattr(cluster_wide, "DEFAULT_HUB_PORTS", (first, second))
+    monkeypatch.setattr(cluster_settings, "DEFAULT_HUB_PORTS", (first, second))
     return first, second
 
 
 def test_a_cluster_on_one_instance_makes_way_for_another(tmp_path: Path, zeeks_own: tuple[int, int]) -> None:
-    with closing(ClusterWide(tmp_path)) as one, closing(ClusterWide(tmp_path)) as another:
+    with closing(ClusterSettings(tmp_path)) as one, closing(ClusterSettings(tmp_path)) as another:
         assert hub_ports(one) == zeeks_own
         chosen = hub_ports(another)
         assert not set(chosen) & set(zeeks_own)
         assert (hub_ports(one), hub_ports(another)) == (zeeks_own, chosen), "a choice stands"
         # Nothing is to run here any more.
         assert one.variables(Configuration(), {}) == {}
-        with closing(ClusterWide(tmp_path)) as third:
+        with closing(ClusterSettings(tmp_path)) as third:
             assert hub_ports(third) == zeeks_own
 
 
 def test_ports_that_somebody_listens_on_are_left_alone(tmp_path: Path, zeeks_own: tuple[int, int]) -> None:
-    with closing(ClusterWide(tmp_path)) as wide:
+    with closing(ClusterSettings(tmp_path)) as wide:
         with closing(socket.create_server(("127.0.0.1", zeeks_own[1]))):
             assert not set(hub_ports(wide)) & set(zeeks_own)
         chosen = hub_ports(wide)
@@ -182,7 +182,7 @@ def test_ports_that_somebody_listens_on_are_left_alone(tmp_path: Path, zeeks_own
 
 def test_an_agent_that_starts_again_keeps_the_ports_of_its_cluster(tmp_path: Path, zeeks_own: tuple[int, int]) -> None:
     config = NodeConfig(name="m", env={HUB_PORTS: "{},{}".format(*zeeks_own)})
-    with closing(ClusterWide(tmp_path)) as again, closing(ClusterWide(tmp_path)) as another:
+    with closing(ClusterSettings(tmp_path)) as again, closing(ClusterSettings(tmp_path)) as another:
         again.follow({"m": config})
         assert not set(hub_ports(another)) & set(zeeks_own)
 
@@ -190,6 +190,6 @@ def test_an_agent_that_starts_again_keeps_the_ports_of_its_cluster(tmp_path: Pat
 def test_ports_of_a_cluster_on_several_instances_are_kept_from_others(
     tmp_path: Path, zeeks_own: tuple[int, int]
 ) -> None:
-    with closing(ClusterWide(tmp_path)) as wide, closing(ClusterWide(tmp_path)) as another:
+    with closing(ClusterSettings(tmp_path)) as wide, closing(ClusterSettings(tmp_path)) as another:
         assert wide.variables(cluster("127.0.0.1", "127.0.0.1"), {}) == {}
         assert not set(hub_ports(another)) & set(zeeks_own)

@@ -81,7 +81,7 @@ def test_by_default_a_program_that_dies_at_once_is_found_to_fail_within_a_minute
 def test_a_limit_beyond_all_counting_is_never_reached(limit: int) -> None:
     revival = Revival(RevivalSettings(loop_limit=limit, initial_delay=0, max_delay=0, stable_after=1e9), middle)
     assert not any(revival.ended(0, 0).failed for _ in range(12_000))
-    assert len(revival.memory().ends) <= 32
+    assert len(revival.history().ends) <= 32
 
 
 def test_a_limit_below_none_is_none() -> None:
@@ -95,5 +95,5 @@ def test_another_one_goes_on_where_the_last_has_ended(ends_before: int) -> None:
     expected = [whole.ended(t, t) for t in range(10)]
     told = [first.ended(t, t) for t in range(ends_before)]
     second = Revival(settings, middle)
-    second.recall(first.memory())
+    second.restore(first.history())
     assert [*told, *(second.ended(t, t) for t in range(ends_before, 10))] == expected

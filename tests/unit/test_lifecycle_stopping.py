@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from zeekfleet.lifecycle.stopping import LOOK_EVERY, NEWS_EVERY, Stop, Work
-from zeekfleet.model.supervision import words_of_work
+from zeekfleet.lifecycle.stopping import MEASURE_EVERY, REPORT_EVERY, Stop, Work
+from zeekfleet.model.supervision import work_text
 
 BEFORE = Work(1_000_000, 50.0)
 
 
 def written(stop: Stop, at: float, total: int) -> None:
-    stop.look(at, Work(BEFORE.written + total, BEFORE.cpu))
+    stop.measured(at, Work(BEFORE.written + total, BEFORE.cpu))
 
 
 def test_without_a_ceiling_the_grace_is_all() -> None:
     stop = Stop(100.0, 10.0, 0.0)
-    assert not stop.looks
-    assert (stop.due, stop.next_look) == (110.0, 110.0)
+    assert not stop.work_counts
+    assert (stop.due, stop.next_measurement) == (110.0, 110.0)
 
 
 def test_each_sign_of_work_begins_the_grace_anew_up_to_the_ceiling() -> None:
     stop = Stop(100.0, 10.0, 25.0, BEFORE)
-    assert stop.looks
-    assert (stop.due, stop.next_look) == (110.0, 100.0 + LOOK_EVERY)
+    assert stop.work_counts
+    assert (stop.due, stop.next_measurement) == (110.0, 100.0 + MEASURE_EVERY)
     written(stop, 108.0, 50_000)
     assert stop.due == 118.0
     written(stop, 117.0, 50_000)
@@ -34,7 +34,7 @@ def test_each_sign_of_work_begins_the_grace_anew_up_to_the_ceiling() -> None:
 
 
 def test_a_short_grace_is_looked_at_more_often() -> None:
-    assert Stop(100.0, 0.5, 60.0, BEFORE).next_look == 100.25
+    assert Stop(100.0, 0.5, 60.0, BEFORE).next_measurement == 100.25
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_short_grace_is_looked_at_more_often() -> None:
 )
 def test_what_is_a_sign_of_work(bytes_: int, cpu: float, is_sign: bool) -> None:
     stop = Stop(100.0, 10.0, 300.0, BEFORE)
-    stop.look(101.0, Work(BEFORE.written + bytes_, BEFORE.cpu + cpu))
+    stop.measured(101.0, Work(BEFORE.written + bytes_, BEFORE.cpu + cpu))
     assert (stop.due == 111.0) is is_sign
     assert min(stop.done) >= 0
 
@@ -52,11 +52,11 @@ def test_what_is_a_sign_of_work(bytes_: int, cpu: float, is_sign: bool) -> None:
 def test_news_come_now_and_then_while_it_works() -> None:
     stop = Stop(100.0, 10.0, 300.0, BEFORE)
     written(stop, 101.0, 10_000)
-    assert not stop.is_news(101.0)
-    assert stop.is_news(100.0 + NEWS_EVERY)
-    assert not stop.is_news(100.0 + 2 * NEWS_EVERY), "nothing has been done since"
+    assert not stop.take_due_report(101.0)
+    assert stop.take_due_report(100.0 + REPORT_EVERY)
+    assert not stop.take_due_report(100.0 + 2 * REPORT_EVERY), "nothing has been done since"
     written(stop, 107.0, 20_000)
-    assert stop.is_news(107.0)
+    assert stop.take_due_report(107.0)
     assert stop.elapsed(107.0) == 7.0
 
 
@@ -64,11 +64,11 @@ def test_in_a_hurry_the_grace_counts_from_the_beginning() -> None:
     stop = Stop(100.0, 10.0, 300.0, BEFORE)
     written(stop, 108.0, 50_000)
     stop.hurry()
-    assert (stop.due, stop.next_look) == (110.0, 110.0)
+    assert (stop.due, stop.next_measurement) == (110.0, 110.0)
     written(stop, 109.0, 100_000)
     assert stop.due == 110.0
 
 
 def test_words() -> None:
-    assert words_of_work(110_400_000, 3.0) == "still writing, 110 MB"
-    assert words_of_work(20_000, 12.4) == "still working, 12 s of CPU"
+    assert work_text(110_400_000, 3.0) == "still writing, 110 MB"
+    assert work_text(20_000, 12.4) == "still working, 12 s of CPU"

@@ -10,7 +10,7 @@ import pytest
 
 from zeekfleet.daemon import journal
 from zeekfleet.daemon.exits import log_exit
-from zeekfleet.lifecycle.outlook import ordinal, outlook
+from zeekfleet.lifecycle.wording import next_start_text, ordinal
 from zeekfleet.logs.handlers import fields_of
 from zeekfleet.model.launch import LaunchSpec, RevivalSettings
 from zeekfleet.model.management import NodeOutputs
@@ -34,7 +34,7 @@ NONE = NodeOutputs("", "")
     ],
 )
 def test_what_comes_next(revive_in, failed, attempt, words):
-    assert outlook(revive_in, failed, attempt, 60.0) == words
+    assert next_start_text(revive_in, failed, attempt, 60.0) == words
 
 
 def test_ordinals():

@@ -14,8 +14,8 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import Address, Port
 from zeekfleet.model.variables import WEBSOCKET_PORT
-from zeekfleet.node.zeek.cluster_wide import ClusterWide
-from zeekfleet.node.zeek.links import DialsOneNode
+from zeekfleet.node.zeek.cluster_settings import ClusterSettings
+from zeekfleet.node.zeek.links import ZeekLinks
 from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.planning.layout import Backend
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, REQUESTS_FILE
@@ -44,14 +44,14 @@ async def links(tmp_path: Path):  # type: ignore[no-untyped-def]
         env = {} if name == "logger" else {WEBSOCKET_PORT: str(1000 + number)}
         configs[name] = NodeConfig(name, directory=str(tmp_path / name), env=env, cluster=cluster)
     published = Published()
-    made = DialsOneNode(cast(Bus, published), Backend.ZEROMQ, ClusterWide(tmp_path), StatusFiles())
+    made = ZeekLinks(cast(Bus, published), Backend.ZEROMQ, ClusterSettings(tmp_path), StatusFiles())
     made.follow(dict.fromkeys(configs, 1), configs)
     yield made, published
     made.close()
 
 
 async def test_a_logger_is_asked_in_both_ways_and_others_in_one(
-    links: tuple[DialsOneNode, Published], tmp_path: Path
+    links: tuple[ZeekLinks, Published], tmp_path: Path
 ) -> None:
     dials, published = links
     request = NodeDispatchRequest("r", ("get_id_value", "bits_per_uid"), frozenset(ROLES))
@@ -63,7 +63,7 @@ async def test_a_logger_is_asked_in_both_ways_and_others_in_one(
     assert [json.loads(line) for line in lines] == [{"reqid": "r", "action": ["get_id_value", "bits_per_uid"]}]
 
 
-async def test_a_logger_that_is_not_meant_gets_no_mail(links: tuple[DialsOneNode, Published], tmp_path: Path) -> None:
+async def test_a_logger_that_is_not_meant_gets_no_mail(links: tuple[ZeekLinks, Published], tmp_path: Path) -> None:
     dials, published = links
     dials.send(NodeDispatchRequest("r", ("net_stats",), frozenset({"worker"})))
     assert [event for event in published.events if isinstance(event, NodeDispatchRequest)] != []

@@ -26,7 +26,7 @@ class Box:
         self.directory = directory
         self.heard: asyncio.Queue[Event] = asyncio.Queue()
         self.boxes = Mailboxes(clock)
-        self.boxes.hear = self.heard.put_nowait
+        self.boxes.on_event = self.heard.put_nowait
 
     def put(self, name: str, content: str) -> None:
         """As the node does: whole, or not at all."""

@@ -13,9 +13,9 @@ from zeekfleet.agent.roster import Roster
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Node, NodeOutputs
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.node.sim import DialledByNodes
-from zeekfleet.node.zeek.cluster_wide import ClusterWide
-from zeekfleet.node.zeek.links import DialsOneNode
+from zeekfleet.node.sim import SimulatedNodeLinks
+from zeekfleet.node.zeek.cluster_settings import ClusterSettings
+from zeekfleet.node.zeek.links import ZeekLinks
 from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.planning.layout import STATUS_FILE, Backend
 from zeekfleet.transport.bus import Bus
@@ -41,7 +41,7 @@ async def statuses() -> AsyncIterator[StatusFiles]:
 
 
 def zeek_gate(roster: Roster, statuses: StatusFiles) -> Callable[[NodeConfig], Coroutine[Any, Any, None]]:
-    links = DialsOneNode(cast(Bus, None), Backend.ZEROMQ, ClusterWide(Path("/nowhere")), statuses)
+    links = ZeekLinks(cast(Bus, None), Backend.ZEROMQ, ClusterSettings(Path("/nowhere")), statuses)
     return links.readiness(roster)
 
 
@@ -95,7 +95,7 @@ async def test_a_zeek_that_fails_holds_up_nobody(roster: Roster, statuses: Statu
 
 
 async def test_a_simulated_node_is_up_when_it_says_hello(roster: Roster) -> None:
-    waiting = asyncio.create_task(DialledByNodes(cast(Bus, None), Path("s")).readiness(roster)(CONFIG))
+    waiting = asyncio.create_task(SimulatedNodeLinks(cast(Bus, None), Path("s")).readiness(roster)(CONFIG))
     assert not await is_open(waiting)
     roster.hello("proxy")
     await asyncio.wait_for(waiting, PATIENCE)

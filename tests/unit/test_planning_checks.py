@@ -11,10 +11,10 @@ from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.planning import listeners, parsing
 from zeekfleet.planning.checks import (
     CAPTURE,
-    Held,
     HostFacts,
     Listener,
     Needs,
+    OwnPorts,
     PortUse,
     Problem,
     host_problems,
@@ -28,11 +28,11 @@ METRICS = Listener("metrics port", "127.0.0.1", 9001)
 FACTS = HostFacts(interfaces=frozenset({"eth0", "lo"}), cpus=frozenset({0, 1}), capabilities=frozenset({CAPTURE}))
 
 
-NOTHING_HELD = Held()
+NO_OWN_PORTS = OwnPorts()
 
 
-def told(need: Needs, facts: HostFacts = FACTS, held: Held = NOTHING_HELD) -> list[str]:
-    return [str(problem) for problem in host_problems([need], facts, held)]
+def told(need: Needs, facts: HostFacts = FACTS, own: OwnPorts = NO_OWN_PORTS) -> list[str]:
+    return [str(problem) for problem in host_problems([need], facts, own)]
 
 
 def using(use: PortUse, listener: Listener = METRICS) -> HostFacts:
@@ -93,35 +93,35 @@ def test_a_port_in_use_is_named_with_its_holder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("use", "held", "fine"),
+    ("use", "own", "fine"),
     [
-        (PortUse("is in use", 12), Held(pids=frozenset({12})), True),
-        (PortUse("is in use", 12), Held(pids=frozenset({13})), False),
+        (PortUse("is in use", 12), OwnPorts(pids=frozenset({12})), True),
+        (PortUse("is in use", 12), OwnPorts(pids=frozenset({13})), False),
         # Another instance of this cluster has it, on the same host, and a deploy frees it.
-        (PortUse("is in use", 12, "zeek", is_node=True), Held(ports=frozenset({9001})), True),
-        (PortUse("is in use"), Held(ports=frozenset({9001})), True),
+        (PortUse("is in use", 12, "zeek", is_node=True), OwnPorts(ports=frozenset({9001})), True),
+        (PortUse("is in use"), OwnPorts(ports=frozenset({9001})), True),
         # Our port, but it is a stranger who has it.
-        (PortUse("is in use", 12, "nginx"), Held(ports=frozenset({9001})), False),
+        (PortUse("is in use", 12, "nginx"), OwnPorts(ports=frozenset({9001})), False),
         # A node, but of another cluster.
-        (PortUse("is in use", 12, "zeek", is_node=True), Held(ports=frozenset({9002})), False),
+        (PortUse("is in use", 12, "zeek", is_node=True), OwnPorts(ports=frozenset({9002})), False),
     ],
 )
-def test_whose_port_it_is(use: PortUse, held: Held, fine: bool) -> None:
+def test_whose_port_it_is(use: PortUse, own: OwnPorts, fine: bool) -> None:
     need = Needs("w", listeners=(METRICS,))
-    assert (told(need, using(use), held) == []) is fine
-    assert (unavailable([need], using(use), held) == []) is fine
+    assert (told(need, using(use), own) == []) is fine
+    assert (unavailable([need], using(use), own) == []) is fine
 
 
 def test_two_nodes_that_want_one_port() -> None:
     needs = [Needs("w2", listeners=(METRICS,)), Needs("w1", listeners=(METRICS,))]
-    assert [str(problem) for problem in host_problems(needs, FACTS, Held())] == [
+    assert [str(problem) for problem in host_problems(needs, FACTS, OwnPorts())] == [
         "nodes 'w1', 'w2': port 9001/tcp would be listened on 2 times"
     ]
 
 
 def test_the_same_problem_of_several_nodes_is_told_once() -> None:
     needs = [Needs("b", "eth9"), Needs("a", "eth9"), Needs("c", cpus=frozenset({7}))]
-    assert host_problems(needs, FACTS, Held()) == [
+    assert host_problems(needs, FACTS, OwnPorts()) == [
         Problem(("a", "b"), "there is no interface 'eth9', only eth0, lo"),
         Problem(("c",), "CPU 7 to pin to is offline or absent"),
     ]

@@ -367,7 +367,7 @@ class Directory:
 def test_scripts_beside_the_file_are_meant_by_their_relative_paths() -> None:
     words = "local policy/tuning detect.zeek ./mine ../other.zeek /abs.zeek sub/x.zeek A::b=./c missing.zeek"
     text = f"[x]\ninstance=a\nrole=worker\nscripts={words}\n"
-    node = parse(text, places=Directory("detect.zeek", "sub/x.zeek", "A::b=./c", "local.zeek")).nodes[0]
+    node = parse(text, base=Directory("detect.zeek", "sub/x.zeek", "A::b=./c", "local.zeek")).nodes[0]
     assert set(node.scripts or ()) == {
         "local",
         "policy/tuning",
@@ -384,7 +384,7 @@ def test_scripts_beside_the_file_are_meant_by_their_relative_paths() -> None:
 
 def test_traces_begin_beside_the_file() -> None:
     text = "[x]\ninstance=a\nrole=worker\npcap_file=traces/a.pcap\n"
-    assert parse(text, places=Directory()).nodes[0].env == {"ZEEKFLEET_PCAP_FILE": "/etc/fleet/traces/a.pcap"}
+    assert parse(text, base=Directory()).nodes[0].env == {"ZEEKFLEET_PCAP_FILE": "/etc/fleet/traces/a.pcap"}
     assert parse(text).nodes[0].env == {"ZEEKFLEET_PCAP_FILE": "traces/a.pcap"}
 
 

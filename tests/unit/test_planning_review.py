@@ -5,7 +5,7 @@ from __future__ import annotations
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Option
 from zeekfleet.model.types import Address, Port
-from zeekfleet.planning.review import losses, review
+from zeekfleet.planning.review import missing_logs, review
 
 MANAGER = Node("m", "a", ClusterRole.MANAGER, State.RUNNING)
 ETH0 = "af_packet::eth0"
@@ -30,10 +30,10 @@ def test_a_configuration_without_nodes_is_not_reviewed() -> None:
 def test_workers_without_a_proxy_lose_logs() -> None:
     proxy = Node("p", "a", ClusterRole.PROXY, State.RUNNING)
     without = Configuration(instances=(Instance("a"),), nodes=(MANAGER, worker("w")))
-    (loss,) = losses(without)
-    assert all(log in loss for log in ("known_hosts.log", "known_services.log", "known_certs.log", "software.log"))
-    assert losses(Configuration(instances=without.instances, nodes=(*without.nodes, proxy))) == ()
-    assert losses(Configuration(instances=without.instances, nodes=(MANAGER,))) == ()
+    (text,) = missing_logs(without)
+    assert all(log in text for log in ("known_hosts.log", "known_services.log", "known_certs.log", "software.log"))
+    assert missing_logs(Configuration(instances=without.instances, nodes=(*without.nodes, proxy))) == ()
+    assert missing_logs(Configuration(instances=without.instances, nodes=(MANAGER,))) == ()
 
 
 def test_a_cluster_has_one_manager() -> None:

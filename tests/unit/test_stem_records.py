@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from zeekfleet.lifecycle.revival import Memory
+from zeekfleet.lifecycle.revival import RevivalHistory
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem import table
 from zeekfleet.stem.launches import LAUNCH_VERSION, LAUNCHES_NAME
@@ -53,7 +53,7 @@ def test_what_a_later_release_adds_is_passed_over_and_what_an_earlier_one_leaves
     journal(tmp_path, record("a", color="blue", past={"ends": [1.5], "mood": "good"}), record("b"))
     logged: list[str] = []
     assert Records(tmp_path, logged.append).processes() == {
-        "a": ProcessRecord("a", 5, 7, past=Memory(ends=(1.5,))),
+        "a": ProcessRecord("a", 5, 7, past=RevivalHistory(ends=(1.5,))),
         "b": ProcessRecord("b", 5, 7),
     }
     spec = {"name": "a", "argv": ["sleep"], "env": {}, "directory": "/d", "stdout_file": "/o", "stderr_file": "/e"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from zeekfleet.errors import NotSupervisorError
 from zeekfleet.model.enums import ClusterRole
-from zeekfleet.model.launch_context import HostContext, Places
+from zeekfleet.model.launch_context import HostContext, NodePaths
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import Address, Port
 from zeekfleet.model.variables import NODE_CONFIG
@@ -86,16 +86,16 @@ def test_the_protocols_error_texts(config: NodeConfig, text: str) -> None:
 def test_places() -> None:
     state = Path("/state")
     host = HostContext(state, Path("/spool"), False, {})
-    default = host.places(NodeConfig(name="n"))
+    default = host.paths(NodeConfig(name="n"))
     assert default.directory == state / "nodes" / "n"
     assert (default.stdout_file, default.stderr_file) == (default.directory / "stdout", default.directory / "stderr")
-    own = host.places(NodeConfig(name="n", directory="/d", stdout_file="o", stderr_file="/e/f"))
-    assert own == Places(Path("/d"), Path("/d/o"), Path("/e/f"))
+    own = host.paths(NodeConfig(name="n", directory="/d", stdout_file="o", stderr_file="/e/f"))
+    assert own == NodePaths(Path("/d"), Path("/d/o"), Path("/e/f"))
 
 
 @pytest.mark.parametrize("name", ["..", ".", "a/../../b", "/etc"])
 def test_no_node_lives_outside(name: str) -> None:
-    directory = HostContext(Path("/state"), Path("/spool"), False, {}).places(NodeConfig(name=name)).directory
+    directory = HostContext(Path("/state"), Path("/spool"), False, {}).paths(NodeConfig(name=name)).directory
     assert directory.resolve().parent == Path("/state/nodes")
     assert "/" not in file_name(name)
 

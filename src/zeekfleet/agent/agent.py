@@ -137,7 +137,7 @@ class Agent:
         self._controllers: dict[int, Peer] = {}
         self._supervised = False
         self._launched = asyncio.Event()
-        links.hear(self._heard_node)
+        links.on_event(self._heard_node)
         bus.subscribe(self._topic)
         bus.subscribe(topics.NODE)
         bus.subscribe(topics.secrets(options.name))
@@ -201,7 +201,7 @@ class Agent:
             case Delivery(topic=topics.NODE, event=event):
                 self._heard_node(event)
             case Delivery(topic=topic, event=ClusterKeys(keys=keys)) if topic == topics.secrets(self._options.name):
-                self._links.take_keys(keys)
+                self._links.store_keys(keys)
             case Delivery():
                 await self._service.hear(received)
 

@@ -14,7 +14,7 @@ from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as events
 from zeekfleet.broker.events.base import OutcomeResponse, Request, Response
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError, UnansweredError
-from zeekfleet.lifecycle.outlook import clock_text
+from zeekfleet.lifecycle.wording import clock_text
 from zeekfleet.model import ranges
 from zeekfleet.model.management import fresh_id
 from zeekfleet.model.releases import PartRelease

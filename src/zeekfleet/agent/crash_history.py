@@ -13,7 +13,7 @@ from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.roster import Entry, Roster
 from zeekfleet.broker.events import supervision
 from zeekfleet.errors import UnansweredError
-from zeekfleet.lifecycle.outlook import outlook
+from zeekfleet.lifecycle.wording import next_start_text
 from zeekfleet.model.enums import State
 from zeekfleet.model.names import directory_name
 from zeekfleet.model.supervision import Diagnosis, NodeDetails, NodeReport
@@ -88,7 +88,7 @@ class CrashHistory:
             return
         cause = "was killed for want of memory" if end.out_of_memory else end.reason
         self._roster.ended(end.node, cause, end.revive_in is None)
-        next_ = outlook(end.revive_in, end.failed, end.attempt, end.window)
+        next_ = next_start_text(end.revive_in, end.failed, end.attempt, end.window)
         facts: dict[str, object] = {
             "kind": "crash",
             "pid": end.pid,

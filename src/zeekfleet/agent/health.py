@@ -127,7 +127,7 @@ class HealthWatch:
     async def _judge(self, silent: set[str], asked: frozenset[str]) -> None:
         """Count who was silent; one that answered, or changed its state meanwhile, starts anew."""
         silent &= self._roster.running()
-        if self._links.take_another(silent, asked):
+        if self._links.switch_connection(silent, asked):
             logger.warning("no node answers by the link; taking another")
             return
         self._missed = {name: self._missed.get(name, 0) + 1 for name in silent}

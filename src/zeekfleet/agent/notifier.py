@@ -18,7 +18,7 @@ from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.model.deployments import NodeAction
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Node
-from zeekfleet.model.supervision import words_of_work
+from zeekfleet.model.supervision import work_text
 from zeekfleet.model.types import Address
 from zeekfleet.transport.bus import Bus
 
@@ -82,7 +82,7 @@ class Notifier:
 
     def stopping(self, news: NodeStopping) -> None:
         """A node that was asked to end still works."""
-        self.log(f"node {news.node} is {words_of_work(news.written, news.cpu)}", news.node)
+        self.log(f"node {news.node} is {work_text(news.written, news.cpu)}", news.node)
         told = NotifyNodeStopping(self._instance, news.node, news.written, news.cpu, news.elapsed)
         self._bus.publish(self._topic, told)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from zeekfleet.cli.output import BAD, BUSY, FAINT, GOOD, Cell, Note
 from zeekfleet.client.results import role_name
 from zeekfleet.client.wanted import Absent, Standing, Wanted
-from zeekfleet.lifecycle.outlook import duration
+from zeekfleet.lifecycle.wording import duration
 from zeekfleet.model.enums import State
 from zeekfleet.model.supervision import NodeReport
 

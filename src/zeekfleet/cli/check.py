@@ -13,7 +13,7 @@ from zeekfleet.cli.session import Session
 from zeekfleet.client.blocking import result_of
 from zeekfleet.client.results import Checked, Finding
 from zeekfleet.errors import UnreachableError
-from zeekfleet.planning.review import losses, review
+from zeekfleet.planning.review import missing_logs, review
 from zeekfleet.planning.validate import validate
 
 
@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
     configuration = read_cluster_file(
         args.config, session.messages, instance=args.instance, lax=args.lax, allow_empty=args.allow_empty
     )
-    for loss in losses(configuration):
-        session.messages.warning(loss)
+    for text in missing_logs(configuration):
+        session.messages.warning(text)
     errors = validate(configuration, controller_port=None, auto_assign_ports=True)
     found = tuple(Finding(text) for text in (*errors, *review(configuration)))
     if errors:

@@ -13,7 +13,7 @@ from zeekfleet.client.blocking import result_of
 from zeekfleet.client.link import Retry
 from zeekfleet.errors import ConnectionLostError
 from zeekfleet.model.management import Configuration
-from zeekfleet.planning.review import losses, review
+from zeekfleet.planning.review import missing_logs, review
 
 ATTEMPTS = 3
 """How often a deployment is asked for if its controller dies meanwhile."""
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     configuration = read_cluster_file(
         args.config, session.messages, instance=args.instance, lax=args.lax, allow_empty=args.allow_empty
     )
-    for doubt in (*review(configuration), *losses(configuration)):
+    for doubt in (*review(configuration), *missing_logs(configuration)):
         session.messages.warning(doubt)
     for patience in (PATIENCE, *[REVIVAL] * (ATTEMPTS - 2)):
         try:

@@ -9,7 +9,7 @@ from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_fi
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.client.blocking import result_of
-from zeekfleet.planning.review import losses, review
+from zeekfleet.planning.review import missing_logs, review
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     configuration = read_cluster_file(
         args.config, session.messages, instance=args.instance, lax=args.lax, allow_empty=args.allow_empty
     )
-    for doubt in (*review(configuration), *losses(configuration)):
+    for doubt in (*review(configuration), *missing_logs(configuration)):
         session.messages.warning(doubt)
     with session.connected() as controller:
         return deploying.show_staged(session, result_of(controller.stage(configuration)))

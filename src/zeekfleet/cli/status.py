@@ -15,7 +15,7 @@ from zeekfleet.client.histories import last_exit
 from zeekfleet.client.results import role_name
 from zeekfleet.client.status import Status
 from zeekfleet.client.wanted import Absent, merged
-from zeekfleet.lifecycle.outlook import duration
+from zeekfleet.lifecycle.wording import duration
 from zeekfleet.model.supervision import NodeReport
 
 NOT_RUNNING = 3

@@ -21,8 +21,8 @@
     p = "2200/tcp"
 
 Relative paths begin beside the file: of ``directory``, of ``pcap_file``, of a command's program if there is a slash in
-it (else it is looked for on PATH), and of scripts as in a cluster configuration (:func:`ini_values.located`). Only a
-node's ``stdout_file`` and ``stderr_file`` begin in its own directory.
+it (else it is looked for on PATH), and of scripts as in a cluster configuration
+(:func:`ini_values.resolve_script`). Only a node's ``stdout_file`` and ``stderr_file`` begin in its own directory.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.names import name_problem
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Port, parse_port
-from zeekfleet.planning.ini_values import located
+from zeekfleet.planning.ini_values import resolve_script
 
 ENGINES = ("auto", "zeek", "sim")
 LONGEST_SHOWN = 200
@@ -150,7 +150,7 @@ def _config(where: str, table: dict[str, Any], beside: Beside) -> NodeConfig:
         if values.get(key):
             values[key] = beside.absolute(values[key])
     for key in ("addl_base_scripts", "addl_user_scripts"):
-        values[key] = tuple(located(script, beside) for script in values.get(key, ()))
+        values[key] = tuple(resolve_script(script, beside) for script in values.get(key, ()))
     return NodeConfig(**values)
 
 

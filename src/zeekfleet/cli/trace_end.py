@@ -188,9 +188,9 @@ class _Listener:
                 if not process.lives or loop.time() >= patience.due:
                     return False
                 with suppress(TimeoutError):
-                    async with asyncio.timeout_at(patience.next_look):
+                    async with asyncio.timeout_at(patience.next_measurement):
                         await changed.wait()
-                patience.look(loop.time(), process.work)
+                patience.measured(loop.time(), process.work)
         except OSError as error:
             raise SupervisionError(f"{self._file.parent} cannot be watched: {error.strerror}") from None
         finally:

@@ -26,7 +26,7 @@ from zeekfleet.client import config_file, link
 from zeekfleet.client.patience import Patience, Watch
 from zeekfleet.client.requests import Requests
 from zeekfleet.errors import CannotConnectError, RequestTimeoutError, TransportError
-from zeekfleet.model.addresses import place
+from zeekfleet.model.addresses import address_text
 from zeekfleet.model.defaults import CLIENT_PORT, LOOPBACK
 from zeekfleet.model.management import Configuration
 from zeekfleet.transport.bus import Delivery, PeerAdded, PeerLost
@@ -182,7 +182,7 @@ class Client(Requests):
             async with asyncio.timeout(timeout):
                 await self._connected.wait()
         except TimeoutError:
-            text = f"cannot connect to controller {place(self._host, self._port)} within {timeout:g} s"
+            text = f"cannot connect to controller {address_text(self._host, self._port)} within {timeout:g} s"
             reason = await self._reason_for_no_connection()
             raise TransportError(f"{text}: {reason}" if reason else text) from None
 

@@ -63,7 +63,7 @@ def parse(data: bytes, *, source: str, directory: Path, instance: str = "", lax:
         hostname=socket.gethostname(),
         instance=instance,
         resolver=_resolve,
-        places=Beside(directory),
+        base=Beside(directory),
         lax=lax,
     )
 

@@ -41,7 +41,7 @@ from zeekfleet.errors import (
     TransportError,
     UnreachableError,
 )
-from zeekfleet.model.addresses import place
+from zeekfleet.model.addresses import address_text
 
 R = TypeVar("R", bound=Response)
 
@@ -239,7 +239,7 @@ def connect(
 def _connect(
     host: str, port: int, subscriptions: Sequence[str], tls: ssl.SSLContext | None, retry: Retry, telling: _Telling
 ) -> Link:
-    remote = place(host, port)
+    remote = address_text(host, port)
     tries = _Tries(retry)
     # A controller that dies while it accepts us resets the connection, which is worth another attempt. With TLS a
     # controller that refuses our certificate does the same, which is not.

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from zeekfleet.client.tls import TlsSettings
 from zeekfleet.errors import SettingsError
-from zeekfleet.model.addresses import numbers_problem
+from zeekfleet.model.addresses import numeric_host_problem
 from zeekfleet.model.defaults import CLIENT_PORT, LOOPBACK
 from zeekfleet.planning.ini_values import interpolate
 
@@ -168,7 +168,7 @@ class ClientSettings:
     def host(self) -> str:
         """The controller's address or name; an IPv6 address may stand in brackets."""
         host = self._text("controller", "host")
-        if problem := numbers_problem(host):
+        if problem := numeric_host_problem(host):
             raise SettingsError("controller.host", f"expected {problem} (from {self.origin('controller', 'host')})")
         return host
 

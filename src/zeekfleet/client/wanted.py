@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from zeekfleet.lifecycle.outlook import ago, clock_text
+from zeekfleet.lifecycle.wording import ago, clock_text
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.model.presence import InstancePresence

@@ -12,8 +12,8 @@ from zeekfleet.broker.generations import Generation
 from zeekfleet.controller.agent_link import AgentLink, is_dialled_at
 from zeekfleet.controller.name_claims import NameClaims, Reservation
 from zeekfleet.controller.plan import moves
-from zeekfleet.lifecycle.outlook import clock_text
-from zeekfleet.model.addresses import place
+from zeekfleet.lifecycle.wording import clock_text
+from zeekfleet.model.addresses import address_text
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import UNSPECIFIED, Address, Port
 from zeekfleet.transport.bus import Peer
@@ -262,7 +262,7 @@ class Instances:
             refusal = self._refusals.get((instance.name, link.peer.id))
             return f"refuses this controller: {refusal}" if refusal else "does not answer its welcome"
         if instance.name in self.known and instance.listen_port is not None:
-            return f"not at {place(str(instance.host), instance.listen_port.number)} yet"
+            return f"not at {address_text(str(instance.host), instance.listen_port.number)} yet"
         return self.presence(instance.name)
 
     @property

@@ -19,7 +19,7 @@ from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.fanout import TIMED_OUT, ask
 from zeekfleet.controller.instances import REMEMBERED, Instances
 from zeekfleet.errors import StoreError, ValueMismatchError
-from zeekfleet.lifecycle.outlook import clock_text
+from zeekfleet.lifecycle.wording import clock_text
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Result
 from zeekfleet.model.presence import InstancePresence

@@ -7,7 +7,7 @@ import logging
 
 from zeekfleet.controller.completion import Completion
 from zeekfleet.model.management import Configuration
-from zeekfleet.planning.review import losses
+from zeekfleet.planning.review import missing_logs
 from zeekfleet.store.interface import ConfigState, Store
 
 logger = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ class Stage:
             StoreError: it could not be kept; nothing was changed.
         """
         ready = self._completion.complete(configuration)
-        for loss in losses(configuration):
-            logger.warning("configuration %s: %s", configuration.id, loss, extra={"config": configuration.id})
+        for text in missing_logs(configuration):
+            logger.warning("configuration %s: %s", configuration.id, text, extra={"config": configuration.id})
         await asyncio.to_thread(self._store.put, {ConfigState.STAGED: configuration, ConfigState.READY: ready})
 
     async def get(self, state: ConfigState) -> Configuration | None:

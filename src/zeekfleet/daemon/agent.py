@@ -21,7 +21,7 @@ from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.run import until
 from zeekfleet.errors import SettingsError
 from zeekfleet.logs import handlers
-from zeekfleet.model.addresses import numbers_problem, place
+from zeekfleet.model.addresses import address_text, numeric_host_problem
 from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import Role
 from zeekfleet.model.names import AGENT_SOCKET
@@ -99,7 +99,7 @@ async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop
                     own_topic = (topics.agent(own.name),)
                     bus.dial(*controller, publish=own_topic, role=Role.CONTROLLER, label="controller")
                 async with supervisor:
-                    readiness.announce(f"agent {own.name} {place(own.listen, port)}, {whom}")
+                    readiness.announce(f"agent {own.name} {address_text(own.listen, port)}, {whom}")
                     await until(stop, _run(agent, disk, archiver))
         finally:
             logging.getLogger().removeHandler(log)
@@ -129,7 +129,7 @@ def parse_controller(text: str) -> tuple[str, int] | None:
         host = ""  # an IPv6 address needs its brackets, or the port could be a part of it
     if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
         raise SettingsError("agent.controller", f"'{text}' is neither HOST:PORT nor none")
-    if problem := numbers_problem(host):
+    if problem := numeric_host_problem(host):
         raise SettingsError("agent.controller", f"'{text}' is wrong, expected {problem}")
     return None if host in NO_CONTROLLER else (host, int(port))
 

@@ -17,7 +17,7 @@ from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.run import until
 from zeekfleet.daemon.tls import ServerContext, server_context
 from zeekfleet.logs import handlers
-from zeekfleet.model.addresses import place
+from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import Role
 from zeekfleet.settings import Settings
 from zeekfleet.store import quarantine
@@ -66,11 +66,13 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
                 door = doors.door(settings.common)
                 if own.websocket_port:
                     await bus.listen(own.websocket_listen, own.websocket_port, policy=buses.CLIENTS, tls=tls, door=door)
-                    places.append(f"clients {place(own.websocket_listen, own.websocket_port)}{' (TLS)' if tls else ''}")
+                    places.append(
+                        f"clients {address_text(own.websocket_listen, own.websocket_port)}{' (TLS)' if tls else ''}"
+                    )
                 if own.port:
                     policy = buses.agents_policy(and_clients=not own.tls_ca)
                     await bus.listen(own.listen, own.port, policy=policy, door=door)
-                    places.append(f"agents {place(own.listen, own.port)}")
+                    places.append(f"agents {address_text(own.listen, own.port)}")
                 names.keep(Path(settings.common.state_dir), Role.CONTROLLER, own.name)
                 readiness.announce(", ".join([f"controller {own.name}", *places]))
                 disk = DiskWatch((directory,), logger.error, logger.info)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from zeekfleet.lifecycle.outlook import outlook, seconds
+from zeekfleet.lifecycle.wording import next_start_text, seconds
 from zeekfleet.supervisor import NodeExit
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ def log_exit(exit_: NodeExit) -> None:
     if exit_.crash_report:
         facts["report"] = exit_.crash_report
         report = f"; report in {exit_.crash_report}"
-    next_ = outlook(exit_.revive_in, exit_.failed, exit_.attempt, exit_.window)
+    next_ = next_start_text(exit_.revive_in, exit_.failed, exit_.attempt, exit_.window)
     logger.warning("node '%s' %s; %s%s", exit_.node, exit_, next_, report, extra=facts)
     if exit_.newly_failed:
         facts["kind"] = "crash loop"

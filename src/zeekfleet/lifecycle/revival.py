@@ -31,7 +31,7 @@ class Decision(msgspec.Struct, frozen=True):
     failed: bool = False
 
 
-class Memory(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class RevivalHistory(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The past ends of a process, to be kept when another :class:`Revival` continues for it.
 
     Attributes:
@@ -51,7 +51,7 @@ MOST_ENDS = 10_000
 """The most ends that are counted: a higher ``loop_limit`` is never reached within a window."""
 
 MOST_REMEMBERED = 32
-"""The most ends in a :class:`Memory`."""
+"""The most ends in a :class:`RevivalHistory`."""
 
 FIRST_SHORTAGE = 0.1
 LONGEST_SHORTAGE = 5.0
@@ -72,16 +72,16 @@ class Revival:
         self._limit = max(0, settings.loop_limit)
         self.clear()
 
-    def memory(self) -> Memory:
-        """The past ends, for :meth:`recall`."""
-        return Memory(tuple(self._ends)[-MOST_REMEMBERED:], self._revivals, self._failed)
+    def history(self) -> RevivalHistory:
+        """The past ends, for :meth:`restore`."""
+        return RevivalHistory(tuple(self._ends)[-MOST_REMEMBERED:], self._revivals, self._failed)
 
-    def recall(self, memory: Memory) -> None:
+    def restore(self, history: RevivalHistory) -> None:
         """Continue from the past of another :class:`Revival` with the same clock."""
         self.clear()
-        self._ends.extend(memory.ends)
-        self._revivals = memory.revivals
-        self._failed = memory.failed
+        self._ends.extend(history.ends)
+        self._revivals = history.revivals
+        self._failed = history.failed
 
     def clear(self) -> None:
         """Forget all ends, for example after a requested restart."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-LOOK_EVERY = 1.0
+MEASURE_EVERY = 1.0
 """Seconds between two measurements of such a process; the kernel sends no notification of written bytes and CPU."""
 
-NEWS_EVERY = 3.0
+REPORT_EVERY = 3.0
 """The fewest seconds between two reports that a process still works."""
 
 _WRITTEN = 4096
@@ -46,14 +46,14 @@ class Stop:
         self._grace = grace
         self._ceiling = max(grace, ceiling)
         self._last_sign = now
-        self._looked = now
-        self._told = now
+        self._measured_at = now
+        self._reported_at = now
         self._before = work
         self._work = work
         self._has_worked = False
 
     @property
-    def looks(self) -> bool:
+    def work_counts(self) -> bool:
         """Whether signs of work renew its grace."""
         return self._ceiling > self._grace
 
@@ -63,29 +63,29 @@ class Stop:
         return min(self._last_sign + self._grace, self._began + self._ceiling)
 
     @property
-    def next_look(self) -> float:
+    def next_measurement(self) -> float:
         """When to measure its work next, or to kill it."""
-        return min(self.due, self._looked + min(LOOK_EVERY, self._grace / 2)) if self.looks else self.due
+        return min(self.due, self._measured_at + min(MEASURE_EVERY, self._grace / 2)) if self.work_counts else self.due
 
     @property
     def done(self) -> Work:
         """Its work since it was told to end."""
         return Work(max(0, self._work.written - self._before.written), max(0.0, self._work.cpu - self._before.cpu))
 
-    def look(self, now: float, work: Work) -> None:
+    def measured(self, now: float, work: Work) -> None:
         """Record a measurement of its work."""
         written, cpu = work.written - self._work.written, work.cpu - self._work.cpu
-        if written >= _WRITTEN or (cpu > 0 and cpu >= _BUSY * (now - self._looked)):
+        if written >= _WRITTEN or (cpu > 0 and cpu >= _BUSY * (now - self._measured_at)):
             self._last_sign = now
             self._has_worked = True
-        self._looked, self._work = now, work
+        self._measured_at, self._work = now, work
 
-    def is_news(self, now: float) -> bool:
-        """Whether to report that it still works: it has worked since the last report, which was long enough ago."""
-        if not self._has_worked or now - self._told < NEWS_EVERY:
+    def take_due_report(self, now: float) -> bool:
+        """Whether to report now that it still works: it has worked since the last report, which was long enough ago."""
+        if not self._has_worked or now - self._reported_at < REPORT_EVERY:
             return False
         self._has_worked = False
-        self._told = now
+        self._reported_at = now
         return True
 
     def elapsed(self, now: float) -> float:

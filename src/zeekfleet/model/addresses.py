@@ -8,7 +8,7 @@ import re
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 
 
-def numbers_problem(host: str) -> str:
+def numeric_host_problem(host: str) -> str:
     """What is wrong with a host that looks like an IPv4 address; ``""`` if it is a valid one, or a host name.
 
     The system's resolver would accept ``127.1`` and ``0x7f000001``, and read ``010.0.0.1`` as octal.
@@ -22,6 +22,6 @@ def numbers_problem(host: str) -> str:
     return ""
 
 
-def place(host: str, port: int) -> str:
+def address_text(host: str, port: int) -> str:
     """``HOST:PORT`` for a person, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"

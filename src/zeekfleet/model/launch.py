@@ -101,7 +101,7 @@ class LaunchSpec(msgspec.Struct, frozen=True):
         return max(self.grace, self.grace_ceiling)
 
     @property
-    def places(self) -> tuple[str, str, str]:
+    def paths(self) -> tuple[str, str, str]:
         """The directory and the two files that the process uses; a running process is recognized by them."""
         return self.directory, self.stdout_file, self.stderr_file
 

@@ -11,7 +11,7 @@ from zeekfleet.model.names import NODES, directory_name
 from zeekfleet.model.supervisor import NodeConfig
 
 
-class Places(msgspec.Struct, frozen=True):
+class NodePaths(msgspec.Struct, frozen=True):
     """Absolute paths of one node."""
 
     directory: Path
@@ -34,14 +34,14 @@ class HostContext(msgspec.Struct, frozen=True):
     bare_mode: bool
     environment: dict[str, str]
 
-    def places(self, config: NodeConfig) -> Places:
+    def paths(self, config: NodeConfig) -> NodePaths:
         """A node's paths, from its configuration; by default ``<state>/nodes/<name>``, ``stdout`` and ``stderr``.
 
         A relative directory is relative to this process' working directory, a relative file to the node's directory.
         A name that is no plain file name is quoted, so that the default directory is always below ``nodes``.
         """
         directory = Path(config.directory or self.state / NODES / directory_name(config.name)).absolute()
-        return Places(
+        return NodePaths(
             directory=directory,
             stdout_file=directory / (config.stdout_file or "stdout"),
             stderr_file=directory / (config.stderr_file or "stderr"),
@@ -49,11 +49,11 @@ class HostContext(msgspec.Struct, frozen=True):
 
     def launch_context(self, config: NodeConfig) -> LaunchContext:
         """What the node's engine must know about the host."""
-        places = self.places(config)
+        paths = self.paths(config)
         return LaunchContext(
-            directory=str(places.directory),
-            stdout_file=str(places.stdout_file),
-            stderr_file=str(places.stderr_file),
+            directory=str(paths.directory),
+            stdout_file=str(paths.stdout_file),
+            stderr_file=str(paths.stderr_file),
             state_directory=str(self.state),
             spool_directory=str(self.spool),
             bare_mode=self.bare_mode if config.bare_mode is None else config.bare_mode,

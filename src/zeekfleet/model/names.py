@@ -28,7 +28,7 @@ RULE = (
 )
 """What a valid name looks like, as the end of a sentence."""
 
-SECTIONS_OF_FILES = frozenset({"DEFAULT", "instances"})
+RESERVED_SECTIONS = frozenset({"DEFAULT", "instances"})
 """Sections of a cluster configuration file that are not nodes. No node may have such a name."""
 
 MAX_NAME_BYTES = 128
@@ -39,7 +39,7 @@ _NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{LONGEST_NAME - 1}}}")
 
 def name_problem(name: str) -> str | None:
     """What is wrong with the name of a node or an instance, as the end of a sentence; None if nothing is."""
-    if name.lower() in {section.lower() for section in SECTIONS_OF_FILES}:
+    if name.lower() in {section.lower() for section in RESERVED_SECTIONS}:
         return f"is not allowed: [{name}] means something else in a cluster configuration file"
     return None if _NAME.fullmatch(name) else f"is not allowed, {RULE}"
 

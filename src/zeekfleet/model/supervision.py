@@ -13,7 +13,7 @@ from zeekfleet.model.types import Count, Integer, Record
 _MEGABYTE = 1_000_000
 
 
-def words_of_work(written: int, cpu: float) -> str:
+def work_text(written: int, cpu: float) -> str:
     """What a node does after it was told to end, such as ``still writing, 110 MB``.
 
     Args:

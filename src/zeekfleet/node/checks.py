@@ -19,13 +19,13 @@ from zeekfleet.node.facts import gather
 from zeekfleet.node.port_owners import listened_ports, owners
 from zeekfleet.planning import node_settings
 from zeekfleet.planning.checks import (
-    Held,
     HostFacts,
     Needs,
+    OwnPorts,
     PortUse,
     Problem,
-    held_ports,
     host_problems,
+    listening_ports,
     merged,
     unavailable,
 )
@@ -73,9 +73,9 @@ class NodeChecker:
         except ZeekfleetError as error:
             return [Problem((), str(error))]
         needs = [engine.needs(config) for config in configs]
-        held = Held(pids, held_ports([engine.needs(config) for config in present]))
+        own = OwnPorts(pids, listening_ports([engine.needs(config) for config in present]))
         async with asyncio.TaskGroup() as tasks:
-            host = tasks.create_task(self._host(engine, needs, held))
+            host = tasks.create_task(self._host(engine, needs, own))
             parses = [tasks.create_task(self._parse(engine, group)) for group in groups(configs, UNSEEN_VARIABLES)]
         return merged([*host.result(), *(problem for parse in parses for problem in parse.result())])
 
@@ -86,15 +86,15 @@ class NodeChecker:
             present: the nodes that the cluster has on this host now, also those of other instances.
             pids: the processes of this instance's nodes.
         """
-        held = Held(pids, held_ports([self._engine.needs(config) for config in present]))
-        return await asyncio.to_thread(_ports_of_others, held)
+        own = OwnPorts(pids, listening_ports([self._engine.needs(config) for config in present]))
+        return await asyncio.to_thread(_ports_of_others, own)
 
-    async def _host(self, engine: Engine, needs: Sequence[Needs], held: Held) -> list[Problem]:
-        facts = await asyncio.to_thread(gather, needs, held.pids, engine.program)
-        if leaving := _nodes_in_the_way(needs, facts, held):
+    async def _host(self, engine: Engine, needs: Sequence[Needs], own: OwnPorts) -> list[Problem]:
+        facts = await asyncio.to_thread(gather, needs, own.pids, engine.program)
+        if leaving := _nodes_in_the_way(needs, facts, own):
             await asyncio.to_thread(_wait_for_ends, leaving)
-            facts = await asyncio.to_thread(gather, needs, held.pids, engine.program)
-        return host_problems(needs, facts, held)
+            facts = await asyncio.to_thread(gather, needs, own.pids, engine.program)
+        return host_problems(needs, facts, own)
 
     async def _parse(self, engine: Engine, group: Sequence[NodeConfig]) -> list[Problem]:
         names = tuple(sorted(config.name for config in group))
@@ -110,16 +110,16 @@ class NodeChecker:
         return [Problem(names, text) for text in texts]
 
 
-def _ports_of_others(held: Held) -> list[int]:
+def _ports_of_others(own: OwnPorts) -> list[int]:
     ports = listened_ports()
-    known = owners(ports, held.pids)
+    known = owners(ports, own.pids)
     uses = {port: PortUse("in use", owner.pid, owner.program, owner.is_node) for port, owner in known.items()}
-    return sorted(port for port in ports if not held.covers(uses.get(port, PortUse("in use")), port))
+    return sorted(port for port in ports if not own.covers(uses.get(port, PortUse("in use")), port))
 
 
-def _nodes_in_the_way(needs: Sequence[Needs], facts: HostFacts, held: Held) -> list[int]:
+def _nodes_in_the_way(needs: Sequence[Needs], facts: HostFacts, own: OwnPorts) -> list[int]:
     """The processes of cluster nodes, no longer part of this cluster, that use a needed port. They may be ending."""
-    return [use.pid for use in unavailable(needs, facts, held) if use.is_node and use.pid is not None]
+    return [use.pid for use in unavailable(needs, facts, own) if use.is_node and use.pid is not None]
 
 
 def _wait_for_ends(pids: Sequence[int], timeout: float = LEAVING) -> None:

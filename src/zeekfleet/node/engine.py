@@ -45,7 +45,7 @@ class NodeLinks(Protocol):
         """The variables to launch each of our nodes with, by node; a running node keeps its present values."""
         ...
 
-    def take_keys(self, keys: CurveKeys) -> None:
+    def store_keys(self, keys: CurveKeys) -> None:
         """Keep the keys for clusters on several hosts.
 
         Raises:
@@ -66,11 +66,11 @@ class NodeLinks(Protocol):
         """Send a dispatch to the nodes that it names."""
         ...
 
-    def hear(self, listener: Callable[[Event], None]) -> None:
+    def on_event(self, listener: Callable[[Event], None]) -> None:
         """Have ``listener`` called with the events of nodes that do not arrive at the bus."""
         ...
 
-    def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
+    def switch_connection(self, silent: Collection[str], asked: Collection[str]) -> bool:
         """If all nodes that share one connection are silent, use another connection; returns whether it did.
 
         Args:

@@ -73,12 +73,12 @@ class SimEngine:
     def prepare(self) -> None:
         """Do nothing: nodes run in this Python interpreter."""
 
-    def links(self, bus: ConnectedBus, directory: Path) -> DialledByNodes:
+    def links(self, bus: ConnectedBus, directory: Path) -> SimulatedNodeLinks:
         """Nodes dial their agent."""
-        return DialledByNodes(bus, directory / AGENT_SOCKET)
+        return SimulatedNodeLinks(bus, directory / AGENT_SOCKET)
 
 
-class DialledByNodes:
+class SimulatedNodeLinks:
     """Nodes dial the agent's Unix socket."""
 
     def __init__(self, bus: Bus, socket: Path) -> None:
@@ -91,7 +91,7 @@ class DialledByNodes:
         """The same address for all nodes."""
         return {name: {AGENT_LINK: self._address} for name in nodes}
 
-    def take_keys(self, keys: CurveKeys) -> None:
+    def store_keys(self, keys: CurveKeys) -> None:
         """Do nothing: simulated nodes have no connections to each other."""
 
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
@@ -101,10 +101,10 @@ class DialledByNodes:
         """Publish it for all nodes; those that it does not name do not answer."""
         self._bus.publish(topics.NODE, request)
 
-    def hear(self, listener: Callable[[Event], None]) -> None:
+    def on_event(self, listener: Callable[[Event], None]) -> None:
         """Do nothing: all events of nodes arrive at the endpoint."""
 
-    def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
+    def switch_connection(self, silent: Collection[str], asked: Collection[str]) -> bool:
         """Do nothing: each node has a connection of its own."""
         return False
 

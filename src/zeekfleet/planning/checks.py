@@ -80,7 +80,7 @@ class HostFacts(msgspec.Struct, frozen=True):
     ports: Mapping[tuple[str, int], PortUse] = {}
 
 
-class Held(msgspec.Struct, frozen=True):
+class OwnPorts(msgspec.Struct, frozen=True):
     """The ports that the cluster's own nodes use now. They are no obstacle: a deployment keeps or frees them.
 
     Attributes:
@@ -108,10 +108,10 @@ class Problem(msgspec.Struct, frozen=True):
         return f"node{'s' if len(self.nodes) > 1 else ''} {names}: {self.text}" if names else self.text
 
 
-def host_problems(needs: Iterable[Needs], facts: HostFacts, held: Held) -> list[Problem]:
+def host_problems(needs: Iterable[Needs], facts: HostFacts, own: OwnPorts) -> list[Problem]:
     """What the host lacks, sorted; one problem for all nodes that share it."""
     wanted = list(needs)
-    found = [Problem((need.node,), text) for need in wanted for text in _problems(need, facts, held)]
+    found = [Problem((need.node,), text) for need in wanted for text in _problems(need, facts, own)]
     return merged([*found, *_collisions(wanted)])
 
 
@@ -124,17 +124,17 @@ def merged(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(together, key=lambda problem: (problem.nodes, problem.text))
 
 
-def unavailable(needs: Iterable[Needs], facts: HostFacts, held: Held) -> list[PortUse]:
+def unavailable(needs: Iterable[Needs], facts: HostFacts, own: OwnPorts) -> list[PortUse]:
     """The uses of ports that would keep a node from listening."""
     uses = (
         (facts.ports.get((listener.host, listener.port)), listener.port)
         for need in needs
         for listener in need.listeners
     )
-    return [use for use, port in uses if use is not None and not held.covers(use, port)]
+    return [use for use, port in uses if use is not None and not own.covers(use, port)]
 
 
-def _problems(need: Needs, facts: HostFacts, held: Held) -> Iterator[str]:
+def _problems(need: Needs, facts: HostFacts, own: OwnPorts) -> Iterator[str]:
     for cpu in sorted(need.cpus - facts.cpus):
         yield f"CPU {cpu} to pin to is offline or absent"
     device = network_device(need.interface)
@@ -146,7 +146,7 @@ def _problems(need: Needs, facts: HostFacts, held: Held) -> Iterator[str]:
         yield f"reading from interface '{need.interface}' needs {CAPTURE}, which nodes do not have here"
     for listener in need.listeners:
         use = facts.ports.get((listener.host, listener.port))
-        if use is not None and not held.covers(use, listener.port):
+        if use is not None and not own.covers(use, listener.port):
             yield f"{listener.purpose} {listener.port}/tcp {_use_text(use)}"
 
 
@@ -178,6 +178,6 @@ def network_device(interface: str | None) -> str | None:
     return device
 
 
-def held_ports(needs: Collection[Needs]) -> frozenset[int]:
+def listening_ports(needs: Collection[Needs]) -> frozenset[int]:
     """Every port that these nodes listen on."""
     return frozenset(listener.port for need in needs for listener in need.listeners)

@@ -7,7 +7,7 @@ does, with these deliberate exceptions:
   keys that contradict each other, a variable given twice, an IPv6 address with a port and without brackets, an IPv4
   address with leading zeros, 0.0.0.0.
 * A relative path of a trace is relative to the file's directory; so is a script's, if there is such a file
-  (:func:`ini_values.located`).
+  (:func:`ini_values.resolve_script`).
 * Percent signs. zeek-client fails on a lone ``%``; here it stands for itself.
   ``%%`` is one percent sign and ``%(key)s`` another key's value in both. We
   write every percent sign twice, so that both read it back.
@@ -36,18 +36,18 @@ import msgspec
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
-from zeekfleet.model.names import SECTIONS_OF_FILES, shortened
+from zeekfleet.model.names import RESERVED_SECTIONS, shortened
 from zeekfleet.model.nearest import did_you_mean
 from zeekfleet.model.variables import PCAP_FILE
 from zeekfleet.planning import ini_lines, ini_values, node_settings
-from zeekfleet.planning.ini_values import Places, Resolver
+from zeekfleet.planning.ini_values import BaseDirectory, Resolver
 
 T = TypeVar("T")
 Section = dict[str, str | None]
 
 INSTANCES = "instances"
 DEFAULTS = configparser.DEFAULTSECT
-SPECIAL_SECTIONS = {name.lower(): name for name in SECTIONS_OF_FILES}
+SPECIAL_SECTIONS = {name.lower(): name for name in RESERVED_SECTIONS}
 """The sections that are not nodes, by their names in lower case. Such a name in another case is a probable mistake."""
 
 
@@ -110,7 +110,7 @@ def parse_configuration(
     hostname: str,
     instance: str = "",
     resolver: Resolver | None = None,
-    places: Places | None = None,
+    base: BaseDirectory | None = None,
     lax: bool = False,
 ) -> ParsedConfiguration:
     """Read a cluster configuration file.
@@ -120,24 +120,26 @@ def parse_configuration(
         hostname: this host's name; nodes without an instance go to ``agent-<hostname>``.
         instance: nodes without an instance go there instead, if it is given.
         resolver: turns host names into addresses; without it, host names are refused.
-        places: makes relative paths absolute; without it, they stay relative.
+        base: makes relative paths absolute; without it, they stay relative.
         lax: warn of unknown keys instead of refusing them.
 
     Raises:
         ConfigurationError: with every problem: source, section, key, and what was expected.
     """
     chosen = instance or shortened(f"agent-{hostname or 'localhost'}")
-    return _Reader(source, chosen, resolver, places, lax).read(text.removeprefix("\ufeff"))
+    return _Reader(source, chosen, resolver, base, lax).read(text.removeprefix("\ufeff"))
 
 
 class _Reader:
     """Reads one file, collecting problems and warnings on the way."""
 
-    def __init__(self, source: str, instance: str, resolver: Resolver | None, places: Places | None, lax: bool) -> None:
+    def __init__(
+        self, source: str, instance: str, resolver: Resolver | None, base: BaseDirectory | None, lax: bool
+    ) -> None:
         self._source = source
         self._default_instance = instance
         self._resolver = resolver
-        self._places = places
+        self._base = base
         self._lax = lax
         self._problems: list[str] = []
         self._warnings: list[str] = []
@@ -247,7 +249,7 @@ class _Reader:
         env = self._env(name, section)
         metrics_port = self._value(name, section, "metrics_port", ini_values.read_port)
         if trace := section.get("pcap_file"):
-            env[PCAP_FILE] = self._places.absolute(trace) if self._places is not None else trace
+            env[PCAP_FILE] = self._base.absolute(trace) if self._base is not None else trace
         self._check_contradictions(name, section, env, role)
         own = dict(self._own_settings(name, section))
         if role is None or len(self._problems) > before:
@@ -277,8 +279,8 @@ class _Reader:
         words = self._value(name, section, "scripts", ini_values.read_scripts)
         if words is not None:
             self._doubt_comment(name, "scripts", words)
-            if self._places is not None:
-                words = tuple(sorted(ini_values.located(word, self._places) for word in words))
+            if self._base is not None:
+                words = tuple(sorted(ini_values.resolve_script(word, self._base) for word in words))
         return words
 
     def _env(self, name: str, section: Section) -> dict[str, str]:

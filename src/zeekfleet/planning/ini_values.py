@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
-from zeekfleet.model.addresses import numbers_problem
+from zeekfleet.model.addresses import numeric_host_problem
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.ranges import LARGEST_TEXTS
 from zeekfleet.model.types import UNSPECIFIED, Address, Port
@@ -152,7 +152,7 @@ def comment_among(words: Iterable[str]) -> str | None:
     return next((word for word in words if word.startswith(COMMENTS)), None)
 
 
-class Places(Protocol):
+class BaseDirectory(Protocol):
     """The directory of a configuration file, to which relative paths in the file are relative."""
 
     def absolute(self, path: str) -> str:
@@ -164,14 +164,14 @@ class Places(Protocol):
         ...
 
 
-def located(script: str, places: Places) -> str:
+def resolve_script(script: str, base: BaseDirectory) -> str:
     """A script as its node has to load it: the absolute path of a file, or a name that Zeek finds on its script path.
 
     It is a file if it begins with ``./`` or ``../``, or if a file with this relative path exists.
     Anything with an equals sign is left alone: for Zeek it is a setting.
     """
-    if "=" not in script and (script.startswith(("./", "../")) or places.is_file(script)):
-        return places.absolute(script)
+    if "=" not in script and (script.startswith(("./", "../")) or base.is_file(script)):
+        return base.absolute(script)
     return script
 
 
@@ -202,7 +202,7 @@ def _read_host(host: str, resolver: Resolver | None) -> Address:
     try:
         return Address(host)
     except ValueError:
-        if problem := numbers_problem(host):
+        if problem := numeric_host_problem(host):
             raise ValueError(problem) from None
         if resolver is None:
             raise ValueError(f"an IPv4 or IPv6 address before the port, which '{host}' is not") from None

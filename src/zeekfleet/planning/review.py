@@ -33,7 +33,7 @@ def review(configuration: Configuration) -> tuple[str, ...]:
     return (*_managers(configuration.nodes), *_idle_workers(configuration.nodes), *_fanout(configuration))
 
 
-def losses(configuration: Configuration) -> tuple[str, ...]:
+def missing_logs(configuration: Configuration) -> tuple[str, ...]:
     """The logs that real Zeeks will not write because a kind of node is missing; one sentence each.
 
     This is not a mistake: not everybody wants these logs.

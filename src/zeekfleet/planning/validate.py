@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from zeekfleet.model.addresses import place
+from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.names import name_problem
@@ -87,7 +87,7 @@ def _shared_addresses(configuration: Configuration) -> Iterator[str]:
     for (host, port), sharing in sorted(names.items(), key=lambda item: item[1]):
         if len(set(sharing)) > 1:
             who = ", ".join(f"'{name}'" for name in sorted(sharing))
-            yield f"instances {who} have the same address, {place(host, port.number)}, where one agent can be"
+            yield f"instances {who} have the same address, {address_text(host, port.number)}, where one agent can be"
 
 
 def _undeclared_instances(configuration: Configuration) -> Iterator[str]:

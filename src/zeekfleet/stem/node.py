@@ -214,9 +214,9 @@ class Node:
         """Learn what it is launched with. Its process stays; if it waits for one, it gets one."""
         former, self.spec = self.spec, spec
         self.recovered = False
-        memory = self._revival.memory()
+        history = self._revival.history()
         self._revival = Revival(spec.revival, random.random)
-        self._revival.recall(memory)
+        self._revival.restore(history)
         if self.phase is Phase.WAITING and not former.argv:
             self.launch()
         else:
@@ -295,22 +295,22 @@ class Node:
         process.send_signal(signal.SIGCONT)  # a stopped one would never hear of it
         spec = self.spec
         stop = self._stop = Stop(self._now(), spec.grace, spec.grace_ceiling)
-        if stop.looks:
+        if stop.work_counts:
             stop = self._stop = Stop(self._now(), spec.grace, spec.grace_ceiling, process.work())
         self._look_later(process, stop)
 
     def _look_later(self, process: Process, stop: Stop) -> None:
-        self._set_timer(self._host.timers.after(stop.next_look - self._now(), lambda: self._look(process, stop)))
+        self._set_timer(self._host.timers.after(stop.next_measurement - self._now(), lambda: self._look(process, stop)))
 
     def _look(self, process: Process, stop: Stop) -> None:
         """Kill it, or wait on while it has something to do."""
         now = self._now()
-        if stop.looks:
-            stop.look(now, process.work())
+        if stop.work_counts:
+            stop.measured(now, process.work())
         if now >= stop.due:
             self._kill(process)
             return
-        if stop.is_news(now):
+        if stop.take_due_report(now):
             done = stop.done
             self._host.emit(Stopping(self.spec.name, process.pid, done.written, done.cpu, stop.elapsed(now)))
         self._look_later(process, stop)
@@ -464,7 +464,7 @@ class Node:
         """Have the journal say what the next stem must know: the process, or else what is to become of the node."""
         pid = self._former if self._process is None else self._process.pid
         is_running = self.phase is Phase.RUNNING
-        memory = self._revival.memory()
+        history = self._revival.history()
         self._host.records.save(
             ProcessRecord(
                 name=self.spec.name,
@@ -480,7 +480,7 @@ class Node:
                 ended=not is_running and self._due is None,
                 failed=self._failed,
                 due=None if is_running else self._due,
-                past=memory if memory.ends else None,
+                past=history if history.ends else None,
             )
         )
 
@@ -495,4 +495,4 @@ class Node:
         self._due = record.due
         self._former = record.former
         if record.past is not None:
-            self._revival.recall(record.past)
+            self._revival.restore(record.past)

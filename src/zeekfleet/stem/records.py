@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from zeekfleet.lifecycle.revival import Memory
+from zeekfleet.lifecycle.revival import RevivalHistory
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem.launches import Launches
 from zeekfleet.stem.preparation import DIRECTORY_MODE, FILE_MODE
@@ -62,7 +62,7 @@ class ProcessRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """It is in a crash loop, or cannot be started."""
     due: float | None = None
     """When it is to be started again."""
-    past: Memory | None = None
+    past: RevivalHistory | None = None
     """What its policy of revival knows."""
     gone: bool = False
     """The node has been destroyed, and its file may still be there."""

@@ -259,7 +259,7 @@ class Table:
 
 def _completes(spec: LaunchSpec, node: Node) -> bool:
     """Whether it is the launch of a node of which only the process is known."""
-    return node.recovered and node.spec.places == spec.places
+    return node.recovered and node.spec.paths == spec.paths
 
 
 def _shared(spec: LaunchSpec) -> LaunchSpec:

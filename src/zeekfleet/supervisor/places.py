@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 
 from zeekfleet.model import ranges
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.model.launch_context import Places
+from zeekfleet.model.launch_context import NodePaths
 from zeekfleet.model.names import directory_problem
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import LAUNCH, NODE_CONFIG, NOTIFY_SOCKET
@@ -66,14 +66,14 @@ def _texts_of_cluster(config: NodeConfig) -> Iterator[str]:
         yield from (name, endpoint.interface or "", endpoint.pcap_file or "")
 
 
-def make_directory(config: NodeConfig, places: Places) -> str:
+def make_directory(config: NodeConfig, paths: NodePaths) -> str:
     """Make a node's working directory; the error text, empty if it is there."""
     try:
         if not config.directory:
-            places.directory.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        places.directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+            paths.directory.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        paths.directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     except (OSError, ValueError):  # ValueError: a NUL in the path
-        return f"failed to create working directory {config.directory or places.directory}"
+        return f"failed to create working directory {config.directory or paths.directory}"
     return ""
 
 

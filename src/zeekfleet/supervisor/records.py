@@ -12,7 +12,7 @@ import msgspec
 from zeekfleet.lifecycle.states import process_state
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.management import NodeOutputs
-from zeekfleet.model.supervision import NodeDetails, words_of_work
+from zeekfleet.model.supervision import NodeDetails, work_text
 from zeekfleet.model.supervisor import NodeConfig, NodeStatus
 from zeekfleet.stem.protocol import Exited, LastExit, LaunchFailed
 
@@ -103,7 +103,7 @@ class NodeStopping(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """What it does, for a person."""
-        return words_of_work(self.written, self.cpu)
+        return work_text(self.written, self.cpu)
 
 
 class Recurrence(msgspec.Struct, frozen=True):

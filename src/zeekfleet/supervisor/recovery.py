@@ -20,7 +20,7 @@ _TIMEOUT = 60.0
 
 def shows(known: LaunchSpec, spec: LaunchSpec) -> bool:
     """Whether a process, of which ``known`` was made up, is what would be launched by ``spec``."""
-    return known.argv in ((), spec.argv) and known.places == spec.places
+    return known.argv in ((), spec.argv) and known.paths == spec.paths
 
 
 def lost(welcome: protocol.Welcome, nodes: Mapping[str, Tracked]) -> tuple[LaunchSpec, ...]:

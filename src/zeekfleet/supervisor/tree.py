@@ -354,7 +354,7 @@ class Supervisor(Registry):
         """What to launch, or why that cannot be."""
         if problem := places.problem_with(config, taken):
             return problem
-        if problem := places.make_directory(config, self._host.places(config)):
+        if problem := places.make_directory(config, self._host.paths(config)):
             return problem
         try:
             spec = identity.given_to(engine.launch(config, self._host.launch_context(config)), config)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from zeekfleet import __version__
 from zeekfleet.broker.session import POLICY_VIOLATION, Problem, ServerSession, check_request
-from zeekfleet.model.addresses import place
+from zeekfleet.model.addresses import address_text
 from zeekfleet.security.door import Door, Refusal, Visitor
 from zeekfleet.transport import upgrade
 from zeekfleet.transport.acceptor import Acceptor, Factory, Served
@@ -172,7 +172,7 @@ class Listener:
     def _peer(self, connection: _Connection, head: Head, name: str) -> Peer:
         remote = connection.transport.get_extra_info("peername")
         host = str(remote[0]) if isinstance(remote, tuple) else ""
-        where = place(host, int(remote[1])) if isinstance(remote, tuple) else self._address
+        where = address_text(host, int(remote[1])) if isinstance(remote, tuple) else self._address
         told = head.get(upgrade.ENDPOINT)
         endpoint = told if ENDPOINT.fullmatch(told) else ""
         role, uid = self._policy.role, connection.visitor.uid

@@ -13,7 +13,7 @@ import msgspec
 from zeekfleet import __version__
 from zeekfleet.broker.session import GOING_AWAY, ServerSession
 from zeekfleet.errors import ListenError, TransportError
-from zeekfleet.model.addresses import place
+from zeekfleet.model.addresses import address_text
 from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.security.door import Door
 from zeekfleet.transport.bus import Peer
@@ -138,7 +138,7 @@ class MemoryNetwork:
         if bus is ours:
             raise TransportError("that is our own address")
         dialled = MemoryLink(theirs, subscriptions, ours.settings, ours.metrics)
-        where = place(ours.host, self.ephemeral_port())
+        where = address_text(ours.host, self.ephemeral_port())
         caller = Peer(bus.new_peer_id(), ours.name, ours.host, where, policy.role, None, ours.id)
         inbound = MemoryLink(caller, (), bus.settings, bus.metrics)
         dialled.other, inbound.other = inbound, dialled

@@ -15,7 +15,7 @@ import msgspec
 from zeekfleet.broker.events.base import Event, Request
 from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.errors import TransportError
-from zeekfleet.model.addresses import place
+from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import Role
 from zeekfleet.transport.bus import BusEvent, Peer, R
 from zeekfleet.transport.connections import EVERYTHING, ConnectedBus
@@ -153,4 +153,4 @@ def _is_socket_file(host: str) -> bool:
 
 
 def _place(host: str, port: int) -> str:
-    return host if _is_socket_file(host) else place(host, port)
+    return host if _is_socket_file(host) else address_text(host, port)

@@ -8,7 +8,7 @@ import ssl
 
 from zeekfleet.broker.session import APPLICATION_NAME
 from zeekfleet.errors import ListenError
-from zeekfleet.model.addresses import place
+from zeekfleet.model.addresses import address_text
 from zeekfleet.security.door import Door
 from zeekfleet.transport import unix_sockets, upgrade
 from zeekfleet.transport.connections import ListenerPolicy
@@ -49,7 +49,7 @@ class WebSocketBus(RoutedBus):
             raise ListenError(host, port, reason) from None
         port = 0 if _is_unix(host) else int(bound.getsockname()[1])
         path = host.removeprefix(SCHEME) if _is_unix(host) else ""
-        address = host if path else place(host, port)
+        address = host if path else address_text(host, port)
         listener = Listener(self.id, self.name, address, self._router, self.settings, policy or ListenerPolicy(), door)
         listener.start(bound, tls)
         self._listeners.append((listener, path, unix_sockets.identity(path) if path else None))

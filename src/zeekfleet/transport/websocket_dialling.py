@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from zeekfleet.broker.session import APPLICATION_NAME, PATH
 from zeekfleet.errors import TransportError
-from zeekfleet.model.addresses import place
+from zeekfleet.model.addresses import address_text
 from zeekfleet.system.unix_sockets import short_path
 from zeekfleet.transport import upgrade
 from zeekfleet.transport.metrics import TransportMetrics
@@ -106,7 +106,7 @@ async def dial_websocket(
     """
     loop = asyncio.get_running_loop()
     path = host.removeprefix(SCHEME) if host.startswith(SCHEME) else None
-    named = place(host, port) if path is None else LOCALHOST
+    named = address_text(host, port) if path is None else LOCALHOST
 
     def stream() -> DialledStream:
         return DialledStream(named, fields, settings, metrics)

@@ -21,7 +21,7 @@ from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import NodeOutputs, Result
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig, NodeStatus, Status
 from zeekfleet.model.types import NO_PORT, Address
-from zeekfleet.node.sim import DialledByNodes
+from zeekfleet.node.sim import SimulatedNodeLinks
 from zeekfleet.testing.recorder import Recorder
 from zeekfleet.transport.bus import BusEvent, Delivery
 from zeekfleet.transport.connections import ListenerPolicy
@@ -71,7 +71,7 @@ async def found_worker(directory: Path) -> AsyncIterator[tuple[MemoryBus, Record
             controller.dial("127.0.0.1", port)
             worker.dial("127.0.0.1", port)
             options = AgentOptions("a", directory, LOOPBACK, port, dials_controller=False)
-            agent = Agent(options, own, control, DialledByNodes(own, directory / "socket"))
+            agent = Agent(options, own, control, SimulatedNodeLinks(own, directory / "socket"))
             running = asyncio.create_task(agent.run())
             try:
                 async with Recorder(controller) as heard:

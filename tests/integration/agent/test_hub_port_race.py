@@ -17,16 +17,16 @@ AGENT = """
 import sys
 from pathlib import Path
 
-from zeekfleet.node.zeek import cluster_wide
+from zeekfleet.node.zeek import cluster_settings
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.types import Address
 from zeekfleet.model.variables import HUB_PORTS
 
-cluster_wide.DEFAULT_HUB_PORTS = int(sys.argv[2]), int(sys.argv[3])
+cluster_settings.DEFAULT_HUB_PORTS = int(sys.argv[2]), int(sys.argv[3])
 node = Node("manager", "a", ClusterRole.MANAGER, State.PENDING)
 deployed = Configuration(instances=(Instance("a", Address("127.0.0.1")),), nodes=(node,))
-wide = cluster_wide.ClusterWide(Path(sys.argv[1]))
+wide = cluster_settings.ClusterSettings(Path(sys.argv[1]))
 print("ready", flush=True)
 for line in sys.stdin:
     configuration = deployed if line == "deploy\\n" else Configuration()

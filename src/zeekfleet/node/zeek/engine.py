@@ -13,10 +13,10 @@ from zeekfleet.model.names import LOG_QUEUE
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import MAILBOX, WEBSOCKET_PORT
 from zeekfleet.node.link import websocket_port
-from zeekfleet.node.zeek.cluster_wide import ClusterWide
+from zeekfleet.node.zeek.cluster_settings import ClusterSettings
 from zeekfleet.node.zeek.curve import PREFIX, curve_variables
 from zeekfleet.node.zeek.installation import Installation, find
-from zeekfleet.node.zeek.links import DialsOneNode
+from zeekfleet.node.zeek.links import ZeekLinks
 from zeekfleet.node.zeek.parse import parse
 from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.planning import layout, listeners, parsing
@@ -93,10 +93,10 @@ class ZeekEngine:
         """
         _ = self._installation
 
-    def links(self, bus: ConnectedBus, directory: Path) -> DialsOneNode:
+    def links(self, bus: ConnectedBus, directory: Path) -> ZeekLinks:
         """The agent dials one node; some others it reaches through mailboxes."""
         hub_ports = (self._options.zeromq_xpub_port, self._options.zeromq_xsub_port)
-        return DialsOneNode(bus, self._options.backend, ClusterWide(directory, hub_ports), StatusFiles())
+        return ZeekLinks(bus, self._options.backend, ClusterSettings(directory, hub_ports), StatusFiles())
 
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
         """How to run the node.

@@ -21,7 +21,7 @@ from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import WEBSOCKET_PORT
 from zeekfleet.node.engine import KnownNodes, Readiness
-from zeekfleet.node.zeek.cluster_wide import ClusterWide
+from zeekfleet.node.zeek.cluster_settings import ClusterSettings
 from zeekfleet.node.zeek.mailbox import Mailboxes
 from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.node.zeek.websocket_ports import WebSocketPorts
@@ -31,7 +31,7 @@ from zeekfleet.transport.connections import ConnectedBus
 from zeekfleet.waiting import first_of
 
 
-class DialsOneNode:
+class ZeekLinks:
     """Dials one node's WebSocket, and another node's when that node ends. Nodes without WebSocket have a mailbox.
 
     A node is dialled when its status file says that it runs; before that, it would refuse.
@@ -43,7 +43,7 @@ class DialsOneNode:
         statuses: tells which nodes are up.
     """
 
-    def __init__(self, bus: ConnectedBus, backend: Backend, cluster: ClusterWide, statuses: StatusFiles) -> None:
+    def __init__(self, bus: ConnectedBus, backend: Backend, cluster: ClusterSettings, statuses: StatusFiles) -> None:
         self._bus = bus
         self._backend = backend
         self._cluster = cluster
@@ -68,9 +68,9 @@ class DialsOneNode:
         own = {name: {WEBSOCKET_PORT: ports[name]} if name in ports else {} for name in nodes}
         return {name: common | variables for name, variables in own.items()}
 
-    def take_keys(self, keys: CurveKeys) -> None:
+    def store_keys(self, keys: CurveKeys) -> None:
         """Keep the keys for nodes that are launched from now on."""
-        self._cluster.take_keys(keys)
+        self._cluster.store_keys(keys)
 
     def follow(self, running: Mapping[str, int], configs: Mapping[str, NodeConfig]) -> None:
         """Keep the present connection while its node runs; else dial the first node that is up and listens."""
@@ -107,11 +107,11 @@ class DialsOneNode:
             if name in self._mailboxes:
                 self._mailboxes.send(request.reqid, request.action, name)
 
-    def hear(self, listener: Callable[[Event], None]) -> None:
+    def on_event(self, listener: Callable[[Event], None]) -> None:
         """Have ``listener`` called with the events that arrive in mailboxes."""
-        self._mailboxes.hear = listener
+        self._mailboxes.on_event = listener
 
-    def take_another(self, silent: Collection[str], asked: Collection[str]) -> bool:
+    def switch_connection(self, silent: Collection[str], asked: Collection[str]) -> bool:
         """If none of the nodes without mailbox answers, dial the next node."""
         shared = {name for name in asked if name not in self._mailboxes}
         candidates = [name for name in self._ports if name in self._statuses.up]

@@ -29,7 +29,7 @@ MOST_OPEN = 64
 LARGEST_ANSWER = 16 * 2**20
 """The most bytes of an answer; a larger one is discarded."""
 
-Hear = Callable[[Event], None]
+OnEvent = Callable[[Event], None]
 
 
 NOTHING = msgspec.Raw()
@@ -62,11 +62,11 @@ class Mailboxes:
         clock: a monotonic clock, in seconds.
 
     Attributes:
-        hear: called with each event of a node; set it before the first :meth:`follow`.
+        on_event: called with each event of a node; set it before the first :meth:`follow`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.hear: Hear = _unheard
+        self.on_event: OnEvent = _unheard
         self._clock = clock
         self._directories: dict[str, Path] = {}
         self._open: dict[str, dict[str, tuple[float, _Request]]] = {}
@@ -158,7 +158,7 @@ class Mailboxes:
                 continue
             if isinstance(event, NodeDispatchResponse):
                 self._open.get(node, {}).pop(event.reqid, None)
-            self.hear(event)
+            self.on_event(event)
 
     def _write(self, node: str, requests: list[_Request]) -> None:
         file = self._directories[node] / REQUESTS_FILE

@@ -25,7 +25,7 @@ from zeekfleet.system.ports import KeptPorts, is_listened_on, keep, keep_any, ke
 logger = logging.getLogger(__name__)
 
 
-class ClusterWide:
+class ClusterSettings:
     """The hub's ports and the keys that one agent gives to its nodes.
 
     The operator may choose the hub's ports; by default they are Zeek's own. If all nodes of the cluster are on one
@@ -77,7 +77,7 @@ class ClusterWide:
             hosts = {str(row.host) for one in configs.values() for row in one.cluster.values() if _is_manager(row.role)}
             self._keep_settled(min(hosts, default=LOOPBACK), ports)
 
-    def take_keys(self, keys: CurveKeys) -> None:
+    def store_keys(self, keys: CurveKeys) -> None:
         """Write the keys to a file that is named after them. Other keys have another name, so nodes are relaunched.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-def outlook(revive_in: float | None, failed: bool, attempt: int, window: float) -> str:
+def next_start_text(revive_in: float | None, failed: bool, attempt: int, window: float) -> str:
     """Such as ``started again in 2 s, 3rd time in 60 s``.
 
     Args:
