@@ -15,10 +15,10 @@ from typing import Annotated, Literal
 import msgspec
 
 from zeekfleet.model import defaults, ranges
+from zeekfleet.model.launch import EngineName
 from zeekfleet.model.names import shortened
 from zeekfleet.model.ranges import Range
 
-EngineName = Literal["auto", "zeek", "sim"]
 BackendName = Literal["zeromq", "broker"]
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -38,13 +38,12 @@ from zeekfleet.client.config_file import Beside
 from zeekfleet.errors import SettingsError
 from zeekfleet.model import ranges
 from zeekfleet.model.enums import ClusterRole
-from zeekfleet.model.launch import Resources, RevivalSettings
+from zeekfleet.model.launch import ENGINE_NAMES, Resources, RevivalSettings
 from zeekfleet.model.names import name_problem
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Port, parse_port
 from zeekfleet.planning.ini_values import resolve_script
 
-ENGINES = ("auto", "zeek", "sim")
 LONGEST_SHOWN = 200
 PROGRAM_KEYS = frozenset({"engine", "command", "grace", "grace_ceiling", "revival", "resources"})
 
@@ -198,8 +197,10 @@ def _program(where: str, table: dict[str, Any], default: Program, beside: Beside
             command = (beside.absolute(command[0]), *command[1:])
         program = msgspec.structs.replace(program, command=command, engine=None)
     if "engine" in table:
-        if table["engine"] not in ENGINES:
-            raise SettingsError(f"{where}: engine", f"expected one of {', '.join(ENGINES)}, not {table['engine']!r}")
+        if table["engine"] not in ENGINE_NAMES:
+            raise SettingsError(
+                f"{where}: engine", f"expected one of {', '.join(ENGINE_NAMES)}, not {table['engine']!r}"
+            )
         program = msgspec.structs.replace(program, engine=table["engine"], command=None)
     if "grace" in table:
         grace = _seconds(f"{where}: grace", table["grace"], ranges.GRACE)

@@ -26,7 +26,7 @@ from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import Role
 from zeekfleet.model.names import AGENT_SOCKET
 from zeekfleet.model.types import Address
-from zeekfleet.node.engines import selected
+from zeekfleet.node.engines import engine_of
 from zeekfleet.settings import Settings
 
 NO_CONTROLLER = ("none", "0.0.0.0")  # noqa: S104 - the protocol's word for "wait to be connected to"
@@ -45,7 +45,7 @@ async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop
         ZeekfleetError: a directory or port cannot be used.
     """
     own = settings.agent
-    engine = selected(engine_name, zeek_options(settings.supervisor))
+    engine = engine_of(engine_name, zeek_options(settings.supervisor))
     check_name("agent.name", own.name)
     controller = parse_controller(own.controller)
     with held(node_directory(settings.common, own.name), Path(settings.common.state_dir)) as directory:

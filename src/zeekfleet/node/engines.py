@@ -1,39 +1,45 @@
-"""Chooses the engine: real Zeeks or simulated nodes."""
+"""Choosing what kind of node is launched: a real Zeek or a simulated node."""
 
 from __future__ import annotations
 
 from zeekfleet.errors import ConfigurationError
+from zeekfleet.model.launch import ENGINE_NAMES
 from zeekfleet.node.engine import Engine
 from zeekfleet.node.sim import SimEngine
 from zeekfleet.node.zeek import installation
 from zeekfleet.node.zeek.engine import ZeekEngine, ZeekOptions
 
-NAMES = ("auto", "zeek", "sim")
-
 
 def select(name: str, options: ZeekOptions | None = None, search_path: str | None = None) -> Engine:
-    """The engine with this name; the result's ``name`` and ``description`` tell which one was chosen.
+    """The engine that an operator asks for; ``name`` and ``description`` of the result tell which one it is.
 
     Args:
-        name: ``zeek``, ``sim``, or ``auto``: Zeek if there is one on PATH, else simulated nodes.
-        options: options for real Zeeks.
-        search_path: replaces PATH in the search for ``zeek``.
+        name: one of ``ENGINE_NAMES``; ``auto`` is a real Zeek if there is one, else simulated nodes.
+        options: for real Zeeks.
+        search_path: where to look for ``zeek``, in place of PATH.
 
     Raises:
-        ConfigurationError: the name is unknown, or Zeek is missing or cannot be used.
+        ConfigurationError: the name is unknown, or the Zeek asked for (or found) is missing or unusable.
     """
-    if name not in NAMES:
-        raise ConfigurationError(f"engine '{name}' is unknown; there are {', '.join(NAMES)}")
-    if name == "sim" or (name == "auto" and installation.on_path(search_path) is None):
-        return SimEngine()
-    return ZeekEngine(installation.find(search_path), options)
+    if name not in ENGINE_NAMES:
+        raise ConfigurationError(f"engine '{name}' is unknown; there are {', '.join(ENGINE_NAMES)}")
+    if name == "auto":
+        name = SimEngine.name if installation.on_path(search_path) is None else ZeekEngine.name
+    engine = engine_of(name, options, search_path)
+    engine.prepare()
+    return engine
 
 
-def selected(name: str, options: ZeekOptions) -> Engine:
-    """The engine that the supervisor has chosen. Zeek's program is not looked for before ``prepare``.
+def engine_of(name: str, options: ZeekOptions | None = None, search_path: str | None = None) -> Engine:
+    """The engine of this very name, such as its supervisor has selected; it is not prepared yet.
 
     Args:
-        name: the engine's name, ``zeek`` or ``sim``.
-        options: options for real Zeeks.
+        name: the engine's own.
+        options: see above.
+        search_path: see above.
     """
-    return ZeekEngine(options=options) if name == ZeekEngine.name else SimEngine()
+    match name:
+        case SimEngine.name:
+            return SimEngine()
+        case _:
+            return ZeekEngine(options=options, search_path=search_path)

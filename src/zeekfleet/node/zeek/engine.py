@@ -65,19 +65,26 @@ class ZeekEngine:
     Args:
         installation: the Zeek to run; by default the one on PATH, which is looked for when it is needed.
         options: the operator's options.
+        search_path: where to look for it instead of PATH.
     """
 
     name = "zeek"
     has_start_barrier = True
 
-    def __init__(self, installation: Installation | None = None, options: ZeekOptions | None = None) -> None:
+    def __init__(
+        self,
+        installation: Installation | None = None,
+        options: ZeekOptions | None = None,
+        search_path: str | None = None,
+    ) -> None:
         self._found = installation
+        self._search_path = search_path
         self._options = options or ZeekOptions()
 
     @property
     def _installation(self) -> Installation:
         if self._found is None:
-            self._found = find()
+            self._found = find(self._search_path)
         return self._found
 
     @property
