@@ -112,10 +112,11 @@ async def test_a_client_that_leaves_takes_what_waits_and_what_is_short_of_instan
     queue.begin_next()
     reason = "the client that asked for it is gone"
     assert queue.abandoned(0) == []
+    assert queue.abandoned(CLIENT) == [(current, reason), (waiting, reason)]  # it has not begun yet
     advance(current, Step.MEETING)
     assert queue.abandoned(CLIENT) == [(waiting, reason)]
     advance(current, Step.MEETING, a9="never connected")
-    assert queue.abandoned(CLIENT) == [(waiting, reason), (current, f"{reason}, and instances are missing")]
+    assert queue.abandoned(CLIENT) == [(current, f"{reason}, and instances are missing"), (waiting, reason)]
     advance(current, Step.HANDING_OVER)
     assert queue.abandoned(CLIENT) == [(waiting, reason)]
     assert queue.leave(waiting)

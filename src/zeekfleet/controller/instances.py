@@ -43,7 +43,7 @@ class Instances:
 
     Attributes:
         configured: those of the current configuration, by name.
-        met: those that a deployment under way would like to have, by name; they may move what is configured.
+        met: those that the deployment under way wants, by name; some may be configured at another place.
         known: those that said hello and are still connected, by name, each with the link that is used.
 
     Args:
@@ -123,11 +123,11 @@ class Instances:
         return f"the agent named {name} at {host} was connected a moment ago, and is waited for"
 
     def reservation(self, name: str) -> Reservation | None:
-        """For whom an instance's name is kept that has just gone; to be handed to :meth:`end_reservation` in time."""
+        """The reservation of an instance's name, if it has just gone; pass it to :meth:`end_reservation` in time."""
         return self._claims.reservation(name)
 
     def reserve_names(self) -> dict[str, Reservation]:
-        """Keep the names of configured instances that dial us and are not here yet; which these are."""
+        """Reserve the names of configured instances that connect to us and have not done so yet; by name."""
         reservations = {
             name: Reservation(str(instance.host))
             for name, instance in self.configured.items()
@@ -154,7 +154,7 @@ class Instances:
             self._welcomed.add((link.instance.name, link.peer.id))
 
     def unwelcome(self, name: str) -> None:
-        """The instance is part of no cluster any more: the next one that wants it welcomes it anew."""
+        """The instance is not part of the cluster any more: when it is wanted again, it is welcomed anew."""
         self._welcomed = {mark for mark in self._welcomed if mark[0] != name}
 
     def is_welcomed(self, link: AgentLink) -> bool:
@@ -163,11 +163,11 @@ class Instances:
 
     @property
     def ready(self) -> set[str]:
-        """Names of configured ones that have answered the welcome, on the link that is used."""
+        """Names of configured instances that have answered the welcome, on the link that is used."""
         return {name for name, link in self.known.items() if name in self.configured and self.is_welcomed(link)}
 
     def lost(self, peer: Peer) -> list[str]:
-        """Forget a connection; the names of those who spoke on it, who may still be known by another one.
+        """Forget a connection; the names of the instances that it was of, which may have another one still.
 
         Where it was an agent's last one, the next agent that waits for the name has it from now on. But the name of a
         configured instance stays reserved, until :meth:`end_reservation`, for an agent from the same host.
@@ -250,7 +250,7 @@ class Instances:
         return "never connected" if since is None else f"gone since {clock_text(since, self._clock())}"
 
     def missing(self) -> dict[str, str]:
-        """Who is to be met and has not answered its welcome, each with what is known of it, sorted by name."""
+        """The instances to be met that are not ready, with what is known of each, sorted by name."""
         return {name: why for name, instance in sorted(self.met.items()) if (why := self._why_missing(instance))}
 
     def _why_missing(self, instance: Instance) -> str:

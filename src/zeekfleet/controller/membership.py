@@ -39,10 +39,11 @@ class Membership:
 
     @contextmanager
     def meeting(self, instances: Iterable[Instance]) -> Iterator[None]:
-        """Get to know instances; in the end those are forgotten that were not adopted.
+        """Connect to instances for as long as the body runs; at its end, forget those that were not adopted.
 
-        Until :meth:`adopt` the instances of the running cluster stay what they are: configured, ready and connected.
-        The connections that they have are kept until the end, so that who moves hears of it where it was.
+        Until :meth:`adopt`, the instances of the running cluster stay configured, ready and connected. Instances that
+        move keep the connection to their former place until the end, so that the agent there hears that it is to
+        stand by.
         """
         met = {instance.name: instance for instance in instances}
         self._instances.met = met
@@ -56,12 +57,12 @@ class Membership:
                 self._instances.unwelcome(name)
 
     def welcome_all(self) -> None:
-        """Welcome the agents of those that are to be met, where they are known and were not welcomed yet."""
+        """Welcome the agents of the instances to be met that are known and were not welcomed yet."""
         for name in self._instances.met:
             self._welcoming.welcome(name)
 
     def missing(self) -> dict[str, str]:
-        """Who is to be met and is not ready, each with what is known of it, sorted by name."""
+        """The instances to be met that are not ready, with what is known of each, sorted by name."""
         return self._instances.missing()
 
     def adopt(self, configuration: Configuration, plan: Plan) -> None:

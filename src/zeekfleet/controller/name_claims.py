@@ -1,7 +1,7 @@
 """Which agent may be the instance of a name, where several claim it: pure bookkeeping.
 
 The first agent of a name stays while it is connected; the others are refused, and wait. When it goes, its name is
-reserved for a while, for it may only be started again, and its nodes run on: another agent would run them twice.
+reserved for a while: it may only be restarting, and its nodes run on. Another agent would run them a second time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class NameClaims:
         return reservation is None or reservation.is_for(link)
 
     def taken(self, name: str) -> None:
-        """An agent has this name now, so that no reservation is needed."""
+        """An agent has this name now: end its reservation."""
         self._reserved.pop(name, None)
 
     # --- reservations
@@ -56,18 +56,18 @@ class NameClaims:
         self._reserved |= reservations
 
     def reservation(self, name: str) -> Reservation | None:
-        """For whom the name is kept, if it is."""
+        """The reservation of this name, if there is one."""
         return self._reserved.get(name)
 
     def end_reservation(self, name: str, reservation: Reservation) -> bool:
-        """Keep the name no longer; whether it still was kept for the sake of this very reservation."""
+        """End this reservation; False if it had ended already."""
         if self._reserved.get(name) is not reservation:
             return False
         del self._reserved[name]
         return True
 
     def end_others(self, names: Collection[str]) -> set[str]:
-        """Keep no name but these; those that are free now."""
+        """End all reservations but those of these names; the names that are free now."""
         freed = self._reserved.keys() - set(names)
         for name in freed:
             del self._reserved[name]
@@ -76,7 +76,7 @@ class NameClaims:
     # --- those who wait
 
     def refuse(self, link: AgentLink) -> bool:
-        """Have an agent wait for its name; whether it did not wait already."""
+        """Have an agent wait for its name; False if it waits already."""
         waiting = self._waiting.setdefault(link.instance.name, {})
         before = waiting.get(link.peer.id)
         if before is not None and link.adds_nothing_to(before):
@@ -90,7 +90,7 @@ class NameClaims:
         return peer.id in self._waiting.get(name, {})
 
     def next_agent(self, name: str) -> AgentLink | None:
-        """The first of those who wait that may have the name; it waits no longer, and nothing is reserved any more."""
+        """Give the name to the first agent that waits for it and may have it; None if there is no such agent."""
         waiting = self._waiting.get(name, {})
         link = next((link for link in waiting.values() if self.may_have(link)), None)
         if link is not None:

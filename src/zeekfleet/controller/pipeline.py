@@ -45,10 +45,10 @@ from zeekfleet.waiting import Signal
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-"""How often a deployment is prepared where instances go meanwhile."""
+"""How often a deployment is prepared at most, where instances go while it is being prepared."""
 
 Report = Callable[[Deployment], None]
-"""Told of the deployment whenever it takes a step or other instances are awaited."""
+"""Called with the deployment whenever it takes a step, or waits for other instances than before."""
 
 
 class Refused(Exception):  # noqa: N818 - an outcome rather than an error
@@ -132,7 +132,7 @@ class Pipeline:
         return planned
 
     async def _prepare(self, deployment: Deployment, report: Report) -> Deployment:
-        """Meet, complete and check, until nobody has gone meanwhile: all that takes its time."""
+        """Meet, complete and check; once more if instances have gone meanwhile, since these steps take time."""
         for _ in range(ATTEMPTS):
             met = await self.meet(deployment, report)
             completed = await self.complete(met, report)
@@ -241,7 +241,7 @@ def answer(deployment: Deployment) -> Deployment:
 
 
 def _without(deployment: Deployment) -> Refused:
-    """Some instances are missing, and were waited for long enough."""
+    """The outcome where instances are missing that were waited for long enough."""
     told = "; ".join(f"{name}: {why}" for name, why in deployment.missing.items())
     facts = {"reqid": deployment.reqid}
     logger.warning("deployment %s: instances are missing: %s", deployment.reqid, told, extra=facts)
@@ -250,7 +250,7 @@ def _without(deployment: Deployment) -> Refused:
 
 
 def _not_stored(deployment: Deployment, error: StoreError) -> Refused:
-    """The store cannot be used, so that the configuration could not be kept in the end."""
+    """The outcome where the store cannot be used: the configuration could not be kept in the end."""
     config = deployment.configuration.id
     facts = {"config": config, "error": str(error)}
     logger.error("configuration %s is not deployed: %s", config, error, extra=facts)
@@ -258,7 +258,7 @@ def _not_stored(deployment: Deployment, error: StoreError) -> Refused:
 
 
 def _deployed_in_part(deployment: Deployment) -> list[Result]:
-    """That some agents have the configuration and others have not, and what follows."""
+    """The result that tells that some agents have the configuration and others have not, and what follows."""
     if deployment.is_own or deployment.former is None:
         return []
     told = (

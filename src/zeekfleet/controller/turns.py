@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from zeekfleet.controller.deployment import Step
+from zeekfleet.controller.deployment import Deployment, Step
 from zeekfleet.controller.tracker import Tracker
 from zeekfleet.errors import RequestFailedError
 
@@ -131,14 +131,12 @@ class Turns:
         """The deployments that end because the client with this connection is gone, each with the reason."""
         if not client:
             return []
-        found = [
-            (tracker, "the client that asked for it is gone")
-            for tracker in self._waiting
-            if tracker.deployment.client == client
+        present = [tracker for tracker in (self.current, *self._waiting) if tracker is not None]
+        return [
+            (tracker, why)
+            for tracker in present
+            if tracker.deployment.client == client and (why := _why_abandoned(tracker.deployment))
         ]
-        if self.current is not None and _waits_in_vain(self.current, client):
-            found.append((self.current, "the client that asked for it is gone, and instances are missing"))
-        return found
 
     def _number(self) -> None:
         ahead = 1 if self.current is not None and not self.current.deployment.is_own else 0
@@ -146,6 +144,10 @@ class Turns:
             tracker.wait_behind(place)
 
 
-def _waits_in_vain(tracker: Tracker, client: int) -> bool:
-    deployment = tracker.deployment
-    return deployment.client == client and deployment.step is Step.MEETING and bool(deployment.missing)
+def _why_abandoned(deployment: Deployment) -> str:
+    """Why a deployment ends whose client is gone, ``""`` if it goes on."""
+    if deployment.step is Step.QUEUED:
+        return "the client that asked for it is gone"
+    if deployment.step is Step.MEETING and deployment.missing:
+        return "the client that asked for it is gone, and instances are missing"
+    return ""
