@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from zeekfleet.agent import holds, start_order
+from zeekfleet.agent import start_barrier, start_order
 from zeekfleet.agent.start_barrier import BARRIER_FILE, block, release, release_all
 from zeekfleet.agent.start_order import StartOrder
 from zeekfleet.model.enums import ClusterRole
@@ -191,7 +191,7 @@ async def test_one_that_could_not_be_released_for_want_of_descriptors_is_release
 
     block(tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr(holds, "LINGER", 0.01)
+        patched.setattr(start_barrier, "LINGER", 0.01)
         patched.setattr(os, "open", refuse)
         release(tmp_path)
         assert (tmp_path / BARRIER_FILE).is_fifo()
