@@ -74,7 +74,7 @@ def test_last_lines_of_a_truncated_file(tmp_path: Path) -> None:
         (NodeConfig(name="x" * 129), f"node name '{'x' * 129}' is longer than 128 bytes"),
         (
             NodeConfig(name="n", env={"A": "\ud800"}),
-            "node with name 'n' has a character that is none in its configuration",
+            "node with name 'n' has text that is not valid UTF-8 in its configuration",
         ),
         (NodeConfig(name="n", env={"A": "\0"}), "node with name 'n' has a NUL character in its configuration"),
     ],

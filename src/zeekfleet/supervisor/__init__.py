@@ -7,10 +7,17 @@
         supervisor.status().nodes["one"].pid
         await supervisor.restart("one")
 
-``tree`` the Supervisor · ``watcher`` what it knows · ``handle`` its connection to the stem ·
-``stem`` starts that · ``follow``, ``lines``, ``tail`` the nodes' output ·
-``listeners`` hooks and callbacks · ``places`` files and checks · ``identity`` who am I ·
-``engine`` what a node is launched as · ``control`` the same by events.
+The modules, from the outside in:
+
+* ``tree``: the Supervisor · ``control``: the same, asked for by events
+* ``identity``: whether this process is a Supervisor or a supervised node · ``engine``: how a node becomes a process
+* ``watcher``, ``records``: what is known of the nodes · ``listeners``: hooks and callbacks that are told of it
+* ``handle``: the connection to the stem · ``stem``: finds or starts the stem · ``recovery``: what a stem has lost
+* ``places``: checks before a node is created · ``batches``: how many nodes are created at once
+* ``follow``, ``lines``, ``tail``: reading the nodes' output · ``outputs``, ``rotation``: keeping it small
+* ``report``, ``crash``, ``backtrace``, ``redaction``: reports of how a node ended
+* ``memory_kills``, ``kernel_log``: whether the kernel killed it for lack of memory
+* ``failing``, ``orphans``: ending processes that do not respond, reaping those that a dead stem left
 """
 
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig, NodeStatus, Status

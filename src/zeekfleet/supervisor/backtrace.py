@@ -1,4 +1,4 @@
-"""What a core tells, where there is one and a debugger to ask."""
+"""Finds the core file of a crashed process, and has gdb print its backtrace."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 from shutil import which
 
 DEBUGGER_TIMEOUT = 30.0
-"""Seconds; a large core on a slow disk may need them, and nobody waits for it."""
+"""Seconds. A large core on a slow disk may need them, and nothing waits for the backtrace."""
 
 LARGEST_BACKTRACE = 1024 * 1024
 _PATTERN = Path("/proc/sys/kernel/core_pattern")
 
 
 def find_core(directory: Path, pid: int, since: float) -> Path | None:
-    """The core that a process left in its working directory, or where the system puts them.
+    """The core that a process left, in its working directory or where ``core_pattern`` puts it; None if there is none.
 
     Args:
         directory: its working directory.
         pid: its process id.
-        since: a Unix time, before which no core can be its own.
+        since: the Unix time when it started: older cores are of other processes.
     """
     try:
         pattern = _PATTERN.read_text().strip()
@@ -36,7 +36,7 @@ def find_core(directory: Path, pid: int, since: float) -> Path | None:
 
 
 def backtrace(program: str, core: Path) -> str:
-    """The debugger's word on all threads; why there is none, if it fails; empty without a debugger."""
+    """The backtraces of all threads; the reason if gdb fails; empty if there is no gdb."""
     debugger = which("gdb")
     if debugger is None:
         return ""
@@ -53,7 +53,7 @@ def backtrace(program: str, core: Path) -> str:
 
 
 def _wildcards(name: str) -> str:
-    """What the kernel fills in becomes a wildcard."""
+    """``core_pattern`` as a glob: each ``%`` specifier becomes ``*``."""
     text, rest = "", iter(name)
     for character in rest:
         if character == "%":

@@ -19,7 +19,7 @@ from zeekfleet.transport.service import Context, Service, handler
 logger = logging.getLogger(__name__)
 
 MAX_CONCURRENT = 1024
-"""Requests carried out at the same time; more wait, at last in the bus's bounded queue."""
+"""Requests carried out at the same time. More wait in the bus's queue, which is bounded."""
 
 
 class SupervisorControl:
@@ -27,8 +27,8 @@ class SupervisorControl:
 
     Args:
         supervisor: the tree.
-        bus: this side of the wire; the caller has it listen.
-        stop: called at a ``stop_request``; has the tree stopped and the process ended.
+        bus: receives the requests; the caller opens its listener.
+        stop: called at a ``stop_request``: stops the tree and ends this process.
     """
 
     def __init__(self, supervisor: Supervisor, bus: Bus, stop: Callable[[], None]) -> None:
@@ -41,7 +41,7 @@ class SupervisorControl:
         supervisor.on_node_stopping(self._stopping)
 
     async def run(self) -> None:
-        """Serve until the bus is closed; what is under way is finished before this returns."""
+        """Serve until the bus is closed, then finish the requests under way."""
         room = Admission(MAX_CONCURRENT, MAX_CONCURRENT, "requests", waits=True)
         async with asyncio.TaskGroup() as tasks:
             service = Service(self._bus, topics.SUPERVISOR, "the supervisor", tasks, (self,), room)
@@ -57,7 +57,7 @@ class SupervisorControl:
 
     @handler
     def hurry(self, request: supervision.Hurry, context: Context) -> None:
-        """Give nodes that are being stopped no more than their grace."""
+        """Let nodes that are being stopped take no longer than their grace."""
         self._supervisor.hurry(request.nodes)
 
     @handler
@@ -82,12 +82,12 @@ class SupervisorControl:
 
     @handler
     async def details(self, request: supervision.DetailsRequest, context: Context) -> supervision.DetailsResponse:
-        """Tell what is known of nodes beyond the protocol."""
+        """Tell what is known of nodes in addition to the protocol's status."""
         return supervision.DetailsResponse(request.reqid, self._supervisor.details(request.node))
 
     @handler
     async def fail(self, request: supervision.FailRequest, context: Context) -> supervision.FailResponse:
-        """End a node's process as if it had ended by itself."""
+        """End a node's process; its revival policy decides what comes next, as if it had ended by itself."""
         number = SIGNALS.get(request.signal)
         done = number is not None and await self._supervisor.fail(request.node, request.pid, number)
         return supervision.FailResponse(request.reqid, done)

@@ -1,8 +1,8 @@
-"""Crash reports: a directory for each abnormal end of a node, kept to a count and an age.
+"""Crash reports: a directory for each abnormal end of a node. Old ones are removed by number and age.
 
-``<state>/crashes/<node>/<time>-<pid>/`` holds ``report.json`` with all that follows but
-the streams, and for people ``summary``, ``stdout``, ``stderr``, ``command``,
-``environment``, ``limits`` and, some time later, ``backtrace``. Secrets are masked.
+``<state>/crashes/<node>/<time>-<pid>/`` holds ``report.json`` for programs, and for people ``summary``, ``stdout``,
+``stderr``, ``command``, ``environment``, ``limits`` and, some time later, ``backtrace``. The JSON file has everything
+except the two streams and the backtrace. Secrets are redacted.
 """
 
 from __future__ import annotations
@@ -33,14 +33,19 @@ _REPORT_FILE = "report.json"
 
 
 class CrashSettings(msgspec.Struct, frozen=True):
-    """How many reports a node may have, 0 for none at all, and for how many days they are kept, 0 for ever."""
+    """How many reports are kept.
+
+    Attributes:
+        count: reports a node may have; 0: none are written.
+        days: days that a report is kept; 0: for ever.
+    """
 
     count: int = 10
     days: float = 30.0
 
 
 class CrashReport(msgspec.Struct, frozen=True):
-    """The content of ``report.json``; times in seconds, ``at`` a Unix time."""
+    """The content of ``report.json``; times are in seconds, ``at`` is the Unix time of the end."""
 
     node: str
     pid: int
@@ -64,14 +69,14 @@ class CrashReport(msgspec.Struct, frozen=True):
 
 
 class _MemoryPart(msgspec.Struct, frozen=True):
-    """What of a report is read again."""
+    """The part of a report that is read again."""
 
     at: float
     out_of_memory: bool
 
 
 class CrashReports:
-    """The reports of one state directory; all methods block, and belong into threads.
+    """The reports of one state directory. All methods read or write files: call them in a thread.
 
     Args:
         state: the state directory.
@@ -83,7 +88,12 @@ class CrashReports:
         self._settings = settings
 
     def write(self, spec: LaunchSpec, event: Exited, exit_: NodeExit) -> tuple[Path, Path | None] | None:
-        """Report one end; the report's directory, and the core if there is one. None if none is wanted, or possible."""
+        """Write the report of one end.
+
+        Returns:
+            The report's directory, and the core file if there is one; None if no report is wanted, or the disk refused
+            it.
+        """
         if self._settings.count <= 0:
             return None
         started = event.at - event.uptime
@@ -108,7 +118,7 @@ class CrashReports:
         return final, core
 
     def add_backtrace(self, report: Path, program: str, core: Path) -> None:
-        """Ask a debugger, which takes its time."""
+        """Add the backtrace of a core to a report; gdb may take half a minute."""
         if text := backtrace.backtrace(program, core):
             try:
                 _write_private(report / "backtrace", text.encode("utf-8"))
@@ -121,7 +131,7 @@ class CrashReports:
         return str(reports[-1]) if reports else ""
 
     def tells_of_memory(self, node: str, at: float) -> bool:
-        """Whether a node's last report is of its end at this Unix time, and says that memory was the cause."""
+        """Whether a node's last report is about its end at this Unix time, and says that memory ran out."""
         try:
             content = (Path(self.last(node)) / _REPORT_FILE).read_bytes()
             report = msgspec.json.decode(content, type=_MemoryPart)
@@ -130,7 +140,7 @@ class CrashReports:
         return report.at == at and report.out_of_memory
 
     def _home(self, node: str) -> Path:
-        """Where a node's reports are: a directory below ours, whatever the node is called."""
+        """The directory of a node's reports: below ours, whatever characters the node's name has."""
         return self._directory / directory_name(node)
 
     def _fill(self, directory: Path, report: CrashReport, exit_: NodeExit) -> None:
@@ -146,7 +156,7 @@ class CrashReports:
         write("summary", _summary(report))
 
     def _prune(self, home: Path, latest: Path) -> None:
-        # The latest need not have the latest date: the clock may have been set back.
+        # The newest report need not have the latest date, since the clock may have been set back: never remove it.
         reports = [path for path in reports_below(home) if path != latest]
         oldest = time.time() - self._settings.days * _DAY if self._settings.days > 0 else 0.0
         for number, path in enumerate(reversed(reports)):
@@ -155,7 +165,7 @@ class CrashReports:
 
 
 def _is_older(path: Path, oldest: float) -> bool:
-    """Whether a report is there that is of an earlier Unix time."""
+    """Whether a report is older than this Unix time; False if it is gone."""
     try:
         return path.lstat().st_mtime < oldest
     except OSError:
@@ -163,7 +173,7 @@ def _is_older(path: Path, oldest: float) -> bool:
 
 
 def _write_private(file: Path, content: bytes) -> None:
-    """Write a file for us alone: what a node wrote and was started with is nobody else's business."""
+    """Write a file that only our user can read: a node's output and command line may hold secrets."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(content)
@@ -194,7 +204,7 @@ def _report(spec: LaunchSpec, event: Exited, exit_: NodeExit, core: Path | None)
 
 
 def _limits(text: str) -> dict[str, str]:
-    """``/proc/<pid>/limits``: columns set apart by two blanks or more."""
+    """Parse ``/proc/<pid>/limits``, whose columns are separated by two blanks or more."""
     found = {}
     for line in text.splitlines()[1:]:
         name, *values = re.split(r"\s{2,}", line.strip())

@@ -11,14 +11,15 @@ __all__ = ["CommandEngine", "Engine", "LaunchContext", "LaunchSpec", "Resources"
 
 
 class CommandEngine:
-    """Runs one and the same program for every node; what only a Zeek understands has no meaning to it.
+    """Runs the same program for every node. Scripts, interface and other settings of a Zeek are ignored.
 
     Args:
         argv: the program and its arguments.
         grace: seconds between SIGTERM and SIGKILL.
-        grace_ceiling: the same while it still works, for one that may have much to write when it ends; 0: its grace.
-        revival: how it comes back.
-        resources: what it may use.
+        grace_ceiling: the same for a process that still works, for programs that may write a lot when they end; 0: no
+            longer than the grace.
+        revival: when it is started again after it ended by itself.
+        resources: limits of its process.
     """
 
     name = "command"

@@ -1,7 +1,7 @@
-"""Ending a process that is as good as dead, in a way that counts as its own end.
+"""Ends a process that does not respond, in a way that counts as a crash.
 
-A restart on request forgets what happened before. This leaves it to the revival policy what comes next: at once, after
-a while, or never.
+A restart on request resets the count of crashes. Here, the revival policy counts the end, and decides when the node is
+started again, if at all.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from zeekfleet.system import procfs
 from zeekfleet.system.processes import ends
 
 SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGABRT": signal.SIGABRT}
-"""What such a process may be sent first; SIGABRT has it leave a core, where cores are wanted."""
+"""Signals that such a process may be sent first. SIGABRT makes it leave a core, where cores are enabled."""
 
 KILL_PATIENCE = 5.0
-"""Seconds for a process to go after SIGKILL."""
+"""Seconds that a process may take to end after SIGKILL."""
 
 
 def send(pid: int, start_time: int, number: signal.Signals) -> bool:
-    """Signal a process; whether it was still there.
+    """Send a signal to a process; False if it has ended.
 
     Args:
         pid: the process.
-        start_time: tells it from a later one with its id.
+        start_time: its start, which tells it from a later process with the same pid.
         number: the signal.
     """
     try:
@@ -43,11 +43,11 @@ def send(pid: int, start_time: int, number: signal.Signals) -> bool:
 
 
 async def end(pid: int, start_time: int, first: signal.Signals, grace: float) -> bool:
-    """Signal a process, and kill it if that does not end it; whether it has ended.
+    """Send a signal to a process, and kill it if it does not end in time; whether it has ended.
 
     Args:
         pid: the process.
-        start_time: tells it from a later one with its id.
+        start_time: its start, which tells it from a later process with the same pid.
         first: the signal.
         grace: seconds until it is killed.
     """
@@ -60,7 +60,7 @@ async def end(pid: int, start_time: int, first: signal.Signals, grace: float) ->
             return True
         for number, patience in ((first, grace), (signal.SIGKILL, KILL_PATIENCE)):
             signal.pidfd_send_signal(descriptor, number)
-            signal.pidfd_send_signal(descriptor, signal.SIGCONT)  # a stopped one would never hear of it
+            signal.pidfd_send_signal(descriptor, signal.SIGCONT)  # a stopped process would not see it
             if await ends(descriptor, patience):
                 return True
     except ProcessLookupError:

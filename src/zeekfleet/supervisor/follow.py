@@ -1,7 +1,6 @@
 """Follows growing files line by line, for hooks and echo.
 
-The file is the buffer: a reader that falls behind costs no memory, and the node
-that writes never waits.
+The file itself is the buffer: a reader that falls behind costs no memory, and the node that writes is never blocked.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Deliver = Callable[[str], None]
 
 
 class Follower:
-    """One file. ``read_on`` may be called by several tasks; they take turns."""
+    """Follows one file. Several tasks may call ``read_on``: a lock lets one read at a time."""
 
     def __init__(self, path: Path, offset: int, deliver: Deliver) -> None:
         self.path = path
@@ -36,7 +35,11 @@ class Follower:
         self._turn = asyncio.Lock()
 
     async def read_on(self, end: int | None = None) -> None:
-        """Deliver what has come, up to the end of the file, or up to ``end`` and an unfinished line there as well."""
+        """Deliver the lines that were added since.
+
+        Args:
+            end: read no further, and deliver an unfinished line there as well; None: read to the end of the file.
+        """
         async with self._turn:
             await self._read_to(end)
 
@@ -50,16 +53,16 @@ class Follower:
         finally:
             os.close(descriptor)
 
-    async def made_way(self, end: int, work: Callable[[], Awaitable[int]]) -> int:
-        """Deliver what comes before ``end``, and have the beginning of the file taken out before anything else.
+    async def deliver_then(self, end: int, remove_head: Callable[[], Awaitable[int]]) -> int:
+        """Deliver all lines before ``end``, then have the head of the file removed while nobody reads.
 
         Args:
-            end: where the part ends that is given back.
-            work: does it; returns how many bytes have been taken out.
+            end: where the head ends.
+            remove_head: removes it; returns by how many bytes that shortened the file.
         """
         async with self._turn:
             await self._read_to(end, is_end=False)
-            taken = await work()
+            taken = await remove_head()
             self._offset = max(0, self._offset - taken)
             return taken
 
@@ -67,7 +70,7 @@ class Follower:
         if os.fstat(descriptor).st_size < self._offset:
             self._offset = 0  # truncated, or replaced by another file
         if self._offset == 0:
-            self._offset = first_data(descriptor)  # what came before has been given back
+            self._offset = first_data(descriptor)  # the head was freed, and reads as NULs
         while end is None or self._offset < end:
             length = _CHUNK if end is None else min(_CHUNK, end - self._offset)
             data = os.pread(descriptor, length, self._offset)
@@ -76,17 +79,17 @@ class Follower:
             self._offset += len(data)
             for line in self._splitter.feed(data):
                 self._deliver(line)
-            await asyncio.sleep(0)  # others take their turn between two chunks
+            await asyncio.sleep(0)  # let other tasks run between two chunks
         if is_end and end is not None and self._offset >= end:
             for line in self._splitter.flush():
                 self._deliver(line)
 
 
 class Followers:
-    """All files that are followed, each by a task of the given group.
+    """All files that are followed, each by a task of its own.
 
     Args:
-        tasks: where their tasks run.
+        tasks: the group that runs these tasks.
     """
 
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
@@ -96,7 +99,7 @@ class Followers:
         self._watches: dict[Path, int] = {}
 
     def follow(self, path: Path, offset: int, deliver: Deliver) -> None:
-        """Deliver the lines of ``path`` from ``offset`` on; if it is followed already, go on where that is."""
+        """Deliver the lines of ``path`` from ``offset`` on; if it is followed already, ``offset`` is ignored."""
         if path not in self._followers:
             follower = Follower(path, offset, deliver)
             self._followers[path] = (follower, self._tasks.create_task(self._run(follower)))
@@ -107,27 +110,27 @@ class Followers:
         if (entry := self._followers.get(path)) is not None:
             await entry[0].read_on(end)
 
-    async def make_way(self, path: Path, end: int, work: Callable[[], Awaitable[int]]) -> int:
-        """Have the beginning of a file, up to ``end``, given back once it has been delivered; see ``made_way``."""
+    async def deliver_then(self, path: Path, end: int, remove_head: Callable[[], Awaitable[int]]) -> int:
+        """Have the head of a file removed, once its lines have been delivered; see :meth:`Follower.deliver_then`."""
         if (entry := self._followers.get(path)) is None:
-            return await work()
-        return await entry[0].made_way(end, work)
+            return await remove_head()
+        return await entry[0].deliver_then(end, remove_head)
 
     def forget(self, path: Path) -> None:
-        """Follow no longer."""
+        """Stop following a file."""
         if (entry := self._followers.pop(path, None)) is not None:
             entry[1].cancel()
         if (watch := self._watches.pop(path, None)) is not None and watch not in self._watches.values():
             self._inotify.unwatch(watch)
 
     def close(self) -> None:
-        """Follow nothing any more."""
+        """Stop following all files."""
         for path in list(self._followers):
             self.forget(path)
         self._inotify.close()
 
     def _watch(self, path: Path) -> None:
-        """Watch the file that is there now: a rotation may have put another in its place."""
+        """Watch the file that has this name now: somebody may have replaced it."""
         try:
             self._watches[path] = self._inotify.watch(path)
         except OSError as error:
@@ -137,7 +140,7 @@ class Followers:
     def _happened(self) -> None:
         grown = {watch for watch, mask in self._inotify.read() if not mask & IN_IGNORED}
         for path, watch in self._watches.items():
-            # -1: the queue ran over, and any of them may have grown.
+            # -1: the kernel's queue overflowed, and any file may have grown.
             if (watch in grown or -1 in grown) and path in self._followers:
                 self._followers[path][0].grown.set()
 
@@ -148,5 +151,5 @@ class Followers:
             try:
                 await follower.read_on()
             except Exception:
-                # Whoever wants lines misses some; it is no reason to end anything.
+                # Some lines are lost to the hooks; the supervisor and other nodes are not affected.
                 logger.exception("reading %s failed", follower.path)

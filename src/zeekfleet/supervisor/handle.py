@@ -1,4 +1,4 @@
-"""The supervisor's end of the connection to the stem; kept up until closed."""
+"""The supervisor's end of the connection to the stem: kept open, and opened again when it is lost."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _CHUNK = 256 * 1024
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
 _STEADY_AFTER = 5.0
-"""Seconds of a connection after which its loss is the first one again."""
+"""Seconds that a connection must last for the next loss to count as the first: it is opened again without a pause."""
 _HELLO_TIMEOUT = 15.0
-_LAST_BREATH = 2.0
-"""Seconds for a stem to end that has closed all its connections."""
-_SWEEPING = 60.0
-"""Seconds for a stem to end beside the graces of its nodes."""
+_STEM_END_TIMEOUT = 2.0
+"""Seconds that a stem may take to end after it has closed its connections."""
+_STEM_CLEANUP_TIMEOUT = 60.0
+"""Seconds that a stem may take to end in addition to the graces of its nodes."""
 _MAX_STARTS = 5
-"""Stems that end while they are greeted, until that is an error."""
+"""How many stems may end during the greeting before that is an error."""
 
 
 class _OutdatedError(StemError):
-    """The stem that runs is of another release, and ``pid`` is its process."""
+    """The running stem, with this ``pid``, is of another release."""
 
     def __init__(self, pid: int, reason: str) -> None:
         self.pid = pid
@@ -43,10 +43,10 @@ class _OutdatedError(StemError):
 
 
 class _RefusedError(StemError):
-    """The stem has not understood a command on this connection.
+    """The stem did not understand a command on this connection. It does not say which.
 
     Attributes:
-        is_certain: no other command was under way.
+        is_certain: it was this command, because no other was under way.
     """
 
     def __init__(self, reason: str, is_certain: bool) -> None:
@@ -59,7 +59,7 @@ class _LeavingError(StemError):
 
     Attributes:
         pid: its process.
-        patience: seconds that its end may take.
+        patience: seconds to wait for its end.
     """
 
     def __init__(self, pid: int, patience: float, reason: str) -> None:
@@ -69,15 +69,15 @@ class _LeavingError(StemError):
 
 
 class StemHandle:
-    """Commands in, events out.
+    """Sends commands to the stem, and passes on its events.
 
     Args:
         state: the state directory.
-        welcomed: called at every connection, before any of its events.
-        happened: takes every event, in order.
+        welcomed: called with the greeting of each connection, before any of its events.
+        happened: called with every event, in order.
 
     Attributes:
-        stem: the process id and the release of the stem that greeted last; None for a release that does not tell.
+        stem: pid and release of the stem that greeted last; the release is None if the stem did not tell it.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class StemHandle:
         self._waiting: dict[int, asyncio.Future[protocol.Done | None]] = {}
         self._connected = asyncio.Event()
         self._over = False
-        self._suspects = asyncio.Lock()
+        self._one_by_one = asyncio.Lock()
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._frames = protocol.FrameReader()
@@ -104,30 +104,30 @@ class StemHandle:
         self.stem: tuple[int, Release | None] = (0, None)
 
     async def connect(self) -> None:
-        """Find or start the stem, and greet it.
+        """Find or start the stem, and exchange greetings.
 
-        One of another release that is found at first is replaced, and its nodes run on. One that is started later may
-        be of another release, too, since the files on disk may have been upgraded under this process. The end of one
-        that is stopping its nodes is waited for: what is wanted now is for the next.
+        The first time, a stem of another release is replaced; its nodes run on. Later, another release is accepted:
+        when the files on disk are upgraded while this process runs, every stem it starts is of the new release.
+        A stem that is stopping its nodes is left to end, and a new one is started.
 
         Raises:
             StateDirectoryError: the state directory cannot be used.
-            StemError: it could not be started, or does not answer.
+            StemError: the stem could not be started, or does not answer.
         """
         for _ in range(_MAX_STARTS):
             try:
                 return await self._greet()
             except _OutdatedError as error:
-                logger.info("the stem is replaced: %s", error, extra={"error": str(error)})
+                logger.info("replacing the stem: %s", error, extra={"error": str(error)})
                 self._replaces = False
                 self._disconnect()
                 await asyncio.to_thread(stem.end, error.pid)
             except _LeavingError as error:
-                logger.info("%s; its end is waited for", error, extra={"error": str(error)})
+                logger.info("%s; waiting for it to end", error, extra={"error": str(error)})
                 self._disconnect()
                 if not await stem.ended(error.pid, error.patience):
                     raise StemError(f"{error}, and does not end") from error
-        raise StemError(f"the stem of {self._state} ends again and again instead of a greeting")
+        raise StemError(f"the stem of {self._state} has ended {_MAX_STARTS} times before it was ready")
 
     async def _greet(self) -> None:
         connection = await stem.connect(self._state)
@@ -140,22 +140,22 @@ class StemHandle:
             async with asyncio.timeout(_HELLO_TIMEOUT):
                 while not self._connected.is_set():
                     if not await self._receive():
-                        reason = "has closed the connection instead of a greeting"
-                        raise _LeavingError(self._stem_pid, _LAST_BREATH, reason)
+                        reason = "closed the connection before its greeting"
+                        raise _LeavingError(self._stem_pid, _STEM_END_TIMEOUT, reason)
         except TimeoutError as error:
             raise StemError(f"the stem did not greet within {_HELLO_TIMEOUT:g} s") from error
 
     async def run(self) -> None:
-        """Receive; when the connection is lost, find or start the stem again, at once the first time.
+        """Receive; when the connection is lost, find or start the stem again: the first time without a pause.
 
-        Ends after :meth:`close`, and then no command is waited for any more.
+        Returns after :meth:`close`. Commands that still wait for an answer fail then.
         """
         try:
             await self._run()
         finally:
             self._over = True
             self._disconnect()
-            self._connected.set()  # for those who wait
+            self._connected.set()  # wakes up the commands that wait for a connection
 
     async def _run(self) -> None:
         pause = 0.0
@@ -174,7 +174,7 @@ class StemHandle:
             self._disconnect()
             if self._closing:
                 return
-            logger.warning("connection to the stem lost; looking for it again")
+            logger.warning("connection to the stem lost; connecting again")
             stem.reap()
             if time.monotonic() - connected_at >= _STEADY_AFTER:
                 pause = 0.0
@@ -183,15 +183,15 @@ class StemHandle:
             pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
 
     def close(self) -> None:
-        """Leave the stem to itself."""
+        """Close the connection. The stem and its nodes run on."""
         self._closing = True
         self._disconnect()
 
     async def create(self, specs: tuple[LaunchSpec, ...], timeout: float) -> dict[str, str]:
-        """See :class:`zeekfleet.stem.protocol.Create`; this and the following raise StemError at the time-out.
+        """See :class:`zeekfleet.stem.protocol.Create`. This and the following methods raise StemError at the time-out.
 
-        A command whose answer was lost with the connection is given again to the stem
-        that is there then; what it had done already counts as done.
+        If the connection is lost before the answer, the command is sent again on the next one. A node that exists by
+        then counts as created.
         """
         outcomes, again = await self._command(lambda request: protocol.Create(request, specs), timeout)
         return dict.fromkeys(outcomes, "") if again else outcomes
@@ -217,7 +217,7 @@ class StemHandle:
             raise StemError(f"the stem with pid {self._stem_pid} does not end")
 
     def hurry(self, names: tuple[str, ...] = ()) -> None:
-        """See :class:`zeekfleet.stem.protocol.Hurry`. Nobody waits for it, and without a stem nothing is stopped."""
+        """See :class:`zeekfleet.stem.protocol.Hurry`. There is no answer; without a connection, nothing is sent."""
         self._tell_stem(protocol.Hurry(next(self._requests), names))
 
     def tell_taken_out(self, path: str, size: int) -> None:
@@ -229,10 +229,10 @@ class StemHandle:
             self._writer.write(protocol.encode(command))
 
     async def _command(self, make: Callable[[int], protocol.Command], timeout: float) -> tuple[dict[str, str], bool]:
-        """Give a command; its outcomes, and whether it had to be given again.
+        """Send a command; its outcomes, and whether it had to be sent more than once.
 
-        One that the stem refuses is not given again, unless it may have been another that was meant: then it is given
-        once more with no other suspect beside it.
+        A command that the stem refuses is not sent again. But the stem does not say which command it refuses: if
+        several were under way, each is sent once more on its own, so that the wrong one is found.
         """
         try:
             async with asyncio.timeout(timeout):
@@ -241,7 +241,7 @@ class StemHandle:
                 except _RefusedError as error:
                     if error.is_certain:
                         raise
-                    async with self._suspects:
+                    async with self._one_by_one:
                         done, attempts = await self._give(make)
                     attempts += 1
                 return done.outcomes, attempts > 1
@@ -249,7 +249,7 @@ class StemHandle:
             raise StemError(f"the stem did not answer within {timeout:g} s") from error
 
     async def _give(self, make: Callable[[int], protocol.Command]) -> tuple[protocol.Done, int]:
-        """Give a command until it is answered; the answer, and how often it took."""
+        """Send a command until it is answered; the answer, and how often the command was sent."""
         attempts = 0
         while True:
             await self._connected.wait()
@@ -258,13 +258,13 @@ class StemHandle:
                 return done, attempts
 
     async def _attempt(self, make: Callable[[int], protocol.Command]) -> protocol.Done | None:
-        """Give a command once; None if the connection was lost before the answer."""
+        """Send a command once; its answer, or None if the connection was lost before it came."""
         if self._over or self._writer is None:
             raise StemError("the stem is not connected")
         request = next(self._requests)
         frame = protocol.encode(make(request))
         if len(frame) > protocol.MAX_FRAME:
-            raise StemError(f"a request of {len(frame)} bytes is more than the stem takes")
+            raise StemError(f"a request of {len(frame)} bytes is larger than the stem takes ({protocol.MAX_FRAME})")
         answer: asyncio.Future[protocol.Done | None] = asyncio.get_running_loop().create_future()
         self._waiting[request] = answer
         try:
@@ -274,7 +274,7 @@ class StemHandle:
             self._waiting.pop(request, None)
 
     async def _receive(self) -> bool:
-        """Handle what comes next; False at the end of the connection."""
+        """Read and handle the next messages; False at the end of the connection."""
         if self._reader is None:
             return False
         try:
@@ -297,7 +297,7 @@ class StemHandle:
                 raise _OutdatedError(self._stem_pid, reason)
             case protocol.Welcome(stopping=True):
                 graces = sum(report.spec.longest_stop for report in message.nodes)
-                raise _LeavingError(self._stem_pid, _SWEEPING + graces, "is stopping its nodes")
+                raise _LeavingError(self._stem_pid, _STEM_CLEANUP_TIMEOUT + graces, "is stopping its nodes")
             case protocol.Welcome(release=release, running=running) if running != RUNNING and self._replaces:
                 raise _OutdatedError(self._stem_pid, f"it runs zeekfleet {release}")
             case protocol.Welcome():
@@ -310,19 +310,19 @@ class StemHandle:
                 if answer is not None and not answer.done():
                     answer.set_result(message)
                 if request == self._last_request:
-                    self._closing = True  # the end of the connection that follows is wanted
+                    self._closing = True  # after a shutdown, the stem closes the connection: do not connect again
             case _:
                 self._tell(lambda: self._happened(message))
 
     def _tell(self, telling: Callable[[], None]) -> None:
-        """What goes wrong with those who hear of it is no reason to let the stem go."""
+        """Call a listener. If it raises, that is logged, and the connection to the stem stays."""
         try:
             telling()
         except Exception:
-            logger.exception("what the stem has told was not taken note of")
+            logger.exception("a message of the stem could not be handled")
 
     def _refused(self, reason: str) -> None:
-        """A command of ours was not understood; the stem does not say which."""
+        """The stem did not understand one of our commands, and does not say which: fail all that wait."""
         logger.error("the stem refused a request: %s", reason, extra={"error": reason})
         waiting, self._waiting = self._waiting, {}
         for answer in waiting.values():

@@ -1,7 +1,7 @@
-"""Who this process is: a Supervisor, a supervised node, or neither (docs/protocol.md, section 5).
+"""Whether this process is a Supervisor, a supervised node, or neither (docs/protocol.md, section 5).
 
-A supervised process learns its configuration from a file, mode 0600, that the
-environment variable ``ZEEKFLEET_NODE_CONFIG`` names.
+A supervised process reads its configuration from a file with mode 0600, whose path is in the environment variable
+``ZEEKFLEET_NODE_CONFIG``.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def decode_config(text: str | bytes) -> NodeConfig:
     """The inverse of :func:`encode_config`.
 
     Raises:
-        msgspec.MsgspecError: it is not.
+        msgspec.MsgspecError: the text is not a configuration.
     """
     return msgspec.json.decode(text, type=NodeConfig, dec_hook=_construct)
 
 
 def given_to(spec: LaunchSpec, config: NodeConfig) -> LaunchSpec:
-    """The launch of a node that can read its own configuration, as can the next Supervisor."""
+    """Add the configuration to a launch, as a file: the node reads it, and so does the next Supervisor."""
     return msgspec.structs.replace(
         spec,
         env={**spec.env, NODE_CONFIG: str(Path(spec.directory) / CONFIG_FILE)},
@@ -49,7 +49,7 @@ def given_to(spec: LaunchSpec, config: NodeConfig) -> LaunchSpec:
 
 
 def enter(supervisor: object) -> None:
-    """From now on this process is a Supervisor."""
+    """Note that this process is a Supervisor from now on."""
     _supervisors.add(id(supervisor))
 
 

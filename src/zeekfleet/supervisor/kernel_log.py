@@ -1,8 +1,7 @@
-"""Whether the kernel killed a process for want of memory, as its own log tells.
+"""Whether the kernel killed a process because memory ran out, according to the kernel's log (``/dev/kmsg``).
 
-Records are ``priority,sequence,microseconds,flags;text``. Their clock is that of the
-processor: it stands still while the machine sleeps, and nothing sets it right, so that
-it goes wrong by seconds in a day.
+Records are ``priority,sequence,microseconds,flags;text``. Their times come from the processor's clock. It stops while
+the machine sleeps, and nothing corrects it, so that it is off by seconds after a day.
 """
 
 from __future__ import annotations
@@ -16,24 +15,25 @@ _RECORD = 8192
 _MOST_RECORDS = 100_000
 _MICROSECONDS = 1_000_000
 _DRIFT = 5e-4
-"""Of all time since boot: what that clock may be off."""
+"""By which share of the time since boot that clock may be off."""
 
 _SLACK = 1.0
 _FIRST_NAMES = "pid:[4026531836]"
-"""Process ids in the log are those of the first namespace, which has this number on every machine."""
+"""The first pid namespace, which has this number on every machine. The log has the pids of that namespace."""
 
 _KILLED = re.compile(
-    # Names of processes and groups can hold anything: what counts stands before them here, and behind them there.
+    # Names of processes and groups may contain any text. So take the pid from before the name in the first form, and
+    # from after the name, at the end of the line, in the second.
     rb"(?:[\w .()]+: )?Killed process (?P<killed>\d+) \(|oom-kill:.*,pid=(?P<chosen>\d+),uid=\d+\s*$"
 )
 
 
 def killed_for_memory(pid: int, since: float) -> bool | None:
-    """Whether the log says so; None if it cannot be read, or speaks of other process ids than ours.
+    """Whether the log says so; None if it cannot be read, or its pids are not of our namespace.
 
     Args:
         pid: the process.
-        since: its start, in seconds since boot: an earlier process may have had its id.
+        since: its start, in seconds since boot. Older records may be of an earlier process with the same pid.
     """
     try:
         if str(Path("/proc/self/ns/pid").readlink()) != _FIRST_NAMES:
@@ -55,10 +55,10 @@ def killed_for_memory(pid: int, since: float) -> bool | None:
 
 
 def victim_of(record: bytes) -> int | None:
-    """The process that a record says to be killed for want of memory."""
+    """The pid of the process that was killed because memory ran out, if a record tells of that."""
     head, _, text = record.partition(b";")
     priority = head.partition(b",")[0]
-    # Of other facilities than the kernel's (0) is what other processes have written there.
+    # Facility 0 is the kernel; records of other facilities were written by processes, which could claim anything.
     if not priority.isdigit() or int(priority) >> 3 != 0:
         return None
     found = _KILLED.match(text.partition(b"\n")[0])
@@ -72,7 +72,7 @@ def time_of(record: bytes) -> float:
 
 
 def _on_log_clock(since: float) -> float:
-    """The least that the log's clock can have shown at a time since boot."""
+    """The earliest that the log's clock can have shown at a time since boot."""
     now = time.clock_gettime(time.CLOCK_MONOTONIC)
     asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - now
     return since - asleep - now * _DRIFT - _SLACK

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 MAX_LINE = 64 * 1024
-"""Bytes; a longer line comes in pieces of this length, and nothing of it is lost."""
+"""Bytes. A longer line is delivered in pieces of this length."""
 
 
 class LineSplitter:
-    """Keeps at most one unfinished line."""
+    """Takes bytes and gives lines. It keeps the unfinished last line until the rest of it comes."""
 
     def __init__(self, longest: int = MAX_LINE) -> None:
         self._longest = longest
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[str]:
-        """The lines that ``data`` completes, without their ends; what is not UTF-8 is replaced."""
+        """The lines that ``data`` completes, without their line ends; bytes that are not UTF-8 are replaced."""
         *complete, rest = (self._rest + data).split(b"\n")
         self._rest = b""
         for line in complete:

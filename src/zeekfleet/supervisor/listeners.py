@@ -1,4 +1,4 @@
-"""Who wants to know: hooks on output lines, and callbacks on starts and ends of nodes."""
+"""Hooks that get output lines, and callbacks that get starts and ends of nodes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from zeekfleet.supervisor.records import NodeExit, NodeStopping
 logger = logging.getLogger(__name__)
 
 Hook = Callable[[str, str], bool]
-"""Takes a node's name (empty: the stem itself) and a line; False suppresses its echo."""
+"""Gets a node's name (empty: the stem itself) and a line. If it returns False, the line is not echoed."""
 
 FAILURES = (Exception, asyncio.CancelledError)
-"""What a callable may raise without harm to others: none of ours is a task that could be cancelled."""
+"""What a hook or callback may raise without harm to the others.
+
+``CancelledError`` is one of them: these are plain calls, so it cannot mean that our own task is cancelled.
+"""
 
 StatusCallback = Callable[[str, int], None]
 ExitCallback = Callable[[NodeExit], None]
@@ -24,7 +27,7 @@ StoppingCallback = Callable[[NodeStopping], None]
 
 
 class Listeners:
-    """The registered callables; one that raises is logged and harms no other.
+    """The registered hooks and callbacks. If one raises, that is logged, and the others are called all the same.
 
     Args:
         echo: repeat the nodes' lines on this process's own streams.
@@ -40,7 +43,7 @@ class Listeners:
 
     @property
     def want_lines(self) -> bool:
-        """Whether anybody looks at output at all."""
+        """Whether any hook or the echo needs output lines."""
         return self.echo or bool(self.stdout_hooks or self.stderr_hooks)
 
     def stdout_line(self, node: str, line: str) -> None:
@@ -68,7 +71,7 @@ class Listeners:
                 logger.exception("callback on the end of node '%s' failed", exit_.node, extra={"node": exit_.node})
 
     def stopping(self, news: NodeStopping) -> None:
-        """A node that was asked to end still works."""
+        """A node that was asked to end is still working."""
         for callback in self.stopping_callbacks:
             try:
                 callback(news)
@@ -91,7 +94,7 @@ class Listeners:
             stream.flush()
         except (OSError, ValueError) as error:
             self.echo = False
-            logger.warning("output of nodes is repeated no longer: %s", error, extra={"error": str(error)})
+            logger.warning("output of nodes is no longer echoed: %s", error, extra={"error": str(error)})
 
 
 class Registry:
@@ -99,7 +102,7 @@ class Registry:
 
     Args:
         listeners: where they are kept.
-        wanted: called when somebody has begun to want lines of output.
+        wanted: called when a hook on output lines was registered.
     """
 
     def __init__(self, listeners: Listeners, wanted: Callable[[], None]) -> None:
@@ -119,16 +122,16 @@ class Registry:
         return hook
 
     def on_node_status(self, callback: StatusCallback) -> StatusCallback:
-        """Call back with name and process id at every (re)start of a node."""
+        """Register a callback that gets name and pid at every (re)start of a node."""
         self._listeners.status_callbacks.append(callback)
         return callback
 
     def on_node_exit(self, callback: ExitCallback) -> ExitCallback:
-        """Call back with a report when a node's process has ended, or could not be started."""
+        """Register a callback that gets a report when a node's process has ended, or could not be started."""
         self._listeners.exit_callbacks.append(callback)
         return callback
 
     def on_node_stopping(self, callback: StoppingCallback) -> StoppingCallback:
-        """Call back every few seconds while a node that was asked to end still works, and is given time."""
+        """Register a callback that is called every few seconds while a node that was asked to end is still working."""
         self._listeners.stopping_callbacks.append(callback)
         return callback

@@ -1,10 +1,10 @@
-"""This process as the parent of what a dead stem leaves: told of every end, and reaping it.
+"""Reaps the processes that a dead stem left.
 
-As a subreaper it inherits the processes of a stem that was killed. The next stem
-watches them, but only a parent can reap them; kernels before 6.15 tell the exit status
-to nobody else once that is done, so a node waits here until the stem has read it.
+When a stem is killed, its processes become children of this process, which is a subreaper. The next stem watches them,
+but only their parent can reap them. With kernels before 6.15 the exit status is lost once that is done, so this process
+waits until the stem has read it.
 
-For daemons only: a process that uses the Python API reaps what it likes.
+This is for daemons only. A program that uses the Python API may have children of its own, and reaps them itself.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class Orphans:
-    """Reaps what it inherits; to be opened within the loop of the main thread.
+    """Reaps inherited children. Open it in the main thread, while its event loop runs.
 
     Args:
-        awaited: tells whether somebody still has to read a process's exit status.
-        own: tells whether a child has been started from here, and is waited for elsewhere.
+        awaited: tells whether the stem has yet to read a process's exit status.
+        own: tells whether a child was started by this process, which then reaps it elsewhere.
     """
 
     def __init__(self, awaited: Callable[[int], bool], own: Callable[[int], bool]) -> None:
@@ -34,19 +34,19 @@ class Orphans:
         self._session = os.getsid(0)
 
     def open(self) -> None:
-        """Begin to inherit."""
+        """Become a subreaper, and reap at every SIGCHLD."""
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self.reap)
 
     def close(self) -> None:
-        """Reap no more."""
+        """Stop reaping."""
         asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
 
     def reap(self) -> None:
-        """Reap what has ended and nobody waits for."""
+        """Reap all inherited children that have ended and whose exit status is no longer needed."""
         for pid in _children():
-            # What is started from here stays in our session, but for stems; nodes have sessions of their own.
+            # Children of our own stay in our session, except stems (``own``); nodes have sessions of their own.
             session = procfs.session_of_ended(pid)
             if session not in (None, self._session) and not self._own(pid) and not self._awaited(pid):
                 try:

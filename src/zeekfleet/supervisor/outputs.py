@@ -1,8 +1,8 @@
-"""Keeps the output files of nodes within bounds, whoever writes them.
+"""Rotates the output files of nodes when they become too large.
 
-The kernel tells once that a file has been written to; then it is looked at, and after a
-pause the kernel is asked again. A file that nobody writes to costs nothing, one that is
-written to all the time a look every now and then.
+For each file, inotify is asked for one event only: the next write. After it, the file's size is checked, and after a
+pause inotify is asked again. So a file that nobody writes to costs nothing, and one that is written to all the time is
+checked twice a second.
 """
 
 from __future__ import annotations
@@ -24,99 +24,108 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 PAUSE = 0.5
-"""Seconds between two looks at a file that is written to."""
+"""Seconds between two checks of a file that is written to."""
 
-Way = Callable[[Path, int, Callable[[], Awaitable[int]]], Awaitable[int]]
-"""Makes way for the part of a file that ends there, and does the work: see ``follow.Followers.make_way``."""
+DeliverThen = Callable[[Path, int, Callable[[], Awaitable[int]]], Awaitable[int]]
+"""Delivers the lines of a file's head, then has it removed: see :meth:`~.follow.Followers.deliver_then`."""
 
 
 class OutputLimits(msgspec.Struct, frozen=True):
-    """How large a node's output file may become, in bytes (0: as it likes), and how many rotated ones are kept."""
+    """When output files are rotated.
+
+    Attributes:
+        size: bytes above which a file is rotated; 0: never.
+        kept: how many rotated files are kept.
+    """
 
     size: int = 0
     kept: int = 3
 
 
 class Outputs:
-    """The files that are kept within bounds; to be made within the running loop.
+    """The files that are watched and rotated. Create it while the event loop runs.
 
     Args:
-        limits: the bounds.
-        tasks: where the work runs.
-        way: makes way for what is given back.
-        taken_out: told of a file from whose beginning so many bytes have been taken.
+        limits: when files are rotated.
+        tasks: the group that runs the rotations.
+        deliver_then: delivers the lines of a file's head to the hooks before it is removed.
+        taken_out: called with a file and the number of bytes that were removed from its beginning.
     """
 
     def __init__(
-        self, limits: OutputLimits, tasks: asyncio.TaskGroup, way: Way, taken_out: Callable[[Path, int], None]
+        self,
+        limits: OutputLimits,
+        tasks: asyncio.TaskGroup,
+        deliver_then: DeliverThen,
+        taken_out: Callable[[Path, int], None],
     ) -> None:
         self._limits = limits
-        self._way = way
+        self._deliver_then = deliver_then
         self._taken_out = taken_out
         self._inotify = Inotify(self._happened)
         self._watches: dict[int, Path] = {}
         self._written: asyncio.Queue[Path] = asyncio.Queue()
         self._bounded: dict[Path, bool] = {}
-        """Whether a file has been looked at since we came: an earlier process may have left something half done."""
+        """By file, whether it was checked since we started: an earlier process may have left a rotation half done."""
         self._waiting: dict[Path, bool] = {}
-        """Files that the kernel is to be asked for when the pause is over; whether they are to be looked at, too."""
+        """Files that are watched again when the pause is over, and whether they must be checked then in any case."""
         self._sizes: dict[Path, int] = {}
-        """Of files that have been looked at, how large they were then."""
+        """The sizes of files when they were last checked."""
         self._pause: asyncio.TimerHandle | None = None
         self._told: set[str] = set()
         self._task = tasks.create_task(self._run())
 
     def bound(self, path: Path, *, is_found: bool = False) -> None:
-        """Keep a file within bounds from now on.
+        """Rotate this file from now on when it becomes too large.
 
         Args:
-            path: the file; it may be another one than the last time that this was said.
-            is_found: somebody has been writing to it before we came.
+            path: the file. Call this again when another file has taken its place.
+            is_found: it was written to before this process started: check it once in any case.
         """
         if self._limits.size:
             self._bounded.setdefault(path, False)
             self._wait_for(path, is_found)
 
     def forget(self, path: Path) -> None:
-        """Leave a file alone."""
+        """Stop watching a file."""
         self._bounded.pop(path, None)
         self._waiting.pop(path, None)
         self._sizes.pop(path, None)
 
     def close(self) -> None:
-        """Leave all files alone."""
+        """Stop watching all files."""
         self._task.cancel()
         if self._pause is not None:
             self._pause.cancel()
         self._inotify.close()
 
-    def _wait_for(self, path: Path, is_to_be_looked_at: bool) -> None:
-        """One pause for all: what starts nodes, or writes a lot, is not held up by this."""
-        self._waiting[path] = is_to_be_looked_at or self._waiting.get(path, False)
+    def _wait_for(self, path: Path, must_check: bool) -> None:
+        """Watch a file again after the pause, which is one for all files: this keeps the cost of many starts low."""
+        self._waiting[path] = must_check or self._waiting.get(path, False)
         if self._pause is None:
             self._pause = asyncio.get_running_loop().call_later(PAUSE, self._pause_is_over)
 
     def _pause_is_over(self) -> None:
         self._pause = None
         waiting, self._waiting = self._waiting, {}
-        for path, is_to_be_looked_at in waiting.items():
+        for path, must_check in waiting.items():
             self._watch(path)
-            # What was written before the kernel was asked, it does not tell.
+            # Inotify does not tell of writes before it was asked: compare the size.
             size = _size(path)
-            if is_to_be_looked_at or size != self._sizes.get(path, size if size <= self._limits.size else 0):
+            if must_check or size != self._sizes.get(path, size if size <= self._limits.size else 0):
                 self._written.put_nowait(path)
 
     def _watch(self, path: Path) -> None:
         try:
             self._watches[self._inotify.watch(path, IN_MODIFY | IN_ONESHOT)] = path
         except FileNotFoundError:
-            return  # with the next start of its node there is one
+            return  # the next start of its node makes it
         except OSError as error:
-            self._tell(f"output files are not kept within bounds: {error.strerror}: {path}")
+            self._tell(f"output files are not rotated: {error.strerror}: {path}")
 
     def _happened(self) -> None:
         for watch, mask in self._inotify.read():
-            if watch == -1:  # the queue ran over: any of them may have been written to
+            if watch == -1:  # the kernel's queue overflowed: any file may have been written to
                 for path in self._bounded:
                     self._wait_for(path, True)
                 continue
@@ -130,18 +139,18 @@ class Outputs:
             if path not in self._bounded:
                 continue
             try:
-                await self._look_at(path)
+                await self._check(path)
             except FileNotFoundError:
                 pass
             except OSError as error:
                 self._tell(f"output file {path} cannot be rotated: {error.strerror or error}")
             except Exception:
-                logger.exception("output file %s was not kept within bounds", path)
+                logger.exception("output file %s could not be rotated", path)
             if path in self._bounded:
                 self._sizes[path] = _size(path)
                 self._wait_for(path, False)
 
-    async def _look_at(self, path: Path) -> None:
+    async def _check(self, path: Path) -> None:
         rotated = Rotation(path, self._limits.kept)
         if not self._bounded[path]:
             self._bounded[path] = True
@@ -153,24 +162,24 @@ class Outputs:
             self._tell(f"output file {path} cannot be rotated while it is written: its file system cannot free a part")
             return
 
-        async def work() -> int:
+        async def remove_head() -> int:
             taken = await _in_thread(lambda: rotated.rotate(part))
             if taken:
                 self._taken_out(path, taken)
             return taken
 
-        await self._way(path, part.end, work)
+        await self._deliver_then(path, part.end, remove_head)
         logger.debug("rotated output file %s", path)
 
     def _tell(self, sentence: str) -> None:
-        """Once: it will not be different the next time."""
+        """Log a sentence, once only: the same problem comes again at every check."""
         if sentence not in self._told:
             self._told.add(sentence)
             logger.warning("%s", sentence)
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    """Have a thread do it; its end is waited for even by who is cancelled, for the next one goes on with the same."""
+    """Do work in a thread. If cancelled, wait for its end first: two threads must not work on the same file."""
     doing = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(doing)

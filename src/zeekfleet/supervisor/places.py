@@ -1,4 +1,4 @@
-"""What must hold of a node's configuration, and of what it is launched with (docs/protocol.md, section 5)."""
+"""Checks a node's configuration and launch before the node is created (docs/protocol.md, section 5)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_SHOWN = 200
 
 
 def problem_with(config: NodeConfig, taken: Container[str]) -> str:
-    """Why a node cannot be created, in the protocol's words; empty if nothing is wrong."""
+    """Why a node cannot be created, in the words of the protocol; empty if it can."""
     if not config.name:
         return "node names must not be an empty string"
     if " " in config.name:
@@ -31,12 +31,12 @@ def problem_with(config: NodeConfig, taken: Container[str]) -> str:
     if problem := _problem_with_texts(_texts(config)):
         return f"node with name '{config.name}' has {problem} in its configuration"
     if not _is_text("".join(_texts_of_cluster(config))):
-        return f"node with name '{config.name}' has a character that is none in its cluster"
+        return f"node with name '{config.name}' has text in its cluster that is not valid UTF-8"
     return ""
 
 
 def problem_with_launch(spec: LaunchSpec) -> str:
-    """Why the stem would not take what an engine has made of a node; empty if it would."""
+    """Why the stem would refuse the launch that an engine made for a node; empty if it would not."""
     texts = (*spec.argv, *spec.env, *spec.env.values(), spec.directory, spec.stdout_file, spec.stderr_file)
     if problem := _problem_with_texts((*texts, *spec.files, *spec.files.values())):
         return f"node '{spec.name}' cannot be started: {problem} in its command line, environment or files"
@@ -46,28 +46,28 @@ def problem_with_launch(spec: LaunchSpec) -> str:
 
 
 def _problem_with_texts(texts: Iterable[str]) -> str:
-    """What no process can be given, nor the stem be told."""
+    """Text that no process can be started with and no message to the stem can contain; empty if there is none."""
     joined = "".join(texts)
     if "\0" in joined:
         return "a NUL character"
-    return "" if _is_text(joined) else "a character that is none"
+    return "" if _is_text(joined) else "text that is not valid UTF-8"
 
 
 def _texts(config: NodeConfig) -> Iterator[str]:
-    """What becomes a path, an argument or a variable of the process: none of them can hold a NUL."""
+    """All that becomes a path, an argument or a variable of the process, which cannot contain a NUL."""
     alone = (config.name, config.interface, config.pcap_file, config.directory, config.stdout_file, config.stderr_file)
     yield from (text for text in alone if text is not None)
     yield from (*config.addl_base_scripts, *config.addl_user_scripts, *config.env, *config.env.values())
 
 
 def _texts_of_cluster(config: NodeConfig) -> Iterator[str]:
-    """What is written to a file at most: a NUL in another node's name keeps this one from nothing."""
+    """All that is at most written to a file, where a NUL does no harm."""
     for name, endpoint in config.cluster.items():
         yield from (name, endpoint.interface or "", endpoint.pcap_file or "")
 
 
 def make_directory(config: NodeConfig, paths: NodePaths) -> str:
-    """Make a node's working directory; the error text, empty if it is there."""
+    """Make a node's working directory; an error text, empty on success."""
     try:
         if not config.directory:
             paths.directory.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -78,14 +78,14 @@ def make_directory(config: NodeConfig, paths: NodePaths) -> str:
 
 
 def base_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What every node starts from: this process's environment, without what concerns this process alone."""
+    """The environment that all nodes inherit: this process's own, without the variables for this process alone."""
     source = os.environ if environment is None else environment
     own = (NODE_CONFIG, LAUNCH, NOTIFY_SOCKET, "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC")
     return {key: value for key, value in source.items() if key not in own and _is_text(key) and _is_text(value)}
 
 
 def _is_text(value: str) -> bool:
-    """Not so for bytes that are no UTF-8: JSON cannot carry them."""
+    """Whether it is valid Unicode. JSON cannot carry the surrogates that stand for bytes that are not UTF-8."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What a Supervisor knows of its nodes, and what it tells when one has ended."""
+"""The records that a Supervisor keeps of its nodes, and those that it gives to callbacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zeekfleet.model.supervisor import NodeConfig, NodeStatus
 from zeekfleet.stem.protocol import Exited, LastExit, LaunchFailed
 
 MOST_ENDS = 1000
-"""Ends of a node that are counted; more within the window are told as that many."""
+"""Up to so many ends of a node are counted; more within the window are reported as this number."""
 
 
 def name_of_signal(number: int) -> str:
@@ -34,20 +34,20 @@ class NodeExit(msgspec.Struct, frozen=True):
     Attributes:
         node: its name.
         pid: the process; None if it could not be started.
-        outputs: the last lines of both streams since that start; for a failed start, why as ``stderr``.
-        code: exit code; None if a signal ended it, or nobody saw it end.
+        outputs: the last lines of both streams since the start; if the start failed, ``stderr`` is the reason.
+        code: exit code; None if a signal ended it, or the exit status was lost.
         signal: the number of the signal that ended it.
         core_dumped: it left a core.
         requested: it was stopped on request.
         revive_in: seconds until it is started again, None for never.
-        failed: it is in a crash loop, or cannot be started for too long.
-        newly_failed: it was not, until now.
-        out_of_memory: the kernel killed it for want of memory.
-        uptime: seconds that it lived.
-        restarts: how often it had been started again.
+        failed: it is in a crash loop, or has failed to start for too long.
+        newly_failed: this was not so before this end.
+        out_of_memory: the kernel killed it because memory ran out.
+        uptime: seconds that the process ran.
+        restarts: how often the node had been restarted.
         crash_report: the directory of its crash report, ``""`` if there is none.
-        attempt: which end by itself it was within ``window``, counted from 1; 0 if it was stopped on request.
-        window: the seconds within which ends are counted.
+        attempt: how many times it ended by itself within ``window``, this one included; 0 if it was stopped on request.
+        window: seconds over which ends are counted.
     """
 
     node: str
@@ -85,7 +85,7 @@ class NodeExit(msgspec.Struct, frozen=True):
 
 
 class NodeStopping(msgspec.Struct, frozen=True):
-    """A node that was asked to end still works, and is given time.
+    """A node that was asked to end is still working, and is not killed yet.
 
     Attributes:
         node: its name.
@@ -102,12 +102,12 @@ class NodeStopping(msgspec.Struct, frozen=True):
     elapsed: float
 
     def __str__(self) -> str:
-        """What it does, for a person."""
+        """What it is doing, for a person."""
         return work_text(self.written, self.cpu)
 
 
 class Recurrence(msgspec.Struct, frozen=True):
-    """What an end means beside those before it; fields as in :class:`NodeExit`."""
+    """How an end relates to those before it; the fields are those of :class:`NodeExit`."""
 
     newly_failed: bool = False
     attempt: int = 0
@@ -115,7 +115,7 @@ class Recurrence(msgspec.Struct, frozen=True):
 
 
 def exit_of(event: Exited, recurrence: Recurrence) -> NodeExit:
-    """What the stem's event tells of an end, and those before it."""
+    """The report of an end, as far as the stem's event tells it."""
     return NodeExit(
         node=event.name,
         pid=event.pid,
@@ -136,7 +136,7 @@ def exit_of(event: Exited, recurrence: Recurrence) -> NodeExit:
 
 
 class Tracked:
-    """One node; changed only by what the stem tells."""
+    """What is known of one node. Only messages of the stem change it."""
 
     def __init__(self, config: NodeConfig, spec: LaunchSpec) -> None:
         self.config = config
@@ -151,23 +151,23 @@ class Tracked:
         self.last_exit: LastExit | None = None
         self.crash_report = ""
         self.recovered = False
-        """What it is launched with is known as far as its process shows it."""
+        """The stem lost its launch and rebuilt it from the process, so that parts are missing (``recovery``)."""
         self.in_trouble = False
-        """Told as failed, and not up for long since: ``failed`` is cleared at every new start."""
+        """It was reported as failed and has not run for long since. Unlike ``failed``, a start does not clear it."""
         self.next_start: float | None = None
-        """When it is started again, in seconds since 1970, if it does not run and is to."""
+        """The Unix time of its next start; None if it runs, or is not started again."""
         self._ends: deque[float] = deque(maxlen=MOST_ENDS)
         self.telling = asyncio.Lock()
-        """Held while callbacks about it run, so that they come in order."""
+        """Held while callbacks about this node run, so that they come in the order of the events."""
         self.untold = 0
-        """What its listeners have yet to be told by tasks; while that is nothing, they can be told at once."""
+        """How many events of it wait for a task to report them. At 0, the next event can be reported at once."""
 
     def status(self) -> NodeStatus:
-        """As the protocol has it: the current or last known process id."""
+        """Its status in the protocol: the current or last known process id."""
         return NodeStatus(node=self.config, pid=self.pid)
 
     def started(self, pid: int, start_time: int) -> None:
-        """It has a process."""
+        """Its process was started."""
         self.pid, self.start_time = pid, start_time
         self.running = True
         self.failed = False
@@ -201,14 +201,14 @@ class Tracked:
         return Recurrence(newly_failed, len(self._ends), window)
 
     def noted(self, exit_: NodeExit, at: float) -> None:
-        """Take over what a closer look has told of its end at a Unix time."""
+        """Add what the report of its end at this Unix time found out."""
         if exit_.crash_report:
             self.crash_report = exit_.crash_report
         if exit_.out_of_memory and self.last_exit is not None and self.last_exit.at == at:
             self.last_exit = msgspec.structs.replace(self.last_exit, out_of_memory=True)
 
     def details(self) -> NodeDetails:
-        """All that is known."""
+        """All that is known, as it is sent to agents."""
         last = self.last_exit
         return NodeDetails(
             node=self.config.name,

@@ -1,4 +1,9 @@
-"""Launches that the stem has lost: it knows the processes of such nodes only, until somebody tells it the rest."""
+"""Restores launches that the stem has lost.
+
+A stem that lost its records finds its nodes again by their running processes. These show the command line, directory
+and files of a launch, but not all of it. So such a node is marked ``recovered`` until the supervisor sends the whole
+launch once more.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +20,21 @@ from zeekfleet.supervisor.records import Tracked
 logger = logging.getLogger(__name__)
 
 _TIMEOUT = 60.0
-"""Seconds for the stem to answer: it only has to take note."""
+"""Seconds for the stem to answer: it starts nothing, and only has to store the launches."""
 
 
 def shows(known: LaunchSpec, spec: LaunchSpec) -> bool:
-    """Whether a process, of which ``known`` was made up, is what would be launched by ``spec``."""
+    """Whether a running process fits a launch.
+
+    Args:
+        known: the launch as it was rebuilt from the process.
+        spec: what would be launched now.
+    """
     return known.argv in ((), spec.argv) and known.paths == spec.paths
 
 
 def lost(welcome: protocol.Welcome, nodes: Mapping[str, Tracked]) -> tuple[LaunchSpec, ...]:
-    """What the stem does not know any more, but we do."""
+    """The launches that the stem has lost and this process still knows."""
     return tuple(
         nodes[report.spec.name].spec
         for report in welcome.nodes
@@ -33,12 +43,12 @@ def lost(welcome: protocol.Welcome, nodes: Mapping[str, Tracked]) -> tuple[Launc
 
 
 async def remind(handle: StemHandle, specs: tuple[LaunchSpec, ...]) -> None:
-    """Tell the stem what it has lost; a failure is logged, since the nodes run."""
+    """Send the stem launches that it has lost. A failure is only logged: the nodes run in any case."""
     try:
         await handle.create(specs, _TIMEOUT)
     except StemError as error:
         logger.warning(
-            "what nodes are launched with could not be told to the stem: %s", error, extra={"error": str(error)}
+            "launches that the stem has lost could not be sent to it: %s", error, extra={"error": str(error)}
         )
 
 
@@ -48,16 +58,16 @@ async def complete(
     configs: Iterable[NodeConfig],
     prepare: Callable[[NodeConfig], LaunchSpec | str],
 ) -> None:
-    """Tell the stem what nodes are launched with that were found by their processes, where these show just that.
+    """Send the stem the whole launches of recovered nodes, if their processes fit what would be launched now.
 
     Args:
-        handle: of the stem.
-        nodes: all that are known.
-        configs: those that are wanted.
-        prepare: what one would be launched with, or why it cannot be.
+        handle: the connection to the stem.
+        nodes: all known nodes.
+        configs: the nodes to complete.
+        prepare: gives the launch of a node, or the reason why it cannot be launched.
 
     Raises:
-        StemError: it does not answer.
+        StemError: the stem does not answer.
     """
     specs: list[LaunchSpec] = []
     for config in configs:

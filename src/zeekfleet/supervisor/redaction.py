@@ -1,4 +1,4 @@
-"""Secrets in environments and command lines, redacted before anybody writes them down."""
+"""Replaces secrets in environments and command lines by ``***``, before these are written to reports."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ REDACTED = "***"
 _WORDS = "KEY|SECRET|TOKEN|PASS|PWD|CREDENTIAL|COOKIE|PRIVATE|AUTH"
 _SECRET = re.compile(_WORDS, re.IGNORECASE)
 _DIRECTORIES = frozenset({"PWD", "OLDPWD"})
-"""Every shell sets them, to directories."""
+"""These contain ``PWD``, but are directories that every shell sets."""
 
 _ASSIGNMENT = re.compile(r"(?P<name>[^=\s]+)=.*", re.DOTALL)
 _NAME = rf"[\w.:-]*(?:{_WORDS})[\w.-]*"
 _WITHIN = (
-    # In a longer word, such as a shell's command: header lines, assignments, options, and what a URL begins with.
+    # Within a longer word, such as the command of a shell: header lines, assignments, options, passwords in URLs.
     (re.compile(rf"\b({_NAME}\s*:\s+)[^\"'\r\n]+", re.IGNORECASE), rf"\1{REDACTED}"),
     (re.compile(rf"({_NAME}\s*=\s*)(?:\"[^\"]*\"|'[^']*'|[^\s\"',;&]+)", re.IGNORECASE), rf"\1{REDACTED}"),
     (re.compile(rf"((?<!\S)--?{_NAME}\s+)(?:\"[^\"]*\"|'[^']*'|(?!--)\S+)", re.IGNORECASE), rf"\1{REDACTED}"),
@@ -24,17 +24,17 @@ _WITHIN = (
 
 
 def tells_of_secret(name: str) -> bool:
-    """Whether a variable or option of that name may hold a secret."""
+    """Whether the value of a variable or option of that name may be a secret."""
     return name not in _DIRECTORIES and _SECRET.search(name) is not None
 
 
 def redact_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables, without the values of those whose names tell of secrets."""
+    """The variables, with the values of those replaced whose names tell of secrets."""
     return {name: REDACTED if tells_of_secret(name) else value for name, value in sorted(environment.items())}
 
 
 def redact_command(argv: Sequence[str]) -> tuple[str, ...]:
-    """The command line, without what is assigned to, or follows, a word that tells of a secret."""
+    """The command line, with everything replaced that is assigned to, or follows, a name that tells of a secret."""
     redacted: list[str] = []
     hide_next = False
     for word in argv:

@@ -1,4 +1,4 @@
-"""Puts together what is told of a node's end."""
+"""Makes the report of a node's end: its last output, whether memory ran out, and a crash report."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from zeekfleet.supervisor.records import NodeExit, Recurrence, exit_of
 from zeekfleet.supervisor.tail import last_lines
 
 REFUSED = 1
-"""An agent or controller that cannot work says why in one sentence, and ends so: no crash."""
+"""The exit code of an agent or controller that cannot work with its settings. It logged the reason; it is no crash."""
 
 BACKTRACE_PAUSE = 60.0
-"""Seconds between two backtraces of a node: in a crash loop they would all say the same."""
+"""Seconds between two backtraces of one node: in a crash loop they would all be the same."""
 
 
 class Reporter:
-    """Reports ends.
+    """Makes reports.
 
     Args:
-        crashes: keeps what is abnormal.
-        lines: how many last lines of each stream a report holds.
+        crashes: stores reports of abnormal ends.
+        lines: how many last lines of each stream a report has.
     """
 
     def __init__(self, crashes: CrashReports, lines: int) -> None:
@@ -45,18 +45,18 @@ class Reporter:
         return self._crashes.last(node)
 
     def recalled(self, node: str, end: LastExit) -> LastExit:
-        """An end that the stem tells of, with what its crash report knows better."""
+        """An end as the stem tells it, with ``out_of_memory`` added from its crash report."""
         if end.requested or end.out_of_memory or not is_kill(end.code, end.signal):
             return end
         return msgspec.structs.replace(end, out_of_memory=self._crashes.tells_of_memory(node, end.at))
 
     def is_quick(self, event: Exited) -> bool:
-        """Whether a report of this end needs nothing of the disk."""
+        """Whether the report of this end needs no file: there is no output to read, and no crash report to write."""
         silent = event.stdout_end == event.stdout_offset and event.stderr_end == event.stderr_offset
         return silent and (event.requested or event.code == 0)
 
     def report(self, spec: LaunchSpec, event: Exited, recurrence: Recurrence) -> tuple[NodeExit, Path | None]:
-        """One end, and the core if it left one; blocks, and belongs into a thread."""
+        """The report of one end, and the core file if there is one. Reads and writes files: call it in a thread."""
         outputs = NodeOutputs(
             stdout=self._last(spec.stdout_file, event.stdout_offset, event.stdout_end),
             stderr=self._last(spec.stderr_file, event.stderr_offset, event.stderr_end),
@@ -85,7 +85,7 @@ class Reporter:
         )
 
     async def add_backtrace(self, exit_: NodeExit, spec: LaunchSpec, core: Path) -> None:
-        """Have the core looked at, one at a time."""
+        """Add the backtrace of a core to the crash report; one core at a time."""
         async with self._debugging:
             now = time.monotonic()
             if now - self._debugged.get(exit_.node, -BACKTRACE_PAUSE) < BACKTRACE_PAUSE:

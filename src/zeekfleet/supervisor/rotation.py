@@ -1,18 +1,17 @@
-"""Bounds a file that a process appends to, without that process: its head is moved to another file.
+"""Rotates a file while a process appends to it. The process takes no part, and keeps its descriptor.
 
-``stdout`` that has grown too large becomes ``stdout.1`` and what is left in ``stdout``; the
-former ``stdout.1`` becomes ``stdout.2``. The process goes on with the descriptor that it has.
-The head is copied, and then given back: taken out where the file system can do that (ext4,
-XFS), so that the file begins with what came after it, else freed, so that it reads as NULs
-and takes no room. One after the other, the files hold every byte that was written, once:
-they are cut at whole blocks, so a line may begin in one file and end in the next.
+The head of ``stdout`` is copied to ``stdout.1``, and the former ``stdout.1`` becomes ``stdout.2``. Then the head is
+removed from ``stdout``. Where the file system can do that (ext4, XFS), it is collapsed: the file then begins with the
+bytes that followed. Elsewhere a hole is punched: the head then reads as NULs and takes no room on the disk. Together,
+the files have every byte that was written exactly once. They are cut at block boundaries, so a line may begin in one
+file and end in the next.
 
-Each step leaves a name from which the next one, or a later process, can go on:
+The name of the copy tells how far a rotation has come, so that a later process can finish it:
 
-    stdout.<inode>-<start>-<end>.copying   the head is being copied, and nothing has happened to it yet
-    stdout.<inode>-<start>-<end>.copied    the copy is whole and on disk, the head is to be freed
-    stdout.<inode>-<start>-<end>.freed     the head is freed, and taken out or not
-    stdout.1                               it is done
+    stdout.<inode>-<start>-<end>.copying   the head is being copied; the file is unchanged
+    stdout.<inode>-<start>-<end>.copied    the copy is complete and on disk; the hole is not punched yet
+    stdout.<inode>-<start>-<end>.freed     the hole is punched; the head may or may not be collapsed
+    stdout.1                               done
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ import msgspec
 from zeekfleet.system import holes
 
 LEFT = 1024 * 1024
-"""Bytes that stay in the file at least, and no more than half of the limit: what a report of an end looks at."""
+"""Bytes that stay in the file, but no more than half of its limit: the report of an end shows the last lines."""
 
 _MODE = 0o600
 _CHUNK = 1024 * 1024
@@ -45,7 +44,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def excess(path: Path, limit: int) -> Part | None:
-    """What has to leave the file so that it is within its limit again; None if it is, or is no regular file.
+    """The head to remove so that the file is within its limit again; None if it is, or is no regular file.
 
     Raises:
         OSError: it cannot be read.
@@ -63,11 +62,11 @@ def excess(path: Path, limit: int) -> Part | None:
 
 
 class Rotation:
-    """The rotations of one file; each raises OSError if it cannot be done, and nothing is lost then.
+    """Rotates one file. Each method raises OSError if it cannot do its work; no output is lost then.
 
     Args:
         path: the file.
-        kept: how many rotated files are kept; 0: what leaves the file is lost.
+        kept: how many rotated files are kept; 0: the head is dropped.
     """
 
     def __init__(self, path: Path, kept: int) -> None:
@@ -75,7 +74,7 @@ class Rotation:
         self._kept = kept
 
     def can(self) -> bool:
-        """Whether the file system can do any of it."""
+        """Whether the file system can at least punch holes."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             return holes.can_punch(descriptor)
@@ -83,18 +82,18 @@ class Rotation:
             os.close(descriptor)
 
     def rotate(self, part: Part) -> int:
-        """Move a part that begins where data begins; how many bytes have been taken out of the file's beginning."""
+        """Rotate a head, as :func:`excess` gives it; by how many bytes the file became shorter (0: there is a hole)."""
         self._copy(part)
-        return self._give_back(part, COPIED)
+        return self._remove_head(part, COPIED)
 
     def recover(self) -> int:
-        """Go on with what an earlier process has begun; returns as :meth:`rotate`."""
+        """Finish rotations that an earlier process began; returns the same as :meth:`rotate`."""
         taken = 0
         for part, step in self._begun():
             if step == COPYING:
                 self._step(part, step).unlink(missing_ok=True)
             else:
-                taken += self._give_back(part, step)
+                taken += self._remove_head(part, step)
         return taken
 
     # --- steps
@@ -108,7 +107,7 @@ class Rotation:
                 os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _MODE))
             self._rename(copy, self._step(part, COPIED))
         except OSError:
-            copy.unlink(missing_ok=True)  # it may hold what room there is
+            copy.unlink(missing_ok=True)  # a partial copy may take the last room on the disk
             raise
 
     def _copy_to(self, copy: Path, part: Part) -> None:
@@ -128,34 +127,34 @@ class Rotation:
         finally:
             os.close(source)
 
-    def _give_back(self, part: Part, step: str) -> int:
+    def _remove_head(self, part: Part, step: str) -> int:
         taken = 0
         descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            # Another file in this place has nothing to give.
+            # If another file has this name by now, leave it as it is.
             if os.fstat(descriptor).st_ino == part.inode:
                 if step == COPIED:
                     holes.punch(descriptor, part.start, part.end)
                     self._rename(self._step(part, COPIED), self._step(part, FREED))
-                taken = self._take_out(descriptor, part)
+                taken = self._collapse(descriptor, part)
                 step = FREED
         finally:
             os.close(descriptor)
         self._shift(self._step(part, step))
         return taken
 
-    def _take_out(self, descriptor: int, part: Part) -> int:
-        """Take a head out that has been freed, if that is possible and has not been done yet."""
+    def _collapse(self, descriptor: int, part: Part) -> int:
+        """Collapse a head whose hole is punched, if the file system can and it was not done before."""
         if holes.first_data(descriptor) < part.end:
-            return 0  # there is data: it has been taken out
+            return 0  # data instead of a hole: it was collapsed before
         try:
             holes.collapse(descriptor, part.end)
         except OSError:
-            return 0  # it stays a hole
+            return 0  # not supported here: the hole stays
         return part.end
 
     def _shift(self, done: Path) -> None:
-        """Make it the first of the rotated files; a gap is filled, such as an earlier process may have left."""
+        """Make the copy number 1. Numbers move up to the first gap, which an interrupted shift may have left."""
         gap = next((number for number in range(1, self._kept) if not self._numbered(number).exists()), self._kept)
         for number in range(gap, 1, -1):
             self._numbered(number - 1).replace(self._numbered(number))
@@ -178,7 +177,7 @@ class Rotation:
         return self._path.with_name(f"{self._path.name}.{number}")
 
     def _rename(self, old: Path, new: Path) -> None:
-        """Rename, and have it on disk before anything that follows."""
+        """Rename, and force the rename to disk before the next step."""
         old.replace(new)
         directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -188,5 +187,5 @@ class Rotation:
 
 
 def _escaped(name: str) -> str:
-    """A name as a pattern that matches itself."""
+    """The name as a glob that matches only this name."""
     return re.sub(r"([*?\[])", r"[\1]", name)

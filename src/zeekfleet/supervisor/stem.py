@@ -18,7 +18,7 @@ from zeekfleet.system import processes
 STDOUT_NAME = "stem.stdout"
 STDERR_NAME = "stem.stderr"
 START_TIMEOUT = 15.0
-"""Seconds for a new stem to be ready, on a machine that is busy starting."""
+"""Seconds that a new stem may take to be ready, on a machine that is busy."""
 
 _RACE_RETRIES = 50
 _RACE_PAUSE = 0.1
@@ -27,20 +27,20 @@ _started: list[tuple[Path, subprocess.Popen[bytes]]] = []
 
 
 def reap() -> None:
-    """Take the exit status of stems started from here that have ended."""
+    """Reap the stems that this process started and that have ended."""
     _started[:] = [(state, process) for state, process in _started if process.poll() is None]
 
 
 def is_ours(pid: int) -> bool:
-    """Whether a process is a stem that was started from here, and is waited for by this module."""
+    """Whether this process started that stem, so that :func:`reap` reaps it."""
     return any(process.pid == pid for _, process in _started)
 
 
 def end(pid: int) -> None:
-    """Kill a stem, and wait until it is gone; its nodes are for the next one.
+    """Kill a stem, and wait until it has ended. The next stem takes over its nodes.
 
     Raises:
-        StemError: it does not go.
+        StemError: it does not end.
     """
     try:
         descriptor = os.pidfd_open(pid)
@@ -58,7 +58,7 @@ def end(pid: int) -> None:
 
 
 async def ended(pid: int, timeout: float) -> bool:
-    """Wait until a stem, of whoever's, has ended, for so many seconds; whether it has."""
+    """Wait until a stem has ended, whoever started it; False if it takes longer than ``timeout`` seconds."""
     try:
         return await processes.ended(pid, timeout)
     finally:
@@ -66,7 +66,7 @@ async def ended(pid: int, timeout: float) -> bool:
 
 
 async def connect(state: Path) -> socket.socket:
-    """A connection to the stem, which is started if there is none.
+    """Connect to the stem; start it if none runs.
 
     Raises:
         StateDirectoryError: the state directory cannot be used.
@@ -82,7 +82,7 @@ async def connect(state: Path) -> socket.socket:
         except OSError as error:
             raise StateDirectoryError(state, error.strerror or str(error)) from error
         if locked:
-            # Another process has just started one, or one is on its last breath: there is nothing to wait on.
+            # Another stem has the lock: it is just starting, or just ending. Neither can be waited for, so try again.
             await asyncio.sleep(_RACE_PAUSE)
     raise StemError(f"the stem of {state} does not accept connections")
 
@@ -95,7 +95,7 @@ def _make_directory(state: Path) -> None:
 
 
 async def _start(state: Path) -> bool:
-    """Start a stem and wait until it is ready; whether another one has the directory."""
+    """Start a stem and wait until it is ready; True if another stem has the directory's lock."""
     reader, writer = os.pipe()
     try:
         process = _spawn(state, writer)

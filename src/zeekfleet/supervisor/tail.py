@@ -9,14 +9,14 @@ from zeekfleet.system.holes import first_data
 
 _BLOCK = 64 * 1024
 MAX_BYTES = 1024 * 1024
-"""Lines may be long: more than this is not read, whatever number of lines was asked for."""
+"""Never read more than this, whatever number of lines was asked for: lines may be long."""
 
 
 def last_lines(path: Path, start: int, end: int, count: int) -> str:
     """The last ``count`` lines between two offsets, joined by newlines; empty if the file cannot be read.
 
-    A file that is smaller than ``end`` was truncated or replaced meanwhile: its own end counts then. What has been
-    given back to the file system is no line.
+    A file that is smaller than ``end`` was truncated or replaced meanwhile; then its last lines are read. A hole, which
+    a rotation leaves where a head was, is skipped.
     """
     if count <= 0:
         return ""
@@ -33,7 +33,7 @@ def last_lines(path: Path, start: int, end: int, count: int) -> str:
 
 
 def _read_back(descriptor: int, start: int, end: int, count: int) -> bytes:
-    """The bytes up to ``end`` that hold at least ``count`` whole lines, or all from ``start`` on."""
+    """The last bytes before ``end``: enough for ``count`` whole lines, or all from ``start`` on."""
     blocks: list[bytes] = []
     newlines = 0
     while end > start and newlines <= count:

@@ -22,13 +22,13 @@ from zeekfleet.model.supervisor import NodeConfig, Status
 from zeekfleet.release import part
 from zeekfleet.stem import protocol
 from zeekfleet.supervisor import failing, identity, places, recovery, stem
+from zeekfleet.supervisor.batches import batches
 from zeekfleet.supervisor.crash import CrashSettings
 from zeekfleet.supervisor.engine import CommandEngine
 from zeekfleet.supervisor.handle import StemHandle
 from zeekfleet.supervisor.listeners import Listeners, Registry
 from zeekfleet.supervisor.orphans import Orphans
 from zeekfleet.supervisor.outputs import OutputLimits
-from zeekfleet.supervisor.portions import portions
 from zeekfleet.supervisor.watcher import Watcher
 
 logger = logging.getLogger(__name__)
@@ -43,34 +43,34 @@ OnFailure = Literal["keep", "retreat"] | None
 
 
 class Supervisor(Registry):
-    """Owns a tree of processes, through its stem; an async context manager.
+    """Manages a tree of processes, which its stem owns; an async context manager.
 
-    Entering it starts the stem of ``state_directory``, or finds the one that runs, with
-    all its nodes. Leaving it stops the tree in order (``on_exit="stop"``) or leaves it
-    running for the next Supervisor (``"keep"``). If this process dies, the tree runs on.
+    Entering it finds the running stem of ``state_directory`` with all its nodes, or starts a stem. Leaving it stops the
+    tree in order (``on_exit="stop"``), or leaves it running for the next Supervisor (``"keep"``). If this process dies,
+    the tree runs on.
 
     Args:
         state_directory: the tree's own directory, made if missing (mode 0700).
-        engine: what a node is launched as.
-        spool_directory: handed to the engine; ``<state>/spool`` when left out.
-        bare_mode: what a node without a setting of its own inherits.
-        environment: what nodes start from; this process's own when left out.
-        report_lines: how many last lines of each stream an exit report holds.
+        engine: how a node's configuration becomes a process.
+        spool_directory: passed to the engine; ``<state>/spool`` by default.
+        bare_mode: the bare mode of nodes that do not set it.
+        environment: what nodes inherit; by default this process's own environment.
+        report_lines: how many last lines of each stream an exit report has.
         echo: repeat the nodes' output on this process's own streams.
         on_exit: see above.
-        on_failure: what leaving it by an exception does: what ``on_exit`` says (None), nothing (``"keep"``), or stop
-            only what this Supervisor has created itself (``"retreat"``), for a start that fails.
+        on_failure: what happens when it is left by an exception: the same as otherwise (None), nothing (``"keep"``), or
+            only the nodes that this Supervisor created are stopped (``"retreat"``), for a start that fails.
         crashes: how many crash reports are kept.
         outputs: how large a node's output file may become before it is rotated, and how many rotated ones are kept.
         max_starting: how many nodes are started at a time; others wait.
-        inherit: become the parent of what a dead stem leaves. For a daemon, which has no other children
-            in sessions of their own, and whose loop runs in the main thread.
+        inherit: become the parent of the processes that a dead stem leaves (``orphans``). For daemons, which have no
+            other children in sessions of their own, and whose event loop runs in the main thread.
 
     Attributes:
         on_exit: as above; it may change.
         on_failure: as above; it may change.
-        in_a_hurry: whether leaving it gives no node more than its grace.
-        on_emptied: called when somebody else has had the stem stop all nodes.
+        in_a_hurry: stop nodes within their grace when leaving it, even those that still write.
+        on_emptied: called when all nodes are gone because somebody told the stem to stop them.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Supervisor(Registry):
         except BaseException:
             await self._leave(None, None, None)
             raise
-        # No task of the group: what fails or is cancelled there must not cost us the stem.
+        # Not a task of the group: when a task of the group fails, the connection to the stem must stay.
         self._connection = asyncio.create_task(self._handle.run())
         self._open = True
         identity.enter(self)
@@ -147,7 +147,7 @@ class Supervisor(Registry):
             await (self._leave(kind, error, trace) if cancelled else self._leave(None, None, None))
 
     async def _end(self, error: BaseException | None) -> None:
-        """Stop what is to be stopped."""
+        """Stop the tree, or parts of it, as ``on_exit`` and ``on_failure`` say."""
         if isinstance(error, Exception) and self.on_failure is not None:
             if self.on_failure == "retreat":
                 await self._retreat()
@@ -155,15 +155,15 @@ class Supervisor(Registry):
             await self.shutdown()
 
     async def _retreat(self) -> None:
-        """Stop what has been created from here; what was found runs on, for the next Supervisor."""
+        """Stop the nodes that this Supervisor created. Those that it found run on, for the next Supervisor."""
         try:
             if self._created.issuperset(self._watcher.nodes):
                 await self.shutdown()
             else:
                 await self.destroy_all([name for name in self._watcher.nodes if name in self._created])
-                logger.info("nodes that were running before run on: %s", ", ".join(sorted(self._watcher.nodes)))
+                logger.info("nodes that ran before are left running: %s", ", ".join(sorted(self._watcher.nodes)))
         except StemError as error:
-            logger.warning("what was started is left: %s", error, extra={"error": str(error)})
+            logger.warning("nodes that were started could not be stopped: %s", error, extra={"error": str(error)})
 
     async def _leave(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -179,12 +179,12 @@ class Supervisor(Registry):
         stem.reap()
 
     async def shutdown(self) -> None:
-        """Stop the whole tree, group after group in stop order, in parallel within one, and the stem.
+        """Stop all nodes, group after group in stop order, in parallel within a group, and then the stem.
 
-        With ``in_a_hurry`` set, no node gets more than its grace, whatever it still writes.
+        With ``in_a_hurry`` set, every node is killed after its grace, even if it still writes.
 
         Raises:
-            StemError: it was not done within the time that the nodes' graces allow.
+            StemError: this took longer than the graces of the nodes allow.
         """
         self._check_open()
         nodes = self._watcher.nodes
@@ -195,7 +195,7 @@ class Supervisor(Registry):
         try:
             await self._handle.shutdown(groups, timeout, self.in_a_hurry)
         except asyncio.CancelledError:
-            self._handle.hurry()  # whoever does not wait any more does not want the nodes to take their time either
+            self._handle.hurry()  # the caller stopped waiting: the nodes must not take longer than their grace either
             raise
         if self._connection is not None:
             await asyncio.wait([self._connection], timeout=COMMAND_TIMEOUT)
@@ -206,37 +206,39 @@ class Supervisor(Registry):
     # --- the functions of Zeek's Supervisor framework
 
     async def create(self, config: NodeConfig, engine: Engine | None = None) -> str:
-        """Create a node; an error text, empty on success. A node that cannot be started yet is created as well.
+        """Create a node; an error text, empty on success.
+
+        A node whose process cannot be started is created all the same, and tried again by its revival policy.
 
         Args:
             config: the node.
-            engine: what it is launched as, if not the Supervisor's own.
+            engine: launches it, in place of the Supervisor's engine.
         """
         return (await self._create((config,), engine or self._engine))[config.name]
 
     async def create_all(self, configs: Sequence[NodeConfig], engine: Engine | None = None) -> dict[str, str]:
-        """Create several nodes of one engine, in one go; the outcome of each, as ``create`` gives it."""
+        """Create several nodes with one engine; by name, the result that ``create`` would return."""
         return await self._create(configs, engine or self._engine)
 
     async def create_process(
         self, config: NodeConfig, argv: Sequence[str], *, grace: float = 10.0, revival: RevivalSettings | None = None
     ) -> str:
-        """Create a node that is a given program, whatever the engine: an agent, a controller, anything.
+        """Create a node that runs a given program, such as an agent or a controller, without the engine.
 
         Args:
             config: the node.
             argv: the program and its arguments.
             grace: seconds between SIGTERM and SIGKILL.
-            revival: how it comes back.
+            revival: when it is started again after it ended by itself.
         """
         return await self.create(config, CommandEngine(argv, grace=grace, revival=revival))
 
     async def destroy(self, name: str = "") -> bool:
-        """Stop and forget a node, or all, in parallel; False if there is none of that name."""
+        """Stop and forget a node, or all nodes in parallel; False if there is no node of that name."""
         return await self.destroy_all((name,) if name else tuple(self._watcher.nodes))
 
     async def destroy_all(self, names: Sequence[str]) -> bool:
-        """Stop and forget several nodes, in parallel; False if one was not there."""
+        """Stop and forget several nodes, in parallel; False if one of them does not exist."""
         self._check_open()
         outcomes = await self._handle.destroy(tuple(names), COMMAND_TIMEOUT + self._longest_stop(names))
         for name, problem in outcomes.items():
@@ -246,27 +248,27 @@ class Supervisor(Registry):
         return not any(outcomes.values())
 
     async def restart(self, name: str = "") -> bool:
-        """Stop a node, or all in parallel, and start it anew; False if it is unknown or did not start."""
+        """Stop and start a node, or all nodes in parallel; False if it does not exist or did not start."""
         return await self.restart_all((name,) if name else tuple(self._watcher.nodes))
 
     async def restart_all(self, names: Sequence[str]) -> bool:
-        """Restart several nodes, in parallel; False if one was not there or did not start."""
+        """Stop and start several nodes, in parallel; False if one of them does not exist or did not start."""
         self._check_open()
         outcomes = await self._handle.restart(tuple(names), COMMAND_TIMEOUT + self._longest_stop(names))
         return not any(outcomes.values())
 
     def hurry(self, names: Iterable[str] = ()) -> None:
-        """Give nodes that are being stopped, or all of them, no more than their grace, whatever they still write."""
+        """Kill nodes that are being stopped (all of these by default) after their grace, even if they still write."""
         self._check_open()
         self._handle.hurry(tuple(names))
 
     async def fail(self, name: str, pid: int, first: signal.Signals = signal.SIGTERM) -> bool:
-        """End a node's process that is as good as dead, and leave its revival to its policy; whether it has ended.
+        """End a process that does not respond, and let the revival policy treat that as a crash; whether it has ended.
 
         Args:
-            name: the node's.
-            pid: the process that is meant; a later one of the node is left alone.
-            first: what it is sent; SIGKILL follows after the node's grace.
+            name: the node.
+            pid: the process; if the node has another one by now, that is left alone.
+            first: the first signal; SIGKILL follows after the node's grace.
         """
         self._check_open()
         tracked = self._watcher.nodes.get(name)
@@ -275,7 +277,7 @@ class Supervisor(Registry):
         return await failing.end(pid, tracked.start_time, first, tracked.spec.grace)
 
     def signal(self, name: str, number: signal.Signals) -> bool:
-        """Signal a node's process; False if there is none."""
+        """Send a signal to a node's process; False if it has none."""
         self._check_open()
         tracked = self._watcher.nodes.get(name)
         if tracked is None or tracked.pid is None or tracked.start_time is None:
@@ -283,13 +285,16 @@ class Supervisor(Registry):
         return failing.send(tracked.pid, tracked.start_time, number)
 
     def check(self, config: NodeConfig, engine: Engine | None = None) -> str:
-        """Why a node could not be created if there were none of its name; empty if it could. Makes its directory."""
+        """Check a node as ``create`` does, and make its directory, but do not create it.
+
+        That its name may be in use is not checked. Returns an error text, empty if there is no problem.
+        """
         self._check_open()
         prepared = self._prepare(config, engine or self._engine, ())
         return prepared if isinstance(prepared, str) else ""
 
     def is_launched_as(self, config: NodeConfig, engine: Engine | None = None) -> bool:
-        """Whether a node of that name was launched just so; the environment that all nodes start from does not count.
+        """Whether a node of that name was launched exactly like this. The inherited environment is not compared.
 
         Raises:
             LaunchError: the engine cannot launch such a node at all.
@@ -301,28 +306,29 @@ class Supervisor(Registry):
         spec = identity.given_to((engine or self._engine).launch(config, self._host.launch_context(config)), config)
         if tracked.recovered:
             return recovery.shows(tracked.spec, spec)
-        # Of a node that was found, its files are known only as far as they are its configuration.
+        # The stem does not tell the files of a node that was found, so compare without them: the configuration, which
+        # is one of them, was compared above.
         return msgspec.structs.replace(spec, env=tracked.spec.env, files=tracked.spec.files) == tracked.spec
 
     async def complete(self, configs: Iterable[NodeConfig] | None = None, engine: Engine | None = None) -> None:
-        """Tell the stem what nodes, or all, are launched with if it has only their processes, which show just that."""
+        """Send the stem the launches that it lost, of these nodes or of all: see :mod:`zeekfleet.supervisor.recovery`."""
         self._check_open()
         nodes, used = self._watcher.nodes, engine or self._engine
         wanted = [tracked.config for tracked in nodes.values()] if configs is None else configs
         await recovery.complete(self._handle, nodes, wanted, lambda config: self._prepare(config, used, ()))
 
     def status(self, name: str = "") -> Status:
-        """A node's status, or all; an empty table for an unknown name."""
+        """The status of a node, or of all nodes; an empty table if there is no node of that name."""
         self._check_open()
         return Status(nodes={key: node.status() for key, node in self._watcher.nodes.items() if name in ("", key)})
 
     def releases(self) -> tuple[PartRelease, ...]:
-        """Which zeekfleet this Supervisor and its stem run."""
+        """The releases of zeekfleet that this Supervisor and its stem run."""
         pid, running = self._handle.stem
         return (part("supervisor"), part("stem", pid, running))
 
     def details(self, name: str = "") -> dict[str, NodeDetails]:
-        """All that is known of a node, or of all; empty for an unknown name."""
+        """All that is known of a node, or of all nodes; empty if there is no node of that name."""
         self._check_open()
         return {key: node.details() for key, node in self._watcher.nodes.items() if name in ("", key)}
 
@@ -333,9 +339,9 @@ class Supervisor(Registry):
         outcomes: dict[str, str] = {}
         async with asyncio.TaskGroup() as tasks:
             starts: list[asyncio.Task[dict[str, str]]] = []
-            for portion in portions(configs):
+            for batch in batches(configs):
                 specs: list[LaunchSpec] = []
-                for config in portion:
+                for config in batch:
                     prepared = self._prepare(config, engine, self._watcher.nodes)
                     if isinstance(prepared, str):
                         outcomes[config.name] = prepared
@@ -345,13 +351,13 @@ class Supervisor(Registry):
                         specs.append(prepared)
                 if specs:
                     starts.append(tasks.create_task(self._start(tuple(specs))))
-                    await asyncio.sleep(0)  # the stem begins while the next portion is prepared
+                    await asyncio.sleep(0)  # the stem begins while the next batch is prepared
         for task in starts:
             outcomes |= task.result()
         return outcomes
 
     def _prepare(self, config: NodeConfig, engine: Engine, taken: Container[str]) -> LaunchSpec | str:
-        """What to launch, or why that cannot be."""
+        """The launch of a node, or the reason why it cannot be launched."""
         if problem := places.problem_with(config, taken):
             return problem
         if problem := places.make_directory(config, self._host.paths(config)):
@@ -374,9 +380,9 @@ class Supervisor(Registry):
         return outcomes
 
     def _welcomed(self, welcome: protocol.Welcome) -> None:
-        """Take over what the stem has, and tell it what it has lost and we still know.
+        """Take over the nodes of the stem, and send it the launches that it has lost.
 
-        A stem that is killed leaves its nodes to the next one. Only one that was told to stop them all has left none.
+        If all nodes are gone, somebody told the stem to stop them: the nodes of a stem that is merely killed run on.
         """
         had_nodes = any(tracked.pid is not None for tracked in self._watcher.nodes.values())
         self._watcher.welcomed(welcome)
@@ -388,11 +394,11 @@ class Supervisor(Registry):
             self._tasks.create_task(recovery.remind(self._handle, lost))
 
     def _taken_out(self, path: Path, size: int) -> None:
-        """The stem knows where in their output files the present processes began."""
+        """Tell the stem: it keeps the offsets in output files at which the running processes began."""
         self._handle.tell_taken_out(str(path), size)
 
     def _is_running(self, pid: int) -> bool:
-        """Whether the stem has yet to tell the end of a process."""
+        """Whether a process is that of a node, and the stem has not reported its end yet."""
         return any(node.pid == pid and node.running for node in self._watcher.nodes.values())
 
     def _reap(self) -> None:

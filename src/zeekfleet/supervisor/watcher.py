@@ -1,4 +1,4 @@
-"""What the stem tells becomes what the Supervisor knows, and what it tells its listeners."""
+"""Turns the events of the stem into what the Supervisor knows of its nodes, and reports them to listeners."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ logger = logging.getLogger(__name__)
 class Watcher:
     """The nodes of a tree, kept up to date.
 
-    What is known changes at once, in the order of the events. Listeners are told one
-    event of a node after the other: at once, or by tasks where a report must first be read.
+    Each event changes what is known at once. Listeners get the events of one node in their order. An event is reported
+    at once where possible, and by a task if files must be read for the report first.
 
     Args:
         state: the state directory.
-        listeners: who wants to know.
-        report_lines: how many last lines of each stream an exit report holds.
+        listeners: the hooks and callbacks.
+        report_lines: how many last lines of each stream an exit report has.
         crashes: how many crash reports are kept.
-        on_reported: called when a node's end has been heard of.
-        outputs: how large the nodes' output files may become.
-        taken_out: told of an output file from whose beginning so many bytes have been taken.
+        on_reported: called when the stem has reported the end of a process.
+        outputs: when output files are rotated.
+        taken_out: called with an output file and the number of bytes that were removed from its beginning.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class Watcher:
         self._is_catching_up = False
 
     def open(self, tasks: asyncio.TaskGroup) -> None:
-        """Begin; ``tasks`` runs what tells the listeners."""
+        """Begin. The group ``tasks`` runs the reports to listeners."""
         self._tasks = tasks
         self._followers = Followers(tasks)
         if self._limits.size:
-            self._outputs = Outputs(self._limits, tasks, self._followers.make_way, self._taken_out)
+            self._outputs = Outputs(self._limits, tasks, self._followers.deliver_then, self._taken_out)
 
     def close(self) -> None:
-        """Follow no file any more, and leave those of the nodes alone."""
+        """Stop following and rotating files."""
         if self._outputs is not None:
             outputs, self._outputs = self._outputs, None
             outputs.close()
@@ -84,12 +84,12 @@ class Watcher:
             followers.close()
 
     def track(self, config: NodeConfig, spec: LaunchSpec) -> Tracked:
-        """A node that is about to be created, or has been found."""
+        """Add a node that is about to be created, or that the stem has."""
         tracked = self.nodes[config.name] = Tracked(config, spec)
         return tracked
 
     def drop(self, name: str) -> None:
-        """A node that is no more."""
+        """Remove a node that no longer exists."""
         tracked = self.nodes.pop(name, None)
         if tracked is not None and self._outputs is not None:
             self._outputs.forget(Path(tracked.spec.stdout_file))
@@ -98,13 +98,13 @@ class Watcher:
             self._do(name, self._forget_files(tracked))
 
     async def told(self, name: str) -> None:
-        """Return when the listeners have been told all that happened to a node so far."""
+        """Return when all events of a node so far have been reported to the listeners."""
         if (tracked := self.nodes.get(name)) is not None and tracked.untold:
             async with tracked.telling:
                 return
 
     def follow_all(self) -> None:
-        """Somebody has begun to want lines: follow every node from now on, and the stem's own output."""
+        """Follow the output of every node and of the stem, if a hook or the echo needs it."""
         if self._followers is None or not self._listeners.want_lines:
             return
         listeners = self._listeners
@@ -118,14 +118,17 @@ class Watcher:
     # --- what the stem tells
 
     def welcomed(self, welcome: protocol.Welcome) -> None:
-        """Take over all nodes of the stem, and make up for what was missed."""
+        """Take over all nodes of the stem, and the events that happened while there was no connection."""
         if welcome.dropped:
-            logger.warning("%d events of the stem came too long ago to be kept", welcome.dropped)
+            logger.warning(
+                "%d events of the stem are lost: it keeps only the latest ones while nobody is connected",
+                welcome.dropped,
+            )
         if self._outputs is not None:
             self._outputs.bound(self._state / stem.STDERR_NAME, is_found=True)
         reports = {report.spec.name: report for report in welcome.nodes}
         for name, tracked in list(self.nodes.items()):
-            # One without a process yet is about to be created: the stem cannot know it.
+            # A node without a process is just being created, and need not be known to the stem yet.
             if name not in reports and tracked.pid is not None:
                 self.drop(name)
         for name, report in reports.items():
@@ -134,7 +137,7 @@ class Watcher:
                 tracked.crash_report = self._reporter.last_crash(name)
                 tracked.in_trouble = report.failed
                 tracked.recovered = report.recovered
-        # Listeners are told once all of it is known.
+        # Report to listeners only when the state of all nodes is up to date: a callback may ask for any of them.
         self._is_catching_up = True
         try:
             for event in welcome.missed:
@@ -145,7 +148,7 @@ class Watcher:
             self._is_catching_up = False
 
     def happened(self, event: protocol.Event) -> None:
-        """Take note of one event, and tell."""
+        """Handle one event: update the node, and report it."""
         tracked = self.nodes.get(event.name)
         if tracked is None or self._tasks is None:
             return
@@ -182,7 +185,7 @@ class Watcher:
         tracked.next_start = None if report.next_in is None else time.time() + report.next_in
         tracked.since, tracked.restarts, tracked.effects = report.since, report.restarts, report.effects
         known, told = tracked.last_exit, report.last_exit
-        # What a closer look has told is not known to the stem.
+        # Of the same end, our own record is kept: it has what the crash report found out.
         if known is None or told is None or known.at != told.at:
             tracked.last_exit = told if told is None else self._reporter.recalled(tracked.config.name, told)
 
@@ -199,7 +202,7 @@ class Watcher:
             self._do(tracked.config.name, self._tell_start(tracked, pid))
 
     def _follow(self, tracked: Tracked, offsets: tuple[int, int] | None) -> None:
-        """Follow a node's files from ``offsets`` on, from their present end if None."""
+        """Follow a node's output files from these offsets on, or from their present ends."""
         if self._followers is None or not self._listeners.want_lines:
             return
         name, spec = tracked.config.name, tracked.spec
@@ -208,16 +211,16 @@ class Watcher:
         self._followers.follow(stdout, at_stdout, lambda line: self._listeners.stdout_line(name, line))
         self._followers.follow(stderr, at_stderr, lambda line: self._listeners.stderr_line(name, line))
 
-    # --- telling
+    # --- reporting to listeners
 
     def _do(self, node: str, work: Coroutine[Any, Any, None]) -> None:
-        """Have a task do it; what goes wrong in it is logged, and ends nothing."""
+        """Run ``work`` as a task. An exception in it is logged, and ends nothing else."""
 
         async def guarded() -> None:
             try:
                 await work
             except Exception:
-                logger.exception("telling of node '%s' failed", node, extra={"node": node})
+                logger.exception("reporting an event of node '%s' failed", node, extra={"node": node})
 
         if self._tasks is None:
             work.close()
@@ -225,7 +228,7 @@ class Watcher:
             self._tasks.create_task(guarded())
 
     def _can_tell(self, tracked: Tracked) -> bool:
-        """Whether what has happened to a node may be told at once."""
+        """Whether an event of a node can be reported at once, because no earlier one waits."""
         return not (tracked.untold or self._is_catching_up)
 
     @asynccontextmanager
@@ -257,7 +260,7 @@ class Watcher:
                 else:
                     exit_, core = await asyncio.to_thread(self._reporter.report, tracked.spec, event, recurrence)
             except Exception:
-                # That it has ended is told all the same.
+                # Report the end all the same, without what could not be found out.
                 logger.exception("reporting the end of node '%s' failed", event.name, extra={"node": event.name})
             self._tell_report(tracked, event, exit_)
         if core is not None:
@@ -280,7 +283,7 @@ class Watcher:
             self._listeners.ended(report)
 
     async def _tell_gone(self, tracked: Tracked) -> None:
-        """Nobody will say any more that it is gone; another one of its name may be there by now."""
+        """Remove a node that the stem no longer has, unless another node has its name by now."""
         async with self._turn(tracked):
             if self.nodes.get(tracked.config.name) is tracked:
                 self.drop(tracked.config.name)
@@ -293,7 +296,7 @@ class Watcher:
 
 
 def _config_of(spec: LaunchSpec) -> NodeConfig:
-    """The configuration that a node was created with, from its directory; what can still be told if it is not there."""
+    """The configuration that a node was created with, from its directory; only name and directory if that fails."""
     try:
         return decode_config(Path(spec.env[NODE_CONFIG]).read_bytes())
     except (KeyError, OSError, msgspec.MsgspecError) as error:

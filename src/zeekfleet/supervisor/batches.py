@@ -1,4 +1,4 @@
-"""How many nodes the stem is told of at a time."""
+"""Splits nodes into the batches in which the stem is asked to start them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from zeekfleet.model.supervisor import NodeConfig
 _FIRST, _NEXT = 8, 32
 
 
-def portions(configs: Sequence[NodeConfig]) -> Iterator[Sequence[NodeConfig]]:
-    """A few first, so that the stem can begin; then as many as it starts side by side."""
+def batches(configs: Sequence[NodeConfig]) -> Iterator[Sequence[NodeConfig]]:
+    """A small batch first, so that the stem can begin early; then batches as large as it starts in parallel."""
     first, size = 0, _FIRST
     while first < len(configs):
         yield configs[first : first + size]
