@@ -311,7 +311,7 @@ class Supervisor(Registry):
         return msgspec.structs.replace(spec, env=tracked.spec.env, files=tracked.spec.files) == tracked.spec
 
     async def complete(self, configs: Iterable[NodeConfig] | None = None, engine: Engine | None = None) -> None:
-        """Send the stem the launches that it lost, of these nodes or of all: see :mod:`zeekfleet.supervisor.recovery`."""
+        """Send the stem the launches that it lost, of these nodes or of all; see ``recovery``."""
         self._check_open()
         nodes, used = self._watcher.nodes, engine or self._engine
         wanted = [tracked.config for tracked in nodes.values()] if configs is None else configs
