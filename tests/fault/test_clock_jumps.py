@@ -169,7 +169,7 @@ def test_a_certificate_that_is_not_valid_any_more_is_named(
             assert f"certificate {file} {when} 20" in tree.log_of("controller")
         else:
             word = "certificate has expired" if offset > 0 else "certificate is not yet valid"
-            assert f"a client is refused for its certificate: {word}" in tree.log_of("controller")
+            assert f"refused a client because of its certificate: {word}" in tree.log_of("controller")
         # Nobody has to do anything once the clock is right.
         clock.set(0)
         code, _, err = tree.command(*arguments, "get-nodes", environment=clock.environment)

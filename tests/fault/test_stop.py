@@ -69,7 +69,7 @@ def test_a_daemon_in_another_container_is_not_taken_for_a_process_here(tmp_path:
             (state / LOCK).write_text(f"{somebody.pid}\n")
             code, out, err = zeekfleet("stop", "--state-dir", str(state))
             assert (code, out) == (1, "")
-            assert "is held by a daemon that is not to be seen from here" in err
+            assert "is held by a daemon that is not visible from here" in err
             assert somebody.poll() is None
         finally:
             somebody.kill()

@@ -244,7 +244,7 @@ async def test_a_stopped_node_does_not_cost_its_grace(tmp_path: Path) -> None:
 
 async def test_texts_that_no_process_can_be_given_are_an_answer(tmp_path: Path) -> None:
     async with Supervisor(tmp_path, SLEEP) as supervisor:
-        assert "character" in await supervisor.create(NodeConfig(name="a", env={"A": "\ud800"}))
+        assert "not valid UTF-8" in await supervisor.create(NodeConfig(name="a", env={"A": "\ud800"}))
         assert "command line" in await supervisor.create_process(NodeConfig(name="a"), ["sleep", "\ud800"])
         assert await supervisor.create(NodeConfig(name="..")) == "node name '..' means a directory"
         endless = CommandEngine(["sleep", "1000"], revival=RevivalSettings(stable_after=float("inf")))

@@ -1,1 +1,1 @@
-"""The composition root: settings, signals and tasks around the roles. Imports everything; only ``cli`` imports it."""
+"""The composition root: builds and runs the daemons. It imports everything, and only ``cli`` imports it."""

@@ -1,4 +1,4 @@
-"""The agent as a process, under its supervisor."""
+"""The agent's process: builds an agent from the settings and runs it. Its supervisor starts it."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from zeekfleet.model.types import Address
 from zeekfleet.node.engines import engine_of
 from zeekfleet.settings import Settings
 
-NO_CONTROLLER = ("none", "0.0.0.0")  # noqa: S104 - the protocol's word for "wait to be connected to"
+NO_CONTROLLER = ("none", "0.0.0.0")  # noqa: S104 - in the protocol, this address means "wait for the controller to connect"
 
 
 async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop: asyncio.Event) -> None:
     """Serve a controller until told to stop.
 
     Args:
-        settings: common, agent's and archive's.
-        supervisor_port: where the supervisor listens, on loopback.
-        engine_name: of the engine that the supervisor launches nodes with.
-        stop: when set, ends it; nodes are left as they are.
+        settings: of the sections common, supervisor, agent and archive.
+        supervisor_port: the supervisor's port on loopback.
+        engine_name: the engine that the supervisor launches nodes with.
+        stop: set to end the agent; the nodes run on.
 
     Raises:
         ZeekfleetError: a directory or port cannot be used.
@@ -135,7 +135,7 @@ def parse_controller(text: str) -> tuple[str, int] | None:
 
 
 def _address(host: str) -> Address:
-    """The listening address as the protocol has it; a name stands for the loopback address."""
+    """The listening address as the protocol's type; the loopback address if it is a host name."""
     try:
         return Address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The archiver that an agent runs, from the settings."""
+"""Builds the archiver of rotated logs, which an agent runs, from the settings."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from zeekfleet.settings import Settings
 
 
 def archiver(settings: Settings, alarm: Alarm) -> Archiver | None:
-    """The archiver of this host's spool; None if logs are left where they are.
+    """The archiver of this host's spool; None if archiving is disabled.
 
     Args:
-        settings: common and archive.
-        alarm: told of what goes wrong.
+        settings: of the sections common and archive.
+        alarm: called with each problem.
 
     Raises:
-        SettingsError: it cannot work as the settings say.
+        SettingsError: the settings cannot be met on this host.
     """
     own = settings.archive
     if not own.enabled:

@@ -1,4 +1,4 @@
-"""The buses of the daemons, and what peers may do on each listener: the one place for it."""
+"""The buses of the daemons, and what peers may do on each listener. All access rules are in this module."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus
 
 LONGEST_LOCAL_PAUSE = 0.5
-"""Seconds between attempts to connect to a process on this host, which has no crowd to fear."""
+"""Seconds, at most, between attempts to connect to the supervisor of this host, to which only two processes connect."""
 
 CLIENTS = ListenerPolicy(
     publish=(topics.CONTROLLER,),
     subscribe=(topics.CONTROLLER, topics.AGENT_PREFIX, *topics.NEWS),
     answer=(),
 )
-"""Clients ask the controller, hear what others ask and what all are answered, and may watch the agents."""
+"""Clients send requests to the controller. They receive all requests and responses, and may watch the agents."""
 
 NODES = ListenerPolicy(Role.NODE, publish=(topics.NODE,), subscribe=(topics.NODE,), relay=())
-"""Nodes talk to their agent and nobody else."""
+"""Nodes exchange events with their agent only."""
 
 SUPERVISOR = ListenerPolicy(
     publish=(topics.SUPERVISOR,), subscribe=(topics.SUPERVISOR, topics.NODE_EXITS), answer=(), relay=()
 )
-"""Whoever may reach the supervisor's port may ask it anything: it is on loopback alone."""
+"""A process that may connect to the supervisor's port may send any request. The port is on loopback only."""
 
 
 def agents_policy(*, and_clients: bool) -> ListenerPolicy:
-    """What may be said at the controller's port for agents: they speak on their topics, and hear the controller alone.
+    """Rules for the controller's port for agents: they publish on their topics, and receive only from the controller.
 
-    An agent subscribes to its nodes' topic on all its links; nothing is ever published on it here.
+    An agent subscribes to its nodes' topic on all its connections, so that is allowed; nothing is published on it here.
 
     Args:
-        and_clients: clients of the first generation come by this port, too. Where clients need certificates they do
-            not, as here nobody is asked for one.
+        and_clients: allow clients as well, since those of the first generation use this port. Do not allow them if
+            clients need certificates: this port asks for none.
     """
     own = (topics.AGENT_PREFIX,)
     clients = (topics.CONTROLLER,) if and_clients else ()
@@ -52,9 +52,10 @@ def agents_policy(*, and_clients: bool) -> ListenerPolicy:
 
 
 def agent_policy(name: str) -> ListenerPolicy:
-    """What may be said at an agent's port: the controller's on the agent's own topics, the nodes' on theirs.
+    """Rules for an agent's port: the controller publishes on the agent's topics, nodes publish on the nodes' topic.
 
-    A controller subscribes to its clients' topic on all its links; nothing is ever published on it here.
+    A controller subscribes to its clients' topic on all its connections, so that is allowed; nothing is published on it
+    here.
     """
     allowed = (topics.agent(name), topics.secrets(name), topics.NODE)
     return ListenerPolicy(
@@ -72,12 +73,12 @@ def own_bus(name: str, common: CommonSettings) -> ConnectedBus:
 
 
 def supervisor_bus(name: str, common: CommonSettings, port: int, label: str = "") -> Bus:
-    """The bus of this host's supervisor: one that was gone and returns is found within half a second.
+    """The bus of this host's supervisor. It connects again within half a second after the supervisor returns.
 
     Args:
-        name: what to call ourselves there.
+        name: our name on the bus.
         common: the limits.
-        port: where the supervisor listens.
+        port: the supervisor's port.
         label: as in :func:`~zeekfleet.transport.opening.open_bus`.
     """
     first = min(common.connect_retry, LONGEST_LOCAL_PAUSE)

@@ -1,4 +1,4 @@
-"""What an agent checks nodes with: the same engine, places and environment that its supervisor launches them with."""
+"""Builds the checker of nodes: with the engine, directories and environment that the supervisor launches them with."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ from zeekfleet.store.disk_space import NO_SPACE, try_allocation
 ROLE_VARIABLES = frozenset(
     {variables.MANAGEMENT_NODE, variables.NOTIFY_SOCKET, variables.CONTROLLER_PORT, variables.LAUNCH}
 )
-"""What the supervisor adds to an agent's environment, and no node has."""
+"""Variables that the supervisor sets for an agent only, and that nodes do not have."""
 
 NEEDED = 1024 * 1024
-"""Bytes that a deployment wants to find on a disk."""
+"""Bytes that must be free on the disks before a deployment."""
 
 
 class RoomChecker:
-    """Checks nodes as another does, but finds a problem at once where what is launched with them could not be written.
+    """Checks that there is room on the disks, and then lets another checker check the nodes.
+
+    Without room, the files of a launch could not be written, and the other checker would give misleading reasons.
 
     Args:
-        checker: the other.
+        checker: the other checker.
         directories: where nodes are launched.
     """
 
@@ -44,19 +46,19 @@ class RoomChecker:
     async def check(
         self, configs: Sequence[NodeConfig], present: Sequence[NodeConfig], pids: frozenset[int]
     ) -> list[Problem]:
-        """All that would go wrong, sorted; see :meth:`NodeChecker.check`."""
+        """All problems, sorted; see :meth:`NodeChecker.check`."""
         problems = await asyncio.to_thread(self._room)
         return problems or await self._checker.check(configs, present, pids)
 
     async def taken_ports(self, present: Sequence[NodeConfig], pids: frozenset[int]) -> list[int]:
-        """As the other tells."""
+        """The same as :meth:`NodeChecker.taken_ports`."""
         return await self._checker.taken_ports(present, pids)
 
     def _room(self) -> list[Problem]:
         found = []
         for directory in self._directories:
             try:
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # if somebody has removed it
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody may have removed it
                 try_allocation(directory, NEEDED)
             except OSError as error:
                 full = f"no space left in directory {directory}"
@@ -70,24 +72,24 @@ def node_checker(settings: Settings, engine: Engine) -> RoomChecker:
 
     Args:
         settings: of the tree.
-        engine: what the supervisor launches nodes with.
+        engine: the supervisor's engine.
     """
     places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
     return RoomChecker(_checker(settings, engine), places)
 
 
 async def check_here(configuration: Configuration, instance: str, settings: Settings) -> list[Problem]:
-    """What would go wrong on this host with an instance's nodes, as far as it can be told without agent and controller.
+    """Check an instance's nodes on this host without an agent and a controller; all problems, sorted.
 
-    Ports that a controller would assign are not looked at, and nothing is written outside of temporary directories.
+    Ports that a controller would assign are not checked. Nothing is written outside of temporary directories.
 
     Args:
-        configuration: as it stands in the file.
-        instance: whose nodes are to run here.
-        settings: that an agent would be started with.
+        configuration: as it is in the file.
+        instance: the instance whose nodes are to run here.
+        settings: the settings of an agent on this host.
 
     Raises:
-        ConfigurationError: there is no such engine here.
+        ConfigurationError: the engine cannot be used on this host.
     """
     configs = node_configs(configuration, instance, Path(settings.common.state_dir), {})
     own = settings.supervisor

@@ -1,4 +1,4 @@
-"""The controller as a process."""
+"""The controller's process: builds a controller from the settings and runs it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
     """Serve clients and agents until told to stop.
 
     Args:
-        settings: common and controller's.
-        stop: when set, ends it; agents and nodes are left as they are.
-        open_store: opens what survives it, given the file.
+        settings: of the sections common and controller.
+        stop: set to end the controller; agents and nodes run on.
+        open_store: opens the store, given the path of its file.
 
     Raises:
         StoreQuarantinedError: the database could not be used, and another start begins with an empty one.
@@ -93,7 +93,7 @@ async def _run(controller: Controller, disk: DiskWatch, tls: ServerContext | Non
 
 
 def _loss(path: Path, store: Store) -> str:
-    """What everybody should know as long as nothing has been staged since a database was set aside, or ``""``."""
+    """The warning that the database was set aside and the new one is empty; ``""`` once something has been staged."""
     former = None if store.history(1) else quarantine.latest(path)
     if former is None:
         return ""
@@ -115,7 +115,7 @@ def _options(settings: Settings, directory: Path, loss: str) -> ControllerOption
             own.auto_assign_start_port,
             own.auto_assign_metrics_ports,
             own.auto_assign_metrics_start_port,
-            # Where these daemons listen, should they be on one host, as in ``zeekfleet up``.
+            # The ports of our own daemons: with ``zeekfleet up`` they run on the same host as nodes.
             reserved=(own.websocket_port, own.port, settings.agent.port, settings.supervisor.port),
         ),
         check_before_deploy=own.check_before_deploy,

@@ -1,4 +1,4 @@
-"""State directories: made, checked and held by one daemon at a time."""
+"""State directories: makes and checks them, and locks them so that only one daemon uses each."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from zeekfleet.settings import CommonSettings
 
 LOCK = DAEMON_LOCK
 SETTINGS_FILE = "settings.json"
-"""In the directory of an agent or controller below a supervisor: what it was started with."""
+"""In the directory of an agent or controller: the settings that its supervisor started it with."""
 
 DATABASE = "controller.sqlite"
 """In a controller's directory."""
 
 
 def prepare(path: Path, below: Path | None = None) -> Path:
-    """Make the directory, for us alone, and see that it can be written.
+    """Make the directory, accessible only for our user, and check that we can write to it.
 
     Args:
         path: the directory.
-        below: one above it that is ours, too: what is missing from there on is made for us alone.
+        below: a directory above it that is ours, too. Missing directories from there on are made with mode 0700.
 
     Raises:
-        StateDirectoryError: it cannot.
+        StateDirectoryError: it cannot be made or used.
     """
     try:
         for ours in [one for one in reversed(path.parents) if below is not None and one.is_relative_to(below)]:
@@ -43,7 +43,7 @@ def prepare(path: Path, below: Path | None = None) -> Path:
 
 @contextlib.contextmanager
 def held(path: Path, below: Path | None = None) -> Iterator[Path]:
-    """Hold the directory as its only daemon; it is made as :func:`prepare` makes it.
+    """Prepare the directory as :func:`prepare` does, and keep its lock while the context lasts.
 
     Raises:
         DirectoryHeldError: another daemon holds it.
@@ -73,15 +73,15 @@ def _lock(path: Path, lock: int) -> None:
 
 
 def _sign(lock: int) -> None:
-    """Write down who holds it, for people; a full disk is no reason to let go."""
+    """Write our pid into the lock file, so that an error can name it. A full disk does not matter: the lock counts."""
     signature = f"{os.getpid()}\n".encode()
     with contextlib.suppress(OSError):
-        # Over the former one, whose room is ours.
+        # Overwrite before truncating: this needs no new room on the disk.
         os.ftruncate(lock, os.pwrite(lock, signature, 0))
 
 
 def check_name(key: str, name: str) -> None:
-    """See that a process of that name can have a directory, a topic and log files.
+    """Check that a name can be part of a directory, a topic and log files.
 
     Raises:
         SettingsError: it cannot.
@@ -91,5 +91,5 @@ def check_name(key: str, name: str) -> None:
 
 
 def node_directory(common: CommonSettings, name: str) -> Path:
-    """Where a process of that name works: ``<state>/nodes/<name>`` (docs/protocol.md, section 13)."""
+    """The working directory of a process of that name: ``<state>/nodes/<name>`` (docs/protocol.md, section 13)."""
     return Path(common.state_dir) / NODES / name

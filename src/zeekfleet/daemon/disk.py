@@ -1,4 +1,4 @@
-"""Watching whether there is room on the disks that a daemon needs: the kernel tells nobody when they fill up."""
+"""Checks regularly whether the disks that a daemon needs have room. The kernel does not notify when a disk fills up."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 INTERVAL = 2.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 LITTLE = 16 * 1024 * 1024
 LITTLE_SHARE = 0.01
-"""Below so many bytes, or that share of a small disk, there is too little room; twice as much is enough again."""
+"""A disk with less free room, in bytes or (small disks) as a share, is full. With twice as much it is well again."""
 
 
 def lack_of_room(directory: Path, factor: float = 1.0) -> str | None:
-    """What is wrong with a directory's disk, as a sentence; None if there is room.
+    """Why a directory's disk cannot be used, as a sentence; None if it can.
 
     Args:
-        directory: on that disk.
-        factor: how many times the usual minimum is wanted.
+        directory: a directory on that disk.
+        factor: require this many times the usual minimum.
     """
     try:
         disk = os.statvfs(directory)
@@ -35,13 +35,13 @@ def lack_of_room(directory: Path, factor: float = 1.0) -> str | None:
 
 
 class DiskWatch:
-    """Looks at directories now and then; tells what is wrong with each once, and once more when it is well again.
+    """Checks the disks of directories. Reports the beginning of each problem once, and its end once.
 
     Args:
-        directories: to look at.
-        alarm: told of trouble.
-        relief: told of its end.
-        interval: seconds between two looks.
+        directories: the directories.
+        alarm: called when a problem begins.
+        relief: called when it has ended.
+        interval: seconds between two checks.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class DiskWatch:
         self._troubled: set[Path] = set()
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         while True:
-            # In a thread: a network's file system may keep whoever asks waiting.
+            # In a thread, because a network file system may block the call.
             self._tell(await asyncio.to_thread(self._look))
             await asyncio.sleep(self._interval)
 

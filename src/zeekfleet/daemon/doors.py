@@ -1,4 +1,4 @@
-"""Whom the listeners of a daemon let in, as the settings have it."""
+"""Builds the check of who may connect to a daemon's listeners, from the settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def door(common: CommonSettings) -> Door:
-    """The door of this process; says at once where the kernel cannot be asked as it should be.
+    """The check for all listeners of this process. Logs a warning if the kernel cannot tell the owners of connections.
 
     Raises:
         SettingsError: there is no such user or group.
@@ -28,14 +28,14 @@ def door(common: CommonSettings) -> Door:
         logger.warning("the kernel does not answer NETLINK_SOCK_DIAG: owners of connections are read from /proc/net")
     elif not owners.way:
         logger.error(
-            "the kernel does not tell whose a connection is, neither by NETLINK_SOCK_DIAG nor by /proc/net:"
-            " connections from this host over TCP are all refused"
+            "the kernel does not tell the owners of connections, neither by NETLINK_SOCK_DIAG nor by /proc/net:"
+            " all TCP connections from this host are refused"
         )
     return Door(served_users(common), own_names(words(common.server_name)), functools.partial(_caller, owners))
 
 
 def served_users(common: CommonSettings) -> ServedUsers:
-    """Root, our own user, and those of the settings.
+    """The users that are served: root, our own user, and those of the settings.
 
     Raises:
         SettingsError: there is no such user or group.
@@ -55,7 +55,7 @@ def served_users(common: CommonSettings) -> ServedUsers:
 
 
 def words(text: str) -> list[str]:
-    """The names in a setting that has several, separated by commas."""
+    """The names in a setting that is a list separated by commas."""
     return [word for part in text.split(",") if (word := part.strip())]
 
 
@@ -66,8 +66,8 @@ def _caller(owners: SocketOwners, connection: socket.socket) -> Caller | None:
     try:
         ours, theirs = connection.getsockname(), connection.getpeername()
     except OSError:
-        return None  # gone already
-    # The peer's socket is ours seen from the other side.
+        return None  # the peer has closed the connection
+    # The peer's socket has the same two ends as ours, in reverse.
     owner = owners.owner(Ends(_end(theirs), _end(ours)))
     return None if owner is None else Caller(owner.uid, lambda: program_with(owner))
 

@@ -1,4 +1,4 @@
-"""From settings to what the engine of real Zeeks is told: the same for who launches nodes and who checks them."""
+"""The options of the Zeek engine, from the settings: the same for launching nodes and for checking them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zeekfleet.settings import SupervisorSettings
 
 
 def zeek_options(own: SupervisorSettings) -> ZeekOptions:
-    """What the operator chose."""
+    """The options that the settings say."""
     return ZeekOptions(
         Backend(own.backend),
         own.zeromq_xpub_port,

@@ -1,4 +1,4 @@
-"""The ends of processes, in the log of the process in the foreground: each with what comes next."""
+"""Logs the ends of processes on the foreground process's stderr, each with the time of the next start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def log_exit(exit_: NodeExit) -> None:
-    """One line; a second one where a crash loop begins."""
+    """Log one line for an end, and a second one if a crash loop begins with it."""
     facts: dict[str, object] = {"node": exit_.node, "pid": exit_.pid, "exit": exit_.signal_name or exit_.code}
     if exit_.pid is not None:
         facts["uptime"] = round(exit_.uptime, 3)

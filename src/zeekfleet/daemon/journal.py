@@ -1,8 +1,9 @@
-"""News of agent and controller, on the stderr of the process in the foreground as well.
+"""Shows important log lines of agent and controller on the stderr of the foreground process as well.
 
-Both run below the stem and log to files of their own. Whoever runs the tree as a service reads the stderr of the
-process in the foreground: so each warning, and each line that has a ``kind`` (see ``zeekfleet.logs.handlers``), is sent
-there as one datagram, to a socket in the state directory. Nothing waits for it: the files have every line anyway.
+Agent and controller run below the stem, and log to files of their own. A tree that runs as a service is watched by the
+stderr of its foreground process. So each warning, and each line with a ``kind`` (see ``zeekfleet.logs.handlers``), is
+sent there as a datagram, over a socket in the state directory. The sender does not wait. If a datagram is lost, the
+line is still in the file.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ from zeekfleet.system.unix_sockets import short_path
 
 SOCKET = "journal.sock"
 LONGEST = 8192
-"""Characters of a sentence that are sent: a datagram must fit into the kernel's buffer."""
+"""Characters of a message that are sent. A datagram must fit into the kernel's buffer."""
 
 logger = logging.getLogger(__name__)
 
 
 class News(msgspec.Struct, frozen=True):
-    """One line.
+    """One log line.
 
     Attributes:
         process: the name of the agent or controller that wrote it.
-        role: which of the two it is.
-        logger: the module that it comes from.
-        level: as ``logging`` counts.
+        role: ``AGENT`` or ``CONTROLLER``.
+        logger: the name of its logger.
+        level: its level, as a number of ``logging``.
         message: the sentence.
-        fields: its facts.
+        fields: its fields.
     """
 
     process: str
@@ -49,11 +50,11 @@ class News(msgspec.Struct, frozen=True):
 
 
 Wanted = Callable[[News], bool]
-"""Whether a line is to be shown."""
+"""Decides whether a line is shown."""
 
 
 class _Forwarder(logging.Handler):
-    """Sends what is news."""
+    """Sends warnings and lines with a ``kind``."""
 
     def __init__(self, path: Path, process: str, role: str) -> None:
         super().__init__()
@@ -79,7 +80,7 @@ class _Forwarder(logging.Handler):
 
 @contextlib.contextmanager
 def forwarded(state: Path, process: str, role: str) -> Iterator[None]:
-    """Send what this process has to tell to the foreground of its tree, while the context lasts."""
+    """Send this process's important lines to the foreground process of its tree, while the context lasts."""
     handler = _Forwarder(state / SOCKET, process, role)
     root = logging.getLogger()
     root.addHandler(handler)
@@ -95,15 +96,15 @@ async def received(state: Path, wanted: Wanted) -> AsyncIterator[None]:
     """Log what agent and controller send, while the context lasts.
 
     Args:
-        state: the state directory, which nobody else holds.
-        wanted: see there.
+        state: the state directory; its lock must be held.
+        wanted: decides which lines are shown.
     """
     path = state / SOCKET
     try:
         listening = _bind(path)
     except OSError as error:
         logger.warning(
-            "news of agent and controller are in their own logs only: %s: %s",
+            "log lines of agent and controller are in their own logs only: %s: %s",
             path,
             error.strerror,
             extra={"error": error.strerror},
@@ -119,12 +120,12 @@ async def received(state: Path, wanted: Wanted) -> AsyncIterator[None]:
 
 
 def _bind(path: Path) -> socket.socket:
-    """The socket, of mode 0600; one from an earlier life makes way."""
+    """The socket, with mode 0600. One that an earlier process left is replaced."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         path.unlink(missing_ok=True)
-        # A path by a descriptor is short enough for the kernel, wherever the directory is.
+        # The kernel limits the length of a socket's path. By way of a descriptor it is always short enough.
         listening.bind(f"/proc/self/fd/{directory}/{path.name}")
         path.chmod(0o600)
     except OSError:
@@ -145,7 +146,7 @@ class _Receiver(asyncio.DatagramProtocol):
         try:
             news = msgspec.json.decode(data, type=News)
         except msgspec.MsgspecError as error:
-            logger.debug("no news: %s", error)
+            logger.debug("not a log line: %s", error)
             return
         source = logging.getLogger(news.logger)
         if source.isEnabledFor(news.level) and self._wanted(news):

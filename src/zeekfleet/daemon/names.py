@@ -1,7 +1,7 @@
-"""The names of agent and controller: what they were at the first start is kept in the state directory, and stays.
+"""Keeps the names of agent and controller in the state directory, so that they stay what they were at the first start.
 
-Directories, the database and what clients know hang on these names, which follow the host's name by default. A
-container that is made anew has another host name, and must go on where the former one ended.
+By default these names contain the host's name. The directories and the database depend on them, and clients know them.
+A container that is created anew has another host name, but must use the same state as the former one.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from zeekfleet.system.files import write_private
 logger = logging.getLogger(__name__)
 
 FILE = "names.json"
-"""In the state directory: the name of each role that has served there."""
+"""In the state directory: by role, the name under which it has run there."""
 
 SECTIONS = {Role.AGENT: "agent", Role.CONTROLLER: "controller"}
 
 
 def settled(resolved: Resolved, roles: tuple[Role, ...]) -> Settings:
-    """The settings with the names that go with their state directory.
+    """The settings, with the names that are kept in their state directory.
 
     Args:
-        resolved: a name that was given on purpose must be the one that was kept.
-        roles: whose names are needed.
+        resolved: the settings and their origins. A name that was set explicitly must equal the one that is kept.
+        roles: the roles whose names are needed.
 
     Raises:
-        SettingsError: another name was given, or nobody can tell which name it should be.
+        SettingsError: another name was set, or the state directory has the state of several.
     """
     settings = resolved.settings
     state = Path(settings.common.state_dir)
@@ -55,7 +55,7 @@ def settled(resolved: Resolved, roles: tuple[Role, ...]) -> Settings:
 
 
 def keep(state: Path, role: Role, name: str) -> None:
-    """Note that a role serves in a state directory; the first name stays. A full disk costs the note, and no more."""
+    """Keep the name of a role, unless one is kept already. If the disk is full, it is not kept, which is no error."""
     kept = _read(state)
     if role.name not in kept:
         with contextlib.suppress(OSError):
@@ -63,14 +63,14 @@ def keep(state: Path, role: Role, name: str) -> None:
 
 
 def _name(role: Role, wanted: str, origin: str, state: Path, kept: Mapping[str, str]) -> str:
-    """The name to serve under.
+    """The name of a role.
 
     Args:
-        role: who.
-        wanted: what was given, or follows from the host.
-        origin: where it was given; empty if it was not.
+        role: the role.
+        wanted: the name in the settings, which may be the default.
+        origin: where the name was set; empty if it is the default.
         state: the state directory.
-        kept: names by role.
+        kept: the kept names, by role.
     """
     who = role.name.lower()
     if (former := kept.get(role.name)) is not None:
@@ -78,7 +78,7 @@ def _name(role: Role, wanted: str, origin: str, state: Path, kept: Mapping[str, 
             raise SettingsError(
                 origin,
                 f"'{wanted}' is not the name of the {who} that state directory {state} was begun with, which is"
-                f" '{former}': give that name or none, or take another state directory",
+                f" '{former}': give that name or none, or use another state directory",
             )
         return former
     found = _found(state, role)
@@ -96,13 +96,13 @@ def _name(role: Role, wanted: str, origin: str, state: Path, kept: Mapping[str, 
 
 
 class _Started(msgspec.Struct):
-    """What matters here of the settings that a role was started with."""
+    """The one field that matters here of the settings file of a role."""
 
     role: str
 
 
 def _found(state: Path, role: Role) -> list[str]:
-    """Names of directories in which this role has worked; that of a tree, and of a controller by itself."""
+    """The names under which this role has run in this state directory, in a tree or (a controller) by itself."""
     if role is Role.CONTROLLER:
         return sorted(path.parent.name for path in (state / NODES).glob(f"*/{DATABASE}"))
     names = []
@@ -114,7 +114,7 @@ def _found(state: Path, role: Role) -> list[str]:
 
 
 def _read(state: Path) -> dict[str, str]:
-    """The names that were kept; none where they cannot be read, since directories tell them as well."""
+    """The kept names. None if they cannot be read: the directories tell the names as well."""
     try:
         return msgspec.json.decode((state / FILE).read_bytes(), type=dict[str, str])
     except FileNotFoundError:

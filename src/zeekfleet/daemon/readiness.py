@@ -1,8 +1,7 @@
-"""Telling that a daemon serves: to systemd, to whoever started it, and on standard output.
+"""Announces that a daemon is ready: on standard output, and to systemd or the tree that started it.
 
-The protocol is systemd's (``sd_notify``): a datagram with ``READY=1`` to the
-socket that ``NOTIFY_SOCKET`` names. A tree gives its own processes such a
-socket, so that it learns the same way when they serve.
+The protocol is systemd's (``sd_notify``): a datagram with ``READY=1`` is sent to the socket whose address is in
+``NOTIFY_SOCKET``. A tree gives its own processes such a socket, and so learns when they are ready.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from zeekfleet.model.variables import NOTIFY_SOCKET
 
 
 def announce(status: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Say on standard output, and to the notify socket, that we serve."""
-    with contextlib.suppress(OSError):  # a full disk below it must not keep us from serving
+    """Announce on standard output and to the notify socket that this daemon is ready."""
+    with contextlib.suppress(OSError):  # standard output may be a file on a full disk; the daemon works in any case
         sys.stdout.write(f"ready: {status}\n")
         sys.stdout.flush()
     notify(f"READY=1\nSTATUS={status}", environment)
 
 
 def notify(message: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Send a message to the notify socket, if there is one; nobody listening is no error."""
+    """Send a message to the notify socket, if there is one. It is no error if nobody listens."""
     address = environment.get(NOTIFY_SOCKET, "")
     if not address:
         return
@@ -38,9 +37,10 @@ def notify(message: str, environment: Mapping[str, str] = os.environ) -> None:
 
 
 class Receiver(asyncio.DatagramProtocol):
-    """Hears the messages of processes that were given :attr:`address`.
+    """Receives the messages of processes whose ``NOTIFY_SOCKET`` is :attr:`address`.
 
-    The name is random and abstract: no file remains, and its length does not depend on any directory.
+    The address is a random name in the abstract namespace: it leaves no file, and its length does not depend on a
+    directory.
     """
 
     def __init__(self, on_ready: Callable[[str], None]) -> None:
@@ -48,7 +48,7 @@ class Receiver(asyncio.DatagramProtocol):
         self._on_ready = on_ready
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        """One message: lines of ``KEY=value``."""
+        """Handle a message, which consists of lines ``KEY=value``."""
         fields = dict(line.partition("=")[::2] for line in data.decode(errors="replace").splitlines())
         if fields.get("READY") == "1":
             self._on_ready(fields.get("STATUS", ""))

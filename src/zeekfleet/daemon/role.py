@@ -1,4 +1,4 @@
-"""``python -m zeekfleet.daemon.role FILE``: an agent or controller as its tree starts it."""
+"""``python -m zeekfleet.daemon.role FILE``: the command by which a tree starts its agent and its controller."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from zeekfleet.settings import Settings
 
 
 class RoleSettings(msgspec.Struct, frozen=True):
-    """What a process of a tree is started with, as a file in its directory.
+    """The settings file that a tree writes into the directory of its agent or controller.
 
-    The release is there so that an upgrade replaces a process that was started by another one.
+    A tree restarts a process whose file differs. The release is one of the fields so that an upgrade restarts it.
     """
 
     role: str
@@ -28,7 +28,7 @@ class RoleSettings(msgspec.Struct, frozen=True):
 
 
 def main(file: Path) -> int:
-    """Serve in the role that the file tells; the exit code."""
+    """Run the agent or the controller, as the file says; the exit code."""
     own = msgspec.json.decode(file.read_bytes(), type=RoleSettings)
     return run(own.settings.common, lambda stop: _serve(own, stop))
 

@@ -1,4 +1,4 @@
-"""Running a daemon in the foreground: log, signals, exit code."""
+"""Runs a daemon in the foreground: sets up its log, handles signals, gives the exit code."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from zeekfleet.waiting import first_of
 logger = logging.getLogger(__name__)
 
 LAST_PATIENCE = 5
-"""Seconds that it takes at most to end at the second signal."""
+"""Seconds after the second signal at which the process ends, whatever it is doing."""
 
 DOUBLE = 1.0
-"""Seconds within which a second signal is the same wish: a terminal and what runs us may both send it."""
+"""Seconds within which a second signal counts as the first one: a terminal and a service manager may both send one."""
 
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-"""Signals that have all stopped in order; a terminal sends the last one for Ctrl-\\, and some containers do."""
+"""Signals that stop the daemon in order. Terminals (for Ctrl-\\) and some containers send SIGQUIT."""
 
 HARMLESS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
-"""Signals that would end a process that does not expect them."""
+"""Signals that are ignored: by default they would end the process."""
 
 Serve = Callable[[asyncio.Event], Awaitable[None]]
-"""Serves until the event is set, then ends in order."""
+"""Runs the daemon until the event is set, then stops it in order."""
 
 
 def run(common: CommonSettings, serve: Serve) -> int:
-    """Run until SIGTERM, SIGINT or SIGQUIT; the exit code. What goes wrong is told in one sentence.
+    """Run until SIGTERM, SIGINT or SIGQUIT; the exit code. An error is printed as one sentence.
 
-    A second signal ends it without waiting for what is being stopped, which goes on by itself.
+    At a second signal it ends without waiting for the nodes, which their stem continues to stop.
     """
     handlers.configure(common.log_format, common.log_level)
     descriptors.raise_limit()
@@ -74,7 +74,7 @@ async def _run(serve: Serve) -> None:
     for number in ENDS:
         loop.add_signal_handler(number, signalled)
     for number in HARMLESS:
-        loop.add_signal_handler(number, logger.info, "%s means nothing to this daemon", number.name)
+        loop.add_signal_handler(number, logger.info, "%s is ignored by this daemon", number.name)
     on_hangup()
     async with asyncio.TaskGroup() as tasks:
         telling = tasks.create_task(_tell_of_stop(stop))
@@ -85,10 +85,10 @@ async def _run(serve: Serve) -> None:
 
 
 def on_hangup(pass_on: Callable[[], None] = lambda: None) -> None:
-    """Have SIGHUP, which a closed terminal and logrotate send, open the logs anew, and do no more than that.
+    """Make SIGHUP open the logs anew, and nothing else. Logrotate sends it, and so does a terminal that is closed.
 
     Args:
-        pass_on: tells others, who have logs of their own.
+        pass_on: passes the signal on to processes that have logs of their own.
     """
 
     def hung_up() -> None:
@@ -100,10 +100,10 @@ def on_hangup(pass_on: Callable[[], None] = lambda: None) -> None:
 
 
 class _Signalled:
-    """What a signal does: the first has all stopped in order, a later one has it left to itself.
+    """Handles signals: the first stops the daemon in order, a later one ends it at once.
 
     Args:
-        stop: set by the first.
+        stop: set by the first signal.
         task: cancelled by a later one.
     """
 
@@ -122,7 +122,7 @@ class _Signalled:
             loop.call_at(max(now, self._first + DOUBLE), self._leave)
 
     def _leave(self) -> None:
-        # Whatever does not let itself be cancelled, be it a thread, ends with the process.
+        # A thread, or a task that ignores its cancellation, must not keep the process: the alarm ends it.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(LAST_PATIENCE)
         if self._task is not None:
@@ -134,21 +134,21 @@ async def _tell_of_stop(stop: asyncio.Event) -> None:
     readiness.notify("STOPPING=1")
 
 
-async def _settle() -> None:
-    """What would hold up the first requests is done while nobody waits."""
+async def _warm_up() -> None:
+    """Compile the readers and writers of all events, so that the first requests need not wait for that."""
     for event in SECOND.names:
         SECOND.codec.reader(event)
         SECOND.codec.writer(event)
         await asyncio.sleep(0)
-    # What is there by now stays: to look through it again would hold up everybody for some 40 ms each time.
+    # What exists by now lives as long as the process. Each full garbage collection would look through it, for 40 ms.
     gc.freeze()
 
 
 async def until(stop: asyncio.Event, work: Awaitable[None]) -> None:
-    """Do the work until it ends by itself, which it should not, or until told to stop; then cancel it and wait."""
-    settling = asyncio.ensure_future(_settle())
+    """Run ``work`` until ``stop`` is set, then cancel it and wait for its end. Work that ends earlier has failed."""
+    warming_up = asyncio.ensure_future(_warm_up())
     try:
         await first_of(work, stop.wait())
     finally:
-        settling.cancel()
-        await asyncio.wait({settling})
+        warming_up.cancel()
+        await asyncio.wait({warming_up})

@@ -1,4 +1,4 @@
-"""Ending all that runs on a state directory, whatever its daemon would leave running."""
+"""Stops everything that runs on a state directory, including nodes that its daemon would leave running."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from zeekfleet.supervisor import CommandEngine, Supervisor
 from zeekfleet.system.processes import ended, has_open
 
 Tell = Callable[[str], None]
-"""Takes a sentence about what is waited for."""
+"""Gets a sentence that says what is waited for."""
 
 
 async def stop_all(state: Path, timeout: float, tell: Tell, *, now: bool = False) -> list[str]:
     """Stop the daemon of a state directory, every node below it, and a controller that runs by itself there.
 
-    The daemon is told first, and stops its nodes in order. What it leaves running (``--on-exit keep``), and what has
-    outlived it, is stopped from here.
+    The daemon is stopped first, and stops its nodes in order. Nodes that it leaves running (``--on-exit keep``), and
+    those of a daemon that is dead, are stopped afterwards.
 
     Args:
         state: the state directory.
-        timeout: seconds for each daemon to end.
-        tell: hears what is waited for.
-        now: give no node more than its grace, whatever it still writes.
+        timeout: seconds that each daemon may take to end.
+        tell: called with what is waited for.
+        now: kill nodes after their grace, even if they still write.
 
     Returns:
         What was stopped: names of nodes, and ``daemon PID``; empty if nothing ran.
@@ -49,7 +49,7 @@ async def stop_all(state: Path, timeout: float, tell: Tell, *, now: bool = False
 
 
 def _directories_of_daemons(state: Path) -> tuple[list[Path], list[Path]]:
-    """Where a daemon with nodes has run, and where one alone, below the state directory.
+    """The directories in which a tree has run, and those of controllers that ran by themselves.
 
     Raises:
         SettingsError: there is no such directory.
@@ -65,14 +65,14 @@ async def _stop_daemon(directory: Path, timeout: float, tell: Tell, now: bool) -
     if pid is None:
         return []
     try:
-        if not has_open(pid, directory / LOCK):  # the number may be another process' by now, or in this container
+        if not has_open(pid, directory / LOCK):  # another process may have this pid by now, or in this container
             raise SupervisionError(
-                f"directory {directory} is held by a daemon that is not to be seen from here, perhaps in a container"
-                f" (it signed with pid {pid}): stop it where it runs"
+                f"directory {directory} is held by a daemon that is not visible from here, perhaps in a container"
+                f" (it wrote pid {pid}): stop it where it runs"
             )
         os.kill(pid, signal.SIGTERM)
         if now:
-            os.kill(pid, signal.SIGINT)  # as a second Ctrl-C; the same signal twice might be taken for one
+            os.kill(pid, signal.SIGINT)  # like a second Ctrl-C; the same signal twice might arrive as one
     except ProcessLookupError:
         return []
     except PermissionError:
@@ -84,7 +84,7 @@ async def _stop_daemon(directory: Path, timeout: float, tell: Tell, now: bool) -
 
 
 def _holder(directory: Path) -> int | None:
-    """The process id of the daemon that holds a directory; None if nobody does."""
+    """The pid of the daemon that holds a directory's lock; None if it is free."""
     if not (directory / LOCK).exists():
         return None
     try:
@@ -97,7 +97,7 @@ def _holder(directory: Path) -> int | None:
 
 
 async def _stop_nodes(state: Path, now: bool) -> list[str]:
-    """Stop what no daemon watches: a stem, or nodes that have outlived theirs, which a new one finds."""
+    """Stop nodes that no daemon watches: those of the stem that runs, or those that a new stem finds."""
     async with Supervisor(state, CommandEngine(("true",)), on_exit="stop") as supervisor:
         supervisor.in_a_hurry = now
         return sorted(supervisor.status().nodes)

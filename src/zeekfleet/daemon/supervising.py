@@ -1,4 +1,4 @@
-"""The Supervisor of a daemon, as the operator's settings want it."""
+"""Builds the Supervisor of a daemon from the settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zeekfleet.supervisor.crash import CrashSettings
 logger = logging.getLogger(__name__)
 
 EXTENSION = 30
-"""Seconds that systemd is asked to wait beyond its own limit, from each sign of a node's work on."""
+"""Seconds by which systemd is asked to extend its stop time-out whenever a stopping node is seen to work."""
 
 
 def supervisor_of(
@@ -27,16 +27,16 @@ def supervisor_of(
     echo: bool = False,
     outputs: OutputLimits = OutputLimits(),  # noqa: B008 - frozen
 ) -> Supervisor:
-    """A Supervisor that has not been entered yet; until its daemon is up, a failure stops only what it has started.
+    """A Supervisor that has not been entered yet. If its daemon fails to start, only nodes that it started are stopped.
 
     Args:
         own: the settings.
         state: the tree's state directory.
-        engine: what a node is launched as.
-        spool: handed to the engine; below ``state`` when left out.
-        bare_mode: what a node without a setting of its own inherits, if the settings do not say it.
-        echo: repeat the nodes' output.
-        outputs: how large the nodes' output files may become.
+        engine: launches the nodes.
+        spool: passed to the engine; below ``state`` by default.
+        bare_mode: bare mode for nodes that do not set it, even if the settings do not ask for it.
+        echo: repeat the nodes' output on our own streams.
+        outputs: when output files are rotated.
     """
     supervisor = Supervisor(
         state,
@@ -57,11 +57,11 @@ def supervisor_of(
 
 
 def outputs_of(common: CommonSettings) -> OutputLimits:
-    """The configured bounds of output files."""
+    """When output files are rotated, from the settings."""
     return OutputLimits(common.output_limit, common.output_kept)
 
 
 def _tell_of_work(news: NodeStopping) -> None:
-    """A node takes its time to end: said to whoever watches, and to what would kill us for taking long ourselves."""
+    """Report that a node takes long to stop: to the log, and to systemd, which would otherwise kill us."""
     logger.info("node '%s' is %s", news.node, news, extra={"node": news.node})
     readiness.notify(f"EXTEND_TIMEOUT_USEC={EXTENSION * 1_000_000}\nSTATUS=node '{news.node}' is {news}")

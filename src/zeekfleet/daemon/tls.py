@@ -15,17 +15,17 @@ from zeekfleet.transport.certificates import Validity, validity_of_file
 logger = logging.getLogger(__name__)
 
 LOOK_INTERVAL = 60.0
-"""Seconds between two looks at whether our certificate is valid: the clock may be set at any time."""
+"""Seconds between two checks of our certificate. They are regular because the clock may be set at any time."""
 
 EARLY = 14 * 86400.0
-"""How long before its end a warning is given, in seconds."""
+"""Seconds before the end of a certificate at which a warning is logged."""
 
 
 class CertificateWatch:
-    """Tells, once each time, when the certificate that clients are shown comes to its end, or is not valid.
+    """Logs once when the certificate for clients expires soon, and once when it is not valid.
 
     Args:
-        validity: of that certificate.
+        validity: the period in which the certificate is valid.
     """
 
     def __init__(self, validity: Validity) -> None:
@@ -33,13 +33,13 @@ class CertificateWatch:
         self._told = ""
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         while True:
             self.look()
             await asyncio.sleep(LOOK_INTERVAL)
 
     def look(self) -> None:
-        """Look at it once."""
+        """Check once."""
         now = time.time()
         if problem := self._validity.problem(now):
             self._tell(logging.ERROR, f"{problem}: clients that verify it do not connect")
@@ -49,7 +49,7 @@ class CertificateWatch:
             self._told = ""
 
     def _tell(self, level: int, text: str) -> None:
-        # The sentence about one that is not valid yet has the present time in it.
+        # Compare without what follows the comma: it may be the present time.
         kind = text.split(",", maxsplit=1)[0]
         if kind != self._told:
             self._told = kind
@@ -57,7 +57,7 @@ class CertificateWatch:
 
 
 class _Handshake(ssl.SSLObject):
-    """Says why a handshake failed, which asyncio keeps to itself."""
+    """Logs why a handshake failed. Asyncio does not."""
 
     def do_handshake(self) -> None:
         if isinstance(self.context, ServerContext):
@@ -68,7 +68,7 @@ class _Handshake(ssl.SSLObject):
             raise
         except ssl.SSLCertVerificationError as error:
             logger.warning(
-                "a client is refused for its certificate: %s",
+                "refused a client because of its certificate: %s",
                 error.verify_message,
                 extra={"error": error.verify_message},
             )
@@ -79,16 +79,16 @@ class _Handshake(ssl.SSLObject):
 
 
 class ServerContext(ssl.SSLContext):
-    """A context that knows when its certificate is valid."""
+    """A context with the watch of its certificate."""
 
     watch: CertificateWatch
     sslobject_class = _Handshake
 
 
 def server_context(settings: ControllerSettings) -> ServerContext | None:
-    """The context for the clients' listener, or None for plain text.
+    """The context for the clients' listener; None if it does without TLS.
 
-    With ``tls_ca``, clients need a certificate that one of those authorities signed.
+    With ``tls_ca``, clients need a certificate that one of these authorities signed.
 
     Raises:
         SettingsError: a file cannot be used.
@@ -96,7 +96,7 @@ def server_context(settings: ControllerSettings) -> ServerContext | None:
     if not settings.tls_certificate:
         for key in ("tls_key", "tls_ca"):
             if getattr(settings, key):
-                raise SettingsError(f"controller.{key}", "needs controller.tls_certificate beside it")
+                raise SettingsError(f"controller.{key}", "needs controller.tls_certificate, too")
         return None
     for key in ("tls_certificate", "tls_key", "tls_ca"):
         _check_readable(f"controller.{key}", getattr(settings, key))

@@ -39,22 +39,22 @@ from zeekfleet.transport.connections import ConnectedBus
 logger = logging.getLogger(__name__)
 
 READY_FILE = "ready"
-"""The process that serves with these settings, and what it told of itself."""
+"""In a role's directory: the pid of its process, and the status that it announced when it was ready."""
 
 REASON = "error: "
-"""How the line begins that tells why a daemon does not serve."""
+"""How a daemon begins the line that says why it cannot run."""
 
 START_TIMEOUT = 30.0
-"""Seconds until the agent or controller serves, or has failed."""
+"""Seconds that the agent or controller may take to be ready."""
 
 
 class Tree:
-    """A running tree.
+    """Starts the agent and the controller of a running tree.
 
     Args:
-        settings: all of it.
-        supervisor: owns the processes.
-        port: where it serves SupervisorControl.
+        settings: all settings.
+        supervisor: manages the processes.
+        port: the port of SupervisorControl.
         engine: the engine's name.
     """
 
@@ -64,16 +64,16 @@ class Tree:
         self._port = port
         self._engine = engine
         self._starting: dict[str, asyncio.Future[str]] = {}
-        self._told: list[Path] = []
+        self._ready_files: list[Path] = []
         supervisor.on_node_exit(self._ended)
 
     async def start(self, role: Role) -> str:
-        """Have the agent or the controller run; what it says of itself when it serves.
+        """Start the agent or the controller, and wait until it is ready; the status that it announces.
 
-        One that runs just so is left alone; otherwise it is started anew. Nodes are not touched.
+        If it runs already with the same settings, it is left alone; otherwise it is restarted. Nodes are not touched.
 
         Raises:
-            SupervisionError: it did not come up; the sentence has its own words.
+            SupervisionError: it did not become ready; the sentence is the one that it printed, if it did.
         """
         name = self._settings.agent.name if role is Role.AGENT else self._settings.controller.name
         directory = prepare(node_directory(self._settings.common, name), Path(self._settings.common.state_dir))
@@ -113,16 +113,16 @@ class Tree:
                     raise SupervisionError(f"{role.name.lower()} {name} could not be started: {problem}")
                 status = await asyncio.wait_for(ready, START_TIMEOUT)
             except TimeoutError:
-                raise SupervisionError(f"{role.name.lower()} {name} does not serve after {START_TIMEOUT:g} s") from None
+                raise SupervisionError(f"{role.name.lower()} {name} is not ready after {START_TIMEOUT:g} s") from None
             finally:
                 del self._starting[name]
         pid = self._supervisor.status(name).nodes[name].pid
-        self._told.append(directory / READY_FILE)
+        self._ready_files.append(directory / READY_FILE)
         _keep(directory / READY_FILE, f"{pid}\n{status}".encode())
         return status
 
     def _found(self, name: str, directory: Path, content: bytes) -> str | None:
-        """What a process told that has served since an earlier life of the tree; None if there is none just so."""
+        """The status of the process if it runs with the same settings since an earlier run of the tree, else None."""
         details = self._supervisor.details(name).get(name)
         if details is None or not details.runs:
             return None
@@ -134,23 +134,23 @@ class Tree:
         return status if same and pid == str(details.pid) else None
 
     def hang_up(self) -> None:
-        """Have agent and controller open their logs anew."""
+        """Pass SIGHUP on to agent and controller, which then open their logs anew."""
         for name, status in self._supervisor.status().nodes.items():
             if MANAGEMENT_NODE in status.node.env:
                 self._supervisor.signal(name, signal.SIGHUP)
 
     def settle(self) -> None:
-        """The start has succeeded: what fails from now on stops no node."""
+        """The start has succeeded. A failure from now on stops no node."""
         self._supervisor.on_failure = "keep"
-        self._told.clear()
+        self._ready_files.clear()
 
     def withdraw(self) -> None:
-        """Something has failed: what was told in a start that did not succeed holds no longer."""
-        for file in self._told:
+        """The start has failed: remove the ready files that it wrote."""
+        for file in self._ready_files:
             file.unlink(missing_ok=True)
 
     def leave(self) -> None:
-        """The tree ends, or is left to itself."""
+        """Log whether the nodes are stopped or run on, and remove the ready files if they are stopped."""
         if self._supervisor.on_exit == "keep":
             logger.info("all nodes run on")
             return
@@ -159,7 +159,7 @@ class Tree:
             (node_directory(self._settings.common, name) / READY_FILE).unlink(missing_ok=True)
 
     async def _remove(self, role: Role, name: str, keep: bool = False) -> None:
-        """Stop what plays this role from an earlier life of the tree, but for the one of this name if it is kept."""
+        """Stop processes of this role from an earlier run of the tree; with ``keep``, except the one of this name."""
         earlier = [
             process
             for process, status in self._supervisor.status().nodes.items()
@@ -169,7 +169,7 @@ class Tree:
             await self._supervisor.destroy_all(earlier)
 
     def _ended(self, exit_: NodeExit) -> None:
-        """One of ours that ends before it serves will not come up by trying again."""
+        """Fail the start if the process ended before it was ready: another try would end in the same way."""
         ready = self._starting.get(exit_.node)
         if ready is not None and not ready.done():
             told = [line for line in exit_.outputs.stderr.splitlines() if line.startswith(REASON)]
@@ -186,16 +186,16 @@ async def serve(
 ) -> None:
     """Run a tree until told to stop, then stop all of it in order.
 
-    A start that fails stops only what it has started itself; later failures stop nothing.
+    If the start fails, only processes that it started are stopped. Later failures stop nothing.
 
     Args:
-        settings: of all roles.
-        roles: who runs in it, in the order of their start.
-        stop: when set, ends it.
-        serving: what to do once all serve; cancelled at the end.
+        settings: all settings.
+        roles: the roles that run in it, in the order of their start.
+        stop: set to end the tree.
+        serving: called once all are ready; cancelled at the end.
 
     Raises:
-        ZeekfleetError: a directory, a port, or a role's own needs cannot be met.
+        ZeekfleetError: a directory or port cannot be used, or a role cannot run with its settings.
     """
     _check_names(settings, roles)
     engine = select(settings.supervisor.engine, zeek_options(settings.supervisor))
@@ -205,7 +205,7 @@ async def serve(
     with held(state):
         prepare(spool)
         async with buses.own_bus("supervisor", settings.common) as bus:
-            # Who finds us before all runs may ask at once: what is not subscribed to by then is lost.
+            # Subscribe before listening: a request that arrives without a subscription is lost.
             bus.subscribe(topics.SUPERVISOR)
             port = await _listen(bus, own.port, settings)
             engine_with_defaults = LaunchDefaults(
@@ -221,7 +221,8 @@ async def serve(
                 await supervisor.complete()
                 tree = Tree(settings, supervisor, port, engine.name)
                 on_hangup(tree.hang_up)
-                # To serve on with nothing to serve would look well to whoever looks at this process alone.
+                # Without nodes, agent and controller, end: a service manager that sees only this process must not think
+                # that all is well.
                 supervisor.on_emptied = lambda: _stop_all(supervisor, stop)
                 control = SupervisorControl(supervisor, bus, lambda: _stop_all(supervisor, stop))
                 try:
@@ -233,26 +234,29 @@ async def serve(
 
 
 def _is_wanted(news: News, settings: Settings, roles: tuple[Role, ...], stop: asyncio.Event) -> bool:
-    """Whether the foreground is to show it: once is enough, and nobody minds connections that end with the tree."""
+    """Whether the foreground shows a line of agent or controller: not what it logs itself, nor what both of these log.
+
+    While the tree stops, lost connections are not shown.
+    """
     kind = news.fields.get("kind")
     if stop.is_set() and kind == "connection":
         return False
     if news.role == Role.CONTROLLER.name:
         passed_on = news.logger.endswith(".notifications") and news.fields.get("instance") == settings.agent.name
-        return not (passed_on and Role.AGENT in roles)  # the agent tells it itself
+        return not (passed_on and Role.AGENT in roles)  # the agent sends the same line
     if kind in ("crash", "crash loop"):
-        return False  # the Supervisor is here
+        return False  # this process has the Supervisor, and logs it
     return not (kind == "deployment" and Role.CONTROLLER in roles)
 
 
 def _stop_all(supervisor: Supervisor, stop: asyncio.Event) -> None:
-    """Who asks for the end of the tree gets it, whatever becomes of the tree at a signal."""
+    """Stop the tree with all nodes, even if a signal would leave them running (``--on-exit keep``)."""
     supervisor.on_exit = "stop"
     stop.set()
 
 
 async def _listen(bus: ConnectedBus, port: int, settings: Settings) -> int:
-    """Listen where the tree's own processes look for us, if any port will do."""
+    """Open the listener. If any port will do, prefer the last one: agent and controller still try to connect there."""
     door = doors.door(settings.common)
     if port == 0 and (last := _last_port(settings)):
         with contextlib.suppress(ListenError):
@@ -261,7 +265,7 @@ async def _listen(bus: ConnectedBus, port: int, settings: Settings) -> int:
 
 
 def _last_port(settings: Settings) -> int:
-    """Where the tree's supervisor listened in an earlier life; 0 if nobody knows."""
+    """The port of the supervisor in the last run of the tree; 0 if that is not known."""
     for name in (settings.agent.name, settings.controller.name):
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             file = node_directory(settings.common, name) / SETTINGS_FILE
@@ -297,7 +301,7 @@ async def _run(
 
 
 def _keep(file: Path, content: bytes) -> None:
-    """Write a file of a role's directory, for us alone.
+    """Write a file in a role's directory that only our user can read.
 
     Raises:
         StateDirectoryError: it cannot be written.

@@ -92,8 +92,8 @@ class Nodes:
             await asyncio.gather(*self._processes)
 
 
-def order(nodes: Nodes, timeout: float = LONG, *, holds: bool = True) -> StartOrder:
-    return StartOrder(nodes.gate, lambda _: timeout, has_start_barrier=holds)
+def order(nodes: Nodes, timeout: float = LONG, *, has_start_barrier: bool = True) -> StartOrder:
+    return StartOrder(nodes.gate, lambda _: timeout, has_start_barrier=has_start_barrier)
 
 
 @pytest.mark.parametrize("cpus", [1, 3, 64])
