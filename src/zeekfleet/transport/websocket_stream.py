@@ -203,7 +203,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
 
     def _fail(self, error: WebSocketError) -> None:
         self.faulty = True
-        self._ended(f"connection failed: {error}")
+        self._ended(f"connection failed: {error} (closed with {error.code})")
         self._send_close(frames.close_content(error.code, str(error)))
         self._is_open = False
         self.end_writing()
