@@ -120,9 +120,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         clients, agents, agent, supervisor = free_ports(4)
         command = [
-            sys.executable, "-m", "zeekfleet", "up", str(EXAMPLE), "--engine", "sim", "--state-dir", f"{directory}/state",
-            "--spool-dir", f"{directory}/spool", "--log-dir", f"{directory}/logs", "--websocket-port", clients,
-            "--controller-port", agents, "--agent-port", agent, "--supervisor-port", supervisor,
+            sys.executable, "-m", "zeekfleet", "up", str(EXAMPLE), "--engine", "sim",
+            "--state-dir", f"{directory}/state", "--spool-dir", f"{directory}/spool", "--log-dir", f"{directory}/logs",
+            "--websocket-port", clients, "--controller-port", agents, "--agent-port", agent,
+            "--supervisor-port", supervisor,
         ]  # fmt: skip
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ZEEK")}
         with subprocess.Popen(

@@ -1,20 +1,20 @@
 """WebSocket messages and their frames (RFC 6455, section 5), as bytes, for either side; no I/O.
 
-One implementation for daemons, verbs and simulated nodes: a thousand of the
-latter run on a host, a verb should feel instant, and each WebSocket library
-costs them more memory and time to import than all else that they need for
-talking. Messages are sent in one frame each and never compressed.
+Daemons and simulated nodes use it in place of a library: there may be a thousand
+of the latter on a host, and each library takes longer to import than the rest
+of a node. So this module, too, imports little. Messages are sent in one frame
+each and never compressed.
 """
 
 from __future__ import annotations
 
-import functools
 import os
-import struct
-from collections.abc import Iterator
-from typing import NamedTuple
 
 from zeekfleet.errors import WebSocketError
+
+TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -34,13 +34,11 @@ _RESERVED = 0x70
 _MASKED = 0x80
 _CODES = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 _LARGE = 4096
+_EVERY_BYTE = bytes(range(256))
 
 
-class Message(NamedTuple):
-    """A whole text or binary message, or a ping, pong or close."""
-
-    opcode: int
-    content: bytes
+Message = tuple[int, bytes]
+"""``TEXT`` or ``BINARY`` and a whole message, or ``PING``, ``PONG`` or ``CLOSE`` and its content."""
 
 
 class FrameReader:
@@ -77,12 +75,12 @@ class FrameReader:
                 content = bytes(buffer[begin:end])
             start = end
             if opcode >= CLOSE or (is_final and opcode != CONTINUATION):
-                yield Message(opcode, content)
+                yield opcode, content
             else:
                 self._opcode = opcode or self._opcode
                 self._fragments += content
                 if is_final:
-                    whole = Message(self._opcode, bytes(self._fragments))
+                    whole = self._opcode, bytes(self._fragments)
                     self._opcode = CONTINUATION
                     self._fragments.clear()
                     yield whole
@@ -165,19 +163,14 @@ def masked(content: bytes | bytearray, key: bytes | bytearray) -> bytes:
     # Numbers of that length take twice the time.
     result = bytearray(length)
     for place, byte in enumerate(key):
-        result[place::4] = content[place::4].translate(_combined(byte))
+        result[place::4] = content[place::4].translate(masked(_EVERY_BYTE, bytes((byte,)) * 4))
     return bytes(result)
 
 
-@functools.cache
-def _combined(with_byte: int) -> bytes:
-    """What each byte becomes."""
-    return bytes(byte ^ with_byte for byte in range(256))
-
-
 def _begin(opcode: int, length: int, mask: int) -> bytes:
+    first = bytes((_FINAL | opcode,))
     if length <= CONTROL_MAX:
-        return bytes((_FINAL | opcode, mask | length))
+        return first + bytes((mask | length,))
     if length < 65536:
-        return struct.pack("!BBH", _FINAL | opcode, mask | 126, length)
-    return struct.pack("!BBQ", _FINAL | opcode, mask | 127, length)
+        return first + bytes((mask | 126,)) + length.to_bytes(2, "big")
+    return first + bytes((mask | 127,)) + length.to_bytes(8, "big")

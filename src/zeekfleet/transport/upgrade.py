@@ -5,15 +5,19 @@ There is one request on a connection, and it has no body. Everything else is ref
 
 from __future__ import annotations
 
-import base64
 import binascii
-import hashlib
 import os
-import re
-from collections.abc import Mapping
-from typing import NamedTuple
 
 from zeekfleet.errors import TransportError
+
+try:
+    from _sha1 import sha1  # type: ignore[import-not-found]  # hashlib loads OpenSSL: 4 ms and 3 MiB a node
+except ImportError:
+    from hashlib import sha1
+
+TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HEAD_MAX = 32 * 1024
 """Bytes that a request or an answer may have, without its body."""
@@ -40,13 +44,13 @@ STATUS = {
 
 _END = b"\r\n\r\n"
 _SALT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_TOKEN = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-_REQUEST = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e]+) HTTP/1\.([01])")
-_ANSWER = re.compile(r"HTTP/1\.[01] ([1-5][0-9]{2})(?: .*)?")
+_LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_TOKEN = _LETTERS + b"0123456789-!#$%&'*+.^_`|~"
+_VISIBLE = bytes(range(0x21, 0x7F))
+_VALUE = b"\t " + _VISIBLE + bytes(range(0x80, 0x100))
 
 
-class Head(NamedTuple):
+class Head:
     """What comes before the body of a request or an answer.
 
     Attributes:
@@ -54,8 +58,9 @@ class Head(NamedTuple):
         fields: all values of each field, by its name in small letters.
     """
 
-    line: str
-    fields: dict[str, list[str]]
+    def __init__(self, line: str, fields: dict[str, list[str]]) -> None:
+        self.line = line
+        self.fields = fields
 
     def all(self, name: str) -> list[str]:
         """All values of a field."""
@@ -76,17 +81,19 @@ class Head(NamedTuple):
         return int(told) if told.isascii() and told.isdigit() and len(told) < 12 else None
 
 
-class Request(NamedTuple):
-    """The first line of a request."""
+class Request:
+    """The first line of a request, such as ``GET /path?query HTTP/1.1``.
 
-    method: str
-    target: str
-    version: int  # of HTTP/1
+    Attributes:
+        method: in capital letters.
+        path: without query.
+        minor: the number behind the dot of the version.
+    """
 
-    @property
-    def path(self) -> str:
-        """The target without its query."""
-        return self.target.partition("?")[0]
+    def __init__(self, method: str, path: str, minor: str) -> None:
+        self.method = method
+        self.path = path
+        self.minor = minor
 
 
 class HeadReader:
@@ -122,10 +129,15 @@ def _parsed(head: bytes) -> Head:
     fields: dict[str, list[str]] = {}
     for field in lines:
         name, colon, value = field.partition(b":")
-        if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+        if not colon or not _consists_of(name, _TOKEN) or (value and not _consists_of(value, _VALUE)):
             raise TransportError(f"not a field of an HTTP head: {_shown(field)}")
         fields.setdefault(name.decode().lower(), []).append(value.strip(b" \t").decode("latin-1"))
     return Head(line.decode("latin-1"), fields)
+
+
+def _consists_of(text: bytes, allowed: bytes) -> bool:
+    """Whether there is some text, and nothing in it but these bytes."""
+    return bool(text) and not text.translate(None, allowed)
 
 
 def _shown(text: bytes) -> str:
@@ -138,13 +150,15 @@ def read_request(head: Head) -> Request:
     Raises:
         TransportError: it makes none.
     """
-    found = _REQUEST.fullmatch(head.line)
-    if found is None:
-        raise TransportError(f"not an HTTP request: {_shown(head.line.encode('latin-1'))}")
-    request = Request(found[1], found[2], int(found[3]))
-    if request.version == 1 and len(head.all("Host")) != 1:
-        raise TransportError(f"an HTTP request with {len(head.all('Host'))} Host fields: expected one")
-    return request
+    line = head.line.encode("latin-1")
+    method, target, version = [*line.split(b" "), b"", b"", b""][:3]
+    is_request = _consists_of(method, _LETTERS.upper()) and _consists_of(target, _VISIBLE)
+    if not is_request or version not in (b"HTTP/1.0", b"HTTP/1.1") or line.count(b" ") != 2:
+        raise TransportError(f"not an HTTP request: {_shown(line)}")
+    hosts = len(head.all("Host"))
+    if version == b"HTTP/1.1" and hosts != 1:
+        raise TransportError(f"an HTTP request with {hosts} Host fields: expected one")
+    return Request(method.decode(), target.partition(b"?")[0].decode(), version[-1:].decode())
 
 
 def accept(head: Head, fields: Mapping[str, str]) -> bytes:
@@ -158,7 +172,7 @@ def accept(head: Head, fields: Mapping[str, str]) -> bytes:
         TransportError: the request is not as it should be.
     """
     keys = head.all("Sec-WebSocket-Key")
-    if read_request(head).version != 1 or not head.has_token("Connection", "upgrade"):
+    if read_request(head).minor != "1" or not head.has_token("Connection", "upgrade"):
         raise TransportError("an upgrade takes HTTP/1.1 and the field 'Connection: Upgrade'")
     if head.all("Sec-WebSocket-Version") != ["13"]:
         raise TransportError("an upgrade takes one field 'Sec-WebSocket-Version: 13'")
@@ -189,7 +203,7 @@ def answer(status: int, fields: Mapping[str, str]) -> bytes:
 
 def new_key() -> str:
     """A key for :func:`request`."""
-    return base64.b64encode(os.urandom(16)).decode()
+    return _base64(os.urandom(16))
 
 
 def request(host: str, path: str, key: str, fields: Mapping[str, str]) -> bytes:
@@ -211,17 +225,17 @@ def check_answer(head: Head, key: str) -> None:
     Raises:
         TransportError: it has not, and why.
     """
-    found = _ANSWER.fullmatch(head.line)
-    if found is None:
+    version, status = [*head.line.split(" "), ""][:2]
+    if version not in ("HTTP/1.0", "HTTP/1.1") or not (status.isascii() and status.isdigit() and len(status) == 3):
         raise TransportError(f"no WebSocket is spoken there: not an HTTP answer: {_shown(head.line.encode('latin-1'))}")
-    match found[1]:
+    match status:
         case "101":
             pass
         case "403":
             raise TransportError(f"we are not served there (403): {head.get(REFUSAL) or 'the log there says why'}")
         case "409":
             raise TransportError("that is our own address")
-        case status:
+        case _:
             raise TransportError(f"no WebSocket is spoken there: HTTP status {status}")
     if head.get("Sec-WebSocket-Accept") != _accept_value(key):
         raise TransportError("no WebSocket is spoken there: wrong Sec-WebSocket-Accept")
@@ -234,12 +248,15 @@ def _head(line: str, fields: Mapping[str, str]) -> bytes:
 
 
 def _accept_value(key: str) -> str:
-    digest = hashlib.sha1((key + _SALT).encode("latin-1"), usedforsecurity=False).digest()
-    return base64.b64encode(digest).decode()
+    return _base64(sha1((key + _SALT).encode("latin-1"), usedforsecurity=False).digest())
+
+
+def _base64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()
 
 
 def _is_key(key: str) -> bool:
     try:
-        return len(base64.b64decode(key, validate=True)) == 16
-    except (binascii.Error, ValueError):
+        return len(binascii.a2b_base64(key.encode("latin-1"), strict_mode=True)) == 16
+    except ValueError:
         return False

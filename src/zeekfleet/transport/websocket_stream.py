@@ -50,11 +50,13 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._reader = FrameReader(settings.frame_bytes, masked=not dialled)
         self._is_open = False
         self._is_close_sent = False
+        self._is_close_received = False
         self._messages: deque[bytes | None] = deque()
         self._waiting = 0
         self._is_paused = False
         self._taker: asyncio.Future[None] | None = None
         self._end = ""
+        self._farewell: bytes | None = None
         self._gone = asyncio.Event()
 
     @abc.abstractmethod
@@ -84,7 +86,9 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
                     if not self._is_open:
                         break
         except WebSocketError as error:
-            self._fail(error)
+            self.faulty = True
+            why = f"connection failed: {error} (closed with {error.code})"
+            self._read_no_more(frames.close_content(error.code, str(error)), why)
 
     def eof_received(self) -> None:
         """The peer sends no more; asyncio then closes the connection."""
@@ -97,7 +101,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
 
     def send(self, opcode: int, content: bytes) -> None:
         """Send a frame without waiting; a peer that does not read is cut off."""
-        if self.transport.is_closing():
+        if self._is_close_sent or self.transport.is_closing():
             return
         if not self._outgoing.write(self._framed(opcode, content)):
             self._metrics.slow_peers += 1
@@ -113,6 +117,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         """
         while not self._messages:
             if self._end:
+                self._part()
                 raise TransportError(self._end)
             self._taker = self._loop.create_future()
             await self._taker
@@ -131,6 +136,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         if self._is_open:
             self._send_close(frames.close_content(code, reason))
         self._ended("connection closed")
+        self._part()
         self._messages.clear()
         self.transport.resume_reading()
         try:
@@ -186,10 +192,8 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
                 self.heard = self._loop.time()
             case frames.CLOSE:
                 code, said = frames.close_told(content)
-                self._ended(f"closed by peer (code {code})" + (f": {said}" if said else ""))
-                self._send_close(content[:2])
-                self._is_open = False
-                self.transport.close()
+                self._is_close_received = True
+                self._read_no_more(content[:2], f"closed by peer (code {code})" + (f": {said}" if said else ""))
 
     def _take(self, message: bytes | None) -> None:
         if self._end:
@@ -201,17 +205,27 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
             self.transport.pause_reading()
         self._wake()
 
-    def _fail(self, error: WebSocketError) -> None:
-        self.faulty = True
-        self._ended(f"connection failed: {error} (closed with {error.code})")
-        self._send_close(frames.close_content(error.code, str(error)))
+    def _read_no_more(self, farewell: bytes, why: str) -> None:
+        """Nothing that still comes matters; what came before is taken, and answered, before we say farewell."""
         self._is_open = False
-        self.end_writing()
+        self._farewell = farewell
+        self._ended(why)
+        if self._is_close_sent:
+            self._part()
+
+    def _part(self) -> None:
+        if self._farewell is None:
+            return
+        self._send_close(self._farewell)
+        self._farewell = None
+        if self._is_close_received:
+            self.transport.close()
+        else:
+            self.end_writing()
 
     def _send_close(self, content: bytes) -> None:
-        if not self._is_close_sent:
-            self._is_close_sent = True
-            self.send(CLOSE, content)
+        self.send(CLOSE, content)
+        self._is_close_sent = True
 
     def _ended(self, why: str) -> None:
         """No further message is taken; the first reason counts."""

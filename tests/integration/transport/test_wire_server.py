@@ -321,6 +321,20 @@ async def test_a_frame_over_the_limit_closes_with_1009():
         await served(port)
 
 
+@pytest.mark.parametrize("end", [b"\x83\x80mask", b"\x88\x82\0\0\0\0\x03\xe8"], ids=["unknown opcode", "close"])
+async def test_what_came_before_the_end_is_answered_before_the_close(end):
+    async with listening() as (_, port):
+        async with RawPeer(port) as peer:
+            await peer.upgrade()
+            peer.raw(client_frame(1, b"nonsense") * 3 + client_frame(1, b"[]") + end)
+            for _ in range(3):
+                assert (await peer.message())["code"] == "deserialization_failed"
+            assert (await peer.message())["type"] == "ack"
+            assert await peer.close_code() in (1000, 1002)
+            assert await peer.ended() == b""
+        await served(port)
+
+
 async def test_fragments_count_together():
     async with listening(frame_bytes=1000) as (_, port):
         async with RawPeer(port) as peer:
