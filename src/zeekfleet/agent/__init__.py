@@ -1,1 +1,1 @@
-"""The agent of an instance: runs its nodes through its supervisor (docs/protocol.md, section 6)."""
+"""The agent of an instance: it has the supervisor run the instance's nodes (docs/protocol.md, section 6)."""

@@ -1,4 +1,4 @@
-"""The agent itself: hears requests, has them done, answers (docs/protocol.md, section 6)."""
+"""The agent: receives events from controllers, nodes and the supervisor, and hands each to the part that handles it."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ logger = logging.getLogger(__name__)
 
 MAX_REQUESTS = 1024
 MAX_REQUESTS_OF_A_PEER = 256
-"""How many are worked on at a time."""
+"""The most requests that are worked on at a time, in all and of one peer."""
 
 CONTROLLER_FILE = "controller.json"
-"""Which controller the agent serves, in the agent's directory."""
+"""The file in the agent's directory that says which controller the agent serves."""
 
 PING_AFTER = 1.0
-"""Seconds after which a started node that has not said hello is asked for a sign of life, and again."""
+"""Seconds between two pings of a started node that has not said hello."""
 
 
 class Agent:
     """One instance's agent.
 
     Args:
-        options: see there.
-        bus: shared with controllers, and with nodes as far as they have no way of their own.
+        options: the agent's options.
+        bus: connects the agent with controllers and nodes.
         supervisor: the bus of this host's supervisor.
-        links: how the engine's nodes are reached.
-        checker: tells what would keep nodes from coming up; without one, configurations cannot be checked.
+        links: how the nodes are reached.
+        checker: finds what would keep nodes from coming up; without one, configurations cannot be checked.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Agent:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        # An agent before this one may have been killed in mid-deployment.
+        # A former agent may have been killed during a deployment, with nodes waiting at the start barrier.
         release_all((self._options.state_directory / NODES).glob("*"))
         self._allegiance.remember()
         async with self._tasks:
@@ -171,7 +171,7 @@ class Agent:
         self._departures.configured(names)
 
     async def _processes(self) -> frozenset[str] | None:
-        """The names of all that the supervisor has, if it can be asked."""
+        """The names of all processes of the supervisor; None if it does not answer."""
         try:
             return frozenset(await self._control.status())
         except UnansweredError:
@@ -184,7 +184,7 @@ class Agent:
             try:
                 await self._happened(received)
             except Exception:
-                # Whatever a peer made us stumble over must not take the agent down.
+                # A peer's event must not end the agent, whatever error it causes.
                 logger.exception("%s was not dealt with", type(received).__name__)
 
     async def _happened(self, received: BusEvent) -> None:
@@ -206,7 +206,7 @@ class Agent:
                 await self._service.hear(received)
 
     def _invite(self, former: Peer | None = None) -> None:
-        """Say hello once more to other controllers than the one that does not need us any more, if there are any."""
+        """Say hello once more if there is another controller than ``former``, which does not need us any more."""
         others = any(former is None or not peer.is_same(former) for peer in self._controllers.values())
         if self._supervised and others:
             self._notifier.hello()
@@ -221,7 +221,7 @@ class Agent:
             case NodePeers(node=name, missing=missing):
                 self._roster.peers(name, missing)
             case node_api.NodeDispatchResponse(result=Result(node=str(name))):
-                # What it tells of its peers first: a hello may end a deployment.
+                # Process the answer before the hello: the hello may end a deployment, which reports missing peers.
                 self._dispatcher.received(event)
                 self._roster.hello(name)
 
@@ -243,7 +243,8 @@ class Agent:
                     self._roster.started(name, pid)
                     self._follow()
                     if is_successor:
-                        self._dispatcher.send(PING, (name,))  # its hello may have come before its predecessor's end
+                        # The roster may have taken the new process' hello for the former process'.
+                        self._dispatcher.send(PING, (name,))
                 case Delivery(event=supervisor_api.NotifyNodeExit(node=name, outputs=outputs)):
                     self._roster.exited(name, outputs)
                     self._follow()
@@ -256,7 +257,7 @@ class Agent:
                     self._crash_history.failed(failure)
 
     async def _supervisor_found(self) -> None:
-        """Learn what runs, then check in: the agent can do nothing without its supervisor."""
+        """Ask the supervisor what runs, then say hello. Without a supervisor the agent can do nothing."""
         try:
             processes = await self._control.status()
         except UnansweredError as error:
@@ -271,12 +272,12 @@ class Agent:
         self._supervised = True
         self._follow()
         if found := self._roster.pending():
-            self._dispatcher.send(PING, found)  # they said hello long ago
+            self._dispatcher.send(PING, found)  # these nodes said hello before this agent started
         self._notifier.supervisor(None)
         self._notifier.hello()
 
     def _follow(self) -> None:
-        """Tell the links what runs, and see to it that hellos are asked for."""
+        """Connect to the nodes that run now, and start pinging those that have not said hello."""
         names = self._roster.names
         pids = {name: entry.pid for name in names if (entry := self._roster[name]).pid is not None}
         self._links.follow({name: pid for name, pid in pids.items() if pid is not None}, self._deployer.configs)
@@ -284,7 +285,7 @@ class Agent:
             self._launched.set()
 
     async def _ask_for_hellos(self) -> None:
-        """While started nodes are silent, ask them now and then; any answer counts as a hello."""
+        """Ping started nodes until they have said hello; an answer counts as a hello."""
         while True:
             self._launched.clear()
             await self._launched.wait()

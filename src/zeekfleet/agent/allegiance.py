@@ -1,4 +1,4 @@
-"""Whose orders an agent takes: one controller's at a time, and none that is older than one it has had."""
+"""Which controller an agent serves: one at a time. Deployments that are older than the last one are refused."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from zeekfleet.transport.bus import Peer
 logger = logging.getLogger(__name__)
 
 ANNOUNCED_MAX = 100
-"""Numbers of deployments that are remembered until their requests come."""
+"""The most deployment numbers that are kept until their requests come."""
 
 
 class Master(msgspec.Struct, frozen=True):
-    """A controller as it can be recognized after a restart: its name, if it told one, and its host."""
+    """What identifies a controller, also after a restart: its name (``""`` if it has none) and its host."""
 
     name: str
     host: str
@@ -32,13 +32,14 @@ class Master(msgspec.Struct, frozen=True):
 class Allegiance:
     """The one controller that an agent serves.
 
-    The first that gives an order is served until it says that the agent is not needed, or has been gone for a while.
-    It is remembered on disk, so that a restart of the agent is no occasion for another to take it over.
+    The agent serves the first controller that gives it an order, until that controller releases the agent or has been
+    gone for ``hold`` seconds. A file remembers the controller, so that no other one can take over the agent when the
+    agent restarts.
 
     Args:
-        file: where it is remembered.
-        on_free: called when another may come, because the last one has been gone for too long.
-        hold: seconds after which that is so: it may only be restarting.
+        file: the file that remembers the controller.
+        on_free: called when the controller has been gone for too long, so that another may take its place.
+        hold: the seconds that a controller has to come back; it may only be restarting.
     """
 
     def __init__(self, file: Path, on_free: Callable[[], None], hold: float) -> None:
@@ -53,7 +54,7 @@ class Allegiance:
         self._last: DeploymentNumber | None = None
 
     def remember(self) -> None:
-        """Keep to the controller of an earlier life, as if it had gone just now."""
+        """Read the file. The controller that it names has ``hold`` seconds from now to come back."""
         try:
             self._master = msgspec.json.decode(self._file.read_bytes(), type=Master)
         except FileNotFoundError:
@@ -69,7 +70,7 @@ class Allegiance:
         self._wait_for_it()
 
     def problem(self, peer: Peer) -> str | None:
-        """By whom the agent is held, if it does not take orders from this peer; None if it does, and from now on."""
+        """Why the agent takes no orders from this peer; None if it does, and then it serves this peer from now on."""
         if self._peer is not None and self._peer.is_same(peer):
             return None
         asking = Master(peer.name, peer.host)
@@ -80,13 +81,13 @@ class Allegiance:
         return f"held by {self._master}{gone}"
 
     def found(self, peer: Peer) -> None:
-        """A controller is there; the one that is served is waited for no longer if it is that."""
+        """A controller has connected. If it is the one that the agent serves, stop waiting for it."""
         if self._peer is None and self._last_peer is not None and self._last_peer.is_same(peer):
             self._peer = peer
             self._stop_waiting()
 
     def lost(self, peer: Peer, others: Iterable[Peer]) -> None:
-        """A controller's connection is gone; ``others`` are left."""
+        """A controller's connection was lost; ``others`` are the remaining connections."""
         if self._peer is None or self._peer.id != peer.id:
             return
         self._peer = next((other for other in others if other.is_same(peer)), None)
@@ -95,7 +96,7 @@ class Allegiance:
             self._wait_for_it()
 
     def release(self) -> None:
-        """The controller does not need the agent any more: whoever comes next may have it."""
+        """The controller does not need the agent any more; the next one that gives an order is served."""
         self._stop_waiting()
         self._master = self._peer = self._last_peer = self._last = None
         try:
@@ -104,15 +105,15 @@ class Allegiance:
             logger.warning("%s cannot be removed: %s", self._file, error, extra={"error": str(error)})
 
     def announce(self, number: DeploymentNumber) -> None:
-        """The request of this id will be that deployment."""
+        """Remember the number of a deployment until its request comes."""
         if len(self._announced) >= ANNOUNCED_MAX:
             del self._announced[next(iter(self._announced))]
         self._announced[number.reqid] = number
 
     def overtaken(self, reqid: str) -> str | None:
-        """Why a request to deploy is not carried out: a later deployment has come already; None if it is in order.
+        """Why a request to deploy is refused, if a later deployment has already come; None if it may be carried out.
 
-        Requests without a number, from controllers that give none, always are.
+        A request without a number may always be carried out: other makes of controllers send none.
         """
         number = self._announced.pop(reqid, None)
         if number is None:
@@ -124,7 +125,7 @@ class Allegiance:
         return None
 
     def close(self) -> None:
-        """Wait for nobody any more."""
+        """Stop waiting for a controller that is gone."""
         self._stop_waiting()
 
     def _serve(self, master: Master, peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""Telling whether a configuration's nodes would come up here, while nothing is touched."""
+"""Checks whether a configuration's nodes would come up on this host, without touching anything."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ logger = logging.getLogger(__name__)
 
 
 class NodeChecker(Protocol):
-    """Knows the nodes' engine and this host."""
+    """Checks nodes on this host; ``node.checks.NodeChecker`` is the implementation."""
 
     async def check(
         self, configs: Sequence[NodeConfig], present: Sequence[NodeConfig], pids: frozenset[int]
     ) -> list[Problem]:
-        """All that would go wrong, sorted.
+        """The problems that are found, sorted.
 
         Args:
-            configs: how the nodes would be launched.
-            present: the nodes that the cluster has on this host now, whoever runs them.
-            pids: this instance's own running nodes.
+            configs: the nodes' launch configurations.
+            present: the nodes that the cluster has on this host now, also those of other instances.
+            pids: the processes of this instance's nodes.
         """
         ...
 
     async def taken_ports(self, present: Sequence[NodeConfig], pids: frozenset[int]) -> list[int]:
-        """TCP ports that others than the cluster's nodes listen on, sorted.
+        """The TCP ports on which other programs than the cluster's nodes listen, sorted.
 
         Args:
-            present: the nodes that the cluster has on this host now, whoever runs them.
-            pids: this instance's own running nodes.
+            present: the nodes that the cluster has on this host now, also those of other instances.
+            pids: the processes of this instance's nodes.
         """
         ...
 
@@ -53,11 +53,11 @@ class ConfigurationCheck:
 
     Args:
         instance: the agent's name.
-        state_directory: nodes work in ``nodes/<name>`` below it.
-        control: the supervisor.
-        links: how nodes and agent would reach each other.
-        checker: does the work.
-        request_timeout: base of the deadline, in seconds.
+        state_directory: the state directory; a node's directory is ``nodes/<name>`` below it.
+        control: requests to the supervisor.
+        links: gives the variables by which nodes and agent would find each other.
+        checker: checks the nodes.
+        request_timeout: the base of the deadline, in seconds.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class ConfigurationCheck:
 
     @handler
     async def check(self, request: api.AgentCheckRequest, context: Context) -> api.AgentCheckResponse:
-        """One failed result a problem, with the nodes' names as data, or one plain success."""
+        """Check a configuration. One failed result for each problem, with its nodes' names as data; or one success."""
         results = await self._results(request.reqid, request.config, request.deployed)
         return api.AgentCheckResponse(request.reqid, tuple(results))
 
     @handler
     async def taken_ports(self, request: api.AgentPortsRequest, context: Context) -> api.AgentPortsResponse:
-        """TCP ports of this host that others than the cluster's nodes listen on, sorted; none if that is not known."""
+        """The TCP ports on which other programs listen, sorted; none if the supervisor does not answer."""
         try:
             actual, pids = await self._running()
         except UnansweredError as error:
@@ -125,7 +125,7 @@ class ConfigurationCheck:
         return await self._checker.check(tuple(desired.values()), present, pids)
 
     def _deployed_here(self, configuration: Configuration, deployed: Configuration) -> Iterator[NodeConfig]:
-        """Deployed nodes of every instance that may share this host: their ports are the cluster's already."""
+        """The deployed nodes of all instances that may be on this host; they use ports of the cluster."""
         own = {instance.host for instance in configuration.instances if instance.name == self._instance}
         yield from self._deployed_on(own, deployed)
 

@@ -1,4 +1,4 @@
-"""The agent's side of ``SupervisorControl`` (docs/protocol.md, section 5)."""
+"""The agent's requests to its supervisor, ``SupervisorControl`` (docs/protocol.md, section 5)."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from zeekfleet.model.variables import MANAGEMENT_NODE
 from zeekfleet.transport.bus import Bus
 
 LONGEST_STOP = ranges.GRACE_CEILING.most + ranges.GRACE.most
-"""Seconds to wait for a stop at most, whatever the node does meanwhile."""
+"""The most seconds to wait for a stop, even if the node still works."""
 
 AWAY_PATIENCE = 1.0
-"""Seconds that a request waits for a supervisor that is away: one that is being restarted is back by then."""
+"""Seconds to wait for a supervisor that is away; a restarted one is back by then."""
 
 TIMED_OUT = "request timed out"
 
@@ -35,12 +35,12 @@ R = TypeVar("R", bound=Response)
 
 
 class SupervisorControl:
-    """Requests to the supervisor; while it is away they wait for it, each within its time-out.
+    """Sends requests to the supervisor. While the supervisor is away, they wait for it until they time out.
 
     Args:
-        bus: connected, or connecting, to the supervisor.
-        timeout: seconds for a request that stops nothing.
-        stop_timeout: seconds for one that stops nodes, their grace included.
+        bus: the bus of the supervisor.
+        timeout: the time-out of a request that stops nothing, in seconds.
+        stop_timeout: the time-out of a request that stops nodes, in seconds; includes their grace.
     """
 
     def __init__(self, bus: Bus, timeout: float, stop_timeout: float) -> None:
@@ -52,37 +52,37 @@ class SupervisorControl:
         self._waits: dict[asyncio.Timeout, float] = {}
 
     def found(self) -> None:
-        """The supervisor hears us."""
+        """The supervisor is connected."""
         self._connected.set()
 
     def lost(self) -> None:
-        """The supervisor hears us no longer: what is published now goes nowhere."""
+        """The supervisor is no longer connected."""
         if self._connected.is_set():
             self._away_since = time.time()
         self._connected.clear()
 
     @property
     def connected(self) -> bool:
-        """Whether the supervisor hears us."""
+        """Whether the supervisor is connected."""
         return self._connected.is_set()
 
     @property
     def away_since(self) -> float | None:
-        """When the supervisor was lost, or this began, in seconds since 1970; None if it hears us."""
+        """Since when the supervisor is away, in seconds since 1970; None if it is connected."""
         return None if self.connected else self._away_since
 
     @property
     def away(self) -> str:
-        """That the supervisor is away, for a client."""
+        """The error for a client while the supervisor is away."""
         now = time.time()
         return f"its supervisor is away since {clock_text(self.away_since or now, now)}"
 
     def reason(self, error: UnansweredError) -> str:
-        """Why the supervisor does not answer, for a client."""
+        """The error for a client after a request to the supervisor that was not answered."""
         return unanswered(error) if self.connected else self.away
 
     async def returns(self) -> bool:
-        """Wait a moment for a supervisor that is away; whether it hears us."""
+        """Wait :data:`AWAY_PATIENCE` seconds for a supervisor that is away; returns whether it is connected."""
         try:
             async with asyncio.timeout(AWAY_PATIENCE):
                 await self._connected.wait()
@@ -92,12 +92,17 @@ class SupervisorControl:
 
     @property
     def deadlines(self) -> Collection[asyncio.Timeout]:
-        """Those that signs of work move."""
+        """The deadlines that are being extended."""
         return self._waits.keys()
 
     @contextmanager
     def extending(self, deadline: asyncio.Timeout, seconds: float) -> Iterator[None]:
-        """Move a deadline to so many seconds from each sign that a node which is being stopped still works."""
+        """Meanwhile, extend a deadline whenever a node that is being stopped still works.
+
+        Args:
+            deadline: the deadline.
+            seconds: how far from now it is moved each time.
+        """
         self._waits[deadline] = seconds
         try:
             yield
@@ -105,19 +110,19 @@ class SupervisorControl:
             del self._waits[deadline]
 
     def still_working(self) -> None:
-        """A node that is being stopped still works."""
+        """A node that is being stopped still works: extend the deadlines."""
         now = asyncio.get_running_loop().time()
         for deadline, seconds in self._waits.items():
             if not deadline.expired():
                 deadline.reschedule(max(deadline.when() or 0.0, now + seconds))
 
     def hurry(self, nodes: frozenset[str]) -> None:
-        """Have these nodes get no more than their grace, if they are being stopped."""
+        """If these nodes are being stopped, have them killed when their grace is over."""
         if nodes:
             self._bus.publish(topics.SUPERVISOR, supervision.Hurry(nodes))
 
     async def status(self) -> dict[str, NodeStatus]:
-        """All processes under the supervisor, by name, the management's own included.
+        """All processes of the supervisor by name, including agents and controllers.
 
         Raises:
             UnansweredError: the supervisor did not answer.
@@ -125,7 +130,7 @@ class SupervisorControl:
         return (await self._ask(events.StatusRequest(fresh_id()), self._timeout)).result.nodes
 
     async def details(self) -> dict[str, NodeDetails]:
-        """What the supervisor knows of each process beyond the protocol.
+        """More about each process than :meth:`status` tells.
 
         Raises:
             UnansweredError: the supervisor did not answer, or is not zeekfleet's.
@@ -133,22 +138,22 @@ class SupervisorControl:
         return (await self._ask(supervision.DetailsRequest(fresh_id()), self._timeout)).result
 
     async def releases(self) -> tuple[PartRelease, ...]:
-        """Which zeekfleet supervisor and stem run.
+        """The releases of the supervisor and the stem.
 
         Raises:
-            UnansweredError: the supervisor did not answer, or does not tell.
+            UnansweredError: the supervisor did not answer, or is too old to know this request.
         """
         return (await self._ask(releases_api.SupervisorReleasesRequest(fresh_id()), self._timeout)).result
 
     async def process_of(self, name: str, config: NodeConfig | None = None) -> int | None:
-        """The process of a node that runs now.
+        """The process id of a node that runs now.
 
         Args:
-            name: the node's.
-            config: what it must have been created with; anything, if left out.
+            name: the node's name.
+            config: the configuration that the node must have been created with; None for any.
 
         Returns:
-            Its process id; None if no such process runs, or the supervisor does not tell.
+            The process id; None if no such process runs, or the supervisor did not answer.
         """
         try:
             status, details = (await self.status()).get(name), (await self.details()).get(name)
@@ -159,10 +164,10 @@ class SupervisorControl:
         return details.pid
 
     async def create(self, config: NodeConfig) -> str:
-        """Create a node; the text of what went wrong, or ``""``.
+        """Create a node. Returns what went wrong, or ``""``.
 
         Raises:
-            RequestTimeoutError: the supervisor did not answer: the node may be there or not.
+            RequestTimeoutError: the supervisor did not answer; the node may have been created or not.
         """
         try:
             return (await self._ask(events.CreateRequest(fresh_id(), config), self._timeout)).result
@@ -170,19 +175,19 @@ class SupervisorControl:
             return str(error)
 
     async def destroy(self, name: str) -> bool:
-        """Stop and forget a node; whether that worked."""
+        """Stop a node and forget it; returns whether that worked."""
         return await self._ask_to_stop(events.DestroyRequest(fresh_id(), name))
 
     async def restart(self, name: str) -> bool:
-        """Stop a node and start it; whether that worked."""
+        """Stop a node and start it again; returns whether that worked."""
         return await self._ask_to_stop(events.RestartRequest(fresh_id(), name))
 
     async def fail(self, name: str, pid: int, signal: str) -> bool:
-        """End a process that is as good as dead, and have its revival policy decide; whether it is gone."""
+        """End an unresponsive process and have its revival policy decide what follows; returns whether it has ended."""
         return await self._ask_to_stop(supervision.FailRequest(fresh_id(), name, pid, signal))
 
     async def _ask_to_stop(self, request: Request[OutcomeResponse]) -> bool:
-        """As ``_ask``, with the time-out counted from the last sign of work of a node that is being stopped.
+        """Send a request that stops nodes. Its time-out starts anew whenever a node that is being stopped still works.
 
         Returns:
             Whether it was done; False if the supervisor did not answer.
@@ -208,10 +213,10 @@ class SupervisorControl:
 
 
 def unanswered(error: UnansweredError) -> str:
-    """Why a request to the supervisor has no response; one that is only late is told as the protocol has it."""
+    """The error for a client after an unanswered request; a time-out has the protocol's text."""
     return TIMED_OUT if isinstance(error, RequestTimeoutError) else str(error)
 
 
 def cluster_nodes(status: dict[str, NodeStatus]) -> dict[str, NodeConfig]:
-    """The cluster's nodes among all processes, as they were launched."""
+    """The launch configurations of the processes that are cluster nodes, by name."""
     return {name: entry.node for name, entry in status.items() if MANAGEMENT_NODE not in entry.node.env}

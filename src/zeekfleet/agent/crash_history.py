@@ -1,4 +1,4 @@
-"""What the agent can tell of its nodes beyond the protocol: their histories, and the reports of their crashes."""
+"""The history of nodes: their last ends, whether they are connected to the others, and their crash reports."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from zeekfleet.system.crash_reports import DIRECTORY_NAME, reports_below
 logger = logging.getLogger(__name__)
 
 FILE_LIMIT = 256 * 1024
-"""Bytes of each file of a crash report that are handed out; of a longer one, its end."""
+"""The most bytes of each file of a crash report that are sent; of a longer file, its end is sent."""
 
 FILES_LIMIT = 32
 
 
 class CrashHistory:
-    """Tells what happened to nodes.
+    """Reports what happened to nodes.
 
     Args:
-        roster: the agent's view.
-        control: the supervisor, for its own.
-        notifier: tells the controller of what it should hear at once.
-        deployer: knows what nodes are launched with.
-        state_directory: of this host, where the reports of crashes are.
+        roster: the state of the nodes.
+        control: asks the supervisor for details.
+        notifier: reports crashes to the controller at once.
+        deployer: has the nodes' launch configurations.
+        state_directory: the state directory, in which crash reports are.
     """
 
     def __init__(
@@ -53,19 +53,19 @@ class CrashHistory:
         self._crashes = state_directory / DIRECTORY_NAME
 
     async def reports(self) -> tuple[NodeReport, ...]:
-        """All cluster nodes, sorted by name."""
+        """Reports of all cluster nodes, sorted by name."""
         details = await self._details()
         entries = ((name, self._roster[name]) for name in sorted(self._roster.names))
         return tuple(_report(entry, details.get(name), self._deployer.must_see(name)) for name, entry in entries)
 
     async def diagnosis(self, name: str) -> Diagnosis | None:
-        """A node's last crash report, be it of an earlier deployment or of a node that has left since.
+        """A node's last crash report, also of a node that has left the configuration.
 
-        None if neither the node nor a report of it is ours.
+        None if this instance has neither such a node nor a report of it.
         """
         details = (await self._details()).get(name)
         reports = await asyncio.to_thread(reports_below, self._crashes / directory_name(name))
-        # Directories are named after the time, which may have been set back; the supervisor knows which came last.
+        # Directories are named after the time. The clock may have been set back, so ask the supervisor for the last.
         latest = next((report for report in reports if details and str(report) == details.crash_report), None)
         if reports:
             latest = latest or reports[-1]
@@ -75,7 +75,7 @@ class CrashHistory:
 
     async def _details(self) -> Mapping[str, NodeDetails]:
         if not self._control.connected:
-            return {}  # somebody wants to know what is the matter, now
+            return {}  # do not wait for the supervisor: a client wants to know what is wrong
         try:
             return await self._control.details()
         except UnansweredError as error:
@@ -83,7 +83,7 @@ class CrashHistory:
             return {}
 
     def ended(self, end: supervision.NodeExitDetail) -> None:
-        """Tell of an abnormal end, with where to look."""
+        """Report an abnormal end to the controller, with the place of the crash report."""
         if end.requested or end.node not in self._roster:
             return
         cause = "was killed for want of memory" if end.out_of_memory else end.reason
@@ -104,7 +104,7 @@ class CrashHistory:
         self._notifier.error(text, end.node, facts)
 
     def failed(self, event: supervision.NodeFailed) -> None:
-        """Tell of a crash loop."""
+        """Report a crash loop to the controller."""
         if event.node in self._roster:
             self._roster.unresponsive(event.node)
             facts = {"kind": "crash loop"}
@@ -114,7 +114,7 @@ class CrashHistory:
 def _report(entry: Entry, details: NodeDetails | None, wanted: frozenset[str]) -> NodeReport:
     since = entry.since
     if entry.life.was_found and entry.state is State.RUNNING and details is not None and details.pid == entry.pid:
-        # Our own time is when we came back to it.
+        # Our own time is when this agent found the node, which was running before.
         since = min(since, details.since)
     missing = entry.missing if entry.state is State.RUNNING and entry.missing else frozenset()
     isolated = bool(missing) and missing >= wanted

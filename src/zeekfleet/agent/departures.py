@@ -1,9 +1,9 @@
-"""Directories of nodes that have left the configuration: kept for a while, then removed.
+"""Removes the directories of nodes that have left the configuration, some time after they left.
 
-Their logs, cores and crash reports may be wanted, so a directory stays, with a file in it that tells since when its
-node is gone. It is removed only if nothing speaks for it: it is a node's, the node is not configured, the supervisor
-has no process of that name, and no process at all works in it. It is renamed first, at a moment when no deployment is
-under way, so that a node that comes back finds a directory of its own whatever becomes of the old one.
+Somebody may still need a node's logs, cores and crash reports. So its directory is kept, with a file that says since
+when the node is gone. The directory is removed later, but only if it belongs to a node, the node is not configured,
+the supervisor has no process of that name, and no process works in the directory. It is first renamed, while no
+deployment is under way: if the node comes back, it gets a new directory, even if the old one cannot be removed.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ logger = logging.getLogger(__name__)
 
 DAY = 86400.0
 GONE_SINCE = ".gone-since"
-"""The file in a node's directory that tells when it left, in seconds since 1970."""
+"""The file in a node's directory that says when the node left, in seconds since 1970."""
 
 REMOVED = ".removed-"
-"""How the name begins that a directory has while it is removed: no node's does."""
+"""The prefix of directories that are being removed; no node's name begins with a dot."""
 
 LONGEST_PAUSE = DAY
 SHORTEST_PAUSE = 1.0
 
 
 class Departures:
-    """Removes what departed nodes have left, in time.
+    """Removes the directories of departed nodes.
 
     Args:
-        state_directory: nodes work in ``nodes/<name>`` below it, and have their crash reports in ``crashes/<name>``.
-        keep: seconds that a directory is kept.
-        processes: the names of all that the supervisor has, None if it cannot be asked.
-        undisturbed: holds deployments off.
-        told: is told of what was removed.
+        state_directory: the state directory; nodes' directories are ``nodes/<name>`` and ``crashes/<name>`` below it.
+        keep: how many seconds a directory is kept.
+        processes: returns the names of the supervisor's processes, or None if it does not answer.
+        undisturbed: a context manager in which no deployment runs.
+        told: called with a sentence for each removed directory.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Departures:
         self._changed = asyncio.Event()
 
     def configured(self, names: Collection[str]) -> None:
-        """These nodes, and no others, are part of the configuration."""
+        """The configuration has exactly these nodes now."""
         self._configured = frozenset(names)
         self._changed.set()
 
     async def run(self) -> None:
-        """Look whenever the configuration has changed, and when a directory's time is over; until cancelled."""
+        """Look whenever the configuration has changed and when the next directory is due, until cancelled."""
         pause: float | None = None
         while True:
             with suppress(TimeoutError):
@@ -77,7 +77,7 @@ class Departures:
             pause = await self._look()
 
     async def _look(self) -> float:
-        """Seconds until the next look."""
+        """Remove what is due; returns the seconds until the next look."""
         async with self._undisturbed():
             configured, processes = self._configured, await self._processes()
             if configured is None or processes is None:
@@ -91,16 +91,16 @@ class Departures:
 
 
 def set_aside(state: Path, spared: Collection[str], keep: float, now: float) -> tuple[list[str], float]:
-    """Note which nodes are gone, and rename the directories whose time is over.
+    """Write down since when nodes are gone, and rename the directories that are due.
 
     Args:
         state: the state directory.
-        spared: names that are in use.
-        keep: seconds that a directory is kept.
-        now: in seconds since 1970.
+        spared: the names of nodes that are configured or have a process.
+        keep: how many seconds a directory is kept.
+        now: the time, in seconds since 1970.
 
     Returns:
-        The nodes whose directories were renamed, and the seconds until the next is due.
+        The nodes whose directories were renamed, and the seconds until the next directory is due.
     """
     removed = []
     pause = LONGEST_PAUSE
@@ -128,7 +128,7 @@ def set_aside(state: Path, spared: Collection[str], keep: float, now: float) -> 
 
 
 def remove(state: Path) -> None:
-    """Remove what was set aside, also by an agent before this one; no link is followed."""
+    """Remove all renamed directories, also those that a former agent renamed. Symbolic links are not followed."""
     for parent in (state / NODES, state / crash_reports.DIRECTORY_NAME):
         with suppress(OSError):
             for directory in parent.glob(f"{REMOVED}*"):
@@ -137,7 +137,7 @@ def remove(state: Path) -> None:
 
 
 def _nodes_directories(state: Path) -> Iterator[Path]:
-    """Directories of nodes: not of agents and controllers, nor what somebody has put there."""
+    """The directories of cluster nodes, without those of agents and controllers and without other files."""
     with suppress(OSError):
         for entry in os.scandir(state / NODES):
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
@@ -147,10 +147,10 @@ def _nodes_directories(state: Path) -> Iterator[Path]:
 
 
 def _gone_since(file: Path, now: float) -> float:
-    """Since when the node is gone; from now on if nothing tells, or the clock was set back.
+    """Since when the node is gone. If the file does not say it, or the clock was set back, write ``now`` into the file.
 
     Raises:
-        OSError: it cannot be written down.
+        OSError: the file cannot be written.
     """
     with suppress(OSError, ValueError):
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -182,15 +182,15 @@ def _is_used(directory: Path) -> bool:
 
 
 def _unescaped(path: str) -> str:
-    """A path as the kernel writes it where spaces separate words."""
+    """A path from ``/proc/self/mountinfo``, in which the kernel escapes white space and backslashes."""
     return path.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 
 
 def _rename(directory: Path) -> None:
-    """Give a directory a name that no node has; one that is none, or a link to one, stays.
+    """Give a directory a name that no node can have. Anything else than a directory, also a symbolic link, stays.
 
     Raises:
-        OSError: it cannot be renamed.
+        OSError: the directory cannot be renamed.
     """
     try:
         mode = directory.lstat().st_mode

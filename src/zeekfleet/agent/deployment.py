@@ -1,4 +1,4 @@
-"""Bringing an instance's nodes to what a configuration says, with as little disturbance as possible."""
+"""Makes the instance's nodes what a configuration says, and touches only nodes that have to change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zeekfleet.node.engine import NodeLinks
 from zeekfleet.waiting import in_parallel
 
 ATTEMPTS = 3
-"""How often a node is created, or destroyed, where the supervisor was lost with its answer."""
+"""How often creating or destroying a node is tried if the connection to the supervisor is lost meanwhile."""
 
 
 class Deployer:
@@ -31,13 +31,13 @@ class Deployer:
 
     Args:
         instance: the agent's name.
-        state_directory: nodes work in ``nodes/<name>`` below it.
-        control: the supervisor.
-        roster: what is known of the nodes.
+        state_directory: the state directory; a node's directory is ``nodes/<name>`` below it.
+        control: requests to the supervisor.
+        roster: the state of the nodes.
         links: how nodes and agent reach each other.
-        notifier: tells of steps and failures.
-        order: starts group after group, each when the one before is up.
-        on_adopted: told the names of the instance's nodes when a configuration was adopted.
+        notifier: reports steps and failures to the controller.
+        order: starts and restarts nodes group after group.
+        on_adopted: called with the names of the instance's nodes when a configuration was adopted.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Deployer:
         self._one_at_a_time = asyncio.Lock()
 
     def must_see(self, name: str) -> frozenset[str]:
-        """The nodes that one of ours must be connected to."""
+        """The nodes to which this node of ours must be connected."""
         config = self.configs.get(name)
         return must_see(name, config.cluster) if config is not None else frozenset()
 
@@ -78,20 +78,20 @@ class Deployer:
         unless_running: bool = False,
         on_stopped: Callable[[], None] = lambda: None,
     ) -> bool:
-        """Adopt a configuration and hand its nodes to the supervisor; touches only what differs.
+        """Adopt a configuration: have the supervisor stop, restart and start the nodes that differ.
 
-        Outcomes show in the roster.
+        The roster shows what becomes of the nodes.
 
         Args:
             configuration: with addresses and ports filled in.
             force: restart every node of ours.
-            reqid: of the request, for who is told what is about to be done.
-            unless_running: do nothing if this very configuration, by its id, is the present one and all its nodes
-                are up, once all that was ordered before is done.
-            on_stopped: called when all that had to be stopped is, before anything is started.
+            reqid: the request's id, for the notification of what is about to be done.
+            unless_running: do nothing if the present configuration has this id and all its nodes are up. This is
+                decided after all earlier requests have been carried out.
+            on_stopped: called when all nodes that had to be stopped have ended, before any is started.
 
         Returns:
-            Whether it was adopted anew.
+            Whether anything was done.
 
         Raises:
             UnansweredError: the supervisor does not answer; nothing was touched.
@@ -130,14 +130,14 @@ class Deployer:
             return True
 
     def undisturbed(self) -> AbstractAsyncContextManager[None]:
-        """Hold off deployments and restarts meanwhile."""
+        """A context manager in which no deployment runs and no restart begins."""
         return self._one_at_a_time
 
     def _is_running(self, configuration: Configuration) -> bool:
         return self.configuration is not None and self.configuration.id == configuration.id and self._roster.all_running
 
     async def _details(self) -> dict[str, NodeDetails]:
-        """What the supervisor knows of its nodes, if it does not say what we expect anyway."""
+        """The supervisor's details about nodes. They are needed only if some node is not running."""
         if self._roster.all_running:
             return {}
         try:
@@ -151,13 +151,13 @@ class Deployer:
         self.configuration = None
 
     async def restart(self, outcomes: Mapping[str, asyncio.Future[Result]]) -> None:
-        """Restart nodes; returns when all may have begun.
+        """Restart nodes; returns when all of them have been restarted, and none waits at the start barrier.
 
         Args:
-            outcomes: by node, where to put the result as soon as it is known, which has no request id yet.
+            outcomes: by node, a future for its result, which has no request id yet.
         """
         async with self._one_at_a_time:
-            pass  # what a deployment is about to create cannot be restarted yet
+            pass  # wait for a deployment under way: nodes that it has not created yet could not be restarted
 
         async def relaunch(config: NodeConfig) -> None:
             outcomes[config.name].set_result(await self._restart(config.name))
@@ -166,14 +166,14 @@ class Deployer:
         await self._order.restart(configs, relaunch)
 
     async def _restart(self, name: str) -> Result:
-        """One that has left meanwhile is left alone, and so is what has the name of a node that was refused."""
+        """Restart one node, unless it has left meanwhile, or was refused because its name is another process'."""
         if name in self._roster and name in self.configs:
             former = self._roster[name].pid
             self._roster.launching(name)
             self._notifier.log("restarting", name)
             if await self._control.restart(name):
                 return Result("", instance=self._instance, node=name)
-            # It may have gone well though nobody could tell us, or not have been tried.
+            # The response may have been lost, or the supervisor may not have tried: look at the process.
             if (pid := await self._control.process_of(name)) is not None:
                 self._roster.found(name, pid)
                 if pid != former:
@@ -197,7 +197,7 @@ class Deployer:
         self._notifier.error(f"failed to destroy node {config.name}, {fresh_id()}", config.name)
 
     async def _create(self, config: NodeConfig) -> None:
-        """Have the supervisor create a node; where its answer was lost with it, look what has become of it."""
+        """Have the supervisor create a node. If its response was lost, look whether the node was created."""
         problem = ""
         for _ in range(ATTEMPTS):
             try:
@@ -214,13 +214,13 @@ class Deployer:
                 self._roster.found(config.name, pid)
                 return
             if await self._is_there(config.name):
-                await self._destroy(config)  # what was to be replaced has outlived the order to end
+                await self._destroy(config)  # the former node of this name was not destroyed
             elif is_final:
                 break
         self._refuse(config.name, problem)
 
     async def _is_there(self, name: str) -> bool | None:
-        """Whether the supervisor has a node of this name; None if it does not tell."""
+        """Whether the supervisor has a node of this name; None if it does not answer."""
         try:
             return name in await self._control.status()
         except RequestTimeoutError:

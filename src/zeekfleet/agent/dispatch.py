@@ -1,4 +1,4 @@
-"""Having cluster nodes run an action (docs/protocol.md, section 7): one request out, an answer from each node."""
+"""Has cluster nodes run an action (docs/protocol.md, section 7): one request, and an answer from each node."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from zeekfleet.model.management import Result, fresh_id
 from zeekfleet.node.engine import NodeLinks
 
 REPEAT_AFTER = 1.0
-"""Seconds until a node that has not answered is asked again: a fresh subscription may not have reached it yet."""
+"""Seconds until a node that has not answered is asked again. A new node may not have received the first request."""
 
 PING = (MISSING_PEERS,)
-"""An action for a sign of life: a node that does not know it says so, which is one."""
+"""The action of a ping. A node that does not know this action answers with an error, which is also a sign of life."""
 
 PINGS_KEPT = 256
-"""How many pings may be on their way; the answer to an older one is a sign of life, and no more."""
+"""The most pings whose answers are read. The answer to an older ping counts only as a sign of life."""
 
 
 class NodeDispatcher:
     """Sends dispatches to the instance's nodes and gathers what comes back.
 
     Args:
-        links: the ways to the nodes.
-        on_peers: called with a node's name, and those of the nodes that it must be connected to and is not, whenever
-            an answer tells them.
+        links: how the nodes are reached.
+        on_peers: called when the answer to a ping arrives, with the node's name and its missing peers.
     """
 
     def __init__(self, links: NodeLinks, on_peers: Callable[[str, tuple[str, ...]], None]) -> None:
@@ -42,14 +41,14 @@ class NodeDispatcher:
         self._answered = asyncio.Event()
 
     def send(self, action: tuple[str, ...], nodes: Iterable[str], reqid: str = "") -> None:
-        """Ask without waiting; any answer shows that the node is there."""
+        """Send a request without waiting for answers."""
         reqid = reqid or fresh_id()
         if action == PING and reqid not in self._pings:
             self._pings.append(reqid)
         self._links.send(events.NodeDispatchRequest(reqid, action, frozenset(nodes)))
 
     async def ask(self, action: tuple[str, ...], nodes: Collection[str], timeout: float) -> dict[str, Result | None]:
-        """Each node's answer, or None for those without one within ``timeout`` seconds."""
+        """Each node's answer; None if it has not answered within ``timeout`` seconds."""
         reqid = fresh_id()
         answers: dict[str, Result | None] = dict.fromkeys(sorted(nodes))
         self._waiting[reqid] = answers
@@ -75,7 +74,7 @@ class NodeDispatcher:
             return
 
     def received(self, response: events.NodeDispatchResponse) -> None:
-        """Take a node's answer; the first one counts."""
+        """Process a node's answer; only the first answer to a request counts."""
         answers = self._waiting.get(response.reqid)
         name = response.result.node
         if name is not None and response.reqid in self._pings and response.result.success:
@@ -86,9 +85,9 @@ class NodeDispatcher:
 
 
 def _missing(result: Result) -> tuple[str, ...]:
-    """What an answer to a ping tells; nobody, if it cannot be understood."""
+    """The missing peers in an answer to a ping; none if the answer is invalid."""
     if isinstance(result.data, MissingPeers):
-        return result.data.missing  # it came by a mailbox
+        return result.data.missing  # an answer from a mailbox is already decoded
     try:
         return SECOND.codec.from_value(result.data, MissingPeers).missing
     except ValueMismatchError:

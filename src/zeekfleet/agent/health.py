@@ -1,4 +1,4 @@
-"""Nodes that are alive but deaf, or never came up: found, told, and ended; revival is up to its policy."""
+"""Finds nodes that run but do not respond, or do not come up; reports them, and ends them so that they are revived."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ logger = logging.getLogger(__name__)
 
 ASK_TO_END = "SIGTERM"
 HAVE_IT_DUMP = "SIGABRT"
-"""A core tells what a process hangs in, where cores are wanted."""
+"""The signal for a process that hangs: if cores are enabled, it leaves one that shows where it hangs."""
 
 
 class HealthSettings(msgspec.Struct, frozen=True):
-    """What is asked of nodes.
+    """When a node counts as unhealthy.
 
     Attributes:
-        interval: seconds between two checks of a running node; 0 switches them off.
-        misses: unanswered checks in a row that make a node a failed one.
-        start_limit: seconds for a started node to say hello.
-        restart: whether a failed node is ended and so revived, or only told of.
-        peer_limit: seconds that a running node may lack a connection to a node that it needs before that is told.
+        interval: seconds between two checks of a running node; 0 switches checks off.
+        misses: after so many unanswered checks in a row a node has failed.
+        start_limit: seconds that a started node has to say hello.
+        restart: whether a failed node is ended, and so revived, or only reported.
+        peer_limit: after so many seconds a missing connection of a running node is reported.
     """
 
     interval: float = 10.0
@@ -40,15 +40,15 @@ class HealthSettings(msgspec.Struct, frozen=True):
 
 
 class HealthWatch:
-    """Asks running nodes for a sign of life, and looks after those that do not come up.
+    """Checks running nodes, and watches those that are starting.
 
     Args:
-        settings: see there.
-        roster: the nodes.
-        dispatcher: the way to ask them.
-        links: taken anew when nobody answers: then the way is at fault, rather than all nodes at once.
-        notifier: tells of what is found.
-        end: ends the process of a node, given its name, process and the signal to begin with.
+        settings: when a node counts as unhealthy.
+        roster: the state of the nodes.
+        dispatcher: pings nodes.
+        links: switched to another connection if no node answers: probably not all nodes have failed at once.
+        notifier: reports to the controller.
+        end: ends a node's process; its arguments are the node's name, the process id and the first signal.
     """
 
     def __init__(
@@ -86,16 +86,16 @@ class HealthWatch:
             why = f"has not said hello within {self._settings.start_limit:g} s"
             if self._roster.silent(name):
                 why += ", time after time: it is tried again more slowly"
-            # Side by side: each may take its whole grace to end.
+            # In parallel, since each node may need its whole grace to end.
             tasks.create_task(self._failed(name, why, ASK_TO_END))
 
     async def _watch_peers(self) -> None:
-        """Tell of nodes that run but are cut off from others for too long, and of their return."""
+        """Report running nodes that have lacked connections to others for too long, and when they have them again."""
         while True:
             await self._roster.change(self._tell_cut_off())
 
     def _tell_cut_off(self) -> float | None:
-        """In how many seconds somebody will have been cut off for too long."""
+        """Report now; returns the seconds until the next node will have been cut off for too long, or None."""
         due = [
             (overdue_in, name)
             for name in sorted(self._roster.names - self._told_cut_off)
@@ -125,13 +125,13 @@ class HealthWatch:
                 await self._judge({name for name, answer in answers.items() if answer is None}, asked)
 
     async def _judge(self, silent: set[str], asked: frozenset[str]) -> None:
-        """Count who was silent; one that answered, or changed its state meanwhile, starts anew."""
+        """Count unanswered checks. A node that has answered, or has changed its state, starts from 0 again."""
         silent &= self._roster.running()
         if self._links.switch_connection(silent, asked):
             logger.warning("no node answers by the link; taking another")
             return
         self._missed = {name: self._missed.get(name, 0) + 1 for name in silent}
-        # Side by side: each may take its whole grace to end.
+        # In parallel, since each node may need its whole grace to end.
         async with asyncio.TaskGroup() as group:
             for name in sorted(name for name, count in self._missed.items() if count >= self._settings.misses):
                 del self._missed[name]

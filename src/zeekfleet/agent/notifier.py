@@ -1,4 +1,4 @@
-"""What the agent tells the controller unasked, in both generations' names (docs/protocol.md, sections 6 and 9)."""
+"""The agent's notifications to the controller, in both generations' names (docs/protocol.md, sections 6 and 9)."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 
 class Notifier:
-    """Publishes the agent's notifications; whoever subscribed to a generation's topic hears that one.
+    """Publishes the agent's notifications on the topics of both generations.
 
     Args:
-        bus: the agent's.
-        instance: its name.
+        bus: the agent's bus.
+        instance: the agent's name.
         connecting: whether the agent dials the controller.
-        host: the address it listens on.
-        capabilities: what it can do beyond the protocol.
+        host: the address on which the agent listens.
+        capabilities: what the agent can do in addition to the protocol.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Notifier:
         self._topic = topics.agent(instance)
 
     def hello(self) -> None:
-        """Check in."""
+        """Say hello to the controllers."""
         logger.info("checking in as %s", self._instance)
         hello = events.NotifyAgentHello(self._instance, self._bus.id, self._connecting, events.API_VERSION)
         self._bus.publish(self._topic, hello, SECOND)
@@ -62,7 +62,7 @@ class Notifier:
         self._bus.publish(self._topic, first, FIRST)
 
     def supervisor(self, away_since: float | None) -> None:
-        """The supervisor is away, since a time in seconds since 1970, or there (None)."""
+        """The supervisor is away since this time, in seconds since 1970; None if it is connected."""
         self._bus.publish(self._topic, NotifySupervisor(self._instance, away_since), SECOND)
 
     def change(self, node: Node, old: State, new: State) -> None:
@@ -77,22 +77,22 @@ class Notifier:
         self._bus.publish(self._topic, NotifyTraceDone(self._instance, node, path))
 
     def node_actions(self, reqid: str, config_id: str, actions: tuple[NodeAction, ...]) -> None:
-        """What a deployment is about to do; nothing has been touched yet."""
+        """Tell what a deployment is about to do; no node has been touched yet."""
         self._bus.publish(self._topic, NotifyNodeActions(self._instance, reqid, config_id, actions), SECOND)
 
     def stopping(self, news: NodeStopping) -> None:
-        """A node that was asked to end still works."""
+        """A node that was told to end still works."""
         self.log(f"node {news.node} is {work_text(news.written, news.cpu)}", news.node)
         told = NotifyNodeStopping(self._instance, news.node, news.written, news.cpu, news.elapsed)
         self._bus.publish(self._topic, told)
 
     def error(self, message: str, node: str = "", facts: Mapping[str, object] | None = None) -> None:
-        """Something failed; ``facts`` are fields of the log line."""
+        """Report that something failed; ``facts`` are fields of the log line."""
         logger.error(message, extra=_about(node, facts))
         self._both(events.NotifyError(self._instance, message, node))
 
     def log(self, message: str, node: str = "", facts: Mapping[str, object] | None = None) -> None:
-        """A step was taken; ``facts`` are fields of the log line."""
+        """Report a step; ``facts`` are fields of the log line."""
         logger.info(message, extra=_about(node, facts))
         self._both(events.NotifyLog(self._instance, message, node))
 

@@ -1,4 +1,4 @@
-"""What an agent needs to know of itself."""
+"""The agent's options."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from zeekfleet.model.types import Address
 from zeekfleet.planning.deadlines import agent_deadline
 
 GROUP_SHARE = 0.2
-"""How much of a deployment's deadline it waits, at most, for one group of nodes before the next may begin."""
+"""By default, a deployment waits at most this share of its deadline for one group before the next may start."""
 
 
 class AgentOptions(msgspec.Struct, frozen=True):
-    """What an agent needs to know of itself.
+    """The agent's options; times are in seconds.
 
     Attributes:
-        name: its instance's name.
-        state_directory: of the whole tree.
-        host: the address it listens on.
-        port: the port it listens on.
-        dials_controller: whether it connects to the controller, or waits for that to connect.
-        request_timeout: base of all deadlines, in seconds.
-        grace: seconds that a node may take to stop.
-        health: what is asked of nodes.
-        group_wait: seconds that a deployment waits at most for one group of nodes before the next may begin; 0: a
-            fifth of what the whole deployment may take.
-        keep_departed: seconds that the directory of a node is kept that has left the configuration; 0: for ever.
-        start_barrier: whether nodes can be launched and held until then.
-        controller_hold: seconds that a controller which is gone has to come back, before another may take its place.
+        name: the instance's name, which is also the agent's.
+        state_directory: the tree's state directory.
+        host: the address on which the agent listens.
+        port: the port on which the agent listens.
+        dials_controller: whether the agent dials the controller, or the controller dials the agent.
+        request_timeout: the base of all deadlines.
+        grace: how long a node may take to stop.
+        health: when a node counts as unhealthy.
+        group_wait: how long a deployment waits at most for one group of nodes before the next may start; 0 for a
+            fifth of the deployment's deadline.
+        keep_departed: how long the directory of a node that has left the configuration is kept; 0 for ever.
+        start_barrier: whether launched nodes can be made to wait before they start working.
+        controller_hold: how long a controller that is gone has to come back before another may take its place.
     """
 
     name: str
@@ -47,5 +47,5 @@ class AgentOptions(msgspec.Struct, frozen=True):
     controller_hold: float = 30.0
 
     def time_for_a_group(self, nodes: int) -> float:
-        """The seconds that a group is waited for at most, where so many nodes are started."""
+        """How long to wait at most for one group of nodes, if the deployment starts this many nodes in all."""
         return self.group_wait or agent_deadline(nodes, base=self.request_timeout) * GROUP_SHARE

@@ -1,4 +1,4 @@
-"""Orders: the requests by which the controller changes what runs on this instance (docs/protocol.md, section 6)."""
+"""Handles orders, the requests by which a controller changes what runs here (docs/protocol.md, section 6)."""
 
 from __future__ import annotations
 
@@ -28,40 +28,40 @@ from zeekfleet.transport.service import Context, handler
 logger = logging.getLogger(__name__)
 
 PATIENCE_FOR_PEERS = 3.0
-"""Seconds that a deployment waits at most until nodes that have said hello are connected to the others."""
+"""The most seconds that a deployment waits until nodes that have said hello are connected to the others."""
 
 NEWS = 1.0
-"""Seconds that a node is given to say who is still missing."""
+"""Seconds that a node then has to say which connections are missing."""
 
 TO_ANSWER = 0.5
-"""Seconds that are left for the answer then."""
+"""Seconds before the deadline that are reserved for the response."""
 
 SUPERSEDED = "a later deployment has taken the place of this one"
 
 
 class Adoption(enum.Enum):
-    """What became of an order to adopt a configuration."""
+    """Whether a configuration was adopted, or the agent ran it already."""
 
     DONE = enum.auto()
     NOT_NEEDED = enum.auto()
 
 
 class Orders:
-    """Carries out orders.
+    """Handles orders.
 
-    What changes nodes runs in a task of its own, for two reasons: it goes on after the deadline, since a configuration
-    is never left half applied; and orders are carried out in the order in which they came, because all of them begin
-    their work one task later.
+    Everything that changes nodes runs in a task of its own, for two reasons. It continues after the deadline, so that
+    no configuration is left half applied. And orders take effect in the order in which they came, because each starts
+    its work exactly one task later.
 
     Args:
-        options: the agent's.
-        control: the supervisor.
-        roster: what is known of the nodes.
-        dispatcher: asks nodes.
+        options: the agent's options.
+        control: requests to the supervisor.
+        roster: the state of the nodes.
+        dispatcher: pings nodes.
         deployer: changes what runs.
-        notifier: tells of failures.
-        tasks: where that work runs.
-        follow: called when what should run has changed.
+        notifier: reports failures to the controller.
+        tasks: the task group in which that work runs.
+        follow: called when other nodes should run than before.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Orders:
 
     @handler
     def welcome(self, request: api.AgentWelcomeRequest, context: Context) -> api.AgentWelcomeResponse:
-        """Say that this instance takes part."""
+        """Confirm that this instance is part of the cluster."""
         return api.AgentWelcomeResponse(request.reqid, self._success(request.reqid))
 
     @handler
@@ -100,7 +100,7 @@ class Orders:
 
     @handler
     async def deploy(self, request: api.DeployRequest, context: Context) -> api.DeployResponse:
-        """Adopt a configuration; answer when each node is up, or is known not to come up, or time is over."""
+        """Adopt a configuration; answer when each node is up or has failed, or when the time is over."""
         results = await self._deploy(request)
         _log_outcome(request, results)
         return api.DeployResponse(request.reqid, tuple(results))
@@ -109,19 +109,19 @@ class Orders:
     async def set_configuration(
         self, request: api.SetConfigurationRequest, context: Context
     ) -> api.SetConfigurationResponse:
-        """Adopt a configuration, for the first generation; answer as soon as the supervisor has its nodes."""
+        """First generation: adopt a configuration; answer as soon as the supervisor has the nodes."""
         adoption = await self._tasks.create_task(self._apply(request.config, reqid=request.reqid))
         result = self._failure(request.reqid, adoption) if isinstance(adoption, str) else self._success(request.reqid)
         return api.SetConfigurationResponse(request.reqid, result)
 
     @handler
     async def restart(self, request: api.RestartRequest, context: Context) -> api.RestartResponse:
-        """Restart nodes; one result a node."""
+        """Restart nodes; one result for each node."""
         names = sorted(self._roster.overlap(request.nodes))
         loop = asyncio.get_running_loop()
         outcomes: dict[str, asyncio.Future[Result]] = {name: loop.create_future() for name in names}
         if names and not await self._control.returns():
-            # A supervisor that comes back later must not do what was answered with a failure.
+            # Do not send requests: a supervisor that came back later would restart nodes although we report failure.
             for name, outcome in outcomes.items():
                 outcome.set_result(self._failure("", self._control.away, name))
         elif names:
@@ -144,11 +144,11 @@ class Orders:
 
     @handler
     def hurry(self, order: AgentHurry, context: Context) -> None:
-        """Give nodes that are being stopped no more than their grace."""
+        """Kill nodes that are being stopped when their grace is over."""
         self._control.hurry(order.nodes)
 
     async def _stop_all(self) -> str:
-        """Stand by; why the supervisor did not answer, ``""`` if it did."""
+        """Stop all nodes, forget the configuration; returns an error if the supervisor did not answer, else ``""``."""
         try:
             await self._deployer.stand_by()
         except UnansweredError as error:
@@ -162,7 +162,7 @@ class Orders:
         patience = Patience(agent_stop_deadline(len(own), base=base, grace=self._options.grace))
 
         def stopped() -> None:
-            """All that had to be stopped is: from here on, no grace has to be waited for."""
+            """All nodes that had to be stopped have ended, so the deadline need not include their grace any more."""
             patience.progressed(agent_deadline(len(own), base=base))
 
         work = self._tasks.create_task(
@@ -191,7 +191,7 @@ class Orders:
                 await self._await_peers(own, patience.left - TO_ANSWER)
         except TimeoutError:
             if work.done() and self._deployer.configuration is not request.config:
-                return [self._failure(request.reqid, SUPERSEDED)]  # its nodes have done nothing wrong
+                return [self._failure(request.reqid, SUPERSEDED)]  # this is not the nodes' failure
             self._notifier.error(f"configuration {request.config.id} is not all up in time")
             return deploy_results(request.reqid, name, self._roster, own, timed_out=True)
         finally:
@@ -200,7 +200,7 @@ class Orders:
         return deploy_results(request.reqid, name, self._roster, own, timed_out=False)
 
     async def _await_peers(self, names: Collection[str], left: float) -> None:
-        """Wait a moment until nodes are connected to the others; then ask those that are not what they still miss."""
+        """Wait a moment until nodes are connected to the others; then ask the rest which connections are missing."""
         await self._roster.connect(names, min(PATIENCE_FOR_PEERS, max(0.0, left - NEWS)))
         if cut_off := {name for name in names if self._roster.cut_off(name)}:
             await self._dispatcher.ask(PING, cut_off, min(NEWS, max(0.0, left)))
@@ -214,7 +214,7 @@ class Orders:
         unless_running: bool = False,
         on_stopped: Callable[[], None] = lambda: None,
     ) -> Adoption | str:
-        """Adopt a configuration; what became of that, or why it failed. This never raises, as nobody may be waiting."""
+        """Adopt a configuration; returns the outcome or an error. Never raises, since nobody may wait for the result."""
         try:
             adopted = await self._deployer.apply(
                 configuration, force, reqid=reqid, unless_running=unless_running, on_stopped=on_stopped
@@ -245,6 +245,6 @@ def _log_outcome(request: api.DeployRequest, results: Collection[Result]) -> Non
     facts = {"kind": "deployment", "reqid": request.reqid, "config": request.config.id, "success": not failed}
     level = logging.WARNING if failed else logging.INFO
     if any(result.error == SUPERSEDED for result in failed):
-        del facts["kind"]  # the outcome of the later one is the news
+        del facts["kind"]  # operators need to see only the later deployment's outcome
         level = logging.INFO
     logger.log(level, "deployment of configuration %s: %s", request.config.id, told, extra=facts)

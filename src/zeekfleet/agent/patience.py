@@ -1,4 +1,4 @@
-"""Waiting for nodes as long as they make progress."""
+"""A time-out that is renewed by progress."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from zeekfleet.planning.deadlines import Deadline
 
 
 class Patience:
-    """A time-out that each progress moves, within a ceiling; use it as an async context manager.
+    """An async context manager with a time-out that each progress renews, within a ceiling.
 
-    Leaving it raises ``TimeoutError`` if there was no progress for too long.
+    Raises:
+        TimeoutError: on exit, if there was no progress for too long.
 
     Args:
-        seconds: how long to wait without any progress.
+        seconds: how long to wait without progress.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -38,11 +39,11 @@ class Patience:
 
     @property
     def left(self) -> float:
-        """Seconds until it is over, if there is no progress any more."""
+        """Seconds until the time-out, if there is no more progress."""
         return self._deadline.at - self._clock()
 
     def progressed(self, seconds: float | None = None) -> None:
-        """There is progress; from now on wait for so many seconds without any, if that is given."""
+        """Renew the time-out after progress. ``seconds`` replaces the time to wait without progress."""
         self._seconds = seconds or self._seconds
         at = self._deadline.progressed(self._clock(), seconds)
         if not self._over and not self._timeout.expired():
@@ -50,6 +51,6 @@ class Patience:
 
     @contextmanager
     def while_stopping(self, control: SupervisorControl) -> Iterator[None]:
-        """Each sign that a node which is being stopped still works is progress, too."""
+        """Meanwhile, a node that is being stopped and still works counts as progress, too."""
         with control.extending(self._timeout, self._seconds):
             yield

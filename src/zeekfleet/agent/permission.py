@@ -1,4 +1,4 @@
-"""Which requests an agent takes from whom: anybody may look, one controller at a time may change something."""
+"""Who may ask an agent for what: all peers may read, but only one controller at a time may change something."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ ORDERS = (
     api.RestartRequest,
     AgentHurry,
 )
-"""What only the controller that the agent serves may ask: these change something, or lead to that."""
+"""The requests that change something, or prepare a change. Only the controller that the agent serves may send them."""
 
 READING = ("get_id_value", NET_STATS, PEER_STATS, MISSING_PEERS)
-"""Actions of dispatches that change nothing."""
+"""The actions of dispatches that change nothing."""
 
 TOLD_MAX = 1000
-"""Refusals that are remembered, so that each is logged as an error once only."""
+"""The most refusals that are remembered, so that each is logged as an error only once."""
 
 
 class Permission:
-    """The rule of the agent's service.
+    """The rule by which the agent's service accepts requests.
 
-    It is asked as requests arrive, before any of them is worked on: an order may change whose orders are taken next.
+    The service applies it to each request as it arrives, before it handles any: an order may change which controller
+    the agent serves, and so whether the next order is accepted.
 
     Args:
         instance: the agent's name.
-        allegiance: which controller it serves.
-        on_standby: called with the controller that does not need the agent any more.
+        allegiance: which controller the agent serves.
+        on_standby: called with a controller that does not need the agent any more.
     """
 
     def __init__(self, instance: str, allegiance: Allegiance, on_standby: Callable[[Peer], None]) -> None:
@@ -52,7 +53,7 @@ class Permission:
         self._refused_by: tuple[str, str] | None = None
 
     def problem(self, event: Event, context: Context) -> str | None:
-        """Why this is not done for whoever asks; None if it is."""
+        """Why a request of this peer is refused; None if it is accepted."""
         if not _is_order(event):
             return None
         problem = self._allegiance.problem(context.peer)
@@ -69,12 +70,12 @@ class Permission:
 
     @handler
     def number(self, number: DeploymentNumber, context: Context) -> None:
-        """Note the place of a deployment that is about to be requested."""
+        """Remember the number of a deployment whose request will follow."""
         self._allegiance.announce(number)
 
     @handler
     def refused(self, refusal: AgentRefused, context: Context) -> None:
-        """Log that a controller does not take this agent; the nodes are left as they are."""
+        """Log that a controller does not accept this agent; the nodes keep running."""
         place = context.peer.place
         if self._refused_by != (refusal.reason, place):
             self._refused_by = refusal.reason, place

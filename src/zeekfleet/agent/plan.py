@@ -1,4 +1,4 @@
-"""What each node of an instance is launched with: from the configuration, and nothing else, to ``NodeConfig``."""
+"""Makes the launch configuration of each node from the cluster's configuration. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from zeekfleet.model.variables import MANAGEMENT_NODE, PCAP_FILE
 
 
 def nodes_of(configuration: Configuration, instance: str) -> dict[str, Node]:
-    """The instance's own nodes by name, in the order of their names."""
+    """The instance's nodes by name, sorted."""
     own = (node for node in configuration.nodes if node.instance == instance)
     return {node.name: node for node in sorted(own, key=lambda node: node.name)}
 
 
 def impossible_names(names: Iterable[str], running: Collection[str], management: Collection[str]) -> dict[str, str]:
-    """The nodes that cannot be created for their names, each with the reason.
+    """The nodes that cannot be created because of their names, each with the reason.
 
     Args:
-        names: of the nodes that are wanted.
-        running: nodes that the supervisor has, which have been created under their names already.
-        management: the supervisor's other processes: agent and controller.
+        names: the names of the nodes that should run.
+        running: the nodes that the supervisor has; their names have been accepted before.
+        management: the names of the supervisor's other processes, agents and controllers.
     """
     problems: dict[str, str] = {}
     for name in names:
@@ -38,7 +38,7 @@ def impossible_names(names: Iterable[str], running: Collection[str], management:
 
 
 def cluster_table(configuration: Configuration) -> dict[str, ClusterEndpoint]:
-    """The layout of the whole cluster, of which every node is given what it needs."""
+    """The layout of the whole cluster, by node name. Each node is given the part that it needs."""
     hosts = {instance.name: instance.host for instance in configuration.instances}
     return {
         node.name: ClusterEndpoint(
@@ -56,13 +56,13 @@ def cluster_table(configuration: Configuration) -> dict[str, ClusterEndpoint]:
 def node_configs(
     configuration: Configuration, instance: str, state_directory: PurePath, links: Mapping[str, Mapping[str, str]]
 ) -> dict[str, NodeConfig]:
-    """How to launch each of the instance's nodes.
+    """The launch configurations of the instance's nodes, by name.
 
     Args:
         configuration: with addresses and ports filled in.
-        instance: whose nodes.
-        state_directory: each node works in ``nodes/<name>`` below it.
-        links: by node, the variables that tell it how it and the agent reach each other.
+        instance: the instance's name.
+        state_directory: the state directory; a node's directory is ``nodes/<name>`` below it.
+        links: by node, the variables by which it and the agent find each other.
     """
     cluster = cluster_table(configuration)
     return {
@@ -83,17 +83,17 @@ def node_configs(
 
 
 def _own_variables(node: Node) -> dict[str, str]:
-    """Without the mark of management processes: nobody may pass a node off as one of those."""
+    """The node's variables, without the one that marks agents and controllers: a node must not look like one."""
     return {key: value for key, value in node.env.items() if key != MANAGEMENT_NODE}
 
 
 def _option_arguments(node: Node) -> list[str]:
-    """Zeek takes ``Name=value`` among its scripts."""
+    """The node's options as ``Name=value``, which Zeek accepts among its scripts."""
     return sorted(f"{option.name}={option.value}" for option in node.options or ())
 
 
 def node_from_config(instance: str, config: NodeConfig) -> Node:
-    """What can be told of a node from the way it was launched, until a deploy tells more."""
+    """A node as far as its launch configuration tells it. A later deployment replaces it."""
     endpoint = config.cluster.get(config.name)
     listens = endpoint is not None and endpoint.p != NO_PORT
     return Node(

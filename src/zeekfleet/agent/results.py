@@ -1,4 +1,4 @@
-"""The agent's answers, from what it knows: pure (docs/protocol.md, section 6)."""
+"""Makes the results in the agent's responses (docs/protocol.md, section 6). Pure functions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zeekfleet.model.variables import CONTROLLER_PORT, MANAGEMENT_NODE
 LEFT = "no longer part of the configuration"
 
 CUT_OFF = "zeekfleet: the node runs, but is not connected to "
-"""What a result's standard error says of a node that is no part of the cluster yet; names of nodes follow."""
+"""Begins the text in the standard error of a result whose node is not connected to others; their names follow."""
 
 
 def deploy_results(reqid: str, instance: str, roster: Roster, names: Collection[str], timed_out: bool) -> list[Result]:
-    """One result a node; on a time-out one without node comes first.
+    """One result for each node; after a time-out, a result without node comes first.
 
-    A node that runs but is cut off from others is no failure, since it does what it can, and the protocol knows nothing
-    in between: its outputs say so, which zeek-client shows.
+    A node that runs but is not connected to others is a success: the protocol has nothing between success and
+    failure. Its outputs tell what is missing, since zeek-client shows these.
     """
     results = [Result(reqid, False, instance, error=TIMED_OUT)] if timed_out else []
     for name in sorted(names):
@@ -36,7 +36,7 @@ def deploy_results(reqid: str, instance: str, roster: Roster, names: Collection[
 
 
 def _told(outputs: NodeOutputs | None, problem: str | None) -> NodeOutputs | None:
-    """A node's outputs, or what is known instead if it has written nothing: zeek-client shows no more than these."""
+    """A node's outputs; if it has written nothing, the problem as standard error, because zeek-client shows that."""
     if problem is None or (outputs is not None and (outputs.stdout.strip() or outputs.stderr.strip())):
         return outputs
     return NodeOutputs("", problem)
@@ -52,13 +52,13 @@ def _cut_off(roster: Roster, name: str) -> NodeOutputs | None:
 def node_statuses(
     processes: Mapping[str, SupervisorNodeStatus], roster: Roster, agent_port: int | None, pid_means_running: bool
 ) -> tuple[NodeStatus, ...]:
-    """What ``get_nodes`` tells, sorted by name.
+    """The data of ``get_nodes``, sorted by name.
 
     Args:
-        processes: what the supervisor runs.
-        roster: the nodes' states.
-        agent_port: the agent's own port, if a controller connects to it.
-        pid_means_running: the first generation's idea of RUNNING.
+        processes: the supervisor's processes.
+        roster: the state of the nodes.
+        agent_port: the agent's port, if the controller dials it.
+        pid_means_running: whether a node with a process id counts as RUNNING, as in the first generation.
     """
     statuses = []
     for _, process in sorted(processes.items()):
@@ -98,7 +98,7 @@ def _cluster_status(process: SupervisorNodeStatus, roster: Roster, pid_means_run
 def dispatch_results(
     reqid: str, instance: str, answers: Mapping[str, Result | None], not_running: Iterable[str]
 ) -> list[Result]:
-    """Each node's answer with the instance added, and an error for each that gave none."""
+    """Each node's answer, with the instance added; an error for each node that has not answered or does not run."""
     results = [
         Result(reqid, False, instance, error=f"cluster node {name} not in running state", node=name)
         for name in sorted(not_running)

@@ -1,4 +1,4 @@
-"""What the agent knows of its nodes: one entry for each, and one place that tells of every change of state."""
+"""What the agent knows about its nodes. Every change of a node's state is reported from here."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Entry:
     """One node.
 
     Attributes:
-        node: as configured.
-        life: its state and its process, and what came of its launch.
+        node: the node as configured.
+        life: its state, its process, and the outcome of its launch.
         since: when its state began, in seconds since 1970.
         outputs: the last lines of its last process that ended by itself.
-        missing: nodes that it must be connected to and is not, as it tells; None while it has told nothing.
-        missing_since: since when there are any, by the monotonic clock.
+        missing: the nodes that it should be connected to and is not; None if it has not reported this yet.
+        missing_since: since when ``missing`` is not empty, by the monotonic clock.
     """
 
     node: Node
@@ -43,12 +43,12 @@ class Entry:
 
     @property
     def pid(self) -> int | None:
-        """Its process, once the supervisor has told it."""
+        """Its process id; None if it has no process, or the supervisor has not reported it yet."""
         return self.life.pid
 
     @property
     def failed(self) -> bool:
-        """Whether it is known not to come up."""
+        """Whether its launch has failed."""
         return self.life.failed
 
 
@@ -57,7 +57,7 @@ class Roster:
 
     Args:
         on_change: called at every change of a node's state, with the node, the old and the new state.
-        clock: monotonic, in seconds.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, on_change: OnChange, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,24 +73,24 @@ class Roster:
         return self._entries[name]
 
     def get(self, name: str) -> Entry | None:
-        """A node's entry, if there is one."""
+        """A node's entry, or None."""
         return self._entries.get(name)
 
     @property
     def names(self) -> frozenset[str]:
-        """All nodes."""
+        """The names of all nodes."""
         return frozenset(self._entries)
 
     def overlap(self, names: frozenset[str]) -> frozenset[str]:
-        """Those of the named nodes that are ours; all of ours if none is named."""
+        """The named nodes that are ours; all of ours if no node is named."""
         return names & self.names if names else self.names
 
     def pending(self) -> frozenset[str]:
-        """Nodes whose process runs but has not said hello."""
+        """The nodes whose process runs and has not said hello."""
         return frozenset(name for name, entry in self._entries.items() if entry.life.awaits_hello)
 
     def running(self) -> frozenset[str]:
-        """Nodes that are up."""
+        """The nodes that are up."""
         return frozenset(name for name, entry in self._entries.items() if entry.state is State.RUNNING)
 
     @property
@@ -99,12 +99,12 @@ class Roster:
         return all(entry.state is State.RUNNING for entry in self._entries.values())
 
     async def next_overdue(self, limit: float) -> tuple[str, float]:
-        """Of the nodes that have yet to say hello, the one whose time is over first, and in how many seconds that is.
+        """The pending node whose time to say hello is over first, and in how many seconds that will be.
 
-        Waits until there is such a node.
+        Waits until there is a pending node.
 
         Args:
-            limit: seconds that a start may take.
+            limit: how many seconds a start may take.
         """
         while not (silent := [self._entries[name] for name in self.pending()]):
             self._changed.clear()
@@ -113,7 +113,7 @@ class Roster:
         return first.node.name, first.life.hello_due(limit) - self._clock()
 
     async def change(self, within: float | None) -> None:
-        """Wait until anything has changed, for so many seconds at most; None for any time."""
+        """Wait until anything changes, but no longer than ``within`` seconds, if that is given."""
         self._changed.clear()
         try:
             async with asyncio.timeout(within):
@@ -122,7 +122,7 @@ class Roster:
             return
 
     def keep(self, nodes: Iterable[Node]) -> None:
-        """Have these nodes and no others; what is known of those that stay is kept."""
+        """Replace the nodes by these; nodes that are in both keep their entries."""
         known = self._entries
         self._entries = {}
         for node in nodes:
@@ -133,33 +133,33 @@ class Roster:
             self._tell(entry, entry.life.removed())
 
     def launching(self, name: str) -> None:
-        """The node is about to be started on request, or stopped and started."""
+        """The node is about to be started, or restarted, on request."""
         entry = self._entries[name]
         entry.outputs, entry.missing = None, None
         self._tell(entry, entry.life.launched())
 
     def refused(self, name: str, problem: str) -> None:
-        """The supervisor could not create it."""
+        """The supervisor could not create the node."""
         if entry := self._entries.get(name):
             self._tell(entry, entry.life.refused(problem))
 
     def started(self, name: str, pid: int) -> None:
-        """A process runs."""
+        """A process of the node was started."""
         if entry := self._entries.get(name):
             self._tell(entry, entry.life.started(pid, self._clock()))
 
     def found(self, name: str, pid: int | None) -> None:
-        """The supervisor has this node's process, whatever was told or not told of it before."""
+        """The supervisor's list has this process. Earlier reports about it may have been lost."""
         if pid is not None and (entry := self._entries.get(name)):
             self._tell(entry, entry.life.found(pid, self._clock()))
 
     def hello(self, name: str) -> None:
-        """The node can be talked to."""
+        """The node said hello, or answered."""
         if entry := self._entries.get(name):
             self._tell(entry, entry.life.said_hello())
 
     def exited(self, name: str, outputs: NodeOutputs) -> None:
-        """The process has ended."""
+        """The node's process has ended."""
         entry = self._entries.get(name)
         if entry is None or entry.life.predecessor_stops:
             return
@@ -167,13 +167,13 @@ class Roster:
         self._tell(entry, entry.life.exited())
 
     def ended(self, name: str, reason: str, over: bool) -> None:
-        """How its process ended by itself, or why there was none; ``over`` if it is not started again."""
+        """How the node's process ended by itself, or why it was not started; ``over`` if it is not started again."""
         if entry := self._entries.get(name):
             entry.life.ended(reason, over)
             self._changed.set()
 
     def peers(self, name: str, missing: Iterable[str]) -> None:
-        """The node tells which nodes it must be connected to and is not."""
+        """The node reports the nodes that it should be connected to and is not."""
         entry = self._entries.get(name)
         if entry is None:
             return
@@ -184,7 +184,7 @@ class Roster:
         self._changed.set()
 
     def cut_off(self, name: str) -> frozenset[str]:
-        """The nodes that a running node is not connected to, though they run as far as we know."""
+        """The missing peers of a running node, without those that are known to be down."""
         entry = self._entries.get(name)
         if entry is None or entry.state is not State.RUNNING or not entry.missing:
             return frozenset()
@@ -192,11 +192,11 @@ class Roster:
         return entry.missing - down
 
     def cut_off_overdue(self, name: str, limit: float) -> float | None:
-        """In how many seconds the node will have been cut off from others for ``limit`` seconds; None if it is not."""
+        """In how many seconds the node will have been cut off for ``limit`` seconds; None if it is not cut off."""
         return self._entries[name].missing_since + limit - self._clock() if self.cut_off(name) else None
 
     async def connect(self, names: Collection[str], within: float) -> None:
-        """Wait until these nodes, as far as they run, are connected to all that they must be; for so long at most."""
+        """Wait until none of these nodes is cut off, but no longer than ``within`` seconds."""
         try:
             async with asyncio.timeout(within):
                 while any(self.cut_off(name) for name in names):
@@ -206,23 +206,27 @@ class Roster:
             return
 
     def unresponsive(self, name: str) -> None:
-        """Its process is there and does not respond."""
+        """The node's process runs and does not respond."""
         if entry := self._entries.get(name):
             self._tell(entry, entry.life.does_not_respond())
 
     def silent(self, name: str) -> bool:
-        """The process has not said hello in time, which begins anew; whether so many of its processes have not."""
+        """The node's process has not said hello in time; it gets the same time again.
+
+        Returns:
+            Whether so many of its processes in a row have been silent that it is started more slowly.
+        """
         entry = self._entries[name]
         self._tell(entry, entry.life.kept_silent(self._clock()))
         return entry.life.keeps_silent
 
     def lost(self) -> None:
-        """The supervisor is out of reach: nobody knows whether the nodes run."""
+        """The supervisor cannot be reached, so it is unknown whether the nodes run."""
         for entry in self._entries.values():
             self._tell(entry, entry.life.lost())
 
     async def progress(self, names: Collection[str], told: Callable[[], None]) -> None:
-        """Call ``told`` whenever the outcome of another launch of one of these nodes is known; until cancelled."""
+        """Call ``told`` whenever the launch of another one of these nodes has succeeded or failed; until cancelled."""
         known = self._settled(names)
         while True:
             self._changed.clear()
@@ -235,13 +239,13 @@ class Roster:
         return {name for name in names if name in self._entries and self._entries[name].life.is_settled}
 
     async def settle(self, names: Collection[str]) -> None:
-        """Wait until the outcome of these nodes' launches is known; those that are gone meanwhile count as known."""
+        """Wait until the launch of each of these nodes has succeeded or failed, or the node is gone."""
         while any(name in self._entries and not self._entries[name].life.is_settled for name in names):
             self._changed.clear()
             await self._changed.wait()
 
     async def failure_of(self, name: str) -> None:
-        """Wait until the node is known not to come up, or is gone."""
+        """Wait until the node's launch has failed, or the node is gone."""
         while name in self._entries and not self._entries[name].failed:
             self._changed.clear()
             await self._changed.wait()

@@ -1,4 +1,4 @@
-"""Starting nodes group after group, each when the one before is up; restarting them likewise."""
+"""Starts and restarts nodes group after group, each group when the one before is up."""
 
 from __future__ import annotations
 
@@ -20,23 +20,22 @@ from zeekfleet.waiting import in_parallel
 logger = logging.getLogger(__name__)
 
 Launch = Callable[[NodeConfig], Coroutine[Any, Any, None]]
-"""Has the supervisor start a node, or stop and start it; returns when it runs, or cannot be started."""
+"""Has the supervisor start or restart a node; returns when its process runs, or cannot be started."""
 
 HEAD_START = 0.25
-"""Seconds that the first processes, as many as there are CPUs, have for themselves before the others are launched:
-the groups that come first have then read their scripts first."""
+"""Seconds before more processes are launched than there are CPUs, so that the first groups read their scripts first."""
 
 Group = Sequence[NodeConfig]
 
 
 class StartOrder:
-    """Lets each group of nodes begin when the group before it is up.
+    """Lets each group of nodes start working when the group before it is up.
 
     Args:
-        readiness: tells when a node is up.
-        timeout: the seconds that a group is waited for at most, for a number of nodes.
+        readiness: waits until a node is up.
+        timeout: gives the most seconds to wait for one group, for a number of nodes in all groups.
         has_start_barrier: whether nodes wait at a start barrier (``start_barrier.py``). If so, all are launched early:
-            they read their scripts while others come up, and the order costs no time. If not, a group is launched
+            they read their scripts while others start, and the order costs no time. If not, a group is launched
             only when the one before is up.
     """
 
@@ -48,7 +47,7 @@ class StartOrder:
         self._has_start_barrier = has_start_barrier
 
     async def start(self, configs: Iterable[NodeConfig], launch: Launch) -> None:
-        """Start them. A group that takes too long does not keep the next one from starting."""
+        """Start the nodes. If a group takes too long, the next one starts all the same."""
         groups = start_groups(configs)
         if self._has_start_barrier:
             await self._launch_blocked(groups, launch)
@@ -59,10 +58,10 @@ class StartOrder:
                 await self._wait_for(group, self._timeout(_size(groups)))
 
     async def restart(self, configs: Iterable[NodeConfig], relaunch: Launch) -> None:
-        """Stop them group after group, in reverse, and let them begin in order.
+        """Restart the nodes: stop the groups in reverse order, and start them in order.
 
-        A group that takes too long to stop does not keep the next one from stopping. Without a start barrier all
-        nodes are restarted at once.
+        If a group takes too long, the next one stops, or starts, all the same. Without a start barrier all nodes are
+        restarted at once.
         """
         configs = list(configs)
         if not self._has_start_barrier:
@@ -79,7 +78,7 @@ class StartOrder:
                 await self._let_begin(groups)
 
     def let_go(self, config: NodeConfig) -> None:
-        """Release a node that is about to be stopped: while it waits at the barrier, it does not react to SIGTERM."""
+        """Release a node that is about to be stopped, because it ignores SIGTERM while it waits at the barrier."""
         if self._has_start_barrier:
             _release((config,))
 
@@ -106,7 +105,7 @@ class StartOrder:
             logger.debug("not all of %s are up yet; going on", ", ".join(config.name for config in group))
 
     async def _up(self, group: Group, timeout: float) -> bool:
-        """Wait until all of them are up; whether they were in time."""
+        """Wait until all nodes of the group are up; returns whether they were in time."""
         try:
             async with asyncio.timeout(timeout):
                 await in_parallel(self._wait_until_ready(config) for config in group)
@@ -138,7 +137,7 @@ def _release(configs: Iterable[NodeConfig]) -> None:
 
 @contextmanager
 def _released_at_last(groups: Iterable[Group]) -> Iterator[None]:
-    """Release all of them at the end, whatever happens."""
+    """Release all nodes on exit, also after an error."""
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
-"""Views: the requests that tell what is on this instance and change nothing (docs/protocol.md, section 6).
+"""Handles the requests that only read what is on this instance (docs/protocol.md, section 6).
 
-What a dispatch does depends on its action, so one of these may be an order (see ``permission``).
+A dispatch is here, too, although some of its actions change something; ``permission`` treats those as orders.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from zeekfleet.transport.service import Context, handler
 
 
 class Views:
-    """Tells.
+    """Handles requests that read.
 
     Args:
-        options: the agent's.
-        control: the supervisor.
-        roster: what is known of the nodes.
-        dispatcher: asks nodes.
-        crash_history: knows what happened to them.
+        options: the agent's options.
+        control: requests to the supervisor.
+        roster: the state of the nodes.
+        dispatcher: sends dispatches to nodes.
+        crash_history: the history of the nodes.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Views:
 
     @handler
     async def get_nodes(self, request: api.GetNodesRequest, context: Context) -> api.GetNodesResponse:
-        """The processes under this instance's supervisor."""
+        """List the processes of this instance's supervisor."""
         if not await self._control.returns():
             raise RequestFailedError(request.reqid, self._control.away)
         try:
@@ -64,13 +64,13 @@ class Views:
 
     @handler
     async def dispatch(self, request: api.NodeDispatchRequest, context: Context) -> api.NodeDispatchResponse:
-        """Have nodes run an action; one result a node."""
+        """Have nodes run an action; one result for each node."""
         asked = self._roster.overlap(request.nodes)
         running = {name for name in asked if self._roster[name].state is State.RUNNING}
         answers = await self._dispatcher.ask(request.action, running, self._options.request_timeout)
         results = dispatch_results(request.reqid, self._options.name, answers, asked - running)
         if not self._control.connected:
-            # Nobody knows whether these nodes run, so do not say that they do not.
+            # It is unknown whether these nodes run, so do not report that they are not in running state.
             results = [
                 msgspec.structs.replace(result, error=self._control.away) if result.node in asked - running else result
                 for result in results
@@ -81,7 +81,7 @@ class Views:
     async def status(
         self, request: details_api.AgentStatusRequest, context: Context
     ) -> details_api.AgentStatusResponse:
-        """All that is known of this instance's nodes."""
+        """Report everything that is known about this instance's nodes."""
         reports = await self._crash_history.reports()
         return details_api.AgentStatusResponse(request.reqid, self._result(request.reqid, reports))
 
@@ -89,7 +89,7 @@ class Views:
     async def diagnosis(
         self, request: details_api.AgentDiagnosisRequest, context: Context
     ) -> details_api.AgentDiagnosisResponse:
-        """A node's last crash report."""
+        """Return a node's last crash report."""
         found = await self._crash_history.diagnosis(request.node)
         result = Result(request.reqid, found is not None, self._options.name, data=found, node=request.node)
         return details_api.AgentDiagnosisResponse(request.reqid, result)
@@ -98,7 +98,7 @@ class Views:
     async def releases(
         self, request: releases_api.AgentReleasesRequest, context: Context
     ) -> releases_api.AgentReleasesResponse:
-        """Which zeekfleet the agent, its supervisor and its stem run; the agent alone if the others do not tell."""
+        """Report the releases of the agent, its supervisor and its stem; only the agent's without a supervisor."""
         try:
             others = await self._control.releases()
         except UnansweredError:
