@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -82,28 +84,42 @@ class Stopping:
         self.published.append(event)
 
 
-async def test_a_stop_is_waited_for_as_long_as_the_node_works() -> None:
+class Watched(SupervisorControl):
+    """Shows the deadline that is being extended."""
+
+    deadline: asyncio.Timeout | None = None
+
+    @contextmanager
+    def extending(self, deadline: asyncio.Timeout, seconds: float) -> Iterator[None]:
+        self.deadline = deadline
+        with super().extending(deadline, seconds):
+            yield
+        self.deadline = None
+
+
+async def test_the_time_out_of_a_stop_starts_anew_while_the_node_works() -> None:
     endpoint = Stopping()
-    control = SupervisorControl(endpoint, 60, 100)  # type: ignore[arg-type]
+    control = Watched(endpoint, 60, 100)  # type: ignore[arg-type]
     control.found()
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(30):
         stop = asyncio.create_task(control.destroy("logger"))
         await endpoint.asked.wait()
-        (deadline,) = control.deadlines
+        deadline = control.deadline
+        assert deadline is not None
         deadline.reschedule(loop.time() + 25)
         control.still_working()
         assert (deadline.when() or 0) > loop.time() + 30
         endpoint.stopped.set()
         assert await stop
-        assert not control.deadlines
+        assert control.deadline is None
 
         endpoint.asked.clear()
         endpoint.stopped.clear()
         stop = asyncio.create_task(control.destroy("logger"))
         await endpoint.asked.wait()
-        (deadline,) = control.deadlines
-        deadline.reschedule(loop.time())
+        assert control.deadline is not None
+        control.deadline.reschedule(loop.time())
         assert not await stop
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -89,11 +89,6 @@ class SupervisorControl:
         except TimeoutError:
             return False
         return True
-
-    @property
-    def deadlines(self) -> Collection[asyncio.Timeout]:
-        """The deadlines that are being extended."""
-        return self._waits.keys()
 
     @contextmanager
     def extending(self, deadline: asyncio.Timeout, seconds: float) -> Iterator[None]:

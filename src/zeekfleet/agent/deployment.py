@@ -190,7 +190,7 @@ class Deployer:
         self._notifier.node_actions(reqid, configuration.id, node_actions(actions, self._instance))
 
     async def _destroy(self, config: NodeConfig) -> None:
-        self._order.let_go(config)
+        self._order.release(config)
         for _ in range(ATTEMPTS):
             if await self._control.destroy(config.name) or await self._is_there(config.name) is False:
                 return

@@ -148,7 +148,7 @@ class Orders:
         self._control.hurry(order.nodes)
 
     async def _stop_all(self) -> str:
-        """Stop all nodes, forget the configuration; returns an error if the supervisor did not answer, else ``""``."""
+        """Stop all nodes and forget the configuration; returns an error if the supervisor did not answer, or ``""``."""
         try:
             await self._deployer.stand_by()
         except UnansweredError as error:
@@ -214,7 +214,7 @@ class Orders:
         unless_running: bool = False,
         on_stopped: Callable[[], None] = lambda: None,
     ) -> Adoption | str:
-        """Adopt a configuration; returns the outcome or an error. Never raises, since nobody may wait for the result."""
+        """Adopt a configuration; returns the outcome or an error. Never raises: nobody may wait for the result."""
         try:
             adopted = await self._deployer.apply(
                 configuration, force, reqid=reqid, unless_running=unless_running, on_stopped=on_stopped

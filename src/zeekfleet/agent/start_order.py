@@ -77,7 +77,7 @@ class StartOrder:
                     await asyncio.wait(stopping, timeout=self._timeout(_size(groups)))
                 await self._let_begin(groups)
 
-    def let_go(self, config: NodeConfig) -> None:
+    def release(self, config: NodeConfig) -> None:
         """Release a node that is about to be stopped, because it ignores SIGTERM while it waits at the barrier."""
         if self._has_start_barrier:
             _release((config,))

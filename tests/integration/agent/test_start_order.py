@@ -1,4 +1,4 @@
-"""Groups of nodes begin one after the other: with processes that can be held, and with others."""
+"""Groups of nodes start one after the other, with and without a start barrier."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ LONG = 60.0
 
 
 class Nodes:
-    """What stands in for processes: each begins, unless held, and is up when the test says so.
+    """Replaces the nodes' processes: each begins unless it waits at a barrier, and is up when the test says so.
 
     Attributes:
-        happened: ``launched NAME``, ``begun NAME``, in the order in which it came to pass.
+        happened: ``launched NAME`` and ``begun NAME``, in the order in which they happened.
     """
 
     def __init__(self, root: Path) -> None:
@@ -48,14 +48,14 @@ class Nodes:
         self._tell(f"launched {config.name}")
         self._processes.append(asyncio.create_task(self._process(config)))
 
-    async def gate(self, config: NodeConfig) -> None:
+    async def readiness(self, config: NodeConfig) -> None:
         await self.up[config.name].wait()
 
     async def _process(self, config: NodeConfig) -> None:
         assert config.directory is not None
         fifo = Path(config.directory) / BARRIER_FILE
         if fifo.exists():
-            # As fopen does it: the FIFO may be gone meanwhile.
+            # The flags of fopen(): if the FIFO is gone by now, this creates a plain file.
             end = await asyncio.to_thread(os.open, fifo, os.O_WRONLY | os.O_CREAT)
             os.close(end)
         self._tell(f"begun {config.name}")
@@ -68,11 +68,11 @@ class Nodes:
         return [entry.split()[1] for entry in self.happened if entry.startswith(what)]
 
     async def begin(self, names: list[str]) -> None:
-        """Wait until just these have begun."""
+        """Wait until exactly these nodes have begun."""
         await self.until(lambda: sorted(self.names("begun")) == sorted(names))
 
     async def come_up_in_order(self) -> None:
-        """Group after group: just these and those before have begun, until all of them are up."""
+        """Let the groups come up one after the other; check that only the group and those before it have begun."""
         begun: list[str] = []
         for group in IN_ORDER:
             begun += group
@@ -93,41 +93,43 @@ class Nodes:
 
 
 def order(nodes: Nodes, timeout: float = LONG, *, has_start_barrier: bool = True) -> StartOrder:
-    return StartOrder(nodes.gate, lambda _: timeout, has_start_barrier=has_start_barrier)
+    return StartOrder(nodes.readiness, lambda _: timeout, has_start_barrier=has_start_barrier)
 
 
 @pytest.mark.parametrize("cpus", [1, 3, 64])
-async def test_held_nodes_are_launched_at_once_and_begin_in_order(
+async def test_nodes_with_a_barrier_are_launched_at_once_and_begin_in_order(
     tmp_path: Path, cpus: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start_order.os, "sched_getaffinity", lambda _: set(range(cpus)))
     nodes = Nodes(tmp_path)
     starting = asyncio.create_task(order(nodes).start(nodes.configs, nodes.launch))
-    # Nobody is up, but all are there.
+    # No node is up, but all are launched.
     await nodes.until(lambda: len(nodes.names("launched")) == len(ROLES))
     await nodes.come_up_in_order()
     await starting
     await nodes.ended()
     assert nodes.names("launched") == [name for group in IN_ORDER for name in group]
-    # Who opens it just as it goes leaves a plain file of that name, which holds nobody.
+    # A node that opens the FIFO just after its removal creates a plain file, which is no barrier.
     assert not any((tmp_path / name / BARRIER_FILE).is_fifo() for name in ROLES)
 
 
-async def test_others_are_launched_when_the_group_before_is_up(tmp_path: Path) -> None:
+async def test_without_a_barrier_a_group_is_launched_when_the_one_before_is_up(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path)
     starting = asyncio.create_task(order(nodes, has_start_barrier=False).start(nodes.configs, nodes.launch))
     await nodes.come_up_in_order()
     await starting
 
 
-@pytest.mark.parametrize("holds", [True, False])
-async def test_a_group_that_does_not_come_up_holds_up_nobody(tmp_path: Path, holds: bool) -> None:
+@pytest.mark.parametrize("has_start_barrier", [True, False])
+async def test_a_group_that_does_not_come_up_delays_the_next_only_for_the_timeout(
+    tmp_path: Path, has_start_barrier: bool
+) -> None:
     nodes = Nodes(tmp_path)
-    await order(nodes, 0.01, has_start_barrier=holds).start(nodes.configs, nodes.launch)
+    await order(nodes, 0.01, has_start_barrier=has_start_barrier).start(nodes.configs, nodes.launch)
     await nodes.until(lambda: len(nodes.names("begun")) == len(ROLES))
 
 
-async def test_who_is_cancelled_leaves_nobody_held(tmp_path: Path) -> None:
+async def test_a_cancelled_start_releases_all_nodes(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path)
     starting = asyncio.create_task(order(nodes).start(nodes.configs, nodes.launch))
     await nodes.until(lambda: len(nodes.happened) == len(ROLES) + len(IN_ORDER[0]))
@@ -145,7 +147,7 @@ async def test_a_restart_stops_in_reverse_and_begins_in_order(tmp_path: Path) ->
     assert nodes.names("launched") == [name for group in IN_ORDER[::-1] for name in group]
 
 
-async def test_a_restart_does_not_wait_for_one_that_hardly_stops(tmp_path: Path) -> None:
+async def test_a_restart_does_not_wait_for_a_node_that_does_not_stop(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path)
     stopped = asyncio.Event()
 
@@ -164,18 +166,18 @@ async def test_a_restart_does_not_wait_for_one_that_hardly_stops(tmp_path: Path)
     await nodes.until(lambda: "worker-1" in nodes.names("begun"))
 
 
-async def test_a_restart_of_others_is_all_at_once(tmp_path: Path) -> None:
+async def test_without_a_barrier_all_nodes_restart_at_once(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path)
     await order(nodes, has_start_barrier=False).restart(nodes.configs, nodes.launch)
     await nodes.until(lambda: len(nodes.names("begun")) == len(ROLES))
 
 
-async def test_one_that_is_to_be_stopped_is_let_go(tmp_path: Path) -> None:
+async def test_a_node_that_is_to_be_stopped_is_released_from_the_barrier(tmp_path: Path) -> None:
     nodes = Nodes(tmp_path)
     restarting = asyncio.create_task(order(nodes).restart(nodes.configs, nodes.launch))
     await nodes.until(lambda: len(nodes.names("launched")) == len(ROLES))
     await nodes.begin(IN_ORDER[0])
-    order(nodes).let_go(nodes.configs[0])
+    order(nodes).release(nodes.configs[0])
     await nodes.begin([*IN_ORDER[0], "worker-1"])
     for event in nodes.up.values():
         event.set()
@@ -183,7 +185,7 @@ async def test_one_that_is_to_be_stopped_is_let_go(tmp_path: Path) -> None:
     await nodes.ended()
 
 
-async def test_one_that_could_not_be_released_for_want_of_descriptors_is_released_later(
+async def test_a_node_that_could_not_be_released_for_lack_of_descriptors_is_released_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> int:
@@ -201,18 +203,18 @@ async def test_one_that_could_not_be_released_for_want_of_descriptors_is_release
 
 
 @pytest.mark.parametrize("attempt", range(10))
-async def test_who_waits_already_is_not_forgotten(tmp_path: Path, attempt: int) -> None:
+async def test_blocking_again_releases_a_process_that_waits_already(tmp_path: Path, attempt: int) -> None:
     block(tmp_path)
     waiting = asyncio.create_task(asyncio.to_thread(os.open, tmp_path / BARRIER_FILE, os.O_WRONLY | os.O_CREAT))
     for _ in range(20 * attempt):
-        await asyncio.sleep(0)  # whether it waits already cannot be seen: sooner or later, it must come through
+        await asyncio.sleep(0)  # the test cannot see whether the thread waits already; it must succeed either way
     block(tmp_path)  # for the next process in that directory
     release(tmp_path)
     async with asyncio.timeout(LONG):
         os.close(await waiting)
 
 
-async def test_what_is_no_fifo_is_no_obstacle(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_fifo_is_no_barrier(tmp_path: Path) -> None:
     names = ("none", "file", "link", "directory")
     places = [tmp_path / name for name in names]
     for place in places[1:]:
