@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import abc
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -22,6 +23,8 @@ from zeekfleet.broker.events import checks, deployments, details, dispatches, pr
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.broker.events.base import Event, Request, Response
+from zeekfleet.broker.events.notifications import NotificationKept, NotificationsRequest
+from zeekfleet.broker.generations import SECOND
 from zeekfleet.client import results, rolling
 from zeekfleet.client.dispatched import Dispatched, read_dispatched
 from zeekfleet.client.histories import Histories, read_diagnosis, read_histories
@@ -36,10 +39,13 @@ from zeekfleet.errors import ConfigurationError, RequestFailedError
 from zeekfleet.model.dispatches import NET_STATS, PEER_STATS, SET_OPTION
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, NodeStatus, Result, fresh_id
+from zeekfleet.model.notifications import Notification
 from zeekfleet.model.presence import InstancePresence
 from zeekfleet.model.supervision import Diagnosis, NodeDetails, NodeReport
 
 R = TypeVar("R", bound=Response)
+
+DAY = 86400.0
 
 ROLLING_WAIT = 120.0
 """Seconds for a batch of a rolling restart to run again."""
@@ -239,6 +245,46 @@ class Requests(abc.ABC):
         values = await self.get_id_value(ZEEK_VERSION)
         missing = [failure for failure in values.errors if failure.error != NOTHING_DEPLOYED]
         return read_releases(told, values.values, missing)
+
+    # --- what happened
+
+    async def events(self, seconds: float = DAY) -> tuple[Notification, ...]:
+        """What happened in the last so many seconds, the oldest first.
+
+        These are the changes, errors and steps that agents tell, what came of deployments, and which agents connected
+        and went. The controller, which must be zeekfleet's, keeps the latest, and answers with a few MiB at most.
+
+        Raises:
+            RequestFailedError: the controller cannot read its database.
+        """
+        result = (await self.ask(NotificationsRequest(fresh_id(), seconds))).result
+        if not result.success or result.data is None:
+            raise RequestFailedError(result.reqid, result.error or results.NO_REASON)
+        return SECOND.codec.sequence_from_value(result.data, Notification)
+
+    async def follow_events(self, seconds: float = 0.0) -> AsyncIterator[Notification]:
+        """The same, then each event as it happens, without end; none is missed between the two, none told twice.
+
+        Raises:
+            TransportError: the connection is lost.
+        """
+        live: deque[Notification] = deque()
+
+        def hear(_: str, event: Event) -> bool:
+            if isinstance(event, NotificationKept):
+                live.append(event.notification)
+            return False
+
+        with self.watching(hear):
+            kept = await self.events(seconds)
+            for event in kept:
+                yield event
+            told = set(kept)
+            while True:
+                while live:
+                    if (event := live.popleft()) not in told:
+                        yield event
+                await self.wait(DAY)
 
     # --- nodes at work
 

@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
-from zeekfleet.broker.events.notifications import NotificationKept
+from zeekfleet.broker.events.notifications import NotificationKept, NotificationsRequest, NotificationsResponse
 from zeekfleet.errors import StoreError
+from zeekfleet.model.management import Result
 from zeekfleet.model.notifications import Notification, NotificationKind
 from zeekfleet.store.interface import Store
 from zeekfleet.transport.bus import Bus
+from zeekfleet.transport.service import Context, handler
 
 logger = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 10_000
 """Notifications that wait to be written; beyond it the newest are dropped, with a log line."""
+
+LARGEST_ANSWER = 4 * 2**20
+"""Bytes of notifications that one answer holds, roughly; the latest are told."""
+
+NOTIFICATION_SIZE = 512
+"""Bytes of a notification on the wire beside its message, roughly."""
 
 Notice = api.NotifyChange | api.NotifyError | api.NotifyLog
 
@@ -69,6 +78,14 @@ class NotificationKeeper:
         """Keep an error of the controller itself."""
         self._keep(Notification(NotificationKind.ERROR, time.time(), controller, message=error))
 
+    @handler
+    async def notifications(self, request: NotificationsRequest, context: Context) -> NotificationsResponse:
+        """Tell what happened."""
+        kept = await asyncio.to_thread(self._store.notifications)
+        since = time.time() - request.seconds
+        latest = _latest(one for one in reversed(kept) if one.time >= since)
+        return NotificationsResponse(request.reqid, Result(request.reqid, data=latest))
+
     async def run(self) -> None:
         """Write and publish until cancelled."""
         while True:
@@ -92,6 +109,18 @@ class NotificationKeeper:
         except asyncio.QueueFull:
             self.dropped += 1
             logger.warning("notifications come faster than they can be written; %d dropped so far", self.dropped)
+
+
+def _latest(notifications: Iterable[Notification]) -> tuple[Notification, ...]:
+    """As many as an answer holds, the oldest first; they come with the latest first."""
+    found: list[Notification] = []
+    size = 0
+    for notification in notifications:
+        size += NOTIFICATION_SIZE + len(notification.message)
+        if size > LARGEST_ANSWER:
+            break
+        found.append(notification)
+    return tuple(reversed(found))
 
 
 def _notification(notice: Notice) -> Notification:

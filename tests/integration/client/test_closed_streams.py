@@ -12,6 +12,7 @@ import pytest
 
 from zeekfleet.broker.events import checks, details, dispatches
 from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.events.notifications import NotificationsRequest, NotificationsResponse
 from zeekfleet.cli.verbs import VERBS
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Result
@@ -46,6 +47,7 @@ def answer_all(controller: Any) -> None:
     controller.on(dispatches.ControllerDispatchRequest, several(dispatches.ControllerDispatchResponse, **refused))
     controller.on(checks.ControllerCheckRequest, several(checks.ControllerCheckResponse, instance="a"))
     controller.on(details.ControllerStatusRequest, several(details.ControllerStatusResponse, instance="a", data=()))
+    controller.on(NotificationsRequest, one(NotificationsResponse, data=()))
     controller.on(details.ControllerDiagnosisRequest, one(details.ControllerDiagnosisResponse, **refused))
 
 

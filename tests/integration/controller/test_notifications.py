@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
+import pytest
 from scene import DEADLINE, configuration, scene
 
 from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.broker.events.notifications import NotificationKept
 from zeekfleet.broker.generations import GENERATIONS
+from zeekfleet.controller import notifications
+from zeekfleet.errors import RequestFailedError
 from zeekfleet.model.enums import State
+from zeekfleet.model.notifications import Notification
 from zeekfleet.transport.bus import BusEvent, Delivery
 
 
@@ -52,3 +59,37 @@ async def test_a_deployment_that_failed_is_kept_with_its_errors() -> None:
             await made.client.get_instances()  # each try is a round trip
     assert [(one.kind, one.success) for one in found] == [("deployment", False)]
     assert "instance 'absent' is missing: never connected" in found[0].message
+
+
+async def test_clients_ask_for_what_happened_and_follow_what_happens() -> None:
+    async with scene() as made:
+        agent = await made.agent("a1")
+        await made.known("a1")
+        agent.tell(NotifyError("a1", "it smokes", "w"))
+        while len(made.store.notifications()) < 2:
+            await made.client.get_instances()  # each try is a round trip
+        found = await made.client.events()
+        assert [(event.kind, event.node) for event in found] == [("connected", ""), ("error", "w")]
+        assert await made.client.events(seconds=0.0) == ()
+        events = made.client.follow_events(3600.0)
+        assert [await anext(events), await anext(events)] == list(found)
+        agent.tell(NotifyError("a1", "it burns", "w"))
+        async with asyncio.timeout(DEADLINE):
+            assert (await anext(events)).message == "it burns"
+        await events.aclose()
+
+
+async def test_an_answer_holds_the_latest_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "LARGEST_ANSWER", 3 * notifications.NOTIFICATION_SIZE)
+    async with scene() as made:
+        for number in range(5):
+            made.store.record(Notification("log", time.time(), "a1", message=str(number)))
+        assert [event.message for event in await made.client.events()] == ["3", "4"]
+
+
+async def test_a_database_that_cannot_be_read_is_told() -> None:
+    async with scene() as made:
+        await made.client.get_instances()  # the controller has read what it needs
+        made.store.close()
+        with pytest.raises(RequestFailedError, match="the store is closed"):
+            await made.client.events()

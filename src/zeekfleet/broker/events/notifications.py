@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Event, Request, ResultResponse
 from zeekfleet.model.notifications import Notification
+
+
+class NotificationsResponse(ResultResponse, frozen=True):
+    """``result.data`` is a vector of ``model.notifications.Notification``, the oldest first."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Controller::API::notifications_response"
+
+
+class NotificationsRequest(Request[NotificationsResponse], frozen=True):
+    """Tell what happened in the last so many seconds, by the controller's clock."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Controller::API::notifications_request"
+    seconds: float
 
 
 class NotificationKept(Event, frozen=True):
