@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from zeekfleet.agent.allegiance import Allegiance
 from zeekfleet.agent.permission import Permission
+from zeekfleet.agent.served_controller import ServedController
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.refusals import AgentRefused, DeploymentNumber
@@ -26,15 +26,15 @@ HELD = "instance 'a1': held by controller 'c1' at 127.0.0.1"
 class Scene:
     def __init__(self, directory: Path) -> None:
         self.released: list[Peer] = []
-        self.allegiance = Allegiance(directory / "controller.json", lambda: None, 3600.0)
-        self.permission = Permission("a1", self.allegiance, self.released.append)
+        self.served_controller = ServedController(directory / "controller.json", lambda: None, 3600.0)
+        self.permission = Permission("a1", self.served_controller, self.released.append)
 
 
 @pytest.fixture
 async def scene(tmp_path: Path) -> Iterator[Scene]:  # type: ignore[misc]
     made = Scene(tmp_path)
     yield made
-    made.allegiance.close()
+    made.served_controller.close()
 
 
 @pytest.mark.parametrize(

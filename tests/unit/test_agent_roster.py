@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from zeekfleet.agent.patience import Patience
+from zeekfleet.agent.progress_timeout import ProgressTimeout
 from zeekfleet.agent.results import deploy_results
 from zeekfleet.agent.roster import Roster
 from zeekfleet.model.enums import ClusterRole, State
@@ -256,20 +256,20 @@ async def test_every_launch_whose_outcome_becomes_known_is_progress_and_moves_th
 
 
 async def test_waiting_ends_when_there_is_no_progress_for_too_long() -> None:
-    patience = Patience(0.05)
+    timeout = ProgressTimeout(0.05)
     with pytest.raises(TimeoutError):
-        async with patience:
+        async with timeout:
             await asyncio.Event().wait()
-    patience.progressed()  # by then it is nobody's
+    timeout.progressed()  # by then it is nobody's
 
 
 async def test_progress_may_change_how_long_the_next_is_waited_for() -> None:
-    patience = Patience(3600)
+    timeout = ProgressTimeout(3600)
 
     async def wait() -> None:
-        async with patience:
-            patience.progressed(0.05)
-            assert patience.left <= 0.05
+        async with timeout:
+            timeout.progressed(0.05)
+            assert timeout.left <= 0.05
             await asyncio.Event().wait()
 
     with pytest.raises(TimeoutError):

@@ -6,12 +6,11 @@ import asyncio
 import logging
 from collections.abc import Collection
 
-from zeekfleet.agent.allegiance import Allegiance
 from zeekfleet.agent.check import ConfigurationCheck, NodeChecker
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
 from zeekfleet.agent.crash_history import CrashHistory
-from zeekfleet.agent.departures import Departures
 from zeekfleet.agent.deployment import Deployer
+from zeekfleet.agent.directory_cleanup import DirectoryCleanup
 from zeekfleet.agent.dispatch import PING, NodeDispatcher
 from zeekfleet.agent.health import HealthWatch
 from zeekfleet.agent.notifier import Notifier
@@ -20,6 +19,7 @@ from zeekfleet.agent.orders import Orders
 from zeekfleet.agent.permission import Permission
 from zeekfleet.agent.plan import node_from_config
 from zeekfleet.agent.roster import Roster
+from zeekfleet.agent.served_controller import ServedController
 from zeekfleet.agent.start_barrier import release_all
 from zeekfleet.agent.start_order import StartOrder
 from zeekfleet.agent.views import Views
@@ -94,7 +94,7 @@ class Agent:
             ),
             on_adopted=self._adopted,
         )
-        self._departures = Departures(
+        self._cleanup = DirectoryCleanup(
             options.state_directory,
             options.keep_departed,
             self._processes,
@@ -108,10 +108,10 @@ class Agent:
             self._roster, self._control, self._notifier, self._deployer, options.state_directory
         )
         self._tasks = asyncio.TaskGroup()
-        self._allegiance = Allegiance(
+        self._served_controller = ServedController(
             options.state_directory / NODES / options.name / CONTROLLER_FILE, self._invite, options.controller_hold
         )
-        permission = Permission(options.name, self._allegiance, on_standby=self._invite)
+        permission = Permission(options.name, self._served_controller, on_standby=self._invite)
         views = Views(options, self._control, self._roster, self._dispatcher, self._crash_history)
         orders = Orders(
             options,
@@ -148,18 +148,18 @@ class Agent:
         """Serve until cancelled."""
         # A former agent may have been killed during a deployment, with nodes waiting at the start barrier.
         release_all((self._options.state_directory / NODES).glob("*"))
-        self._allegiance.remember()
+        self._served_controller.remember()
         async with self._tasks:
             self._tasks.create_task(self._hear_supervisor())
             self._tasks.create_task(self._ask_for_hellos())
             self._tasks.create_task(self._health.run())
             if self._options.keep_departed:
-                self._tasks.create_task(self._departures.run())
+                self._tasks.create_task(self._cleanup.run())
             try:
                 await self._hear()
             finally:
                 self._links.close()
-                self._allegiance.close()
+                self._served_controller.close()
 
     def _check(self, checker: NodeChecker) -> ConfigurationCheck:
         options = self._options
@@ -168,7 +168,7 @@ class Agent:
         )
 
     def _adopted(self, names: Collection[str]) -> None:
-        self._departures.configured(names)
+        self._cleanup.configured(names)
 
     async def _processes(self) -> frozenset[str] | None:
         """The names of all processes of the supervisor; None if it does not answer."""
@@ -191,13 +191,13 @@ class Agent:
         match received:
             case PeerAdded(peer=peer) if peer.role is Role.CONTROLLER:
                 self._controllers[peer.id] = peer
-                self._allegiance.found(peer)
+                self._served_controller.found(peer)
                 if self._supervised:
                     self._notifier.hello()
                 else:
                     self._notifier.supervisor(self._control.away_since)
             case PeerLost(peer=peer) if self._controllers.pop(peer.id, None) is not None:
-                self._allegiance.lost(peer, self._controllers.values())
+                self._served_controller.lost(peer, self._controllers.values())
             case Delivery(topic=topics.NODE, event=event):
                 self._heard_node(event)
             case Delivery(topic=topic, event=ClusterKeys(keys=keys)) if topic == topics.secrets(self._options.name):

@@ -26,7 +26,7 @@ from zeekfleet.transport.bus import Bus
 LONGEST_STOP = ranges.GRACE_CEILING.most + ranges.GRACE.most
 """The most seconds to wait for a stop, even if the node still works."""
 
-AWAY_PATIENCE = 1.0
+AWAY_WAIT = 1.0
 """Seconds to wait for a supervisor that is away; a restarted one is back by then."""
 
 TIMED_OUT = "request timed out"
@@ -81,10 +81,10 @@ class SupervisorControl:
         """The error for a client after a request to the supervisor that was not answered."""
         return unanswered(error) if self.connected else self.away
 
-    async def returns(self) -> bool:
-        """Wait :data:`AWAY_PATIENCE` seconds for a supervisor that is away; returns whether it is connected."""
+    async def wait_until_back(self) -> bool:
+        """Wait :data:`AWAY_WAIT` seconds for a supervisor that is away; returns whether it is connected."""
         try:
-            async with asyncio.timeout(AWAY_PATIENCE):
+            async with asyncio.timeout(AWAY_WAIT):
                 await self._connected.wait()
         except TimeoutError:
             return False

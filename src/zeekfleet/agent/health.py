@@ -17,7 +17,7 @@ from zeekfleet.node.engine import NodeLinks
 logger = logging.getLogger(__name__)
 
 ASK_TO_END = "SIGTERM"
-HAVE_IT_DUMP = "SIGABRT"
+DUMP_CORE = "SIGABRT"
 """The signal for a process that hangs: if cores are enabled, it leaves one that shows where it hangs."""
 
 
@@ -67,7 +67,7 @@ class HealthWatch:
         self._notifier = notifier
         self._end = end
         self._missed: dict[str, int] = {}
-        self._told_cut_off: set[str] = set()
+        self._reported_cut_off: set[str] = set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -92,24 +92,24 @@ class HealthWatch:
     async def _watch_peers(self) -> None:
         """Report running nodes that have lacked connections to others for too long, and when they have them again."""
         while True:
-            await self._roster.change(self._tell_cut_off())
+            await self._roster.change(self._report_cut_off())
 
-    def _tell_cut_off(self) -> float | None:
+    def _report_cut_off(self) -> float | None:
         """Report now; returns the seconds until the next node will have been cut off for too long, or None."""
         due = [
             (overdue_in, name)
-            for name in sorted(self._roster.names - self._told_cut_off)
+            for name in sorted(self._roster.names - self._reported_cut_off)
             if (overdue_in := self._roster.cut_off_overdue(name, self._settings.peer_limit)) is not None
         ]
         for overdue_in, name in due:
             if overdue_in <= 0:
-                self._told_cut_off.add(name)
+                self._reported_cut_off.add(name)
                 missing = ", ".join(sorted(self._roster.cut_off(name)))
                 limit = f"{self._settings.peer_limit:g} s"
                 self._notifier.error(f"node {name} runs, but has not been connected to {missing} for {limit}", name)
-        for name in sorted(self._told_cut_off):
+        for name in sorted(self._reported_cut_off):
             if not self._roster.cut_off(name):
-                self._told_cut_off.discard(name)
+                self._reported_cut_off.discard(name)
                 entry = self._roster.get(name)
                 if entry is not None and entry.state is State.RUNNING:
                     self._notifier.log(f"node {name} is connected to all nodes that it needs", name)
@@ -136,7 +136,7 @@ class HealthWatch:
             for name in sorted(name for name, count in self._missed.items() if count >= self._settings.misses):
                 del self._missed[name]
                 why = f"has not answered {self._settings.misses} health checks"
-                group.create_task(self._failed(name, why, HAVE_IT_DUMP))
+                group.create_task(self._failed(name, why, DUMP_CORE))
 
     async def _failed(self, name: str, why: str, first: str) -> None:
         entry = self._roster.get(name)

@@ -15,7 +15,7 @@ from zeekfleet.agent.deployment import Deployer
 from zeekfleet.agent.dispatch import PING, NodeDispatcher
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
-from zeekfleet.agent.patience import Patience
+from zeekfleet.agent.progress_timeout import ProgressTimeout
 from zeekfleet.agent.results import deploy_results
 from zeekfleet.agent.roster import Roster
 from zeekfleet.broker.events import agent as api
@@ -27,13 +27,13 @@ from zeekfleet.transport.service import Context, handler
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_FOR_PEERS = 3.0
+PEERS_CONNECT_TIME = 3.0
 """The most seconds that a deployment waits until nodes that have said hello are connected to the others."""
 
-NEWS = 1.0
+PEERS_ANSWER_TIME = 1.0
 """Seconds that a node then has to say which connections are missing."""
 
-TO_ANSWER = 0.5
+RESPONSE_MARGIN = 0.5
 """Seconds before the deadline that are reserved for the response."""
 
 SUPERSEDED = "a later deployment has taken the place of this one"
@@ -120,19 +120,19 @@ class Orders:
         names = sorted(self._roster.overlap(request.nodes))
         loop = asyncio.get_running_loop()
         outcomes: dict[str, asyncio.Future[Result]] = {name: loop.create_future() for name in names}
-        if names and not await self._control.returns():
+        if names and not await self._control.wait_until_back():
             # Do not send requests: a supervisor that came back later would restart nodes although we report failure.
             for name, outcome in outcomes.items():
                 outcome.set_result(self._failure("", self._control.away, name))
         elif names:
             self._tasks.create_task(self._deployer.restart(outcomes))
             base, grace = self._options.request_timeout, self._options.grace
-            patience = Patience(agent_stop_deadline(len(names), base=base, grace=grace))
+            timeout = ProgressTimeout(agent_stop_deadline(len(names), base=base, grace=grace))
             for outcome in outcomes.values():
-                outcome.add_done_callback(lambda _: patience.progressed())
+                outcome.add_done_callback(lambda _: timeout.progressed())
             with contextlib.suppress(TimeoutError):
-                async with patience:
-                    with patience.while_stopping(self._control):
+                async with timeout:
+                    with timeout.while_stopping(self._control):
                         await asyncio.wait(outcomes.values())
         results = [
             msgspec.structs.replace(outcome.result(), reqid=request.reqid)
@@ -159,11 +159,11 @@ class Orders:
         name = self._options.name
         own = [node.name for node in request.config.nodes if node.instance == name]
         base = self._options.request_timeout
-        patience = Patience(agent_stop_deadline(len(own), base=base, grace=self._options.grace))
+        timeout = ProgressTimeout(agent_stop_deadline(len(own), base=base, grace=self._options.grace))
 
         def stopped() -> None:
             """All nodes that had to be stopped have ended, so the deadline need not include their grace any more."""
-            patience.progressed(agent_deadline(len(own), base=base))
+            timeout.progressed(agent_deadline(len(own), base=base))
 
         work = self._tasks.create_task(
             self._apply(
@@ -174,10 +174,10 @@ class Orders:
                 on_stopped=stopped,
             )
         )
-        watching = asyncio.ensure_future(self._roster.progress(own, patience.progressed))
+        watching = asyncio.ensure_future(self._roster.progress(own, timeout.progressed))
         try:
-            async with patience:
-                with patience.while_stopping(self._control):
+            async with timeout:
+                with timeout.while_stopping(self._control):
                     adoption = await asyncio.shield(work)
                 match adoption:
                     case str(error):
@@ -188,7 +188,7 @@ class Orders:
                         )
                         return [self._success(request.reqid)]
                 await self._roster.settle(own)
-                await self._await_peers(own, patience.left - TO_ANSWER)
+                await self._await_peers(own, timeout.left - RESPONSE_MARGIN)
         except TimeoutError:
             if work.done() and self._deployer.configuration is not request.config:
                 return [self._failure(request.reqid, SUPERSEDED)]  # this is not the nodes' failure
@@ -201,9 +201,9 @@ class Orders:
 
     async def _await_peers(self, names: Collection[str], left: float) -> None:
         """Wait a moment until nodes are connected to the others; then ask the rest which connections are missing."""
-        await self._roster.connect(names, min(PATIENCE_FOR_PEERS, max(0.0, left - NEWS)))
+        await self._roster.connect(names, min(PEERS_CONNECT_TIME, max(0.0, left - PEERS_ANSWER_TIME)))
         if cut_off := {name for name in names if self._roster.cut_off(name)}:
-            await self._dispatcher.ask(PING, cut_off, min(NEWS, max(0.0, left)))
+            await self._dispatcher.ask(PING, cut_off, min(PEERS_ANSWER_TIME, max(0.0, left)))
 
     async def _apply(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from zeekfleet.agent.allegiance import Allegiance
+from zeekfleet.agent.served_controller import ServedController
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.refusals import AgentRefused, DeploymentNumber
@@ -29,7 +29,7 @@ ORDERS = (
 READING = ("get_id_value", NET_STATS, PEER_STATS, MISSING_PEERS)
 """The actions of dispatches that change nothing."""
 
-TOLD_MAX = 1000
+REFUSALS_MAX = 1000
 """The most refusals that are remembered, so that each is logged as an error only once."""
 
 
@@ -41,13 +41,13 @@ class Permission:
 
     Args:
         instance: the agent's name.
-        allegiance: which controller the agent serves.
+        served_controller: which controller the agent serves.
         on_standby: called with a controller that does not need the agent any more.
     """
 
-    def __init__(self, instance: str, allegiance: Allegiance, on_standby: Callable[[Peer], None]) -> None:
+    def __init__(self, instance: str, served_controller: ServedController, on_standby: Callable[[Peer], None]) -> None:
         self._instance = instance
-        self._allegiance = allegiance
+        self._served_controller = served_controller
         self._on_standby = on_standby
         self._refused: set[tuple[str, str]] = set()
         self._refused_by: tuple[str, str] | None = None
@@ -56,22 +56,22 @@ class Permission:
         """Why a request of this peer is refused; None if it is accepted."""
         if not _is_order(event):
             return None
-        problem = self._allegiance.problem(context.peer)
+        problem = self._served_controller.problem(context.peer)
         if problem is None and isinstance(event, api.DeployRequest):
-            problem = self._allegiance.overtaken(event.reqid)
+            problem = self._served_controller.superseded(event.reqid)
         if problem is not None:
             self._log_refusal(context.peer, problem)
             return f"instance '{self._instance}': {problem}"
         self._refused_by = None
         if isinstance(event, api.AgentStandbyRequest):
-            self._allegiance.release()
+            self._served_controller.release()
             self._on_standby(context.peer)
         return None
 
     @handler
     def number(self, number: DeploymentNumber, context: Context) -> None:
         """Remember the number of a deployment whose request will follow."""
-        self._allegiance.announce(number)
+        self._served_controller.announce(number)
 
     @handler
     def refused(self, refusal: AgentRefused, context: Context) -> None:
@@ -88,7 +88,7 @@ class Permission:
         who = f"'{peer.name}' at {peer.place}" if peer.name else peer.place
         text, facts = "orders of %s are refused: instance %s: %s", {"instance": self._instance, "error": reason}
         logger.log(level, text, who, self._instance, reason, extra=facts)
-        if len(self._refused) >= TOLD_MAX:
+        if len(self._refused) >= REFUSALS_MAX:
             self._refused.clear()
         self._refused.add((peer.place, reason))
 

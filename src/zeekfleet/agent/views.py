@@ -52,7 +52,7 @@ class Views:
     @handler
     async def get_nodes(self, request: api.GetNodesRequest, context: Context) -> api.GetNodesResponse:
         """List the processes of this instance's supervisor."""
-        if not await self._control.returns():
+        if not await self._control.wait_until_back():
             raise RequestFailedError(request.reqid, self._control.away)
         try:
             processes = await self._control.status()

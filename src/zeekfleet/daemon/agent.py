@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from zeekfleet.agent.agent import Agent
-from zeekfleet.agent.departures import DAY
+from zeekfleet.agent.directory_cleanup import DAY
 from zeekfleet.agent.health import HealthSettings
 from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions

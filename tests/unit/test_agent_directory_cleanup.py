@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from zeekfleet.agent.departures import GONE_SINCE, Departures, remove, set_aside
+from zeekfleet.agent.directory_cleanup import GONE_SINCE, DirectoryCleanup, remove, set_aside
 from zeekfleet.model.names import CONFIG_FILE, DAEMON_LOCK
 
 KEEP = 100.0
@@ -115,12 +115,12 @@ async def test_nothing_is_done_before_the_configuration_and_the_processes_are_kn
         asked.set()
         return answers.pop(0)
 
-    departures = Departures(tmp_path, KEEP, processes, asyncio.Lock, lambda _: told.set())
-    task = asyncio.create_task(departures.run())
-    departures.configured({"other"})
+    cleanup = DirectoryCleanup(tmp_path, KEEP, processes, asyncio.Lock, lambda _: told.set())
+    task = asyncio.create_task(cleanup.run())
+    cleanup.configured({"other"})
     await asked.wait()
     assert (tmp_path / "nodes" / "w").is_dir()
-    departures.configured({"other"})
+    cleanup.configured({"other"})
     await told.wait()
     task.cancel()
     assert not (tmp_path / "nodes" / "w").exists()

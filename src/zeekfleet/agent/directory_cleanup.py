@@ -34,7 +34,7 @@ LONGEST_PAUSE = DAY
 SHORTEST_PAUSE = 1.0
 
 
-class Departures:
+class DirectoryCleanup:
     """Removes the directories of departed nodes.
 
     Args:

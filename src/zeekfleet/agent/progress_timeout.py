@@ -11,7 +11,7 @@ from zeekfleet.agent.control import SupervisorControl
 from zeekfleet.planning.deadlines import Deadline
 
 
-class Patience:
+class ProgressTimeout:
     """An async context manager with a time-out that each progress renews, within a ceiling.
 
     Raises:

@@ -19,7 +19,7 @@ ANNOUNCED_MAX = 100
 """The most deployment numbers that are kept until their requests come."""
 
 
-class Master(msgspec.Struct, frozen=True):
+class ControllerIdentity(msgspec.Struct, frozen=True):
     """What identifies a controller, also after a restart: its name (``""`` if it has none) and its host."""
 
     name: str
@@ -29,7 +29,7 @@ class Master(msgspec.Struct, frozen=True):
         return f"controller '{self.name}' at {self.host}" if self.name else f"a controller at {self.host}"
 
 
-class Allegiance:
+class ServedController:
     """The one controller that an agent serves.
 
     The agent serves the first controller that gives it an order, until that controller releases the agent or has been
@@ -46,7 +46,7 @@ class Allegiance:
         self._file = file
         self._on_free = on_free
         self._hold = hold
-        self._master: Master | None = None
+        self._identity: ControllerIdentity | None = None
         self._peer: Peer | None = None
         self._last_peer: Peer | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -56,7 +56,7 @@ class Allegiance:
     def remember(self) -> None:
         """Read the file. The controller that it names has ``hold`` seconds from now to come back."""
         try:
-            self._master = msgspec.json.decode(self._file.read_bytes(), type=Master)
+            self._identity = msgspec.json.decode(self._file.read_bytes(), type=ControllerIdentity)
         except FileNotFoundError:
             return
         except (OSError, msgspec.MsgspecError) as error:
@@ -73,12 +73,12 @@ class Allegiance:
         """Why the agent takes no orders from this peer; None if it does, and then it serves this peer from now on."""
         if self._peer is not None and self._peer.is_same(peer):
             return None
-        asking = Master(peer.name, peer.host)
-        if self._master is None or (self._peer is None and asking == self._master):
+        asking = ControllerIdentity(peer.name, peer.host)
+        if self._identity is None or (self._peer is None and asking == self._identity):
             self._serve(asking, peer)
             return None
         gone = ", which is gone but may come back" if self._peer is None else ""
-        return f"held by {self._master}{gone}"
+        return f"held by {self._identity}{gone}"
 
     def found(self, peer: Peer) -> None:
         """A controller has connected. If it is the one that the agent serves, stop waiting for it."""
@@ -98,7 +98,7 @@ class Allegiance:
     def release(self) -> None:
         """The controller does not need the agent any more; the next one that gives an order is served."""
         self._stop_waiting()
-        self._master = self._peer = self._last_peer = self._last = None
+        self._identity = self._peer = self._last_peer = self._last = None
         try:
             self._file.unlink(missing_ok=True)
         except OSError as error:
@@ -110,7 +110,7 @@ class Allegiance:
             del self._announced[next(iter(self._announced))]
         self._announced[number.reqid] = number
 
-    def overtaken(self, reqid: str) -> str | None:
+    def superseded(self, reqid: str) -> str | None:
         """Why a request to deploy is refused, if a later deployment has already come; None if it may be carried out.
 
         A request without a number may always be carried out: other makes of controllers send none.
@@ -128,22 +128,22 @@ class Allegiance:
         """Stop waiting for a controller that is gone."""
         self._stop_waiting()
 
-    def _serve(self, master: Master, peer: Peer) -> None:
+    def _serve(self, identity: ControllerIdentity, peer: Peer) -> None:
         self._stop_waiting()
-        if master != self._master:
-            logger.info("taking orders from %s", master)
+        if identity != self._identity:
+            logger.info("taking orders from %s", identity)
             try:
-                write_private(self._file, msgspec.json.encode(master))
+                write_private(self._file, msgspec.json.encode(identity))
             except OSError as error:
                 logger.warning("%s cannot be written: %s", self._file, error, extra={"error": str(error)})
-        self._master, self._peer = master, peer
+        self._identity, self._peer = identity, peer
 
     def _wait_for_it(self) -> None:
         self._stop_waiting()
         self._timer = asyncio.get_running_loop().call_later(self._hold, self._give_up)
 
     def _give_up(self) -> None:
-        logger.info("%s has been gone for %g s: another controller may take its place", self._master, self._hold)
+        logger.info("%s has been gone for %g s: another controller may take its place", self._identity, self._hold)
         self.release()
         self._on_free()
 

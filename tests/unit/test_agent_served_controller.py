@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from zeekfleet.agent.allegiance import Allegiance
+from zeekfleet.agent.served_controller import ServedController
 from zeekfleet.broker.events.refusals import DeploymentNumber
 from zeekfleet.transport.bus import Peer
 
@@ -17,12 +17,14 @@ def peer(number: int, name: str, endpoint: str = "", host: str = "127.0.0.1") ->
     return Peer(number, name, host, f"{host}:{1000 + number}", endpoint=endpoint)
 
 
-def allegiance(tmp_path: Path, on_free: Callable[[], None] = lambda: None, hold: float = LONG) -> Allegiance:
-    return Allegiance(tmp_path / "controller.json", on_free, hold)
+def served_controller(
+    tmp_path: Path, on_free: Callable[[], None] = lambda: None, hold: float = LONG
+) -> ServedController:
+    return ServedController(tmp_path / "controller.json", on_free, hold)
 
 
 async def test_the_first_is_served_and_another_told_by_whom(tmp_path: Path) -> None:
-    made = allegiance(tmp_path)
+    made = served_controller(tmp_path)
     assert made.problem(peer(1, "c1", "x")) is None
     assert made.problem(peer(1, "c1", "x")) is None
     assert made.problem(peer(2, "c2", "y")) == "held by controller 'c1' at 127.0.0.1"
@@ -32,7 +34,7 @@ async def test_the_first_is_served_and_another_told_by_whom(tmp_path: Path) -> N
 
 
 async def test_one_that_restarts_finds_its_agent_again(tmp_path: Path) -> None:
-    made = allegiance(tmp_path)
+    made = served_controller(tmp_path)
     made.problem(peer(1, "c1", "x"))
     made.lost(peer(1, "c1", "x"), (peer(2, "c2", "y"),))
     assert made.problem(peer(2, "c2", "y")) == "held by controller 'c1' at 127.0.0.1, which is gone but may come back"
@@ -44,7 +46,7 @@ async def test_one_that_restarts_finds_its_agent_again(tmp_path: Path) -> None:
 
 async def test_one_that_stays_away_is_given_up(tmp_path: Path) -> None:
     free = asyncio.Event()
-    made = allegiance(tmp_path, free.set, hold=0.01)
+    made = served_controller(tmp_path, free.set, hold=0.01)
     made.problem(peer(1, "c1"))
     made.lost(peer(1, "c1"), ())
     await asyncio.wait_for(free.wait(), 20)
@@ -53,7 +55,7 @@ async def test_one_that_stays_away_is_given_up(tmp_path: Path) -> None:
 
 
 async def test_one_with_another_connection_is_not_gone(tmp_path: Path) -> None:
-    made = allegiance(tmp_path, hold=0.0)
+    made = served_controller(tmp_path, hold=0.0)
     made.problem(peer(1, "c1", "x"))
     made.lost(peer(1, "c1", "x"), (peer(2, "c1", "x"),))
     made.lost(peer(9, "c9"), ())
@@ -63,7 +65,7 @@ async def test_one_with_another_connection_is_not_gone(tmp_path: Path) -> None:
 
 
 async def test_one_that_does_not_need_the_agent_lets_it_go(tmp_path: Path) -> None:
-    made = allegiance(tmp_path)
+    made = served_controller(tmp_path)
     made.problem(peer(1, "c1"))
     made.release()
     assert made.problem(peer(2, "c2")) is None
@@ -72,14 +74,14 @@ async def test_one_that_does_not_need_the_agent_lets_it_go(tmp_path: Path) -> No
 
 
 async def test_a_restart_of_the_agent_is_no_occasion_to_take_it_over(tmp_path: Path) -> None:
-    allegiance(tmp_path).problem(peer(1, "c1"))
-    again = allegiance(tmp_path)
+    served_controller(tmp_path).problem(peer(1, "c1"))
+    again = served_controller(tmp_path)
     again.remember()
     assert again.problem(peer(2, "c2")) is not None
     assert again.problem(peer(1, "c1")) is None
     again.release()
     again.close()
-    last = allegiance(tmp_path)
+    last = served_controller(tmp_path)
     last.remember()
     assert last.problem(peer(2, "c2")) is None
     last.close()
@@ -87,10 +89,10 @@ async def test_a_restart_of_the_agent_is_no_occasion_to_take_it_over(tmp_path: P
 
 async def test_a_memory_that_cannot_be_used_is_none(tmp_path: Path) -> None:
     (tmp_path / "controller.json").write_text("{")
-    made = allegiance(tmp_path)
+    made = served_controller(tmp_path)
     made.remember()
     assert made.problem(peer(1, "c1")) is None
-    nowhere = Allegiance(tmp_path / "missing" / "file", lambda: None, LONG)
+    nowhere = ServedController(tmp_path / "missing" / "file", lambda: None, LONG)
     nowhere.remember()
     assert nowhere.problem(peer(1, "c1")) is None
     assert nowhere.problem(peer(2, "c2")) is not None
@@ -99,11 +101,11 @@ async def test_a_memory_that_cannot_be_used_is_none(tmp_path: Path) -> None:
 
 
 async def test_an_older_deployment_is_told_from_a_later_one(tmp_path: Path) -> None:
-    made = allegiance(tmp_path)
+    made = served_controller(tmp_path)
     for reqid, controller, number in (("r1", "x", 1), ("r2", "x", 2), ("r3", "x", 2), ("r4", "y", 1)):
         made.announce(DeploymentNumber(reqid, controller, number))
-    assert made.overtaken("r2") is None
-    assert made.overtaken("r1") == "deployment 1 is older than deployment 2, which has come already"
-    assert made.overtaken("r3") is None  # the same, asked for once more
-    assert made.overtaken("r4") is None  # of a controller that has begun to count anew
-    assert made.overtaken("never announced") is None
+    assert made.superseded("r2") is None
+    assert made.superseded("r1") == "deployment 1 is older than deployment 2, which has come already"
+    assert made.superseded("r3") is None  # the same, asked for once more
+    assert made.superseded("r4") is None  # of a controller that has begun to count anew
+    assert made.superseded("never announced") is None
