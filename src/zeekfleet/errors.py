@@ -1,22 +1,21 @@
 """The exception tree.
 
-Every error that zeekfleet raises on purpose is one of these. Each carries one
-sentence for a person (what, where, what was expected) and its facts as
-attributes, so that nobody has to parse the sentence.
+Every error that zeekfleet raises on purpose is one of these. Each has one sentence for a person (what is wrong, where,
+what was expected), and its facts as attributes, so that no program has to parse the sentence.
 
     ZeekfleetError
     ├── ProtocolError            a peer sent what the protocol does not allow
     │   ├── FrameError           a frame is not JSON, or no message
     │   ├── ValueMismatchError   a value does not have the declared type (.path)
     │   └── ForbiddenTopicError  a peer may not publish on a topic (.topic)
-    ├── UnansweredError          a request has no response (.reqid)
+    ├── UnansweredError          a request got no response (.reqid)
     │   ├── RequestTimeoutError  none came within the deadline (.timeout)
     │   └── FrameTooLargeError   the request or its response is larger than the other side accepts
-    ├── RequestFailedError       the controller answered that it cannot (.reqid)
+    ├── RequestFailedError       the answer is that the request failed (.reqid)
     ├── TransportError           a connection could not be made, or was lost
-    │   ├── ConnectionLostError  a connection has ended before an answer came
+    │   ├── ConnectionLostError  a connection ended before the answer came
     │   ├── CannotConnectError   a connection could not be made (.reason)
-    │   │   └── UnreachableError nobody answers at an address (.host, .port)
+    │   │   └── UnreachableError nothing answers at an address (.host, .port)
     │   ├── WebSocketError       a peer breaks the WebSocket protocol (.code)
     │   └── ListenError          an address could not be bound (.host, .port)
     ├── ConfigurationError       a cluster configuration, or its file, is wrong (.errors)
@@ -25,22 +24,22 @@ attributes, so that nobody has to parse the sentence.
     ├── StoreError               the store cannot be used
     │   ├── StoreCorruptError    its content cannot be trusted (.path)
     │   ├── StoreVersionError    it was written by a newer zeekfleet (.path, .version)
-    │   ├── StoreQuarantinedError either of these, and renamed out of the way (.path, .quarantine)
-    │   └── StoreWriteError      a write was not made durable
-    │       └── StoreFullError   for want of room (.directory)
+    │   ├── StoreQuarantinedError one of these two; the file was renamed (.path, .quarantine)
+    │   └── StoreWriteError      a write failed
+    │       └── StoreFullError   because the disk is full (.directory)
     ├── StateDirectoryError      a directory cannot be used (.path)
     └── SupervisionError         processes cannot be managed
         ├── LaunchError          a node cannot be started (.node, .reason)
-        │   └── ShortageError    nor could any other, for the moment
-        ├── StemError            the stem is gone or refused
-        └── NotSupervisorError   the call is for a Supervisor process only
+        │   └── ShortageError    because the system lacks resources at the moment
+        ├── StemError            the stem is gone, or refused a command
+        └── NotSupervisorError   the call works in a Supervisor process only
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
+TYPE_CHECKING = False  # type checkers treat it like that of ``typing``, which would take time to import
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -54,14 +53,14 @@ class ProtocolError(ZeekfleetError):
 
 
 class FrameError(ProtocolError):
-    """A frame is not valid JSON, or no message that the protocol knows."""
+    """A frame is not valid JSON, or not a message of the protocol."""
 
 
 class ValueMismatchError(ProtocolError):
     """A value does not have the type that is declared for its place.
 
     Attributes:
-        path: where, from the outside in, such as ``("config", "nodes", "3", "role")``.
+        path: the place of the value, from the outside in, such as ``("config", "nodes", "3", "role")``.
         problem: what is wrong there.
     """
 
@@ -74,7 +73,7 @@ class ValueMismatchError(ProtocolError):
         return f"{'.'.join(self.path)}: {self.problem}" if self.path else self.problem
 
     def within(self, place: str) -> ValueMismatchError:
-        """The same error, seen from one level further out."""
+        """The same error with ``place`` put in front of its path."""
         return ValueMismatchError(self.problem, (place, *self.path))
 
 
@@ -91,7 +90,7 @@ class ForbiddenTopicError(ProtocolError):
 
 
 class UnansweredError(ZeekfleetError):
-    """A request has no response.
+    """A request got no response.
 
     Attributes:
         reqid: the request's id.
@@ -115,11 +114,11 @@ class RequestTimeoutError(UnansweredError):
 
 
 class FrameTooLargeError(UnansweredError):
-    """The request, or its response, is larger than the other side accepts: whoever has it keeps it to himself."""
+    """The request or its response is larger than the other side accepts, and so was not sent."""
 
 
 class RequestFailedError(ZeekfleetError):
-    """The controller answered that it cannot do what was asked.
+    """The answer to a request is that it failed.
 
     Attributes:
         reqid: the request's id.
@@ -135,7 +134,7 @@ class TransportError(ZeekfleetError):
 
 
 class ConnectionLostError(TransportError):
-    """A connection has ended before an answer came: what was asked for may be done, or not."""
+    """A connection ended before the answer came. The request may have been carried out, or not."""
 
 
 class CannotConnectError(TransportError):
@@ -151,10 +150,10 @@ class CannotConnectError(TransportError):
 
 
 class UnreachableError(CannotConnectError):
-    """Nobody answers at an address, however often or long it was tried.
+    """Nothing answers at an address, after all attempts.
 
     Attributes:
-        host: the address, or a name.
+        host: the address, or a host name.
         port: the port.
     """
 
@@ -168,7 +167,7 @@ class WebSocketError(TransportError):
     """A peer breaks the WebSocket protocol, or sends more than is accepted.
 
     Attributes:
-        code: what to close the connection with (RFC 6455, section 7.4.1).
+        code: the status code for closing the connection (RFC 6455, section 7.4.1).
     """
 
     def __init__(self, code: int, problem: str) -> None:
@@ -192,10 +191,10 @@ class ListenError(TransportError):
 
 
 class ConfigurationError(ZeekfleetError):
-    """A cluster configuration, or the file that holds it, is wrong.
+    """A cluster configuration, or its file, is wrong.
 
     Attributes:
-        errors: every problem found, one sentence each, sorted where the protocol says so.
+        errors: all problems, one sentence each; sorted where the protocol asks for that.
     """
 
     def __init__(self, errors: Sequence[str] | str) -> None:
@@ -216,10 +215,10 @@ class SettingsError(ZeekfleetError):
 
 
 class CommandLineError(ZeekfleetError):
-    """A command line cannot be understood; the exit code is 2, as usual for these.
+    """A command line cannot be understood; the exit code is 2, as usual for such errors.
 
     Attributes:
-        program: whose it is, such as ``zeekfleet restart``.
+        program: the command, such as ``zeekfleet restart``.
     """
 
     def __init__(self, problem: str, program: str) -> None:
@@ -232,11 +231,11 @@ class StoreError(ZeekfleetError):
 
 
 class StoreCorruptError(StoreError):
-    """The store's content cannot be trusted; it was left as it is.
+    """The store's content is damaged. The file was not changed.
 
     Attributes:
         path: the file.
-        problem: what is wrong, without what has become of the file.
+        problem: the sentence without the part that says what happened to the file.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -246,12 +245,12 @@ class StoreCorruptError(StoreError):
 
 
 class StoreVersionError(StoreError):
-    """The store was written by a newer zeekfleet; it was left as it is.
+    """The store was written by a newer zeekfleet. The file was not changed.
 
     Attributes:
         path: the file.
         version: its schema version.
-        problem: what is wrong, without what has become of the file.
+        problem: the sentence without the part that says what happened to the file.
     """
 
     def __init__(self, path: Path, version: int, supported: int) -> None:
@@ -262,11 +261,11 @@ class StoreVersionError(StoreError):
 
 
 class StoreQuarantinedError(StoreError):
-    """The store cannot be used, and was renamed out of the way with all it has; the next start makes an empty one.
+    """The store cannot be used, and was renamed. The next start makes an empty one.
 
     Attributes:
-        path: its former name.
-        quarantine: its new one.
+        path: its former path.
+        quarantine: its new path.
     """
 
     def __init__(self, problem: str, path: Path, quarantine: Path, names: Sequence[str]) -> None:
@@ -279,14 +278,14 @@ class StoreQuarantinedError(StoreError):
 
 
 class StoreWriteError(StoreError):
-    """A write was not made durable; the last acknowledged content still stands."""
+    """A write failed. The store still has what was written before."""
 
 
 class StoreFullError(StoreWriteError):
-    """There is no room for a write; what was acknowledged before still stands, and can be read.
+    """A write failed because the disk is full. The store still has what was written before, and can be read.
 
     Attributes:
-        directory: where there is none.
+        directory: the directory whose disk is full.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -312,7 +311,7 @@ class DirectoryHeldError(StateDirectoryError):
     """Another daemon uses the state directory.
 
     Attributes:
-        holder: that daemon's process id; None if it has not written it down.
+        holder: that daemon's pid; None if it is not in the lock file.
     """
 
     def __init__(self, path: Path, holder: int | None) -> None:
@@ -339,12 +338,12 @@ class LaunchError(SupervisionError):
 
 
 class ShortageError(LaunchError):
-    """The system is short of processes, descriptors or memory: nothing is wrong with the node itself."""
+    """The system lacks processes, descriptors or memory at the moment. Nothing is wrong with the node itself."""
 
 
 class StemError(SupervisionError):
-    """The stem is gone, or refused what it was asked."""
+    """The stem is gone, or refused a command."""
 
 
 class NotSupervisorError(SupervisionError):
-    """The call is an error in any process but a Supervisor (docs/protocol.md, section 5)."""
+    """The call works in a Supervisor process only (docs/protocol.md, section 5)."""

@@ -1,7 +1,7 @@
-"""Which zeekfleet a process runs: its version, the build of its files, and where it is installed.
+"""Which release of zeekfleet a process runs: the version, the build, and where it is installed.
 
-A version alone is not enough: a checkout changes between two versions, and one host may have several environments. What
-a process runs is read when this module is first imported, so that it stays true after an upgrade on disk.
+The version alone is not enough: a checkout changes between two versions, and one host may have several environments.
+The release is read when this module is imported first. So it tells what the process runs even after an upgrade on disk.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Release(msgspec.Struct, frozen=True):
 
     Attributes:
         version: such as ``0.1.0``.
-        build: eight hexadecimal digits that change whenever one of its files does.
-        place: the directory that holds the package.
+        build: eight hexadecimal digits that change with each of its files.
+        place: the directory in which the package is.
         python: the interpreter that runs it.
     """
 
@@ -40,14 +40,14 @@ class Release(msgspec.Struct, frozen=True):
 
 
 def read(package: Path = PACKAGE, python: str = sys.executable) -> Release:
-    """The release that lies in a package's directory now."""
+    """The release that is in a package's directory now."""
     listing = "".join(f"{path} {size} {changed}\n" for path, size, changed in sorted(_files(package)))
     build = zlib.crc32(listing.encode(errors="surrogateescape"))
     return Release(__version__, f"{build:08x}", str(package.parent), python)
 
 
 def _files(directory: Path | str, below: str = "") -> Iterator[tuple[str, int, int]]:
-    """Each file's path, size in bytes, and time of its last change; compiled files follow from the others."""
+    """Each file's path, size in bytes, and time of its last change, without compiled files."""
     with os.scandir(directory) as entries:
         for entry in entries:
             path = f"{below}{entry.name}"
@@ -60,16 +60,16 @@ def _files(directory: Path | str, below: str = "") -> Iterator[tuple[str, int, i
 
 
 RUNNING = read()
-"""What this process runs."""
+"""The release that this process runs."""
 
 
 def part(name: str, pid: int = 0, release: Release | None = RUNNING) -> PartRelease:
-    """A part of a fleet, for who asks what runs where.
+    """The release of one part of a fleet, as ``zeekfleet version`` shows it.
 
     Args:
-        name: what it is.
-        pid: its process; this one when left out.
-        release: what it runs; None for a former release that does not tell.
+        name: what the part is, such as ``agent``.
+        pid: its process; by default this one.
+        release: its release; None if it is so old that it does not tell.
     """
     if release is None:
         return PartRelease(name, pid)

@@ -1,8 +1,8 @@
-"""Rotated logs: from the spool's ``log-queue`` to a directory for each day, compressed.
+"""Archives rotated logs: moves them from the spool's ``log-queue`` to a directory for each day, compressed.
 
-``names`` and ``expiry`` are pure: what a file is called, which files have to go ·
-``compression`` · ``writer`` puts one file where it belongs, whatever happens
-meanwhile · ``clearing`` removes old ones · ``watch`` tells of new ones ·
-``command`` runs another program in place of all that · ``archiver`` is the task
-that an agent runs.
+* ``archiver``: the task that an agent runs
+* ``watch``: tells of new files in the queue · ``writer``: archives one file, safe against crashes
+* ``clearing``: removes old logs · ``compression``: gzip, zstd or none
+* ``command``: runs another program instead of all this
+* ``names`` and ``expiry`` are pure: file names, and which logs to remove
 """

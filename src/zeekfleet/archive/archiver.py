@@ -1,4 +1,4 @@
-"""The task that archives the logs of a host."""
+"""The task that archives the rotated logs of a host."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ logger = logging.getLogger(__name__)
 
 LOCK = ".zeekfleet-archiver.lock"
 WORKERS = 2
-"""Logs that are compressed at a time."""
+"""Logs that are compressed in parallel."""
 
 NICENESS = 10
 CLEARING_INTERVAL = 600.0
-"""Seconds between two looks at ages and at the disk, when nothing else happens."""
+"""Seconds between two checks of ages and of the disk, when no log arrives."""
 
 MAX_TOLD = 1000
-"""Kinds of trouble at a time; more are not told."""
+"""Kinds of problems that are reported at the same time; more are not reported."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Alarm = Callable[[str], None]
-"""Told what went wrong, once, until it goes well again."""
+"""Called with a problem. The same kind of problem is reported once, until archiving works again."""
 
 
 class ArchiveOptions(msgspec.Struct, frozen=True):
     """How to archive.
 
     Attributes:
-        queue: where rotated logs wait; made if missing.
-        logs: where they go; made if missing.
-        compression: how they are compressed.
-        limits: what the archive may hold.
-        command: run in place of the built-in archiver (see ``command.command_line``), if not empty.
-        interval: seconds between two such runs.
-        first_delay: seconds before what failed is tried again; doubles from one time to the next.
-        last_delay: no longer than that.
+        queue: the directory in which rotated logs wait; made if missing.
+        logs: the archive; made if missing.
+        compression: how logs are compressed.
+        limits: how old and how large the archive may become.
+        command: if not empty, run this in place of the built-in archiver (see ``command.command_line``).
+        interval: seconds between two runs of that command.
+        first_delay: seconds before the first retry after a failure; doubles with each retry.
+        last_delay: the longest delay, in seconds.
     """
 
     queue: Path
@@ -67,14 +67,14 @@ class ArchiveOptions(msgspec.Struct, frozen=True):
 
 
 class Archiver:
-    """Archives what comes into a queue, as long as it runs.
+    """Archives all logs that arrive in a queue.
 
     Args:
-        options: see there.
-        alarm: told of failures; by default they are logged.
+        options: how to archive.
+        alarm: called with each problem; by default it is logged.
 
     Raises:
-        SettingsError: the options cannot be met here.
+        SettingsError: the options cannot be met on this host.
     """
 
     def __init__(self, options: ArchiveOptions, alarm: Alarm = logger.error) -> None:
@@ -90,17 +90,17 @@ class Archiver:
         self._delay = options.first_delay
 
     async def run(self) -> None:
-        """Archive until cancelled; whatever fails is told and tried again."""
+        """Archive until cancelled. A failure is reported, and tried again later."""
         while True:
             try:
                 with _held(self._options.queue) as queue, _held(self._options.logs) as logs:
                     await (self._command_runs((queue, logs)) if self._command else self._archive())
             except BlockingIOError:
-                logger.info("another archiver is at work in %s or %s", self._options.queue, self._options.logs)
+                logger.info("another archiver is using %s or %s", self._options.queue, self._options.logs)
             except OSError as error:
                 self._tell(error.errno, f"logs cannot be archived: {_sentence(error)}")
             else:
-                continue  # the queue was moved away, and is made anew
+                continue  # the queue was moved away: make it again
             await asyncio.sleep(self._next_delay())
 
     # --- the built-in archiver
@@ -110,7 +110,7 @@ class Archiver:
         options = self._options
         stopping = threading.Event()
         writer = ArchiveWriter(options.queue, options.logs, options.compression, stopping.is_set)
-        # Watched before it is looked into, so that nothing falls between.
+        # Watch the queue before listing it, so that no file is missed in between.
         with (
             DirectoryWatch(options.queue) as watch,
             ThreadPoolExecutor(WORKERS, "archive", initializer=_be_nice) as threads,
@@ -124,12 +124,12 @@ class Archiver:
                     if not full:
                         await watch.arrival(min(retry, CLEARING_INTERVAL))
                     elif not cleared.removed:
-                        await asyncio.sleep(retry)  # what arrives meanwhile has no room either
+                        await asyncio.sleep(retry)  # the disk is full for new logs as well
             finally:
                 stopping.set()
 
     async def _archive_all(self, writer: ArchiveWriter, threads: ThreadPoolExecutor, stopping: threading.Event) -> bool:
-        """Archive what is in the queue; whether the disk is full."""
+        """Archive all logs in the queue; True if the disk is full."""
         waiting = await asyncio.to_thread(self._waiting)
         loop = asyncio.get_running_loop()
         full = False
@@ -156,7 +156,7 @@ class Archiver:
         if count:
             logger.info("%d logs archived", count)
         if not self._failed and not full:
-            self._well_again()
+            self._report_recovery()
         return full
 
     def _waiting(self) -> list[tuple[str, RotatedLog]]:
@@ -177,7 +177,7 @@ class Archiver:
         return sorted(found, key=lambda pair: (pair[1].opened, pair[0]))
 
     def _finished(self, name: str, attempt: asyncio.Future[Outcome]) -> bool:
-        """Take note of what became of a log; whether the disk is full."""
+        """Handle the outcome of archiving one log; True if the disk is full."""
         error = attempt.exception()
         if error is None:
             logger.debug("log %r: %s", name, attempt.result().value)
@@ -186,7 +186,7 @@ class Archiver:
         if isinstance(error, OSError):
             self._tell(error.errno, f"log {name!r} cannot be archived: {_sentence(error)}")
             return error.errno in _FULL
-        # A log that we stumble over must not keep the others from being archived.
+        # An unexpected error with one log must not keep the others from being archived.
         logger.error("log %r cannot be archived", name, exc_info=error)
         self._tell(type(error), f"log {name!r} cannot be archived: {error}")
         return False
@@ -194,15 +194,16 @@ class Archiver:
     # --- another program instead
 
     async def _command_runs(self, locks: tuple[int, int]) -> None:
+        # Report a missing program now, not when the first logs arrive.
         if problem := await asyncio.to_thread(command.missing, self._command[0]):
-            self._tell(problem, f"logs cannot be archived: {problem}")  # nobody should learn it from the first logs
+            self._tell(problem, f"logs cannot be archived: {problem}")
         while True:
             if await asyncio.to_thread(_has_entries, self._options.queue):
                 logger.debug("running %s", self._command)
                 if problem := await command.run(self._command, locks):
                     self._tell(problem, f"logs were not archived: {problem}")
                 else:
-                    self._well_again()
+                    self._report_recovery()
             await self._clear()
             await asyncio.sleep(self._options.interval)
 
@@ -231,14 +232,14 @@ class Archiver:
         return delay
 
     def _tell(self, kind: object, problem: str) -> None:
-        """Give the alarm, unless it was given for this kind of trouble already."""
+        """Report a problem, unless one of this kind was reported already."""
         if kind in self._told or len(self._told) >= MAX_TOLD:
             logger.debug(problem)
             return
         self._told.add(kind)
         self._alarm(problem)
 
-    def _well_again(self) -> None:
+    def _report_recovery(self) -> None:
         self._delay = self._options.first_delay
         if self._told - {"full", "clear"}:
             logger.info("logs are archived again")
@@ -247,11 +248,11 @@ class Archiver:
 
 @contextlib.contextmanager
 def _held(directory: Path) -> Iterator[int]:
-    """Make the directory and be the only archiver in it; the lock's descriptor.
+    """Make the directory, and hold its lock while the context lasts; the lock's descriptor.
 
     Raises:
-        BlockingIOError: there is another one.
-        OSError: it cannot be used.
+        BlockingIOError: another archiver has the lock.
+        OSError: the directory cannot be used.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -267,7 +268,7 @@ def _has_entries(directory: Path) -> bool:
 
 
 def _be_nice() -> None:
-    """Priority is a thread's own on Linux: the others, the event loop's among them, keep theirs."""
+    """Lower the priority of this thread. On Linux that does not affect other threads, such as the event loop's."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 

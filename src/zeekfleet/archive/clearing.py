@@ -1,4 +1,4 @@
-"""Reads the archive, removes what is too old or too much, and what a crash has left behind."""
+"""Removes logs from the archive that are too old or fill the disk, and unfinished files that a crash left."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from zeekfleet.archive.names import TEMPORARY_PREFIX, opening_time, parse_day
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What the archive may hold.
+    """How old and how large the archive may become.
 
     Attributes:
-        days: logs opened more days ago are removed; 0: never.
-        disk_percent: above this share of its disk the oldest are removed; 0: never.
+        days: logs that were opened more days ago are removed; 0: never.
+        disk_percent: when its disk is fuller than this, the oldest logs are removed; 0: never.
     """
 
     days: int = 0
@@ -28,12 +28,12 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Cleared(msgspec.Struct, frozen=True):
-    """What a clearing came to.
+    """The result of a clearing.
 
     Attributes:
-        removed: how many logs went.
-        freed: bytes.
-        excess: bytes that the disk is still over its limit by, 0 if it is not.
+        removed: how many logs were removed.
+        freed: how many bytes that freed.
+        excess: by how many bytes the disk is still over its limit; 0 if it is not.
     """
 
     removed: int = 0
@@ -42,7 +42,7 @@ class Cleared(msgspec.Struct, frozen=True):
 
 
 def days_of(logs: Path) -> Iterator[tuple[date, Path]]:
-    """The archive's directories; nothing if there is no archive yet."""
+    """The archive's directories and their days; nothing if there is no archive yet."""
     try:
         entries = list(os.scandir(logs))
     except FileNotFoundError:
@@ -54,7 +54,7 @@ def days_of(logs: Path) -> Iterator[tuple[date, Path]]:
 
 
 def archived_logs(logs: Path) -> Iterator[ArchivedLog]:
-    """All archived logs; files that do not look like one are nobody's business here."""
+    """All archived logs. Files that are not named like one are skipped."""
     for day, directory in days_of(logs):
         for entry in os.scandir(directory):
             opened = opening_time(entry.name)
@@ -67,16 +67,16 @@ def archived_logs(logs: Path) -> Iterator[ArchivedLog]:
 
 
 def room_of(path: Path) -> Room:
-    """How full the disk is that holds this directory."""
+    """How full the disk of this directory is."""
     status = os.statvfs(path)
     return Room((status.f_blocks - status.f_bfree) * status.f_frsize, status.f_bavail * status.f_frsize)
 
 
 def clear(logs: Path, today: date, limits: Limits) -> Cleared:
-    """Remove what is beyond the limits.
+    """Remove the logs that are beyond the limits.
 
     Raises:
-        OSError: the archive cannot be read, or something in it not be removed.
+        OSError: the archive cannot be read, or a log cannot be removed.
     """
     if not logs.is_dir() or not (limits.days or limits.disk_percent):
         return Cleared()
@@ -96,12 +96,15 @@ def _remove(logs: Path, victims: list[ArchivedLog]) -> None:
     for victim in victims:
         (logs / victim.day.isoformat() / victim.name).unlink(missing_ok=True)
     for day in {victim.day for victim in victims}:
-        with contextlib.suppress(OSError):  # not empty: something else lives there
+        with contextlib.suppress(OSError):  # it is not empty: it has other logs or files
             (logs / day.isoformat()).rmdir()
 
 
 def remove_leftovers(logs: Path) -> int:
-    """Remove what was being written when an archiver died; its source is still in the queue. How many it were."""
+    """Remove files that an archiver left unfinished when it was killed; their number.
+
+    Nothing is lost: the rotated log is removed from the queue only after its archived file is complete.
+    """
     count = 0
     for _, directory in days_of(logs):
         for entry in os.scandir(directory):

@@ -1,4 +1,4 @@
-"""Another program that archives in place of the built-in archiver, such as zeek-archiver."""
+"""Runs another program in place of the built-in archiver, such as zeek-archiver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zeekfleet.errors import SettingsError
 from zeekfleet.system.programs import refusal
 
 TIME_LIMIT = 3600.0
-"""Seconds after which a run is ended."""
+"""Seconds after which a run is stopped."""
 
 GRACE = 5.0
 """Seconds from SIGTERM to SIGKILL."""
@@ -27,8 +27,8 @@ _TAIL = 4096
 def command_line(command: str, queue: Path, logs: Path) -> tuple[str, ...]:
     """The program and its arguments; no shell is involved.
 
-    ``{queue}`` and ``{logs}`` stand for the two directories. Without either it is run
-    as Zeek's own agent does: ``command -1 queue logs``.
+    ``{queue}`` and ``{logs}`` are replaced by the two directories. If neither occurs, the program is run as Zeek's own
+    agent runs it: ``command -1 queue logs``.
 
     Raises:
         SettingsError: quotation marks are not closed, or there is no command.
@@ -45,10 +45,10 @@ def command_line(command: str, queue: Path, logs: Path) -> tuple[str, ...]:
 
 
 def missing(program: str) -> str:
-    """That there is no such program that could be run, as :func:`run` would tell it; empty if there is one."""
+    """Why the program cannot be run, in the words of :func:`run`; empty if it can."""
     if shutil.which(program) is not None:
         return ""
-    return _refused(program, EACCES if os.path.exists(program) else ENOENT)  # noqa: PTH110 - may be a name alone
+    return _refused(program, EACCES if os.path.exists(program) else ENOENT)  # noqa: PTH110 - it may be a name without a directory
 
 
 def _refused(program: str, number: int) -> str:
@@ -56,15 +56,15 @@ def _refused(program: str, number: int) -> str:
 
 
 async def run(argv: tuple[str, ...], keep: tuple[int, ...] = (), time_limit: float = TIME_LIMIT) -> str:
-    """Run it once; cancelling ends it.
+    """Run the program once. If this is cancelled, the program is stopped.
 
     Args:
         argv: the program and its arguments.
-        keep: descriptors that it inherits, such as locks that must hold as long as it runs.
+        keep: descriptors that it inherits, such as locks that must be held as long as it runs.
         time_limit: seconds.
 
     Returns:
-        What went wrong, or nothing.
+        The problem, as a sentence; empty if there was none.
     """
     with tempfile.TemporaryFile() as output:
         try:
@@ -88,13 +88,13 @@ async def run(argv: tuple[str, ...], keep: tuple[int, ...] = (), time_limit: flo
         if status == 0:
             return ""
         output.seek(max(0, output.seek(0, os.SEEK_END) - _TAIL))
-        lines = output.read().decode(errors="replace").strip().splitlines() or ["it told no reason"]
+        lines = output.read().decode(errors="replace").strip().splitlines() or ["it gave no reason"]
         how = f"failed with status {status}" if status > 0 else f"was ended by signal {-status}"
         return f"'{argv[0]}' {how}: {lines[-1]}"
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End it and what it has started."""
+    """Stop the program and all that it has started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.returncode is not None:
             return

@@ -1,4 +1,4 @@
-"""The forms that logs are archived in."""
+"""Compresses logs for the archive, and reads compressed ones."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Compression(enum.Enum):
 
     @property
     def suffix(self) -> str:
-        """What it adds to a file's name."""
+        """The suffix of file names with this compression."""
         return {Compression.GZIP: ".gz", Compression.ZSTD: ".zst", Compression.NONE: ""}[self]
 
 
 def require(compression: Compression) -> None:
-    """See that it can be done here.
+    """Check that this host has what the compression needs.
 
     Raises:
         SettingsError: a package is missing.
@@ -43,9 +43,9 @@ def _has_zstandard() -> bool:
 
 
 def writer(compression: Compression, stream: BinaryIO) -> BinaryIO:
-    """Compresses into ``stream``; closing it ends the compressed data and leaves the stream open."""
+    """A file object that compresses into ``stream``. Closing it ends the compressed data; ``stream`` stays open."""
     if compression is Compression.GZIP:
-        # No name and no time inside: the same log always gives the same bytes.
+        # Without name and time in the header, the same log always gives the same bytes.
         return cast(BinaryIO, gzip.GzipFile("", "wb", GZIP_LEVEL, stream, mtime=0))
     if compression is Compression.ZSTD:
         import zstandard  # noqa: PLC0415 - an optional dependency
@@ -56,7 +56,7 @@ def writer(compression: Compression, stream: BinaryIO) -> BinaryIO:
 
 
 def reader(compression: Compression, stream: BinaryIO) -> BinaryIO | None:
-    """Reads what :func:`writer` wrote; None if that cannot be done here."""
+    """A file object that reads what :func:`writer` wrote; None if a package for that is missing."""
     if compression is Compression.GZIP:
         return cast(BinaryIO, gzip.GzipFile("", "rb", fileobj=stream))
     if compression is Compression.ZSTD:
@@ -69,7 +69,7 @@ def reader(compression: Compression, stream: BinaryIO) -> BinaryIO | None:
 
 
 def damage() -> tuple[type[Exception], ...]:
-    """What reading raises when the data are none of the kind, or incomplete."""
+    """The exceptions that reading raises if the data are damaged, incomplete or something else."""
     found: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, zlib.error)
     if _has_zstandard():
         import zstandard  # noqa: PLC0415
@@ -79,7 +79,7 @@ def damage() -> tuple[type[Exception], ...]:
 
 
 class _Plain(io.RawIOBase):
-    """Passes on what it gets."""
+    """Writes the data as it is."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

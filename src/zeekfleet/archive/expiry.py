@@ -1,4 +1,4 @@
-"""Which archived logs have to go: because of their age, or because the disk is full."""
+"""Decides which archived logs are removed, by age or because the disk is full. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import msgspec
 
 
 class ArchivedLog(msgspec.Struct, frozen=True, order=True):
-    """One file of the archive; sorted, the oldest comes first.
+    """One file of the archive. Older files sort first.
 
     Attributes:
-        day: of its directory.
-        opened: ``HH:MM:SS``.
-        name: in that directory.
-        size: what removing it frees, in bytes.
+        day: the day of its directory.
+        opened: when the log was opened, as ``HH:MM:SS``.
+        name: the name of the file.
+        size: the bytes that removing it frees.
     """
 
     day: date
@@ -28,27 +28,27 @@ class Room(msgspec.Struct, frozen=True):
     """How full a disk is, in bytes.
 
     Attributes:
-        used: by anybody.
-        free: for us, without what is kept for root.
+        used: what all files take.
+        free: what we may still use, without the part reserved for root.
     """
 
     used: int
     free: int
 
     def excess(self, percent: float) -> float:
-        """How many bytes are used beyond that share; negative below it."""
+        """By how many bytes the disk is fuller than this share; negative if it is less full."""
         return self.used - (self.used + self.free) * percent / 100
 
 
 def too_old(logs: Iterable[ArchivedLog], today: date, days: int) -> list[ArchivedLog]:
-    """Those opened more than so many days ago; none if ``days`` is 0. Oldest first."""
+    """The logs that were opened more than ``days`` days ago, oldest first; none if ``days`` is 0."""
     return sorted(log for log in logs if days and (today - log.day).days > days)
 
 
 def too_much(logs: Iterable[ArchivedLog], today: date, room: Room, percent: float) -> list[ArchivedLog]:
-    """The oldest ones, as many as bring the disk to at most this share; none if ``percent`` is 0.
+    """The oldest logs, as many as must be removed until the disk is at most ``percent`` full; none if that is 0.
 
-    Today's logs stay: a disk that something else fills must not cost what is being looked at now.
+    Today's logs are never removed: if something else fills the disk, the logs in use must not be lost for it.
     """
     excess = room.excess(percent)
     chosen: list[ArchivedLog] = []

@@ -1,10 +1,11 @@
-"""What rotated and archived logs are called, as Zeek's loggers and zeek-archiver have it.
+"""File names of rotated and archived logs. They are the same as those of Zeek's loggers and zeek-archiver. Pure.
 
-In the queue: ``<path>__<open>__<close>__.log``, times as ``YYYY-MM-DD-HH-MM-SS``;
-several loggers add ``log_suffix=<node>__`` before the extension (a list of
-``key=value``, separated by commas, of which only this key means something).
-In the archive: ``YYYY-MM-DD/<path>.HH:MM:SS-HH:MM:SS[-<suffix>]<extension>``, the
-day being that of the opening. All times are the loggers' local time.
+In the queue: ``<path>__<open>__<close>__.log`` with times as ``YYYY-MM-DD-HH-MM-SS``. With several loggers there is
+``log_suffix=<node>__`` before the extension. That is a list of ``key=value``, separated by commas; other keys are
+ignored.
+
+In the archive: ``YYYY-MM-DD/<path>.HH:MM:SS-HH:MM:SS[-<suffix>]<extension>``. The day is the one on which the log was
+opened. All times are the loggers' local time.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from datetime import date, datetime
 import msgspec
 
 TEMPORARY_PREFIX = ".zeekfleet-"
-"""Begins the names of files that are being written in the archive."""
+"""The prefix of files in the archive that are not finished."""
 
 COMPRESSED = (".gz", ".bz2", ".lz", ".lz4", ".xz", ".zst")
-"""Logs whose extension ends so are compressed already."""
+"""Extensions of logs that are compressed already."""
 
 _TIME = r"(\d{4})-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)"
 _ROTATED = re.compile(
@@ -31,13 +32,13 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 class RotatedLog(msgspec.Struct, frozen=True):
-    """What the name of a rotated log tells.
+    """What the name of a rotated log says.
 
     Attributes:
         path: the log's name, such as ``conn``.
         opened: when it was opened, local time.
         closed: when it was closed, local time.
-        suffix: tells the logs of several loggers apart; may be empty.
+        suffix: distinguishes the logs of several loggers; empty with one logger.
         extension: with its dot, such as ``.log``.
     """
 
@@ -49,16 +50,20 @@ class RotatedLog(msgspec.Struct, frozen=True):
 
     @property
     def day(self) -> str:
-        """The directory it belongs in."""
+        """The name of its directory in the archive."""
         return self.opened.date().isoformat()
 
     @property
     def compressed(self) -> bool:
-        """Whether the logger has compressed it already."""
+        """Whether it is compressed already."""
         return self.extension.endswith(COMPRESSED)
 
     def archived_name(self, number: int = 1) -> str:
-        """Its name there, before compression; another number for each further log that has the same name."""
+        """Its name in the archive, without the suffix of a compression.
+
+        Args:
+            number: counts logs with the same path, day and times, from 1.
+        """
         name = f"{self.path}.{self.opened:%H:%M:%S}-{self.closed:%H:%M:%S}"
         if self.suffix:
             name += f"-{self.suffix}"
@@ -66,10 +71,10 @@ class RotatedLog(msgspec.Struct, frozen=True):
 
 
 def parse_rotated(name: str) -> RotatedLog | None:
-    """What a file in the queue is; None if it is no rotated log.
+    """Parse the name of a file in the queue; None if it is not a rotated log.
 
-    As zeek-archiver decides it, but paths and suffixes may contain two
-    underscores, and times must be written as Zeek writes them.
+    The rules are those of zeek-archiver, except that paths and suffixes may contain two underscores, and that times
+    must be written as Zeek writes them.
     """
     found = _ROTATED.fullmatch(name)
     if found is None:
@@ -89,7 +94,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def _suffix(metadata: str) -> str | None:
-    """The log's suffix; None if the metadata are no list of ``key=value``."""
+    """The log's suffix; None if the metadata is not a list of ``key=value``."""
     suffix = ""
     for entry in metadata.split(",") if metadata else ():
         key, _, value = (part.strip() for part in entry.partition("="))
@@ -101,13 +106,13 @@ def _suffix(metadata: str) -> str | None:
 
 
 def temporary_name(name: str) -> str:
-    """Where the file of this name in the queue is written to before it gets its own name in the archive."""
+    """The name in the archive under which a log from the queue is written until it is finished."""
     digest = hashlib.blake2s(name.encode(errors="surrogateescape"), digest_size=16)
     return TEMPORARY_PREFIX + digest.hexdigest()
 
 
 def parse_day(name: str) -> date | None:
-    """The day a directory of the archive is for; None if it is none."""
+    """The day of a directory in the archive; None if the name is not a day."""
     try:
         return date.fromisoformat(name) if _DAY.fullmatch(name) else None
     except ValueError:
@@ -115,6 +120,6 @@ def parse_day(name: str) -> date | None:
 
 
 def opening_time(name: str) -> str | None:
-    """``HH:MM:SS`` at which an archived log was opened; None if that is no archived log's name."""
+    """When an archived log was opened, as ``HH:MM:SS``; None if the name is not one of an archived log."""
     found = _ARCHIVED.fullmatch(name)
     return found["open"] if found else None

@@ -1,4 +1,4 @@
-"""Tells when something arrives in a directory."""
+"""Waits for files to arrive in a directory, by inotify."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _END = IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF
 
 
 class DirectoryWatch:
-    """Watches while it is entered.
+    """Watches a directory while the context lasts.
 
     Args:
-        directory: must be there.
+        directory: must exist.
 
     Raises:
-        OSError: on entering, it is not, or there are too many watches.
+        OSError: on entering, if the directory does not exist or there are too many watches.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._arrived = asyncio.Event()
         self.ended = False
-        """Whether the directory was removed or moved away; nothing more will be told of it."""
+        """Whether the directory was removed or moved away, so that nothing more arrives."""
 
     def __enter__(self) -> Self:
         self._inotify = Inotify(self._happened)
@@ -51,7 +51,7 @@ class DirectoryWatch:
         self._inotify.close()
 
     async def arrival(self, timeout: float) -> None:
-        """Return when something has arrived since the last return, when the watch has ended, or after the time-out."""
+        """Wait until a file has arrived since the last call, or the watch has ended, or the time-out is over."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._arrived.wait()

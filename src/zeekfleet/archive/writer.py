@@ -1,14 +1,12 @@
-"""Puts one rotated log where it belongs, so that no moment of dying loses or doubles it.
+"""Archives one rotated log so that a crash at any moment neither loses nor duplicates it.
 
-The log is written under a hidden name in the directory of its day, forced to
-disk, renamed, the directories forced to disk, and only then is the source
-removed. So whoever finds a hidden file after a crash may remove it: its source
-is still there. Whoever finds a source whose content already stands in the
-archive under its name removes the source: the crash came between the last two
-steps.
+The steps: write the log under a hidden name in the directory of its day; force it to disk; rename it; force the
+directories to disk; remove the source from the queue.
 
-Whoever puts a file into the queue renames it into place, as Zeek does; one that
-changes while it is read is left for later nevertheless.
+After a crash, a hidden file can be removed, because its source is still in the queue. If the archive already has a log
+of the same name and content as a source, the crash came before the last step: then only the source is removed.
+
+Zeek renames finished logs into the queue. A file that changes while it is read is not finished, and left for later.
 """
 
 from __future__ import annotations
@@ -28,14 +26,14 @@ from zeekfleet.archive.compression import Compression
 from zeekfleet.archive.names import RotatedLog, temporary_name
 
 CHUNK = 256 * 1024
-"""Bytes between two looks at whether to stop; compressing them takes a few milliseconds."""
+"""Bytes that are compressed between two checks whether to stop; this takes a few milliseconds."""
 
 MAX_NAMESAKES = 1000
-"""Logs that may have the same path, day and times."""
+"""How many logs may have the same path, day and times."""
 
 
 class Step(enum.Enum):
-    """What has just been done, in this order."""
+    """The steps, in their order; tests stop the program after each."""
 
     OPENED = "opened"
     DAY_MADE = "day made"
@@ -48,7 +46,7 @@ class Step(enum.Enum):
 
 
 class Outcome(enum.Enum):
-    """What became of the log."""
+    """The outcome of archiving a log."""
 
     ARCHIVED = "archived"
     WAS_ARCHIVED = "had been archived already"
@@ -58,7 +56,7 @@ class Outcome(enum.Enum):
 
 
 class _NotNowError(Exception):
-    """Ends an attempt without a failure."""
+    """Ends an attempt early. This is not a failure."""
 
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -69,18 +67,18 @@ def _never() -> bool:
 
 
 def _nobody(_: Step) -> None:
-    """Nobody watches the steps."""
+    """Ignore the step."""
 
 
 class ArchiveWriter:
-    """The archive's directory, used from several threads.
+    """Archives logs; several threads may use it.
 
     Args:
-        queue: where rotated logs wait.
-        logs: where they go; made if missing.
-        form: how they are compressed.
-        stopping: asked between chunks; true ends the work.
-        watcher: told of each step, for tests.
+        queue: the directory in which rotated logs wait.
+        logs: the archive; made if missing.
+        form: how logs are compressed.
+        stopping: called between chunks; if it returns True, the work is stopped.
+        watcher: called after each step, for tests.
     """
 
     def __init__(
@@ -102,7 +100,7 @@ class ArchiveWriter:
         """Archive the log of this name in the queue.
 
         Raises:
-            OSError: it could not be done; the source is untouched, and nothing is left behind.
+            OSError: it failed; the source is unchanged, and no unfinished file is left.
         """
         source = self._queue / name
         try:
@@ -129,7 +127,7 @@ class ArchiveWriter:
                 self._move(source, stream, day, log)
                 return outcome
             self._copy(source.name, stream, day, log, form)
-        # The archive's own entries first: the source is what a power failure could fall back on.
+        # Force the archive to disk before the source is removed, so that a power failure cannot lose both.
         _force(day)
         _force(self._logs)
         self._done(Step.DIRECTORY_FORCED)
@@ -138,7 +136,7 @@ class ArchiveWriter:
         return outcome
 
     def _day(self, log: RotatedLog) -> Path:
-        """The directory of its day, as open to others as the archive itself."""
+        """The directory of its day, with the same permissions as the archive itself."""
         self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         day = self._logs / log.day
         try:
@@ -161,12 +159,12 @@ class ArchiveWriter:
         self._done(Step.RENAMED)
 
     def _write(self, stream: BinaryIO, temporary: Path, form: Compression, source: os.stat_result) -> None:
-        # Made anew: whatever has that name was left by a crash.
+        # A file that has this name already was left by a crash.
         temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as target:
             with contextlib.closing(compression.writer(form, target)) as sink:
-                rest = source.st_size  # whoever appends to the log cannot keep us here
+                rest = source.st_size  # read no further: if something appends to the log, this would not end
                 while rest > 0 and (chunk := stream.read(min(CHUNK, rest))):
                     if self._stopping():
                         raise _NotNowError(Outcome.STOPPED)
@@ -183,7 +181,7 @@ class ArchiveWriter:
         self._done(Step.FORCED)
 
     def _move(self, source: Path, stream: BinaryIO, day: Path, log: RotatedLog) -> None:
-        """Within one file system, and as it is, a log is renamed: there is never more than one of it."""
+        """Rename the log into the archive: possible in the same file system, if it need not be compressed."""
         os.fsync(stream.fileno())
         self._done(Step.FORCED)
         with self._naming:
@@ -195,7 +193,7 @@ class ArchiveWriter:
         self._done(Step.DIRECTORY_FORCED)
 
     def _has_twin(self, stream: BinaryIO, day: Path, log: RotatedLog) -> bool:
-        """Whether the log stands in the archive already, in whatever form."""
+        """Whether the archive already has a log of this name and content, with any compression."""
         for number in range(1, MAX_NAMESAKES + 1):
             namesakes = list(_namesakes(day, log, number))
             if not namesakes:
@@ -222,7 +220,7 @@ class ArchiveWriter:
 
 
 def _namesakes(day: Path, log: RotatedLog, number: int) -> Iterator[tuple[Path, Compression]]:
-    """The files that archived logs of this name and number are in."""
+    """The archived files of this name and number, with any compression."""
     for form in Compression:
         path = day / (log.archived_name(number) + form.suffix)
         if os.path.lexists(path):
@@ -230,7 +228,7 @@ def _namesakes(day: Path, log: RotatedLog, number: int) -> Iterator[tuple[Path, 
 
 
 def _free_name(day: Path, log: RotatedLog, form: Compression) -> Path:
-    """A name in no form of which there is a log; to be taken before anybody else looks for one."""
+    """The first free name of this log. The caller holds the lock until the name is used."""
     for number in range(1, MAX_NAMESAKES + 1):
         if not any(_namesakes(day, log, number)):
             return day / (log.archived_name(number) + form.suffix)
@@ -238,7 +236,7 @@ def _free_name(day: Path, log: RotatedLog, form: Compression) -> Path:
 
 
 def _read(stream: BinaryIO, count: int) -> bytes:
-    """Exactly so many bytes, unless it ends before."""
+    """Read exactly ``count`` bytes, or fewer at the end."""
     parts = []
     while count and (part := stream.read(count)):
         parts.append(part)
@@ -251,14 +249,14 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _remove_unless_replaced(source: Path, archived: os.stat_result) -> None:
-    """Another log may have got the same name in the queue meanwhile; that one is not archived yet."""
+    """Remove the source, unless another log has taken its name in the queue meanwhile: that is not archived yet."""
     with contextlib.suppress(FileNotFoundError):
         if _identity(os.lstat(source)) == _identity(archived):
             source.unlink()
 
 
 def _force(directory: Path) -> None:
-    """Have a directory's entries on disk."""
+    """Force a directory's entries to disk."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

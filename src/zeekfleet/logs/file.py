@@ -1,7 +1,7 @@
 """``management-<name>.log``: the log of an agent, a controller or a simulated node.
 
-A simulated node writes its log by this module alone, and a host may have a thousand of them: importing ``logging`` or
-``pathlib`` here would make each of them start later.
+A simulated node logs with this module alone, and a host may have a thousand of them. So this module does not import
+``logging`` or ``pathlib``, which would make each of them start later.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _ESCAPES = {ord("\\"): "\\\\"} | {code: f"\\x{code:02x}" for code in range(32)}
 
 
 class ManagementFile:
-    """The file, as Zeek's tab-separated values or as JSON.
+    """Writes the file, as Zeek's tab-separated values or as JSON, and rotates it.
 
-    A file that is full becomes ``management-<name>.log.1``, the former ``.1`` becomes ``.2``, and so on.
+    A full file is renamed to ``management-<name>.log.1``, the former ``.1`` to ``.2``, and so on.
 
     Args:
         directory: the process' working directory.
         name: the agent's, controller's or node's name.
         role: ``AGENT``, ``CONTROLLER`` or ``NODE``.
         log_format: ``tsv`` or ``json``.
-        limit: bytes at which the file is full; the last line may end beyond it.
-        kept: how many former files there are at most.
+        limit: bytes at which the file is full; its last line may exceed that.
+        kept: how many rotated files are kept.
 
     Raises:
         StateDirectoryError: the file cannot be opened.
@@ -55,7 +55,7 @@ class ManagementFile:
             created: Unix time.
             level: such as ``INFO``.
             message: the sentence.
-            fields: its facts, which only the JSON form shows.
+            fields: its facts, which only the JSON format shows.
         """
         told = (f"{created:.6f}", self._name, level, self._role, message)
         if not self._json:
@@ -63,13 +63,13 @@ class ManagementFile:
         else:
             values: dict[str, object] = dict(zip(COLUMNS, told, strict=True)) | {"ts": round(created, 6)}
             if fields:
-                values["fields"] = fields  # apart: ``node`` and ``role`` are the process' own here
+                values["fields"] = fields  # nested, because ``node`` and ``role`` of the line are those of the process
             self._append(f"{json.dumps(values, default=repr)}\n")
         if self._size() >= self._limit:
             self._rotate()
 
     def reopen(self) -> None:
-        """Go on in a new file if the present one was moved away or removed by somebody else."""
+        """Open a new file if the present one was moved away or removed."""
         if not self._is_in_place():
             self._replace()
 
@@ -81,12 +81,12 @@ class ManagementFile:
     def _rotate(self) -> None:
         """Rename the file and begin a new one.
 
-        Nothing is lost if this ends half way: after each step every file is whole and has one of our names. What
-        cannot be renamed goes on to grow; the next line tries again.
+        If the process dies in between, nothing is lost: after each step, all files are complete and have names of
+        the series. If a file cannot be renamed, it grows on, and the next line tries again.
         """
         with contextlib.suppress(OSError, StateDirectoryError):
-            self._file.flush()  # a full disk fails here, before anything is renamed
-            if self._is_in_place():  # else somebody else has rotated it
+            self._file.flush()  # on a full disk this fails, before anything is renamed
+            if self._is_in_place():  # else another program has rotated it
                 _shift(self._path, self._kept)
             self._replace()
 
@@ -105,9 +105,9 @@ class ManagementFile:
             self._append(_header(f"management-{self._name}"))
 
     def _append(self, text: str) -> None:
-        """Write, or lose the line: a full disk must not stop the daemon, and its alarm is given elsewhere.
+        """Write, or lose the line: a full disk must not stop the daemon. Another module reports the full disk.
 
-        Python keeps a few thousand bytes until there is room again; what comes beyond them is lost.
+        Python buffers a few thousand bytes until there is room again. Lines beyond them are lost.
         """
         with contextlib.suppress(OSError):
             self._file.write(text)
@@ -119,7 +119,7 @@ class ManagementFile:
             return 0
 
     def _is_in_place(self) -> bool:
-        """Whether the open file still has its name."""
+        """Whether the open file still has its path."""
         try:
             return os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._path))
         except (OSError, ValueError):
@@ -127,7 +127,7 @@ class ManagementFile:
 
 
 def _shift(path: str, kept: int) -> None:
-    """Give each file the next number, the oldest first; remove those beyond ``kept``.
+    """Give each file the next number, starting with the oldest; remove those beyond ``kept``.
 
     Raises:
         OSError: one could not be renamed.
@@ -138,7 +138,7 @@ def _shift(path: str, kept: int) -> None:
     if kept == 0:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-    number = kept + 1  # an earlier run may have kept more
+    number = kept + 1  # an earlier run may have kept more files
     with contextlib.suppress(FileNotFoundError):
         while True:
             os.unlink(f"{path}.{number}")
@@ -161,7 +161,7 @@ def _header(path: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """As Zeek writes its logs: what would break a line or field is given in hexadecimal."""
+    """Escape as Zeek does: characters that would break a line or a field are written in hexadecimal."""
     if not text:
         return "(empty)"
     if text in ("-", "(empty)"):

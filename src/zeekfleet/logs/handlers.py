@@ -1,11 +1,11 @@
 """Logging of the daemons: on stderr, and in ``management-<name>.log`` (docs/protocol.md, section 12).
 
-A line is a sentence, and has its facts as fields beside it, which JSON shows::
+A line is a sentence. Its facts are fields in addition, which the JSON format shows::
 
     logger.warning("node %s was killed by SIGKILL", node, extra={"kind": "crash", "node": node, "pid": pid})
 
-The fields are those of :data:`FIELDS`. A record with a ``kind`` is news that an operator wants to see; the process
-in the foreground shows it, too (``daemon.journal``), as it shows every warning.
+The fields are those of :data:`FIELDS`. A line with a ``kind`` is important for operators. Like every warning, the
+foreground process shows it as well (``daemon.journal``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zeekfleet.logs.file import ManagementFile
 from zeekfleet.model.enums import Role
 
 FIELDS = (
-    "kind",  # of news: connection, crash, crash loop, deployment
+    "kind",  # what an important line is about: connection, crash, crash loop, deployment
     "instance",
     "node",
     "role",  # of the node or process: worker, agent, …
@@ -31,15 +31,15 @@ FIELDS = (
     "success",
     "pid",
     "exit",  # the exit code, or the name of the signal
-    "uptime",  # seconds that the process lived
-    "attempt",  # which end it is within the window in which ends are counted
-    "next_start",  # seconds until the next attempt; None: there is none
+    "uptime",  # seconds that the process ran
+    "attempt",  # how many times it ended within the window of a crash loop, this one included
+    "next_start",  # seconds until the next start; None: there is none
     "report",  # the directory of a crash report
     "address",  # HOST:PORT
     "error",
-    "source",  # the agent or controller that wrote it, where another process shows it
+    "source",  # the agent or controller that wrote the line, if another process shows it
 )
-"""What a line may tell beside its sentence: ``extra`` has these keys and no others."""
+"""The fields that a line may have: the keys of ``extra``."""
 
 
 def configure(log_format: Literal["text", "json"], level: str, stream: IO[str] | None = None) -> None:
@@ -94,13 +94,13 @@ def _json(values: dict[str, object]) -> str:
 
 
 def reopen() -> None:
-    """Have the management logs go on in new files, where theirs were moved away."""
+    """Open new files for management logs whose files were moved away."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, ManagementLog):
             try:
                 handler.reopen()
             except StateDirectoryError as error:
-                logging.getLogger(__name__).error("the former log is written on: %s", error)
+                logging.getLogger(__name__).error("continuing in the former log: %s", error)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
@@ -117,8 +117,8 @@ class ManagementLog(logging.Handler):
         name: the agent's or controller's name.
         role: what it is.
         log_format: ``tsv`` or ``json``.
-        limit: bytes at which the file is full.
-        kept: how many former files there are at most.
+        limit: bytes at which the file is rotated.
+        kept: how many rotated files are kept.
 
     Raises:
         StateDirectoryError: the file cannot be opened.
@@ -135,7 +135,7 @@ class ManagementLog(logging.Handler):
         kept: int = 3,
     ) -> None:
         file = ManagementFile(str(directory), name, role.name, log_format, limit=limit, kept=kept)
-        super().__init__()  # from here on it is known to logging, which closes it at the end of the process
+        super().__init__()  # after the file: logging calls ``close`` of every handler at the end of the process
         self._file = file
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -144,7 +144,7 @@ class ManagementLog(logging.Handler):
         self._file.write(record.created, level, record.getMessage(), fields_of(record))
 
     def reopen(self) -> None:
-        """Go on in a new file if the present one was moved away or removed by somebody else."""
+        """Open a new file if the present one was moved away or removed."""
         self.acquire()
         try:
             self._file.reopen()
