@@ -18,7 +18,7 @@ import pytest
 
 from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.stem.spawn import Spawn
+from zeekfleet.stem.spawn import Program, Spawn
 from zeekfleet.stem.spawn_pool import SpawnPool
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor, places
 from zeekfleet.system import procfs
@@ -223,7 +223,8 @@ def test_start_times_by_the_clock_are_the_kernels(tmp_path: Path) -> None:
     env = {"PATH": os.environ["PATH"]}
     with pool.together():
         for _ in range(50):
-            pool.start(Spawn("/bin/sleep", ["sleep", "1000"], env, str(tmp_path), {1: 2, 2: 2}), spawns.append)
+            program = Program("/bin/sleep", ["sleep", "1000"], env, str(tmp_path), {1: 2, 2: 2})
+            pool.start(Spawn(program), spawns.append)
     try:
         assert len({spawn.pid for spawn in spawns}) == 50
         assert [spawn.start_time for spawn in spawns] == [procfs.start_time(spawn.pid) for spawn in spawns]
@@ -241,8 +242,8 @@ def test_start_times_by_the_clock_are_the_kernels(tmp_path: Path) -> None:
         ("/etc/passwd", "/", "/etc/passwd"),
     ],
 )
-def test_why_a_birth_failed(program: str, directory: str, reason: str) -> None:
-    spawn = Spawn(program, ["x"], {}, directory, {1: 2, 2: 2})
+def test_why_a_start_failed(program: str, directory: str, reason: str) -> None:
+    spawn = Spawn(Program(program, ["x"], {}, directory, {1: 2, 2: 2}))
     spawn.run()
     assert isinstance(spawn.problem, OSError)
     assert spawn.problem.filename == reason
@@ -251,4 +252,4 @@ def test_why_a_birth_failed(program: str, directory: str, reason: str) -> None:
 def test_a_text_with_a_nul_is_refused() -> None:
     for program, argv, env in (("a\0b", ["a"], {}), ("a", ["a\0b"], {}), ("a", ["a"], {"A": "a\0b"})):
         with pytest.raises(ValueError, match="null"):
-            Spawn(program, argv, env, "/", {})
+            Spawn(Program(program, argv, env, "/", {}))

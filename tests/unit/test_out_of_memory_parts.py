@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from zeekfleet.model.management import NodeOutputs
-from zeekfleet.stem import process_end
 from zeekfleet.supervisor import kernel_log, memory_kills
 from zeekfleet.supervisor.kernel_log import time_of, victim_of
 from zeekfleet.supervisor.memory_kills import MemoryKills
 from zeekfleet.supervisor.records import NodeExit
-from zeekfleet.system import cgroup_paths
+from zeekfleet.system import cgroup_paths, process_end
 
 CHOSEN = (
     b"6,1214,12263508287,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from zeekfleet.system.socket_owners import Ends, Owner, SocketOwners, program_of, program_with, unix_peer
+from zeekfleet.system.socket_owners import Ends, Owner, SocketOwners, program_of, program_with
+from zeekfleet.system.unix_sockets import unix_peer
 
 _CLONE_NEWNET = 0x40000000
 

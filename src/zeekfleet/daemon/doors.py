@@ -12,7 +12,8 @@ from zeekfleet.security.door import Caller, Door
 from zeekfleet.security.users import ServedUsers, gid_named, uid_named
 from zeekfleet.security.web_pages import own_names
 from zeekfleet.settings import DEFAULT_GROUP, CommonSettings
-from zeekfleet.system.socket_owners import Ends, SocketOwners, program_of, program_with, unix_peer
+from zeekfleet.system.socket_owners import Ends, SocketOwners, program_of, program_with
+from zeekfleet.system.unix_sockets import unix_peer
 
 logger = logging.getLogger(__name__)
 

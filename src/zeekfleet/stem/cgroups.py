@@ -18,10 +18,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from zeekfleet.stem.forked_spawn import fork
 from zeekfleet.stem.preparation import DIRECTORY_MODE, reason_of
 from zeekfleet.stem.records import file_name
 from zeekfleet.system import cgroup_paths, procfs
+from zeekfleet.system.cgroup import Cgroup, remove
+from zeekfleet.system.posix_spawn import fork
 
 
 class Cgroups:
@@ -78,8 +79,8 @@ class Cgroups:
             with contextlib.suppress(OSError):
                 for entry in os.scandir(base):
                     if entry.is_dir(follow_symlinks=False):
-                        _remove(Path(entry.path))
-            _remove(base)
+                        remove(Path(entry.path))
+            remove(base)
 
     def _probe(self) -> Path | None:
         own = cgroup_paths.unified()
@@ -91,7 +92,7 @@ class Cgroups:
             if above is not None and _has_memory(above):
                 return above
             if above is not None:
-                _remove(above)
+                remove(above)
         return self._make(own.directory)
 
     def _make(self, parent: Path) -> Path | None:
@@ -106,53 +107,9 @@ class Cgroups:
             _try_out(base / "trial")
         except OSError as error:
             self._log(f"no control groups below {parent}: {reason_of(error)}")
-            _remove(base)
+            remove(base)
             return None
         return base
-
-
-class Cgroup:
-    """The group of one node.
-
-    Args:
-        path: its directory.
-        kills_before: how many of its processes the kernel had killed before the one that it is for; as now if left out.
-    """
-
-    def __init__(self, path: Path, kills_before: int | None = None) -> None:
-        self.path = path
-        self._kills_before = self._kills() if kills_before is None else kills_before
-
-    def limit_memory(self, limit: int) -> bool:
-        """Set ``memory.max``; whether that is possible here."""
-        try:
-            (self.path / "memory.max").write_text(str(limit))
-        except OSError:
-            return False
-        with contextlib.suppress(OSError):
-            (self.path / "memory.swap.max").write_text("0")
-        return True
-
-    @property
-    def was_short_of_memory(self) -> bool:
-        """Whether the kernel has killed a process of this launch for want of memory."""
-        return self._kills() > self._kills_before
-
-    def _kills(self) -> int:
-        return cgroup_paths.memory_kills(self.path / "memory.events")
-
-    def kill(self) -> None:
-        """SIGKILL all processes of it, at once."""
-        with contextlib.suppress(OSError):
-            (self.path / "cgroup.kill").write_text("1")
-
-    def processes(self) -> list[int]:
-        """Process ids in it; zombies are not counted."""
-        return [int(pid) for pid in procfs.read(f"{self.path}/cgroup.procs").split()]
-
-    def remove(self) -> None:
-        """It is no longer needed; one that still holds a process stays."""
-        _remove(self.path)
 
 
 def _directory_of(node: str) -> str:
@@ -186,9 +143,4 @@ def _try_out(group: Path) -> None:
             os._exit(0)
         os.waitpid(pid, 0)
     finally:
-        _remove(group)
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.rmdir()
+        remove(group)

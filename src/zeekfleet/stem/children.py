@@ -8,11 +8,11 @@ import selectors
 import signal
 from collections.abc import Callable
 
-from zeekfleet.stem import ownership, process_end
+from zeekfleet.stem import ownership
 from zeekfleet.stem.process import Process
-from zeekfleet.stem.process_end import ProcessEnd
 from zeekfleet.stem.spawn_pool import SpawnPool
-from zeekfleet.system import procfs
+from zeekfleet.system import process_end, procfs
+from zeekfleet.system.process_end import ProcessEnd
 from zeekfleet.system.timers import Timers
 
 SWEEP_PATIENCE = 10.0

@@ -8,25 +8,20 @@ nodes with limits or a group pay it.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
 import signal
-from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import msgspec
 
 from zeekfleet.model.launch import Resources
 from zeekfleet.stem import resources, rlimit_tag
-from zeekfleet.stem.spawn import Spawn, ignored_signals
+from zeekfleet.stem.spawn import Program, Spawn
 from zeekfleet.system import procfs
+from zeekfleet.system.posix_spawn import execve, fork, ignored_signals
 
-_CLONE_INTO_CGROUP = 0x200000000
-_SYS_CLONE3 = 435  # the same on all architectures
-_ARGUMENT_WORDS = 11
-_library = ctypes.PyDLL(None, use_errno=True)
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 """Signals that the stem handles: SIGTERM stops its nodes, the others do nothing."""
 
@@ -46,20 +41,8 @@ class ForkedSpawn(Spawn):
         group: the directory of its control group, if it is to have one.
     """
 
-    def __init__(
-        self,
-        program: str,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        directory: str,
-        descriptors: Mapping[int, int],
-        cpus: frozenset[int] = frozenset(),
-        tag: int | None = None,
-        *,
-        limits: Resources = Resources(),  # noqa: B008 - frozen
-        group: str | None = None,
-    ) -> None:
-        super().__init__(program, argv, env, directory, descriptors, cpus, tag)
+    def __init__(self, program: Program, limits: Resources = Resources(), group: str | None = None) -> None:  # noqa: B008 - frozen
+        super().__init__(program)
         self._limits = limits
         self._group = group
 
@@ -98,8 +81,7 @@ class ForkedSpawn(Spawn):
             # From here on nothing may need memory: what the program is executed with was made before.
             if memory is not None and (corrected := resources.limit_memory(memory)):
                 os.write(told, msgspec.json.encode(_Told(corrected)) + b"\n")
-            _library.execve(self.program, self.argv, self.env)
-            number = ctypes.get_errno()
+            number = execve(self.path, self.argv, self.env)
         except OSError as error:
             number = error.errno or number
         except MemoryError:
@@ -126,31 +108,6 @@ def _forget_signals() -> None:
     for number in (*HANDLED, *ignored_signals()):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def fork(group: int | None) -> int:
-    """``os.fork``, into the control group of which a descriptor is given.
-
-    Raises:
-        OSError: the system refuses.
-    """
-    if group is None:
-        return os.fork()
-    arguments = (ctypes.c_uint64 * _ARGUMENT_WORDS)()
-    arguments[0] = _CLONE_INTO_CGROUP
-    arguments[4] = signal.SIGCHLD
-    arguments[10] = group
-    # As ``os.fork`` does it: our other threads are not copied, but what they hold is.
-    ctypes.pythonapi.PyOS_BeforeFork()
-    pid = int(_library.syscall(_SYS_CLONE3, ctypes.byref(arguments), ctypes.sizeof(arguments)))
-    number = ctypes.get_errno()
-    if pid == 0:
-        ctypes.pythonapi.PyOS_AfterFork_Child()
-        return 0
-    ctypes.pythonapi.PyOS_AfterFork_Parent()
-    if pid < 0:
-        raise OSError(number, os.strerror(number), "clone3")
-    return pid
 
 
 def _forked_into(group: str | None) -> int:

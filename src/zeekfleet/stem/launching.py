@@ -12,10 +12,11 @@ import msgspec
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.variables import LAUNCH
-from zeekfleet.stem import resources, spawn
+from zeekfleet.stem import resources
 from zeekfleet.stem.forked_spawn import ForkedSpawn
 from zeekfleet.stem.preparation import Outputs, failure
-from zeekfleet.stem.spawn import Spawn
+from zeekfleet.stem.spawn import Program, Spawn
+from zeekfleet.system import posix_spawn
 from zeekfleet.system.programs import missing_on_path
 
 _MOST_FOUND = 1000
@@ -60,12 +61,13 @@ def spawn_of(
     descriptors = {1: outputs.stdout, 2: outputs.stderr}
     limits = msgspec.structs.replace(spec.resources, memory=None) if has_memory_limit else spec.resources
     try:
-        program = _program(spec)
+        path = _program(spec)
         _check_names(env)
-        facts = (program, spec.argv, env, spec.directory, descriptors, resources.cpus_of(spec), rlimit_tag)
-        if group is None and spawn.IS_AVAILABLE and not resources.are_limited(limits):
-            return Spawn(*facts)
-        return ForkedSpawn(*facts, limits=limits, group=group)
+        cpus = resources.cpus_of(spec)
+        program = Program(path, spec.argv, env, spec.directory, descriptors, cpus, rlimit_tag)
+        if group is None and posix_spawn.IS_AVAILABLE and not resources.are_limited(limits):
+            return Spawn(program)
+        return ForkedSpawn(program, limits, group)
     except OSError as error:
         raise failure(spec.name, error) from error
     except Exception as error:

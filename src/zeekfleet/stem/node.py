@@ -30,15 +30,16 @@ from zeekfleet.lifecycle.revival import NEVER, Decision, Revival
 from zeekfleet.lifecycle.stopping import Stop
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem import environment_tag, launching, preparation, resources, rlimit_tag
-from zeekfleet.stem.cgroups import Cgroup, Cgroups
+from zeekfleet.stem.cgroups import Cgroups
 from zeekfleet.stem.children import Children
 from zeekfleet.stem.process import Process
-from zeekfleet.stem.process_end import ProcessEnd
 from zeekfleet.stem.protocol import Event, Exited, LastExit, LaunchFailed, NodeReport, Started, Stopping
 from zeekfleet.stem.records import ProcessRecord, Records
 from zeekfleet.stem.spawn import Spawn
 from zeekfleet.stem.spawn_pool import SpawnPool
 from zeekfleet.system import procfs
+from zeekfleet.system.cgroup import Cgroup
+from zeekfleet.system.process_end import ProcessEnd
 from zeekfleet.system.timers import Timer, Timers
 
 CLEARING_PATIENCE = 10.0

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from zeekfleet.lifecycle.stopping import Work
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem import environment_tag
-from zeekfleet.stem.cgroups import Cgroup
-from zeekfleet.stem.process_end import ProcessEnd
 from zeekfleet.system import procfs
+from zeekfleet.system.cgroup import Cgroup
+from zeekfleet.system.process_end import ProcessEnd
 
 
 class Process:

@@ -18,7 +18,7 @@ import msgspec
 from zeekfleet.errors import StemError
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.release import Release
-from zeekfleet.stem.process_end import Usage
+from zeekfleet.system.process_end import Usage
 
 VERSION = 3
 """Raised whenever an older peer could misunderstand a message."""

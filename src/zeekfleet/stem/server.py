@@ -21,6 +21,7 @@ from zeekfleet.stem.node import Intent
 from zeekfleet.stem.table import Table
 from zeekfleet.system import signalfd
 from zeekfleet.system.timers import Timers
+from zeekfleet.system.unix_sockets import unix_peer
 
 MAX_MISSED = 1000
 """Events kept while nobody listens."""
@@ -131,7 +132,7 @@ class Server:
             self._log(f"cannot accept a connection: {error.strerror}")
             self._turn_away()
             return
-        if len(self._connections) >= MAX_CONNECTIONS or sockets.peer_user(stream) not in (0, os.getuid()):
+        if len(self._connections) >= MAX_CONNECTIONS or unix_peer(stream)[1] not in (0, os.getuid()):
             stream.close()
             return
         self._connections.append(Connection(stream, self._selector, self._received, self._connections.remove))

@@ -18,12 +18,12 @@ import msgspec
 
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.names import directory_name
-from zeekfleet.stem.process_end import Usage
 from zeekfleet.stem.protocol import Exited
 from zeekfleet.supervisor import backtrace
 from zeekfleet.supervisor.records import NodeExit
 from zeekfleet.supervisor.redaction import redact_command, redact_environment
 from zeekfleet.system.crash_reports import DIRECTORY_NAME, reports_below
+from zeekfleet.system.process_end import Usage
 
 logger = logging.getLogger(__name__)
 

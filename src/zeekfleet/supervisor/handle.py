@@ -15,8 +15,9 @@ import msgspec
 from zeekfleet.errors import StemError, ZeekfleetError
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.release import RUNNING, Release
-from zeekfleet.stem import protocol, sockets
+from zeekfleet.stem import protocol
 from zeekfleet.supervisor import stem
+from zeekfleet.system.unix_sockets import unix_peer
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class StemHandle:
     async def _greet(self) -> None:
         connection = await stem.connect(self._state)
         connection.setblocking(False)
-        self._stem_pid = sockets.peer_process(connection)
+        self._stem_pid, _ = unix_peer(connection)
         self._reader, self._writer = await asyncio.open_unix_connection(sock=connection)
         self._frames = protocol.FrameReader()
         self._writer.write(protocol.encode(protocol.Hello()))

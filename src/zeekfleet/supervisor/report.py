@@ -11,12 +11,12 @@ import msgspec
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.management import NodeOutputs
 from zeekfleet.model.variables import MANAGEMENT_NODE
-from zeekfleet.stem.process_end import is_kill
 from zeekfleet.stem.protocol import Exited, LastExit
 from zeekfleet.supervisor.crash import CrashReports
 from zeekfleet.supervisor.memory_kills import MemoryKills
 from zeekfleet.supervisor.records import NodeExit, Recurrence, exit_of
 from zeekfleet.supervisor.tail import last_lines
+from zeekfleet.system.process_end import is_kill
 
 REFUSED = 1
 """The exit code of an agent or controller that cannot work with its settings. It logged the reason; it is no crash."""

@@ -31,7 +31,6 @@ _TAIL = struct.Struct("=IIIII")
 _TAIL_PLACE = 4 + 48
 _REPLY_SIZE = _HEADER.size + _TAIL_PLACE + _TAIL.size
 _LISTEN = 10
-_CREDENTIALS = struct.Struct("=iII")
 
 LINKS_LIMIT = 8192
 """Descriptors looked at, at most, to find the program that a socket belongs to."""
@@ -82,13 +81,6 @@ class SocketOwners:
             self._netlink.close()
             self._netlink = None
             self.way = ""
-
-
-def unix_peer(connection: socket.socket) -> tuple[int, int]:
-    """Process and user id of a Unix socket's other end, as they were when it connected."""
-    size = _CREDENTIALS.size
-    pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return pid, uid
 
 
 def program_of(pid: int) -> str:

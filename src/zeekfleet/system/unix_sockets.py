@@ -1,4 +1,4 @@
-"""Unix sockets at paths of any length.
+"""Unix sockets: at paths of any length, and who is at the other end.
 
 The kernel takes 107 bytes of path in an address, and a state directory may be deeper.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import struct
 from collections.abc import Iterator
 
 
@@ -22,3 +24,10 @@ def short_path(path: str) -> Iterator[str]:
         yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
+
+
+def unix_peer(connection: socket.socket) -> tuple[int, int]:
+    """Process and user id of a Unix socket's other end, as they were when it connected."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, user, _ = struct.unpack("3i", credentials)
+    return pid, user

@@ -1,0 +1,58 @@
+"""One control group (version 2): limit it, kill it, count its processes."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from zeekfleet.system import cgroup_paths, procfs
+
+
+class Cgroup:
+    """The group.
+
+    Args:
+        path: its directory.
+        kills_before: how many of its processes the kernel had killed before the one that it is for; as now if left out.
+    """
+
+    def __init__(self, path: Path, kills_before: int | None = None) -> None:
+        self.path = path
+        self._kills_before = self._kills() if kills_before is None else kills_before
+
+    def limit_memory(self, limit: int) -> bool:
+        """Set ``memory.max``; whether that is possible here."""
+        try:
+            (self.path / "memory.max").write_text(str(limit))
+        except OSError:
+            return False
+        with contextlib.suppress(OSError):
+            (self.path / "memory.swap.max").write_text("0")
+        return True
+
+    @property
+    def was_short_of_memory(self) -> bool:
+        """Whether the kernel has killed a process of this launch for want of memory."""
+        return self._kills() > self._kills_before
+
+    def _kills(self) -> int:
+        return cgroup_paths.memory_kills(self.path / "memory.events")
+
+    def kill(self) -> None:
+        """SIGKILL all processes of it, at once."""
+        with contextlib.suppress(OSError):
+            (self.path / "cgroup.kill").write_text("1")
+
+    def processes(self) -> list[int]:
+        """Process ids in it; zombies are not counted."""
+        return [int(pid) for pid in procfs.read(f"{self.path}/cgroup.procs").split()]
+
+    def remove(self) -> None:
+        """It is no longer needed; one that still holds a process stays."""
+        remove(self.path)
+
+
+def remove(group: Path) -> None:
+    """Remove a group's directory, if it holds no process and no group."""
+    with contextlib.suppress(OSError):
+        group.rmdir()
