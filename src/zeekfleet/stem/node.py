@@ -93,19 +93,11 @@ class Node:
         self._revival = Revival(spec.revival, random.random)
         self._process: Process | None = None
         """Its process, or the last one."""
-        self._former: int | None = None
-        """The process id of the last one, where an earlier stem has seen its end."""
+        self._record = ProcessRecord(spec.name, restarts=-1, since=time.time())
+        """What the next stem must know. ``due`` is the next start as it was last decided."""
         self._cgroup: Cgroup | None = None
         self._group_limits_memory = False
         self._leftovers: set[int] = set()
-        self._restarts = -1
-        self._offsets = (0, 0)
-        self._effects: resources.Effects = {}
-        self._since = time.time()
-        self._last_exit: LastExit | None = None
-        self._failed = False
-        self._due: float | None = None
-        """When the next start was to be, on the clock of the timers, when it was last decided on; None for never."""
         self._decision = NEVER
         self._started_at = 0.0
         self._stop: Stop | None = None
@@ -127,7 +119,7 @@ class Node:
             launching.check(self.spec)
             wanted = self._host.records.launches.files_of(self.spec) if files is None else files
             outputs = preparation.prepare(self.spec, wanted)
-            self._offsets = outputs.offsets
+            self._record.stdout_offset, self._record.stderr_offset = outputs.offsets
             try:
                 spawn = self._spawn(outputs)
             except LaunchError:
@@ -150,7 +142,7 @@ class Node:
     def _spawn(self, outputs: preparation.Outputs) -> Spawn:
         """Its next start, with a control group if it is to have one."""
         wanted = self.spec.resources
-        tag = environment_tag.of_launch(self._host.records.tree, self.spec.name, self._restarts + 1)
+        tag = environment_tag.of_launch(self._host.records.tree, self.spec.name, self._record.restarts + 1)
         self._cgroup, self._group_limits_memory = None, False
         if wanted.cgroup or wanted.memory is not None:
             self._cgroup = self._host.cgroups.of(self.spec.name)
@@ -162,29 +154,21 @@ class Node:
 
     def _up(self, spawn: Spawn) -> None:
         """It has a process: a child of ours, not reaped yet."""
-        self._effects = spawn.effects
+        record = self._record
+        record.effects = spawn.effects
         if resources.cpus_of(self.spec):
-            self._effects["cpus"] = resources.cpus_in_effect(spawn.pid)
+            record.effects["cpus"] = resources.cpus_in_effect(spawn.pid)
         if self._cgroup is not None:
-            self._effects["cgroup"] = str(self._cgroup.path)
+            record.effects["cgroup"] = str(self._cgroup.path)
         if self._group_limits_memory:
-            self._effects["memory"] = f"{self.spec.resources.memory} bytes (control group)"
+            record.effects["memory"] = f"{self.spec.resources.memory} bytes (control group)"
+        record.restarts += 1
+        record.since = time.time()
         process = self._run(spawn.pid, spawn.start_time or 0, reaper=None)
-        self._restarts += 1
-        self._failed = False
-        self._since = time.time()
         self.save()
-        self._host.emit(
-            Started(
-                self.spec.name,
-                process.pid,
-                process.start_time,
-                *self._offsets,
-                self._restarts,
-                self._since,
-                self._effects,
-            )
-        )
+        offsets = record.stdout_offset, record.stderr_offset
+        restarts, since, effects = record.restarts, record.since, record.effects
+        self._host.emit(Started(self.spec.name, process.pid, process.start_time, *offsets, restarts, since, effects))
         if self.intent is Intent.RUN:
             self._answer("")
         else:  # asked for meanwhile
@@ -197,12 +181,11 @@ class Node:
             pid: the process; ``start_time`` is its own.
             launch: the number of its launch, if the journal may lack it.
         """
-        self._restarts = max(0, self._restarts, launch or 0)
+        self._record.restarts = max(0, self._record.restarts, launch or 0)
         self._started_at = self._now() - procfs.uptime(start_time)
         self._cgroup = self._host.cgroups.found(pid)
         if self._cgroup is not None:
-            self._effects = {**self._effects, "cgroup": str(self._cgroup.path)}
-        self._failed = False
+            self._record.effects["cgroup"] = str(self._cgroup.path)
         self._run(pid, start_time, reaper=procfs.parent(pid) or 1)
 
     def ended_unseen(self, pid: int, start_time: int, group: Cgroup | None) -> None:
@@ -225,8 +208,8 @@ class Node:
 
     def resume(self) -> None:
         """Go on waiting for the start that an earlier stem had planned, if it had planned one."""
-        if self._due is not None:
-            self._launch_in(max(0.0, self._due - self._now()))
+        if self._record.due is not None:
+            self._launch_in(max(0.0, self._record.due - self._now()))
 
     def _launch_failed(self, error: LaunchError) -> None:
         """There is no process; it is tried again as the policy says."""
@@ -239,7 +222,7 @@ class Node:
             decision = self._revival.was_short()
         else:
             decision = self._revival.ended(self._started_at, self._now(), was_running=False)
-        self._failed = decision.failed
+        self._record.failed = decision.failed
         self._host.emit(LaunchFailed(self.spec.name, error.reason, decision.delay, decision.failed))
         self._launch_after(decision, was_running=False)
         self._answer(error.reason)
@@ -247,6 +230,8 @@ class Node:
     def _run(self, pid: int, start_time: int, reaper: int | None) -> Process:
         self.phase = Phase.RUNNING
         process = self._made(pid, start_time, reaper)
+        self._record.pid, self._record.start_time, self._record.former = pid, start_time, None
+        self._record.failed, self._record.due = False, None
         self._host.children.watch(process)
         return process
 
@@ -330,18 +315,20 @@ class Node:
         self._stop = None
         self._host.children.unwatch(process)
         self.phase = Phase.CLEARING
+        record = self._record
         requested = self.intent is not Intent.RUN
         if requested:
             self._decision = _AT_ONCE if self.intent is Intent.RESTART else NEVER
         else:
             self._decision = self._revival.ended(self._started_at, self._now())
-            self._failed = self._decision.failed
-        self._due = self._due_in(self._decision.delay)
-        self._since = time.time()
+            record.failed = self._decision.failed
+        record.pid, record.start_time, record.former = None, None, process.pid
+        record.due = self._due_in(self._decision.delay)
+        record.since = time.time()
         short = not requested and end.is_kill and self._cgroup is not None and self._cgroup.was_short_of_memory
-        self._last_exit = LastExit(self._since, end.code, end.signal, end.core_dumped, requested, short)
+        last = record.last_exit = LastExit(record.since, end.code, end.signal, end.core_dumped, requested, short)
         self.save()  # before anybody is told: the next stem must not tell the same again
-        self._host.emit(self._exited(process, end, self._last_exit))
+        self._host.emit(self._exited(process, end, last))
         self._leftovers |= self._host.children.kill_leftovers(process)
         if self._leftovers:
             self._set_timer(self._host.timers.after(CLEARING_PATIENCE, self._cleared))
@@ -381,7 +368,7 @@ class Node:
         if decision.delay == 0.0 and was_running:
             self.launch()  # a start that fails at once would come back here: it has the loop's next round
             return
-        self._due = self._due_in(decision.delay)
+        self._record.due = self._due_in(decision.delay)
         self.save()
         if decision.delay is not None:
             self._launch_in(decision.delay)
@@ -410,34 +397,34 @@ class Node:
     def taken_out(self, path: str, size: int) -> None:
         """So many bytes have been taken out from the beginning of an output file since its process began."""
         files = (self.spec.stdout_file, self.spec.stderr_file)
+        if path == self.spec.stdout_file:
+            self._record.stdout_offset = max(0, self._record.stdout_offset - size)
+        if path == self.spec.stderr_file:
+            self._record.stderr_offset = max(0, self._record.stderr_offset - size)
         if path in files:
-            stdout, stderr = (
-                max(0, offset - size) if file == path else offset
-                for file, offset in zip(files, self._offsets, strict=True)
-            )
-            self._offsets = (stdout, stderr)
             self.save()
 
     def report(self) -> NodeReport:
         """All there is to know, except the content of its files: it may be large, and lies in the node's directory."""
-        is_running = self.phase is Phase.RUNNING
+        record = self._record
         return NodeReport(
             spec=msgspec.structs.replace(self.spec, files={}),
-            pid=self._former if self._process is None else self._process.pid,
+            pid=record.former if record.pid is None else record.pid,
             start_time=None if self._process is None else self._process.start_time,
-            running=is_running,
-            failed=self._failed,
-            restarts=max(0, self._restarts),
-            stdout_offset=self._offsets[0],
-            stderr_offset=self._offsets[1],
-            since=self._since,
-            effects=self._effects,
-            last_exit=self._last_exit,
+            running=self.phase is Phase.RUNNING,
+            failed=record.failed,
+            restarts=max(0, record.restarts),
+            stdout_offset=record.stdout_offset,
+            stderr_offset=record.stderr_offset,
+            since=record.since,
+            effects=record.effects,
+            last_exit=record.last_exit,
             recovered=self.recovered,
-            next_in=None if is_running or self._due is None else max(0.0, self._due - self._now()),
+            next_in=None if record.due is None else max(0.0, record.due - self._now()),
         )
 
     def _exited(self, process: Process, end: ProcessEnd, last: LastExit) -> Exited:
+        record = self._record
         return Exited(
             name=self.spec.name,
             pid=process.pid,
@@ -447,53 +434,29 @@ class Node:
             core_dumped=end.core_dumped,
             requested=last.requested,
             revive_in=self._decision.delay,
-            failed=self._failed,
-            stdout_offset=self._offsets[0],
+            failed=record.failed,
+            stdout_offset=record.stdout_offset,
             stdout_end=preparation.size_of(self.spec.stdout_file),
-            stderr_offset=self._offsets[1],
+            stderr_offset=record.stderr_offset,
             stderr_end=preparation.size_of(self.spec.stderr_file),
             at=last.at,
             uptime=procfs.uptime(process.start_time) if process.start_time else 0.0,
-            restarts=max(0, self._restarts),
+            restarts=max(0, record.restarts),
             out_of_memory=last.out_of_memory,
             usage=end.usage,
             limits=end.limits,
-            effects=self._effects,
+            effects=record.effects,
         )
 
     def save(self) -> None:
-        """Have the journal say what the next stem must know: the process, or else what is to become of the node."""
-        pid = self._former if self._process is None else self._process.pid
-        is_running = self.phase is Phase.RUNNING
+        """Have the journal say what the next stem must know."""
         history = self._revival.history()
-        self._host.records.save(
-            ProcessRecord(
-                name=self.spec.name,
-                pid=pid if is_running else None,
-                start_time=self._process.start_time if is_running and self._process is not None else None,
-                stdout_offset=self._offsets[0],
-                stderr_offset=self._offsets[1],
-                restarts=self._restarts,
-                since=self._since,
-                effects=self._effects,
-                last_exit=self._last_exit,
-                former=None if is_running else pid,
-                ended=not is_running and self._due is None,
-                failed=self._failed,
-                due=None if is_running else self._due,
-                past=history if history.ends else None,
-            )
-        )
+        self._record.past = history if history.ends else None
+        self._record.ended = self.phase is not Phase.RUNNING and self._record.due is None
+        self._host.records.save(self._record)
 
     def recall(self, record: ProcessRecord) -> None:
         """Know what an earlier stem knew of the node."""
-        self._offsets = (record.stdout_offset, record.stderr_offset)
-        self._restarts = record.restarts
-        self._since = record.since
-        self._effects = record.effects
-        self._last_exit = record.last_exit
-        self._failed = record.failed
-        self._due = record.due
-        self._former = record.former
+        self._record = msgspec.structs.replace(record, pid=None, start_time=None)
         if record.past is not None:
             self._revival.restore(record.past)

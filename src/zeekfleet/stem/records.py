@@ -1,13 +1,13 @@
 """The stem's table on disk, from which the next stem takes the nodes over.
 
 In ``<state>/stem/``: ``launches``, what nodes are launched with; a journal, ``processes``,
-with a line for every change of a node's process, appended by a single write for all
-that change together; and ``tree``, a random name that the environment variable
-``ZEEKFLEET_LAUNCH`` of every process carries. Whatever of these is torn or lost, that
-variable finds the processes again (``adoption``).
+with a line for every change of a node's process, written together for all that change
+together; and ``tree``, a random name that the environment variable ``ZEEKFLEET_LAUNCH`` of
+every process carries. If any of these is torn or lost, that variable finds the processes
+again (``adoption``).
 
-Nothing is synced: these records matter after the death of a process, never after that
-of the machine, whose processes are gone with it (``boot`` tells).
+The journal is not synced: it matters when the stem has died, and not when the machine has
+stopped, because then all processes are gone (``boot`` tells).
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ import msgspec
 from zeekfleet.lifecycle.revival import RevivalHistory
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem.launches import Launches
-from zeekfleet.stem.preparation import DIRECTORY_MODE, FILE_MODE
+from zeekfleet.stem.preparation import DIRECTORY_MODE
 from zeekfleet.stem.protocol import LastExit
 from zeekfleet.system import procfs
+from zeekfleet.system.files import write_private
+from zeekfleet.system.line_file import LineFile
 
 RECORD_VERSION = 3
 DIRECTORY_NAME = "stem"
@@ -37,17 +39,16 @@ _JOURNAL_SLACK = 2000
 """Lines beyond one a node after which the journal is written anew."""
 
 
-class ProcessRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A node's process as the stem last knew it; ``pid`` None: no process.
+class ProcessRecord(msgspec.Struct, omit_defaults=True, gc=False):
+    """A node's process as the stem knows it; ``pid`` None: no process.
 
-    The times are Unix times, but for those that must hold for the next stem, whatever
-    becomes of the clock: ``due`` and the ends in ``past`` are of ``CLOCK_MONOTONIC``,
-    which all processes of one boot share.
+    Times are Unix times, except ``due`` and the ends in ``past``: these are of
+    ``CLOCK_MONOTONIC``, which nobody sets, and which all processes of one boot share.
     """
 
     name: str
-    pid: int | None
-    start_time: int | None
+    pid: int | None = None
+    start_time: int | None = None
     stdout_offset: int = 0
     stderr_offset: int = 0
     restarts: int = 0
@@ -69,7 +70,7 @@ class ProcessRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 def _gone(node: str) -> ProcessRecord:
-    return ProcessRecord(node, None, None, gone=True)
+    return ProcessRecord(node, gone=True)
 
 
 def _of_another_boot(record: ProcessRecord) -> ProcessRecord:
@@ -127,7 +128,9 @@ class Records:
         self._boot = procfs.boot_id()
         self._encoder = msgspec.json.Encoder()
         self._processes: dict[str, ProcessRecord] = {}
-        self._journal = -1
+        self._journal = LineFile(self._directory / JOURNAL_NAME, log)
+        self._is_written = False
+        """The journal is ours, and whole: lines can be appended."""
         self._lines = 0
         self._changed: dict[str, ProcessRecord] = {}
         self._gone: set[str] = set()
@@ -178,58 +181,37 @@ class Records:
         return found
 
     def save(self, record: ProcessRecord) -> None:
-        """Note a change of a node's process, for the next :meth:`flush`."""
+        """Have the next :meth:`flush` write the record, as it is then."""
         self._processes[record.name] = self._changed[record.name] = record
 
     def flush(self) -> None:
         """Write all changes to the journal, in one go; a failure is logged.
 
-        A death before that loses nothing: what runs is known by its mark, and what does not will have ended unseen.
+        A death before that loses nothing: a process is found by its tag, and a node without one has ended unseen.
         """
         if not self._changed:
             return
         changed, self._changed = self._changed, {}
-        if self._journal < 0 or self._lines > len(self._processes) + _JOURNAL_SLACK:
+        if not self._is_written or self._lines > len(self._processes) + _JOURNAL_SLACK:
             self.rewrite()
         else:
             # A list: of any other iterable the encoder never lets the iterator go (msgspec 0.22).
-            self._append(self._encoder.encode_lines(list(changed.values())), len(changed))
+            self._is_written = self._journal.append(self._encoder.encode_lines(list(changed.values())))
+            self._lines += len(changed)
 
     def rewrite(self) -> None:
         """Write the journal anew, with one line a node, and one for each that is gone but not removed yet."""
-        if self._journal >= 0:
-            os.close(self._journal)
-            self._journal = -1
         records = [*self._processes.values(), *(_gone(name) for name in self.launches.dead)]
-        lines = [self._encoder.encode(record) for record in records]
-        content = b"\n".join([self._encoder.encode(_Head(RECORD_VERSION, self._boot)), *lines, b""])
-        path = self._directory / JOURNAL_NAME
-        if self._write(path, content):
-            try:
-                self._journal = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-            except OSError as error:
-                self._log(f"cannot write {path}: {error.strerror}")
-        self._lines = len(lines)
+        lines = [self._encoder.encode(_Head(RECORD_VERSION, self._boot)), *map(self._encoder.encode, records), b""]
+        self._is_written = self._journal.replace([b"\n".join(lines)])
+        self._lines = len(records)
 
     def clear(self) -> None:
         """No node is left: nor shall a file be."""
         self.launches.close()
         self._changed.clear()
-        if self._journal >= 0:
-            os.close(self._journal)
-            self._journal = -1
-        for name in (JOURNAL_NAME, TREE_NAME):
-            (self._directory / name).unlink(missing_ok=True)
-
-    def _append(self, lines: bytes, count: int) -> None:
-        try:
-            if os.write(self._journal, lines) != len(lines):
-                self.rewrite()
-        except OSError as error:
-            self._log(f"cannot write {JOURNAL_NAME}: {error.strerror}")
-            os.close(self._journal)
-            self._journal = -1
-        self._lines += count
+        self._journal.remove()
+        (self._directory / TREE_NAME).unlink(missing_ok=True)
 
     def _is_of_this_boot(self, head: bytes) -> bool:
         try:
@@ -268,24 +250,8 @@ class Records:
         if found is not None:
             self._log(f"{path} is lost: processes of this directory carry the name {found}")
         name = found or os.urandom(8).hex()
-        self._write(path, f"{name}\n".encode())
-        return name
-
-    def _write(self, path: Path, content: bytes) -> bool:
-        """Write a file whole or not at all; whether it was written."""
-        temporary = f"{path}.new"
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
-            try:
-                written = os.write(descriptor, content)
-                while written < len(content):
-                    written += os.write(descriptor, content[written:])
-            finally:
-                os.close(descriptor)
-            os.rename(temporary, path)
+            write_private(path, f"{name}\n".encode())
         except OSError as error:
             self._log(f"cannot write {path}: {error.strerror}")
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            return False
-        return True
+        return name
