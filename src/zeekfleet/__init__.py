@@ -7,8 +7,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
 if TYPE_CHECKING:
     from zeekfleet.client.client import Client
 
@@ -16,7 +15,7 @@ __all__ = ["Client", "__version__"]
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> type[Client]:
     if name == "Client":
         from zeekfleet.client.client import Client  # noqa: PLC0415 - it imports asyncio and the transport
 

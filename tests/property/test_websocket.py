@@ -101,6 +101,33 @@ def test_both_give_up_at_the_same_frame_with_the_same_code(odd: list[bytes], cut
     assert ours == len([frame for frame in other.events_received() if isinstance(frame, Frame) and frame.fin])
 
 
+@pytest.mark.parametrize("length", [0, 125, 126, 65535, 65536])
+@pytest.mark.parametrize("masked", [True, False])
+def test_lengths_at_the_edges(length: int, masked: bool) -> None:
+    content = bytes(length)
+    frame = (frames.client_frame if masked else frames.server_frame)(frames.TEXT, content)
+    assert list(FrameReader(65536, masked=masked).receive(frame)) == [(frames.TEXT, content)]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (bytes((0x81, 127)) + (LIMIT + 1).to_bytes(8, "big"), frames.TOO_LARGE),
+        (bytes((0x01, 1)) + b"x" + bytes((0x80, 126)) + LIMIT.to_bytes(2, "big"), frames.TOO_LARGE),
+        (bytes((0x81, 0x81)) + b"mask!", frames.PROTOCOL_ERROR),
+        (bytes((0x80, 0)), frames.PROTOCOL_ERROR),
+        (bytes((0x01, 0, 0x81, 0)), frames.PROTOCOL_ERROR),
+        (bytes((0xC1, 0)), frames.PROTOCOL_ERROR),
+        (bytes((0x89, 126)) + (126).to_bytes(2, "big"), frames.PROTOCOL_ERROR),
+    ],
+    ids=["too large", "too large together", "masked", "of nothing", "text in text", "reserved bit", "long ping"],
+)
+def test_frames_that_a_server_must_not_send(data: bytes, code: int) -> None:
+    with pytest.raises(WebSocketError) as caught:
+        list(FrameReader(LIMIT, masked=False).receive(data))
+    assert caught.value.code == code
+
+
 @given(st.binary(max_size=60), CUTS)
 def test_any_bytes_are_messages_or_an_error(data: bytes, cuts: list[int]) -> None:
     for masked in (True, False):
@@ -205,6 +232,11 @@ def test_answers_that_are_no_upgrade(status: str, says: str) -> None:
     head, _ = read_head(f"HTTP/1.1 {status}\r\nX: y\r\n\r\n".encode(), [])
     with pytest.raises(TransportError, match=says):
         upgrade.check_answer(head, upgrade.new_key())
+
+
+def test_an_answer_without_end() -> None:
+    with pytest.raises(TransportError, match="more than"):
+        HeadReader().receive(b"x" * (upgrade.HEAD_MAX + 1))
 
 
 def test_a_refusal_is_read_by_the_other_implementation() -> None:
