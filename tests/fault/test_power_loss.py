@@ -26,8 +26,8 @@ WRITER = f"""
 import sys
 from pathlib import Path
 from zeekfleet.model.management import Configuration, Instance
+from zeekfleet.model.notifications import Notification, NotificationKind
 from zeekfleet.store.interface import ConfigState
-from zeekfleet.model.notifications import , Notification, NotificationKind
 from zeekfleet.store.sqlite import SqliteStore
 
 store = SqliteStore(Path(sys.argv[1]))
