@@ -11,6 +11,7 @@ from rich.console import Console
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.broker.events.deployments import DeploymentProgress
 from zeekfleet.cli import tables
+from zeekfleet.cli.absent import TONES
 from zeekfleet.cli.layout import plain_text
 from zeekfleet.cli.messages import Messages
 from zeekfleet.cli.output import BUSY, GOOD, Cell, Note, Table, printable
@@ -87,6 +88,15 @@ def test_a_closed_stream_is_nobody_to_tell():
 
 def change(name: str, old: State, new: State) -> NotifyChange:
     return NotifyChange("a", Node(name, "a", ClusterRole.WORKER, State.RUNNING), old, new)
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_has_a_tone_and_is_counted(state: State) -> None:
+    node = Node("w1", "a1", ClusterRole.WORKER, State.RUNNING)
+    progress = NodeStates(Configuration(nodes=(node,)))
+    progress.update(NotifyChange("a1", node, State.PENDING, state))
+    assert progress.summary() == f"1 {state.name.lower()}"
+    assert state in TONES
 
 
 def test_progress():
