@@ -1,4 +1,4 @@
-##! What an agent can have this node do.
+##! The actions that an agent can have this node run.
 
 @load base/frameworks/cluster
 @load base/frameworks/config
@@ -8,7 +8,7 @@
 module Zeekfleet;
 
 export {
-	## On the wire the same as Management::Result.
+	## The same as Management::Result, which is not loaded here.
 	type Result: record {
 		reqid: string;
 		success: bool &default=T;
@@ -18,7 +18,7 @@ export {
 		node: string &optional;
 	};
 
-	## The result of ``net_stats``: packets and bytes since the node's start.
+	## The result of ``net_stats``: packets and bytes since the node started.
 	type NetworkStatistics: record {
 		received: count;
 		dropped: count;
@@ -27,30 +27,30 @@ export {
 		filtered: count &optional;
 	};
 
-	## The result of ``peer_stats``: who is connected, sorted by name, and the events of this node.
+	## The result of ``peer_stats``: the connected nodes, sorted by name, and this node's numbers of events.
 	type PeerStatistics: record {
 		peers: vector of Peer;
 		events_queued: count;
 		events_dispatched: count;
 	};
 
-	## The result of ``missing_peers``: the nodes that this one must be connected to and is not.
+	## The result of ``missing_peers``: the nodes that this one should be connected to and is not.
 	type MissingPeers: record {
 		missing: string_vec;
 	};
 
-	## The result of ``set_option``: the value before and now, as JSON text.
+	## The result of ``set_option``: the value before and after the change, as JSON text.
 	type OptionChange: record {
 		name: string;
 		before: string;
 		now: string;
 	};
 
-	## Do what a request asks for; asked again with the same id, tell what came of it.
+	## Run the action of a request. A repeated request with the same id gets the first result.
 	global outcome: function(reqid: string, action: vector of string): Result;
 }
 
-# Requests are repeated until they are answered, and reach loggers in two ways.
+# Results by request id. Agents repeat a request until it is answered, and some nodes receive each request twice.
 global outcomes: table[string] of Result &create_expire=1 min;
 
 function get_id_value(result: Result, action: vector of string)
@@ -67,7 +67,7 @@ function get_id_value(result: Result, action: vector of string)
 		{
 		local text: string = found;
 
-		# This is how lookup_ID tells that there is nothing to tell.
+		# lookup_ID returns these two texts in place of a value.
 		if ( text == "<unknown id>" )
 			result$error = "unknown id";
 		else if ( text == "<no ID value>" )
@@ -141,7 +141,7 @@ function set_option(result: Result, action: vector of string)
 		}
 
 	local before = to_json(present);
-	# The manager tells an option of the whole cluster to nodes that come later, too.
+	# With Config::set_value the manager also sets the option in nodes that join later.
 	local for_all = |action| > 3 && action[3] == "cluster" && Cluster::local_node_type() == Cluster::MANAGER;
 	local done = for_all ? Config::set_value(name, read$value, "zeekfleet") : Option::set(name, read$value, "zeekfleet");
 

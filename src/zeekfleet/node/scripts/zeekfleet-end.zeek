@@ -1,9 +1,13 @@
-##! For a cluster that reads a trace and is then stopped node after node: tells who has heard all that another had to
-##! say. A Zeek that is told to end drops what it has received but not looked at yet, and what others have not taken
-##! from it within a few seconds. So nobody may be told before it has heard all, and all have heard it.
+##! For a cluster that reads a trace and is then stopped node after node: tells when a node has received everything
+##! that another one has sent. A Zeek that is told to end drops what it has received but not processed, and what others
+##! have not received from it within a few seconds. Therefore a node may be stopped only when it has received all
+##! messages, and when all others have received its own.
 ##!
-##! Load it last: streams are handed on in the order in which their names are known, and this one's lines must come
-##! after all others.
+##! Each node publishes marks on the same connections as everything else: whoever has received a mark has also received
+##! what was sent before it.
+##!
+##! Load this script last: log streams are flushed in the order in which their names were declared, and the lines of
+##! this one must come after those of all others.
 
 @load ./zeekfleet-node
 
@@ -11,7 +15,7 @@ module Zeekfleet;
 
 export {
 	redef enum Log::ID += {
-		## Its lines are marks, of which all earlier log lines have arrived.
+		## Each line is a mark: a logger that has it also has all earlier log lines of that node.
 		END_LOG,
 	};
 
@@ -19,24 +23,25 @@ export {
 		node: string &log;
 	};
 
-	## A node has said all that it has to say for now. "NODE read": it has read its trace; "NODE settled": and has heard
-	## what others answered to that; "NODE": it has ended; "NODE after MARK": it has heard one of these marks.
+	## A node has sent everything that it had to send so far. The texts: "NODE read", it has read its trace;
+	## "NODE settled", it has also received the others' answers to that; "NODE", it has ended; "NODE after MARK", it has
+	## received this mark.
 	global mark: event(text: string);
 
-	## Where a node notes, a line each, the marks that it has heard, and with them all that was said before.
+	## The file in which a node writes the marks that it has received, one on each line.
 	const heard_file = ".heard" &redef;
 
-	## Events cause further events. So many generations of them are waited for.
+	## Events cause further events; a node waits for this many generations of them before it sends a mark.
 	const end_generations = 20 &redef;
 }
 
-# What a worker says before the others are connected is lost.
+# Wait for the other nodes for a long time: what a worker sends before they are connected is lost.
 redef trace_patience = 1 hr;
 
 global say_later: event(text: string, generations: count);
 global heard_later: event(text: string, generations: count);
 
-## Managers and proxies that have not heard yet that this node has read its trace.
+## The managers and proxies that have not received the mark that this node has read its trace.
 global unsettled: set[string];
 
 function is_cluster_node(): bool
@@ -47,7 +52,7 @@ function is_cluster_node(): bool
 event zeek_init()
 	{
 	Log::create_stream(END_LOG, [$columns=End, $path="zeekfleet-end"]);
-	# One form, whatever other logs have.
+	# The format is fixed, whatever format other logs have, because a program reads this log.
 	Log::add_filter(END_LOG, [$name="default", $path="zeekfleet-end", $writer=Log::WRITER_ASCII,
 	                          $config=table(["use_json"] = "F", ["gzip_level"] = "0")]);
 	Log::set_buf(END_LOG, F);
@@ -110,9 +115,9 @@ event Pcap::file_done(path: string)
 	event say_later(fmt("%s read", Cluster::node), end_generations);
 	}
 
-# What a worker expects of FTP and IRC it tells the others by way of a proxy or the manager, and hears it itself again.
-# When it reads a trace, that is so late that it forgets what it has found since. Where it is the only worker, nobody
-# needs to be told.
+# A worker publishes the FTP and IRC connections that it expects; a proxy or the manager forwards them to all workers,
+# also back to the sender. While it reads a trace, they come back so late that the worker forgets what it has found
+# since. If there is only one worker, no other node needs them, so they are not forwarded.
 event zeek_init() &priority=-1000000
 	{
 	local own = Cluster::local_node_type();

@@ -1,10 +1,10 @@
-##! Holds this node back until its agent lets it begin: it has read its scripts by then,
-##! but has not joined the cluster.
+##! The start barrier: makes this node wait until its agent releases it. The node has read its scripts by then, but has
+##! not joined the cluster.
 
 module Zeekfleet;
 
 export {
-	## A FIFO in the node's directory while the node is to wait. To open it takes until the agent opens the other end.
+	## A FIFO in the node's directory, if the node has to wait. Opening it blocks until the agent opens the other end.
 	const hold_file = ".hold" &redef;
 }
 

@@ -1,8 +1,8 @@
-##! The agent's way to a node that takes no WebSocket client, or may be out of reach of
-##! the one that the agent is connected to: files in a directory of its own.
+##! A mailbox: a directory of files by which an agent and this node exchange requests and answers, if the node cannot
+##! accept WebSocket clients, or may not be reached through the node that the agent is connected to.
 ##!
-##! The agent keeps what it wants in ``requests``, one JSON object a line, and replaces the whole
-##! file when that changes. The node puts each answer and each hello in a new file.
+##! The agent writes its open requests to ``requests``, one JSON object on each line, and replaces the whole file when
+##! they change. The node writes each answer and each hello to a new file.
 
 @load base/frameworks/input
 @load ./zeekfleet-dispatch
@@ -11,7 +11,7 @@
 module Zeekfleet;
 
 export {
-	## The directory, or "" for a node that has none.
+	## The directory, or "" for a node without a mailbox.
 	const mailbox = getenv("ZEEKFLEET_MAILBOX") &redef;
 
 	type MailedRequest: record {
@@ -25,14 +25,14 @@ export {
 
 	global mail_arrived: event(description: Input::EventDescription, kind: Input::Event, text: string);
 
-	## Put a JSON text where the agent finds it.
+	## Write a JSON text to a new file, for the agent.
 	global mail: function(text: string);
 
-	## Tell the agent which nodes this one must be connected to and is not; for a node without a mailbox, do nothing.
+	## Tell the agent which nodes this one should be connected to and is not. Does nothing without a mailbox.
 	global mail_peers: function(missing: string_vec);
 }
 
-# Readers look for a changed file once in this time.
+# The interval at which Zeek's input readers look whether a file has changed.
 @if ( getenv("ZEEKFLEET_MAILBOX") != "" )
 redef Threading::heartbeat_interval = 200 msec;
 @endif
@@ -56,7 +56,7 @@ global mail_answered: set[string] &create_expire=10 min;
 function mail(text: string)
 	{
 	local name = fmt("%s/%d-%d", mailbox, getpid(), ++mail_number);
-	# Not print_raw: whole and at once, or not at all.
+	# Write a temporary file and rename it, so that the agent never reads half an answer.
 	local out = open(fmt("%s.new", name));
 	write_file(out, text);
 	close(out);
@@ -78,7 +78,7 @@ event mail_arrived(description: Input::EventDescription, kind: Input::Event, tex
 
 	local request: MailedRequest = read$v;
 
-	# The same request comes with every change of the file as long as it is open.
+	# An open request is read again at every change of the file.
 	if ( request$reqid in mail_answered )
 		return;
 
@@ -94,7 +94,7 @@ event zeek_init() &priority=-10
 
 	Input::add_event([$source=mailbox + "/requests", $reader=Input::READER_RAW, $mode=Input::REREAD,
 	                  $name="zeekfleet-mailbox", $fields=MailedLine, $ev=mail_arrived, $want_record=F]);
-	# First, so that whoever reads the hello knows.
+	# Before the hello, so that the agent knows the missing peers when it reads the hello.
 	mail_peers(missing_peers());
 	mail(to_json(MailedHello($hello=Cluster::node)));
 	}

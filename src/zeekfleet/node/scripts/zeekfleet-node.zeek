@@ -1,6 +1,6 @@
-##! Lets an agent talk to this cluster node: the events of Management::Node::API,
-##! over whatever cluster back end is loaded. Zeek's own management scripts for
-##! nodes must not be loaded beside it: they would dial an agent by Broker.
+##! Lets an agent reach this cluster node: the events of Management::Node::API, over
+##! any cluster back end. Do not load Zeek's own management scripts for nodes as
+##! well: they would dial an agent by Broker.
 
 @load base/frameworks/cluster
 @load ./zeekfleet-dispatch
@@ -11,33 +11,33 @@
 module Zeekfleet;
 
 export {
-	## Agents and nodes publish here.
+	## The topic on which agents and nodes exchange events.
 	const node_topic = "zeek/management/node" &redef;
 
-	## After its start a node says hello this many times at most, until somebody answers.
+	## The most times that a node says hello after its start, until an agent answers.
 	const hello_limit = 10 &redef;
 
-	## The time before the second hello; it doubles from one to the next.
+	## The time before the second hello; it doubles for each further one.
 	const hello_interval = 50 msec &redef;
 
-	## Everybody says hello when a new agent connects, and once more after this time,
-	## since the subscriptions of a fresh connection take a moment to spread.
+	## All nodes say hello when a new agent connects, and again after this time,
+	## because subscriptions of a new connection take a moment to spread.
 	const hello_repetition = 1 sec &redef;
 
-	## Agents, and the nodes they connect to, publish it to hear from every node once more.
+	## Asks all nodes to say hello again. Agents and the nodes that they connect to publish it.
 	global hello_request: event();
 }
 
 module Management::Node::API;
 
 export {
-	## The agent wants something done by the named nodes, or by all if there are no names.
+	## The agent has the named nodes run an action, or all nodes if none is named.
 	global node_dispatch_request: event(reqid: string, action: vector of string, nodes: set[string] &default=set());
 
-	## The outcome on one node.
+	## One node's result.
 	global node_dispatch_response: event(reqid: string, result: Zeekfleet::Result);
 
-	## The node can be talked to.
+	## The node is up and answers requests.
 	global notify_node_hello: event(node: string);
 }
 
@@ -56,7 +56,7 @@ function open_log()
 	set_buf(management_log, F);
 
 	if ( fresh )
-		# Raw: print would escape the tabs.
+		# Not with print, which would escape the tabs.
 		write_file(management_log, string_cat(
 		    "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n",
 		    "#path\tmanagement-", Cluster::node, "\n",
@@ -76,7 +76,7 @@ function tell_peers()
 	local missing = missing_peers();
 	Cluster::publish(node_topic, Zeekfleet::notify_peers, Cluster::node, missing);
 
-	# One that is cut off from the others reaches its agent in this way only.
+	# A node that is cut off from the others reaches its agent only through the mailbox.
 	mail_peers(missing);
 	}
 
@@ -87,7 +87,7 @@ hook Zeekfleet::peers_changed()
 
 function say_hello()
 	{
-	# First, so that whoever hears the hello knows.
+	# Before the hello, so that the agent knows the missing peers when it receives the hello.
 	if ( |missing_peers()| > 0 )
 		tell_peers();
 
@@ -123,14 +123,15 @@ event Cluster::websocket_client_added(endpoint: Cluster::EndpointInfo, subscript
 	schedule hello_repetition { gather_hellos() };
 	}
 
-# The agent dials one node only; what is published here does not come back to this node.
+# The agent dials only one node, which asks the others to say hello. It has to say hello by itself: what a node publishes
+# does not come back to it.
 event gather_hellos()
 	{
 	say_hello();
 	Cluster::publish(node_topic, Zeekfleet::hello_request);
 	}
 
-# Nodes that no agent dials reach it through others, which may not be up yet.
+# Repeat the hello: a node that no agent dials reaches the agent through others, which may not be up yet.
 event say_hello_again(tries: count, pause: interval)
 	{
 	if ( heard_from_agent )

@@ -1,8 +1,8 @@
-##! Reads the value of an option from text, by the option's type: of all types that Zeek's own config reader knows, and
-##! of sets with several indices, vectors of vectors, and tables.
+##! Reads the value of an option from text, by the option's type. It knows all types of Zeek's own config reader, and
+##! also sets with several indices, vectors of vectors, and tables.
 ##!
-##! A script cannot make a container of a type that it learns only as it runs. But Zeek casts Broker's data to an option's
-##! type when the option is set, so containers are made of such data.
+##! A script cannot create a container whose type it learns only at run time. But when an option is set, Zeek converts
+##! Broker's data to the option's type. So containers are created as Broker's data.
 
 @load base/frameworks/broker
 @load ./zeekfleet-values
@@ -10,25 +10,25 @@
 module Zeekfleet;
 
 export {
-	## Whether values of a type can be read.
+	## Whether values of a type can be read from text.
 	##
 	## kind: the type's name, as type_name gives it.
 	global can_read_option: function(kind: string): bool;
 
-	## Read a text as a value of a type that can be read.
+	## Read a value from text; can_read_option must be true for its type.
 	##
 	## kind: the type's name, as type_name gives it.
 	##
-	## text: containers have their elements between commas, in braces if one likes: ``a, b``;
-	##       ``[10.0.0.1, 80/tcp], [10.0.0.2, 81/tcp]``; ``a = 5, b = 6``. Strings in them may stand in quotes, and have
-	##       to if there are commas, ``=``, quotes, brackets or braces in them.
+	## text: the elements of a container are separated by commas; braces around them are optional: ``a, b``;
+	##       ``[10.0.0.1, 80/tcp], [10.0.0.2, 81/tcp]``; ``a = 5, b = 6``. Strings in containers may be quoted; strings
+	##       with commas, ``=``, quotes, brackets or braces must be.
 	global read_option_value: function(kind: string, text: string): OptionValue;
 }
 
-## Sets that a table may have as elements.
+## The types of sets that can be elements of a table.
 const plain_sets: set[string] = { "set[string]", "set[count]", "set[addr]", "set[subnet]", "set[port]" };
 
-## Where a character stands in a text outside of brackets, braces and quotes.
+## The positions of a character in a text, outside brackets, braces and quotes.
 function places(text: string, wanted: string): vector of count
 	{
 	local found: vector of count;
@@ -61,7 +61,7 @@ function places(text: string, wanted: string): vector of count
 	return found;
 	}
 
-## What stands between the commas of a text, if it is not empty.
+## The parts of a text between its commas, without empty ones.
 function between_commas(text: string): string_vec
 	{
 	local found: string_vec;
@@ -82,7 +82,7 @@ function between_commas(text: string): string_vec
 	return found;
 	}
 
-## The inside of a text that is all in one pair of brackets or braces, else the text itself.
+## The text without the pair of brackets or braces that encloses all of it; the text itself if there is no such pair.
 function without_pair(text: string, opening: string, closing: string): string
 	{
 	local inner = strip(text);
@@ -104,7 +104,7 @@ function without_pair(text: string, opening: string, closing: string): string
 	return pairs == 1 ? strip(inner[1:-1]) : inner;
 	}
 
-## A string that may stand in quotes, where backslashes protect quotes and themselves.
+## The text without enclosing quotes, if it has any. Between quotes, a backslash escapes a quote or a backslash.
 function without_quotes(text: string): string
 	{
 	if ( /^\"([^\"\\]|\\.)*\"$/ != text )
@@ -124,13 +124,13 @@ function without_quotes(text: string): string
 	return plain;
 	}
 
-## The names of the types of a set's or table's indices.
+## The type names of a set's or table's indices.
 function index_types(kind: string): string_vec
 	{
 	return between_commas(gsub(gsub(kind, /^(set|table)\[/, ""), /\].*$/, ""));
 	}
 
-## The name of the type of a vector's or table's elements.
+## The type name of a vector's or table's elements.
 function element_type(kind: string): string
 	{
 	return sub(kind, /^(vector|table\[[^\[\]]*\]) of /, "");
@@ -162,13 +162,13 @@ function can_read_option(kind: string): bool
 	return is_single(kind);
 	}
 
-## A single value within a container.
+## Read a single value in a container.
 function read_element(kind: string, text: string): OptionValue
 	{
 	return read_single(kind, without_quotes(strip(text)));
 	}
 
-## An index of a set or table: a single value, or a vector of what stands for it.
+## Read an index of a set or table: a single value, or a vector of values if there are several indices.
 function read_index(kinds: string_vec, text: string): OptionValue
 	{
 	if ( |kinds| == 1 )
@@ -210,7 +210,7 @@ function read_set(kinds: string_vec, texts: string_vec): OptionValue
 	return OptionValue($value=made);
 	}
 
-## One of the sets that need not be made of Broker's data: in a table of such data they could not be.
+## Read one of the ``plain_sets`` as a set of its own type. A table in Broker's data cannot hold sets of Broker's data.
 function read_plain_set(kind: string, texts: string_vec): OptionValue
 	{
 	local strings: set[string];
@@ -261,7 +261,7 @@ function read_plain_set(kind: string, texts: string_vec): OptionValue
 	return OptionValue($value=ports);
 	}
 
-## What a vector or table has as elements; containers are not yet Broker's data.
+## Read an element of a vector or table. Containers are not converted to Broker's data here.
 function read_nested(kind: string, text: string): OptionValue
 	{
 	if ( kind in plain_sets )
@@ -299,7 +299,7 @@ function read_table(kind: string, texts: string_vec): OptionValue
 		if ( |signs| == 0 )
 			return OptionValue();
 
-		# One index alone may be in brackets as well.
+		# A single index may be in brackets, too.
 		local before = without_pair(texts[i][0:signs[0]], "[", "]");
 		local index = read_index(kinds, before);
 		local element = read_nested(yield, strip(texts[i][signs[0] + 1:]));

@@ -1,7 +1,7 @@
-##! Whether this node is connected to those that it must be: all managers, loggers and proxies, but for those of
-##! its own kind. With each back end the others say Cluster::hello, and Cluster::node_down tells that one is gone. With
-##! ZeroMQ there is more to it: all events go through the manager's hub, and logs to the loggers by connections of their
-##! own. Whether these stand, the back end's monitor tells.
+##! Knows whether this node is connected to the nodes that it should be connected to: all managers, loggers and proxies,
+##! except those of its own role. With each back end, a node that connects sends Cluster::hello, and
+##! Cluster::node_down tells that one is gone. With ZeroMQ that is not enough: all events go through the manager's hub,
+##! and logs go to the loggers on separate connections. The back end's monitor reports the state of these.
 
 @load base/frameworks/cluster
 @load base/utils/addrs
@@ -13,56 +13,57 @@ export {
 	type Peer: record {
 		node: string;
 		id: string;
-		## Since when it is up, seconds since the epoch.
+		## Since when it is up, in seconds since 1970.
 		since: double;
 	};
 
-	## Who is connected, by name.
+	## The connected nodes, by name.
 	global peers: table[string] of Peer;
 
-	## A node tells which nodes it must be connected to and is not, sorted by name.
+	## Tells which nodes a node should be connected to and is not, sorted by name.
 	global notify_peers: event(node: string, missing: string_vec);
 
-	## The nodes that this one must be connected to and is not, sorted by name.
+	## The nodes that this one should be connected to and is not, sorted by name.
 	global missing_peers: function(): string_vec;
 
-	## Called when that has changed.
+	## Called when the result of missing_peers has changed.
 	global peers_changed: hook();
 
-	## The node with this id asks to be told hello.
+	## The node with this id asks the receiver to send it Cluster::hello.
 	global hello_wanted: event(id: string);
 
-	## After this time, a node that is told to be gone is asked to say hello, in case it is not; then after twice that time,
-	## and so on.
+	## The time after which a node that was reported gone is asked to say hello, in case it is still there. The next
+	## question comes after twice that time, and so on.
 	const return_interval = 1 sec &redef;
 
-	## The longest of these times.
+	## The longest time between two such questions.
 	const longest_return_interval = 1 min &redef;
 }
 
 const must_be_seen = set(Cluster::LOGGER, Cluster::MANAGER, Cluster::PROXY);
 
-## Whether this node has been connected to all that it must be. Until then its hellos tell who is missing.
+## Whether this node was connected to all nodes that it should be connected to, at some time. Until then only its hellos
+## tell which nodes are missing.
 global joined = F;
 
 global missing_before: string_vec;
 
-## The ids of nodes that are told to be gone, by name.
+## The ids of nodes that were reported gone, by name.
 global gone: table[string] of string;
 
-## Where nothing can be sent to now, such as tcp://127.0.0.1:2201.
+## The addresses to which there is no connection now, such as tcp://127.0.0.1:2201.
 global lost_places: set[string];
 
 @ifdef ( Cluster::Backend::ZeroMQ::monitoring_event )
 
-# From zmq.h.
+# The numbers of the monitor's events, from zmq.h.
 const monitor_connected = 0x0001;
 const monitor_connect_retried = 0x0004;
 const monitor_disconnected = 0x0200;
 
 @endif
 
-## Whether this node's connections to another one stand, as far as the monitor tells.
+## Whether this node's connections to another one are up, as far as the monitor tells.
 function is_reached(other: Cluster::Node): bool
 	{
 	if ( other$node_type == Cluster::LOGGER && other?$p )
@@ -129,15 +130,16 @@ event Cluster::node_down(name: string, id: string)
 		schedule return_interval { ask_gone(name, id, return_interval) };
 		}
 	else if ( name in peers )
-		# Its predecessor is told to be gone after it said hello. Zeek has not told that it is up, then, and without
-		# that no pool counts it in.
+		# The node was restarted, and its new process said hello before the end of the old one was reported. In this
+		# case Zeek does not raise node_up, without which no pool includes the node.
 		event Cluster::node_up(name, peers[name]$id);
 
 	look_at_peers();
 	}
 
-# With ZeroMQ, a node whose connection breaks is told to be gone. Once it has connected again, it still knows the others, and
-# so says hello to nobody: Zeek would keep them apart for ever. If the node is gone indeed, nothing is sent.
+# With ZeroMQ, a node whose connection breaks is reported gone. When it has connected again, it still knows the others and
+# sends them no hello, so Zeek would never include it again. Therefore we ask it to. If the node is really gone, nobody
+# receives the question.
 event ask_gone(name: string, id: string, pause: interval)
 	{
 	if ( name !in gone || gone[name] != id )

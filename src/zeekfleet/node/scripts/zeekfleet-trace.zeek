@@ -1,4 +1,4 @@
-##! Reading a trace as part of a cluster: begins when the others are there, and its end is told.
+##! Reads a trace as a node of a cluster: waits until the other nodes are connected, and tells when it has finished.
 
 @load base/frameworks/cluster
 @load ./zeekfleet-peers
@@ -6,16 +6,16 @@
 module Zeekfleet;
 
 export {
-	## The trace has been read to its end.
+	## Tells that a node has read its trace to the end.
 	global notify_trace_done: event(node: string, path: string);
 
-	## The trace that has been read to its end, or "".
+	## The path of the trace that this node has read to the end, or "".
 	global trace_read = "";
 
-	## A trace is read after this time even if some of the manager, the loggers and the proxies are not there.
+	## After this time the trace is read even if some managers, loggers or proxies are not connected.
 	const trace_patience = 10 sec &redef;
 
-	## A trace has not begun although the patience is over: begin.
+	## Begin to read the trace if trace_patience is over.
 	global trace_overdue: function();
 }
 
@@ -28,7 +28,7 @@ function begin_trace()
 	continue_processing();
 	}
 
-# Called when something arrives: no timer fires before the first packet.
+# Called whenever an event arrives, because no timer expires before the first packet is read.
 function trace_overdue()
 	{
 	if ( |trace_waits_for| > 0 && current_time() - trace_waits_since > trace_patience )

@@ -1,22 +1,22 @@
-##! Reads single values from text, by the name of their type.
+##! Reads single values from text, by the names of their types.
 
 module Zeekfleet;
 
 export {
-	## What came of reading a text.
+	## The result of reading a text.
 	type OptionValue: record {
-		## Left out if the text is no such value. Sets, vectors and tables are of type Broker::Data.
+		## The value; unset if the text is not a value of the type. Sets, vectors and tables have the type Broker::Data.
 		value: any &optional;
 	};
 
-	## Whether a type is that of a single value which can be read: a simple type, or an enum.
+	## Whether a type is a simple type or an enum.
 	global is_single: function(kind: string): bool;
 
 	## Read a single value.
 	##
-	## kind: the type's name, as type_name gives it.
+	## kind: the type's name, as type_name returns it.
 	##
-	## text: such as ``T``, ``5 min``, ``80/tcp``, ``/ab+/i``.
+	## text: the value, such as ``T``, ``5 min``, ``80/tcp`` or ``/ab+/i``.
 	global read_single: function(kind: string, text: string): OptionValue;
 }
 
@@ -33,7 +33,7 @@ const largest_count = "18446744073709551615";
 
 const number = /^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,2})?$/;
 
-## What nobody types.
+## A text that no user would enter.
 const probe = "\x01\x02\x01";
 
 function read_count(text: string): OptionValue
@@ -93,7 +93,7 @@ function read_pattern(text: string): OptionValue
 	local flags = gsub(text, /^\/.*\//, "");
 	local expression = sub(sub(text, /^\//, ""), /\/[is]*$/, "");
 
-	# One that does not compile is made all the same, with a word on stderr, but matches the empty string alone.
+	# Zeek returns a pattern even if the expression is invalid. That pattern matches only the empty string, so test it.
 	if ( string_to_pattern(string_cat(expression, "|", probe), F) != probe )
 		return OptionValue();
 
