@@ -13,7 +13,7 @@ from zeekfleet.model.management import Configuration
 from zeekfleet.resolution import resolve
 from zeekfleet.settings import Settings
 from zeekfleet.system import ports
-from zeekfleet.system.ports import keep
+from zeekfleet.system.ports import reserve
 
 LOOPBACK = "127.0.0.1"
 
@@ -35,7 +35,7 @@ def started_with(
     async def serve(deployed: Configuration, settings: Settings, *_: object) -> None:
         chosen = [settings.controller.websocket_port, settings.controller.port, settings.supervisor.port]
         chosen += [node.p.number for node in deployed.nodes if node.p is not None]
-        assert not [port for port in chosen if keep(LOOPBACK, (port,)) is not None], "they are ours alone"
+        assert not [port for port in chosen if reserve(LOOPBACK, (port,)) is not None], "they are ours alone"
         seen.append((settings, deployed, chosen))
 
     def run_daemon(_: object, main) -> int:
@@ -49,13 +49,13 @@ def started_with(
     return seen[0]
 
 
-def test_its_ports_are_kept_until_it_ends(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_ports_are_reserved_until_it_ends(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, deployed, chosen = started_with(trace, monkeypatch)
     assert len(set(chosen)) == up_trace.PORTS
     assert {node.name for node in deployed.nodes if node.p is not None} == {"manager", "logger", "proxy"}
     assert settings.agent.controller == f"{LOOPBACK}:{settings.controller.port}"
-    with keep(LOOPBACK, chosen) as kept:
-        assert kept is not None
+    with reserve(LOOPBACK, chosen) as reserved:
+        assert reserved is not None
 
 
 def test_a_start_that_was_given_is_assigned_from(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from zeekfleet.model.variables import PCAP_FILE
 from zeekfleet.planning.node_settings import variable
 from zeekfleet.resolution import Origin, Resolved
 from zeekfleet.settings import Settings
-from zeekfleet.system.ports import KeptPorts, keep_any
+from zeekfleet.system.ports import ReservedPorts, reserve_any
 from zeekfleet.transport.bus import Delivery
 
 logger = logging.getLogger(__name__)
@@ -74,9 +74,9 @@ def run(trace: Path, resolved: Resolved) -> int:
     except OSError as error:
         raise ConfigurationError(f"trace file {trace} cannot be read: {error.strerror}") from None
     target = Path.cwd() / LOGS
-    # Ports are kept until all has ended, so that nobody comes between their choice and their use.
-    with tempfile.TemporaryDirectory(prefix="zeekfleet-") as scratch, _kept_ports() as kept:
-        clients, agents, supervisor, *listening = kept.numbers
+    # Ports are reserved until all has ended, so that no other program takes them before they are used.
+    with tempfile.TemporaryDirectory(prefix="zeekfleet-") as scratch, _reserved_ports() as reserved:
+        clients, agents, supervisor, *listening = reserved.numbers
         settings = _settings(resolved, Path(scratch), clients, agents, supervisor)
         if not resolved.sources["controller.auto_assign_start_port"].is_default:
             listening = []
@@ -105,9 +105,9 @@ class Reading:
     problems: list[str] = field(default_factory=list)
 
 
-def _kept_ports() -> KeptPorts:
+def _reserved_ports() -> ReservedPorts:
     try:
-        return keep_any(LOOPBACK, PORTS)
+        return reserve_any(LOOPBACK, PORTS)
     except OSError as error:
         raise ZeekfleetError(f"no free ports on {LOOPBACK}: {error.strerror}") from None
 

@@ -1,4 +1,4 @@
-"""Whom a listener lets in: users of this host by the owner of their socket, and no web page."""
+"""Decides who may use a listener: on this host only certain users, known by the owner of their socket; no web page."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zeekfleet.security.web_pages import OwnNames, is_loopback
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Whose a connection from this host is.
+    """The owner of a connection from this host.
 
     Attributes:
-        uid: the user's.
-        program: finds the path of the program, or ``""``; it may take a millisecond or two.
+        uid: the user.
+        program: finds the path of the program, ``""`` if it cannot; this may take a millisecond or two.
     """
 
     uid: int
@@ -25,11 +25,11 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why somebody is not served.
+    """Why a peer is not served.
 
     Attributes:
-        reason: for whoever asked.
-        report: a line for the log; ``""`` if the like was told not long ago.
+        reason: for the peer.
+        report: a line for the log; ``""`` if the same was logged a short time ago.
     """
 
     reason: str
@@ -37,10 +37,10 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Visitor(msgspec.Struct, frozen=True):
-    """Who has connected.
+    """A peer that has connected.
 
     Attributes:
-        uid: the user, where it is one of this host.
+        uid: its user, if it is on this host.
         local: whether it is on this host.
         refusal: why it is not served; None if it is.
     """
@@ -51,13 +51,13 @@ class Visitor(msgspec.Struct, frozen=True):
 
 
 class Door:
-    """Decides who is served; one for all listeners of a process.
+    """Decides who is served. All listeners of a process share one.
 
     Args:
-        users: who is, of this host's.
-        names: this host's.
-        caller_of: asks the kernel whose a connection is; None if it belongs to nobody here.
-        reports: what is to be told of refusals.
+        users: the users of this host that are served.
+        names: the names of this host.
+        caller_of: asks the kernel for the owner of a connection; None if it has none on this host.
+        reports: limits how often refusals are logged.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class Door:
         self._reports = reports or Reports()
 
     def meet(self, connection: socket.socket) -> Visitor:
-        """Who has just connected; to be asked while the connection is open, before anything is read from it.
+        """Check a peer that has just connected. Call this while it is connected, before anything is read from it.
 
-        A peer whose socket belongs to a user of this host is judged by that, whatever address it came by. One that
-        comes from loopback and belongs to nobody here, be it gone or in another network namespace, is not served.
-        Peers on other hosts are.
+        If its socket belongs to a user of this host, that user decides, whatever address the peer used. A peer that
+        comes from loopback without such a socket is not served: it has ended, or is in another network namespace.
+        Peers on other hosts are served.
         """
         caller = self._caller_of(connection)
         if caller is not None:
@@ -91,7 +91,7 @@ class Door:
         return Visitor(local=True, refusal=self._nobody()) if is_local else Visitor()
 
     def problem(self, visitor: Visitor, hosts: Sequence[str], origins: Sequence[str]) -> Refusal | None:
-        """Why an upgrade with these headers is none for us; None if it may be."""
+        """Why an upgrade to WebSocket with these headers is refused; None if it is not."""
         problem = self._names.problem(hosts, origins, local=visitor.local)
         if problem is None:
             return None

@@ -1,4 +1,4 @@
-"""Keeping those who are refused again and again from filling the log."""
+"""Limits log lines about refusals, so that a peer that tries again and again does not fill the log."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable, Hashable
 
 TELL_AGAIN_AFTER = 60.0
-"""Seconds after which the same is told again; meanwhile it is counted."""
+"""Seconds after which the same refusal is logged again. In between, refusals are only counted."""
 
 REMEMBERED_MAX = 1000
-"""What is remembered for that; with more, all of it is forgotten."""
+"""How many different refusals are remembered; when there are more, all are forgotten."""
 
 
 class Reports:
-    """Says what is to be told: each thing at once, then at most once a minute.
+    """Decides what is logged: each refusal at once, then at most once a minute.
 
     Args:
-        clock: in seconds.
+        clock: monotonic, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -24,7 +24,7 @@ class Reports:
         self._told: dict[Hashable, tuple[float, int]] = {}
 
     def due(self, key: Hashable) -> bool:
-        """Whether this is to be told now."""
+        """Whether to log this now."""
         now = self._clock()
         told = self._told.get(key)
         if told is not None and now - told[0] < TELL_AGAIN_AFTER:
@@ -33,7 +33,7 @@ class Reports:
         return True
 
     def line(self, key: Hashable, text: str) -> str:
-        """The line to tell, with how often it was not told since the last time; to be asked when it is due."""
+        """The line to log when it is due, with the number of times it was not logged since."""
         _, untold = self._told.get(key, (0.0, 0))
         if len(self._told) >= REMEMBERED_MAX:
             self._told.clear()

@@ -1,4 +1,4 @@
-"""Which users of this host are served."""
+"""Decides which users of this host are served."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = 0
 
 
 def groups_of(uid: int) -> Collection[int]:
-    """The ids of the groups that a user is in, by the system's databases; none for a user without an entry."""
+    """The ids of a user's groups, from the system's databases; none for a user without an entry."""
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
@@ -22,12 +22,12 @@ def groups_of(uid: int) -> Collection[int]:
 
 
 class ServedUsers(msgspec.Struct, frozen=True):
-    """Root, and those who were named.
+    """The users that are served; root always is.
 
     Attributes:
-        uids: served users.
+        uids: users that are served.
         gids: groups whose members are served.
-        groups_of: the ids of the groups that a user is in; asked at every connection, so that a change counts at once.
+        groups_of: gives the groups of a user. It is called at every connection, so that a change takes effect at once.
     """
 
     uids: frozenset[int] = frozenset()
@@ -62,7 +62,7 @@ def gid_named(name: str) -> int | None:
 
 
 def name_of(uid: int) -> str:
-    """A user for a person: ``nobody (65534)``, or the number alone."""
+    """A user in words, such as ``nobody (65534)``; the number alone if the user has no name."""
     try:
         return f"{pwd.getpwuid(uid).pw_name} ({uid})"
     except KeyError:

@@ -1,9 +1,8 @@
-"""Telling a browser's request, made for a web page of somebody else, from a client's.
+"""Refuses requests that a browser makes on behalf of a web page of another site.
 
-A browser says in ``Origin`` whose page it acts for, and in ``Host`` by which
-name it came. A page of another site has another ``Origin``. One whose name was
-made to lead to this host (DNS rebinding) has its own name in both. So the two
-must be the same, and a name of this host: an address cannot be anybody else's.
+A browser sends the site of the page in ``Origin``, and the host name of the request in ``Host``. For a page of another
+site, the two differ. For a site whose name was made to resolve to this host (DNS rebinding), they are the same, but are
+not a name of this host. So the two must be the same, and be an address or a name of this host.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 class OwnNames(msgspec.Struct, frozen=True):
-    """The names by which this host may be called, in small letters."""
+    """The names of this host, in small letters."""
 
     names: frozenset[str]
 
@@ -30,9 +29,9 @@ class OwnNames(msgspec.Struct, frozen=True):
 
         Args:
             hosts: values of ``Host``.
-            origins: values of ``Origin``; only browsers, and clients that act like one, have any.
-            local: whether the peer is on this host. By what names others know it we cannot tell; without an
-                ``Origin`` they are no browsers, whatever they call us.
+            origins: values of ``Origin``; only browsers, and clients that behave like one, send it.
+            local: whether the peer is on this host. Other hosts may know this host by names that we do not know. So
+                their ``Host`` is checked only if they send an ``Origin``; without one they are not browsers.
         """
         for host in hosts if local or origins else ():
             if not self._is_ours(_name_and_port(f"//{host}")[0]):
@@ -52,7 +51,7 @@ class OwnNames(msgspec.Struct, frozen=True):
 
 
 def own_names(given: Iterable[str] = (), hosts_file: Path = HOSTS_FILE) -> OwnNames:
-    """The names of this host: ``localhost``, its own, those of loopback in the hosts file, and those given."""
+    """The names of this host: ``localhost``, its host name, those of loopback in the hosts file, and the given ones."""
     own = socket.gethostname().lower()
     names = {"localhost", own, own.partition(".")[0], *(name.lower() for name in given)}
     try:
@@ -67,7 +66,7 @@ def own_names(given: Iterable[str] = (), hosts_file: Path = HOSTS_FILE) -> OwnNa
 
 
 def is_loopback(address: str) -> bool:
-    """Whether this is an address, and one that never leaves the host."""
+    """Whether this is a loopback address; False if it is not an address at all."""
     try:
         return ipaddress.ip_address(address.partition("%")[0]).is_loopback
     except ValueError:
@@ -83,7 +82,7 @@ def _is_address(text: str) -> bool:
 
 
 def _name_and_port(url: str, default: int | None = None) -> tuple[str, int | None]:
-    """Host name, in small letters and without a final dot, and port; ``("", None)`` for what has none."""
+    """Host name, in small letters and without a final dot, and port of a URL; ``("", None)`` if it cannot be parsed."""
     try:
         parts: SplitResult = urlsplit(url)
         port = parts.port
@@ -94,5 +93,5 @@ def _name_and_port(url: str, default: int | None = None) -> tuple[str, int | Non
 
 
 def _shown(text: str) -> str:
-    """What a peer sent, fit for a line of a log."""
+    """Text from a peer, shortened and escaped for a line of the log."""
     return ascii(text[:200])[1:-1]

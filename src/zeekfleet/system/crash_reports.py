@@ -1,4 +1,4 @@
-"""Where a host keeps the crash reports of its nodes: ``<state>/crashes/<node>/<time>-<pid>/``."""
+"""Finds the crash reports of nodes: ``<state>/crashes/<node>/<time>-<pid>/``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 DIRECTORY_NAME = "crashes"
 _NAME = re.compile(r"(?P<time>\d{8}T\d{6}Z)-(?P<pid>\d+)")
-"""Of a report's directory; whatever else is in a node's directory is none of ours."""
+"""The name of a report's directory. Other files in a node's directory are skipped."""
 
 
 def reports_below(home: Path) -> list[Path]:
-    """The reports in one node's directory, in the order of their names' times, then their processes."""
+    """The reports in one node's directory, sorted by time, then by pid, as their names say."""
     try:
         found = [(match, path) for path in home.iterdir() if (match := _NAME.fullmatch(path.name))]
     except OSError:

@@ -1,4 +1,4 @@
-"""How many descriptors this process may have, and when few are left."""
+"""The limit of open descriptors of this process, and whether few are left."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import errno
 import resource
 
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What the kernel says where no further descriptor can be had."""
+"""The errors that mean that no further descriptor can be opened."""
 
 RESERVE = 64
-"""Descriptors that are kept from connections, for our own files, pipes and processes; of a low limit, a quarter."""
+"""Descriptors that connections may not use: they are for our own files, pipes and processes. At most a quarter."""
 
 
 def raise_limit() -> None:
-    """Take as many as we may have; children get the same limit."""
+    """Raise the soft limit to the hard limit. Children inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):  # the system may allow fewer than it says
+    with contextlib.suppress(OSError, ValueError):  # the kernel's own maximum may be lower than the hard limit
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def limit() -> int:
-    """How many we may have at present."""
+    """The present soft limit."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def is_of_the_reserve(descriptor: int) -> bool:
-    """Whether this one is among the last; the kernel hands out the lowest that is free."""
+    """Whether this descriptor is one of the reserve. The kernel gives the lowest free number, so then few are left."""
     allowed = limit()
     return allowed != resource.RLIM_INFINITY and descriptor >= allowed - min(RESERVE, allowed // 4)

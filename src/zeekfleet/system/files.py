@@ -1,4 +1,4 @@
-"""Files that must outlive a loss of power and are nobody else's to read."""
+"""Writes files that survive a power failure and that only our user can read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 
 def write_private(file: Path, content: bytes) -> None:
-    """Write a file that only we can read, whole or not at all: what takes its name is on disk by then.
+    """Replace a file by one that only our user can read, completely or not at all.
+
+    The content is written under another name and forced to disk before it is renamed.
 
     Raises:
         OSError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Tells when a file has grown or a directory has changed, without asking: the kernel's inotify, in few calls."""
+"""The kernel's inotify: notifies when a file has grown or a directory has changed."""
 
 from __future__ import annotations
 
@@ -50,23 +50,26 @@ class Inotify:
         return self._descriptor
 
     def watch(self, path: Path, mask: int = IN_MODIFY) -> int:
-        """Watch a file (for growth, if nothing else is said) or a directory.
+        """Watch a file (by default for writes) or a directory.
 
         Returns:
-            The number that events carry, the same for the same file.
+            The number of the watch, which events have. The same file always gets the same number.
 
         Raises:
-            OSError: it is missing, or there are too many watches.
+            OSError: the file is missing, or there are too many watches.
         """
         encoded = os.fsencode(path)
         return _checked(_libc.inotify_add_watch(self._descriptor, encoded, mask), str(path))
 
     def unwatch(self, watch: int) -> None:
-        """Stop watching; unknown numbers are ignored, since a deleted file's watch is gone by itself."""
+        """Stop watching. Unknown numbers are ignored: the kernel removes the watch of a deleted file itself."""
         _libc.inotify_rm_watch(self._descriptor, watch)
 
     def read(self) -> Iterator[tuple[int, int]]:
-        """What happened: watch number (-1 with ``IN_Q_OVERFLOW``: some events are lost) and mask."""
+        """The events since the last call, each as watch number and mask.
+
+        Number -1 with ``IN_Q_OVERFLOW`` means that events were lost.
+        """
         try:
             data = os.read(self._descriptor, _READ_SIZE)
         except BlockingIOError:

@@ -1,10 +1,12 @@
-"""Keeps TCP ports for programs that will listen on them later.
+"""Reserves TCP ports for programs that will listen on them later.
 
-A kept port is bound, by a socket with SO_REUSEADDR that never listens. The kernel then gives it to nobody who asks for
-any port, be it to listen or to connect from; a program that binds this very port, with SO_REUSEADDR as servers do, may
-listen on it all the same. Two keepers would not notice each other that way, so each port is also a name: a Unix socket
-in the abstract namespace. Like the ports, these names belong to a network namespace, whoever its processes are and
-whatever files they see, and the kernel takes both back when their process ends, however it ends.
+A reserved port is bound by a socket with SO_REUSEADDR that never listens. The kernel does not give such a port to a
+program that asks for any free port, neither to listen nor to connect. But a program that binds this very port with
+SO_REUSEADDR, as servers do, can listen on it.
+
+Two processes could bind the same port in this way without noticing. So each reserved port has a Unix socket in the
+abstract namespace as well, whose name only one process can bind. These names belong to the network namespace, as ports
+do, and the kernel frees both when the process ends.
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ from collections.abc import Iterable, Sequence
 
 NAME = "\0zeekfleet-port-{}"
 TRIES = 64
-"""How many ports the kernel is asked for until one is found whose name is free."""
+"""How many ports are tried until one is found whose name is free."""
 
 
-class KeptPorts:
-    """Ports that are kept for us; closing it, or the end of the process, lets go of them.
+class ReservedPorts:
+    """Reserved ports. Closing this, or the end of the process, frees them.
 
     Attributes:
-        numbers: the ports, in the order asked for.
+        numbers: the ports, in the order in which they were asked for.
     """
 
     def __init__(self, numbers: Sequence[int], sockets: Iterable[socket.socket]) -> None:
@@ -31,22 +33,22 @@ class KeptPorts:
         self._sockets = tuple(sockets)
 
     def close(self) -> None:
-        """Let go; who listens there is not disturbed."""
+        """Free the ports. Programs that listen on them are not affected."""
         for held in self._sockets:
             held.close()
 
-    def __enter__(self) -> KeptPorts:
+    def __enter__(self) -> ReservedPorts:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def keep(host: str, ports: Sequence[int]) -> KeptPorts | None:
-    """Keep these ports: all of them, or none if somebody else keeps or uses one.
+def reserve(host: str, ports: Sequence[int]) -> ReservedPorts | None:
+    """Reserve these ports; None if one of them is reserved or used by another process.
 
     Args:
-        host: the address that they are needed on; it need not be of this host.
+        host: the address for which they are needed; it may be one of another host.
         ports: their numbers.
     """
     with contextlib.ExitStack() as stack:
@@ -59,25 +61,25 @@ def keep(host: str, ports: Sequence[int]) -> KeptPorts | None:
         except OSError:
             return None
         stack.pop_all()
-        return KeptPorts(ports, sockets)
+        return ReservedPorts(ports, sockets)
 
 
-def keep_what_can_be(host: str, ports: Sequence[int]) -> KeptPorts:
-    """The same for ports that are settled, and maybe in use by those they are kept for: as far as it goes."""
+def reserve_available(host: str, ports: Sequence[int]) -> ReservedPorts:
+    """Reserve as many of these ports as possible. Some may be in use already by the programs that they are for."""
     sockets: list[socket.socket] = []
     for port in ports:
         with contextlib.suppress(OSError):
             sockets.append(_named(port))
         with contextlib.suppress(OSError):
             sockets.append(_bound(host, port))
-    return KeptPorts(ports, sockets)
+    return ReservedPorts(ports, sockets)
 
 
-def keep_any(host: str, count: int) -> KeptPorts:
-    """Keep as many ports that nobody keeps or uses.
+def reserve_any(host: str, count: int) -> ReservedPorts:
+    """Reserve ``count`` free ports.
 
     Raises:
-        OSError: there are none, or the address is not of this host.
+        OSError: there are not enough, or the address is not of this host.
     """
     with contextlib.ExitStack() as stack:
         numbers: list[int] = []
@@ -85,7 +87,7 @@ def keep_any(host: str, count: int) -> KeptPorts:
         for _ in range(count + TRIES):
             if len(numbers) == count:
                 stack.pop_all()
-                return KeptPorts(numbers, sockets)
+                return ReservedPorts(numbers, sockets)
             bound = stack.enter_context(_bound(host, 0))
             number = int(bound.getsockname()[1])
             with contextlib.suppress(OSError):
@@ -95,7 +97,7 @@ def keep_any(host: str, count: int) -> KeptPorts:
 
 
 def is_listened_on(host: str, port: int) -> bool:
-    """Whether somebody has the port, other than to keep it."""
+    """Whether a program listens on the port; a reservation does not count."""
     try:
         _bound(host, port).close()
     except OSError as error:
@@ -104,7 +106,7 @@ def is_listened_on(host: str, port: int) -> bool:
 
 
 class _NotOfThisHostError(OSError):
-    """The address cannot be bound here, whatever the port."""
+    """The address is not one of this host."""
 
 
 def _named(port: int) -> socket.socket:
@@ -123,7 +125,8 @@ def _bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise _NotOfThisHostError(*error.args) from None
     try:
-        # Any free port has to be free of everybody; a given one may have connections that linger.
+        # A given port may have old connections in TIME_WAIT, which this option ignores. Without it, the kernel chooses
+        # only ports that nothing uses at all.
         if port:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))

@@ -1,4 +1,4 @@
-"""The end of a process, whoever's child it is: the kernel tells it by a pidfd."""
+"""Waits for the end of any process, not only of children, by a pidfd; finds out what a process has open."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 async def ends(descriptor: int, within: float) -> bool:
-    """Wait until the process of a pidfd has ended, for so many seconds; whether it has."""
+    """Wait until the process of a pidfd has ended; False if it takes longer than ``within`` seconds."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_reader(descriptor, ended.set)
@@ -24,7 +24,7 @@ async def ends(descriptor: int, within: float) -> bool:
 
 
 async def ended(pid: int, within: float) -> bool:
-    """Wait until a process, of whoever's, has ended, for so many seconds; whether it has."""
+    """Wait until a process has ended, whoever started it; False if it takes longer than ``within`` seconds."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -39,7 +39,7 @@ def has_open(pid: int, file: Path) -> bool:
     """Whether a process has a file open.
 
     Raises:
-        PermissionError: it is another user's, who alone may know.
+        PermissionError: the process belongs to another user.
     """
     wanted = file.stat()
     try:

@@ -1,4 +1,4 @@
-"""What ``/proc`` tells about processes, read without other libraries."""
+"""Reads facts about processes from ``/proc``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NANOSECONDS = 10**9 // _TICKS
 _CHUNK = 64 * 1024
 _LINKS_OF_ONE_THREAD = 3
 _MARGIN = 1000
-"""Nanoseconds by which two readings of the clock may differ."""
+"""Nanoseconds by which the kernel's reading of the clock may differ from ours."""
 
 # Numbers of the fields of /proc/<pid>/stat, counted from the third on.
 _STATE, _PARENT, _GROUP, _SESSION, _START, _EXIT_CODE = 0, 1, 2, 3, 19, 49
@@ -20,9 +20,9 @@ _CPU_TIMES = slice(11, 15)
 
 
 def read(path: str) -> bytes:
-    """A small file of the kernel's; empty if it cannot be read."""
+    """The content of a small file of the kernel; empty if it cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a file object would take half as long again
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a file object would take 50 % longer
     except OSError:
         return b""
     try:
@@ -40,7 +40,7 @@ def read(path: str) -> bytes:
 def _stat_fields(pid: int) -> list[bytes]:
     """The fields of ``/proc/<pid>/stat`` from the third on; empty if there is no such process."""
     content = read(f"/proc/{pid}/stat")
-    # The second field is the program's name in parentheses and may hold anything, parentheses included.
+    # The second field is the program's name in parentheses. It may contain anything, even parentheses.
     return content[content.rfind(b")") + 2 :].split()
 
 
@@ -51,22 +51,26 @@ def start_time(pid: int) -> int | None:
 
 
 def start_time_between(before: int, after: int) -> int | None:
-    """The start time of what started between two moments (``CLOCK_BOOTTIME``, nanoseconds).
+    """The start time of a process that started between two moments (``CLOCK_BOOTTIME``, nanoseconds).
 
-    None if they do not tell it: a tick has passed.
+    None if the moments are in different ticks.
     """
     first, last = (before - _MARGIN) // _NANOSECONDS, (after + _MARGIN) // _NANOSECONDS
     return first if first == last else None
 
 
 class StartClock:
-    """Start times of processes that we start: by our own clock, once that has been found to tell the same."""
+    """Start times of processes that we start.
+
+    The first one is read from ``/proc`` and compared with our own clock. If they agree, the clock is used from then on,
+    which saves reading a file for each start.
+    """
 
     def __init__(self) -> None:
         self._is_trusted: bool | None = None
 
     def start_time(self, pid: int, before: int, after: int) -> int | None:
-        """As :func:`start_time`, of a child that was started between two moments (``CLOCK_BOOTTIME``, nanoseconds)."""
+        """The :func:`start_time` of a child that was started between two moments (``CLOCK_BOOTTIME``, nanoseconds)."""
         told = start_time_between(before, after)
         if told is not None and self._is_trusted:
             return told
@@ -82,7 +86,7 @@ def uptime(start: int) -> float:
 
 
 def exit_status(pid: int, start: int) -> int | None:
-    """The wait status of a process that has ended and was not reaped yet, whoever's child it is; None if not known."""
+    """The wait status of a zombie, whoever its parent is; None if it is not known."""
     fields = _stat_fields(pid)
     if len(fields) <= _EXIT_CODE or int(fields[_START]) != start or fields[_STATE] not in (b"Z", b"X"):
         return None
@@ -90,12 +94,12 @@ def exit_status(pid: int, start: int) -> int | None:
 
 
 def cpu_time(pid: int) -> float:
-    """Seconds of CPU that a process has used, and its children that it has waited for; 0 if there is none such."""
+    """Seconds of CPU that a process and its reaped children have used; 0 if there is no such process."""
     return sum(int(ticks) for ticks in _stat_fields(pid)[_CPU_TIMES]) / _TICKS
 
 
 def bytes_written(pid: int) -> int:
-    """Bytes that a process has written to anything, and its children that it has waited for; 0 if not ours to know."""
+    """Bytes that a process and its reaped children have written; 0 if we may not read that."""
     for line in read(f"/proc/{pid}/io").splitlines():
         if line.startswith(b"wchar:"):
             return int(line.split()[1])
@@ -109,14 +113,14 @@ def parent(pid: int) -> int | None:
 
 
 class Life(NamedTuple):
-    """Of a living process: when it started (:func:`start_time`), and its parent's process id."""
+    """Start (:func:`start_time`) and parent of a process that has not ended."""
 
     start_time: int
     parent: int
 
 
 def life(pid: int) -> Life | None:
-    """Both at one moment; None if there is no such process, or it has ended."""
+    """Start and parent, read at the same moment; None if there is no such process, or it has ended."""
     fields = _stat_fields(pid)
     is_alive = fields and fields[_STATE] not in (b"Z", b"X")
     return Life(int(fields[_START]), int(fields[_PARENT])) if is_alive else None
@@ -135,7 +139,7 @@ def session(pid: int) -> int | None:
 
 
 def session_of_ended(pid: int) -> int | None:
-    """The session of a process that has ended and was not reaped yet; None if it is not so."""
+    """The session of a zombie; None if the process is not one."""
     fields = _stat_fields(pid)
     return int(fields[_SESSION]) if fields and fields[_STATE] in (b"Z", b"X") else None
 
@@ -152,7 +156,7 @@ def threads(pid: int) -> list[int]:
 
 
 def working_directory(pid: int) -> str:
-    """Where a process works; empty if there is no such process, or it is not ours to know."""
+    """The working directory of a process; empty if there is no such process, or we may not read that."""
     try:
         return os.readlink(f"/proc/{pid}/cwd")
     except OSError:
@@ -160,7 +164,7 @@ def working_directory(pid: int) -> str:
 
 
 def outputs(pid: int) -> list[str]:
-    """The files of a process's standard output and error, as far as they can be known."""
+    """The files of a process's standard output and error, as far as we may read that."""
     found = []
     for number in (1, 2):
         try:
@@ -176,9 +180,9 @@ def children(pid: int) -> list[int]:
 
 
 class MainThreadsChildren:
-    """The children of this process's main thread: those that it has started, and all orphans that come to us.
+    """Reads the children of this process's main thread: those that it started, and all inherited orphans.
 
-    The kernel gives orphans to the first thread. The file is kept open: it is read at every end of a process.
+    The kernel gives orphans to the main thread. The file is kept open, because it is read at every end of a process.
     """
 
     def __init__(self) -> None:
@@ -193,7 +197,7 @@ class MainThreadsChildren:
 
 
 def variable(pid: int, name: str) -> str | None:
-    """A variable of the environment that the process was executed with; None if it has none such."""
+    """A variable of the environment that a process was executed with; None if it is not set."""
     start = os.fsencode(name) + b"="
     for entry in read(f"/proc/{pid}/environ").split(b"\0"):
         if entry.startswith(start):
@@ -207,7 +211,7 @@ def processes() -> list[int]:
 
 
 def processes_with(name: str, prefix: str) -> Iterator[tuple[int, str]]:
-    """All processes that were executed with a variable that begins so, and its value."""
+    """All processes that were executed with a variable whose value has this prefix, and the value."""
     start = os.fsencode(f"{name}={prefix}")
     for pid in processes():
         if start in read(f"/proc/{pid}/environ"):
@@ -217,5 +221,5 @@ def processes_with(name: str, prefix: str) -> Iterator[tuple[int, str]]:
 
 
 def boot_id() -> str:
-    """A name for the time since the machine booted: pids and start times of another one mean nothing."""
+    """The id of this boot of the machine. Pids and start times are valid only within one boot."""
     return read("/proc/sys/kernel/random/boot_id").decode("ascii", "replace").strip()

@@ -1,4 +1,4 @@
-"""Programs: where they are looked for, and why the system did not run one."""
+"""Finds out why the system did not run a program."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from errno import EACCES, ENOENT, ENOEXEC
 from shutil import which
 
 _FIRST_LINE = 256
-"""Bytes of a script that the kernel looks at."""
+"""Bytes at the beginning of a script that the kernel reads."""
 
 
 def missing_on_path(path: str | None = None) -> str:
-    """That a program is nowhere, as part of a sentence."""
+    """The reason that a program is not on PATH, as part of a sentence."""
     return f"not found on PATH ({os.environ.get('PATH', os.defpath) if path is None else path})"
 
 
 def refusal(program: str, number: int) -> str:
-    """Why the system did not run a program, as part of a sentence that goes on with the program's name.
+    """Why the system did not run a program, as part of a sentence.
 
-    It says "no such file" of a script that is there, if the interpreter is missing that the first line names.
+    For a script whose interpreter is missing, the system only says "no such file", although the script is there. This
+    says what is missing.
 
     Args:
-        program: its path; a name without a slash was looked for on PATH.
+        program: its path, or a name without a slash that was looked for on PATH.
         number: the system's error number.
     """
     if "/" not in program:

@@ -1,4 +1,4 @@
-"""A descriptor that tells of a signal, which itself interrupts nothing (``signalfd(2)``)."""
+"""A descriptor that becomes readable when a signal comes, so that the signal interrupts nothing (``signalfd(2)``)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _RECORDS = 128 * 16
 
 
 def open_for(number: int) -> int:
-    """A descriptor that is readable once the signal, which the caller has blocked, has come.
+    """A descriptor that becomes readable when the signal comes. The caller must have blocked the signal.
 
     Raises:
-        OSError: there can be none.
+        OSError: it cannot be opened.
     """
     library = ctypes.CDLL(None, use_errno=True)
     signals = (ctypes.c_char * _SET_SIZE)()
@@ -29,6 +29,6 @@ def open_for(number: int) -> int:
 
 
 def drain(descriptor: int) -> None:
-    """Make it unreadable until the signal comes again."""
+    """Read all signals, so that the descriptor is not readable until the next one comes."""
     with contextlib.suppress(BlockingIOError):
         os.read(descriptor, _RECORDS)

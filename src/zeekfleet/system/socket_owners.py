@@ -1,9 +1,8 @@
-"""Which user the other end of a connection on this host belongs to, as the kernel knows it.
+"""Asks the kernel for the user at the other end of a connection from this host.
 
-A Unix socket tells by ``SO_PEERCRED``. For TCP the kernel is asked for exactly
-one socket, the peer's, by its addresses and ports (``NETLINK_SOCK_DIAG``, see
-sock_diag(7)); where that is not possible, the tables below ``/proc/net`` are
-read. Only sockets of our own network namespace are found.
+For a Unix socket, ``SO_PEERCRED`` tells it. For TCP, the kernel is asked for the peer's socket by its addresses and
+ports (``NETLINK_SOCK_DIAG``, see sock_diag(7)). If that is not possible, the tables in ``/proc/net`` are read. Only
+sockets in our own network namespace are found.
 """
 
 from __future__ import annotations
@@ -33,28 +32,28 @@ _REPLY_SIZE = _HEADER.size + _TAIL_PLACE + _TAIL.size
 _LISTEN = 10
 
 LINKS_LIMIT = 8192
-"""Descriptors looked at, at most, to find the program that a socket belongs to."""
+"""The most descriptors that are read to find the program of a socket."""
 
 
 class Owner(NamedTuple):
-    """Whose a socket is: the user's id, and the socket's inode."""
+    """The user id of a socket's owner, and the socket's inode."""
 
     uid: int
     inode: int
 
 
 class Ends(NamedTuple):
-    """The two ends of a TCP connection as one of its sockets has them: address and port of each."""
+    """The two ends of a TCP connection, as seen by one of its sockets: address and port of each."""
 
     local: tuple[str, int]
     remote: tuple[str, int]
 
 
 class SocketOwners:
-    """Tells whose a TCP socket of this network namespace is.
+    """Finds the owners of TCP sockets in this network namespace.
 
     Attributes:
-        way: ``netlink``, ``proc``, or ``""`` if the kernel does not tell.
+        way: how the kernel is asked: ``netlink`` or ``proc``; ``""`` if neither works.
     """
 
     def __init__(self) -> None:
@@ -62,7 +61,7 @@ class SocketOwners:
         self.way = "netlink" if self._netlink is not None else "proc" if _proc_tables() else ""
 
     def owner(self, ends: Ends) -> Owner | None:
-        """Whose the socket with just these ends is; None if there is none, or no process has it any more."""
+        """The owner of the socket with exactly these ends; None if there is none, or no process has it open."""
         if self._netlink is not None:
             try:
                 return _ask(self._netlink, ends)
@@ -76,7 +75,7 @@ class SocketOwners:
         return _look_up(ends)
 
     def close(self) -> None:
-        """Let go of the kernel's socket."""
+        """Close the netlink socket."""
         if self._netlink is not None:
             self._netlink.close()
             self._netlink = None
@@ -96,7 +95,7 @@ def program_of(pid: int) -> str:
 
 
 def program_with(owner: Owner) -> str:
-    """The program of a process that has this socket open; ``""`` if none is found in reasonable time."""
+    """The program of a process that has this socket open; ``""`` if it is not found within ``LINKS_LIMIT``."""
     wanted, looked = f"socket:[{owner.inode}]", 0
     for process in _processes_of(owner.uid):
         with contextlib.suppress(OSError):
@@ -110,7 +109,7 @@ def program_with(owner: Owner) -> str:
 
 
 def _processes_of(uid: int) -> Iterator[Path]:
-    """The directories of a user's processes, the newest first: who has just connected is likely among them."""
+    """The directories of a user's processes, the newest first: a peer that has just connected is likely a new one."""
     numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     for number in sorted(numbers, reverse=True):
         process = Path(f"/proc/{number}")
@@ -123,14 +122,14 @@ def _processes_of(uid: int) -> Iterator[Path]:
 
 
 def _open_netlink() -> socket.socket | None:
-    """A socket that the kernel answers on; None if it does not, be it for its age or a filter of system calls."""
+    """A netlink socket; None if the kernel does not answer, because it is too old or a seccomp filter forbids it."""
     try:
         opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
     except OSError:
         return None
     try:
-        opened.connect((0, 0))  # only the kernel is heard
-        opened.settimeout(1.0)  # it answers within the system call; a kernel that does not must not hold us up
+        opened.connect((0, 0))  # receive from the kernel only
+        opened.settimeout(1.0)  # it normally answers at once; do not wait for one that does not
         for nowhere in ("127.0.0.1", "::1"):
             _ask(opened, Ends((nowhere, 0), (nowhere, 0)))
     except OSError:
@@ -155,7 +154,7 @@ def _ask(netlink: socket.socket, ends: Ends) -> Owner | None:
         raise OSError("a netlink message without its header")
     kind = _HEADER.unpack_from(reply)[1]
     if kind != _SOCK_DIAG_BY_FAMILY:
-        # An error, which begins with its negative number.
+        # This is an error message, which begins with the negative error number.
         number = -struct.unpack_from("=i", reply, _HEADER.size)[0] if len(reply) >= _HEADER.size + 4 else 0
         if number == 2:  # ENOENT: there is no such socket
             return None
@@ -165,8 +164,8 @@ def _ask(netlink: socket.socket, ends: Ends) -> Owner | None:
     _, state, _, _ = _FIXED.unpack_from(reply, _HEADER.size)
     told = reply[_HEADER.size + 4 : _HEADER.size + 4 + len(ports) + len(addresses)]
     _, _, _, uid, inode = _TAIL.unpack_from(reply, _HEADER.size + _TAIL_PLACE)
-    # Where there is no such connection the kernel tells of a listener on the port; and a socket that no process
-    # has any more has no inode, and user 0.
+    # Without such a connection, the kernel returns a socket that listens on the port. And a socket that no process has
+    # open any more is returned with inode 0 and user 0.
     if told != ports + addresses or state == _LISTEN or inode == 0:
         return None
     return Owner(uid, inode)
@@ -184,7 +183,7 @@ def _proc_tables() -> bool:
 
 
 def _look_up(ends: Ends) -> Owner | None:
-    """The same from the kernel's tables, which have a line a socket."""
+    """The same from the tables in ``/proc/net``, which have one line for each socket."""
     table = Path("/proc/net/tcp6" if ":" in ends.local[0] else "/proc/net/tcp")
     wanted = f" {_as_in_table(*ends.local)} {_as_in_table(*ends.remote)} "
     try:
@@ -199,7 +198,7 @@ def _look_up(ends: Ends) -> Owner | None:
 
 
 def _as_in_table(address: str, port: int) -> str:
-    """Four bytes at a time in the host's order, in hexadecimal."""
+    """Address and port as in these tables: hexadecimal, four bytes at a time in the host's byte order."""
     packed = ipaddress.ip_address(address).packed
     words = struct.unpack(f"={len(packed) // 4}I", packed)
     return "".join(f"{word:08X}" for word in words) + f":{port:04X}"

@@ -1,4 +1,4 @@
-"""Timers for a loop that sleeps until the next one is due, and for ever if there is none."""
+"""Timers for a loop that sleeps until the next timer is due, or for ever if there is none."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import itertools
 from collections.abc import Callable
 
 LONGEST_WAIT = 86400.0
-"""Seconds that the loop sleeps at most while a timer is set: the kernel takes no more than some weeks."""
+"""The longest sleep, in seconds, while a timer is set: system calls do not accept more than some weeks."""
 
 
 class Timer:
-    """One pending call; ``cancel`` is safe at any time."""
+    """One pending call. It may be cancelled at any time, even after it was made."""
 
     __slots__ = ("callback", "deadline")
 
@@ -20,12 +20,16 @@ class Timer:
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
-        """Do not call."""
+        """Do not make the call."""
         self.callback = None
 
 
 class Timers:
-    """A heap of timers over an injected monotonic clock (seconds)."""
+    """A set of timers.
+
+    Args:
+        clock: monotonic, in seconds.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -33,7 +37,7 @@ class Timers:
         self._sequence = itertools.count()
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
-        """Call back in ``delay`` seconds."""
+        """Call ``callback`` in ``delay`` seconds."""
         timer = Timer(self.clock() + delay, callback)
         heapq.heappush(self._heap, (timer.deadline, next(self._sequence), timer))
         return timer
@@ -45,7 +49,7 @@ class Timers:
         return min(max(0.0, self._heap[0][0] - self.clock()), LONGEST_WAIT) if self._heap else None
 
     def run_due(self) -> None:
-        """Call all that are due."""
+        """Make all calls that are due."""
         now = self.clock()
         while self._heap and self._heap[0][0] <= now:
             timer = heapq.heappop(self._heap)[2]

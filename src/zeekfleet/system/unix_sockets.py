@@ -1,6 +1,6 @@
 """Unix sockets: at paths of any length, and who is at the other end.
 
-The kernel takes 107 bytes of path in an address, and a state directory may be deeper.
+An address has room for a path of 107 bytes, and the path of a state directory may be longer.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def short_path(path: str) -> Iterator[str]:
-    """Another name for an existing socket or directory, ``/proc/self/fd/N``, while the context lasts.
+    """A short path of an existing socket or directory, ``/proc/self/fd/N``, while the context lasts.
 
     Raises:
-        OSError: there is none.
+        OSError: the path does not exist, or cannot be opened.
     """
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:

@@ -20,7 +20,7 @@ from zeekfleet.model.variables import CURVE_FILE, HUB_PORTS
 from zeekfleet.planning.cluster_variables import DEFAULT_HUB_PORTS, hub_ports_of, write_hub_ports
 from zeekfleet.planning.layout import spans_hosts
 from zeekfleet.system.files import write_private
-from zeekfleet.system.ports import KeptPorts, is_listened_on, keep, keep_any, keep_what_can_be
+from zeekfleet.system.ports import ReservedPorts, is_listened_on, reserve, reserve_any, reserve_available
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class ClusterSettings:
     def __init__(self, directory: Path, hub_ports: tuple[int, int] = (0, 0)) -> None:
         self._directory = directory
         self._hub_ports = hub_ports
-        self._kept: KeptPorts | None = None
+        self._reserved: ReservedPorts | None = None
         self._keys: Path | None = None
         self._deployed: frozenset[str] = frozenset()
         self._given_out: set[str] = set()
@@ -73,7 +73,7 @@ class ClusterSettings:
         self._deployed = _key_files(configs.values())
         self._given_out.clear()
         ports = hub_ports_of(configs.values())
-        if ports is not None and self._kept is None:
+        if ports is not None and self._reserved is None:
             hosts = {str(row.host) for one in configs.values() for row in one.cluster.values() if _is_manager(row.role)}
             self._keep_settled(min(hosts, default=LOOPBACK), ports)
 
@@ -90,32 +90,32 @@ class ClusterSettings:
 
     def close(self) -> None:
         """Release the ports."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
 
     def _chosen(self, host: str, running: tuple[int, int] | None) -> tuple[int, int]:
         """The running nodes' ports; else the former choice, if no program uses these ports; else a new choice."""
         if running is not None:
             self._keep_settled(host, running)
             return running
-        if self._kept is not None and not any(is_listened_on(host, port) for port in self._kept.numbers):
-            return _pair(self._kept)
+        if self._reserved is not None and not any(is_listened_on(host, port) for port in self._reserved.numbers):
+            return _pair(self._reserved)
         self.close()
         # Several agents may find Zeek's own ports free at the same time; reserving them decides.
-        self._kept = keep(host, DEFAULT_HUB_PORTS)
-        if self._kept is None:
+        self._reserved = reserve(host, DEFAULT_HUB_PORTS)
+        if self._reserved is None:
             try:
-                self._kept = keep_any(host, 2)
+                self._reserved = reserve_any(host, 2)
             except OSError:
                 # The address cannot be used; the manager's own error will say why.
-                self._kept = keep_any(LOOPBACK, 2)
-        return _pair(self._kept)
+                self._reserved = reserve_any(LOOPBACK, 2)
+        return _pair(self._reserved)
 
     def _keep_settled(self, host: str, ports: tuple[int, int]) -> None:
-        if self._kept is None or self._kept.numbers != ports:
+        if self._reserved is None or self._reserved.numbers != ports:
             self.close()
-            self._kept = keep_what_can_be(host, ports)
+            self._reserved = reserve_available(host, ports)
 
     def _remove_unused_keys(self, running: Iterable[NodeConfig]) -> None:
         """Remove files with keys that no node uses: neither running, nor deployed, nor in a deployment under way."""
@@ -127,8 +127,8 @@ class ClusterSettings:
                     logger.info("removed %s, keys that no node has any more", file.name)
 
 
-def _pair(kept: KeptPorts) -> tuple[int, int]:
-    first, second = kept.numbers
+def _pair(reserved: ReservedPorts) -> tuple[int, int]:
+    first, second = reserved.numbers
     return first, second
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Collection
 
 from zeekfleet.model.defaults import LOOPBACK
-from zeekfleet.system.ports import KeptPorts, keep_any
+from zeekfleet.system.ports import ReservedPorts, reserve_any
 
 CHOICES = 2
 """How many choices stay reserved: a check and the deployment after it each make one."""
@@ -19,7 +19,7 @@ class WebSocketPorts:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[str, KeptPorts] = {}
+        self._reserved: dict[str, ReservedPorts] = {}
         self._latest: deque[frozenset[str]] = deque(maxlen=CHOICES)
 
     def choose(self, count: int, running: Collection[str]) -> list[str]:
@@ -34,20 +34,20 @@ class WebSocketPorts:
         """
         found: list[str] = []
         while len(found) < count:
-            kept = keep_any(LOOPBACK, 1)
-            port = str(kept.numbers[0])
-            self._kept[port] = kept
+            reserved = reserve_any(LOOPBACK, 1)
+            port = str(reserved.numbers[0])
+            self._reserved[port] = reserved
             # The port of a node that has just crashed looks free, but the node will listen there again.
             if port not in running:
                 found.append(port)
         self._latest.append(frozenset(found))
         wanted = frozenset(running).union(*self._latest)
-        for port in self._kept.keys() - wanted:
-            self._kept.pop(port).close()
+        for port in self._reserved.keys() - wanted:
+            self._reserved.pop(port).close()
         return found
 
     def close(self) -> None:
         """Release all ports."""
-        for kept in self._kept.values():
-            kept.close()
-        self._kept.clear()
+        for reserved in self._reserved.values():
+            reserved.close()
+        self._reserved.clear()

@@ -1,4 +1,4 @@
-"""Ports that are kept for who will listen there: from other keepers, and from the kernel's own choice."""
+"""Ports that are reserved for programs that will listen there later."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from zeekfleet.system.ports import NAME, is_listened_on, keep, keep_any, keep_what_can_be
+from zeekfleet.system.ports import NAME, is_listened_on, reserve, reserve_any, reserve_available
 from zeekfleet.testing.ports import free_ports
 
 LOOPBACK = "127.0.0.1"
@@ -31,8 +31,8 @@ def confined_to(port: int) -> socket.socket:
 
 
 def test_a_kept_port_is_nobody_elses_choice_but_can_be_listened_on() -> None:
-    with keep_any(LOOPBACK, 1) as kept, closing(socket.create_server((LOOPBACK, 0))) as elsewhere:
-        [port] = kept.numbers
+    with reserve_any(LOOPBACK, 1) as reserved, closing(socket.create_server((LOOPBACK, 0))) as elsewhere:
+        [port] = reserved.numbers
         with confined_to(port) as other, pytest.raises(OSError, match="in use"):
             other.bind((LOOPBACK, 0))
         with confined_to(port) as other, pytest.raises(OSError, match="annot assign"):
@@ -43,45 +43,45 @@ def test_a_kept_port_is_nobody_elses_choice_but_can_be_listened_on() -> None:
         with closing(socket.create_server((LOOPBACK, port))) as server:
             assert is_listened_on(LOOPBACK, port)
             with closing(socket.create_connection((LOOPBACK, port), 5)), closing(server.accept()[0]):
-                kept.close()
+                reserved.close()
 
 
 def test_who_is_second_gets_none_of_them() -> None:
     first, second, third = free_ports(3)
-    with keep(LOOPBACK, (first, second)) as kept:
-        assert kept.numbers == (first, second)
-        assert keep(LOOPBACK, (second, third)) is None
-        assert keep("127.0.0.2", (second,)) is None, "another address"
-        with keep(LOOPBACK, (third,)) as other:
+    with reserve(LOOPBACK, (first, second)) as reserved:
+        assert reserved.numbers == (first, second)
+        assert reserve(LOOPBACK, (second, third)) is None
+        assert reserve("127.0.0.2", (second,)) is None, "another address"
+        with reserve(LOOPBACK, (third,)) as other:
             assert other.numbers == (third,), "it was let go of again"
-    with keep(LOOPBACK, (second, third)) as kept:
-        assert kept.numbers == (second, third)
+    with reserve(LOOPBACK, (second, third)) as reserved:
+        assert reserved.numbers == (second, third)
 
 
 def test_a_port_in_use_cannot_be_kept() -> None:
     [port] = free_ports()
     with closing(socket.create_server((LOOPBACK, port))):
-        assert keep(LOOPBACK, (port,)) is None
-        with keep_what_can_be(LOOPBACK, (port,)) as settled:
+        assert reserve(LOOPBACK, (port,)) is None
+        with reserve_available(LOOPBACK, (port,)) as settled:
             assert settled.numbers == (port,)
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as name, pytest.raises(OSError, match="in use"):
                 name.bind(NAME.format(port))
-    with keep(LOOPBACK, (port,)) as kept:
-        assert kept is not None
+    with reserve(LOOPBACK, (port,)) as reserved:
+        assert reserved is not None
 
 
 def test_an_address_of_another_host_is_no_obstacle() -> None:
     [port] = free_ports()
-    with keep("192.0.2.1", (port,)) as kept:
-        assert kept.numbers == (port,)
-        assert keep(LOOPBACK, (port,)) is None
+    with reserve("192.0.2.1", (port,)) as reserved:
+        assert reserved.numbers == (port,)
+        assert reserve(LOOPBACK, (port,)) is None
     with pytest.raises(OSError, match="annot assign"):
-        keep_any("192.0.2.1", 1)
+        reserve_any("192.0.2.1", 1)
     assert not is_listened_on("192.0.2.1", port)
 
 
 def test_a_name_that_is_taken_is_passed_over() -> None:
-    with keep_any(LOOPBACK, 20) as kept:
-        assert len(set(kept.numbers)) == 20
-        with keep_any(LOOPBACK, 20) as others:
-            assert not set(others.numbers) & set(kept.numbers)
+    with reserve_any(LOOPBACK, 20) as reserved:
+        assert len(set(reserved.numbers)) == 20
+        with reserve_any(LOOPBACK, 20) as others:
+            assert not set(others.numbers) & set(reserved.numbers)
