@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zeekfleet.cli.up_tree import joined
-from zeekfleet.daemon.agent import parse_controller
+from zeekfleet.daemon.controller_address import parse_controller
 from zeekfleet.resolution import resolve
 
 

@@ -14,7 +14,7 @@ import msgspec
 from zeekfleet.cli.config_file import read_cluster_file
 from zeekfleet.cli.messages import Messages
 from zeekfleet.daemon import names, tree
-from zeekfleet.daemon.agent import parse_controller
+from zeekfleet.daemon.controller_address import parse_controller
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.defaults import LOOPBACK

@@ -15,21 +15,19 @@ from zeekfleet.agent.options import AgentOptions
 from zeekfleet.archive.archiver import Archiver
 from zeekfleet.broker import topics
 from zeekfleet.daemon import archiving, buses, checking, doors, names, readiness
+from zeekfleet.daemon.controller_address import parse_controller
 from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.run import until
-from zeekfleet.errors import SettingsError
 from zeekfleet.logs import handlers
-from zeekfleet.model.addresses import address_text, numeric_host_problem
+from zeekfleet.model.addresses import address_text
 from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import Role
 from zeekfleet.model.names import AGENT_SOCKET
 from zeekfleet.model.types import Address
 from zeekfleet.node.engines import engine_of
 from zeekfleet.settings import Settings
-
-NO_CONTROLLER = ("none", "0.0.0.0")  # noqa: S104 - in the protocol, this address means "wait for the controller to connect"
 
 
 async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop: asyncio.Event) -> None:
@@ -112,26 +110,6 @@ async def _run(agent: Agent, disk: DiskWatch, archiver: Archiver | None) -> None
         tasks.create_task(disk.run())
         if archiver is not None:
             tasks.create_task(archiver.run())
-
-
-def parse_controller(text: str) -> tuple[str, int] | None:
-    """``HOST:PORT``, ``[v6]:PORT``, or None for ``none``.
-
-    Raises:
-        SettingsError: it is neither.
-    """
-    if text in NO_CONTROLLER:
-        return None
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        host = ""  # an IPv6 address needs its brackets, or the port could be a part of it
-    if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
-        raise SettingsError("agent.controller", f"'{text}' is neither HOST:PORT nor none")
-    if problem := numeric_host_problem(host):
-        raise SettingsError("agent.controller", f"'{text}' is wrong, expected {problem}")
-    return None if host in NO_CONTROLLER else (host, int(port))
 
 
 def _address(host: str) -> Address:

@@ -1,0 +1,28 @@
+"""Where an agent finds its controller, as the setting ``agent.controller`` says it."""
+
+from __future__ import annotations
+
+from zeekfleet.errors import SettingsError
+from zeekfleet.model.addresses import numeric_host_problem
+
+NO_CONTROLLER = ("none", "0.0.0.0")  # noqa: S104 - in the protocol, this address means "wait for the controller to connect"
+
+
+def parse_controller(text: str) -> tuple[str, int] | None:
+    """``HOST:PORT``, ``[v6]:PORT``, or None for ``none``.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    if text in NO_CONTROLLER:
+        return None
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""  # an IPv6 address needs its brackets, or the port could be a part of it
+    if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
+        raise SettingsError("agent.controller", f"'{text}' is neither HOST:PORT nor none")
+    if problem := numeric_host_problem(host):
+        raise SettingsError("agent.controller", f"'{text}' is wrong, expected {problem}")
+    return None if host in NO_CONTROLLER else (host, int(port))
