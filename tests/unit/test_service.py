@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from zeekfleet.agent.check import ConfigurationCheck
+from zeekfleet.agent.orders import Orders
+from zeekfleet.agent.permission import Permission
+from zeekfleet.agent.views import Views
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent, checks, releases, stops, supervisor
-from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.base import Event, Request
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.controller.notifications import NotificationKeeper
+from zeekfleet.controller.ordering import Ordering
+from zeekfleet.controller.presence import Presence
+from zeekfleet.controller.requests import ClientRequests
 from zeekfleet.errors import ConfigurationError, RequestFailedError, StoreError
 from zeekfleet.model.management import Configuration, Result
 from zeekfleet.model.supervisor import NodeConfig
+from zeekfleet.supervisor.control import SupervisorControl
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.bus import Bus, Delivery, Peer
-from zeekfleet.transport.service import Context, Service, handler
+from zeekfleet.transport.service import Context, Service, handler, handlers_of
 
 TOPIC = topics.agent("a1")
 PEER = Peer(1, "c", "127.0.0.1", "127.0.0.1:1")
@@ -267,3 +278,23 @@ async def test_a_first_generation_configuration_without_an_id_is_not_answered() 
         await made.hear(agent.SetConfigurationRequest("r", Configuration("c")), FIRST)
     assert made.bus.events == [agent.SetConfigurationResponse("r", Result("r"))]
     assert [request.reqid for request in made.handlers.heard] == ["", "r"]
+
+
+DAEMONS = (
+    (Permission, Orders, Views, ConfigurationCheck),
+    (ClientRequests, Ordering, Presence, NotificationKeeper),
+    (SupervisorControl,),
+)
+
+
+def test_each_request_of_the_protocol_has_one_handler() -> None:
+    """Whose response is the one that the request declares: otherwise no handler is found here."""
+    handled = [event for daemon in DAEMONS for part in daemon for event, _ in handlers_of(object.__new__(part))]
+    assert len(handled) == len(set(handled))
+    events = {*SECOND.events.values(), *FIRST.events.values()}
+    assert {event for event in events if issubclass(event, Request)} <= set(handled)
+
+
+@pytest.mark.parametrize("module", [module for daemon in DAEMONS for part in daemon for module in [part.__module__]])
+def test_handlers_get_what_they_declare_and_need_not_assert_it(module: str) -> None:
+    assert "assert isinstance" not in inspect.getsource(sys.modules[module])

@@ -196,7 +196,8 @@ class Agent:
                     self._notifier.hello()
                 else:
                     self._notifier.supervisor(self._control.away_since)
-            case PeerLost(peer=peer) if self._controllers.pop(peer.id, None) is not None:
+            case PeerLost(peer=peer):
+                self._controllers.pop(peer.id, None)
                 self._served_controller.lost(peer, self._controllers.values())
             case Delivery(topic=topics.NODE, event=event):
                 self._heard_node(event)

@@ -102,7 +102,7 @@ class SimulatedNodeLinks:
         self._bus.publish(topics.NODE, request)
 
     def on_event(self, listener: Callable[[Event], None]) -> None:
-        """Do nothing: all events of nodes arrive at the endpoint."""
+        """Do nothing: all events of nodes arrive over the bus."""
 
     def switch_connection(self, silent: Collection[str], asked: Collection[str]) -> bool:
         """Do nothing: each node has a connection of its own."""
