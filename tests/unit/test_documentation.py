@@ -13,6 +13,7 @@ from zeekfleet.cli import supervise_file
 from zeekfleet.cli.daemon_options import SECTIONS
 from zeekfleet.cli.verbs import VERBS, make_parser, subparsers_of
 from zeekfleet.logs.handlers import FIELDS
+from zeekfleet.model.enums import State
 from zeekfleet.planning.ini import parse_configuration
 from zeekfleet.resolution import resolve
 
@@ -146,9 +147,22 @@ def test_what_programs_import_is_there(page: str, text: str) -> None:
     exec(compile(ast.Module(imports, []), page, "exec"), {})
 
 
+def test_paths_in_contributing_are_there() -> None:
+    """Those that have a slash: below ``src/zeekfleet``, or from the top."""
+    text = re.sub(r"^```.*?^```$", "", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    named = {path for path in re.findall(r"`([\w./-]+/[\w.-]*)`", text) if not path.startswith(".venv")}
+    assert named
+    assert {path for path in named if not any((ROOT / top / path).exists() for top in ("", "src/zeekfleet"))} == set()
+
+
 def test_fields_of_log_lines_are_listed() -> None:
     listed = set(re.findall(r"`(\w+)`", (ROOT / "docs/reference/files.md").read_text()))
     assert set(FIELDS) - listed == set()
+
+
+def test_every_state_stands_in_the_glossary() -> None:
+    words = set(re.findall(r"[A-Z]+", (ROOT / "docs/glossary.md").read_text()))
+    assert {state.name for state in State} - words == set()
 
 
 def test_every_event_stands_in_the_protocol() -> None:
