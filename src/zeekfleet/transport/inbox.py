@@ -10,7 +10,7 @@ from zeekfleet.transport.bus import BusEvent
 from zeekfleet.transport.metrics import TransportMetrics
 
 EXPECTANT_FACTOR = 16
-"""How far the limits stretch while a request waits for its response.
+"""By which factor the limits are larger while a request is waiting for its response.
 
 A reader that awaits a response reads nothing else; the response may stand
 behind frames that fill the queue. So connections are read on, up to this.
@@ -24,8 +24,8 @@ class Inbox(AsyncIterator[BusEvent]):
     that stalls holds back the senders.
 
     Args:
-        count: how much may wait.
-        size: the same in bytes of frames.
+        count: how many events may wait.
+        size: how many bytes their frames may have together.
         metrics: where to count.
     """
 
@@ -42,15 +42,15 @@ class Inbox(AsyncIterator[BusEvent]):
 
     @property
     def has_room(self) -> bool:
-        """Whether connections may read on."""
+        """Whether connections may read."""
         return self._room.is_set()
 
     async def room(self) -> None:
-        """Wait until connections may read on."""
+        """Wait until connections may read."""
         await self._room.wait()
 
     def put(self, received: BusEvent, size: int = 0) -> None:
-        """Add something; ``size`` is that of its frame, in bytes."""
+        """Add an event; ``size`` is the size of its frame in bytes."""
         if self._closed:
             return
         self._items.append((received, size))
@@ -59,12 +59,12 @@ class Inbox(AsyncIterator[BusEvent]):
         self._measure()
 
     def expect(self, expectant: bool) -> None:
-        """Say whether requests wait for their responses."""
+        """Say whether requests are waiting for their responses."""
         self._expectant = expectant
         self._measure()
 
     def close(self) -> None:
-        """Accept no more; the reader gets what is there, and the end."""
+        """Take no more events; the reader gets those that are there, and then the end."""
         self._closed = True
         self._arrived.set()
         self._measure()

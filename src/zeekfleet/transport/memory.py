@@ -63,10 +63,10 @@ class MemoryLink(Link):
         return frame
 
     def hold(self, held: bool) -> None:
-        """Queues have no pings."""
+        """Do nothing: there are no pings to wait for."""
 
     def probe(self, timeout: float) -> None:
-        """The other half is in this process, and so there."""
+        """Do nothing: the other half is in this process."""
 
     def cut(self, reason: str) -> None:
         self.faulty = True
@@ -104,7 +104,7 @@ class MemoryNetwork:
         self._changed = asyncio.Condition()
 
     def ephemeral_port(self) -> int:
-        """A port that nobody has had."""
+        """A port that was never used before."""
         return next(self._ports)
 
     async def bind(self, host: str, port: int, bus: MemoryBus, policy: ListenerPolicy) -> int:
@@ -128,7 +128,7 @@ class MemoryNetwork:
     async def connect(
         self, host: str, port: int, theirs: Peer, subscriptions: tuple[str, ...], ours: MemoryBus
     ) -> Link:
-        """A connection to whoever listens there, as soon as somebody does."""
+        """Connect to the bus that listens there; wait until there is one."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._find(host, port) is not None)
         found = self._find(host, port)

@@ -11,7 +11,7 @@ from zeekfleet.broker.generations import FIRST_TOPIC_ROOT, SECOND_TOPIC_ROOT, ca
 
 
 def reduced(prefixes: Iterable[str]) -> tuple[str, ...]:
-    """The same set without what another prefix covers, sorted."""
+    """The set without prefixes that another one covers, sorted."""
     kept: list[str] = []
     for prefix in sorted(prefixes):
         if not kept or not prefix.startswith(kept[-1]):
@@ -20,7 +20,7 @@ def reduced(prefixes: Iterable[str]) -> tuple[str, ...]:
 
 
 def canonical(prefixes: Iterable[str]) -> tuple[str, ...]:
-    """The set by the second generation's names."""
+    """The set in the second generation's names."""
     return reduced(map(canonical_topic, prefixes))
 
 
@@ -30,7 +30,7 @@ def on_the_wire(prefixes: Iterable[str]) -> tuple[str, ...]:
 
 
 def common(left: Iterable[str], right: Iterable[str]) -> tuple[str, ...]:
-    """The topics that match both sets."""
+    """The set of the topics that match both sets."""
     right = tuple(right)
     found = [max(one, other) for one in left for other in right if one.startswith(other) or other.startswith(one)]
     return reduced(found)

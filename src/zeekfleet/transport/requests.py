@@ -1,4 +1,4 @@
-"""Requests that wait for their responses."""
+"""Requests that are waiting for their responses."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ R = TypeVar("R", bound=Response)
 
 
 class _Pending(msgspec.Struct, eq=False):
-    """A request that waits."""
+    """A request that is waiting."""
 
     future: asyncio.Future[Response]
     asked: Peer | None
 
 
 class RequestTable:
-    """Ties responses to requests by the response's class and ``reqid``, and by the peer where one was asked.
+    """Finds the request that a response is for, by the response's class and ``reqid``, and by the peer that was asked.
 
     Nothing stays in the table after a request's deadline.
 
     Args:
         metrics: where to count.
-        expect: told whether any request waits, when that changes.
+        expect: called with whether any request is waiting, when that changes.
     """
 
     def __init__(self, metrics: TransportMetrics, expect: Callable[[bool], None]) -> None:
@@ -51,12 +51,12 @@ class RequestTable:
             event: the request.
             timeout: seconds.
             send: publishes it.
-            asked: whose response counts; anybody's if that is None.
+            asked: the peer whose response is taken; None if anybody may answer.
 
         Raises:
             RequestTimeoutError: no response came in time.
             FrameTooLargeError: the request, or its response, is too large to be sent.
-            TransportError: the endpoint was closed, or a request of this id waits already.
+            TransportError: the bus was closed, or a request with this id is waiting already.
         """
         if not isinstance(event, Request):
             raise TransportError(f"{event.event_name} is no request: it has no response")
@@ -70,7 +70,7 @@ class RequestTable:
         deadline = loop.call_later(timeout, self._expire, future, reqid, timeout)
         try:
             send()
-            return cast("R", await future)  # found by its class
+            return cast("R", await future)  # the table's key has the class
         finally:
             deadline.cancel()
             if self._pending.get(key) is pending:
@@ -78,7 +78,7 @@ class RequestTable:
             self._changed()
 
     def fail(self, event: ResponseTooLarge, source: Peer) -> bool:
-        """End the request that would have a response if that could be sent; False if none waits for it."""
+        """End the request whose response is too large to be sent; False if no such request is waiting."""
         for (_, reqid), pending in self._pending.items():
             was_asked = pending.asked is None or source.is_same(pending.asked)
             if reqid == event.reqid and was_asked and not pending.future.done():
@@ -87,7 +87,7 @@ class RequestTable:
         return False
 
     def resolve(self, event: Event, source: Peer) -> bool:
-        """Hand an event to the request that waits for it; False if none does, or it waits for somebody else's."""
+        """Hand a response to its request; False if none is waiting for it, or if another peer was asked."""
         if not self._pending or not isinstance(event, Response):
             return False
         key = (type(event), event.reqid)
@@ -105,7 +105,7 @@ class RequestTable:
         return True
 
     def close(self) -> None:
-        """Fail everything that waits."""
+        """End all waiting requests with an error."""
         for pending in self._pending.values():
             if not pending.future.done():
                 pending.future.set_exception(TransportError("the endpoint was closed while a request was pending"))

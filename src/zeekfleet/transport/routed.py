@@ -63,7 +63,7 @@ class RoutedBus(ConnectedBus):
             self._group = None
             if kind is not None and issubclass(kind, asyncio.CancelledError):
                 await group.__aexit__(kind, error, trace)
-            else:  # the caller's own error stays as it is, not within an ExceptionGroup
+            else:  # so that the caller's error is not wrapped in an ExceptionGroup
                 await group.__aexit__(None, None, None)
 
     def subscribe(self, prefix: str) -> None:
@@ -125,7 +125,7 @@ class RoutedBus(ConnectedBus):
         return self._group
 
     def _dialled_peer(self, name: str, host: str, port: int) -> Peer:
-        """Who is at a place that we have dialled."""
+        """The peer at an address that we have dialled."""
         known = "" if _is_socket_file(host) else host
         return Peer(self._router.new_peer_id(), name, known, _place(host, port), dialled=(host, port))
 

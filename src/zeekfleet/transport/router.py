@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class Router:
-    """The links that are ready, our subscriptions, our requests and our reader's queue."""
+    """Passes events between the links that are ready, waiting requests, and the reader."""
 
     def __init__(self, settings: TransportSettings, metrics: TransportMetrics) -> None:
         self.metrics = metrics
@@ -44,12 +44,12 @@ class Router:
         self._subscriptions: tuple[str, ...] = ()
         self._inbound: dict[int, Link] = {}
         self._dialled: dict[int, Link] = {}
-        self._doubled: frozenset[str] = frozenset()
+        self._linked_twice: frozenset[str] = frozenset()
         self._peer_ids = itertools.count(1)
 
     @property
     def subscriptions(self) -> tuple[str, ...]:
-        """What to subscribe to where we dial, under both generations' names."""
+        """The topic prefixes to subscribe to when we dial, in both generations' names."""
         return on_the_wire(self._subscriptions)
 
     def new_peer_id(self) -> int:
@@ -57,11 +57,11 @@ class Router:
         return next(self._peer_ids)
 
     def peers(self) -> tuple[Peer, ...]:
-        """Everyone who is ready, in the order of their coming."""
+        """The peers of all links that are ready, in the order in which they came."""
         return tuple(link.peer for _, link in sorted({**self._inbound, **self._dialled}.items()))
 
     def subscribe(self, prefix: str) -> bool:
-        """Add a subscription; whether it adds anything to what we hear."""
+        """Add a subscription; False if another one covers it."""
         widened = canonical([*self._subscriptions, prefix])
         changed = widened != self._subscriptions
         self._subscriptions = widened
@@ -71,14 +71,14 @@ class Router:
         """Send a request, as :meth:`publish` does.
 
         Raises:
-            FrameTooLargeError: it is too large for somebody who is to hear it.
+            FrameTooLargeError: it is too large for a peer that is to get it.
             ValueMismatchError: the event holds what the wire cannot carry.
         """
         if problem := self.publish(topic, event, generation, to):
             raise FrameTooLargeError(event.reqid, problem)
 
     def publish(self, topic: str, event: Event, generation: Generation, to: Peer | None = None) -> str:
-        """Send an event to all links that are to hear it, or to the one peer.
+        """Send an event to all links with such a subscription, or only to the peer ``to``.
 
         Returns:
             A sentence about a peer for which the event was too large, ``""`` if there is none. Where the event is a
@@ -99,16 +99,16 @@ class Router:
         for link in self._inbound.values():
             if on_wire.startswith(link.subscriptions):
                 problem = self._send_event(link, topic, event, frame) or problem
-                if self._doubled:
+                if self._linked_twice:
                     told.add(link.peer.endpoint)
-        told &= self._doubled
+        told &= self._linked_twice
         for link in self._dialled.values():
             if canonical_name.startswith(link.subscriptions) and link.peer.endpoint not in told:
                 problem = self._send_event(link, topic, event, frame) or problem
         return problem
 
     def receive(self, source: Link, arrived: Deliver) -> None:
-        """Route what arrived from a link."""
+        """Pass on an event that arrived over a link."""
         for link in self._inbound.values():
             if arrived.topic.startswith(link.relayed) and not link.peer.is_same(source.peer):
                 self._send(link, arrived.frame)
@@ -123,7 +123,7 @@ class Router:
             self.inbox.put(delivery, len(arrived.frame))
 
     def probe(self, peer: Peer, timeout: float) -> None:
-        """Ask each link to this program for a sign of life, within so many seconds."""
+        """Cut each link to this program that gives no sign of life within ``timeout`` seconds."""
         for link in (*self._inbound.values(), *self._dialled.values()):
             if link.peer.is_same(peer):
                 link.probe(timeout)
@@ -140,17 +140,17 @@ class Router:
                     other.cut("its peer has made a new connection")
                     self.detach(other)
         (self._dialled if peer.dialled else self._inbound)[peer.id] = link
-        self._look_for_doubles()
+        self._find_double_links()
         logger.debug("peer added: %s", link)
         self.inbox.put(PeerAdded(peer))
 
     def detach(self, link: Link) -> None:
-        """A link is gone; nothing happens if it never was ready."""
+        """Remove a link that is gone; do nothing if it never was ready."""
         links = self._dialled if link.peer.dialled else self._inbound
         if links.pop(link.peer.id, None) is not None:
-            self._look_for_doubles()
+            self._find_double_links()
             reason = link.reason or "connection closed"
-            # A client comes and goes with every command: only what is wrong is told.
+            # Clients come and go with every command, so only faults are warnings.
             logger.log(
                 logging.WARNING if link.faulty else logging.DEBUG,
                 "peer lost: %s: %s",
@@ -161,15 +161,15 @@ class Router:
             self.inbox.put(PeerLost(link.peer, reason))
 
     def close(self) -> None:
-        """End the requests and the reader."""
+        """End all requests, and the reader's iteration."""
         self.requests.close()
         self.inbox.close()
 
-    def _look_for_doubles(self) -> None:
-        """Find the programs that dialled us and that we dialled."""
+    def _find_double_links(self) -> None:
+        """Find the programs that have dialled us and that we have dialled."""
         inbound = {link.peer.endpoint for link in self._inbound.values()}
         dialled = {link.peer.endpoint for link in self._dialled.values()}
-        self._doubled = frozenset(inbound & dialled - {""})
+        self._linked_twice = frozenset(inbound & dialled - {""})
 
     def _link_to(self, peer: Peer) -> Link | None:
         """The peer's link, or if that is gone another one to the same program."""
@@ -188,7 +188,7 @@ class Router:
         return problem
 
     def _send(self, link: Link, frame: bytes) -> bool:
-        """Send a frame; False if it was not, since it is larger than the peer accepts and would end the connection."""
+        """Send a frame. False if the peer would not accept it because of its size: then it is not sent."""
         if link.frame_limit is not None and len(frame) > link.frame_limit:
             self.metrics.frames_too_large += 1
             return False
