@@ -1,4 +1,4 @@
-"""The least that can be called supervision: a pidfd a child, and a new child when one ends. Speaks on its streams.
+"""The simplest possible supervisor: one pidfd for each child, and a new child when one ends.
 
 ``python bench/bare_loop.py DIRECTORY COUNT COMMAND…``; lines ``start`` and ``stop`` on standard input are answered
 by ``started`` and ``stopped``. Keeps nothing on disk, tells nobody anything, survives nothing.

@@ -1,4 +1,4 @@
-"""How fast a configuration of 64 nodes is read and written, against zeek-client's own codec.
+"""How fast a configuration of 64 nodes is read and written, compared with zeek-client's own codec.
 
 python bench/codec.py
 """

@@ -1,4 +1,4 @@
-"""Round trips a second over one connection: a request like get-instances, its response, the next.
+"""Round trips each second over one connection: a request like get-instances, its response, the next request.
 
 The server runs in a process of its own.
 
@@ -53,7 +53,7 @@ async def answer(endpoint: WebSocketBus, data: object) -> None:
 
 
 def raw_rate(port: int) -> float:
-    """A client that costs nearly nothing: what the server can do."""
+    """A client that needs nearly no CPU, to measure the server alone."""
     with socket.create_connection((HOST, port), timeout=10) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(

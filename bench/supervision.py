@@ -1,4 +1,4 @@
-"""Supervision side by side: ``python bench/supervision.py [ROUNDS] [RESULTS.json]``, all in one run.
+"""Compares supervisors in one run: ``python bench/supervision.py [ROUNDS] [RESULTS.json]``.
 
 Medians; slow peers get fewer rounds where one round takes more than five seconds, and the table says how many.
 """
@@ -48,7 +48,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 class Killed:
-    """From SIGKILL to the first word of the next process."""
+    """Seconds from SIGKILL to the first output of the next process."""
 
     name = "kill to replacement"
 
@@ -89,7 +89,7 @@ class Many:
 
 
 class Slow:
-    """Stop of many that take their time."""
+    """Stop of many children that end slowly."""
 
     program: ClassVar[list[str]] = []
 
@@ -106,7 +106,7 @@ class Slow:
 
 
 def measure(kind: Any, everyone: list[Any], place: Callable[[str], Path], rounds: int, results: Results) -> None:
-    """Round after round, all peers in each: what else the machine does befalls all of them."""
+    """Measure all peers in each round, so that other load on the machine affects all of them alike."""
     running = {peer.name: kind(peer, place(peer.name)) for peer in everyone}
     values: dict[str, dict[str, list[float]]] = {name: {} for name in running}
     slow: set[str] = set()
@@ -131,7 +131,7 @@ def _next_pid(descriptor: int) -> int:
 
 
 def stubborn(directory: Path) -> float:
-    """Ten that ignore SIGTERM, with a second of grace each."""
+    """Stop of ten children that ignore SIGTERM, with a grace of one second each."""
     supervised = Zeekfleet(directory, 10, ["sh", "-c", "trap '' TERM; while :; do sleep 1000; done"], grace=1.0)
     supervised.start()
     time.sleep(0.5)

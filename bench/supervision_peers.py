@@ -1,4 +1,4 @@
-"""Supervisors behind one interface: run a number of children of one command, start them all, stop them all."""
+"""Supervisors behind one interface: start and stop a number of children that run the same command."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class Circus:
 
 
 def peers() -> list[type[Any]]:
-    """All that can be measured here; each that cannot is told in a line."""
+    """The supervisors that can be measured here; prints a line for each that cannot."""
     found: list[type[Any]] = [Zeekfleet, Bare]
     for module, peer in (("supervisor", Supervisord), ("circus", Circus)):
         if importlib.util.find_spec(module) is not None:
@@ -176,7 +176,7 @@ def peers() -> list[type[Any]]:
 
 
 def zeek_is_here() -> bool:
-    """Whether Zeek's own Supervisor can be measured; a line tells when not."""
+    """Whether Zeek's own Supervisor can be measured; prints a line if not."""
     if shutil.which("zeek") is None:
         print("skipped: Zeek's own Supervisor, no zeek on PATH")
         return False
@@ -184,7 +184,7 @@ def zeek_is_here() -> bool:
 
 
 def wait_for(condition: Any) -> None:
-    """Until it holds, and does not raise."""
+    """Wait until the condition is true and raises nothing."""
     deadline = time.monotonic() + DEADLINE
     while True:
         try:

@@ -24,7 +24,7 @@ def write(results: Results, single: dict[str, float], file: Path | None) -> str:
 
 
 def machine() -> str:
-    """Where it was measured."""
+    """A description of the machine."""
     return f"{os.cpu_count()} CPUs, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
 
 
@@ -51,7 +51,7 @@ def _plain(value: float) -> str:
 
 
 def _cell(found: tuple[float, int] | None, bare: float) -> str:
-    """A dash where the measurement makes no sense."""
+    """A dash if the measurement does not apply."""
     if found is None:
         return "-"
     value, rounds = found

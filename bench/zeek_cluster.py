@@ -1,4 +1,4 @@
-"""Clusters of real Zeeks: ours against Zeek's own management framework, side by side.
+"""Compares clusters of real Zeeks under zeekfleet and under Zeek's own management framework.
 
     PATH=/opt/zeek/bin:$PATH python bench/zeek_cluster.py [--rounds 3] [--workers 8 16]
 
@@ -57,7 +57,7 @@ def configuration(workers: int) -> Configuration:
 
 
 def command(side: str, root: Path) -> list[str]:
-    """What runs controller, agent and nodes."""
+    """The side to measure: zeekfleet, or Zeek's framework."""
     if side == "theirs":
         settings = (f"Management::state_dir={root}/state", f"Management::spool_dir={root}/spool")
         roles = (f"policy/frameworks/management/{role}" for role in ("controller", "agent"))
@@ -71,7 +71,7 @@ def command(side: str, root: Path) -> list[str]:
 
 @asynccontextmanager
 async def daemon(side: str) -> AsyncIterator[Client]:
-    """One side, running; and a client of it."""
+    """One running side, and a client for it."""
     root = Path(tempfile.mkdtemp(prefix=f"bench-{side}-"))
     (root / "state" / "nodes").mkdir(parents=True)
     (root / "spool").mkdir()
@@ -82,7 +82,7 @@ async def daemon(side: str) -> AsyncIterator[Client]:
         )
         try:
             async with Client(timeout=PATIENCE, connect_timeout=PATIENCE) as client:
-                # Theirs tells nobody when its agent is there.
+                # Zeek's framework does not report when its agent is connected.
                 while [instance.name for instance in await client.get_instances()] != [INSTANCE]:  # noqa: ASYNC110
                     await asyncio.sleep(POLL)
                 yield client
@@ -108,7 +108,7 @@ async def all_up(client: Client, names: set[str], old: set[int]) -> set[int]:
 
 
 async def measure(side: str, workers: int) -> dict[str, float | str]:
-    """The times of one round, in a namespace that is ours alone."""
+    """The times of one round; must run in a network namespace of its own."""
     wanted = configuration(workers)
     names = {node.name for node in wanted.nodes}
     async with daemon(side) as client:

@@ -1,4 +1,4 @@
-"""Zeek's own Supervisor as a peer: it runs Zeeks only, so the others run the same bare-mode Zeek beside it."""
+"""Zeek's own Supervisor as a peer. It can only run Zeeks, so the others run the same bare-mode Zeek for comparison."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ hook Supervisor::stdout_hook(node: string, message: string)
 
 
 class Pipe:
-    """Where a Zeek says its pid once its lines are out."""
+    """The file in which a Zeek writes its pid after it has printed its lines."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "pipe"
@@ -68,7 +68,7 @@ class Pipe:
 
 
 def command(directory: Path, pipe: Pipe, lines: int) -> list[str]:
-    """A bare-mode Zeek that prints so many lines; with ``-j``, a Supervisor with one node that does."""
+    """A bare-mode Zeek that prints this many lines; with ``-j``, a Supervisor with one node that does so."""
     script = directory / "node.zeek"
     text = SCRIPT
     values = {"hooked": directory / "hooked", "directory": directory, "pipe": pipe.path, "lines": lines}
@@ -107,7 +107,7 @@ class ZeekSupervisor:
 
 
 class KilledZeek:
-    """From SIGKILL to the next Zeek's ``zeek_init``; every round begins afresh, or Zeek's revival would slow down."""
+    """Seconds from SIGKILL to the next Zeek's ``zeek_init``. Each round starts anew, since Zeek's delays grow."""
 
     name = "kill to replacement, a Zeek"
 
@@ -137,11 +137,11 @@ class KilledZeek:
         return found
 
     def close(self) -> None:
-        """Nothing outlives a round."""
+        """End all processes of the round."""
 
 
 def burst(peer: Any, directory: Path) -> int:
-    """Lines kept of those a Zeek prints at once: of the file for ours, of the hook for Zeek's."""
+    """How many of the lines that a Zeek prints at once are kept: in the file for ours, by the hook for Zeek's."""
     pipe = Pipe(directory)
     supervised = peer(directory, 1, command(directory, pipe, LINES))
     supervised.start()

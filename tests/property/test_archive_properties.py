@@ -1,4 +1,4 @@
-"""Names of logs survive the way into the archive; expiry takes the oldest, enough of them, and no more."""
+"""Names of logs survive archiving; expiry removes the oldest logs, and no more than needed."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def rotated_name(log: RotatedLog) -> str:
 
 
 @given(LOGS)
-def test_what_a_logger_writes_is_read(log: RotatedLog) -> None:
+def test_names_that_loggers_write_are_read(log: RotatedLog) -> None:
     assert parse_rotated(rotated_name(log)) == log
 
 
 @given(LOGS, st.integers(1, 1000), st.sampled_from(["", ".gz", ".zst"]))
-def test_what_is_archived_is_known_again(log: RotatedLog, number: int, suffix: str) -> None:
+def test_archived_names_are_recognized(log: RotatedLog, number: int, suffix: str) -> None:
     assert parse_day(log.day) == log.opened.date()
     assert opening_time(log.archived_name(number) + suffix) == f"{log.opened:%H:%M:%S}"
 

@@ -1,4 +1,4 @@
-"""Encoder and decoder are inverse; whatever arrives, only a ProtocolError is raised."""
+"""Encoder and decoder are inverse; any input raises nothing but a ProtocolError."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_events_survive_the_wire(generation, event, data):
     assert type(read) is event
     if generation is SECOND:
         assert read == made
-    # What the first generation cannot carry is gone after one passage, and nothing after that.
+    # One passage loses the fields that the first generation lacks; a second passage loses nothing more.
     assert encode_event(topics.agent("a1"), read, generation) == frame
 
 

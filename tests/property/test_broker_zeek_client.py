@@ -1,4 +1,4 @@
-"""What we write, zeek-client reads; what zeek-client writes, we read."""
+"""zeek-client reads what we write, and we read what zeek-client writes."""
 
 from __future__ import annotations
 

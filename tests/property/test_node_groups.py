@@ -1,4 +1,4 @@
-"""What words for several nodes stand for."""
+"""The nodes that a word such as ``workers`` stands for."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ CLUSTER = (
 
 
 @given(words, members)
-def test_each_word_counts_by_itself(said: list[str], cluster: list[Member]) -> None:
+def test_each_word_is_resolved_by_itself(said: list[str], cluster: list[Member]) -> None:
     apart = [resolve([word], cluster) for word in said]
     assert resolve(said, cluster) == frozenset().union(*apart)
 
 
 @given(words, members)
-def test_no_word_comes_to_nothing(said: list[str], cluster: list[Member]) -> None:
-    """None at all would mean every node: a restart of nobody must not become one of everybody."""
+def test_every_word_gives_a_name(said: list[str], cluster: list[Member]) -> None:
+    """An empty list would mean all nodes, so a restart of no node would become a restart of all."""
     assert all(resolve([word], cluster) for word in said)
     assert resolve([], cluster) == frozenset()
 
 
 @given(words, members)
-def test_what_comes_out_is_a_node_or_the_very_word(said: list[str], cluster: list[Member]) -> None:
+def test_the_result_is_nodes_or_the_word_itself(said: list[str], cluster: list[Member]) -> None:
     assert resolve(said, cluster) <= {member.name for member in cluster} | set(said)
 
 
@@ -72,7 +72,7 @@ def test_groups() -> None:
     assert {word: set(resolve([word], CLUSTER)) for word in meant} == meant
 
 
-def test_a_node_called_like_a_group_is_meant_alone() -> None:
+def test_a_node_with_the_name_of_a_group_hides_the_group() -> None:
     cluster = (*CLUSTER, Member("workers", "box", ClusterRole.PROXY))
     assert resolve(["workers"], cluster) == {"workers"}
 
@@ -83,7 +83,7 @@ def rows_of(cluster: list[Member]) -> dict[str, tuple[Member, ...]]:
 
 @given(words, members, st.sets(names, max_size=3))
 def test_a_view_is_narrowed_to_the_nodes_that_are_meant(said: list[str], cluster: list[Member], gone: set[str]) -> None:
-    """Each node that is meant has a row, or there is an error: of itself, or of its instance."""
+    """Each node that is meant has a row, or there is an error about it or about its instance."""
     here = [member for member in cluster if member.instance not in gone]
     errors = tuple(Failure("request timed out", place) for place in sorted(gone))
     rows, told = narrow(rows_of(here), errors, said, cluster, lambda _, member: member)

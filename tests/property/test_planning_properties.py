@@ -38,7 +38,7 @@ interfaces = words.map(str.strip).filter(lambda text: not any(word[:1] in "#;" f
 
 
 DOUBTS = re.compile(r"; write \[.*\]:\d+$|is read as a part of it; comments stand")
-"""Warnings of what zeek-client writes, and we after it."""
+"""Warnings about values that zeek-client writes, and that we write in the same way."""
 
 
 @st.composite
@@ -114,7 +114,7 @@ def customary(configuration: Configuration) -> bool:
 
 
 @given(configurations(any_names))
-def test_what_we_write_we_read_back(configuration: Configuration) -> None:
+def test_our_files_are_read_back(configuration: Configuration) -> None:
     text = format_configuration(configuration)
     parsed = parse_configuration(text, source="f", hostname="h")
     assert not [warning for warning in parsed.warnings if not DOUBTS.search(warning)]
@@ -123,7 +123,7 @@ def test_what_we_write_we_read_back(configuration: Configuration) -> None:
 
 
 @given(configurations())
-def test_what_we_write_zeek_client_reads_the_same(configuration: Configuration) -> None:
+def test_zeek_client_reads_our_files_the_same(configuration: Configuration) -> None:
     parser = configparser.ConfigParser(allow_no_value=True)
     parser.read_string(format_configuration(configuration))
     theirs = reference.Configuration.from_config_parser(parser)
@@ -207,6 +207,6 @@ def test_assignment_and_validation_do_not_depend_on_the_order(configuration: Con
     )
 
 
-def test_roles_without_a_place_in_the_cluster_get_no_ports() -> None:
+def test_nodes_without_a_cluster_role_get_no_ports() -> None:
     configuration = Configuration(instances=(Instance("a"),), nodes=(Node("n", "a", ClusterRole.NONE, State.RUNNING),))
     assert assign_metrics_ports(assign_ports(configuration)) == configuration

@@ -1,4 +1,4 @@
-"""The SQLite store against the one in memory, through reopening and failing writes, in any order."""
+"""The SQLite store behaves like the one in memory, also after reopening and after failed writes, in any order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ notifications = st.builds(
 
 
 class SqliteAgainstMemory(RuleBasedStateMachine):
-    """Every rule does the same to both; the invariant compares all there is to read."""
+    """Every rule changes both stores in the same way; the invariant compares everything that can be read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class SqliteAgainstMemory(RuleBasedStateMachine):
 
     @rule(changes=changes.filter(bool))
     def put_and_be_torn(self, changes: dict[ConfigState, Configuration]) -> None:
-        """The last statement of the transaction fails: nothing of the earlier ones may stay."""
+        """The last statement of the transaction fails; the earlier ones must have no effect."""
         connection = self.sqlite._connection
         assert connection is not None
         connection.execute(

@@ -1,4 +1,4 @@
-"""Our WebSocket against another one: what one side writes, the other reads, however the bytes come."""
+"""Our WebSocket and another implementation read what the other writes, however the bytes are split."""
 
 from __future__ import annotations
 
@@ -49,14 +49,16 @@ def fragments(message: Message, count: int, masked: bool) -> bytes:
 
 
 @given(st.lists(MESSAGES, max_size=5), CUTS, st.integers(1, 5), st.booleans())
-def test_what_it_writes_we_read(messages: list[Message], cuts: list[int], count: int, masked: bool) -> None:
+def test_frames_of_the_other_implementation_are_read(
+    messages: list[Message], cuts: list[int], count: int, masked: bool
+) -> None:
     data = b"".join(fragments(message, count, masked) for message in messages)
     reader = FrameReader(LIMIT, masked=masked)
     assert [message for piece in pieces(data, cuts) for message in reader.receive(piece)] == messages
 
 
 @given(st.lists(MESSAGES, max_size=5), st.booleans())
-def test_what_we_write_it_reads(messages: list[Message], dialled: bool) -> None:
+def test_the_other_implementation_reads_our_frames(messages: list[Message], dialled: bool) -> None:
     other = Protocol(SERVER if dialled else CLIENT, state=OPEN, max_size=LIMIT)
     write = frames.client_frame if dialled else frames.server_frame
     for message in messages:
@@ -140,7 +142,7 @@ def test_any_bytes_are_messages_or_an_error(data: bytes, cuts: list[int]) -> Non
 
 
 @given(st.integers(0, 20) | st.integers(4090, 4103), st.binary(min_size=4, max_size=4))
-def test_a_mask_is_what_the_rfc_says(length: int, key: bytes) -> None:
+def test_masking_follows_the_rfc(length: int, key: bytes) -> None:
     content = bytes(place % 251 for place in range(length))
     assert frames.masked(content, key) == bytes(byte ^ key[place % 4] for place, byte in enumerate(content))
 
@@ -179,7 +181,7 @@ NAMES = st.text("abcABC09-/_.=:*@", min_size=1, max_size=20)
 
 
 @given(NAMES, CUTS, st.binary(max_size=20))
-def test_it_accepts_our_request_and_we_its_answer(name: str, cuts: list[int], rest: bytes) -> None:
+def test_the_other_server_accepts_our_request_and_we_accept_its_answer(name: str, cuts: list[int], rest: bytes) -> None:
     key = upgrade.new_key()
     server = ServerProtocol()
     server.receive_data(upgrade.request("localhost:2150", "/path", key, {upgrade.NAME: name}))
@@ -195,7 +197,7 @@ def test_it_accepts_our_request_and_we_its_answer(name: str, cuts: list[int], re
 
 
 @given(NAMES, CUTS, st.binary(max_size=20))
-def test_we_accept_its_request_and_it_our_answer(name: str, cuts: list[int], rest: bytes) -> None:
+def test_we_accept_the_other_clients_request_and_it_accepts_our_answer(name: str, cuts: list[int], rest: bytes) -> None:
     client = ClientProtocol(parse_uri("ws://localhost:2150/path?query"))
     client.send_request(client.connect())
     head, behind = read_head(b"".join(client.data_to_send()) + rest, cuts)
@@ -234,7 +236,7 @@ def test_answers_that_are_no_upgrade(status: str, says: str) -> None:
         upgrade.check_answer(head, upgrade.new_key())
 
 
-def test_an_answer_without_end() -> None:
+def test_an_endless_answer_is_an_error() -> None:
     with pytest.raises(TransportError, match="more than"):
         HeadReader().receive(b"x" * (upgrade.HEAD_MAX + 1))
 

@@ -1,4 +1,4 @@
-"""What is wanted stands beside what is there: the words and cells of nodes that nobody tells of."""
+"""Views show nodes that should be there and are not: their texts and table cells."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ def test_clocks_that_differ_make_nothing_older():
     assert one.absent({"a1": ["m"]}, NOW)["b1"][0].why == "unreachable, last seen 10 s ago"
 
 
-def test_a_stock_controller_tells_less():
+def test_zeeks_own_controller_reports_less():
     one = wanted(connected=("a1",))
     assert [nodes[0].why for nodes in one.absent({"a1": []}, NOW).values()] == ["missing", "unreachable"]
     assert [one.standing(name, NOW)[1] for name in ("a1", "b1")] == ["connected", "unreachable"]
 
 
-def test_get_nodes_shows_what_is_there_and_what_is_not():
+def test_get_nodes_shows_present_and_absent_nodes():
     one = wanted(InstancePresence("b1", gone_since=NOW - 5, reported_at=NOW - 9, reports=(REPORT,)))
     seen = NodesSeen({"a1": (NodeStatus("m", State.RUNNING, Role.NONE, ClusterRole.MANAGER, 7),)})
     view = tables.nodes(seen, one.absent({"a1": ["m"]}, NOW), one.reports, NOW)
@@ -98,7 +98,7 @@ def test_get_nodes_shows_what_is_there_and_what_is_not():
     ]
 
 
-def test_status_shows_them_too_and_counts_them():
+def test_status_shows_and_counts_absent_nodes():
     one = wanted(InstancePresence("b1", gone_since=NOW - 5))
     outcome = Histories({"a1": (NodeReport("m", ClusterRole.MANAGER, State.RUNNING, NOW - 3),)})
     view = status.view(status_of(outcome, one, NOW))
@@ -110,7 +110,7 @@ def test_status_shows_them_too_and_counts_them():
     assert view[-1].text == "2 of 3 nodes do not run"
 
 
-def test_get_instances_shows_those_that_should_be_there():
+def test_get_instances_shows_absent_instances():
     spare = InstancePresence("spare", connected=True)
     one = wanted(InstancePresence("a1", connected=True), InstancePresence("b1", gone_since=NOW - 5), spare)
     assert rows(tables.instances((Instance("a1"), Instance("spare")), one, NOW)) == [
@@ -125,7 +125,7 @@ def test_get_instances_shows_those_that_should_be_there():
     [
         (NodeDetails("w1", "failed", pid=17, next_start=NOW + 42), "failed, next try in 42 s"),
         (NodeDetails("w1", "failed", pid=17), "failed, next try never"),
-        (NodeDetails("w1", "running", pid=17), "failed"),  # it runs, and is deaf
+        (NodeDetails("w1", "running", pid=17), "failed"),  # it runs and does not respond
         (None, "failed"),
     ],
 )
@@ -156,12 +156,12 @@ def test_a_node_that_runs_is_not_tried_again():
     assert next_try(REPORT, NOW) == ""
 
 
-def test_nothing_is_counted_where_all_run():
+def test_no_summary_if_all_nodes_run():
     assert summary({"a", "b"}, {"a", "b"}) == []
     assert summary({"a"}, set())[0].text == "1 of 1 node does not run"
 
 
-def test_what_was_merged_comes_apart_again():
+def test_split_reverses_merged():
     one = wanted(InstancePresence("b1"))
     absent = one.absent({"a1": ["m"]}, NOW)
     both = merged({"a1": (REPORT,)}, absent)

@@ -1,4 +1,4 @@
-"""Requests to a supervisor that comes and goes."""
+"""Requests to a supervisor that may be away."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zeekfleet.model.supervisor import NodeConfig
 
 
 class Supervisor:
-    """Stands in for the endpoint; what is asked before it is there is a failure."""
+    """Replaces the bus of a supervisor; a request before the supervisor is connected fails the test."""
 
     def __init__(self) -> None:
         self.there = False
@@ -44,7 +44,7 @@ async def test_a_request_waits_for_a_supervisor_that_is_away() -> None:
     assert timeout <= 60
 
 
-async def test_there_it_is_asked_at_once_and_has_all_the_time() -> None:
+async def test_a_connected_supervisor_is_asked_at_once_with_the_full_timeout() -> None:
     supervisor = Supervisor()
     supervisor.there = True
     control = SupervisorControl(supervisor, 60, 70)  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ async def test_there_it_is_asked_at_once_and_has_all_the_time() -> None:
     assert [timeout for _, timeout in supervisor.asked] == [60]
 
 
-async def test_one_that_does_not_come_back_in_time() -> None:
+async def test_a_supervisor_that_does_not_come_back_in_time() -> None:
     supervisor = Supervisor()
     control = SupervisorControl(supervisor, 0.01, 0.01)  # type: ignore[arg-type]
     control.found()
@@ -67,7 +67,7 @@ async def test_one_that_does_not_come_back_in_time() -> None:
 
 
 class Stopping:
-    """Stands in for the endpoint of a supervisor whose nodes take their time to stop."""
+    """Replaces the bus of a supervisor whose nodes stop slowly."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -133,7 +133,7 @@ async def test_an_extension_never_brings_a_deadline_nearer() -> None:
         assert deadline.when() == before
 
 
-async def test_a_hurry_names_nodes() -> None:
+async def test_hurry_is_sent_only_for_named_nodes() -> None:
     endpoint = Stopping()
     control = SupervisorControl(endpoint, 60, 100)  # type: ignore[arg-type]
     control.hurry(frozenset({"logger"}))

@@ -1,4 +1,4 @@
-"""Directories of nodes that left the configuration: what is removed, when, and above all what is not."""
+"""Directories of nodes that left the configuration: which are removed, when, and which must stay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEEP = 100.0
 
 
 def node(state: Path, name: str) -> Path:
-    """A node's directory, with a crash report, a core, and a link out of it."""
+    """Make a node's directory with a crash report, a core, and a symbolic link to a directory elsewhere."""
     directory = state / "nodes" / name
     (directory / "deep").mkdir(parents=True)
     (directory / CONFIG_FILE).touch()
@@ -52,14 +52,14 @@ def test_a_node_that_comes_back_has_all_its_time_again(tmp_path: Path) -> None:
     assert directory.is_dir()
 
 
-def test_a_clock_that_was_set_back_begins_anew(tmp_path: Path) -> None:
+def test_after_the_clock_was_set_back_the_time_starts_anew(tmp_path: Path) -> None:
     node(tmp_path, "w")
     look(tmp_path, now=5000)
     assert look(tmp_path, now=1000) == ([], KEEP)
     assert look(tmp_path, now=1050) == ([], 50)
 
 
-def test_what_is_no_nodes_directory_stays(tmp_path: Path) -> None:
+def test_directories_that_are_not_nodes_stay(tmp_path: Path) -> None:
     (node(tmp_path, "agent") / DAEMON_LOCK).touch()
     (tmp_path / "nodes" / "somebodys").mkdir()
     (tmp_path / "nodes" / "file").touch()
@@ -86,7 +86,7 @@ def test_a_directory_in_which_a_process_works_stays(tmp_path: Path) -> None:
     assert look(tmp_path, now=2000)[0] == ["w"]
 
 
-def test_a_mark_that_is_a_link_is_no_mark(tmp_path: Path) -> None:
+def test_a_symbolic_link_in_place_of_the_time_is_ignored(tmp_path: Path) -> None:
     directory = node(tmp_path, "w")
     (tmp_path / "old").write_text("1\n")
     (directory / GONE_SINCE).symlink_to(tmp_path / "old")
@@ -94,7 +94,7 @@ def test_a_mark_that_is_a_link_is_no_mark(tmp_path: Path) -> None:
     assert (tmp_path / "old").read_text() == "1\n"
 
 
-def test_what_an_agent_before_this_one_has_begun_to_remove_is_removed(tmp_path: Path) -> None:
+def test_directories_that_a_former_agent_renamed_are_removed(tmp_path: Path) -> None:
     directory = node(tmp_path, "w")
     directory.rename(tmp_path / "nodes" / ".removed-w-1")
     (tmp_path / "nodes" / ".removed-link").symlink_to(tmp_path / "precious")

@@ -1,4 +1,4 @@
-"""Which requests an agent takes from whom."""
+"""Which requests an agent accepts from which controller."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def scene(tmp_path: Path) -> Iterator[Scene]:  # type: ignore[misc]
     ],
     ids=lambda event: type(event).__name__,
 )
-async def test_orders_are_the_first_controllers(scene: Scene, order: Event) -> None:
+async def test_only_the_first_controller_may_give_orders(scene: Scene, order: Event) -> None:
     assert scene.permission.problem(api.AgentWelcomeRequest("w"), FIRST) is None
     assert scene.permission.problem(order, SECOND) == HELD
     assert scene.permission.problem(order, FIRST) is None
@@ -63,14 +63,14 @@ async def test_anybody_may_look(scene: Scene, view: Event) -> None:
     assert scene.permission.problem(view, SECOND) is None
 
 
-async def test_after_standby_the_next_order_is_taken_from_whom_it_comes(scene: Scene) -> None:
+async def test_after_standby_the_next_controller_may_give_orders(scene: Scene) -> None:
     assert scene.permission.problem(api.AgentWelcomeRequest("w"), FIRST) is None
     assert scene.permission.problem(api.AgentStandbyRequest(""), FIRST) is None
     assert scene.released == [FIRST.peer]
     assert scene.permission.problem(api.AgentWelcomeRequest("w"), SECOND) is None
 
 
-async def test_a_deployment_that_a_later_one_has_overtaken_is_not_done(scene: Scene) -> None:
+async def test_a_deployment_older_than_the_last_one_is_refused(scene: Scene) -> None:
     for reqid, number in (("old", 1), ("new", 2)):
         scene.permission.number(DeploymentNumber(reqid, "x", number), FIRST)
     assert scene.permission.problem(api.DeployRequest("new", Configuration()), FIRST) is None

@@ -1,4 +1,4 @@
-"""The agent's view of its nodes: every way that news of one process can overtake each other."""
+"""The agent's view of its nodes: reports about one process may arrive in any order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OUTPUTS = NodeOutputs("out", "err")
 
 
 class Watched:
-    """A roster with one node that is being launched, and what it told of it."""
+    """A roster with one node that is being launched, and the changes of state that it reported."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -48,7 +48,7 @@ def test_a_hello_that_overtakes_the_process_id(watched: Watched) -> None:
     assert watched.state is State.RUNNING
 
 
-def test_the_same_process_told_twice_is_no_restart(watched: Watched) -> None:
+def test_a_repeated_report_of_a_process_is_no_restart(watched: Watched) -> None:
     watched.roster.started("w", 1)
     watched.roster.hello("w")
     watched.roster.started("w", 1)
@@ -78,7 +78,7 @@ def test_a_crash_and_its_revival(watched: Watched) -> None:
     assert not watched.roster["w"].failed
 
 
-def test_one_early_end_may_be_an_accident_two_are_a_failure(watched: Watched) -> None:
+def test_two_early_ends_are_a_failure_but_one_is_not(watched: Watched) -> None:
     watched.roster.started("w", 1)
     watched.roster.exited("w", OUTPUTS)
     assert not watched.roster["w"].failed
@@ -115,7 +115,7 @@ def test_the_outputs_of_a_failed_node_go_before_the_reason(watched: Watched) -> 
     assert not watched.roster["w"].failed
 
 
-def test_a_node_that_could_not_be_created_says_why(watched: Watched) -> None:
+def test_the_result_of_a_node_that_could_not_be_created_says_why(watched: Watched) -> None:
     watched.roster.refused("w", "there is no zeek")
     (result,) = deploy_results("r", "i", watched.roster, {"w"}, timed_out=False)
     assert (result.data, result.error) == (NodeOutputs("", "there is no zeek"), "there is no zeek")
@@ -130,7 +130,7 @@ async def test_settling_waits_for_the_outcome(watched: Watched) -> None:
         watched.roster.hello("w")
 
 
-async def test_a_node_that_left_holds_up_nobody(watched: Watched) -> None:
+async def test_settling_does_not_wait_for_a_node_that_left(watched: Watched) -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         tasks.create_task(watched.roster.settle(["w"]))
         await asyncio.sleep(0)
@@ -138,7 +138,7 @@ async def test_a_node_that_left_holds_up_nobody(watched: Watched) -> None:
     assert watched.moves[-1] == (State.PENDING, State.STOPPED)
 
 
-async def test_the_next_that_is_overdue(watched: Watched) -> None:
+async def test_the_next_overdue_node(watched: Watched) -> None:
     watched.now = 100.0
     watched.roster.started("w", 1)
     watched.now = 110.0
@@ -154,7 +154,7 @@ def test_a_lost_supervisor_makes_unknown_until_it_is_back(watched: Watched) -> N
     assert watched.state is State.PENDING
 
 
-def test_who_is_missing_counts_while_the_node_and_the_others_run(watched: Watched) -> None:
+def test_missing_peers_count_while_the_node_and_the_peers_run(watched: Watched) -> None:
     roster = watched.roster
     roster.keep([Node(name, "i", ClusterRole.WORKER, State.PENDING) for name in ("w", "m")])
     for name, pid in (("w", 1), ("m", 2)):
@@ -163,17 +163,17 @@ def test_who_is_missing_counts_while_the_node_and_the_others_run(watched: Watche
     roster.peers("w", ["m", "elsewhere"])
     assert not roster.cut_off("w")  # it is not up itself
     roster.hello("w")
-    assert roster.cut_off("w") == {"elsewhere"}  # the manager is not up, and that is told as such
+    assert roster.cut_off("w") == {"elsewhere"}  # the manager is down, which is reported by itself
     roster.hello("m")
     assert roster.cut_off("w") == {"m", "elsewhere"}
     watched.now = 7.0
     assert roster.cut_off_overdue("w", 10.0) == 3.0
     roster.peers("w", ["m"])
-    assert roster.cut_off_overdue("w", 10.0) == 3.0  # some have been missing all the time
+    assert roster.cut_off_overdue("w", 10.0) == 3.0  # the time goes on while any peer is missing
     roster.exited("w", OUTPUTS)
     roster.started("w", 3)
     roster.hello("w")
-    assert not roster.cut_off("w")  # a new life: nothing is known of it yet
+    assert not roster.cut_off("w")  # the new process has not reported its peers yet
     assert roster.cut_off_overdue("w", 10.0) is None
 
 
@@ -194,14 +194,14 @@ def test_a_hello_of_a_predecessor_that_is_being_stopped_does_not_count(watched: 
     watched.roster.started("w", 1)
     watched.roster.hello("w")
     watched.roster.launching("w")
-    watched.roster.hello("w")  # the one that ends
+    watched.roster.hello("w")  # of the process that is being stopped
     watched.roster.started("w", 2)
     assert watched.state is State.PENDING
     watched.roster.hello("w")
     assert watched.state is State.RUNNING
 
 
-def test_a_refusal_that_comes_after_its_process_was_found_is_healed(watched: Watched) -> None:
+def test_a_process_that_is_found_after_a_refusal_cancels_it(watched: Watched) -> None:
     watched.roster.found("w", 1)
     watched.roster.hello("w")
     watched.roster.refused("w", "request timed out")
@@ -222,7 +222,7 @@ def test_a_process_that_comes_after_a_refusal_counts(watched: Watched) -> None:
     assert not watched.roster["w"].failed
 
 
-def test_what_is_found_running_and_well_is_left_so(watched: Watched) -> None:
+def test_a_found_node_that_runs_keeps_its_state(watched: Watched) -> None:
     watched.roster.started("w", 1)
     watched.roster.hello("w")
     assert watched.roster.all_running
@@ -263,7 +263,7 @@ async def test_waiting_ends_when_there_is_no_progress_for_too_long() -> None:
     timeout.progressed()  # by then it is nobody's
 
 
-async def test_progress_may_change_how_long_the_next_is_waited_for() -> None:
+async def test_progress_can_change_the_time_to_wait() -> None:
     timeout = ProgressTimeout(3600)
 
     async def wait() -> None:

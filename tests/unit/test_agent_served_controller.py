@@ -1,4 +1,4 @@
-"""Whose orders an agent takes."""
+"""Which controller an agent serves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def served_controller(
     return ServedController(tmp_path / "controller.json", on_free, hold)
 
 
-async def test_the_first_is_served_and_another_told_by_whom(tmp_path: Path) -> None:
+async def test_the_first_controller_is_served_and_others_are_refused_with_its_name(tmp_path: Path) -> None:
     made = served_controller(tmp_path)
     assert made.problem(peer(1, "c1", "x")) is None
     assert made.problem(peer(1, "c1", "x")) is None
@@ -33,7 +33,7 @@ async def test_the_first_is_served_and_another_told_by_whom(tmp_path: Path) -> N
     made.close()
 
 
-async def test_one_that_restarts_finds_its_agent_again(tmp_path: Path) -> None:
+async def test_a_restarted_controller_is_served_again(tmp_path: Path) -> None:
     made = served_controller(tmp_path)
     made.problem(peer(1, "c1", "x"))
     made.lost(peer(1, "c1", "x"), (peer(2, "c2", "y"),))
@@ -44,7 +44,7 @@ async def test_one_that_restarts_finds_its_agent_again(tmp_path: Path) -> None:
     made.close()
 
 
-async def test_one_that_stays_away_is_given_up(tmp_path: Path) -> None:
+async def test_a_controller_that_stays_away_loses_the_agent(tmp_path: Path) -> None:
     free = asyncio.Event()
     made = served_controller(tmp_path, free.set, hold=0.01)
     made.problem(peer(1, "c1"))
@@ -54,7 +54,7 @@ async def test_one_that_stays_away_is_given_up(tmp_path: Path) -> None:
     made.close()
 
 
-async def test_one_with_another_connection_is_not_gone(tmp_path: Path) -> None:
+async def test_a_controller_with_a_remaining_connection_is_not_gone(tmp_path: Path) -> None:
     made = served_controller(tmp_path, hold=0.0)
     made.problem(peer(1, "c1", "x"))
     made.lost(peer(1, "c1", "x"), (peer(2, "c1", "x"),))
@@ -64,7 +64,7 @@ async def test_one_with_another_connection_is_not_gone(tmp_path: Path) -> None:
     made.close()
 
 
-async def test_one_that_does_not_need_the_agent_lets_it_go(tmp_path: Path) -> None:
+async def test_a_controller_that_does_not_need_the_agent_releases_it(tmp_path: Path) -> None:
     made = served_controller(tmp_path)
     made.problem(peer(1, "c1"))
     made.release()
@@ -73,7 +73,7 @@ async def test_one_that_does_not_need_the_agent_lets_it_go(tmp_path: Path) -> No
     made.close()
 
 
-async def test_a_restart_of_the_agent_is_no_occasion_to_take_it_over(tmp_path: Path) -> None:
+async def test_a_restarted_agent_still_serves_its_controller(tmp_path: Path) -> None:
     served_controller(tmp_path).problem(peer(1, "c1"))
     again = served_controller(tmp_path)
     again.remember()
@@ -87,7 +87,7 @@ async def test_a_restart_of_the_agent_is_no_occasion_to_take_it_over(tmp_path: P
     last.close()
 
 
-async def test_a_memory_that_cannot_be_used_is_none(tmp_path: Path) -> None:
+async def test_an_unreadable_file_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "controller.json").write_text("{")
     made = served_controller(tmp_path)
     made.remember()
@@ -100,7 +100,7 @@ async def test_a_memory_that_cannot_be_used_is_none(tmp_path: Path) -> None:
     made.close()
 
 
-async def test_an_older_deployment_is_told_from_a_later_one(tmp_path: Path) -> None:
+async def test_a_deployment_older_than_the_last_one_is_superseded(tmp_path: Path) -> None:
     made = served_controller(tmp_path)
     for reqid, controller, number in (("r1", "x", 1), ("r2", "x", 2), ("r3", "x", 2), ("r4", "y", 1)):
         made.announce(DeploymentNumber(reqid, controller, number))

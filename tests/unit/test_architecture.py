@@ -1,4 +1,4 @@
-"""The table in ARCHITECTURE.md is the law: no folder imports what the table does not allow."""
+"""No folder imports anything that the table in ARCHITECTURE.md does not allow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What logs are called on their way, which ones expire, the command line of another archiver."""
+"""The names of logs on their way into the archive, expiry, and the command line of another archiver."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_names_are_those_of_zeek_archiver(name: str, archived: str) -> None:
         "bad__٢٠٢٤-01-01-00-00-00__2024-01-01-01-00-00__.log",
     ],
 )
-def test_what_zeek_archiver_leaves_is_left(name: str) -> None:
+def test_files_that_zeek_archiver_ignores_are_ignored(name: str) -> None:
     assert parse_rotated(name) is None
 
 
@@ -76,19 +76,19 @@ def test_namesakes_have_numbers() -> None:
     assert opening_time(log.archived_name(2) + ".gz") == "00:00:00"
 
 
-def test_what_is_compressed_already_is_known() -> None:
+def test_compressed_files_are_recognized() -> None:
     moment = datetime(2024, 1, 1)
     assert RotatedLog("a", moment, moment, extension=".log.gz").compressed
     assert not RotatedLog("a", moment, moment, extension=".log").compressed
 
 
 @pytest.mark.parametrize("name", ["2024-1-1", "2024-02-30", "20240101", "x", "2024-01-01x", ".2024-01-01"])
-def test_other_directories_are_not_of_the_archive(name: str) -> None:
+def test_other_directories_do_not_belong_to_the_archive(name: str) -> None:
     assert parse_day(name) is None
 
 
 @pytest.mark.parametrize("name", ["README", ".conn.00:00:00-01:00:00.log", "conn.log.gz", temporary_name("x")])
-def test_other_files_are_not_of_the_archive(name: str) -> None:
+def test_other_files_do_not_belong_to_the_archive(name: str) -> None:
     assert opening_time(name) is None
 
 
@@ -137,7 +137,7 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     compression.require(Compression.GZIP)
 
 
-def test_another_command_is_run_as_zeek_would_or_as_told() -> None:
+def test_another_command_gets_zeeks_arguments_or_those_that_were_set() -> None:
     queue, logs = Path("/s/log queue"), Path("/l")
     assert command_line("zeek-archiver -v", queue, logs) == ("zeek-archiver", "-v", "-1", "/s/log queue", "/l")
     assert command_line("mine --to={logs} '{queue}/x y'", queue, logs) == ("mine", "--to=/l", "/s/log queue/x y")

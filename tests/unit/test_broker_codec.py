@@ -71,7 +71,7 @@ def test_whole_numbers_are_exact(text, number):
         "",
     ],
 )
-def test_what_is_no_value(text):
+def test_invalid_values(text):
     with pytest.raises(FrameError):
         from_json(text)
 
@@ -136,7 +136,7 @@ def test_missing_trailing_arguments_take_their_defaults():
 
 
 def test_a_value_of_any_type_may_come_wrapped():
-    """As a Zeek of version 7.2 passes it on; what only looks similar stays as it is."""
+    """As a Zeek of version 7.2 forwards it; other values that only look similar stay as they are."""
     plain = String("96")
     wrapped = Vector([Vector([String("zeek::Broker::detail::DataVal"), plain])])
     twice = Vector([Vector([String("zeek::Broker::detail::DataVal"), wrapped])])
@@ -174,7 +174,7 @@ def test_a_table_has_distinct_keys():
         SECOND.codec.from_value(Vector(fields), Node)
 
 
-def test_what_cannot_be_written():
+def test_values_that_cannot_be_written():
     for api_version in (-1, 2**64, "one"):
         with pytest.raises(ValueMismatchError):
             encode_event(topics.CONTROLLER, agent.NotifyAgentHello("i", "id", True, api_version))

@@ -1,4 +1,4 @@
-"""Fields that may be unset but have no default: a place of their own in the vector, and none in it."""
+"""Fields that may be unset and have no default: they must be present in the vector, as ``none``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def test_unset_fields_come_back_unset() -> None:
     assert event == end
 
 
-def test_they_must_be_there_all_the_same() -> None:
+def test_they_must_be_present() -> None:
     with pytest.raises(ValueMismatchError, match="at least 13 fields"):
         SECOND.codec.from_value(Vector([String("w"), NONE]), NodeExitDetail)

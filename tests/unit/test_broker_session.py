@@ -1,4 +1,4 @@
-"""The conversation of one connection, both sides, without a connection."""
+"""The protocol of a connection, both sides, without a connection."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_server_checks_topics_by_either_name(generation, prefix):
 
 
 @pytest.mark.parametrize("generation", [FIRST, SECOND])
-def test_a_topic_that_begins_like_an_allowed_one_is_another(generation):
+def test_a_topic_that_merely_begins_like_an_allowed_one_is_refused(generation):
     session = subscribed(publish=(topics.agent("a1"),))
     (delivery,) = session.receive(encode_event(topics.agent("a1"), EVENT, generation))
     assert delivery.event == EVENT
@@ -115,7 +115,7 @@ def test_client_waits_for_the_ack_and_keeps_what_came_before():
     assert session.receive(ACK) == ()
 
 
-def test_client_keeps_a_finite_number():
+def test_client_keeps_a_limited_number_of_early_frames():
     session = ClientSession(())
     outputs = [output for _ in range(1001) for output in session.receive(FRAME)]
     assert [type(output) for output in outputs] == [Close]

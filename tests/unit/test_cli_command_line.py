@@ -1,4 +1,4 @@
-"""How command lines are understood, and what is said of those that are not."""
+"""How command lines are read, and the errors for those that cannot be read."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def resolve(daemon: str, *words: str) -> None:
 
 
 @pytest.mark.parametrize("daemon", DAEMONS)
-def test_every_option_stands_in_a_group_that_can_be_taken_in(daemon: str) -> None:
+def test_every_option_is_in_a_group_of_readable_size(daemon: str) -> None:
     groups = parser(daemon)._action_groups
     sizes = {str(group.title): len(group._group_actions) for group in groups if group._group_actions}
     assert max(sizes.values()) <= 12, sizes
@@ -40,7 +40,7 @@ def test_every_option_stands_in_a_group_that_can_be_taken_in(daemon: str) -> Non
 
 
 @pytest.mark.parametrize("setting", [*declarations(SECTIONS["up"])], ids=lambda setting: str(setting.key))
-def test_every_option_tells_its_default_and_what_may_stand_there(setting: Declaration) -> None:
+def test_every_option_shows_its_default_and_its_possible_values(setting: Declaration) -> None:
     option = setting.options(SECTIONS["up"])[0]
     action = parser("up")._option_string_actions[option]
     value = getattr(getattr(Settings(), setting.section), setting.name)
@@ -97,11 +97,11 @@ def test_an_option_that_does_nothing_is_refused(line: str, option: str) -> None:
         "--engine sim --nice 5",
     ],
 )
-def test_what_applies_is_taken(line: str) -> None:
+def test_options_that_apply_are_accepted(line: str) -> None:
     resolve("up", *line.split())
 
 
-def test_a_variable_may_stand_for_other_days(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_does_nothing_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZEEKFLEET_ZEROMQ_XPUB_PORT", "5000")
     resolve("up", "--backend", "broker")
 

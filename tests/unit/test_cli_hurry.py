@@ -1,4 +1,4 @@
-"""``--now``: nodes that take their time to stop are hurried, and progress is judged as before."""
+"""``--now``: nodes that stop slowly are hurried; progress counts as without it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOG = NotifyLog("i", "restarting", "logger")
 
 
 class FakeLink:
-    """Tells of a logger that takes its time, then answers."""
+    """Reports a logger that stops slowly, then answers."""
 
     def __init__(self) -> None:
         self.published: list[Event] = []
@@ -34,7 +34,7 @@ class FakeLink:
 
 
 @pytest.mark.parametrize("now", [True, False])
-def test_each_node_that_takes_its_time_is_hurried_if_that_is_wanted(now: bool) -> None:
+def test_with_now_each_slow_node_is_hurried(now: bool) -> None:
     link = FakeLink()
     client = BlockingClient(link, 1.0)  # type: ignore[arg-type] # what of a link is needed here
     assert result_of(client.restart(["logger"], now=now)).ok

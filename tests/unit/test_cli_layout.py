@@ -26,7 +26,7 @@ def nodes_at(width: int, name: str = LONG) -> list[str]:
     return terminal_text(view, width, in_colour=False).splitlines()
 
 
-def test_at_eighty_columns_what_does_not_fit_is_named() -> None:
+def test_columns_that_do_not_fit_are_named() -> None:
     heading, first, second, left_out = nodes_at(80)
     assert heading.split() == ["INSTANCE", "NODE", "ROLE", "STATE"]
     assert first.split() == [LONG[:20], LONG, "worker", "running"]

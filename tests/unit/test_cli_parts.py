@@ -56,7 +56,7 @@ def test_plain_tables_are_aligned():
     assert plain_text([table, Note("two\nlines")]) == "A          LONG\nlong cell  x\ns          y z\ntwo\nlines\n"
 
 
-def test_nothing_steers_the_terminal():
+def test_no_output_controls_the_terminal():
     assert printable("a\x1b]0;b\x07\tc\nd\x85\u202e\r") == "a\\x1b]0;b\\x07\tc\nd\\x85\\u202e\\x0d"
 
 
@@ -80,7 +80,7 @@ def test_quiet_says_why_a_verb_failed_and_nothing_else():
     assert stream.getvalue() == "error: x\n"
 
 
-def test_a_closed_stream_is_nobody_to_tell():
+def test_a_closed_stream_is_no_error():
     stream = io.StringIO()
     stream.close()
     Messages(stream=stream).error("x")
@@ -118,7 +118,7 @@ def test_progress_of_a_large_cluster_shows_what_is_missing():
 
 
 @pytest.mark.parametrize("height", [3, 8, 24, 50])
-def test_progress_fits_on_the_terminal_and_ends_with_who_is_awaited(height: int):
+def test_progress_fits_on_the_terminal_and_ends_with_the_awaited_nodes(height: int):
     nodes = tuple(Node(f"w{n:02}", "a", ClusterRole.WORKER, State.RUNNING) for n in range(LARGEST_TABLE))
     news = News("r")
     news.latest = DeploymentProgress("r", "c", "launching", nodes=tuple(node.name for node in nodes[2:]))
@@ -146,7 +146,7 @@ def test_views_say_what_went_wrong():
     assert "ä" in plain_text(tables.id_values(IdValues({"n": {"k": "ä"}})))
 
 
-def test_a_node_that_runs_but_is_cut_off_is_told_from_one_that_runs() -> None:
+def test_a_node_that_is_cut_off_looks_different_from_one_that_runs() -> None:
     nodes = (
         NodeDeployment("w1", "i", True),
         NodeDeployment("w2", "i", True, NodeOutputs("", "zeekfleet: the node runs, but is not connected to logger\n")),
@@ -157,7 +157,7 @@ def test_a_node_that_runs_but_is_cut_off_is_told_from_one_that_runs() -> None:
     assert "not connected to logger" in shown
 
 
-def test_what_was_not_checked_is_not_told_to_be_sound() -> None:
+def test_unchecked_instances_are_not_reported_as_valid() -> None:
     part = tables.checked(Checked((), ("here",), {"far": "not checked: without a controller, only this host can be"}))
     assert part[-1] == Note("what was checked is sound; the rest was not looked at", BUSY)
     assert tables.checked(Checked((), ("here",), {}))[-1] == Note("nothing speaks against this configuration", GOOD)

@@ -1,4 +1,4 @@
-"""What ``version --all`` makes of the answers."""
+"""How ``version --all`` shows the answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def result(instance: str | None, *parts: PartRelease) -> Result:
     return Result("r", instance=instance, data=values.from_json(SECOND.codec.to_json(parts)))
 
 
-def test_parts_nodes_and_those_that_did_not_tell() -> None:
+def test_releases_of_parts_and_nodes_and_of_those_that_did_not_answer() -> None:
     new, old = PartRelease("controller", 1, "0.2.0", "aaaa", "/opt", "/bin/python3"), PartRelease("stem", 2)
     gone = Result("r", False, "b", error="instance 'b' is missing: gone since 14:03")
     failures = [Failure("unknown id", "w2"), Failure("request timed out", "w3")]

@@ -44,7 +44,7 @@ def test_deploy_with_an_empty_data_vector_is_no_id():
     assert results.read_deployed([Result("r", data=Vector([]))]).id is None
 
 
-def test_nodes_of_an_instance_that_tells_nonsense():
+def test_nodes_of_an_instance_with_an_invalid_answer():
     outcome = results.read_nodes([Result("r", instance="a", data=Count(1))])
     assert outcome.instances == {"a": ()}
     assert not outcome.ok
@@ -69,7 +69,7 @@ def test_json_is_sorted_indented_ascii():
     assert json_text({"b": 1, "a": 2}, pretty=False) == '{"a": 2, "b": 1}\n'
 
 
-def test_nodes_that_were_asked_and_are_not_spoken_of_are_silent():
+def test_asked_nodes_without_a_result_have_not_answered():
     found = [Result("r", instance="a", node="w1", data=String("1")), Result("r", success=False, node="w2", error="no")]
     asked = {"w1", "w2", "w4", "w3"}
     for outcome in (results.read_id_values(found, asked), results.read_restarted(found, asked)):
@@ -78,7 +78,7 @@ def test_nodes_that_were_asked_and_are_not_spoken_of_are_silent():
     assert (only.errors, only.silent, only.ok) == ((), ("w2",), False)
 
 
-def test_a_history_has_the_same_keys_whether_its_supervisor_tells_or_not():
+def test_a_history_has_the_same_keys_with_and_without_details():
     details = NodeDetails("n", "running", pid=7, since=1.0)
     told = NodeReport("n", ClusterRole.WORKER, State.RUNNING, 1.0, details)
     untold = NodeReport("n", ClusterRole.WORKER, State.UNKNOWN, 2.0)

@@ -53,7 +53,7 @@ def test_option_beats_variable_for_the_file(tmp_path: Path):
     assert ClientSettings.load(environment, file=str(tmp_path / "two")).port == 2
 
 
-def test_missing_file_is_told_only_if_it_was_named(tmp_path: Path):
+def test_a_missing_file_is_an_error_only_if_it_was_named(tmp_path: Path):
     missing = str(tmp_path / "absent")
     assert not ClientSettings.load({"ZEEK_CLIENT_CONFIG_FILE": missing}).warnings
     assert ClientSettings.load({}, file=missing).warnings == [f"configuration file {missing} does not exist, ignored"]
@@ -86,13 +86,13 @@ def test_bare_ipv6_is_refused():
 
 
 @pytest.mark.parametrize("assignment", ["x", "a=b", "DEFAULT.a=b", "=", ""])
-def test_what_is_no_assignment_is_ignored_with_a_warning(assignment: str):
+def test_invalid_assignments_are_ignored_with_a_warning(assignment: str):
     settings = ClientSettings.load({"ZEEK_CLIENT_CONFIG_FILE": "/absent"}, assignments=[assignment])
     assert settings.warnings == [f"--set: '{assignment}' is not SECTION.KEY=VALUE, ignored"]
     assert settings.as_ini() == ClientSettings().as_ini()
 
 
-def test_unknown_settings_are_kept_and_told():
+def test_unknown_settings_are_kept_with_a_warning():
     settings = ClientSettings.load({}, assignments=["controller.prot=1", "client.verbosity=2"])
     assert settings.warnings == ["--set: unknown setting controller.prot"]
     assert "prot = 1" in settings.as_ini()
@@ -152,7 +152,7 @@ def test_shown_settings_can_be_read_again(tmp_path: Path):
     assert parser["controller"]["host"] == "h"
 
 
-def test_certificates_lie_beside_the_file_that_names_them_or_where_zeek_client_looks(
+def test_certificates_are_found_beside_the_settings_file_or_where_zeek_client_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for directory in ("etc", "here"):
@@ -173,7 +173,7 @@ def test_certificates_lie_beside_the_file_that_names_them_or_where_zeek_client_l
     assert given.certificate == "own.pem"
 
 
-def test_an_address_of_odd_numbers_is_refused() -> None:
+def test_an_unusual_numeric_address_is_refused() -> None:
     with pytest.raises(
         SettingsError, match=r"controller.host: expected an IPv4 address .* '127.1' is not \(from --set"
     ):

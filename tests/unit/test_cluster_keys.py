@@ -31,13 +31,13 @@ def cluster(*hosts: str) -> Configuration:
     return Configuration(instances=instances, nodes=nodes)
 
 
-def test_z85_as_its_specification_has_it() -> None:
+def test_z85_follows_its_specification() -> None:
     assert z85(bytes.fromhex("864FD26FB559F75B")) == "HelloWorld"
     assert z85(bytes(4)) == "00000"
     assert z85(b"\xff" * 4) == "%nSc0"
 
 
-def test_keys_are_pairs_and_tell_nothing_of_themselves() -> None:
+def test_keys_are_pairs_and_their_text_shows_no_secret() -> None:
     keys = make_keys()
     every = msgspec.structs.astuple(keys)
     assert {len(key) for key in every} == {40}
@@ -77,7 +77,7 @@ def test_keys_reach_nodes_of_clusters_on_several_hosts(tmp_path: Path) -> None:
     assert wide.variables(cluster("10.0.0.1", "10.0.0.2"), {}) != found
 
 
-def test_keys_that_are_gone_keep_a_node_from_starting(tmp_path: Path) -> None:
+def test_a_node_without_its_key_file_is_not_started(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="keys"):
         curve_variables(NodeConfig(name="n", env={CURVE_FILE: str(tmp_path / "none")}))
 
@@ -136,7 +136,7 @@ def test_an_agent_that_starts_again_removes_no_keys_of_nodes_that_run(tmp_path: 
     again.close()
 
 
-def test_the_hubs_ports_are_the_running_nodes_or_the_operators(tmp_path: Path) -> None:
+def test_the_hubs_ports_are_those_of_running_nodes_or_the_operators(tmp_path: Path) -> None:
     with closing(ClusterSettings(tmp_path)) as wide:
         running = {"m": NodeConfig(name="m", env={HUB_PORTS: "7001,7002"})}
         assert wide.variables(cluster("127.0.0.1"), running) == {HUB_PORTS: "7001,7002"}
@@ -151,13 +151,13 @@ def hub_ports(wide: ClusterSettings, running: dict[str, NodeConfig] | None = Non
 
 @pytest.fixture
 def zeeks_own(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
-    """Ports to stand for Zeek's own, which anybody may have on this host."""
+    """Replaces Zeek's default ports by free ones, since any program on this host may use the real ones."""
     first, second = free_ports(2)
     monkeypatch.setattr(cluster_settings, "DEFAULT_HUB_PORTS", (first, second))
     return first, second
 
 
-def test_a_cluster_on_one_instance_makes_way_for_another(tmp_path: Path, zeeks_own: tuple[int, int]) -> None:
+def test_a_cluster_on_one_instance_avoids_another_clusters_ports(tmp_path: Path, zeeks_own: tuple[int, int]) -> None:
     with closing(ClusterSettings(tmp_path)) as one, closing(ClusterSettings(tmp_path)) as another:
         assert hub_ports(one) == zeeks_own
         chosen = hub_ports(another)
@@ -169,7 +169,7 @@ def test_a_cluster_on_one_instance_makes_way_for_another(tmp_path: Path, zeeks_o
             assert hub_ports(third) == zeeks_own
 
 
-def test_ports_that_somebody_listens_on_are_left_alone(tmp_path: Path, zeeks_own: tuple[int, int]) -> None:
+def test_ports_with_a_listener_are_not_chosen(tmp_path: Path, zeeks_own: tuple[int, int]) -> None:
     with closing(ClusterSettings(tmp_path)) as wide:
         with closing(socket.create_server(("127.0.0.1", zeeks_own[1]))):
             assert not set(hub_ports(wide)) & set(zeeks_own)
@@ -187,9 +187,7 @@ def test_an_agent_that_starts_again_keeps_the_ports_of_its_cluster(tmp_path: Pat
         assert not set(hub_ports(another)) & set(zeeks_own)
 
 
-def test_ports_of_a_cluster_on_several_instances_are_kept_from_others(
-    tmp_path: Path, zeeks_own: tuple[int, int]
-) -> None:
+def test_ports_of_a_cluster_on_several_instances_are_reserved(tmp_path: Path, zeeks_own: tuple[int, int]) -> None:
     with closing(ClusterSettings(tmp_path)) as wide, closing(ClusterSettings(tmp_path)) as another:
         assert wide.variables(cluster("127.0.0.1", "127.0.0.1"), {}) == {}
         assert not set(hub_ports(another)) & set(zeeks_own)

@@ -1,4 +1,4 @@
-"""Variables that stand for what the protocol's records have no field for."""
+"""Variables for values for which the protocol's records have no field."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_trace_in_a_cluster_file_reaches_the_node() -> None:
     launched = node_configs(parsed.configuration, "agent-h", PurePath("/s"), {})
     assert launched["w"].pcap_file == "/traces/a b.pcap"
     assert launched["manager"].pcap_file is None
-    # That there is a trace concerns all: logs then come faster than from live traffic.
+    # All nodes must know that there is a trace: logs then come faster than with live traffic.
     assert launched["manager"].cluster["w"].pcap_file is not None
     assert launched["manager"].cluster["manager"].pcap_file is None
 

@@ -14,7 +14,7 @@ from zeekfleet.errors import ConfigurationError
 WORKER = "[w]\ninstance = a\nrole = worker\n"
 
 
-def test_a_file_without_nodes_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
+def test_a_file_without_nodes_is_refused_unless_allowed(tmp_path: Path) -> None:
     file = tmp_path / "c.ini"
     for text in ("", "\ufeff", "# nothing\n", "[instances]\na\n"):
         file.write_text(text)
@@ -38,7 +38,7 @@ def test_unknown_keys_are_errors_or_warnings(tmp_path: Path) -> None:
     assert "key 'interfce': unknown, ignored (did you mean 'interface'?)" in told.getvalue()
 
 
-def test_relative_paths_begin_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "detect.zeek").touch()
     (tmp_path / "site" / "local.zeek").touch()

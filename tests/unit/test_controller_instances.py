@@ -1,4 +1,4 @@
-"""Whom the controller takes for an instance: the first agent of a name, by whichever of its connections lives."""
+"""Which agent the controller knows as an instance: the first one of a name, as long as any of its connections lasts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def peer(number: int, endpoint: str = "", *, dialled: bool = False) -> Peer:
     return Peer(number, f"p{number}", host, place, dialled=(host, port) if dialled else None, endpoint=endpoint)
 
 
-def test_the_first_of_a_name_stays_and_the_second_comes_in_when_it_is_gone() -> None:
+def test_the_first_agent_of_a_name_is_known_until_it_is_gone_then_the_second() -> None:
     instances = Instances()
     first, second, third = peer(1, "x"), peer(2, "y"), peer(3, "z")
     assert instances.hello("a", first, True, SECOND, "x") is Hello.NEWS
@@ -38,9 +38,9 @@ def test_the_first_of_a_name_stays_and_the_second_comes_in_when_it_is_gone() -> 
     assert "a" not in instances.known
 
 
-def test_a_namesake_that_comes_and_goes_changes_nothing() -> None:
+def test_a_second_agent_of_a_name_changes_nothing_when_it_comes_and_goes() -> None:
     instances = Instances()
-    first, second = peer(1), peer(2)  # as agents that tell nothing of themselves
+    first, second = peer(1), peer(2)  # agents of other makes, which send no endpoint id
     instances.hello("a", first, True, FIRST)
     instances.welcomed(instances.known["a"])
     assert instances.hello("a", second, True, FIRST) is Hello.REFUSED
@@ -64,22 +64,22 @@ def test_one_agent_with_two_connections_is_known_as_long_as_one_of_them_lives() 
     assert instances.is_welcomed(instances.known["a"])
 
 
-def test_one_that_told_its_endpoint_only_in_its_hello_is_recognized_by_that() -> None:
+def test_an_agent_is_recognized_by_the_endpoint_in_its_hello() -> None:
     instances = Instances()
     assert instances.hello("a", peer(1), True, SECOND, "x") is Hello.NEWS
     assert instances.hello("a", peer(2), True, SECOND, "x") is Hello.NEWS
     assert instances.known["a"].peer == peer(2)
 
 
-def test_the_same_once_more_is_no_news() -> None:
+def test_a_repeated_hello_changes_nothing() -> None:
     instances = Instances()
     assert instances.hello("a", peer(1), True, SECOND, "x") is Hello.NEWS
     assert instances.hello("a", peer(1), True, FIRST) is Hello.NO_NEWS
     assert instances.hello("a", peer(1), True, SECOND, "x") is Hello.NO_NEWS
 
 
-def test_one_that_a_deployment_looks_for_at_its_place_is_no_namesake() -> None:
-    """The instance moves to another host: until then its agent there has the name of the one that runs."""
+def test_an_agent_at_the_place_that_a_deployment_awaits_is_accepted() -> None:
+    """The instance moves to another host: until then two agents have its name, one on each host."""
     instances = Instances()
     instances.hello("a", peer(1, "x"), True, SECOND, "x")
     there = peer(2, "y", dialled=True)
@@ -87,7 +87,7 @@ def test_one_that_a_deployment_looks_for_at_its_place_is_no_namesake() -> None:
     assert instances.hello("a", there, False, SECOND, "y") is Hello.NEWS
 
 
-def test_what_a_namesake_can_do_is_remembered_for_its_turn() -> None:
+def test_capabilities_of_a_waiting_agent_are_remembered() -> None:
     instances = Instances()
     instances.hello("a", peer(1), True, SECOND, "x")
     instances.told_its_capabilities("a", peer(2), frozenset({"check"}))  # a stranger: it never said hello
@@ -98,7 +98,7 @@ def test_what_a_namesake_can_do_is_remembered_for_its_turn() -> None:
     assert instances.can(instances.known["a"], "check")
 
 
-def test_a_crowd_of_namesakes_is_not_remembered() -> None:
+def test_only_so_many_waiting_agents_are_remembered() -> None:
     instances = Instances()
     instances.hello("a", peer(0), True, SECOND, "x")
     for number in range(1, NAMESAKES_MAX + 5):
@@ -120,8 +120,8 @@ def configured(*, host: str = "0.0.0.0") -> Instances:
     return instances
 
 
-def test_the_place_of_an_agent_that_is_started_again_is_kept_for_it() -> None:
-    """Its nodes run on: a namesake elsewhere would run them a second time."""
+def test_a_restarting_agent_keeps_its_name() -> None:
+    """Its nodes keep running: another agent of this name would start them a second time."""
     instances = configured()
     first, namesake, again = peer(1, "x"), elsewhere(2, "y"), peer(3, "z")
     instances.hello("a", first, True, SECOND, "x")
@@ -138,7 +138,7 @@ def test_the_place_of_an_agent_that_is_started_again_is_kept_for_it() -> None:
     assert instances.known["a"].peer == again
 
 
-def test_a_place_that_was_kept_in_vain_goes_to_the_one_that_waits() -> None:
+def test_a_name_that_was_kept_in_vain_goes_to_the_waiting_agent() -> None:
     instances = configured()
     first, namesake = peer(1, "x"), elsewhere(2, "y")
     instances.hello("a", first, True, SECOND, "x")
@@ -152,14 +152,14 @@ def test_a_place_that_was_kept_in_vain_goes_to_the_one_that_waits() -> None:
     assert instances.presence("a") == "connected"
 
 
-def test_one_that_comes_from_elsewhere_with_the_same_endpoint_is_the_same() -> None:
+def test_the_same_endpoint_from_another_address_is_the_same_agent() -> None:
     instances = configured()
     instances.hello("a", peer(1, "x"), True, SECOND, "x")
     instances.lost(peer(1, "x"))
     assert instances.hello("a", elsewhere(2, "x"), True, SECOND, "x") is Hello.NEWS
 
 
-def test_a_controller_that_starts_keeps_the_places_of_those_that_it_knew() -> None:
+def test_a_started_controller_keeps_the_names_of_known_agents() -> None:
     instances = configured(host="127.0.0.1")
     kept = instances.reserve_names()
     assert list(kept) == ["a"]
@@ -168,7 +168,7 @@ def test_a_controller_that_starts_keeps_the_places_of_those_that_it_knew() -> No
     assert not configured().reserve_names(), "where it was is not known"
 
 
-def test_no_place_is_kept_for_an_instance_that_left_the_configuration() -> None:
+def test_no_name_is_kept_for_an_instance_that_left_the_configuration() -> None:
     instances = configured()
     instances.hello("a", peer(1, "x"), True, SECOND, "x")
     instances.hello("a", elsewhere(2, "y"), True, SECOND, "y")

@@ -1,4 +1,4 @@
-"""Crash reports: which are kept, which is the last, where they are, and what they hide."""
+"""Crash reports: which are kept, which one is the last, where they are, and which secrets are hidden."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def written(reports: CrashReports, event: Exited) -> Path:
     return found[0]
 
 
-def test_what_is_none_of_ours_is_left_alone_and_harms_nothing(tmp_path: Path) -> None:
+def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
     reports = CrashReports(tmp_path, CrashSettings(count=1))
     home = tmp_path / "crashes" / "a"
     home.mkdir(parents=True)
@@ -68,7 +68,7 @@ def test_a_directory_that_vanishes_costs_only_the_report(tmp_path: Path, monkeyp
     assert written(CrashReports(tmp_path, CrashSettings(count=3)), end("a", 2)).is_dir()
 
 
-def test_the_last_is_that_of_the_higher_process_within_a_second(tmp_path: Path) -> None:
+def test_of_two_reports_in_a_second_the_higher_pid_is_the_last(tmp_path: Path) -> None:
     reports = CrashReports(tmp_path, CrashSettings())
     written(reports, end("a", 10000))
     written(reports, end("a", 9999))
@@ -76,7 +76,7 @@ def test_the_last_is_that_of_the_higher_process_within_a_second(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/../../b", "/etc"])
-def test_no_report_is_outside(tmp_path: Path, name: str) -> None:
+def test_no_report_is_outside_the_directory(tmp_path: Path, name: str) -> None:
     state = tmp_path / "state"
     reports = CrashReports(state, CrashSettings(count=1))
     for directory in ("nodes", "stem"):
@@ -88,13 +88,13 @@ def test_no_report_is_outside(tmp_path: Path, name: str) -> None:
     assert sorted(path.name for path in state.iterdir()) == ["crashes", "nodes", "stem"]
 
 
-def test_reports_are_for_us_alone(tmp_path: Path) -> None:
+def test_reports_are_private(tmp_path: Path) -> None:
     report = written(CrashReports(tmp_path, CrashSettings()), end("a"))
     for directory in (report, report.parent, report.parent.parent):
         assert directory.stat().st_mode & 0o777 == 0o700
 
 
-def test_variables_that_tell_of_secrets() -> None:
+def test_variables_with_secrets_are_hidden() -> None:
     secrets = {"DB_PWD", "MYSQL_PWD", "mysql_pwd", "API_KEY"}
     plain = {"PWD": "/a", "OLDPWD": "/b", "HOME": "/"}
     assert redact_environment({**plain, **dict.fromkeys(secrets, "x")}) == {**plain, **dict.fromkeys(secrets, REDACTED)}

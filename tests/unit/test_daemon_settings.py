@@ -22,7 +22,7 @@ DECLARATIONS = list(declarations(ALL))
 
 
 def samples(setting: Declaration) -> list[Any]:
-    """Three values of the setting's own type that differ from its default."""
+    """Three values of the setting's type that differ from its default."""
     kind = setting.type
     default = getattr(getattr(Settings(), setting.section), setting.name)
     if kind is bool:
@@ -81,13 +81,13 @@ def test_precedence_and_origin(setting: Declaration, tmp_path: Path, monkeypatch
 PATHS = [setting for setting in DECLARATIONS if setting.setting.names == "path"]
 
 
-def test_what_is_a_path_is_known_as_one() -> None:
+def test_paths_are_recognized() -> None:
     texts = [setting for setting in DECLARATIONS if setting.type is str]
     assert [setting for setting in texts if re.search(r"\b(directory|PEM|file)\b", setting.setting.help)] == PATHS
 
 
 @pytest.mark.parametrize("setting", PATHS, ids=lambda setting: setting.key)
-def test_relative_paths_begin_where_their_writer_was(
+def test_relative_paths_are_relative_to_where_they_were_given(
     setting: Declaration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "etc").mkdir()
@@ -113,7 +113,7 @@ def test_relative_paths_begin_where_their_writer_was(
         ("", ""),
     ],
 )
-def test_a_relative_command_begins_where_its_writer_was(
+def test_a_relative_command_is_relative_to_where_it_was_given(
     command: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "s.toml").write_text(f"[archive]\ncommand = {toml(command)}\n")
@@ -125,7 +125,7 @@ def test_a_relative_command_begins_where_its_writer_was(
 
 
 @pytest.mark.parametrize("setting", [s for s in DECLARATIONS if s.setting.names == "host"], ids=lambda s: s.key)
-def test_an_address_of_odd_numbers_is_refused(setting: Declaration) -> None:
+def test_an_unusual_numeric_address_is_refused(setting: Declaration) -> None:
     for odd in ("127.0.0.010", "127.1", "0x7f000001"):
         with pytest.raises(SettingsError, match=f"four numbers from 0 to 255 without leading zeros, which '{odd}'"):
             resolve((setting.section,), {setting.key: odd}, {})
@@ -151,7 +151,7 @@ def test_an_empty_directory_is_not_the_current_one(name: str) -> None:
         resolve(("common",), {f"common.{name}": ""}, {})
 
 
-def test_an_unknown_key_is_told_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_key_is_reported_with_the_most_similar_one(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text("[agent]\nlisten_addr = '::1'\n")
     with pytest.raises(SettingsError, match=r"unknown key 'agent.listen_addr' \(did you mean 'listen'\?\)"):
         resolve(("agent",), {}, {}, tmp_path / "s.toml")
@@ -178,7 +178,7 @@ def test_a_wrong_value_names_where_it_was_given(setting: Declaration, tmp_path: 
 @pytest.mark.parametrize(
     "sections", [TREE, ("common", "controller"), ("common", "agent", "supervisor"), ALL], ids="+".join
 )
-def test_options_and_variables_are_each_of_one_setting(sections: tuple[str, ...]) -> None:
+def test_each_option_and_variable_belongs_to_one_setting(sections: tuple[str, ...]) -> None:
     found = list(declarations(sections))
     options = [option for setting in found for option in setting.options(sections)]
     variables = [setting.variable for setting in found]
@@ -187,7 +187,7 @@ def test_options_and_variables_are_each_of_one_setting(sections: tuple[str, ...]
     assert all(setting.setting.help for setting in found)
 
 
-def test_the_names_that_are_fixed() -> None:
+def test_names_that_must_not_change() -> None:
     """The command line's contract."""
     by_key = {setting.key: setting for setting in DECLARATIONS}
     fixed = {
@@ -242,10 +242,10 @@ def test_directories_become_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert (found.state_dir, found.spool_dir) == (str(tmp_path / "here"), "/home/somebody/spool")
 
 
-def test_an_empty_variable_is_none() -> None:
+def test_an_empty_variable_counts_as_unset() -> None:
     assert resolve(("common", "agent"), {}, {"ZEEK_AGENT_PORT": ""}).sources["agent.port"].text == "default"
 
 
-def test_a_choice_that_is_none_tells_the_choices() -> None:
+def test_an_unknown_choice_is_refused_with_the_choices() -> None:
     with pytest.raises(SettingsError, match=r"^--engine: 'brew' is not one of auto, zeek, sim$"):
         resolve(("supervisor",), {"supervisor.engine": "brew"}, {})

@@ -1,4 +1,4 @@
-"""What deployments tell of themselves: words for nodes, for missing instances, and how they travel."""
+"""What is reported about a deployment: texts for nodes and missing instances, and the events that carry them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ACTION = NodeAction("w1", "a1", "restart", ("interface", "env"))
         (NodeAction("w1", "a1", "drain"), "drain"),
     ],
 )
-def test_what_becomes_of_a_node_has_words(action: NodeAction, words: str) -> None:
+def test_each_action_has_a_text(action: NodeAction, words: str) -> None:
     assert action_text(action) == words
 
 
@@ -46,11 +46,11 @@ def test_what_becomes_of_a_node_has_words(action: NodeAction, words: str) -> Non
         DeploymentOutcome("r", "c", False, ("request timed out",), {"a1": "gone since 14:03"}, (ACTION,)),
     ],
 )
-def test_news_arrive_as_they_were_sent(event: NotifyNodeActions | DeploymentProgress | DeploymentOutcome) -> None:
+def test_events_arrive_as_they_were_sent(event: NotifyNodeActions | DeploymentProgress | DeploymentOutcome) -> None:
     assert decode_event(decode_data(encode_event(topics.DEPLOYMENTS, event))) == (event, SECOND)
 
 
-def test_a_missing_instance_is_told_with_the_time_it_went() -> None:
+def test_a_missing_instance_is_reported_with_the_time_it_went() -> None:
     went = time.mktime((2026, 3, 1, 14, 3, 0, 0, 0, -1))
     now = went
     known = Instances(lambda: now)
@@ -76,7 +76,7 @@ def test_instances_that_are_gone_are_remembered_within_a_limit(monkeypatch: pyte
     assert [known.presence(name) == "never connected" for name in ("a1", "a2", "a3")] == [True, False, False]
 
 
-def test_what_a_deployment_waits_for_is_told_once_and_only_if_it_lasts() -> None:
+def test_a_deployments_wait_is_reported_once_and_only_if_it_lasts() -> None:
     news = News("r")
     assert news.waiting() == ""
     missing = DeploymentProgress(
@@ -95,7 +95,7 @@ def test_what_a_deployment_waits_for_is_told_once_and_only_if_it_lasts() -> None
     assert news.actions == (ACTION,)
 
 
-def test_with_an_older_controller_the_agents_signs_of_work_count() -> None:
+def test_with_an_older_controller_the_agents_progress_counts() -> None:
     news = News("r")
     step = NotifyLog("a1", "starting")
     assert news.heard(topics.agent("a1"), step)

@@ -1,4 +1,4 @@
-"""The steps of a deployment in their order, where it ends early, and what is undone then."""
+"""The steps of a deployment in their order, where it can end early, and what is undone then."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORMER = Configuration("old", (Instance("a1"),))
 
 
 class House:
-    """Everything that a pipeline works with; notes what is done, and fails where it is told to."""
+    """Replaces everything that a pipeline uses; records the steps, and fails where the test says so."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -130,7 +130,7 @@ def errors(deployment: Deployment) -> list[str | None]:
     return [result.error for result in deployment.results if not result.success]
 
 
-async def test_all_steps_are_taken_from_top_to_bottom() -> None:
+async def test_all_steps_run_in_order() -> None:
     house = House()
     ended = await house.carry_out()
     assert house.done == [*MET, "adopt", "hand over", "store", "end of meeting"]
@@ -146,14 +146,14 @@ async def test_all_steps_are_taken_from_top_to_bottom() -> None:
     assert house.keys_given is not None  # two hosts
 
 
-async def test_the_controllers_own_is_not_checked_and_stored_only_if_it_is_another() -> None:
+async def test_the_controllers_own_deployment_is_not_checked_and_stored_only_if_it_differs() -> None:
     house = House()
     house.former = COMPLETED
     assert (await house.carry_out(is_own=True, check=False)).succeeded
     assert house.done == ["read", "meet a1 a2", "welcome", "complete", "adopt", "hand over", "end of meeting"]
 
 
-async def test_an_instance_that_does_not_come_ends_it_untouched() -> None:
+async def test_an_instance_that_does_not_come_ends_the_deployment_before_any_change() -> None:
     house = House()
     house.missing_next = [{"a2": "never connected"}] * 9
     ended = await house.carry_out()
@@ -162,7 +162,7 @@ async def test_an_instance_that_does_not_come_ends_it_untouched() -> None:
     assert house.done == ["read", "meet a1 a2", "welcome", "end of meeting"]
 
 
-async def test_instances_that_go_while_it_is_prepared_are_waited_for_so_often() -> None:
+async def test_instances_that_go_during_preparation_are_awaited_a_few_times() -> None:
     house = House()
     gone = {"a2": "gone since 14:03"}
     house.missing_next = [{}, gone] * ATTEMPTS
@@ -171,7 +171,7 @@ async def test_instances_that_go_while_it_is_prepared_are_waited_for_so_often() 
     assert house.done == ["read", "meet a1 a2", *PREPARED * ATTEMPTS, "end of meeting"]
 
 
-async def test_it_goes_on_once_everybody_is_there_when_all_is_prepared() -> None:
+async def test_the_deployment_continues_once_all_instances_are_there() -> None:
     house = House()
     house.missing_next = [{}, {"a2": "gone since 14:03"}]
     assert (await house.carry_out()).succeeded
@@ -185,21 +185,21 @@ async def test_it_goes_on_once_everybody_is_there_when_all_is_prepared() -> None
         ("look for room", StoreWriteError("the disk is full"), ["the disk is full"]),
     ],
 )
-async def test_what_cannot_be_completed_or_kept_touches_nothing(step: str, error: Exception, told: list[str]) -> None:
+async def test_a_failure_to_complete_or_store_changes_nothing(step: str, error: Exception, told: list[str]) -> None:
     house = House()
     house.fails_at[step] = error
     assert errors(await house.carry_out()) == told
     assert house.done == [*MET[: MET.index(step) + 1], "end of meeting"]
 
 
-async def test_a_store_that_cannot_be_read_ends_it_before_anybody_is_met() -> None:
+async def test_an_unreadable_store_ends_the_deployment_before_any_instance_is_met() -> None:
     house = House()
     house.fails_at["read"] = StoreWriteError("the disk is gone")
     assert errors(await house.carry_out()) == ["the disk is gone"]
     assert house.done == ["read"]
 
 
-async def test_keys_that_cannot_be_kept_touch_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_keys_that_cannot_be_stored_end_the_deployment_before_any_change(monkeypatch: pytest.MonkeyPatch) -> None:
     house = House()
 
     def keys(_self: KeyFile) -> CurveKeys:
@@ -210,7 +210,7 @@ async def test_keys_that_cannot_be_kept_touch_nothing(monkeypatch: pytest.Monkey
     assert house.done == [*MET[:-1], "end of meeting"]
 
 
-async def test_problems_that_agents_find_touch_nothing_and_silent_ones_are_named() -> None:
+async def test_problems_found_by_agents_end_the_deployment_before_any_change() -> None:
     house = House()
     house.problems_found = [Result("r", False, "a1", error=TIMED_OUT), Result("r", False, "a2", error="no interface")]
     ended = await house.carry_out()
@@ -232,7 +232,7 @@ async def test_an_agent_that_does_not_answer_leaves_it_deployed_in_part(is_first
     assert house.done == [*MET, "adopt", "hand over", "end of meeting"]
 
 
-async def test_what_cannot_be_stored_in_the_end_is_told_beside_the_agents_results() -> None:
+async def test_a_failure_to_store_is_reported_with_the_agents_results() -> None:
     house = House()
     house.fails_at["store"] = StoreWriteError("the disk is full")
     ended = await house.carry_out()
@@ -241,7 +241,7 @@ async def test_what_cannot_be_stored_in_the_end_is_told_beside_the_agents_result
     assert house.done[-1] == "end of meeting"
 
 
-async def test_a_configuration_without_instances_is_handed_to_nobody() -> None:
+async def test_a_configuration_without_instances_is_sent_to_no_agent() -> None:
     house = House()
     house.staged = house.completed = Configuration("new")
     ended = await house.carry_out()

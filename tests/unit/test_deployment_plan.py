@@ -78,7 +78,7 @@ def test_a_refusal_is_forgotten_with_its_connection() -> None:
     assert instances.missing() == {"a": "does not answer its welcome"}
 
 
-def test_an_instance_that_moves_is_missing_until_it_is_met_where_it_moves_to() -> None:
+def test_a_moving_instance_is_missing_until_it_is_met_at_its_new_address() -> None:
     instances = Instances()
     instances.adopt(Configuration(instances=(instance("a", "10.0.0.1", 2151),)))
     instances.hello("a", peer(1, port=2151, dialled=True), False, SECOND)

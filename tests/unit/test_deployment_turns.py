@@ -1,4 +1,4 @@
-"""Which deployment comes next, which gives way to which, and what is told of one that is given up."""
+"""Which deployment comes next, which gives way to which, and what is reported about one that is given up."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_clients_come_in_the_order_of_their_requests() -> None:
     assert queue.begin_next() is second
 
 
-async def test_not_more_than_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_waiting_deployments_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "MAX_WAITING", 1)
     queue = Turns()
     queue.submit(client("1"))
@@ -72,7 +72,7 @@ async def test_the_controllers_own_deployment_gives_way_until_it_is_stored(step:
 
 
 @pytest.mark.parametrize("succeeded", [True, False])
-async def test_what_gave_way_is_made_up_for_only_if_the_client_fails(succeeded: bool) -> None:
+async def test_the_controllers_own_deployment_is_repeated_only_if_the_clients_fails(succeeded: bool) -> None:
     queue = Turns()
     queue.begin(own())
     queue.submit(client("1"))
@@ -85,7 +85,9 @@ async def test_what_gave_way_is_made_up_for_only_if_the_client_fails(succeeded: 
 
 
 @pytest.mark.parametrize("succeeded", [True, False])
-async def test_the_controllers_own_wish_waits_for_clients_and_is_met_by_their_success(succeeded: bool) -> None:
+async def test_the_controllers_own_deployment_waits_for_clients_and_is_dropped_after_their_success(
+    succeeded: bool,
+) -> None:
     queue = Turns()
     queue.submit(client("1"))
     queue.want_own()
@@ -95,7 +97,7 @@ async def test_the_controllers_own_wish_waits_for_clients_and_is_met_by_their_su
     assert queue.take_own() is not succeeded
 
 
-async def test_without_clients_the_controllers_own_wish_is_due_at_once() -> None:
+async def test_without_clients_the_controllers_own_deployment_begins_at_once() -> None:
     queue = Turns()
     queue.want_own()
     assert queue.take_own()
@@ -105,7 +107,7 @@ async def test_without_clients_the_controllers_own_wish_is_due_at_once() -> None
     assert queue.take_own()  # wanted while it was under way, so once more
 
 
-async def test_a_client_that_leaves_takes_what_waits_and_what_is_short_of_instances_with_it() -> None:
+async def test_a_client_that_leaves_abandons_its_deployments_that_wait_or_lack_instances() -> None:
     queue, current, waiting, other = Turns(), client("1"), client("2"), client("3", CLIENT + 1)
     for tracker in (current, waiting, other):
         queue.submit(tracker)
@@ -141,7 +143,7 @@ async def test_a_deployment_is_found_until_it_is_stored() -> None:
         queue.find("")
 
 
-async def test_what_giving_up_leaves_depends_on_the_step() -> None:
+async def test_the_outcome_of_giving_up_depends_on_the_step() -> None:
     tracker = client("1")
     advance(tracker, Step.MEETING, a1="never connected", a2="never connected")
     assert tracker.activity() == "waiting for instances a1, a2"
@@ -162,13 +164,13 @@ async def test_what_giving_up_leaves_depends_on_the_step() -> None:
         ("the client is gone", "deployment 1 was given up: the client is gone"),
     ],
 )
-async def test_one_that_was_given_up_says_why(why: str, error: str) -> None:
+async def test_a_deployment_that_was_given_up_says_why(why: str, error: str) -> None:
     tracker = client("1")
     tracker.given_up = why
     assert tracker.was_given_up().results == (Result("1", False, error=error),)
 
 
-async def test_progress_tells_who_is_awaited_and_the_states_of_earlier_steps_do_not_count() -> None:
+async def test_progress_names_awaited_nodes_and_ignores_states_of_earlier_steps() -> None:
     tracker = client("1")
     tracker.heard_state("w1", State.RUNNING)  # of what runs now
     advance(tracker, Step.HANDING_OVER)
@@ -179,7 +181,7 @@ async def test_progress_tells_who_is_awaited_and_the_states_of_earlier_steps_do_
     assert so_far == [(None, False, "request timed out"), ("w1", True, None), ("w2", False, None)]
 
 
-async def test_a_change_of_place_is_news_only_if_it_is_one() -> None:
+async def test_only_a_changed_place_in_the_queue_is_reported() -> None:
     tracker = client("1")
     for place, is_news in ((2, True), (2, False), (1, True)):
         tracker.changed = asyncio.Event()

@@ -12,13 +12,13 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_what_is_ours_and_missing_is_made_for_us_alone(tmp_path: Path) -> None:
+def test_missing_directories_are_created_private(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with held(state / "nodes" / "c", state) as directory:
         assert [mode(path) for path in (directory, directory.parent, state)] == [0o700] * 3
 
 
-def test_what_is_there_stays_as_it_is(tmp_path: Path) -> None:
+def test_existing_directories_stay_as_they_are(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir(mode=0o755)
     before = mode(state)
@@ -27,7 +27,7 @@ def test_what_is_there_stays_as_it_is(tmp_path: Path) -> None:
     assert mode(state / "nodes") == 0o700
 
 
-def test_what_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateDirectoryError, match="file"):
         prepare(tmp_path / "file" / "nodes" / "c", tmp_path / "file")

@@ -1,4 +1,4 @@
-"""What tells that a disk is full, and that a certificate is not valid."""
+"""How a full disk and an invalid certificate are noticed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEGABYTE = 2**20
 
 
 def filesystem(free: int, blocks: int = 10**6, files: int = 100) -> SimpleNamespace:
-    """One with blocks of 4 KiB, ``free`` bytes of which are free."""
+    """The figures of a file system with blocks of 4 KiB, of which ``free`` bytes are free."""
     count = free // 4096
     numbers = {"f_blocks": blocks, "f_bfree": count, "f_bavail": count, "f_frsize": 4096}
     return SimpleNamespace(**numbers, f_files=1000, f_ffree=files, f_favail=files)
@@ -56,7 +56,7 @@ def test_lack_of_room(monkeypatch: pytest.MonkeyPatch, result: SimpleNamespace |
     assert lack_of_room(Path("/d")) == sentence
 
 
-def test_trouble_and_relief_are_told_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_low_space_and_its_end_are_each_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     watch = DiskWatch([Path("/d"), Path("/d")], lambda text: told.append(f"alarm: {text}"), told.append)
     # Twenty are enough, but not to call the alarm off.
@@ -69,7 +69,7 @@ def test_trouble_and_relief_are_told_once_each(monkeypatch: pytest.MonkeyPatch) 
     ]
 
 
-def test_room_is_taken_and_given_back(tmp_path: Path) -> None:
+def test_a_trial_allocation_leaves_no_file(tmp_path: Path) -> None:
     try_allocation(tmp_path, MEGABYTE)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):
@@ -118,7 +118,7 @@ def test_validity() -> None:
         validity(b"nothing", "x")
 
 
-def test_a_certificate_is_told_once_for_each_trouble(
+def test_each_problem_of_a_certificate_is_reported_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0

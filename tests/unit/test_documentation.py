@@ -1,4 +1,4 @@
-"""What the documentation refers to, and what refers to the documentation, is there."""
+"""References in the documentation, and references to it, lead somewhere."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def anchors_of(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_what_sources_cite_is_there() -> None:
+def test_cited_sections_exist() -> None:
     cited = 0
     for source in SOURCES:
         for page, sections in CITATION.findall(re.sub(r"\s*\n\s*(?:#\s)?", " ", source.read_text())):
@@ -91,7 +91,7 @@ def test_commands_that_are_named_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_options_that_are_named_exist(page: Path) -> None:
-    """Those behind a command of ours, and those that stand alone."""
+    """Options after a command of ours, and options that stand alone."""
     text = page.read_text()
     named = {option for one in re.findall(r"`zeekfleet ([^`\n]+)`", text) for option in re.findall(r"--[a-z-]+", one)}
     named |= set(re.findall(r"`(--[a-z]+(?:-[a-z]+)*)(?:[ =][^`]*)?`", text))
@@ -142,7 +142,7 @@ def test_files_in_toml_can_be_read(page: str, text: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("page", "text"), blocks_of("python"))
-def test_what_programs_import_is_there(page: str, text: str) -> None:
+def test_imports_in_programs_exist(page: str, text: str) -> None:
     imports = [item for item in ast.parse(text).body if isinstance(item, ast.Import | ast.ImportFrom)]
     exec(compile(ast.Module(imports, []), page, "exec"), {})
 

@@ -1,4 +1,4 @@
-"""Which names a state directory has daemons serve under."""
+"""Under which names the daemons of a state directory serve."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def settled(state: Path, **given: str) -> tuple[str, str]:
 
 
 def worked(state: Path, role: Role, name: str) -> None:
-    """What a former release, which kept no names, has left of a role."""
+    """Make the directory of a role as a former release left it, which kept no names."""
     directory = state / "nodes" / name
     directory.mkdir(parents=True)
     if role is Role.CONTROLLER:
@@ -37,7 +37,7 @@ def worked(state: Path, role: Role, name: str) -> None:
         (directory / "settings.json").write_bytes(msgspec.json.encode({"role": role.name}))
 
 
-def test_the_first_names_stay(tmp_path: Path) -> None:
+def test_the_first_names_are_kept(tmp_path: Path) -> None:
     names.keep(tmp_path, Role.CONTROLLER, "c1")
     names.keep(tmp_path, Role.AGENT, "a1")
     names.keep(tmp_path, Role.AGENT, "a2")
@@ -47,14 +47,14 @@ def test_the_first_names_stay(tmp_path: Path) -> None:
         settled(tmp_path, controller_name="c2")
 
 
-def test_without_a_note_the_directories_tell(tmp_path: Path) -> None:
+def test_without_a_file_the_directories_give_the_names(tmp_path: Path) -> None:
     worked(tmp_path, Role.CONTROLLER, "c1")
     worked(tmp_path, Role.AGENT, "a1")
     (tmp_path / names.FILE).write_text("{")
     assert settled(tmp_path) == ("c1", "a1")
 
 
-def test_of_several_the_one_that_is_named_as_now_is_meant_and_the_others_are_told(
+def test_of_several_directories_the_one_with_the_present_name_counts(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("a1", "a2"):

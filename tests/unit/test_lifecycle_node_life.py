@@ -17,14 +17,14 @@ def life() -> NodeLife:
 
 
 def keep_silent(life: NodeLife, times: int) -> None:
-    """So many processes start, do not say hello, and are ended for that."""
+    """Let ``count`` processes in a row start, say no hello, and be ended for that."""
     for pid in range(1, times + 1):
         life.started(pid, now=0.0)
         life.kept_silent(now=60.0)
         life.exited()
 
 
-def test_a_node_is_unknown_until_something_is_told_of_it() -> None:
+def test_a_node_is_unknown_until_something_is_reported() -> None:
     assert NodeLife().state is State.UNKNOWN
 
 
@@ -47,7 +47,7 @@ def test_a_hello_before_the_process_is_told_counts_once_it_is(life: NodeLife) ->
     assert life.state is State.RUNNING
 
 
-def test_the_same_process_told_twice_changes_nothing(life: NodeLife) -> None:
+def test_a_repeated_report_of_a_process_changes_nothing(life: NodeLife) -> None:
     life.started(1, now=0.0)
     life.said_hello()
     assert life.started(1, now=5.0) == ()
@@ -74,7 +74,7 @@ def test_enough_early_exits_fail_the_launch(life: NodeLife) -> None:
     assert life.is_settled
 
 
-def test_an_exit_that_fails_the_launch_is_told_as_a_crash_first(life: NodeLife) -> None:
+def test_an_exit_that_fails_the_launch_is_first_a_crash(life: NodeLife) -> None:
     life.started(1, now=0.0)
     life.exited()
     life.started(2, now=0.0)
@@ -167,7 +167,7 @@ def test_a_process_that_is_found_after_a_refusal_disproves_it(life: NodeLife) ->
     assert (life.state, life.failed, life.awaits_hello) == (State.PENDING, False, True)
 
 
-def test_what_was_found_running_was_not_started_by_us(life: NodeLife) -> None:
+def test_a_found_process_was_not_started_by_us(life: NodeLife) -> None:
     life.found(1, now=0.0)
     assert life.was_found
     life.started(2, now=0.0)
@@ -197,7 +197,7 @@ def test_a_hello_of_a_predecessor_that_we_stop_does_not_count(life: NodeLife) ->
     assert life.state is State.PENDING
 
 
-def test_a_process_is_a_successor_after_an_end_or_a_stop_only(life: NodeLife) -> None:
+def test_a_process_is_a_successor_only_after_an_end_or_a_stop(life: NodeLife) -> None:
     assert not life.next_process_is_successor
     life.started(1, now=0.0)
     assert not life.next_process_is_successor
@@ -211,7 +211,7 @@ def test_a_process_is_a_successor_after_an_end_or_a_stop_only(life: NodeLife) ->
 # --- nobody knows, nobody wants it
 
 
-def test_without_the_supervisor_nothing_is_known_until_the_process_is_found(life: NodeLife) -> None:
+def test_without_the_supervisor_the_state_is_unknown_until_the_process_is_found(life: NodeLife) -> None:
     life.started(1, now=0.0)
     life.said_hello()
     life.lost()

@@ -31,7 +31,7 @@ def test_nothing_to_do() -> None:
     assert not reconcile(NODES, NODES)
 
 
-def test_only_what_left_came_or_differs_is_touched() -> None:
+def test_only_nodes_that_left_came_or_differ_are_touched() -> None:
     changed = NodeConfig(name="w1", cluster=CLUSTER, env={"A": "1"})
     desired = {name: config for name, config in NODES.items() if name not in ("p", "w2")} | {
         "w1": changed,

@@ -1,4 +1,4 @@
-"""What a node is restarted for, by what it really needs of the others."""
+"""The reasons for restarting a node: only changes of what the node really needs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALL = frozenset(CLUSTER)
 
 
 def configs(cluster: dict[str, ClusterEndpoint]) -> dict[str, NodeConfig]:
-    """As an agent launches them."""
+    """The launch configurations that an agent makes."""
     return {
         name: NodeConfig(name, interface=row.interface, pcap_file=row.pcap_file, cluster=view(name, cluster))
         for name, row in cluster.items()
@@ -76,7 +76,7 @@ def changed(name: str, **fields: object) -> dict[str, ClusterEndpoint]:
         (CLUSTER, {}),
     ],
 )
-def test_a_change_restarts_whom_it_concerns_and_says_why(
+def test_a_change_restarts_the_nodes_that_it_concerns_and_says_why(
     cluster: dict[str, ClusterEndpoint], expected: dict[str, tuple[str, ...]]
 ) -> None:
     actions = reconcile(configs(cluster), configs(CLUSTER))
@@ -85,13 +85,13 @@ def test_a_change_restarts_whom_it_concerns_and_says_why(
     assert {config.name for config in actions.keep} == (cluster.keys() & ALL) - expected.keys()
 
 
-def test_another_trace_restarts_its_reader_alone() -> None:
+def test_another_trace_restarts_only_its_reader() -> None:
     first, second = (changed("w1", interface=None, pcap_file=path) for path in ("/a", "/b"))
     assert reconcile(configs(second), configs(first)).reasons == {"w1": ("pcap_file",)}
 
 
-def test_nodes_that_were_told_more_than_they_need_are_left_alone() -> None:
-    """As an older release has launched them: with every field of every row."""
+def test_nodes_that_know_more_than_they_need_are_left_alone() -> None:
+    """The launch configurations of an older release, with every field of every row."""
     whole = {name: msgspec.structs.replace(config, cluster=CLUSTER) for name, config in configs(CLUSTER).items()}
     assert not reconcile(configs(CLUSTER), whole)
     assert not reconcile(whole, configs(CLUSTER))
@@ -109,12 +109,12 @@ def test_nodes_that_were_told_more_than_they_need_are_left_alone() -> None:
         ({"cpu_affinity": 3, "interface": "lo"}, ("cpu_affinity", "interface")),
     ],
 )
-def test_what_is_a_nodes_own_is_told_by_the_keys_of_its_section(fields: dict[str, object], why: tuple[str]) -> None:
+def test_changes_of_a_nodes_own_settings_are_named_by_their_keys(fields: dict[str, object], why: tuple[str]) -> None:
     before = NodeConfig("w", env={"A": "1"}, addl_user_scripts=("a", "Notice::mail_dest=x"))
     assert changes(msgspec.structs.replace(before, **fields), before) == why
 
 
-def test_many_others_are_counted() -> None:
+def test_many_changed_nodes_are_counted_instead_of_named() -> None:
     many = {f"w{number}": CLUSTER["w1"] for number in range(9)} | {"manager": CLUSTER["manager"]}
     moved = {
         name: msgspec.structs.replace(row, metrics_port=Port(9200 + place))
@@ -123,13 +123,13 @@ def test_many_others_are_counted() -> None:
     assert reconcile(configs(moved), configs(many)).reasons["manager"] == ("metrics_port", "metrics_port of 9 others")
 
 
-def test_what_is_forced_says_so() -> None:
+def test_a_forced_restart_says_so() -> None:
     actions = reconcile(configs(CLUSTER), configs(CLUSTER), force=True)
     assert actions.reasons == dict.fromkeys(CLUSTER, ("forced",))
     assert not actions.keep
 
 
-def test_one_line_says_all_of_it() -> None:
+def test_the_summary_is_one_line() -> None:
     wanted = configs(changed("w1", interface="eth7", metrics_port=Port(9100)))
     present = configs(CLUSTER)
     line = "stopping none; restarting manager (metrics_port of w1), w1 (interface, metrics_port); starting none; "
@@ -140,7 +140,7 @@ def test_one_line_says_all_of_it() -> None:
     )
 
 
-def test_what_becomes_of_each_node_has_words() -> None:
+def test_each_node_has_an_action() -> None:
     present = configs({name: row for name, row in changed("w1", interface="eth7").items() if name != "w2"})
     wanted = configs({name: row for name, row in CLUSTER.items() if name != "proxy"})
     actions = node_actions(reconcile(wanted, present), "here")
@@ -156,7 +156,7 @@ def test_what_becomes_of_each_node_has_words() -> None:
     assert {action_text(action) for action in kept} == {"unchanged"}
 
 
-def test_what_has_failed_is_tried_again() -> None:
+def test_failed_nodes_are_restarted() -> None:
     nodes = {name: NodeConfig(name) for name in ("a", "b", "c")}
     actions = reconcile(nodes, nodes, failed={"b", "gone"})
     assert [config.name for config in actions.replace] == ["b"]

@@ -16,7 +16,7 @@ def test_at_once_then_exponential_up_to_the_ceiling() -> None:
     assert [revival.ended(t, t).delay for t in range(6)] == [0, 1, 2, 4, 5, 5]
 
 
-def test_a_long_life_clears_everything() -> None:
+def test_a_long_run_clears_everything() -> None:
     revival = Revival(RevivalSettings(stable_after=30), middle)
     for t in range(6):
         decision = revival.ended(t, t)
@@ -34,7 +34,7 @@ def test_crash_loop_ends_in_failed_with_slow_retry() -> None:
     assert revival.ended(63, 64) == Decision(delay=60, failed=True)
 
 
-def test_ends_further_apart_than_the_window_are_no_loop() -> None:
+def test_ends_outside_the_window_are_no_loop() -> None:
     revival = Revival(RevivalSettings(loop_limit=2, loop_window=10), middle)
     assert not any(revival.ended(t, t).failed for t in range(0, 100, 6))
 
@@ -48,7 +48,7 @@ def test_disabled() -> None:
     assert Revival(RevivalSettings(enabled=False), middle).ended(0, 1) == Decision(delay=None)
 
 
-def test_what_never_ran_is_not_tried_again_at_once() -> None:
+def test_a_failed_start_is_not_repeated_at_once() -> None:
     revival = Revival(RevivalSettings(initial_delay=1), middle)
     assert revival.ended(0, 0, was_running=False).delay == 1
     assert revival.ended(1, 1, was_running=False).delay == 2
@@ -78,18 +78,18 @@ def test_by_default_a_program_that_dies_at_once_is_found_to_fail_within_a_minute
 
 
 @pytest.mark.parametrize("limit", [2**63 - 1, 2**80, 100_000])
-def test_a_limit_beyond_all_counting_is_never_reached(limit: int) -> None:
+def test_a_huge_limit_is_never_reached(limit: int) -> None:
     revival = Revival(RevivalSettings(loop_limit=limit, initial_delay=0, max_delay=0, stable_after=1e9), middle)
     assert not any(revival.ended(0, 0).failed for _ in range(12_000))
     assert len(revival.history().ends) <= 32
 
 
-def test_a_limit_below_none_is_none() -> None:
+def test_a_negative_limit_counts_as_zero() -> None:
     assert Revival(RevivalSettings(loop_limit=-5), middle).ended(0, 0).failed
 
 
 @pytest.mark.parametrize("ends_before", range(8))
-def test_another_one_goes_on_where_the_last_has_ended(ends_before: int) -> None:
+def test_the_history_can_be_restored(ends_before: int) -> None:
     settings = RevivalSettings(initial_delay=1, loop_limit=5, loop_window=100, retry_delay=60)
     whole, first = Revival(settings, middle), Revival(settings, middle)
     expected = [whole.ended(t, t) for t in range(10)]

@@ -22,5 +22,5 @@ def test_the_supervisor_tells_what_the_table_says(row: Situation) -> None:
     assert process_state(running=row.phase == Phase.RUNNING.name, failed=failed) is row.process
 
 
-def test_a_process_that_is_there_has_not_failed_for_the_supervisor() -> None:
+def test_a_running_process_has_not_failed_for_the_supervisor() -> None:
     assert process_state(running=True, failed=True) is ProcessState.RUNNING

@@ -1,4 +1,4 @@
-"""How long a process that was asked to end is waited for."""
+"""How long to wait for a process that was told to end."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def written(stop: Stop, at: float, total: int) -> None:
     stop.measured(at, Work(BEFORE.written + total, BEFORE.cpu))
 
 
-def test_without_a_ceiling_the_grace_is_all() -> None:
+def test_without_a_ceiling_only_the_grace_counts() -> None:
     stop = Stop(100.0, 10.0, 0.0)
     assert not stop.work_counts
     assert (stop.due, stop.next_measurement) == (110.0, 110.0)
 
 
-def test_each_sign_of_work_begins_the_grace_anew_up_to_the_ceiling() -> None:
+def test_each_sign_of_work_renews_the_grace_up_to_the_ceiling() -> None:
     stop = Stop(100.0, 10.0, 25.0, BEFORE)
     assert stop.work_counts
     assert (stop.due, stop.next_measurement) == (110.0, 100.0 + MEASURE_EVERY)
@@ -33,7 +33,7 @@ def test_each_sign_of_work_begins_the_grace_anew_up_to_the_ceiling() -> None:
     assert stop.done == Work(200_000, 0.0)
 
 
-def test_a_short_grace_is_looked_at_more_often() -> None:
+def test_with_a_short_grace_work_is_measured_more_often() -> None:
     assert Stop(100.0, 0.5, 60.0, BEFORE).next_measurement == 100.25
 
 
@@ -42,14 +42,14 @@ def test_a_short_grace_is_looked_at_more_often() -> None:
     [(4096, 0.0, True), (100, 0.0, False), (0, 0.01, False), (0, 0.1, True), (-10, -1.0, False)],
     ids=["written", "a wake-up", "an idle loop", "computed", "a child that left"],
 )
-def test_what_is_a_sign_of_work(bytes_: int, cpu: float, is_sign: bool) -> None:
+def test_signs_of_work(bytes_: int, cpu: float, is_sign: bool) -> None:
     stop = Stop(100.0, 10.0, 300.0, BEFORE)
     stop.measured(101.0, Work(BEFORE.written + bytes_, BEFORE.cpu + cpu))
     assert (stop.due == 111.0) is is_sign
     assert min(stop.done) >= 0
 
 
-def test_news_come_now_and_then_while_it_works() -> None:
+def test_reports_come_now_and_then_while_it_works() -> None:
     stop = Stop(100.0, 10.0, 300.0, BEFORE)
     written(stop, 101.0, 10_000)
     assert not stop.take_due_report(101.0)
@@ -60,7 +60,7 @@ def test_news_come_now_and_then_while_it_works() -> None:
     assert stop.elapsed(107.0) == 7.0
 
 
-def test_in_a_hurry_the_grace_counts_from_the_beginning() -> None:
+def test_after_hurry_the_grace_counts_from_the_beginning() -> None:
     stop = Stop(100.0, 10.0, 300.0, BEFORE)
     written(stop, 108.0, 50_000)
     stop.hurry()
@@ -69,6 +69,6 @@ def test_in_a_hurry_the_grace_counts_from_the_beginning() -> None:
     assert stop.due == 110.0
 
 
-def test_words() -> None:
+def test_the_texts() -> None:
     assert work_text(110_400_000, 3.0) == "still writing, 110 MB"
     assert work_text(20_000, 12.4) == "still working, 12 s of CPU"

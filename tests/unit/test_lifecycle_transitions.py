@@ -17,7 +17,7 @@ from zeekfleet.model.enums import State
         (State.FAILED, [Cause.STOPPED], State.STOPPED),
     ],
 )
-def test_lives(state: State, causes: list[Cause], end: State) -> None:
+def test_sequences_of_causes(state: State, causes: list[Cause], end: State) -> None:
     for cause in causes:
         moved = after(state, cause)
         assert moved is not None
@@ -25,14 +25,14 @@ def test_lives(state: State, causes: list[Cause], end: State) -> None:
     assert state is end
 
 
-def test_what_moves_nothing() -> None:
+def test_causes_that_change_nothing() -> None:
     assert after(State.RUNNING, Cause.HELLO) is None
     assert after(State.CRASHED, Cause.ENDED) is None
     assert after(State.STOPPED, Cause.HELLO) is None
     assert after(State.UNKNOWN, Cause.LOST) is None
 
 
-def test_no_move_stays_and_every_state_can_be_reached_and_left() -> None:
+def test_every_transition_changes_the_state_and_every_state_can_be_reached_and_left() -> None:
     assert all(old is not new for (old, _), new in TRANSITIONS.items())
     assert set(TRANSITIONS.values()) == set(State)
     assert {old for old, _ in TRANSITIONS} == set(State)

@@ -1,4 +1,4 @@
-"""What a line of a log is about stands beside its sentence: whoever reads JSON need not take sentences apart."""
+"""The facts of a log line are fields beside its sentence, so that programs need not parse sentences."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def name_of(argument: ast.expr) -> str:
     return argument.id if isinstance(argument, ast.Name) else ""
 
 
-def test_what_a_sentence_is_about_is_a_field() -> None:
+def test_the_subject_of_each_log_line_is_a_field() -> None:
     lacking = []
     for path in sorted(PACKAGE.rglob("*.py")):
         for line, sentence, arguments, fields in calls(ast.parse(path.read_text())):

@@ -80,7 +80,7 @@ def test_tsv_escapes(tmp_path: Path, logger: logging.Logger, message: str, writt
     assert len(line.split("\t")) == 5
 
 
-def test_surrogates_are_written_somehow(tmp_path: Path, logger: logging.Logger) -> None:
+def test_surrogates_do_not_fail(tmp_path: Path, logger: logging.Logger) -> None:
     *_, line = write(tmp_path, Role.NODE, "tsv", "a\udcffb")
     assert line.split("\t")[4] == "a?b"
 
@@ -143,7 +143,7 @@ def test_stderr_as_text(root: logging.Logger) -> None:
     assert "\x1b" not in line
 
 
-def test_a_defect_is_told_with_its_traceback(root: logging.Logger) -> None:
+def test_an_unexpected_error_is_logged_with_its_traceback(root: logging.Logger) -> None:
     stream = io.StringIO()
     handlers.configure("json", "info", stream)
     try:

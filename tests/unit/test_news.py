@@ -1,4 +1,4 @@
-"""What an operator reads of crashes and connections: the words, and the facts beside them."""
+"""What an operator reads about crashes and connections: the sentences, and the fields beside them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NONE = NodeOutputs("", "")
         (1.0, False, 0, "started again in 1 s"),  # nobody has counted
     ],
 )
-def test_what_comes_next(revive_in, failed, attempt, words):
+def test_the_text_about_the_next_start(revive_in, failed, attempt, words):
     assert next_start_text(revive_in, failed, attempt, 60.0) == words
 
 
@@ -43,7 +43,7 @@ def test_ordinals():
     ]  # fmt: skip
 
 
-def test_a_crash_is_told_with_what_comes_next(caplog):
+def test_a_crash_is_reported_with_what_comes_next(caplog):
     caplog.set_level(logging.INFO)
     log_exit(NodeExit("w1", 17, NONE, signal=9, revive_in=2.0, attempt=3, window=60.0, uptime=1.5, crash_report="/r"))
     (record,) = caplog.records
@@ -57,7 +57,7 @@ def test_a_crash_is_told_with_what_comes_next(caplog):
     }  # fmt: skip
 
 
-def test_a_crash_loop_is_told_when_it_begins(caplog):
+def test_a_crash_loop_is_reported_when_it_begins(caplog):
     caplog.set_level(logging.INFO)
     end = NodeExit("w1", 17, NONE, code=3, revive_in=60.0, failed=True, newly_failed=True, attempt=6, window=60.0)
     log_exit(end)
@@ -70,7 +70,7 @@ def test_a_crash_loop_is_told_when_it_begins(caplog):
     assert fields_of(loop)["kind"] == "crash loop"
 
 
-def test_an_end_on_request_is_no_news(caplog):
+def test_a_requested_end_is_not_reported(caplog):
     caplog.set_level(logging.INFO)
     log_exit(NodeExit("w1", 17, NONE, code=0, requested=True))
     (record,) = caplog.records
@@ -108,7 +108,7 @@ def test_the_next_start_is_known_until_it_has_come():
 
 
 async def heard(caplog: pytest.LogCaptureFixture, count: int) -> list[logging.LogRecord]:
-    """Datagrams are read by the loop: it has its turn until they are all there."""
+    """Let the loop run until it has read all datagrams."""
     deadline = asyncio.get_running_loop().time() + 20
     while len(found := [r for r in caplog.records if "source" in fields_of(r)]) < count:
         assert asyncio.get_running_loop().time() < deadline
@@ -116,7 +116,7 @@ async def heard(caplog: pytest.LogCaptureFixture, count: int) -> list[logging.Lo
     return found
 
 
-async def test_news_of_other_processes_stand_in_the_foreground(tmp_path, caplog, monkeypatch):
+async def test_log_lines_of_other_processes_appear_in_the_foreground(tmp_path, caplog, monkeypatch):
     """Below a directory whose path no socket's address could hold."""
     state = tmp_path / ("d" * 120)
     state.mkdir()
@@ -136,14 +136,14 @@ async def test_news_of_other_processes_stand_in_the_foreground(tmp_path, caplog,
     assert not (state / journal.SOCKET).exists()
 
 
-async def test_nobody_in_the_foreground_is_no_matter(tmp_path):
+async def test_a_missing_foreground_process_is_no_error(tmp_path):
     with journal.forwarded(tmp_path, "agent", "AGENT"):
         logging.getLogger("some.module").warning("told to nobody")
         async with journal.received(tmp_path, lambda _: True):  # it comes later
             pass
 
 
-async def test_a_socket_of_an_earlier_life_makes_way_and_nonsense_is_ignored(tmp_path, caplog):
+async def test_a_former_socket_is_replaced_and_invalid_datagrams_are_ignored(tmp_path, caplog):
     async with journal.received(tmp_path, lambda _: True):
         (tmp_path / journal.SOCKET).rename(tmp_path / "kept")
         (tmp_path / "kept").rename(tmp_path / journal.SOCKET)

@@ -1,4 +1,4 @@
-"""Choosing an engine, and what it makes of a node's configuration."""
+"""How an engine is chosen, and the launch spec that it makes for a node."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def pretend_zeek(directory: Path, version: str) -> Path:
     return directory / "zeek"
 
 
-def test_auto_takes_zeek_where_there_is_one(tmp_path: Path) -> None:
+def test_auto_chooses_zeek_if_there_is_one(tmp_path: Path) -> None:
     program = pretend_zeek(tmp_path, "8.1.2")
     engine = engines.select("auto", search_path=str(tmp_path))
     assert isinstance(engine, ZeekEngine)
@@ -58,7 +58,7 @@ def test_auto_takes_zeek_where_there_is_one(tmp_path: Path) -> None:
     assert engine.launch(config, CONTEXT).env["ZEEKPATH"] == "/state/nodes/worker:/z/share:/z/policy"
 
 
-def test_auto_simulates_where_there_is_none(tmp_path: Path) -> None:
+def test_auto_chooses_simulated_nodes_without_a_zeek(tmp_path: Path) -> None:
     engine = engines.select("auto", search_path=str(tmp_path))
     assert engine.name == "sim"
     assert "no Zeek" in engine.description
@@ -69,12 +69,12 @@ def test_sim_is_sim_even_with_a_zeek(tmp_path: Path) -> None:
     assert engines.select("sim", search_path=str(tmp_path)).name == "sim"
 
 
-def test_a_zeek_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_zeek_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="'zeek' was asked for, but there is no zeek on PATH"):
         engines.select("zeek", search_path=str(tmp_path))
 
 
-def test_an_unknown_engine_is_told() -> None:
+def test_an_unknown_engine_is_reported() -> None:
     with pytest.raises(ConfigurationError, match="engine 'bro' is unknown; there are auto, zeek, sim"):
         engines.select("bro")
 
@@ -83,7 +83,7 @@ def test_an_unknown_engine_is_told() -> None:
 @pytest.mark.parametrize(
     ("version", "problem"), [("7.1.1", "is Zeek 7.1.1, too old: 7.2.0 or later is needed"), ("x", "is no Zeek")]
 )
-def test_an_unusable_zeek_is_told(tmp_path: Path, name: str, version: str, problem: str) -> None:
+def test_an_unusable_zeek_is_reported(tmp_path: Path, name: str, version: str, problem: str) -> None:
     program = pretend_zeek(tmp_path, version)
     with pytest.raises(ConfigurationError) as caught:
         engines.select(name, search_path=str(tmp_path))
@@ -91,7 +91,7 @@ def test_an_unusable_zeek_is_told(tmp_path: Path, name: str, version: str, probl
     assert str(program) in str(caught.value)
 
 
-def test_a_zeek_that_fails_is_told(tmp_path: Path) -> None:
+def test_a_zeek_that_fails_is_reported(tmp_path: Path) -> None:
     pretend_zeek(tmp_path, "9.0.0").write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
     with pytest.raises(ConfigurationError, match="failed with status 3: broken"):
         engines.select("zeek", search_path=str(tmp_path))
@@ -205,7 +205,7 @@ CURVE_PROBLEM = "cannot encrypt ZeroMQ between hosts: that takes 8.2.0, or the b
         ((8, 1, 9), NodeConfig(name="worker", cluster=CLUSTER, env={KEY: "k"}), f"Zeek 8.1.9 {CURVE_PROBLEM}"),
     ],
 )
-def test_what_an_older_zeek_cannot_do_with_zeromq(version: ZeekVersion, config: NodeConfig, problem: str) -> None:
+def test_limits_of_older_zeeks_with_zeromq(version: ZeekVersion, config: NodeConfig, problem: str) -> None:
     installation = msgspec.structs.replace(INSTALLATION, version=version)
     with pytest.raises(LaunchError, match=problem):
         ZeekEngine(installation).launch(config, CONTEXT)
@@ -233,7 +233,7 @@ async def test_a_check_knows_that_there_will_be_keys(tmp_path: Path) -> None:
     assert "zeekfleet-launch.zeek" in older.launch(config, CONTEXT).files
 
 
-def test_a_trace_has_only_the_limits_that_the_zeek_has() -> None:
+def test_for_a_trace_only_queue_limits_that_this_zeek_knows_are_lifted() -> None:
     cluster = {**CLUSTER, "worker": msgspec.structs.replace(CLUSTER["worker"], pcap_file="/t.pcap")}
     config = NodeConfig(name="worker", cluster=cluster)
     for version, known in (((7, 2, 2), False), ((8, 0, 0), True)):
@@ -250,7 +250,7 @@ def test_a_trace_has_only_the_limits_that_the_zeek_has() -> None:
         (NodeConfig(name="w", env={WEBSOCKET_PORT: "many"}), "'many' is no port number"),
     ],
 )
-def test_what_zeek_cannot_be_launched_with(config: NodeConfig, problem: str) -> None:
+def test_launches_that_are_refused(config: NodeConfig, problem: str) -> None:
     with pytest.raises(LaunchError, match=problem) as caught:
         ZeekEngine(INSTALLATION).launch(config, CONTEXT)
     assert caught.value.node == "w"
@@ -275,7 +275,7 @@ def test_our_script_is_shipped() -> None:
     assert "Management::Node::API::notify_node_hello" in Path(management_script()).read_text()
 
 
-def test_where_the_agent_is() -> None:
+def test_the_agents_address() -> None:
     assert agent_link({}) is None
     assert agent_link({AGENT_LINK: "unix:/run/agent.sock"}) == ("unix:/run/agent.sock", 0)
     assert agent_link({AGENT_LINK: "127.0.0.1:2152"}) == ("127.0.0.1", 2152)
@@ -285,7 +285,7 @@ def test_where_the_agent_is() -> None:
             agent_link({AGENT_LINK: bad})
 
 
-def test_where_zeek_listens() -> None:
+def test_the_websocket_port() -> None:
     assert websocket_port({}) is None
     assert websocket_port({WEBSOCKET_PORT: "7700"}) == 7700
     with pytest.raises(SettingsError, match=WEBSOCKET_PORT):
@@ -304,7 +304,7 @@ def test_nodes_that_write_logs_rotate_them_into_the_spool() -> None:
 
 
 def test_a_logger_that_could_not_rotate_is_refused(tmp_path: Path) -> None:
-    """A rename does not cross file systems, and a Zeek that cannot rotate what a crash has left does not start."""
+    """A rename cannot cross file systems, and a Zeek that cannot rotate a crashed logger's logs does not start."""
     spool = Path("/proc/self")  # surely another file system
     context = msgspec.structs.replace(CONTEXT, directory=str(tmp_path / "logger"), spool_directory=str(spool))
     logger = NodeConfig(name="logger", cluster=CLUSTER)
@@ -314,7 +314,7 @@ def test_a_logger_that_could_not_rotate_is_refused(tmp_path: Path) -> None:
     ZeekEngine(INSTALLATION).launch(NodeConfig(name="worker", cluster=CLUSTER), context)
 
 
-def test_a_directory_that_zeek_would_take_for_a_setting_is_refused() -> None:
+def test_a_directory_with_an_equals_sign_is_refused() -> None:
     context = msgspec.structs.replace(CONTEXT, directory="/state/a=b/nodes/worker")
     with pytest.raises(LaunchError, match="an equals sign in the path /state/a=b/nodes/worker, which Zeek would take"):
         ZeekEngine(INSTALLATION).launch(NodeConfig(name="worker", cluster=CLUSTER), context)

@@ -1,4 +1,4 @@
-"""How the agent reaches real Zeeks: requests by the one WebSocket and by mailboxes."""
+"""How the agent reaches real Zeeks: by one WebSocket and by mailboxes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Published:
 
 @pytest.fixture
 async def links(tmp_path: Path):  # type: ignore[no-untyped-def]
-    """Links to a manager, a logger and a worker, none of which is up yet; and what they publish."""
+    """Links to a manager, a logger and a worker, none of which is up; and the bus on which they publish."""
     cluster = {name: ClusterEndpoint(role, Address("127.0.0.1"), Port(1, "tcp")) for name, role in ROLES.items()}
     configs = {}
     for number, name in enumerate(ROLES):
@@ -50,9 +50,7 @@ async def links(tmp_path: Path):  # type: ignore[no-untyped-def]
     made.close()
 
 
-async def test_a_logger_is_asked_in_both_ways_and_others_in_one(
-    links: tuple[ZeekLinks, Published], tmp_path: Path
-) -> None:
+async def test_a_logger_is_also_asked_by_mailbox(links: tuple[ZeekLinks, Published], tmp_path: Path) -> None:
     dials, published = links
     request = NodeDispatchRequest("r", ("get_id_value", "bits_per_uid"), frozenset(ROLES))
     dials.send(request)
@@ -63,7 +61,7 @@ async def test_a_logger_is_asked_in_both_ways_and_others_in_one(
     assert [json.loads(line) for line in lines] == [{"reqid": "r", "action": ["get_id_value", "bits_per_uid"]}]
 
 
-async def test_a_logger_that_is_not_meant_gets_no_mail(links: tuple[ZeekLinks, Published], tmp_path: Path) -> None:
+async def test_a_logger_that_is_not_named_gets_no_mail(links: tuple[ZeekLinks, Published], tmp_path: Path) -> None:
     dials, published = links
     dials.send(NodeDispatchRequest("r", ("net_stats",), frozenset({"worker"})))
     assert [event for event in published.events if isinstance(event, NodeDispatchRequest)] != []

@@ -29,7 +29,7 @@ class Box:
         self.boxes.on_event = self.heard.put_nowait
 
     def put(self, name: str, content: str) -> None:
-        """As the node does: whole, or not at all."""
+        """Write an answer as the node does, to a temporary file that is then renamed."""
         (self.directory / f"{name}.new").write_text(content)
         (self.directory / f"{name}.new").rename(self.directory / f"{name}.json")
 
@@ -53,7 +53,7 @@ async def box(tmp_path: Path, clock: ManualClock):  # type: ignore[no-untyped-de
     made.boxes.close()
 
 
-async def test_what_lay_there_before_is_heard_in_order(box: Box) -> None:
+async def test_earlier_answers_are_read_in_order(box: Box) -> None:
     box.put("7-2", '{"hello":"l"}')
     box.put("7-3", '{"missing":["m","p"]}')
     box.put(
@@ -81,7 +81,7 @@ async def test_answers_have_the_type_of_their_action(box: Box) -> None:
     "content",
     ["", "nonsense", "[]", "{}", '{"result":{}}', '{"action":"net_stats","result":{"reqid":"r","data":1}}', "\xff"],
 )
-async def test_what_makes_no_sense_is_taken_away(box: Box, content: str) -> None:
+async def test_invalid_answers_are_removed(box: Box, content: str) -> None:
     box.boxes.follow({"l": box.directory})
     box.put("7-1", content)
     box.put("7-2", '{"hello":"l"}')
@@ -89,7 +89,7 @@ async def test_what_makes_no_sense_is_taken_away(box: Box, content: str) -> None
     assert list(box.directory.iterdir()) == []
 
 
-async def test_a_node_speaks_for_itself_only(box: Box) -> None:
+async def test_a_node_can_answer_only_for_itself(box: Box) -> None:
     box.boxes.follow({"l": box.directory})
     box.put("7-1", '{"hello":"manager"}')
     assert await box.next() == NotifyNodeHello("l")
@@ -113,14 +113,14 @@ async def test_requests_are_open_until_answered_or_too_old(box: Box, clock: Manu
     assert [request["reqid"] for request in box.requests()] == ["3"]
 
 
-async def test_there_is_an_end_to_open_requests(box: Box) -> None:
+async def test_the_number_of_open_requests_is_limited(box: Box) -> None:
     box.boxes.follow({"l": box.directory})
     for number in range(mailbox.MOST_OPEN + 5):
         box.boxes.send(str(number), (), "l")
     assert [request["reqid"] for request in box.requests()] == [str(5 + place) for place in range(mailbox.MOST_OPEN)]
 
 
-async def test_a_node_that_left_is_not_heard(box: Box) -> None:
+async def test_answers_of_a_node_that_left_are_not_read(box: Box) -> None:
     box.boxes.follow({"l": box.directory})
     assert "l" in box.boxes
     box.boxes.follow({})
@@ -131,9 +131,7 @@ async def test_a_node_that_left_is_not_heard(box: Box) -> None:
     assert box.heard.empty()
 
 
-async def test_without_inotify_a_node_has_no_mailbox_and_nothing_else_happens(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_inotify_a_node_has_no_mailbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EMFILE, "no more inotify instances")
 

@@ -1,4 +1,4 @@
-"""When a node is up, as far as the order of groups is concerned."""
+"""When a node is up, so that the next group may start."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def say(directory: Path, status: str) -> None:
 
 
 async def is_open(waiting: asyncio.Task[None]) -> bool:
-    """Whether the gate is, once all that is ready to run has run."""
+    """Whether waiting has ended, after every task that can run has run."""
     for _ in range(10):
         await asyncio.sleep(0)
     return waiting.done()
 
 
-async def test_a_zeek_is_up_when_its_status_file_says_so_whatever_else_it_says(
+async def test_a_zeek_is_up_when_its_status_file_says_running(
     roster: Roster, statuses: StatusFiles, tmp_path: Path
 ) -> None:
     say(tmp_path, "INITIALIZING")
@@ -68,7 +68,7 @@ async def test_a_zeek_is_up_when_its_status_file_says_so_whatever_else_it_says(
     await asyncio.wait_for(waiting, PATIENCE)
 
 
-async def test_what_was_told_of_a_predecessor_does_not_count(
+async def test_the_status_of_a_former_process_does_not_count(
     roster: Roster, statuses: StatusFiles, tmp_path: Path
 ) -> None:
     say(tmp_path, "RUNNING")
@@ -83,7 +83,7 @@ async def test_what_was_told_of_a_predecessor_does_not_count(
     await asyncio.wait_for(waiting, PATIENCE)
 
 
-async def test_a_zeek_that_fails_holds_up_nobody(roster: Roster, statuses: StatusFiles, tmp_path: Path) -> None:
+async def test_waiting_ends_when_a_zeek_has_failed(roster: Roster, statuses: StatusFiles, tmp_path: Path) -> None:
     say(tmp_path, "INITIALIZING")
     statuses.follow({"proxy": (1, tmp_path)})
     waiting = asyncio.create_task(zeek_gate(roster, statuses)(CONFIG))

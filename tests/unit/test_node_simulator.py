@@ -51,7 +51,7 @@ def event_in(frame: bytes) -> Event:
     return messages.decode_event(message)[0]
 
 
-# --- what is written by hand, beside what the codec makes of the declarations
+# --- the simulated node's own reading and writing of events, compared with the codec
 
 
 def test_imports_only_what_a_node_needs_to_start() -> None:
@@ -98,7 +98,7 @@ def test_events_are_read_as_the_codec_writes_them(event: Event, read: tuple[str,
 @pytest.mark.parametrize(
     "data", ["[]", "{}", "1", "[1,2,3]", '[{"@data-type":"table","data":[{"key":1}]}]', '[{"@data-type":"x"}]']
 )
-def test_what_is_no_event_is_refused(data: str) -> None:
+def test_invalid_events_are_refused(data: str) -> None:
     with pytest.raises(ValueError, match="not a"):
         events.decode(json.loads(f'{{"@data-type":"vector","data":{data}}}'))
 
@@ -198,7 +198,7 @@ def test_all_values_are_json() -> None:
             assert name == "Zeekfleet::without_value"
 
 
-def test_options_among_the_scripts_count_in_zeeks_order() -> None:
+def test_options_among_scripts_apply_in_zeeks_order() -> None:
     first = ("Notice::mail_dest=first", "My::count=1")
     then = ("some/script", "Notice::mail_dest=a = b", "Site::local_nets={10.0.0.0/8, fd00::/8}")
     table = identifiers(Configuration("w1", scripts=(*first, *then)))
@@ -233,7 +233,7 @@ def test_an_option_of_the_wrong_type_is_named(option: str) -> None:
         ("", "string", '""'),
     ],
 )
-def test_the_text_of_an_unknown_option_tells_its_type(text: str, kind: str, rendered: str) -> None:
+def test_the_type_of_an_unknown_option_is_guessed_from_its_text(text: str, kind: str, rendered: str) -> None:
     assert options.render(text) == (kind, rendered)
 
 
@@ -294,7 +294,7 @@ def test_a_name_is_enough_for_a_configuration(tmp_path: Path) -> None:
         configuration.load({}, str(tmp_path))
 
 
-def test_missing_input_is_told_in_zeeks_words(tmp_path: Path) -> None:
+def test_missing_input_is_reported_in_zeeks_words(tmp_path: Path) -> None:
     script = tmp_path / "there.zeek"
     script.touch()
     (tmp_path / "trace.pcap").touch()

@@ -1,4 +1,4 @@
-"""Who is up, by status files: told by the kernel, or found out without it."""
+"""Which nodes are up, by their status files, with and without inotify."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ async def comes_up(statuses: StatusFiles, directory: Path) -> None:
     assert statuses.up == {"worker"}
 
 
-async def test_the_kernel_tells(statuses: StatusFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_change_is_noticed_by_inotify(
+    statuses: StatusFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(status_files, "AGAIN", 2 * PATIENCE)
     say(tmp_path, "STARTING")
     statuses.follow({"worker": (1, tmp_path)})
@@ -60,7 +62,7 @@ async def test_the_next_process_is_not_up_yet(statuses: StatusFiles, tmp_path: P
 
 
 @pytest.mark.parametrize("call", ["__init__", "watch"])
-async def test_it_is_found_out_when_the_kernel_watches_no_more_files(
+async def test_without_watches_a_change_is_found_by_reading(
     statuses: StatusFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     def refuse(*_: object) -> None:
@@ -73,7 +75,7 @@ async def test_it_is_found_out_when_the_kernel_watches_no_more_files(
     await comes_up(statuses, tmp_path)
 
 
-async def test_a_file_that_comes_late_is_watched_then(
+async def test_a_file_that_appears_later_is_watched_then(
     statuses: StatusFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(status_files, "AGAIN", 0.01)

@@ -1,4 +1,4 @@
-"""What tells a kill for want of memory: lines of the kernel's log, control groups and their counts, ends."""
+"""How an out-of-memory kill is recognized: by the kernel's log, by control groups' counts, and by the end itself."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_times_in_the_kernels_log() -> None:
 
 
 class Log:
-    """Instead of the kernel's log: records, after which there is nothing."""
+    """Replaces the kernel's log: gives these records, then nothing."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *records: bytes | None) -> None:
         self._rest = [*records, None]
@@ -70,7 +70,7 @@ def killed_at(seconds: float) -> bytes:
     return b"3,1,%d,-;Out of memory: Killed process 12 (zeek) total-vm:1kB\n" % (seconds * 1e6)
 
 
-def test_an_earlier_process_of_the_same_id_is_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_former_process_with_the_same_id_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel_log, "_FIRST_NAMES", str(Path("/proc/self/ns/pid").readlink()))
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
     asleep = now - time.clock_gettime(time.CLOCK_MONOTONIC)
@@ -85,7 +85,7 @@ def test_an_earlier_process_of_the_same_id_is_none_of_ours(monkeypatch: pytest.M
     assert kernel_log.killed_for_memory(13, now - 5) is False
 
 
-def test_where_processes_have_other_names_the_log_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_pid_namespace_the_kernels_log_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel_log, "_FIRST_NAMES", "pid:[1]")
     assert kernel_log.killed_for_memory(12, 0) is None
 
@@ -164,14 +164,14 @@ def counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_a_count_that_rises_tells_as_many_kills(counter: Path) -> None:
+def test_a_rising_count_reports_as_many_kills(counter: Path) -> None:
     kills = MemoryKills()
     assert not kills.killed(1, 0)
     count(counter, 7)
     assert [kills.killed(pid, 0) for pid in (1, 2, 3)] == [True, True, False]
 
 
-def test_a_kill_is_told_for_a_short_time_only(counter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_is_reported_only_for_a_short_time(counter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kills = MemoryKills()
     count(counter, 7)
     assert kills.killed(1, 0)
@@ -179,7 +179,7 @@ def test_a_kill_is_told_for_a_short_time_only(counter: Path, monkeypatch: pytest
     assert not kills.killed(2, 0)
 
 
-def test_the_log_knows_better_than_a_count(counter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_overrides_the_count(counter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kills = MemoryKills()
     monkeypatch.setattr(memory_kills, "killed_for_memory", lambda pid, _: pid == 1)
     count(counter, 6)
@@ -199,7 +199,7 @@ def test_ends_that_may_be_kills(code: int | None, number: int | None, expected: 
     assert process_end.ProcessEnd(code=code, signal=number).is_kill is expected
 
 
-def test_how_it_is_said() -> None:
+def test_the_text() -> None:
     def said(**fields: object) -> str:
         return str(NodeExit("a", 1, NodeOutputs(stdout="", stderr=""), **fields))  # type: ignore[arg-type]
 

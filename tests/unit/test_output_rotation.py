@@ -1,4 +1,4 @@
-"""Files whose head is moved away while others append to them: every byte is kept, once, whatever happens meanwhile."""
+"""Rotation moves the head of a file away while others append to it. It keeps every byte exactly once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEMORY = Path("/dev/shm")
 
 
 def collapse_by_copying(descriptor: int, end: int) -> None:
-    """As a file system does it that can take a part out; only while nobody writes."""
+    """Replaces FALLOC_FL_COLLAPSE_RANGE where the file system lacks it; correct only while nobody writes."""
     rest = os.pread(descriptor, 1 << 30, end)
     os.pwrite(descriptor, rest, 0)
     os.ftruncate(descriptor, len(rest))
@@ -59,7 +59,7 @@ def append(path: Path, content: bytes) -> None:
 
 
 def kept_in(path: Path) -> bytes:
-    """All that the files hold, oldest first; no other file is left."""
+    """The content of all files, the oldest first; checks that no other file is left."""
     numbers = sorted(int(entry.name.rpartition(".")[2]) for entry in path.parent.glob(f"{path.name[0]}*.*"))
     rotated = b"".join(path.with_name(f"{path.name}.{number}").read_bytes() for number in reversed(numbers))
     with path.open("rb") as file:
@@ -93,7 +93,7 @@ def test_every_byte_is_kept_once(file: Path, way: str) -> None:
     assert last_lines(file, 0, file.stat().st_size, 3).splitlines() == lines(149_997, 3).decode().splitlines()
 
 
-def test_only_so_many_are_kept(file: Path, way: str) -> None:
+def test_the_number_of_files_is_limited(file: Path, way: str) -> None:
     for turn in range(5):
         append(file, lines(turn * 30_000, 30_000))
         rotated(file, kept=2)
@@ -105,11 +105,11 @@ def test_only_so_many_are_kept(file: Path, way: str) -> None:
 
 
 class Killed(BaseException):
-    """The process is no more."""
+    """Stands for the end of the process."""
 
 
 class Reaper:
-    """Lets so many calls through, and kills at the next one, before or after it has been done."""
+    """Lets some calls through and kills at the next one, before or after it was carried out."""
 
     def __init__(self, at: int, after: bool) -> None:
         self.at = at
@@ -186,7 +186,7 @@ def test_a_full_disk_costs_nothing(file: Path, way: str, monkeypatch: pytest.Mon
     assert kept_in(file) == lines(0, 30_000)
 
 
-def test_another_file_in_its_place_gives_nothing(file: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recovery_leaves_a_replaced_file_alone(file: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     append(file, lines(0, 30_000))
     part = rotation.excess(file, LIMIT)
     assert part is not None

@@ -1,4 +1,4 @@
-"""What speaks against nodes on a host: needs and facts to problems."""
+"""Checks of nodes on a host: from needs and facts to problems."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_node_that_needs_nothing_special_is_fine() -> None:
     assert told(Needs("w", "eth0", frozenset({1}), (METRICS,))) == []
 
 
-def test_a_cpu_that_is_not_there() -> None:
+def test_a_missing_cpu() -> None:
     assert told(Needs("w", cpus=frozenset({64}))) == ["node 'w': CPU 64 to pin to is offline or absent"]
 
 
@@ -83,7 +83,7 @@ def test_live_traffic_needs_a_capability() -> None:
     assert told(Needs("w", None), powerless) == []
 
 
-def test_a_port_in_use_is_named_with_its_holder() -> None:
+def test_a_port_in_use_is_reported_with_its_owner() -> None:
     need = Needs("w", listeners=(METRICS,))
     assert told(need, using(PortUse("is in use", 12, "nginx"))) == [
         "node 'w': metrics port 9001/tcp is in use by process 12 (nginx)"
@@ -97,29 +97,29 @@ def test_a_port_in_use_is_named_with_its_holder() -> None:
     [
         (PortUse("is in use", 12), OwnPorts(pids=frozenset({12})), True),
         (PortUse("is in use", 12), OwnPorts(pids=frozenset({13})), False),
-        # Another instance of this cluster has it, on the same host, and a deploy frees it.
+        # A node of another instance of this cluster, on the same host, uses it; a deployment frees it.
         (PortUse("is in use", 12, "zeek", is_node=True), OwnPorts(ports=frozenset({9001})), True),
         (PortUse("is in use"), OwnPorts(ports=frozenset({9001})), True),
-        # Our port, but it is a stranger who has it.
+        # A port of this cluster, but another program uses it.
         (PortUse("is in use", 12, "nginx"), OwnPorts(ports=frozenset({9001})), False),
         # A node, but of another cluster.
         (PortUse("is in use", 12, "zeek", is_node=True), OwnPorts(ports=frozenset({9002})), False),
     ],
 )
-def test_whose_port_it_is(use: PortUse, own: OwnPorts, fine: bool) -> None:
+def test_uses_of_a_port_that_do_not_matter(use: PortUse, own: OwnPorts, fine: bool) -> None:
     need = Needs("w", listeners=(METRICS,))
     assert (told(need, using(use), own) == []) is fine
     assert (unavailable([need], using(use), own) == []) is fine
 
 
-def test_two_nodes_that_want_one_port() -> None:
+def test_two_nodes_with_the_same_port() -> None:
     needs = [Needs("w2", listeners=(METRICS,)), Needs("w1", listeners=(METRICS,))]
     assert [str(problem) for problem in host_problems(needs, FACTS, OwnPorts())] == [
         "nodes 'w1', 'w2': port 9001/tcp would be listened on 2 times"
     ]
 
 
-def test_the_same_problem_of_several_nodes_is_told_once() -> None:
+def test_the_same_problem_of_several_nodes_is_reported_once() -> None:
     needs = [Needs("b", "eth9"), Needs("a", "eth9"), Needs("c", cpus=frozenset({7}))]
     assert host_problems(needs, FACTS, OwnPorts()) == [
         Problem(("a", "b"), "there is no interface 'eth9', only eth0, lo"),
@@ -183,7 +183,7 @@ def test_the_command_line_of_a_parse() -> None:
     )  # fmt: skip
 
 
-def test_what_zeek_reported() -> None:
+def test_errors_that_zeek_reported() -> None:
     text = (
         "warning in /x, line 1: deprecated\n\n"
         "error in /a/bad.zeek, line 3: unknown identifier foo\n"

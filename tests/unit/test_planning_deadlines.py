@@ -24,7 +24,7 @@ ZEEK_CLIENT_TIMEOUT = 20.0
 
 
 @pytest.mark.parametrize("nodes", [0, 1])
-def test_without_much_to_do_they_are_the_protocols(nodes: int) -> None:
+def test_with_few_nodes_they_are_the_protocols(nodes: int) -> None:
     assert agent_deadline(nodes) == 5.0
     assert controller_deadline(nodes) == 10.0
 

@@ -109,7 +109,7 @@ def test_without_instances_section_they_follow_from_the_nodes() -> None:
     assert parse(text).instances == (Instance("a"), Instance("b"))
 
 
-def test_without_any_instance_this_host_is_meant() -> None:
+def test_without_any_instance_nodes_go_to_this_host() -> None:
     configuration = parse("[x]\nrole=worker\n[y]\nrole=manager\n")
     assert configuration.instances == (Instance("agent-host"),)
     assert {node.instance for node in configuration.nodes} == {"agent-host"}
@@ -130,7 +130,7 @@ def test_an_empty_file_is_an_empty_configuration() -> None:
     assert format_configuration(configuration) == ""
 
 
-def test_empty_values_are_as_with_zeek_client() -> None:
+def test_empty_values_mean_the_same_as_for_zeek_client() -> None:
     text = "[x]\nrole=worker\ninstance=a\nscripts=\nenv=\ninterface=\n"
     node = parse(text).nodes[0]
     theirs = parse_as_zeek_client(text)
@@ -289,7 +289,7 @@ def test_bad_syntax_names_the_line(text: str, expected: str) -> None:
     assert problems(text) == (expected,)
 
 
-def test_warnings_for_what_is_ignored() -> None:
+def test_ignored_keys_give_warnings() -> None:
     assert warnings("[x]\ninstance=a\ntype=worker\nstate=RUNNING\n") == (
         "f.ini: section [x], key 'state': has no effect, ignored",
         "f.ini: section [x], key 'type': an old name for role",
@@ -328,7 +328,7 @@ def test_warnings_say_how_a_value_was_read() -> None:
     assert warnings("[x]\ninstance=a\nrole=worker\nenv=COLORS=di=1,ln=2 B='a,b' C=1,2\n") == ()
 
 
-def test_values_that_are_lists_may_go_over_several_lines() -> None:
+def test_lists_may_span_several_lines() -> None:
     node = parse(
         "[x]\ninstance=a\nrole=worker\nscripts=\n  a.zeek\n  # not this\n\n  b.zeek\nenv = A=1\n  B=2\n"
     ).nodes[0]
@@ -340,11 +340,11 @@ def test_only_a_newline_ends_a_line() -> None:
     assert node.env == {"A": "1\u2028", "env": "2", "B": "3"}
 
 
-def test_a_byte_order_mark_is_no_part_of_the_file() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert parse("\ufeff[x]\ninstance=a\nrole=worker\n").nodes[0].name == "x"
 
 
-def test_a_nodes_own_key_goes_before_another_of_the_defaults() -> None:
+def test_a_nodes_own_key_overrides_the_alternative_in_the_defaults() -> None:
     text = "[DEFAULT]\ntype=worker\ninterface=lo\n[m]\ninstance=a\nrole=manager\npcap_file=t\n[w]\ninstance=a\n"
     manager, worker = parse(text).nodes
     assert (manager.role, manager.interface, manager.env) == (ClusterRole.MANAGER, None, {"ZEEKFLEET_PCAP_FILE": "t"})
@@ -364,7 +364,7 @@ class Directory:
         return path in self._files
 
 
-def test_scripts_beside_the_file_are_meant_by_their_relative_paths() -> None:
+def test_relative_paths_of_scripts_beside_the_file_become_absolute() -> None:
     words = "local policy/tuning detect.zeek ./mine ../other.zeek /abs.zeek sub/x.zeek A::b=./c missing.zeek"
     text = f"[x]\ninstance=a\nrole=worker\nscripts={words}\n"
     node = parse(text, base=Directory("detect.zeek", "sub/x.zeek", "A::b=./c", "local.zeek")).nodes[0]
@@ -382,7 +382,7 @@ def test_scripts_beside_the_file_are_meant_by_their_relative_paths() -> None:
     assert parse(text).nodes[0].scripts == tuple(sorted(words.split()))
 
 
-def test_traces_begin_beside_the_file() -> None:
+def test_relative_paths_of_traces_become_absolute() -> None:
     text = "[x]\ninstance=a\nrole=worker\npcap_file=traces/a.pcap\n"
     assert parse(text, base=Directory()).nodes[0].env == {"ZEEKFLEET_PCAP_FILE": "/etc/fleet/traces/a.pcap"}
     assert parse(text).nodes[0].env == {"ZEEKFLEET_PCAP_FILE": "traces/a.pcap"}
@@ -398,7 +398,7 @@ def test_traces_begin_beside_the_file() -> None:
         Node("DEFAULT", "a", ClusterRole.WORKER, State.RUNNING),
     ],
 )
-def test_what_a_file_cannot_hold_is_not_written_as_something_else(node: Node) -> None:
+def test_values_that_a_file_cannot_hold_are_refused(node: Node) -> None:
     configuration = Configuration(id="i", instances=(Instance("a"),), nodes=(node,))
     with pytest.raises(ConfigurationError, match="configuration i can be written as JSON, but not as INI"):
         format_configuration(configuration)
@@ -437,7 +437,7 @@ def test_defaults_reach_nodes_but_not_instances() -> None:
     assert (configuration.nodes[0].role, configuration.nodes[0].interface) == (ClusterRole.WORKER, "lo")
 
 
-def test_words_that_customary_quoting_would_tear_are_quoted_in_full() -> None:
+def test_words_that_zeek_clients_quoting_would_break_are_quoted_in_full() -> None:
     awkward = ("", "it's", 'say "x" now', "back\\slash", "$HOME")
     node = Node(
         "x",
@@ -451,7 +451,7 @@ def test_words_that_customary_quoting_would_tear_are_quoted_in_full() -> None:
     assert parse(format_configuration(configuration)).nodes == (node,)
 
 
-def test_json_sorts_and_leaves_out_what_is_not_known() -> None:
+def test_json_is_sorted_and_omits_unknown_addresses() -> None:
     node = Node("x", "b", ClusterRole.LOGGER, State.RUNNING, options=(Option("b", "2"), Option("a", "1")))
     configuration = Configuration(
         id="i",

@@ -146,7 +146,7 @@ def test_no_logger_ever_opens_a_websocket(backend: Backend) -> None:
     assert "listen_websocket" not in launch_script(config("logger"), settings)
 
 
-def test_who_may_open_a_websocket() -> None:
+def test_nodes_that_may_open_a_websocket() -> None:
     assert may_open_websocket(config("worker-01"), Backend.ZEROMQ)
     assert may_open_websocket(config("proxy"), Backend.ZEROMQ)
     assert may_open_websocket(config("manager"), Backend.ZEROMQ)
@@ -156,8 +156,8 @@ def test_who_may_open_a_websocket() -> None:
     assert not may_open_websocket(config("stranger"), Backend.BROKER)
 
 
-def test_who_has_a_mailbox() -> None:
-    """Whom the agent's one WebSocket may not reach: with Broker only the manager hears from all."""
+def test_nodes_with_a_mailbox() -> None:
+    """Nodes that the agent's one WebSocket may not reach. With Broker only the manager is connected to all."""
     for backend, expected in ((Backend.ZEROMQ, {"logger"}), (Backend.BROKER, CLUSTER.keys() - {"manager"})):
         assert {name for name in CLUSTER if needs_mailbox(config(name), backend)} == expected
         assert not needs_mailbox(config("stranger"), backend)
@@ -236,7 +236,7 @@ def test_environment_outside_a_cluster_and_with_an_own_script_path() -> None:
 
 
 @pytest.mark.parametrize(("base", "own"), [({"ZEEK_DISABLE_ZEEKYGEN": ""}, {}), ({}, {"ZEEK_DISABLE_ZEEKYGEN": ""})])
-def test_script_comments_are_collected_for_who_wants_them(base: dict[str, str], own: dict[str, str]) -> None:
+def test_collecting_script_comments_can_be_switched_on(base: dict[str, str], own: dict[str, str]) -> None:
     assert "ZEEK_DISABLE_ZEEKYGEN" not in environment(config(env=own), SETTINGS, directory="/d", base=base)
 
 

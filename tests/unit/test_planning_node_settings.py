@@ -61,7 +61,7 @@ def test_every_key_is_read() -> None:
         ("revival", ""), ("revival_factor", "0.5"), ("revival_loop_limit", "0"), ("revival_max_delay", "inf"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_named(key: str, text: str) -> None:
+def test_invalid_values_are_named(key: str, text: str) -> None:
     name = node_settings.variable(key)
     with pytest.raises(ValueError, match=f"^{name}: '.*' is wrong, expected .+"):
         node_settings.read({name: text})
@@ -82,13 +82,13 @@ def test_keys_of_a_file_become_variables_and_are_written_as_such() -> None:
     assert again.configuration.nodes == (node,)
 
 
-def test_a_wrong_value_in_a_file_is_told_with_its_place() -> None:
+def test_a_wrong_value_in_a_file_is_reported_with_its_place() -> None:
     text = "[instances]\ni\n\n[w]\ninstance = i\nrole = worker\nnice = 99\n"
     with pytest.raises(ConfigurationError, match=r"c.ini: section \[w\], key 'nice': '99' is wrong, expected"):
         parse_configuration(text, source="c.ini", hostname="h")
 
 
-def test_a_node_s_own_setting_goes_before_that_for_all() -> None:
+def test_a_nodes_own_setting_overrides_the_general_one() -> None:
     engine = LaunchDefaults(
         CommandEngine(("true",)), 7.0, RevivalSettings(factor=4.0), Resources(nice=3, open_files=100)
     )

@@ -130,7 +130,7 @@ def test_metrics_ports_need_declared_instances() -> None:
     assert caught.value.errors == ("node 'w1' has undeclared instance name 'a1'",)
 
 
-def test_ports_that_others_have_are_passed_over() -> None:
+def test_ports_of_other_programs_are_skipped() -> None:
     instances = (Instance("a1", Address("10.0.0.1")), Instance("a2", Address("10.0.0.2")))
     nodes = (node("m1"), node("l1"), node("w1", "a2"))
     configuration = Configuration(instances=instances, nodes=nodes)
@@ -140,7 +140,7 @@ def test_ports_that_others_have_are_passed_over() -> None:
     assert metrics_ports(assign_metrics_ports(configuration, taken=taken)) == {"m1": 9000, "l1": 9002, "w1": 9001}
 
 
-def test_nodes_that_stay_keep_their_ports_unless_something_else_wants_them() -> None:
+def test_nodes_that_stay_keep_their_ports_unless_something_else_needs_them() -> None:
     instances = (Instance("a1", Address("10.0.0.1")),)
     former = Configuration(
         instances=instances,

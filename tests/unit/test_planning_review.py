@@ -1,4 +1,4 @@
-"""What is hardly meant in a configuration, though it could be deployed."""
+"""Probable mistakes in a configuration that could be deployed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def reviewed(*nodes: Node, instances: tuple[Instance, ...] = (Instance("a"), Ins
     return review(Configuration(instances=instances, nodes=nodes))
 
 
-def test_a_cluster_as_it_is_meant() -> None:
+def test_a_usual_cluster_has_no_findings() -> None:
     assert reviewed(MANAGER, worker("w1"), worker("w2", cpu_affinity=3, env={"ZEEKFLEET_NICE": "1"})) == ()
 
 

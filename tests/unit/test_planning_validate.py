@@ -1,4 +1,4 @@
-"""Validation: the protocol's sentences to the letter, and our own few."""
+"""Validation: the exact errors of the protocol, and a few of our own."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def check(
     return validate(configuration, controller_port=controller_port, auto_assign_ports=auto)
 
 
-def test_a_sound_configuration_has_no_errors() -> None:
+def test_a_valid_configuration_has_no_errors() -> None:
     sound = (node("m", role=ClusterRole.MANAGER, p=Port(2200)), node("w", interface="lo", env={"A": "b=c"}))
     assert check(*sound, auto=False) == ()
 
 
-def test_the_empty_configuration_is_sound() -> None:
+def test_the_empty_configuration_is_valid() -> None:
     assert check(instances=()) == ()
 
 
-def test_an_instance_without_nodes_is_sound() -> None:
+def test_an_instance_without_nodes_is_valid() -> None:
     assert check(instances=(Instance("a1"), Instance("a2"))) == ()
 
 
-def test_repeated_names_are_told_once_each() -> None:
+def test_each_repeated_name_is_reported_once() -> None:
     errors = check(node("n"), node("n", interface="x"), node("n", interface="y"), instances=(Instance("a1"),) * 3)
     assert errors == ("multiple instances named 'a1'", "multiple nodes named 'n'")
 
@@ -76,7 +76,7 @@ def test_controller_port_conflicts() -> None:
     assert check(node("x", p=Port(2150)), controller_port=None) == ()
 
 
-def test_a_port_used_by_several_nodes_is_told_once_an_instance() -> None:
+def test_a_port_used_by_several_nodes_is_reported_once_for_each_instance() -> None:
     nodes = [node(f"{instance}{i}", instance, p=Port(5000)) for instance in ("a1", "a2", "a3") for i in range(3)]
     instances = (Instance("a1"), Instance("a2"), Instance("a3"))
     assert check(*nodes[:6], nodes[6], instances=instances) == (
@@ -143,7 +143,7 @@ def test_a_name_that_a_file_could_not_hold_is_not_allowed(name: str) -> None:
     assert name_problem(name) == f"is not allowed: [{name}] means something else in a cluster configuration file"
 
 
-def test_names_that_are_not_allowed_are_told_for_nodes_and_instances_and_printed_safely() -> None:
+def test_forbidden_names_of_nodes_and_instances_are_reported_and_printed_safely() -> None:
     assert check(node("a\nb"), instances=(Instance("a1"), Instance("../x"))) == (
         f"instance name '../x' is not allowed, {RULE}",
         rf"node name 'a\nb' is not allowed, {RULE}",
@@ -159,14 +159,14 @@ def test_nothing_may_have_the_name_of_the_controller() -> None:
     assert validate(configuration, controller_port=None, auto_assign_ports=True, controller_name="b") == ()
 
 
-def test_nodes_are_refused_for_their_names_unless_they_run_under_them() -> None:
+def test_a_running_node_is_not_refused_for_its_name() -> None:
     assert impossible_names(("a=b", "ä", "c", "w"), {"ä"}, {"c"}) == {
         "a=b": f"its name is not allowed, {RULE}",
         "c": "its name is that of an agent or controller on this host",
     }
 
 
-def test_what_no_process_can_be_given_is_told_with_the_limit() -> None:
+def test_texts_that_are_too_long_are_reported_with_the_limit() -> None:
     too_long = node("w", env={"A": "x" * 3_000_000})
     assert check(too_long) == ("node 'w': variable A takes 3000002 bytes, expected at most 131071",)
     assert check(node("w", env={"A": "x" * (131071 - 2)})) == ()

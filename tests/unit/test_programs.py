@@ -1,4 +1,4 @@
-"""Why a program did not run, in words that do not mislead."""
+"""Why a program did not run: texts that are clearer than the system's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zeekfleet.system.programs import refusal
 
 
 def refused(program: Path | str) -> str:
-    """What the system's own refusal is told as."""
+    """Our text for the system's error when the program is run."""
     with pytest.raises(OSError) as caught:  # noqa: PT011 - its number is what counts
         subprocess.run([str(program)], check=False)
     assert caught.value.errno
@@ -38,7 +38,7 @@ def test_a_script_that_cannot_be_run(content: bytes, reason: str, tmp_path: Path
     assert refused(script) == reason
 
 
-def test_what_is_no_program(tmp_path: Path) -> None:
+def test_files_that_are_not_programs(tmp_path: Path) -> None:
     assert refused(tmp_path) == "it is a directory"
     assert refused(tmp_path / "nothing") == "No such file or directory"
     (tmp_path / "file").touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""One table of ranges for all who read a node's grace, revival and resources."""
+"""One table of ranges for everything that reads a node's grace, revival and resources."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_the_tables_name_fields_and_their_defaults_are_within() -> None:
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, -1])
-def test_what_is_no_number_is_in_no_range(number: float) -> None:
+def test_nan_is_in_no_range(number: float) -> None:
     for key in ranges.REVIVAL:
         record = msgspec.structs.replace(RevivalSettings(), **{key: number})
         assert [found for found, _ in ranges.problems(None, record, None)] == [f"revival.{key}"]
     assert [found for found, _ in ranges.problems(number, None, None)] == ["grace"]
 
 
-def test_the_stem_is_given_nothing_that_it_would_refuse() -> None:
+def test_the_stem_accepts_whatever_the_settings_accept() -> None:
     spec = LaunchSpec("a", ("x",), {"A": "b"}, "/", "/o", "/e")
     assert places.problem_with_launch(spec) == ""
     for change in (
@@ -56,8 +56,8 @@ def test_the_stem_is_given_nothing_that_it_would_refuse() -> None:
     ("name", "wrong", "least"),
     [("memory_limit", "1", 2**20), ("memory_limit", str(2**20 - 1), 2**20), ("open_files", "8", 16)],
 )
-def test_a_limit_with_which_nothing_could_live_is_refused(name: str, wrong: str, least: int) -> None:
-    """The daemon would start, and each node would be refused."""
+def test_a_limit_that_is_too_low_for_any_process_is_refused(name: str, wrong: str, least: int) -> None:
+    """Otherwise the daemon would start, and then refuse each node."""
     with pytest.raises(SettingsError, match=rf"'{wrong}' is wrong: expected a whole number, .* from {least} .*, or 0$"):
         resolve(("supervisor",), {f"supervisor.{name}": wrong}, {})
     for text in ("0", str(least)):

@@ -1,4 +1,4 @@
-"""What tells one installed zeekfleet from another."""
+"""How different installations of zeekfleet are told apart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from zeekfleet import release
 
 
-def test_a_release_is_told_by_its_files_its_place_and_its_interpreter(tmp_path: Path) -> None:
+def test_a_release_is_identified_by_its_files_directory_and_interpreter(tmp_path: Path) -> None:
     package = tmp_path / "one" / "zeekfleet"
     (package / "stem").mkdir(parents=True)
     module = package / "stem" / "server.py"

@@ -25,7 +25,7 @@ def seen(nodes: dict[str, tuple[ClusterRole, State]] = NODES) -> NodesSeen:
 
 
 class Cluster:
-    """Some nodes do not come back, some are not restarted at all, and of some nothing is heard."""
+    """A cluster in which some nodes do not come back, some are not restarted, and some are not reported."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ async def test_it_does_not_begin_while_others_are_down() -> None:
     assert again.ok, "the one that is down may be tried"
 
 
-async def test_unknown_nodes_are_told_before_anything_is_touched() -> None:
+async def test_unknown_nodes_are_reported_before_anything_is_touched() -> None:
     cluster = Cluster()
     outcome = await restart(seen(), ("w1", "nope"), 1, cluster.restart, cluster.all_running)
     assert not cluster.restarted
@@ -94,14 +94,14 @@ async def test_it_stops_at_a_node_that_is_not_restarted_and_says_why() -> None:
     assert outcome.reasons == {"manager": "the supervisor is away"}
 
 
-async def test_a_node_that_nothing_is_heard_of_is_not_restarted() -> None:
+async def test_a_node_without_a_report_is_not_restarted() -> None:
     cluster = Cluster(silent=frozenset({"w2"}))
     outcome = await restart(seen(), ("w1", "w2", "w3"), 3, cluster.restart, cluster.all_running)
     assert outcome.nodes == {"w1": True, "w2": False, "w3": True}
     assert outcome.errors == (Failure("was not restarted; stopped here", "w2"),)
 
 
-async def test_it_does_not_begin_where_an_instance_cannot_tell_its_nodes() -> None:
+async def test_it_does_not_begin_if_an_instance_does_not_report_its_nodes() -> None:
     cluster = Cluster()
     error = Failure("request timed out", "b")
     outcome = await restart(
@@ -110,7 +110,7 @@ async def test_it_does_not_begin_where_an_instance_cannot_tell_its_nodes() -> No
     assert (outcome.ok, outcome.errors, cluster.restarted) == (False, (error,), [])
 
 
-async def test_a_cluster_without_nodes_is_not_restarted_in_silence() -> None:
+async def test_restarting_a_cluster_without_nodes_is_an_error() -> None:
     cluster = Cluster()
     outcome = await restart(NodesSeen({"a": ()}), (), 1, cluster.restart, cluster.all_running)
     assert not outcome.ok

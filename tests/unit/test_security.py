@@ -1,4 +1,4 @@
-"""Who is served: users of this host, no web page; and how often refusals are told."""
+"""Who is served: users of this host, but no web page; and how often refusals are logged."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from zeekfleet.security.web_pages import OwnNames, own_names
 NAMES = OwnNames(frozenset({"localhost", "sensor-1"}))
 
 
-def test_root_and_those_who_are_named_are_served() -> None:
+def test_root_and_allowed_users_are_served() -> None:
     users = ServedUsers(frozenset({1000}), frozenset({50}), lambda uid: (50, 60) if uid == 2000 else (60,))
     assert [uid for uid in (0, 1, 1000, 2000, 65534) if users.admit(uid)] == [0, 1000, 2000]
 
 
-def test_without_groups_nobody_asks_for_them() -> None:
+def test_without_groups_no_groups_are_looked_up() -> None:
     def unreachable(uid: int) -> tuple[int, ...]:
         raise AssertionError(uid)
 
@@ -74,8 +74,8 @@ def test_requests_of_foreign_web_pages(host: str | None, origin: str, local: boo
     assert NAMES.problem([host] if host else [], [origin], local=local) is not None
 
 
-def test_what_others_call_us_is_theirs_to_know() -> None:
-    """A client on another host that is no browser comes by whatever name it was given; one on this host does not."""
+def test_clients_on_other_hosts_may_use_any_host_name() -> None:
+    """A client on another host that is no browser may use any name for this host; one on this host may not."""
     assert NAMES.problem(["alias.example:2150"], [], local=False) is None
     assert NAMES.problem(["alias.example:2150"], [], local=True) is not None
 
@@ -102,7 +102,7 @@ class Clock:
         return self.now
 
 
-def test_what_comes_again_and_again_is_told_once_a_minute() -> None:
+def test_repeated_refusals_are_logged_once_a_minute() -> None:
     clock = Clock()
     reports = Reports(clock)
     assert reports.due("a")
@@ -138,6 +138,6 @@ def test_the_door() -> None:
         assert nobody.uid is None
 
 
-def test_who_is_gone_before_we_look_is_not_served() -> None:
+def test_a_client_that_is_gone_before_the_lookup_is_not_served() -> None:
     with socket.socket() as never_connected:
         assert Door(ServedUsers(), NAMES, lambda _: None).meet(never_connected).refusal is not None

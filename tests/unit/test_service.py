@@ -141,7 +141,7 @@ async def test_a_plain_function_is_answered_at_once_in_the_senders_generation() 
     assert made.bus.events[1:] == [agent.GetNodesResponse("slow", Result("slow"))]
 
 
-async def test_what_is_not_for_it_is_ignored() -> None:
+async def test_requests_on_other_topics_are_ignored() -> None:
     async with scene() as made:
         await made.hear(agent.AgentWelcomeRequest("r"), topic=TOPIC + "0")
         await made.hear(releases.AgentReleasesRequest("r"))
@@ -150,7 +150,7 @@ async def test_what_is_not_for_it_is_ignored() -> None:
     assert made.handlers.heard == []
 
 
-async def test_no_answer_where_none_is_wanted() -> None:
+async def test_events_without_a_response_are_not_answered() -> None:
     async with scene() as made:
         await made.hear(stops.AgentHurry(frozenset()))
         await made.hear(agent.RestartRequest("r"))
@@ -158,7 +158,7 @@ async def test_no_answer_where_none_is_wanted() -> None:
     assert made.handlers.heard == [stops.AgentHurry(frozenset())]
 
 
-async def test_the_supervisors_responses_have_topics_of_their_own_and_tell_errors_in_their_own_way(
+async def test_responses_of_the_supervisor_have_their_own_topics_and_errors(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with scene() as made:
@@ -200,13 +200,13 @@ async def test_a_response_that_cannot_be_written_is_an_error_too() -> None:
     assert answer.result.error == "the agent failed; see its log"
 
 
-async def test_a_response_that_can_tell_no_error_is_not_sent() -> None:
+async def test_a_response_that_cannot_report_an_error_is_not_sent() -> None:
     async with scene() as made:
         await made.hear(checks.AgentPortsRequest("r"))
     assert made.bus.published == []
 
 
-async def test_who_may_not_ask_is_told_alone_and_nobody_without_a_request_id() -> None:
+async def test_a_refusal_goes_only_to_the_sender_and_only_with_a_request_id() -> None:
     async with scene(rule=lambda event, context: "held by another") as made:
         await made.hear(agent.GetNodesRequest("r"))
         await made.hear(agent.GetNodesRequest(""))
@@ -231,7 +231,7 @@ async def test_a_flood_is_dropped_beyond_the_limit_and_leaves_room_for_others(
     assert [line.levelno for line in caplog.records] == [logging.WARNING]
 
 
-async def test_where_nothing_may_be_dropped_what_is_too_much_waits() -> None:
+async def test_requests_beyond_the_limit_wait_if_none_may_be_dropped() -> None:
     async with scene(admission=Admission(1, 1, "requests", waits=True)) as made:
         await made.hear(agent.GetNodesRequest("1"))
         waiting = asyncio.create_task(made.hear(agent.GetNodesRequest("2")))
@@ -255,14 +255,14 @@ class Silent:
 
 
 @pytest.mark.parametrize("holders", [(Wrong(),), (Silent(),), (Handlers, Handlers)])
-async def test_a_handler_that_is_declared_wrongly_is_found_at_the_start(holders: tuple[Any, ...]) -> None:
+async def test_a_wrongly_declared_handler_is_an_error_at_the_start(holders: tuple[Any, ...]) -> None:
     made = tuple(holder() if isinstance(holder, type) else holder for holder in holders)
     async with asyncio.TaskGroup() as tasks:
         with pytest.raises(TypeError):
             Service(FakeBus(), TOPIC, "the agent", tasks, made, Admission(1, 1, "requests"))  # type: ignore[arg-type]
 
 
-async def test_every_problem_of_a_configuration_is_told() -> None:
+async def test_every_problem_of_a_configuration_is_reported() -> None:
     async with scene() as made:
         made.handlers.error = ConfigurationError(("one", "two"))
         made.handlers.go_on.set()

@@ -1,4 +1,4 @@
-"""Whose a TCP connection is, asked in both ways that the kernel has."""
+"""Which user a TCP connection belongs to, by both ways to ask the kernel."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def connection(family: socket.AddressFamily, address: str) -> Iterator[tuple[soc
 
 
 def peer_of(accepted: socket.socket) -> Ends:
-    """The ends as the other side has them."""
+    """The two ends as the other side sees them."""
     return Ends(accepted.getpeername()[:2], accepted.getsockname()[:2])
 
 
@@ -51,23 +51,25 @@ PLACES = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "127.0.0.2"), (socket.
 
 
 @pytest.mark.parametrize(("family", "address"), PLACES)
-def test_a_connection_is_its_users(owners: SocketOwners, family: socket.AddressFamily, address: str) -> None:
+def test_a_connection_belongs_to_its_user(owners: SocketOwners, family: socket.AddressFamily, address: str) -> None:
     with connection(family, address) as (client, accepted):
         inode = os.fstat(client.fileno()).st_ino
         assert owners.owner(peer_of(accepted)) == Owner(os.geteuid(), inode)
 
 
 @pytest.mark.parametrize(("family", "address"), PLACES)
-def test_what_has_been_closed_is_nobodys(owners: SocketOwners, family: socket.AddressFamily, address: str) -> None:
-    """The kernel still knows of it, and calls it root's."""
+def test_a_closed_connection_belongs_to_nobody(
+    owners: SocketOwners, family: socket.AddressFamily, address: str
+) -> None:
+    """The kernel still knows the connection, and gives root as its owner."""
     with connection(family, address) as (client, accepted):
         client.close()
         assert accepted.recv(1) == b""
         assert owners.owner(peer_of(accepted)) is None
 
 
-def test_another_connection_is_not_taken_for_it(owners: SocketOwners) -> None:
-    """Neither by another port, nor is it the listener that has the port."""
+def test_another_connection_is_not_confused_with_it(owners: SocketOwners) -> None:
+    """Neither a connection with another port, nor the listener on the same port."""
     with connection(socket.AF_INET, "127.0.0.1") as (_, accepted), socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -75,7 +77,7 @@ def test_another_connection_is_not_taken_for_it(owners: SocketOwners) -> None:
         assert owners.owner(Ends(("127.0.0.3", accepted.getpeername()[1]), accepted.getsockname())) is None
 
 
-def test_a_half_closed_connection_is_still_somebodys(owners: SocketOwners) -> None:
+def test_a_half_closed_connection_still_has_its_owner(owners: SocketOwners) -> None:
     with connection(socket.AF_INET, "127.0.0.1") as (client, accepted):
         client.shutdown(socket.SHUT_WR)
         assert accepted.recv(1) == b""
@@ -83,7 +85,7 @@ def test_a_half_closed_connection_is_still_somebodys(owners: SocketOwners) -> No
 
 
 def test_only_our_own_network_namespace_is_seen() -> None:
-    """Asked from another one, a connection of this one belongs to nobody."""
+    """In another namespace, a connection of this one belongs to nobody."""
     found: list[SocketOwners | OSError] = []
 
     def elsewhere() -> None:
@@ -104,7 +106,7 @@ def test_only_our_own_network_namespace_is_seen() -> None:
     there.close()
 
 
-def test_a_kernel_that_stops_answering_is_asked_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proc_is_read_if_netlink_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     owners = SocketOwners()
     if owners.way != "netlink":
         pytest.skip("the kernel does not answer NETLINK_SOCK_DIAG here")
@@ -124,7 +126,7 @@ def test_the_program_is_found() -> None:
     assert program_with(Owner(2**31 - 7, 1)) == ""
 
 
-def test_a_unix_socket_tells_by_itself() -> None:
+def test_a_unix_socket_has_its_peers_credentials() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     with ours, theirs:
         assert unix_peer(ours) == (os.getpid(), os.geteuid())

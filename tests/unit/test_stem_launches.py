@@ -1,4 +1,4 @@
-"""What nodes are launched with, on disk."""
+"""The launch specs of nodes on disk."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def loaded(directory: Path, logged: list[str], *gone: str) -> list[LaunchSpec]:
     return list(again.load(gone))
 
 
-def test_all_come_back_and_their_files_when_asked_for(tmp_path: Path, kept: Launches, logged: list[str]) -> None:
+def test_all_launches_are_read_back(tmp_path: Path, kept: Launches, logged: list[str]) -> None:
     assert kept.put_away([spec("a", "one"), spec("b", "two")]) == bare("a", "b")
     assert [kept.files_of(node) for node in bare("a", "b")] == [{"file": "one"}, {"file": "two"}]
     assert kept.put_away([spec("a", "three")]) == bare("a")
@@ -54,7 +54,7 @@ def test_all_come_back_and_their_files_when_asked_for(tmp_path: Path, kept: Laun
     assert not logged
 
 
-def test_who_is_gone_is_said_by_the_journal_first_and_by_the_file_after_a_sweep(
+def test_the_journal_tells_which_nodes_are_gone_until_a_sweep_removes_them(
     tmp_path: Path, kept: Launches, logged: list[str]
 ) -> None:
     kept.put_away([spec("a"), spec("b")])
@@ -88,7 +88,7 @@ def test_the_file_does_not_grow_for_ever(
 
 
 @given(cut=st.integers(1, 300))
-def test_a_torn_line_costs_itself_only(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+def test_a_torn_line_damages_only_itself(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     directory, logged = tmp_path_factory.mktemp("launches"), list[str]()
     Launches(directory, logged.append).put_away([spec("a"), spec("b", "b" * 300)])
     file = directory / LAUNCHES_NAME
@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_files_in_memory(tmp_path: Path, logged: list[str
     assert "cannot write" in logged[0]
 
 
-def test_files_that_cannot_be_read_again_are_told(tmp_path: Path, kept: Launches) -> None:
+def test_files_that_cannot_be_read_are_reported(tmp_path: Path, kept: Launches) -> None:
     kept.put_away([spec("a")])
     os.truncate(tmp_path / LAUNCHES_NAME, 10)
     with pytest.raises(LaunchError, match="its files cannot be read"):
@@ -128,7 +128,7 @@ def test_lines_of_another_version_are_set_aside(tmp_path: Path, kept: Launches, 
 
 
 @given(moment=st.integers(0, 10**18), length=st.integers(0, 30 * 10**6))
-def test_a_start_time_is_only_told_where_it_is_certain(moment: int, length: int) -> None:
+def test_a_start_time_is_given_only_if_it_is_certain(moment: int, length: int) -> None:
     tick = 10**9 // os.sysconf("SC_CLK_TCK")
     told = procfs.start_time_between(moment, moment + length)
     if told is not None:

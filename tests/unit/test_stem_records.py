@@ -1,4 +1,4 @@
-"""The stem's journal: what is in it comes back, of this version and of others."""
+"""The stem's journal: records of this and of other versions are read back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zeekfleet.system import procfs
 from zeekfleet.system.timers import Timers
 
 
-def test_a_change_leaves_nothing_in_memory(tmp_path: Path) -> None:
+def test_changes_are_not_kept_in_memory(tmp_path: Path) -> None:
     records = Records(tmp_path, print)
     record = ProcessRecord("a", 1, 1)
 
@@ -47,7 +47,7 @@ def journal(directory: Path, *lines: bytes, version: int = RECORD_VERSION) -> Pa
     return path
 
 
-def test_what_a_later_release_adds_is_passed_over_and_what_an_earlier_one_leaves_out_has_defaults(
+def test_unknown_fields_are_ignored_and_missing_ones_have_defaults(
     tmp_path: Path,
 ) -> None:
     journal(tmp_path, record("a", color="blue", past={"ends": [1.5], "mood": "good"}), record("b"))
@@ -88,7 +88,7 @@ def test_files_of_a_former_release_are_removed_and_newer_ones_set_aside(tmp_path
     assert sorted(path.name for path in directory.glob("*.json*")) == ["c.json.unreadable"]
 
 
-def test_a_record_that_raises_when_it_is_taken_over_costs_neither_stem_nor_process(
+def test_a_record_that_cannot_be_taken_over_ends_neither_stem_nor_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged: list[str] = []

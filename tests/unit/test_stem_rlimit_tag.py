@@ -1,4 +1,4 @@
-"""The number by which a node's descendants are known."""
+"""The resource limit whose value marks a node's descendants."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zeekfleet.stem import rlimit_tag as tags
 TAG = tags.of_node("0123456789abcdef", "a")
 
 
-def test_it_follows_from_tree_and_name() -> None:
+def test_the_tag_depends_on_tree_and_name() -> None:
     others = {tags.of_node(tree, name) for tree in ("0123456789abcdef", "other") for name in ("a", "b", "\udcff", "")}
     assert len(others) == 8
     assert TAG in others
-    assert all(1 << 62 <= brand < 1 << 63 for brand in others)
+    assert all(1 << 62 <= tag < 1 << 63 for tag in others)
 
 
 def told_by(program: str) -> str:
@@ -25,13 +25,13 @@ def told_by(program: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
 
 
-def test_what_is_executed_later_inherits_it() -> None:
+def test_executed_programs_inherit_the_tag() -> None:
     child = f"from zeekfleet.stem import rlimit_tag as tags; print(tags.of_process(0) == {TAG})"
     program = f"tags.put_on(0, {TAG}); os.execv({sys.executable!r}, [{sys.executable!r}, '-c', {child!r}])"
     assert told_by(program) == "True"
 
 
-def test_without_leave_there_is_none() -> None:
+def test_without_permission_there_is_no_tag() -> None:
     program = (
         "resource.setrlimit(10, (5, 1000)); tags.put_on(0, {}); print(tags.of_process(0), *resource.prlimit(0, 10))"
     )
@@ -39,7 +39,7 @@ def test_without_leave_there_is_none() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_it_takes_no_privileges() -> None:
+def test_the_tag_needs_no_privileges() -> None:
     program = f"""
 os.setgid(65534), os.setuid(65534)
 child = os.fork()
@@ -52,7 +52,7 @@ os.kill(child, 9)
     assert told_by(program) == "True True"
 
 
-def test_nobody_has_one_by_himself() -> None:
+def test_no_other_process_has_a_tag() -> None:
     assert tags.of_process(os.getpid()) is None
     with subprocess.Popen(["true"]) as ended:
         ended.wait()

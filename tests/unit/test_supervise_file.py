@@ -179,7 +179,7 @@ def test_wrong_grace_revival_or_resources_are_named(tmp_path: Path, line: str, p
         read(file)
 
 
-def test_relative_paths_begin_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "own.zeek").touch()
     (tmp_path / "site" / "nodes.toml").write_text(

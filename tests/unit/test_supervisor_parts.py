@@ -20,7 +20,7 @@ from zeekfleet.supervisor.tail import MAX_BYTES, last_lines
 
 
 @given(data=st.lists(st.binary(max_size=50)))
-def test_lines_do_not_depend_on_how_they_come(data: list[bytes]) -> None:
+def test_lines_do_not_depend_on_fragmentation(data: list[bytes]) -> None:
     whole, pieces = LineSplitter(16), LineSplitter(16)
     at_once = [*whole.feed(b"".join(data)), *whole.flush()]
     in_pieces = [line for chunk in data for line in pieces.feed(chunk)] + list(pieces.flush())
@@ -28,7 +28,7 @@ def test_lines_do_not_depend_on_how_they_come(data: list[bytes]) -> None:
     assert all(len(line) <= 16 for line in at_once + in_pieces)
 
 
-def test_lines_are_bounded_and_replace_what_is_no_text() -> None:
+def test_lines_are_bounded_and_invalid_bytes_are_replaced() -> None:
     splitter = LineSplitter(4)
     assert list(splitter.feed(b"a\n\nb\r\nabcdefgh12")) == ["a", "", "b", "abcd", "efgh"]
     assert list(splitter.feed(b"\n\xff\n")) == ["12", "�"]
@@ -94,7 +94,7 @@ def test_places() -> None:
 
 
 @pytest.mark.parametrize("name", ["..", ".", "a/../../b", "/etc"])
-def test_no_node_lives_outside(name: str) -> None:
+def test_no_node_directory_is_outside_the_state_directory(name: str) -> None:
     directory = HostContext(Path("/state"), Path("/spool"), False, {}).paths(NodeConfig(name=name)).directory
     assert directory.resolve().parent == Path("/state/nodes")
     assert "/" not in file_name(name)
@@ -107,7 +107,7 @@ def test_record_file_names_are_distinct_and_short() -> None:
     assert all(len(file) < 255 for file in files)
 
 
-def test_environment_without_what_concerns_this_process_alone() -> None:
+def test_the_environment_omits_variables_of_this_process() -> None:
     given_ = {"PATH": "/bin", "NOTIFY_SOCKET": "x", "ZEEKFLEET_NODE_CONFIG": "y", "BAD": "\udcff"}
     assert places.base_environment(given_) == {"PATH": "/bin"}
 
@@ -128,7 +128,7 @@ def test_node_reads_its_configuration(tmp_path: Path, monkeypatch: pytest.Monkey
         identity.node()
 
 
-async def test_outside_of_a_supervisor(tmp_path: Path) -> None:
+async def test_outside_a_supervisor(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path, CommandEngine(["true"]))
     assert not identity.is_supervisor()
     for call in (supervisor.create(NodeConfig(name="n")), supervisor.destroy(), supervisor.restart()):

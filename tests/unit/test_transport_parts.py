@@ -60,7 +60,7 @@ def test_both_generations_on_the_wire(prefix, wire):
     st.lists(st.sampled_from(["zeek/management/agent", "zeek/cluster-control/", "zeek/", "zeek/m"])),
     st.sampled_from(["zeek/management/agent/a", "zeek/cluster-control/agent/a", "zeek/supervisor", "zeek/management"]),
 )
-def test_the_wire_brings_all_that_is_subscribed(prefixes, topic):
+def test_reduced_topics_bring_everything_that_was_subscribed(prefixes, topic):
     if canonical_topic(topic).startswith(canonical(prefixes)):
         assert topic.startswith(on_the_wire(canonical(prefixes)))
 
@@ -87,7 +87,7 @@ def test_backoff_grows_up_to_its_cap():
 
 
 class FakeTransport:
-    """Takes all, keeps what is not ``taken``."""
+    """Accepts all frames, and keeps those that are not ``taken``."""
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -173,7 +173,7 @@ async def test_a_manual_clock_wakes_sleepers_in_order():
 
 
 @pytest.mark.parametrize(("fault", "level"), [("", logging.DEBUG), ("does not read", logging.WARNING)])
-def test_who_comes_and_goes_is_told_to_nobody_but_for_faults(fault, level, caplog):
+def test_a_lost_connection_is_warned_of_only_after_a_fault(fault, level, caplog):
     caplog.set_level(logging.DEBUG)
     settings_, metrics = TransportSettings(), TransportMetrics()
     ours, theirs = (MemoryLink(Peer(n, "client", "h", f"h:{n}"), (), settings_, metrics) for n in (1, 2))

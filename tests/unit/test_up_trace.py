@@ -1,4 +1,4 @@
-"""``up --pcap`` before anything is started: which ports it takes, and for how long they are its own."""
+"""``up --pcap`` before anything is started: which ports it chooses, and how long it reserves them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def started_with(
     trace: Path, monkeypatch: pytest.MonkeyPatch, **options: str
 ) -> tuple[Settings, Configuration, list[int]]:
-    """What a run would start with, and its ports; they are kept while it runs, and no longer."""
+    """The settings that a run starts with, and its ports, which are reserved while it runs."""
     seen: list[tuple[Settings, Configuration, list[int]]] = []
 
     async def serve(deployed: Configuration, settings: Settings, *_: object) -> None:
@@ -49,7 +49,7 @@ def started_with(
     return seen[0]
 
 
-def test_its_ports_are_reserved_until_it_ends(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ports_are_reserved_until_the_run_ends(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, deployed, chosen = started_with(trace, monkeypatch)
     assert len(set(chosen)) == up_trace.PORTS
     assert {node.name for node in deployed.nodes if node.p is not None} == {"manager", "logger", "proxy"}
@@ -58,13 +58,13 @@ def test_its_ports_are_reserved_until_it_ends(trace: Path, monkeypatch: pytest.M
         assert reserved is not None
 
 
-def test_a_start_that_was_given_is_assigned_from(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_given_start_port_is_used(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, deployed, _ = started_with(trace, monkeypatch, **{"controller.auto_assign_start_port": "3000"})
     assert settings.controller.auto_assign_start_port == 3000
     assert not [node for node in deployed.nodes if node.p is not None]
 
 
-def test_no_ports_at_all_are_told(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lack_of_ports_is_reported(trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "TRIES", -up_trace.PORTS)
     with pytest.raises(ZeekfleetError, match="no free ports"):
         up_trace.run(trace, resolve(SECTIONS["up"], {}, {}))

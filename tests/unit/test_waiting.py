@@ -21,12 +21,12 @@ async def failing() -> int:
     raise LookupError
 
 
-async def test_the_works_result_or_none_if_the_other_comes_first() -> None:
+async def test_the_result_of_the_work_or_none_if_the_end_comes_first() -> None:
     assert await first_of(result(5), never()) == 5
     assert await first_of(never(), result(5)) is None
 
 
-async def test_what_either_raises_is_raised() -> None:
+async def test_errors_of_both_are_raised() -> None:
     with pytest.raises(LookupError):
         await first_of(failing(), never())
     with pytest.raises(LookupError):

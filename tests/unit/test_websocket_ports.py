@@ -1,4 +1,4 @@
-"""Ports for nodes' WebSockets: whose they are, and for how long."""
+"""Ports for nodes' WebSockets: which nodes get them, and how long they are reserved."""
 
 from __future__ import annotations
 

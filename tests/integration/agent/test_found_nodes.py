@@ -1,4 +1,4 @@
-"""An agent that comes back to its supervisor knows at once which of the nodes that it finds are up."""
+"""An agent that reconnects to its supervisor asks at once which of the nodes there are up."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def is_change(received: BusEvent, new: State) -> bool:
 
 @asynccontextmanager
 async def found_worker(directory: Path) -> AsyncIterator[tuple[MemoryBus, Recorder]]:
-    """A supervisor with a worker that said hello long ago, and what its agent tells once it has found them."""
+    """A supervisor with a worker that said hello long ago; yields what the agent reports after finding them."""
     network = MemoryNetwork()
     async with (
         MemoryBus(network, "a") as own,
@@ -60,7 +60,7 @@ async def found_worker(directory: Path) -> AsyncIterator[tuple[MemoryBus, Record
                     supervisor.reply(received, supervision.DetailsResponse(reqid, {}))
 
         def work(received: BusEvent) -> None:
-            """Said hello long ago, and answers what it is asked."""
+            """A worker that sends no hello, and answers requests."""
             match received:
                 case Delivery(event=node_api.NodeDispatchRequest(reqid=reqid)):
                     result = Result(reqid, data='"worker"', node="worker")
@@ -94,7 +94,7 @@ async def test_found_nodes_are_asked_without_delay(tmp_path: Path) -> None:
 
 
 async def test_a_revived_node_is_asked_without_delay(tmp_path: Path) -> None:
-    """Its hello may have come before its predecessor's end was told."""
+    """Its hello may have arrived before the report that its former process ended."""
     async with found_worker(tmp_path) as (supervisor, heard):
         start = len(heard.seen)
         supervisor.publish(topics.NODE_EXITS, supervisor_api.NotifyNodeExit("worker", NodeOutputs("", "")))

@@ -1,4 +1,4 @@
-"""Agents that choose the hub's ports at the same instant: processes of their own, directories of their own."""
+"""Agents in separate processes, with separate directories, that choose the hub's ports at the same instant."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def agents(root: Path, count: int, ports: list[int]) -> Iterator[list[Agent]]:
             agent.kill()
 
 
-def test_only_one_of_them_gets_zeeks_own_ports(tmp_path: Path) -> None:
+def test_only_one_agent_gets_zeeks_own_ports(tmp_path: Path) -> None:
     ports = free_ports(2)
     own = f"{ports[0]},{ports[1]}"
     with agents(tmp_path, 3, ports) as racers:
@@ -83,7 +83,7 @@ def test_only_one_of_them_gets_zeeks_own_ports(tmp_path: Path) -> None:
             assert [agent.heard() for agent in racers] == ["none"] * 3
 
 
-def test_what_a_killed_agent_kept_is_free(tmp_path: Path) -> None:
+def test_ports_of_a_killed_agent_are_free(tmp_path: Path) -> None:
     ports = free_ports(2)
     own = f"{ports[0]},{ports[1]}"
     with agents(tmp_path, 2, ports) as [first, second]:

@@ -1,4 +1,4 @@
-"""What a controller orders is carried out in the order in which it came, however close together."""
+"""A controller's orders are carried out in the order in which they came, however quickly they follow each other."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def configuration(*names: str) -> Configuration:
 
 @asynccontextmanager
 async def controlled_agent(directory: Path) -> AsyncIterator[Bus]:
-    """An agent that dials us, and has said hello."""
+    """An agent that has dialled this test and has said hello."""
     async with WebSocketBus("c") as endpoint:
         endpoint.subscribe(topics.AGENT_PREFIX)
         port = await endpoint.listen("127.0.0.1", 0)
@@ -60,7 +60,7 @@ async def cluster_nodes(endpoint: Bus) -> set[str]:
     return {status.node for status in statuses} - {AGENT}
 
 
-async def test_deployments_and_standby_back_to_back(tmp_path: Path) -> None:
+async def test_deployments_and_standby_in_quick_succession_take_effect_in_order(tmp_path: Path) -> None:
     async with controlled_agent(tmp_path) as endpoint:
         first = configuration("one")
         await asyncio.gather(
@@ -84,7 +84,7 @@ async def test_deployments_and_standby_back_to_back(tmp_path: Path) -> None:
         assert await cluster_nodes(endpoint) == {"four"}
 
 
-async def test_what_is_done_about_each_node_is_told_before_any_is_touched(tmp_path: Path) -> None:
+async def test_actions_are_announced_before_any_node_is_touched(tmp_path: Path) -> None:
     async with controlled_agent(tmp_path) as endpoint:
         present = configuration("one", "two")
         await order(endpoint, api.DeployRequest(fresh_id(), present))
@@ -121,7 +121,7 @@ async def test_what_is_done_about_each_node_is_told_before_any_is_touched(tmp_pa
 
 
 @pytest.mark.long
-async def test_a_deployment_that_was_superseded_is_no_failure_of_its_nodes(tmp_path: Path) -> None:
+async def test_a_superseded_deployment_reports_no_failure_of_its_nodes(tmp_path: Path) -> None:
     async with controlled_agent(tmp_path) as endpoint:
         slow = configuration("slow")
         (manager,) = slow.nodes
@@ -167,8 +167,8 @@ async def test_a_restart_waits_for_the_deployment_before_it(tmp_path: Path) -> N
         assert [(result.node, result.success, result.error) for result in restarted.results] == [("new", True, None)]
 
 
-async def test_a_node_that_cannot_be_is_told_why_at_once_and_costs_no_other_anything(tmp_path: Path) -> None:
-    """One of a management process's name, which a restart must not touch; one that no process can be made of."""
+async def test_an_impossible_node_is_reported_at_once_and_the_others_are_deployed(tmp_path: Path) -> None:
+    """One node has the name of a management process, which a restart must not touch; one cannot be a process."""
     async with controlled_agent(tmp_path) as endpoint:
         big = {"A": "x" * 200_000, "ZEEKFLEET_NICE": "1", "ZEEKFLEET_REVIVAL": "no"}
         wanted = configuration("one", "big", "a=b", AGENT)

@@ -1,4 +1,4 @@
-"""An agent's end of the nodes' links, and nodes run as the stem would run them."""
+"""The agent's side of connections to nodes, and a runner that starts nodes as the stem does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEADLINE = 60.0
 
 
 class Agent:
-    """Hears everything on the nodes' topic and lets a test wait for it."""
+    """Receives everything on the nodes' topic, and lets a test wait for it."""
 
     def __init__(self) -> None:
         self.hellos: list[str] = []

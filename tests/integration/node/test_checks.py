@@ -1,4 +1,4 @@
-"""Checks of nodes against this very host: sockets, CPUs, files, and programs that stand for Zeek."""
+"""Checks of nodes on this host, with real sockets, CPUs and files, and with programs in place of Zeek."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def listener(request: pytest.FixtureRequest):
-    """A process that listens, as a node of some fleet or not."""
+    """A process that listens on a port, either as a node of some fleet or as another program."""
     made = []
 
     def start(**environment: str) -> tuple[subprocess.Popen[str], int]:
@@ -78,7 +78,7 @@ async def test_nothing_is_wrong_with_a_plain_node(context: Context) -> None:
     assert await problems(context, node("w", interface="no such interface, but nobody opens it")) == []
 
 
-async def test_a_port_in_use_names_its_holder(context: Context, listener) -> None:
+async def test_a_port_in_use_is_reported_with_its_owner(context: Context, listener) -> None:
     process, port = listener()
     expected = f"node 'w': metrics port {port}/tcp is in use by process {process.pid} ({Path(sys.executable).name})"
     [told] = await problems(context, node("w", port))
@@ -110,7 +110,7 @@ async def test_a_node_that_is_about_to_end_is_waited_for(
     assert process.wait(30) == -signal.SIGKILL
 
 
-def test_an_agent_is_no_node(listener) -> None:
+def test_an_agent_does_not_count_as_a_node(listener) -> None:
     process, port = listener(ZEEKFLEET_LAUNCH="x", ZEEK_MANAGEMENT_NODE="AGENT")
     assert owners({port}) == owners({port}, [process.pid])
     assert owners({port})[port].pid == process.pid
@@ -127,7 +127,7 @@ def test_lingering_connections_are_no_obstacle() -> None:
     assert facts.ports == {}
 
 
-def test_an_address_of_another_host_cannot_be_judged() -> None:
+def test_an_address_of_another_host_is_not_checked() -> None:
     assert gather([Needs("w", listeners=(Listener("port", "192.0.2.1", 80),))], frozenset(), None).ports == {}
 
 
@@ -142,7 +142,7 @@ async def test_cpus(context: Context) -> None:
     assert os.sched_getaffinity(0) == before
 
 
-async def test_scripts_and_traces_that_are_not_there(context: Context, tmp_path: Path) -> None:
+async def test_missing_scripts_and_traces_are_reported(context: Context, tmp_path: Path) -> None:
     script = tmp_path / "there.zeek"
     script.touch()
     assert await problems(context, node("w", addl_user_scripts=(str(script), "policy/x", "A::b=/c"))) == []
@@ -154,7 +154,7 @@ async def test_scripts_and_traces_that_are_not_there(context: Context, tmp_path:
     assert "missing.pcap" in told
 
 
-async def test_an_engine_that_is_gone_is_told(context: Context) -> None:
+async def test_a_missing_engine_is_reported(context: Context) -> None:
     class Missing(SimEngine):
         def prepare(self) -> None:
             raise ConfigurationError("there is no zeek on PATH")
@@ -163,7 +163,7 @@ async def test_an_engine_that_is_gone_is_told(context: Context) -> None:
     assert [str(problem) for problem in found] == ["there is no zeek on PATH"]
 
 
-async def test_what_cannot_be_tried_is_told(context: Context) -> None:
+async def test_a_check_that_cannot_run_is_reported(context: Context) -> None:
     class Broken(SimEngine):
         async def check(self, config: NodeConfig, _context: LaunchContext, _scratch: Path) -> list[str]:
             if config.name == "a":
@@ -196,7 +196,7 @@ async def run(tmp_path: Path, body: str, timeout: float = 60) -> list[str]:
     return await parse([str(program)], {"PATH": os.environ["PATH"]}, scratch, timeout)
 
 
-async def test_a_parse_that_fails_without_a_word(tmp_path: Path) -> None:
+async def test_a_parse_that_fails_without_output(tmp_path: Path) -> None:
     assert await run(tmp_path, "exit 3") == ["reading its scripts ended with status 3"]
 
 

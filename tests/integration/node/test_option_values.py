@@ -167,7 +167,7 @@ def test_options_of_all_types(answers: list[str]) -> None:
 
 
 def _normal(value: Any) -> Any:
-    """Tables of several indices have JSON text as keys, of whatever spacing."""
+    """Parse the answer. Tables with several indices have JSON texts as keys, whose spacing is normalized here."""
     if not isinstance(value, dict):
         return value
     return {json.dumps(json.loads(key)) if key.startswith("[") else key: entry for key, entry in value.items()}

@@ -1,4 +1,4 @@
-"""Whom a real Zeek takes for connected: ``zeekfleet-peers.zeek``, given what the back ends tell in any order."""
+"""Which nodes a real Zeek considers connected: ``zeekfleet-peers.zeek``, with the back ends' events in any order."""
 
 from __future__ import annotations
 
@@ -96,13 +96,13 @@ def test_a_node_is_missing_until_it_says_hello_and_when_it_is_gone(backend: Back
 
 
 @BOTH
-def test_a_successor_that_says_hello_before_the_end_is_told_is_connected(backend: Backend, tmp_path: Path) -> None:
+def test_a_restarted_node_whose_hello_overtakes_its_end_is_connected(backend: Backend, tmp_path: Path) -> None:
     events = (*HELLOS, 'Cluster::hello("manager", "m2")', 'Cluster::node_down("manager", "m1")', "show()")
-    # Zeek itself does not raise node_up for it, and its pools would do without it.
+    # Zeek itself does not raise node_up for such a node, so no pool would include it.
     assert sorted(run(backend, tmp_path, events)) == sorted([*ALL_UP, "missing: ", "up: manager m2"])
 
 
-def test_the_hub_and_the_loggers_are_reached_or_not(tmp_path: Path) -> None:
+def test_connections_to_the_hub_and_the_loggers_count(tmp_path: Path) -> None:
     lost, tried, connected = 0x0200, 0x0004, 0x0001
 
     def happened(number: int, port: int) -> str:
@@ -123,7 +123,7 @@ def test_the_hub_and_the_loggers_are_reached_or_not(tmp_path: Path) -> None:
     ]
 
 
-def test_who_finds_a_hello_in_a_mailbox_knows_already_who_is_missing(tmp_path: Path) -> None:
+def test_missing_peers_reach_the_mailbox_before_the_hello(tmp_path: Path) -> None:
     mailbox = tmp_path / MAILBOX_DIRECTORY
     mailbox.mkdir()
     (mailbox / REQUESTS_FILE).touch()

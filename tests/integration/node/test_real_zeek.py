@@ -1,4 +1,4 @@
-"""A small cluster of real Zeeks, launched by the engine and talked to through our script."""
+"""A small cluster of real Zeeks, which the engine launches and which the test reaches through our script."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_a_cluster_says_hello_and_answers(
 @pytest.mark.parametrize("name", ["manager", "logger", "worker"])
 @pytest.mark.parametrize("bare_mode", [False, True], ids=["default", "bare"])
 @pytest.mark.parametrize("backend", list(Backend), ids=lambda backend: backend.value)
-def test_scripts_are_read_without_a_word(
+def test_scripts_are_read_without_warnings(
     backend: Backend, bare_mode: bool, name: str, runner: Any, context: Callable[..., LaunchContext]
 ) -> None:
     """All that a node can be told, to Zeek's parser: what this version does not know, or means to drop, is told."""
