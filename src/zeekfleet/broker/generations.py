@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import importlib
-import pkgutil
+from pathlib import Path
 
 import msgspec
 
@@ -73,7 +73,8 @@ def _managed(topic: str) -> bool:
 
 def _declared() -> list[type[Event]]:
     """Every event class in the modules of ``broker.events``. A new module there needs no registration."""
-    names = sorted(found.name for found in pkgutil.iter_modules(events.__path__))
+    # Not by pkgutil, whose import takes as long as three per cent of a command.
+    names = sorted(file.stem for file in Path(events.__path__[0]).glob("[!_]*.py"))
     modules = [importlib.import_module(f"{events.__name__}.{name}") for name in names]
     return [
         item
