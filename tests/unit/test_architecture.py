@@ -1,8 +1,9 @@
-"""No folder imports anything that the table in ARCHITECTURE.md does not allow."""
+"""No folder imports what the table in ARCHITECTURE.md does not allow, and no module imports itself through others."""
 
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,30 @@ def test_imports_follow_the_table(file: Path) -> None:
 def test_every_part_has_a_row() -> None:
     parts = {path.name.removesuffix(".py") for path in SOURCE.iterdir() if not path.name.startswith(("_", "."))}
     assert parts - {"py.typed"} == TABLE.keys()
+
+
+def modules() -> dict[str, Path]:
+    """All modules by name; a package is its ``__init__``."""
+    names = {file: ".".join(file.relative_to(SOURCE.parent).with_suffix("").parts) for file in files()}
+    return {name.removesuffix(".__init__"): file for file, name in names.items()}
+
+
+def imported_modules(name: str, file: Path, known: dict[str, Path]) -> set[str]:
+    """Also what is imported for types only, or within a function; not ``zeekfleet`` itself, which has the version."""
+    found: set[str] = set()
+    for item in ast.walk(ast.parse(file.read_text())):
+        if isinstance(item, ast.Import):
+            found |= {alias.name for alias in item.names}
+        elif isinstance(item, ast.ImportFrom):
+            for alias in item.names:
+                module = f"{item.module}.{alias.name}"
+                found.add(module if module in known else str(item.module))
+    return (found & known.keys()) - {name, "zeekfleet"}
+
+
+def test_no_circle_of_imports() -> None:
+    known = modules()
+    try:
+        TopologicalSorter({name: imported_modules(name, file, known) for name, file in known.items()}).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' - '.join(error.args[1])}")

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from zeekfleet.errors import NotSupervisorError
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.launch_context import HostContext, NodePaths
+from zeekfleet.model.names import short_file_name
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import Address, Port
 from zeekfleet.model.variables import NODE_CONFIG
-from zeekfleet.stem.records import file_name
 from zeekfleet.supervisor import Supervisor, identity, places
 from zeekfleet.supervisor.engine import CommandEngine
 from zeekfleet.supervisor.lines import LineSplitter
@@ -97,12 +97,12 @@ def test_places() -> None:
 def test_no_node_directory_is_outside_the_state_directory(name: str) -> None:
     directory = HostContext(Path("/state"), Path("/spool"), False, {}).paths(NodeConfig(name=name)).directory
     assert directory.resolve().parent == Path("/state/nodes")
-    assert "/" not in file_name(name)
+    assert "/" not in short_file_name(name)
 
 
 def test_record_file_names_are_distinct_and_short() -> None:
     names = ["a", "A", "a/b", "a%2Fb", "x" * 500, "x" * 501, "ü" * 100]
-    files = {file_name(name) for name in names}
+    files = {short_file_name(name) for name in names}
     assert len(files) == len(names)
     assert all(len(file) < 255 for file in files)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from random import Random
 from urllib.parse import quote
 
 NODES = "nodes"
@@ -34,6 +35,7 @@ RESERVED_SECTIONS = frozenset({"DEFAULT", "instances"})
 MAX_NAME_BYTES = 128
 """The most bytes, in UTF-8, of a name that the Supervisor accepts. It runs any process, so its rules are wider."""
 
+_LONGEST_QUOTED = 180
 _NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{LONGEST_NAME - 1}}}")
 
 
@@ -69,3 +71,12 @@ def directory_name(name: str) -> str:
     if name in {".", ".."}:
         return name.replace(".", "%2E")
     return quote(name, safe=":@+,=", errors="surrogatepass") or "%"
+
+
+def short_file_name(name: str) -> str:
+    """A file name of at most 245 bytes for any name at all, distinct for distinct ones."""
+    quoted = quote(name, safe="")
+    if len(quoted) > _LONGEST_QUOTED:
+        # Random seeded with bytes computes SHA-512; hashlib would take 3.5 MB of the stem for OpenSSL.
+        return quoted[:_LONGEST_QUOTED] + "~" + Random(name.encode()).randbytes(32).hex()  # noqa: S311 - keeps no secret
+    return quoted

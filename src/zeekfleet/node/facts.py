@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zeekfleet.node.port_owners import owners
 from zeekfleet.planning.checks import HostFacts, Listener, Needs, PortUse
+from zeekfleet.system.cpus import can_pin
 
 CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
 """The capabilities that matter to nodes, with their bit numbers."""
@@ -37,17 +38,6 @@ def gather(needs: Iterable[Needs], likely: frozenset[int], program: str | None) 
         capabilities=capabilities,
         ports=_ports((listener for need in wanted for listener in need.listeners), likely, capabilities),
     )
-
-
-def can_pin(cpu: int) -> bool:
-    """Whether a thread can be bound to this CPU. Tries it with the calling thread, and restores its CPUs at once."""
-    before = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {cpu})
-    except (OSError, OverflowError, ValueError):
-        return False
-    os.sched_setaffinity(0, before)
-    return True
 
 
 def node_capabilities(program: str | None, status: str | None = None) -> frozenset[str]:

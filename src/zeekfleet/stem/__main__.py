@@ -7,7 +7,6 @@ reason why not. Exit codes: 0 shut down, 1 could not start, 75 another stem is t
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import gc
 import os
@@ -19,10 +18,10 @@ from pathlib import Path
 from zeekfleet.stem.preparation import DIRECTORY_MODE, FILE_MODE, reason_of
 from zeekfleet.stem.server import Server
 from zeekfleet.stem.sockets import LOCK_NAME
+from zeekfleet.system import subreaper
 
 EXIT_FAILED = 1
 EXIT_LOCKED = 75
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 def _log(text: str) -> None:
@@ -30,13 +29,6 @@ def _log(text: str) -> None:
     # A full disk costs this line, and nothing else.
     with contextlib.suppress(OSError):
         os.write(2, line.encode("utf-8", "replace"))
-
-
-def _become_subreaper() -> None:
-    """Orphans of the nodes come to this process, not to init."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "cannot become a subreaper")
 
 
 def _raise_file_limit() -> None:
@@ -76,7 +68,7 @@ def main(arguments: list[str]) -> int:
             tell("another stem has this state directory")
             return EXIT_LOCKED
         os.chdir("/")
-        _become_subreaper()
+        subreaper.become()  # orphans of the nodes come to us, not to init
         _raise_file_limit()
         server = Server(state, _log)
         server.start()

@@ -274,15 +274,10 @@ def _kill(processes: Iterable[Tagged]) -> None:
     """SIGKILL each, if it is still the process that it was, and wait a short time for their end."""
     descriptors = [descriptor for process in processes if (descriptor := _killed(process)) is not None]
     deadline = time.monotonic() + _KILL_PATIENCE
-    waiting = select.poll()
     for descriptor in descriptors:
-        waiting.register(descriptor, select.POLLIN)
-    left = len(descriptors)
-    while left and (rest := deadline - time.monotonic()) > 0:
-        for descriptor, _ in waiting.poll(rest * 1000):
-            waiting.unregister(descriptor)
-            left -= 1
-    for descriptor in descriptors:
+        end = select.poll()
+        end.register(descriptor, select.POLLIN)
+        end.poll(max(0.0, deadline - time.monotonic()) * 1000)
         os.close(descriptor)
 
 

@@ -18,11 +18,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from zeekfleet.model.names import short_file_name
 from zeekfleet.stem.preparation import DIRECTORY_MODE, reason_of
-from zeekfleet.stem.records import file_name
-from zeekfleet.system import cgroup_paths, procfs
-from zeekfleet.system.cgroup import Cgroup, remove
-from zeekfleet.system.posix_spawn import fork
+from zeekfleet.system import cgroup, cgroup_paths
+from zeekfleet.system.cgroup import Cgroup
 
 
 class Cgroups:
@@ -49,7 +48,7 @@ class Cgroups:
                 self._bases.add(self._base)
         if self._base is None:
             return None
-        path = self._base / _directory_of(node)
+        path = self._base / f"node-{short_file_name(node)}"  # no file that the kernel puts there begins so
         try:
             path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         except OSError as error:
@@ -79,20 +78,20 @@ class Cgroups:
             with contextlib.suppress(OSError):
                 for entry in os.scandir(base):
                     if entry.is_dir(follow_symlinks=False):
-                        remove(Path(entry.path))
-            remove(base)
+                        cgroup.remove(Path(entry.path))
+            cgroup.remove(base)
 
     def _probe(self) -> Path | None:
         own = cgroup_paths.unified()
         if own is None:
             self._log("no control groups: version 2 is not mounted")
             return None
-        if own.directory != own.top and _is_handed_over(own.directory.parent):
+        if own.directory != own.top and cgroup.is_handed_over(own.directory.parent):
             above = self._make(own.directory.parent)
-            if above is not None and _has_memory(above):
+            if above is not None and cgroup.hands_out_memory(above):
                 return above
             if above is not None:
-                remove(above)
+                cgroup.remove(above)
         return self._make(own.directory)
 
     def _make(self, parent: Path) -> Path | None:
@@ -104,43 +103,9 @@ class Cgroups:
                 # Without the controller a group can still be killed as a whole.
                 with contextlib.suppress(OSError):
                     (directory / "cgroup.subtree_control").write_text("+memory")
-            _try_out(base / "trial")
+            cgroup.try_out(base / "trial")
         except OSError as error:
             self._log(f"no control groups below {parent}: {reason_of(error)}")
-            remove(base)
+            cgroup.remove(base)
             return None
         return base
-
-
-def _directory_of(node: str) -> str:
-    """The prefix keeps it apart from the files that the kernel puts beside it."""
-    return f"node-{file_name(node)}"
-
-
-def _is_handed_over(group: Path) -> bool:
-    """Whether systemd has marked a group as handed over to whoever runs below it."""
-    for attribute in ("trusted.delegate", "user.delegate"):
-        with contextlib.suppress(OSError):
-            if os.getxattr(group, attribute) == b"1":
-                return True
-    return False
-
-
-def _has_memory(group: Path) -> bool:
-    return b"memory" in procfs.read(f"{group}/cgroup.subtree_control").split()
-
-
-def _try_out(group: Path) -> None:
-    """Start a process in a group and let it end; raises OSError if that is not possible."""
-    group.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-    try:
-        descriptor = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            pid = fork(descriptor)
-        finally:
-            os.close(descriptor)
-        if pid == 0:
-            os._exit(0)
-        os.waitpid(pid, 0)
-    finally:
-        remove(group)

@@ -50,7 +50,7 @@ class ForkedSpawn(Spawn):
         report, told = os.pipe2(os.O_CLOEXEC)
         with os.fdopen(report, "rb") as reader:
             try:
-                pid = _forked_into(self._group)
+                pid = self._fork()
                 if pid == 0:
                     self._become(told)
             finally:
@@ -64,6 +64,15 @@ class ForkedSpawn(Spawn):
             self.effects |= words.effects
         self.pid = pid
         self.start_time = procfs.start_time(pid)
+
+    def _fork(self) -> int:
+        if self._group is None:
+            return fork(None)
+        descriptor = os.open(self._group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return fork(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _become(self, told: int) -> NoReturn:
         """In the child: become the program, or tell why not."""
@@ -108,13 +117,3 @@ def _forget_signals() -> None:
     for number in (*HANDLED, *ignored_signals()):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _forked_into(group: str | None) -> int:
-    if group is None:
-        return fork(None)
-    descriptor = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return fork(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,6 @@ written anew when the lines that no longer count outweigh the others.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import msgspec
 
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem.preparation import FILE_MODE
 from zeekfleet.system.line_file import LineFile
 
 LAUNCHES_NAME = "launches"
@@ -133,9 +131,10 @@ class Launches:
         for spec in specs:
             self._note(spec, recovered)
         lines = [self._encoder.encode(LaunchRecord(LAUNCH_VERSION, spec, recovered=recovered)) for spec in specs]
-        offset = self._file.size
-        if not self._file.append(b"\n".join([*lines, b""])):
+        content = b"\n".join([*lines, b""])
+        if not self._file.append(content):
             return list(specs)
+        offset = self._file.size - len(content)
         for spec, line in zip(specs, lines, strict=True):
             self._places[spec.name] = (offset, len(line))
             self.dead.discard(spec.name)
@@ -196,11 +195,6 @@ class Launches:
 
     def _set_aside(self, line: bytes, reason: str) -> None:
         self._log(f"a line of {self._path} cannot be used ({reason}); set aside in {self._aside.name}")
-        try:
-            descriptor = os.open(self._aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-            try:
-                os.write(descriptor, line + b"\n")
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            self._log(f"cannot write {self._aside}: {error.strerror}")
+        aside = LineFile(self._aside, self._log)
+        aside.append(line + b"\n")
+        aside.close()

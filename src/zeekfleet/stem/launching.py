@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from errno import ENOENT
-from shutil import which
 
 import msgspec
 
@@ -17,11 +15,7 @@ from zeekfleet.stem.forked_spawn import ForkedSpawn
 from zeekfleet.stem.preparation import Outputs, failure
 from zeekfleet.stem.spawn import Program, Spawn
 from zeekfleet.system import posix_spawn
-from zeekfleet.system.programs import missing_on_path
-
-_MOST_FOUND = 1000
-_found: dict[tuple[str, str], str] = {}
-"""Where programs were found, by name and PATH."""
+from zeekfleet.system.programs import find
 
 
 def check(spec: LaunchSpec) -> None:
@@ -61,43 +55,19 @@ def spawn_of(
     descriptors = {1: outputs.stdout, 2: outputs.stderr}
     limits = msgspec.structs.replace(spec.resources, memory=None) if has_memory_limit else spec.resources
     try:
-        path = _program(spec)
+        path = find(spec.argv[0], spec.env.get("PATH", os.defpath))
         _check_names(env)
         cpus = resources.cpus_of(spec)
         program = Program(path, spec.argv, env, spec.directory, descriptors, cpus, rlimit_tag)
         if group is None and posix_spawn.IS_AVAILABLE and not resources.are_limited(limits):
             return Spawn(program)
         return ForkedSpawn(program, limits, group)
-    except OSError as error:
-        raise failure(spec.name, error) from error
     except Exception as error:
         # Whatever is wrong with one node, the others need this process.
-        raise LaunchError(spec.name, str(error) or type(error).__name__) from error
-
-
-def problem_of(name: str, problem: Exception) -> LaunchError:
-    """A start's problem as the node's."""
-    return failure(name, problem) if isinstance(problem, OSError) else LaunchError(name, str(problem))
+        raise failure(spec.name, error) from error
 
 
 def _check_names(env: Mapping[str, str]) -> None:
     for name in env:
         if "=" in name:
             raise ValueError(f"illegal environment variable name: {name!r}")
-
-
-def _program(spec: LaunchSpec) -> str:
-    """The program's path, looked for on the node's own PATH."""
-    name = spec.argv[0]
-    if "/" in name:
-        return name
-    path = spec.env.get("PATH", os.defpath)
-    found = _found.get((name, path))
-    if found is None or not os.access(found, os.X_OK):
-        found = which(name, path=path)
-        if found is None:
-            raise FileNotFoundError(ENOENT, missing_on_path(path), name)
-        if len(_found) >= _MOST_FOUND:
-            _found.clear()
-        _found[name, path] = found
-    return found

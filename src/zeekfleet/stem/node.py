@@ -134,7 +134,7 @@ class Node:
             if spawn.problem is None:
                 self._up(spawn)
             else:
-                self._launch_failed(launching.problem_of(self.spec.name, spawn.problem))
+                self._launch_failed(preparation.failure(self.spec.name, spawn.problem))
 
         self.phase = Phase.STARTING
         self._host.pool.start(spawn, done)

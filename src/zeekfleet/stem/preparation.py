@@ -39,10 +39,12 @@ def reason_of(error: OSError) -> str:
     return f"{text}: {os.fsdecode(error.filename)}" if error.filename else text
 
 
-def failure(name: str, error: OSError) -> LaunchError:
-    """What a launch fails with."""
-    kind = ShortageError if error.errno in SHORTAGES else LaunchError
-    return kind(name, reason_of(error))
+def failure(name: str, problem: Exception) -> LaunchError:
+    """What a node's launch fails with, by the problem of its start."""
+    if not isinstance(problem, OSError):
+        return LaunchError(name, str(problem) or type(problem).__name__)
+    kind = ShortageError if problem.errno in SHORTAGES else LaunchError
+    return kind(name, reason_of(problem))
 
 
 def open_output(path: str) -> int:
@@ -89,31 +91,25 @@ def prepare(spec: LaunchSpec, files: Mapping[str, str]) -> Outputs:
         stdout = open_output(spec.stdout_file)
         stderr = open_output(spec.stderr_file)
         return Outputs(stdout, stderr, (os.fstat(stdout).st_size, os.fstat(stderr).st_size))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter for a NUL in a path
         if stdout >= 0:
             os.close(stdout)
         raise failure(spec.name, error) from error
-    except ValueError as error:  # a NUL in a path
-        if stdout >= 0:
-            os.close(stdout)
-        raise LaunchError(spec.name, str(error)) from error
 
 
 def _write_file(path: str, content: str) -> None:
     """Give a file this content. A file that is there is replaced, not changed: a process may be reading it."""
     encoded = content.encode("utf-8", "surrogateescape")
+    if _has(path, encoded):
+        return
+    directory, name = os.path.split(path)
+    temporary = f"{directory}/.{name}.new"
     try:
-        if _has(path, encoded):
-            return
-        _write(path, encoded, os.O_EXCL)
-    except FileExistsError:
-        directory, name = os.path.split(path)
-        temporary = f"{directory}/.{name}.new"
-        _write(temporary, encoded, os.O_TRUNC)
-        os.rename(temporary, path)
+        _write(temporary, encoded)
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), DIRECTORY_MODE, exist_ok=True)
-        _write(path, encoded, os.O_TRUNC)
+        os.makedirs(directory, DIRECTORY_MODE, exist_ok=True)
+        _write(temporary, encoded)
+    os.rename(temporary, path)
 
 
 def _has(path: str, content: bytes) -> bool:
@@ -131,8 +127,8 @@ def _has(path: str, content: bytes) -> bool:
         os.close(descriptor)
 
 
-def _write(path: str, content: bytes, flag: int) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | flag
+def _write(path: str, content: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, FILE_MODE)
     try:
         os.fchmod(descriptor, FILE_MODE)

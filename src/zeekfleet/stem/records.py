@@ -16,8 +16,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
-from urllib.parse import quote
 
 import msgspec
 
@@ -34,7 +32,6 @@ RECORD_VERSION = 3
 DIRECTORY_NAME = "stem"
 JOURNAL_NAME = "processes"
 TREE_NAME = "tree"
-_LONGEST_NAME = 180
 _JOURNAL_SLACK = 2000
 """Lines beyond one a node after which the journal is written anew."""
 
@@ -81,30 +78,18 @@ def _of_another_boot(record: ProcessRecord) -> ProcessRecord:
 
 
 class _Head(msgspec.Struct, frozen=True):
-    """The journal's first line."""
+    """The journal's first line; a file of a former release has a version, too."""
 
-    version: int
-    boot: str
-
-
-class _Versioned(msgspec.Struct):
     version: int = 0
+    boot: str = ""
 
 
-def _version(content: bytes) -> int:
-    """Of a record, or a journal's first line; 0 if it tells none."""
+def _head(content: bytes) -> _Head:
+    """The head in a line or file; version 0 if it has none."""
     try:
-        return msgspec.json.decode(content, type=_Versioned).version
+        return msgspec.json.decode(content, type=_Head)
     except msgspec.MsgspecError:
-        return 0
-
-
-def file_name(node: str) -> str:
-    """A file name for any node name, distinct for distinct ones."""
-    quoted = quote(node, safe="")
-    if len(quoted) > _LONGEST_NAME:
-        quoted = quoted[:_LONGEST_NAME] + "~" + Random(node.encode()).randbytes(32).hex()  # noqa: S311 - keeps no secret
-    return quoted
+        return _Head()
 
 
 class Records:
@@ -159,8 +144,8 @@ class Records:
         """The last line of each node; of another boot, without processes. What is torn is skipped."""
         self._remove_former()
         content = procfs.read(str(self._directory / JOURNAL_NAME))
-        head, *lines = content.split(b"\n")
-        if (version := _version(head)) > RECORD_VERSION:
+        first, *lines = content.split(b"\n")
+        if (version := _head(first).version) > RECORD_VERSION:
             self._set_aside(self._directory / JOURNAL_NAME, f"it has version {version}, not {RECORD_VERSION}")
             return {}
         found: dict[str, ProcessRecord] = {}
@@ -175,7 +160,7 @@ class Records:
                 found[record.name] = record
         self._gone = {name for name, record in found.items() if record.gone}
         found = {name: record for name, record in found.items() if not record.gone}
-        if content and not self._is_of_this_boot(head):
+        if content and _head(first).boot != self._boot:
             found = {name: _of_another_boot(record) for name, record in found.items()}
         self._processes = dict(found)
         return found
@@ -213,19 +198,13 @@ class Records:
         self._journal.remove()
         (self._directory / TREE_NAME).unlink(missing_ok=True)
 
-    def _is_of_this_boot(self, head: bytes) -> bool:
-        try:
-            return msgspec.json.decode(head, type=_Head).boot == self._boot
-        except msgspec.MsgspecError:
-            return False
-
     # --- files
 
     def _remove_former(self) -> None:
         """A former release kept a file a node: what they hold is not read any more."""
         former = sorted(self._directory.glob("*.json"))
         for path in former:
-            if (version := _version(procfs.read(str(path)))) > RECORD_VERSION:
+            if (version := _head(procfs.read(str(path))).version) > RECORD_VERSION:
                 self._set_aside(path, f"it has version {version}, not {RECORD_VERSION}")
                 continue
             with contextlib.suppress(OSError):

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from zeekfleet.stem import rlimit_tag
 from zeekfleet.system import procfs
+from zeekfleet.system.cpus import pinned
 from zeekfleet.system.posix_spawn import posix_spawn, texts
 from zeekfleet.system.programs import refusal
 
@@ -77,7 +77,7 @@ class Spawn:
             if not self.cpus:
                 self._start()
                 return
-            with _pinned(self.cpus):
+            with pinned(self.cpus):
                 self._start()
         except Exception as error:
             self.problem = error
@@ -99,22 +99,3 @@ class Spawn:
             return OSError(number, os.strerror(number), os.fsdecode(self.directory))
         program = os.path.join(os.fsdecode(self.directory), os.fsdecode(self.path))
         return OSError(number, refusal(program, number), program)
-
-
-@contextmanager
-def _pinned(cpus: frozenset[int]) -> Iterator[None]:
-    """Move this thread to some CPUs, so that the child begins there."""
-    names = ", ".join(str(cpu) for cpu in sorted(cpus))
-    if min(cpus) < 0:
-        raise ValueError(f"CPU {names} does not exist")
-    before = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, cpus)
-    except (OSError, OverflowError) as error:
-        raise ValueError(f"CPU {names} to pin to is offline or absent") from error
-    try:
-        if missing := cpus - os.sched_getaffinity(0):
-            raise ValueError(f"CPU {', '.join(map(str, sorted(missing)))} to pin to is offline or absent")
-        yield
-    finally:
-        os.sched_setaffinity(0, before)

@@ -10,14 +10,11 @@ This is for daemons only. A program that uses the Python API may have children o
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 from collections.abc import Callable
 
-from zeekfleet.system import procfs
-
-_PR_SET_CHILD_SUBREAPER = 36
+from zeekfleet.system import procfs, subreaper
 
 
 class Orphans:
@@ -35,8 +32,7 @@ class Orphans:
 
     def open(self) -> None:
         """Become a subreaper, and reap at every SIGCHLD."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        subreaper.become()
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self.reap)
 
     def close(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from zeekfleet.system import cgroup_paths, procfs
+from zeekfleet.system.posix_spawn import fork
 
 
 class Cgroup:
@@ -56,3 +58,37 @@ def remove(group: Path) -> None:
     """Remove a group's directory, if it holds no process and no group."""
     with contextlib.suppress(OSError):
         group.rmdir()
+
+
+def is_handed_over(group: Path) -> bool:
+    """Whether systemd has marked a group as handed over to whoever runs below it."""
+    for attribute in ("trusted.delegate", "user.delegate"):
+        with contextlib.suppress(OSError):
+            if os.getxattr(group, attribute) == b"1":
+                return True
+    return False
+
+
+def hands_out_memory(group: Path) -> bool:
+    """Whether memory can be limited in groups below this one."""
+    return b"memory" in procfs.read(f"{group}/cgroup.subtree_control").split()
+
+
+def try_out(group: Path) -> None:
+    """Start a process in a new group and let it end.
+
+    Raises:
+        OSError: that is not possible.
+    """
+    group.mkdir(mode=0o700, exist_ok=True)
+    try:
+        descriptor = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            pid = fork(descriptor)
+        finally:
+            os.close(descriptor)
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+    finally:
+        remove(group)

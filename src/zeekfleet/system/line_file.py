@@ -21,7 +21,7 @@ class LineFile:
         log: takes one line about each failure; no method raises.
 
     Attributes:
-        size: bytes in it, as far as it has been read or written.
+        size: bytes in it, once it is open.
     """
 
     def __init__(self, path: Path, log: Callable[[str], None]) -> None:
@@ -36,16 +36,17 @@ class LineFile:
         return self._descriptor >= 0
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Where each line begins, and the line, without empty ones; to be called once, before anything is appended."""
+        """Where each line begins, and the line, without empty ones; to be read before anything is appended."""
         if not self._open():
             return
+        offset = 0
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
             for line in file:
                 if text := line.rstrip(b"\n"):
-                    yield self.size, text
-                self.size += len(line)
+                    yield offset, text
                 if not line.endswith(b"\n"):
-                    self._terminate(self.size - len(line))
+                    self._terminate(offset)
+                offset += len(line)
 
     def read(self, offset: int, length: int) -> bytes:
         """A part of it.
@@ -116,6 +117,7 @@ class LineFile:
         if not self.is_open:
             try:
                 self._descriptor = os.open(self._path, _FLAGS, _MODE)
+                self.size = os.fstat(self._descriptor).st_size
             except OSError as error:
                 self._log(f"cannot write {self._path}: {error.strerror}")
         return self.is_open

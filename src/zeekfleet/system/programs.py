@@ -6,6 +6,10 @@ import os
 from errno import EACCES, ENOENT, ENOEXEC
 from shutil import which
 
+_MOST_FOUND = 1000
+_found: dict[tuple[str, str], str] = {}
+"""Where programs were found, by name and PATH."""
+
 _FIRST_LINE = 256
 """Bytes at the beginning of a script that the kernel reads."""
 
@@ -13,6 +17,25 @@ _FIRST_LINE = 256
 def missing_on_path(path: str | None = None) -> str:
     """The reason that a program is not on PATH, as part of a sentence."""
     return f"not found on PATH ({os.environ.get('PATH', os.defpath) if path is None else path})"
+
+
+def find(name: str, path: str) -> str:
+    """A program's path: looked for on PATH if the name has no slash.
+
+    Raises:
+        FileNotFoundError: it is nowhere.
+    """
+    if "/" in name:
+        return name
+    found = _found.get((name, path))
+    if found is None or not os.access(found, os.X_OK):
+        found = which(name, path=path)
+        if found is None:
+            raise FileNotFoundError(ENOENT, missing_on_path(path), name)
+        if len(_found) >= _MOST_FOUND:
+            _found.clear()
+        _found[name, path] = found
+    return found
 
 
 def refusal(program: str, number: int) -> str:

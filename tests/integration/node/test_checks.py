@@ -20,11 +20,12 @@ from zeekfleet.model.launch import LaunchContext
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.node.checks import NodeChecker
-from zeekfleet.node.facts import can_pin, file_capabilities, gather, node_capabilities
+from zeekfleet.node.facts import file_capabilities, gather, node_capabilities
 from zeekfleet.node.port_owners import owners
 from zeekfleet.node.sim import SimEngine
 from zeekfleet.node.zeek.parse import parse
 from zeekfleet.planning.checks import Listener, Needs
+from zeekfleet.system.cpus import can_pin
 
 Context = Callable[..., LaunchContext]
 
