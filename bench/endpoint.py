@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import websocket
 from zeekclient import brokertypes, events
 
@@ -34,7 +35,7 @@ INSTANCES = tuple(Instance(f"agent-{number}", Address(f"10.0.0.{number}")) for n
 async def serve() -> None:
     """Answer until standard input ends."""
     loop = asyncio.get_running_loop()
-    data = values.from_json(Codec(Layout()).to_json(INSTANCES))
+    data = msgspec.json.decode(Codec(Layout()).to_json(INSTANCES), type=values.Value)
     async with WebSocketBus("server") as endpoint:
         endpoint.subscribe(topics.CONTROLLER)
         print(await endpoint.listen(HOST, 0), flush=True)

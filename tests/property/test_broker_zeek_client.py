@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,8 @@ from zeekfleet.broker.messages import (
 from zeekfleet.model import management
 from zeekfleet.model.types import Port
 from zeekfleet.testing.strategies import of_record, scalars
+
+decode_value = msgspec.json.Decoder(values.Value).decode
 
 PORTS = st.builds(Port, st.integers(1, 65535))  # zeek-client has no port 0
 PLAIN = st.none() | st.text().map(values.String)
@@ -57,7 +60,7 @@ def test_configurations_go_both_ways(configuration):
     text = SECOND.codec.to_json(configuration)
     read = types.Configuration.from_brokertype(brokertypes.unserialize(text))
     assert sorted(node.name for node in read.nodes) == sorted(node.name for node in configuration.nodes)
-    back = SECOND.codec.from_value(values.from_json(read.to_brokertype().serialize()), management.Configuration)
+    back = SECOND.codec.from_value(decode_value(read.to_brokertype().serialize()), management.Configuration)
     assert {instance.name for instance in back.instances} == {instance.name for instance in configuration.instances}
     for ours, again in zip(sorted_nodes(configuration), sorted_nodes(back), strict=True):
         for field in ("name", "instance", "role", "p", "interface", "cpu_affinity", "env", "metrics_port"):
@@ -91,7 +94,7 @@ def test_scalars_go_both_ways(value):
     if isinstance(value, values.Timespan | values.Timestamp | values.Subnet):
         return  # zeek-client normalises their text: see the examples below
     read = brokertypes.unserialize(values.to_json(value))
-    assert values.from_json(read.serialize()) == value
+    assert decode_value(read.serialize()) == value
 
 
 @pytest.mark.parametrize(
@@ -106,14 +109,7 @@ def test_scalars_go_both_ways(value):
 )
 def test_times_and_subnets_are_read_by_zeek_client(value):
     read = brokertypes.unserialize(values.to_json(value))
-    again = values.from_json(read.serialize())
-    assert type(again) is type(value)
-    if isinstance(value, values.Timespan):
-        assert again.nanoseconds == value.nanoseconds
-    elif isinstance(value, values.Timestamp):
-        assert again.datetime == value.datetime
-    else:
-        assert again == value
+    assert decode_value(read.serialize()) == value
 
 
 def test_handshake_messages():

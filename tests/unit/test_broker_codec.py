@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from zeekfleet.broker import topics, values
@@ -11,11 +12,13 @@ from zeekfleet.broker.events import agent, controller
 from zeekfleet.broker.generations import FIRST, SECOND, canonical_topic, find_event
 from zeekfleet.broker.messages import decode_data, decode_event, encode_event
 from zeekfleet.broker.readers import read_any
-from zeekfleet.broker.values import Count, Integer, NoneValue, String, Timespan, Timestamp, Vector, from_json, to_json
+from zeekfleet.broker.values import Count, Integer, NoneValue, String, Vector, guarded, to_json
 from zeekfleet.errors import FrameError, ValueMismatchError
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, Result
 from zeekfleet.model.types import Address, Port
+
+decode_value = msgspec.json.Decoder(values.Value).decode
 
 
 @pytest.mark.parametrize(
@@ -29,8 +32,8 @@ from zeekfleet.model.types import Address, Port
     ],
 )
 def test_none_is_read_in_all_forms_and_written_in_one(text):
-    assert from_json(text) == NoneValue()
-    assert to_json(from_json(text)) == b'{"@data-type":"none","data":{}}'
+    assert decode_value(text) == NoneValue()
+    assert to_json(decode_value(text)) == b'{"@data-type":"none","data":{}}'
 
 
 @pytest.mark.parametrize(
@@ -42,8 +45,8 @@ def test_none_is_read_in_all_forms_and_written_in_one(text):
     ],
 )
 def test_whole_numbers_are_exact(text, number):
-    assert from_json(text) == number
-    assert from_json(to_json(number)) == number
+    assert decode_value(text) == number
+    assert decode_value(to_json(number)) == number
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,7 @@ def test_whole_numbers_are_exact(text, number):
         '{"@data-type":"port","data":"65536/tcp"}',
         '{"@data-type":"port","data":"80/sctp"}',
         '{"@data-type":"timespan","data":"1 fortnight"}',
+        '{"@data-type":"timespan","data":"-2.5"}',
         '{"@data-type":"timestamp","data":"yesterday"}',
         '{"@data-type":"table","data":[{"key":{"@data-type":"count","data":1}}]}',
         '{"@data-type":"novel","data":1}',
@@ -73,19 +77,7 @@ def test_whole_numbers_are_exact(text, number):
 )
 def test_invalid_values(text):
     with pytest.raises(FrameError):
-        from_json(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "nanoseconds"),
-    [("1500ms", 1_500_000_000), ("-2.5s", -2_500_000_000), ("1min", 60 * 10**9), ("3ns", 3), ("2d", 172_800 * 10**9)],
-)
-def test_timespans(text, nanoseconds):
-    assert Timespan(text).nanoseconds == nanoseconds
-
-
-def test_timestamps_are_utc():
-    assert Timestamp("2022-04-10T07:00:00.000").datetime.isoformat() == "2022-04-10T07:00:00+00:00"
+        guarded(decode_value, text)
 
 
 def test_a_record_on_the_wire():
@@ -115,12 +107,14 @@ def test_first_generation_layout():
     result = Result("r", success=False, error="e")
     fields = json.loads(FIRST.codec.to_json(result))["data"]
     assert [field["data"] for field in fields] == ["r", "", False, {}, "e", {}]
-    assert FIRST.codec.from_value(from_json(FIRST.codec.to_json(result)), Result) == result
+    assert FIRST.codec.from_value(decode_value(FIRST.codec.to_json(result)), Result) == result
     status = NodeStatus("n", State.FAILED, Role.NONE, metrics_port=Port(9000))
     fields = json.loads(FIRST.codec.to_json(status))["data"]
     assert len(fields) == 6
     assert fields[1]["data"] == "ClusterController::Types::FAILED"
-    assert FIRST.codec.from_value(from_json(FIRST.codec.to_json(status)), NodeStatus) == NodeStatus("n", State.FAILED)
+    assert FIRST.codec.from_value(decode_value(FIRST.codec.to_json(status)), NodeStatus) == NodeStatus(
+        "n", State.FAILED
+    )
 
 
 def test_missing_trailing_arguments_take_their_defaults():
@@ -168,7 +162,7 @@ def test_a_mismatch_names_its_place():
 
 def test_a_table_has_distinct_keys():
     twice = values.Entry(String("k"), String("v"))
-    node = values.from_json(SECOND.codec.to_json(Node("n", "i", ClusterRole.PROXY, State.RUNNING)))
+    node = decode_value(SECOND.codec.to_json(Node("n", "i", ClusterRole.PROXY, State.RUNNING)))
     fields = [*node.data[:9], values.Table([twice, twice])]
     with pytest.raises(ValueMismatchError, match="same key"):
         SECOND.codec.from_value(Vector(fields), Node)

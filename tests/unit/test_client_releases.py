@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from zeekfleet.broker import values
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.cli.output import Note
@@ -13,7 +15,7 @@ from zeekfleet.model.releases import PartRelease
 
 
 def result(instance: str | None, *parts: PartRelease) -> Result:
-    return Result("r", instance=instance, data=values.from_json(SECOND.codec.to_json(parts)))
+    return Result("r", instance=instance, data=msgspec.json.decode(SECOND.codec.to_json(parts), type=values.Value))
 
 
 def test_releases_of_parts_and_nodes_and_of_those_that_did_not_answer() -> None:

@@ -67,7 +67,7 @@ def test_two_instances_at_one_address() -> None:
     instances = [Instance(name, Address(host), Port(port)) for name, host, port in places]
     both = Configuration(instances=(*instances, Instance("e"), Instance("f")))
     (error,) = validate(both, controller_port=None, auto_assign_ports=True)
-    assert error == "instances 'a', 'b' have the same address, 10.0.0.1:2151, where one agent can be"
+    assert error == "instances 'a', 'b' have the same address, 10.0.0.1:2151, where only one agent can listen"
 
 
 def test_controller_port_conflicts() -> None:

@@ -185,7 +185,7 @@ class Agent:
                 await self._happened(received)
             except Exception:
                 # A peer's event must not end the agent, whatever error it causes.
-                logger.exception("%s was not dealt with", type(received).__name__)
+                logger.exception("%s was not processed", type(received).__name__)
 
     async def _happened(self, received: BusEvent) -> None:
         match received:

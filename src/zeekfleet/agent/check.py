@@ -89,7 +89,7 @@ class ConfigurationCheck:
         try:
             actual, pids = await self._running()
         except UnansweredError as error:
-            logger.warning("which ports are taken cannot be told: %s", error, extra={"error": str(error)})
+            logger.warning("cannot tell which ports are in use: %s", error, extra={"error": str(error)})
             return api.AgentPortsResponse(request.reqid, ())
         known = request.deployed or Configuration()
         here = {instance.host for instance in known.instances if instance.name == self._instance} or {UNSPECIFIED}

@@ -210,7 +210,7 @@ class Deployer:
                     return
                 is_final = True
             if (pid := await self._control.process_of(config.name, config)) is not None:
-                self._notifier.log(f"node {config.name} runs, although: {problem}", config.name)
+                self._notifier.log(f"node {config.name} runs, although creating it failed: {problem}", config.name)
                 self._roster.found(config.name, pid)
                 return
             if await self._is_there(config.name):

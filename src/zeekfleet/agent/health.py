@@ -128,7 +128,7 @@ class HealthWatch:
         """Count unanswered checks. A node that has answered, or has changed its state, starts from 0 again."""
         silent &= self._roster.running()
         if self._links.switch_connection(silent, asked):
-            logger.warning("no node answers by the link; taking another")
+            logger.warning("no node answers on this connection; connecting to another node")
             return
         self._missed = {name: self._missed.get(name, 0) + 1 for name in silent}
         # In parallel, since each node may need its whole grace to end.

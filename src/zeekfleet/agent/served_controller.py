@@ -61,7 +61,7 @@ class ServedController:
             return
         except (OSError, msgspec.MsgspecError) as error:
             logger.warning(
-                "which controller was served before cannot be read from %s: %s",
+                "cannot read from %s which controller was served before: %s",
                 self._file,
                 error,
                 extra={"error": str(error)},

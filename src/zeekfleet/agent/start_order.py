@@ -125,7 +125,10 @@ def _block(configs: Iterable[NodeConfig]) -> None:
                 block(Path(config.directory))
             except OSError as error:
                 logger.warning(
-                    "node %s begins at once: %s", config.name, error, extra={"node": config.name, "error": str(error)}
+                    "node %s cannot wait for the group before it, and starts at once: %s",
+                    config.name,
+                    error,
+                    extra={"node": config.name, "error": str(error)},
                 )
 
 

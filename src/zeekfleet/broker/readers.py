@@ -207,7 +207,7 @@ def _locate(places: typing.Iterable[tuple[str, FromValue, Any]]) -> ValueMismatc
             reader(item)
         except ValueMismatchError as error:
             return error.within(name)
-    raise AssertionError("a value that did not fit does now")
+    raise AssertionError("the second reading of a value found no error")
 
 
 def enum_reader(enumeration: type[enum.Enum], scope: str) -> FromValue:

@@ -24,16 +24,8 @@ T = TypeVar("T")
 COUNT_MAX = 2**64 - 1
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**63 - 1
 
-NANOSECONDS = {
-    "ns": 1,
-    "us": 10**3,
-    "ms": 10**6,
-    "s": 10**9,
-    "min": 60 * 10**9,
-    "h": 3600 * 10**9,
-    "d": 86400 * 10**9,
-}
-_TIMESPAN = re.compile(r"([+-]?\d+(?:\.\d+)?)(ns|us|ms|s|min|h|d)")
+TIMESPAN_UNITS = ("ns", "us", "ms", "s", "min", "h", "d")
+_TIMESPAN = re.compile(rf"[+-]?\d+(?:\.\d+)?(?:{'|'.join(TIMESPAN_UNITS)})")
 
 
 class BrokerValue(msgspec.Struct, frozen=True, tag_field="@data-type"):
@@ -96,19 +88,7 @@ class Timespan(BrokerValue, frozen=True, tag="timespan"):
 
     def __post_init__(self) -> None:
         if not _TIMESPAN.fullmatch(self.data):
-            raise ValueError(f"timespan '{self.data[:40]}' is no number with a unit of {' '.join(NANOSECONDS)}")
-
-    @property
-    def nanoseconds(self) -> int:
-        """The duration, rounded to whole nanoseconds."""
-        match = _TIMESPAN.fullmatch(self.data)
-        if match is None:  # pragma: no cover - the constructor has checked it
-            raise ValueError(self.data)
-        number, unit = match.groups()
-        whole, _, fraction = number.partition(".")
-        scale = NANOSECONDS[unit]
-        rest = int(fraction) * scale // 10 ** len(fraction) if fraction else 0
-        return int(whole) * scale + (-rest if number.startswith("-") else rest)
+            raise ValueError(f"timespan '{self.data[:40]}' is no number with a unit of {' '.join(TIMESPAN_UNITS)}")
 
 
 class Timestamp(BrokerValue, frozen=True, tag="timestamp"):
@@ -121,11 +101,6 @@ class Timestamp(BrokerValue, frozen=True, tag="timestamp"):
             datetime.datetime.fromisoformat(self.data)
         except ValueError:
             raise ValueError(f"timestamp '{self.data[:40]}' is not ISO 8601, such as 2022-04-10T07:00:00") from None
-
-    @property
-    def datetime(self) -> datetime.datetime:
-        """The point in time, with the zone UTC, cut to microseconds."""
-        return datetime.datetime.fromisoformat(self.data).replace(tzinfo=datetime.UTC)
 
 
 class String(BrokerValue, frozen=True, tag="string"):
@@ -229,16 +204,6 @@ NONE = NoneValue()
 
 _ENCODER = msgspec.json.Encoder()
 to_json: Callable[[Any], bytes] = _ENCODER.encode
-_VALUE_DECODER: msgspec.json.Decoder[Value] = msgspec.json.Decoder(Value)
-
-
-def from_json(text: bytes | str) -> Value:
-    """Read one value.
-
-    Raises:
-        FrameError: the text is not JSON, or not a value of the data model.
-    """
-    return guarded(_VALUE_DECODER.decode, text)
 
 
 def guarded(decode: Callable[[bytes | str], T], text: bytes | str) -> T:

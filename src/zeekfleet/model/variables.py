@@ -34,9 +34,6 @@ CURVE_FILE: Final = "ZEEKFLEET_CURVE_FILE"
 PCAP_FILE: Final = "ZEEKFLEET_PCAP_FILE"
 """In a worker: the trace that it reads instead of an interface. An operator may set it."""
 
-NODE_FILE: Final = "ZEEKFLEET_NODE_FILE"
-"""In a simulated node: the path of its configuration file."""
-
 NODE_CONFIG: Final = "ZEEKFLEET_NODE_CONFIG"
 """In every process below a stem: the path of the file with the configuration that it was launched with."""
 

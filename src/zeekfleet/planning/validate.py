@@ -87,7 +87,8 @@ def _shared_addresses(configuration: Configuration) -> Iterator[str]:
     for (host, port), sharing in sorted(names.items(), key=lambda item: item[1]):
         if len(set(sharing)) > 1:
             who = ", ".join(f"'{name}'" for name in sorted(sharing))
-            yield f"instances {who} have the same address, {address_text(host, port.number)}, where one agent can be"
+            address = address_text(host, port.number)
+            yield f"instances {who} have the same address, {address}, where only one agent can listen"
 
 
 def _undeclared_instances(configuration: Configuration) -> Iterator[str]:

@@ -35,7 +35,7 @@ scalars: st.SearchStrategy[Value] = st.one_of(
     _counts.map(values.Count),
     _integers.map(values.Integer),
     _reals.map(values.Real),
-    st.builds(lambda number, unit: values.Timespan(number + unit), _numbers, st.sampled_from(list(values.NANOSECONDS))),
+    st.builds(lambda number, unit: values.Timespan(number + unit), _numbers, st.sampled_from(values.TIMESPAN_UNITS)),
     st.datetimes().map(lambda moment: values.Timestamp(moment.isoformat(timespec="milliseconds"))),
     st.text().map(values.String),
     st.text().map(values.EnumValue),

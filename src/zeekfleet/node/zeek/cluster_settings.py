@@ -124,7 +124,7 @@ class ClusterSettings:
             if file.name not in used and file != self._keys:
                 with contextlib.suppress(OSError):
                     file.unlink()
-                    logger.info("removed %s, keys that no node has any more", file.name)
+                    logger.info("removed %s: no node uses these keys any more", file.name)
 
 
 def _pair(reserved: ReservedPorts) -> tuple[int, int]:

@@ -154,7 +154,7 @@ class Mailboxes:
                 continue
             event = _event(node, content)
             if event is None:
-                logger.warning("mailbox of node %s: %s is not understood", node, path.name, extra={"node": node})
+                logger.warning("mailbox of node %s: %s is no valid answer", node, path.name, extra={"node": node})
                 continue
             if isinstance(event, NodeDispatchResponse):
                 self._open.get(node, {}).pop(event.reqid, None)
@@ -173,7 +173,7 @@ class Mailboxes:
 
 
 def _unheard(event: Event) -> None:
-    logger.debug("nobody hears %s", event.event_name)
+    logger.debug("nothing is set to receive %s", event.event_name)
 
 
 def _order(path: Path) -> tuple[float, int, str]:

@@ -100,7 +100,7 @@ class StatusFiles:
             except OSError as error:
                 if name not in self._unwatched:
                     logger.warning(
-                        "the status of node %s is only read now and then: %s",
+                        "the status file of node %s cannot be watched, and is read once a second: %s",
                         name,
                         error,
                         extra={"node": name, "error": str(error)},
