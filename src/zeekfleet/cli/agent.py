@@ -1,4 +1,4 @@
-"""``zeekfleet agent``: an instance, its supervisor in the foreground."""
+"""``zeekfleet agent``: an agent; its supervisor runs in the foreground."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``zeekfleet check`` finds without a controller: only of those instances that are this very host."""
+"""What ``zeekfleet check`` finds without a controller: only the instances on this host are checked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ELSEWHERE = "not checked: without a controller, only this host can be"
 
 
 def check(configuration: Configuration) -> Checked:
-    """Check what an agent that is started here by default would; the other instances stay unchecked.
+    """Check what an agent with default settings would check here; other instances are not checked.
 
     Raises:
         ZeekfleetError: the settings are wrong, or there is no such engine here.
@@ -53,7 +53,7 @@ def _is_here(instance: Instance, settings: Settings) -> bool:
     family = socket.AF_INET6 if ":" in text else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind((text, 0))  # the kernel lets nobody have another host's address
+            probe.bind((text, 0))  # the kernel refuses addresses of other hosts
         except OSError:
             return False
     return True

@@ -1,4 +1,4 @@
-"""Views that change while they are shown, by rich; imported only for these."""
+"""Tables and notes as rich prints them, for views that change while they are shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zeekfleet.cli.output import Note, Table, flat, printable
 
 
 def renderable(part: Table | Note) -> RenderableType:
-    """What rich can print."""
+    """The same part for rich."""
     if isinstance(part, Note):
         return Text(printable(part.text), style=part.tone)
     table = rich.table.Table(*part.columns, box=rich.box.SIMPLE_HEAD, pad_edge=False, header_style="bold")

@@ -1,4 +1,4 @@
-"""How a command line may go on, told to a shell by argcomplete.
+"""Completes command lines in a shell, with argcomplete.
 
 ``eval "$(register-python-argcomplete zeekfleet)"`` in a shell's start file switches it on.
 """
@@ -64,7 +64,7 @@ def _set_completer(action: argparse.Action) -> None:
         choices = action.metavar.strip("{}").split(",")
         completer = functools.partial(_these, choices)
     if completer is not None:
-        action.completer = completer  # type: ignore[attr-defined] # argcomplete's own way
+        action.completer = completer  # type: ignore[attr-defined] # argcomplete looks for this attribute
 
 
 def _these(choices: list[str], **_: object) -> list[str]:

@@ -41,7 +41,7 @@ def read_cluster_file(
         allow_empty: a configuration without nodes is no error.
 
     Raises:
-        ConfigurationError: the file cannot be read, or what stands in it is wrong.
+        ConfigurationError: the file cannot be read, or what it says is wrong.
     """
     if path == STANDARD_INPUT:
         source = "standard input"

@@ -23,12 +23,12 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 
 
 def add_options(parser: argparse.ArgumentParser, sections: tuple[str, ...], only: Container[str] | None = None) -> None:
-    """One option a setting of these sections, in groups, and ``--settings FILE``.
+    """Add an option for each setting of these sections, in groups, and ``--settings FILE``.
 
     Args:
         parser: gets them.
         sections: whose settings.
-        only: keys of the settings that apply, such as ``common.state_dir``; None: all do.
+        only: keys of the settings that get an option, such as ``common.state_dir``; None: all.
     """
     parser.add_argument("--settings", metavar="FILE", type=Path, default=None, help="TOML file with settings")
     defaults = Settings()
@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser, sections: tuple[str, ...], only
                 help=f"{setting.setting.help}{told} [{setting.variable}]".replace("%", "%%"),
             )
     parser.set_defaults(setting_sections=sections)
-    # Nobody reads a list of seventy options; they stand below it, in groups.
+    # The usage line would list seventy options; they are listed below it, in groups.
     arguments = (parser._get_formatter()._format_args(one, one.dest) for one in parser._get_positional_actions())
     parser.usage = " ".join(("%(prog)s [OPTIONS]", *arguments))
 
@@ -57,7 +57,7 @@ def resolve_options(args: argparse.Namespace) -> Resolved:
     """The settings that these options, the environment and the settings file give.
 
     Raises:
-        SettingsError: one of them is wrong, or does not apply beside the others.
+        SettingsError: one of them is wrong, or has no effect together with the others.
     """
     given = {
         name.removeprefix(PREFIX): value

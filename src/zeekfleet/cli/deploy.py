@@ -48,7 +48,7 @@ def _abort(session: Session) -> int:
 
 
 def _staged(controller: BlockingClient) -> Configuration | None:
-    """What is staged. None if nothing is: that is told by the deployment's answer."""
+    """What is staged; None if nothing is, which the answer to the deployment will tell."""
     try:
         return result_of(controller.get_configuration())
     except RequestFailedError:

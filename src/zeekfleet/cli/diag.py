@@ -61,7 +61,9 @@ def view(found: Diagnosis) -> View:
     if not found.path:
         return [Note(f"node {found.node} has not crashed", GOOD)]
     names = [name for name in FIRST if name in found.files]
-    names += [name for name in found.files if name not in names and not name.endswith(".json")]  # the same for machines
+    names += [
+        name for name in found.files if name not in names and not name.endswith(".json")
+    ]  # it has the same facts, for programs
     notes = [Note(found.path)]
     for name in names:
         notes += [Note(f"--- {name}", BUSY), Note(found.files[name].rstrip() or "(empty)")]

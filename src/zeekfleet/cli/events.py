@@ -26,13 +26,13 @@ from zeekfleet.model.notifications import Notification, NotificationKind
 COLUMNS = ("TIME", "INSTANCE", "NODE", "EVENT")
 
 WIDTHS = (19, 12, 12)
-"""What the columns before the last are at least wide while events are followed: what comes is not known yet."""
+"""The least widths of the columns before the last while events are followed: the names to come are not known yet."""
 
 OVERLAP = 5.0
 """Seconds that are asked for once more after a lost connection, so that nothing is missed."""
 
 RECENT = 1000
-"""Events that are remembered, so that none is shown again then."""
+"""Events that are remembered, so that none of these is shown again."""
 
 UNITS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": DAY}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d)")
@@ -172,7 +172,7 @@ def _seconds(text: str) -> float:
 
 
 def seconds_ago(text: str, now: datetime) -> float | None:
-    """How many seconds before ``now`` a text means; None if it means nothing, or the future.
+    """How many seconds lie between the moment that a text names and ``now``; None if it names none, or a future one.
 
     A time of day without a date is the latest that has passed.
     """

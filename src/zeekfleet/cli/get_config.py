@@ -32,7 +32,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb; a file is written only once the configuration is there."""
+    """Run the verb; the file is written only after the configuration has arrived."""
     session = Session(args)
     with session.connected() as controller:
         configuration = result_of(controller.get_configuration(deployed=args.deployed))

@@ -1,4 +1,4 @@
-"""Options of daemons that do nothing because of another setting: refused, since whoever gives one wants something."""
+"""Refuses options of daemons that have no effect because of another setting, so that nobody relies on them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from zeekfleet.resolution import Origin, Resolved
 
 
 class _Condition(msgspec.Struct, frozen=True):
-    """Settings whose keys begin so count only while another setting has a value that holds.
+    """Settings that have an effect only if another setting has a certain value.
 
     Attributes:
-        beginning: of their keys, without the other's own.
-        other: the other's key.
-        holds: of its value.
-        words: what it would have to be.
+        beginning: how the keys of these settings begin; the other setting is not among them.
+        other: the other setting's key.
+        holds: whether its value is one with which they have an effect.
+        words: what that value would have to be.
     """
 
     beginning: str
@@ -46,10 +46,10 @@ _CONDITIONS = (
 
 
 def refuse_inapplicable(resolved: Resolved) -> None:
-    """Refuse options of the command line that do not apply; in variables and files they may stand for other days.
+    """Refuse command line options that have no effect. Variables and files may have them, for other runs.
 
     Raises:
-        SettingsError: one does not apply.
+        SettingsError: one has no effect.
     """
     given = {key: source.text for key, source in resolved.sources.items() if source.origin is Origin.OPTION}
     for condition in _CONDITIONS:

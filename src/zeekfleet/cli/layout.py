@@ -1,4 +1,4 @@
-"""How views become text: aligned columns, and on a terminal in colour and no wider than it is. Pure."""
+"""Turns views into text: aligned columns; for a terminal also coloured and no wider than the terminal. Pure."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from zeekfleet.cli.output import FAINT, Cell, Table, View, flat, printable
 
 GAP = "  "
 NARROWEST = 12
-"""Cells that a column of long texts keeps at least when they are folded."""
+"""The least width, in cells, of a column whose texts are folded."""
 
 _STYLES = {"green": "32", "bold red": "1;31", "yellow": "33", "dim": "2", "bold": "1"}
 _HEADING = "bold"
 
 
 def plain_text(view: View) -> str:
-    """The view without colour, however wide it gets, with a final line break."""
+    """The view without colour, of any width, with a final line break."""
     return _text(view, None, in_colour=False)
 
 
 def terminal_text(view: View, width: int, *, in_colour: bool = True) -> str:
     """The view for a terminal of that many cells.
 
-    A table that does not fit loses columns from the right, which is said below it; those that its
-    ``essential`` counts stay, and stay whole. One without loses nothing: its longest texts are folded.
+    A table that is too wide loses columns from the right, which a line below it says; its ``essential``
+    columns stay. A table without essential columns keeps all, and its longest texts are folded.
     """
     return _text(view, width, in_colour=in_colour)
 
@@ -38,7 +38,7 @@ def widths_of(table: Table) -> tuple[int, ...]:
 
 
 def styled(text: str, tone: str) -> str:
-    """Text in its tone, by the terminal's own codes."""
+    """Text in its tone, with the terminal's control codes."""
     return f"\x1b[{_STYLES[tone]}m{text}\x1b[0m" if tone in _STYLES and text else text
 
 

@@ -1,7 +1,7 @@
 # PYTHON_ARGCOMPLETE_OK
 """The console script: finds the verb, runs it, and turns errors into one sentence and an exit code.
 
-Only the verb's own module is imported, so that every verb feels instant.
+Only the verb's own module is imported, so that every verb starts fast.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 COMPLETION_VARIABLE = "_ARGCOMPLETE"
-"""Set by a shell that wants to know how a command line may go on."""
+"""Set by a shell that asks for completions."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     streams.open_missing()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names are anyone's, terminals too
+        sys.stdout.reconfigure(errors="backslashreplace")  # names may hold any character, and the terminal may lack it
     try:
         if COMPLETION_VARIABLE in os.environ:
             from zeekfleet.cli import completion  # noqa: PLC0415 - for shells alone
@@ -76,7 +76,7 @@ def _run(given: Sequence[str]) -> int:
     except ZeekfleetError as error:
         messages.error(str(error))
         return 1
-    except SystemExit as leaving:  # argparse has shown what was asked for
+    except SystemExit as leaving:  # argparse has printed the help that was asked for
         return leaving.code if isinstance(leaving.code, int) else 0
     return code
 
@@ -85,12 +85,12 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     """What a command line says.
 
     Raises:
-        CommandLineError: it cannot be understood; what is misspelt is told with the nearest that there is.
+        CommandLineError: it cannot be understood; for a misspelt word the nearest known one is named.
     """
     verb = find_verb(given)
     parser = make_parser(() if verb is None or verb not in VERBS else (verb,), listed=verb is None)
     if verb is not None and verb not in VERBS:
-        # An option that is misspelt may have had the next word as its value.
+        # If an option is misspelt, this word may be its value and no verb.
         _refuse_unknown(parser, itertools.takewhile(lambda word: word != verb, given))
         raise CommandLineError(f"unknown command '{verb}'{did_you_mean(verb, VERBS)}", parser.prog)
     args, surplus = parser.parse_known_args(given)
@@ -104,7 +104,7 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
 
 
 def _refuse_unknown(parser: argparse.ArgumentParser, words: Iterable[str]) -> None:
-    """Refuse the first word that looks like an option and is none, not even an abbreviated one."""
+    """Refuse the first word that looks like an option but is neither one nor an abbreviation of one."""
     known = [option for action in parser._actions for option in action.option_strings]
     for word in words:
         option = word.partition("=")[0]
@@ -115,9 +115,9 @@ def _refuse_unknown(parser: argparse.ArgumentParser, words: Iterable[str]) -> No
 
 
 def _refuse_client_options(args: argparse.Namespace, verb: str) -> None:
-    """What stands before the verb is about talking to a controller, which not every verb does.
+    """Refuse the options before the verb, which are for talking to a controller, if the verb does not do that.
 
-    A verb that takes some of it says so by the default ``client_options`` of its parser.
+    A verb that takes some of them names these in the default ``client_options`` of its parser.
     """
     given = {
         "--configfile": args.configfile,

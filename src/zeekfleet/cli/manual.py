@@ -1,4 +1,4 @@
-"""Manual pages, made of the very parsers: ``zeekfleet.1``, and ``zeekfleet-VERB.1`` for each verb.
+"""Manual pages, made from the parsers: ``zeekfleet.1``, and ``zeekfleet-VERB.1`` for each verb.
 
 The pages are in the ``man`` macros that groff and mandoc read (man(7)).
 """
@@ -65,7 +65,7 @@ def _synopsis(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """A section for all arguments, and in it one for each group of them."""
+    """A section with all arguments, which has a part for each group."""
     groups = [(group.title or "options", list(_shown(group))) for group in parser._action_groups]
     filled = [(title, actions) for title, actions in groups if actions]
     if filled:
@@ -106,7 +106,7 @@ def _exit_status(verb: str) -> Iterator[str]:
 
 
 def escape(text: str) -> str:
-    """Text as roff reads it: on one line, no hyphen taken for a dash, nothing taken for a request or an escape."""
+    """Text for roff, on one line; hyphens stay hyphens, and nothing is read as a request or an escape."""
     flat = " ".join(text.split()).replace("\\", r"\e").replace("-", r"\-")
     flat = (
         flat.replace('"', r"\(dq")

@@ -32,7 +32,7 @@ class Messages:
         self._stream = stream
 
     def error(self, sentence: str) -> None:
-        """Why the verb failed; told however quiet it is to be."""
+        """Why the verb failed; written even if ``quiet`` is set."""
         self._write("error", sentence)
 
     def warning(self, sentence: str) -> None:
@@ -64,4 +64,4 @@ class Messages:
         try:
             print(f"{prefix}{' '.join(sentence.splitlines())}", file=stream, flush=True)
         except (OSError, ValueError):
-            abandon(stream)  # it is closed, or its terminal has gone away: there is nobody to tell
+            abandon(stream)  # it is closed, or its terminal has gone away

@@ -59,5 +59,5 @@ def describe(topic: str, event: Event) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Python data for JSON; what the protocol does not type keeps the wire's type tags."""
+    """Python data for JSON; values without a declared type keep the type tags of the wire."""
     return msgspec.to_builtins(value, enc_hook=str)

@@ -1,4 +1,4 @@
-"""How the daemons' many options are shown in groups, each with its values and its default. Pure."""
+"""Groups of the daemons' options for help texts, and each option's values and default. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _TEXTS = (
     (".tls_key", "FILE"),
     (".tls_ca", "FILE"),
 )
-"""Ends of keys and what their texts are."""
+"""Ends of keys, and what the values of these settings are called."""
 
 
 def grouped(settings: Iterable[Declaration]) -> Iterator[tuple[str, list[Declaration]]]:
@@ -57,7 +57,7 @@ def grouped(settings: Iterable[Declaration]) -> Iterator[tuple[str, list[Declara
 
 
 def values(setting: Declaration) -> str:
-    """What may stand behind the option: ``{auto,zeek,sim}``, ``{yes,no}``, ``PORT``, ``NUMBER``, ``DIRECTORY``."""
+    """What the help shows as the option's value: ``{auto,zeek,sim}``, ``{yes,no}``, ``PORT``, ``DIRECTORY``."""
     kind = setting.type
     if kind is bool:
         return "{yes,no}"
@@ -69,7 +69,7 @@ def values(setting: Declaration) -> str:
 
 
 def default(setting: Declaration, defaults: Settings) -> str:
-    """The value that counts when none is given, as one would write it; empty if that is none."""
+    """The default, as a user would write it; empty if there is none."""
     value = getattr(getattr(defaults, setting.section), setting.name)
     if isinstance(value, bool):
         return "yes" if value else "no"

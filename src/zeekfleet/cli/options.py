@@ -17,7 +17,7 @@ GLOBAL_VALUE_OPTIONS = ("--configfile", "--controller", "--set")
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells of mistakes by our own errors, one sentence each, instead of ending the process."""
+    """Raises our own error for a mistake, instead of ending the process."""
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 GOOD, BAD, BUSY, FAINT = "green", "bold red", "yellow", "dim"
-"""Tones of cells and notes, by what rich calls them; plain text has none."""
+"""Tones of cells and notes, named as rich names them; plain text has none."""
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -24,9 +24,9 @@ class Table(msgspec.Struct, frozen=True):
     Attributes:
         columns: the headings.
         rows: a cell a column each.
-        essential: how many columns, from the left, stay whole on a terminal that is too narrow, while the others
-            give way from the right; 0: all stay, and long texts are folded.
-        widths: what the columns are at least wide, so that a table can go on below another; empty: as they need.
+        essential: how many columns, from the left, stay if the terminal is too narrow, while others are left out from
+            the right; 0: all stay, and long texts are folded.
+        widths: the least widths of the columns, so that a table can continue another one; empty: as wide as needed.
         heading: whether the headings are shown.
     """
 
@@ -42,7 +42,7 @@ class Note(msgspec.Struct, frozen=True):
 
     Attributes:
         text: the lines.
-        tone: see there.
+        tone: one of the tones above, or ``""``.
         is_problem: whether it says what went wrong, and so belongs on stderr.
     """
 
@@ -60,7 +60,7 @@ def problem(sentence: str) -> Note:
 
 
 def printable(text: str) -> str:
-    """The text without what could steer a terminal: control characters but line breaks and tabs are shown as code."""
+    """The text without anything that could control a terminal; only line breaks and tabs are not escaped."""
     if text.isprintable():
         return text
     return "".join(
@@ -72,7 +72,7 @@ def printable(text: str) -> str:
 
 
 def flat(text: str) -> str:
-    """The same in one line."""
+    """The same on one line."""
     return " ".join(printable(text).split("\n")).replace("\t", " ")
 
 

@@ -25,17 +25,17 @@ from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration
 
 LARGEST_TABLE = 40
-"""Rows, on a terminal that has room for more."""
+"""Rows of the table at most, however tall the terminal is."""
 
 FRAME = 4
-"""Lines of a table that are no rows: empty ones, the columns' names, and a rule."""
+"""Lines of a table that are not rows: empty lines, the headings, and a rule."""
 
 NAMED = 6
-"""Awaited nodes that are named in the summary."""
+"""Awaited nodes that the summary names at most."""
 
 
 class NodeStates:
-    """What is known of each node so far; a node without news may well be one that is not touched."""
+    """What is known of each node so far. A node without news may be one that the deployment does not touch."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._states: dict[tuple[str, str], State | None] = {
@@ -61,8 +61,8 @@ class NodeStates:
         return ", ".join(told) or "waiting for the controller"
 
     def table(self, most: int = LARGEST_TABLE) -> Table:
-        """A node a row; with more nodes than that, only those that do not run yet, those with news first."""
-        shown = list(self._states.items())  # rich draws in a thread of its own
+        """A row a node. If there are more than ``most``: only nodes that do not run yet, those with news first."""
+        shown = list(self._states.items())  # a copy, since rich draws in its own thread
         if len(shown) > most:
             shown = [(place, state) for place, state in shown if state is not State.RUNNING]
             shown = sorted(shown, key=lambda row: row[1] is None)[:most]
@@ -78,7 +78,7 @@ class NodeStates:
 
 
 class LiveProgress:
-    """Shows a deployment's progress from entry to exit; as a context manager it gives what is to see the events."""
+    """Shows a deployment's progress from entry to exit. Entering it gives the function that must see the events."""
 
     def __init__(self, configuration: Configuration, news: News, console: Console | None = None) -> None:
         self._news = news
@@ -97,7 +97,7 @@ class LiveProgress:
         self._live.stop()
 
     def watch(self, _topic: str, event: Event) -> bool:
-        """Take note of an event; its result says nothing."""
+        """Take note of an event. It never counts as a sign of progress, so the result is False."""
         self._progress.update(event)
         if isinstance(event, NotifyError):
             place = f"{event.instance}, {event.node}" if event.node else event.instance
@@ -105,7 +105,7 @@ class LiveProgress:
         return False
 
     def view(self) -> Group:
-        """What is shown now: never taller than the terminal, since rich would cut off who is awaited at the end."""
+        """What is shown now. It fits the terminal: rich would cut off the last line, which names awaited nodes."""
         seconds = time.monotonic() - self._started
         latest = self._news.latest
         step = self._news.waiting() or (latest.step if latest is not None else "deploying")
@@ -118,6 +118,6 @@ class LiveProgress:
 
 
 def _some(names: Sequence[str]) -> str:
-    """Names in a line, not more than there is room for."""
+    """The first names, and how many more there are."""
     told = ", ".join(names[:NAMED])
     return f"{told} and {len(names) - NAMED} more" if len(names) > NAMED else told

@@ -1,4 +1,4 @@
-"""What every client verb needs: settings, a connection, and a place for its result."""
+"""What every client verb needs: settings, messages, output, and a connection."""
 
 from __future__ import annotations
 

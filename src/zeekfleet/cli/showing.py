@@ -1,4 +1,4 @@
-"""Where the verbs' results go: data to stdout, as JSON or as tables, and what went wrong to stderr."""
+"""Prints the verbs' results: data on stdout, as JSON or as tables, and problems on stderr."""
 
 from __future__ import annotations
 

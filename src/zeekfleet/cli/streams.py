@@ -1,7 +1,7 @@
 """Standard streams that were closed before we began, or whose terminal has gone away.
 
-Nobody being there to read is no reason for a verb to fail: its exit code still
-tells whether the work was done.
+A verb does not fail because nobody reads its output: its exit code tells whether
+the work was done.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import TextIO
 def open_missing() -> None:
     """Give standard streams that are closed the null device.
 
-    Until then Python has None in their place, and the next file or socket that is
-    opened would get their descriptors. ``sys.stdin`` stays None: there is nothing to read.
+    Python sets them to None, and the next file or socket that is opened would get their
+    descriptors. ``sys.stdin`` stays None: there is nothing to read.
     """
     for descriptor, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
         if stream is None:
             _occupy(descriptor)
-    # A closed stderr that stayed None would make print() write to standard output.
+    # With stderr None, print(file=sys.stderr) would write to standard output.
     sys.stdout = sys.stdout or _null()
     sys.stderr = sys.stderr or _null()
 
 
 def write_out(text: str) -> None:
-    """Write to standard output, with all that was written before; a terminal that has gone away is nobody to tell.
+    """Write to standard output and flush it. It is no error if its terminal has gone away.
 
     Raises:
-        OSError: somebody should have got it and has not: a full disk, a pipe without a reader.
+        OSError: the output is lost for another reason: a full disk, a pipe without a reader.
     """
     try:
         sys.stdout.write(text)
@@ -43,7 +43,7 @@ def write_out(text: str) -> None:
 
 
 def write_error(text: str) -> None:
-    """Write to stderr, at once; where it is closed, or its terminal has gone away, there is nobody to tell."""
+    """Write to stderr and flush it. It is no error if it is closed or its terminal has gone away."""
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
@@ -52,17 +52,17 @@ def write_error(text: str) -> None:
 
 
 def abandon(stream: TextIO) -> None:
-    """Let Python's own last flush of a standard stream succeed, whatever became of it: its exit code hangs on that."""
+    """Redirect a broken stream to the null device: else Python's flush at exit fails, which changes the exit code."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
     except (OSError, ValueError):
-        return  # there is nothing real to flush
+        return  # the stream has no descriptor, so its flush cannot fail
     os.close(null)
 
 
 def _is_lost_terminal(error: OSError) -> bool:
-    """Whether a write failed for a terminal without its other end; a disk may say the same of itself."""
+    """Whether a write failed because the terminal is gone; a broken disk reports the same error number."""
     try:
         return error.errno == errno.EIO and stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)
     except (OSError, ValueError):

@@ -51,7 +51,7 @@ S = TypeVar("S", RevivalSettings, Resources)
 
 
 class Program(msgspec.Struct, frozen=True):
-    """What runs a node, and how: exactly one of the first two is set."""
+    """What runs a node, and how. Exactly one of the first two is set."""
 
     engine: str | None = None
     command: tuple[str, ...] | None = None
@@ -79,7 +79,7 @@ def read(path: Path) -> SuperviseFile:
     """Read a file, JSON if its name ends so and TOML otherwise.
 
     Raises:
-        SettingsError: it cannot be read, or says what cannot be meant; names file, table and key.
+        SettingsError: it cannot be read, or what it says is wrong; names file, table and key.
     """
     document = _document(path)
     for key in document.keys() - {"state_dir", "bare_mode", "node", *PROGRAM_KEYS}:
@@ -120,7 +120,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """What TOML refuses, JSON would take: a key that is given twice."""
+    """Refuse a key that is given twice: TOML does, Python's JSON reader does not."""
     document = dict(pairs)
     if len(document) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -225,7 +225,7 @@ def _seconds(where: str, value: Any, expected: ranges.Range) -> float:
 
 
 def _shown(text: str) -> str:
-    """As much of a text as fits into a sentence, on one line."""
+    """The beginning of a text, short enough for a sentence, on one line."""
     readable = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
     return readable if len(readable) <= LONGEST_SHOWN else f"{readable[:LONGEST_SHOWN]}..."
 

@@ -67,7 +67,7 @@ async def _serve(content: SuperviseFile, state: Path, manner: Manner, stop: asyn
         if not manner.by_events:
             return await _supervise(content, state, manner, stop)
         async with buses.own_bus("supervisor", manner.settings.common) as bus:
-            bus.subscribe(topics.SUPERVISOR)  # before anybody can ask
+            bus.subscribe(topics.SUPERVISOR)  # before requests can arrive
             given = manner.settings.supervisor.port
             door = doors.door(manner.settings.common)
             port = await bus.listen(LOOPBACK, given, policy=buses.SUPERVISOR, door=door)
@@ -83,7 +83,7 @@ async def _supervise(
 ) -> None:
     own = manner.settings.supervisor
     engines = _engines(content, own)
-    # Each node brings its engine; the Supervisor's own is that of the first.
+    # Every node has its own engine; the Supervisor's default is that of the first.
     default = engines[content.nodes[0][1]]
     outputs = outputs_of(manner.settings.common)
     async with supervisor_of(
@@ -108,10 +108,10 @@ async def _supervise(
 
 
 async def _bring_up(supervisor: Supervisor, content: SuperviseFile, engines: Mapping[Program, Engine]) -> None:
-    """Keep what already runs just so, stop what should not run, start the rest in order.
+    """Keep nodes that already run as the file says, stop those that should not run, start the rest in order.
 
     Raises:
-        SupervisionError: a node cannot be created; if that can be foreseen, nothing has been stopped.
+        SupervisionError: a node cannot be created. What can be checked is checked before anything is stopped.
     """
     desired = {config.name: (config, engines[program]) for config, program in content.nodes}
     kept = {name for name in supervisor.status().nodes if name in desired and supervisor.is_launched_as(*desired[name])}

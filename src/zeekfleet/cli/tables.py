@@ -1,4 +1,4 @@
-"""The verbs' results for people: typed results in, views out; pure."""
+"""Turns the verbs' typed results into views for people. Pure."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""The end of a cluster that has read a trace: no node is stopped before it has heard all that others had to say.
+"""Stops a cluster that has read a trace. No node is stopped before it has received all that the others had sent.
 
 A Zeek that is told to end drops what it has received but not looked at yet, and with Broker what its peers have not
-taken within three seconds. So the nodes are stopped one after the other, each when it has heard all that those before
-it had to say, and when those after it have heard all that it had to say until then. The script ``zeekfleet-end.zeek``
-has them say marks, and note in files which marks they have heard::
+taken within three seconds. So the nodes are stopped one after the other: each when it has received all that the nodes
+before it sent, and when the nodes after it have received all that it sent so far. The script ``zeekfleet-end.zeek``
+has the nodes send marks, and write into files which marks they have received::
 
-    all have heard that the worker has read, and what follows from that ── worker stops
-    the proxy has heard its end, and the others that the proxy has ── proxy stops
-    the manager has heard both ends, and the logger that the manager has ── manager stops
-    the logger has everybody's lines ── the logger may stop
+    all have received the worker's mark, and the marks that answer it ── worker stops
+    the proxy has received the worker's end, and the others know that ── proxy stops
+    the manager has received both ends, and the logger knows that ── manager stops
+    the logger has all lines of all nodes ── the logger may stop
 
-A note that does not come is waited for as long as the node that is to write it works, and no longer than a node may
+A mark that does not appear is awaited as long as the node that must write it works, and no longer than a node may
 take to stop: its grace without a sign of work, its ceiling at most.
 """
 
@@ -38,21 +38,21 @@ SCRIPT = str(Path(management_script()).with_name("zeekfleet-end.zeek"))
 """What every node must load, after all other scripts."""
 
 HEARD_FILE = ".heard"
-"""In a node's directory: the marks that it has heard, as the script has it."""
+"""In a node's directory: the marks that it has received; the script has the same name."""
 
 END_LOG = "zeekfleet-end.log"
-"""In a logger's directory: marks before which all log lines have arrived."""
+"""In a logger's directory: the marks up to which all log lines have arrived."""
 
 ANSWER = 60.0
-"""Seconds that the supervisor, which is in this very process, may take to answer, beyond the time that a node has."""
+"""Seconds that the supervisor, which runs in this process, gets to answer beyond the time that a node has."""
 
 
 async def stop_in_turn(
     settings: Settings, directories: dict[str, Path], order: Iterable[str], logger: str
 ) -> list[str]:
-    """Stop all nodes but the logger, each when it has heard all of those before it; then wait for the logger.
+    """Stop all nodes but the logger, each when it has received all from those before it; then wait for the logger.
 
-    Where something goes wrong, the others are still stopped in order: each may have much to hand on.
+    If something goes wrong, the others are still stopped in order, since each may have much to send.
 
     Args:
         settings: of the tree, whose supervisor is asked to stop the nodes; its grace and ceiling bound each waiting.
@@ -61,7 +61,7 @@ async def stop_in_turn(
         logger: who gets all log lines.
 
     Returns:
-        What went wrong, so that logs may lack lines; a clause each.
+        Why logs may lack lines, a clause for each reason; empty if they are complete.
 
     Raises:
         SupervisionError: the supervisor does not answer.
@@ -85,7 +85,7 @@ async def stop_in_turn(
             problems += [
                 f"node '{who}' has not heard all of {_names(marks)}" for who, marks in lacking.items() if marks
             ]
-            # What it says of this counts at the end only.
+            # What it says about this matters only at the end.
             await listeners[logger].until_heard([mark], settings.supervisor)
             if not await _stop(link, name, settings.supervisor):
                 problems.append(f"node '{name}' does not stop")
@@ -123,7 +123,7 @@ class _Process(NamedTuple):
 
 
 async def _processes(link: Bus, names: Iterable[str]) -> dict[str, _Process | None]:
-    """Those of the nodes, by name; None where there is none that lives."""
+    """The nodes' processes by name; None for a node without a living process."""
     try:
         answer = await link.request(topics.SUPERVISOR, StatusRequest(fresh_id()), ANSWER)
     except RequestTimeoutError:
@@ -148,11 +148,11 @@ async def _stop(link: Bus, name: str, own: SupervisorSettings) -> bool:
 
 
 class _Listener:
-    """A node that hears others; it is waited for in vain but once.
+    """A node that receives marks. Once it was awaited in vain, it is not awaited again.
 
     Args:
-        file: where it notes the marks that it has heard.
-        process: its own; None if it has ended.
+        file: where it writes the marks that it has received.
+        process: the node's; None if it has ended.
     """
 
     def __init__(self, file: Path, process: _Process | None) -> None:
@@ -160,7 +160,7 @@ class _Listener:
         self._process = process
 
     async def until_heard(self, marks: Iterable[str], own: SupervisorSettings) -> list[str]:
-        """Wait until it has heard the marks, while it works; those that it has not, sorted.
+        """Wait until it has received the marks, as long as it works; those that it has not received, sorted.
 
         Args:
             marks: each is a line of the file.

@@ -43,19 +43,19 @@ GRACE, CEILING = 60.0, 3600.0
 """Seconds that a node may take to hand on or write what is left: without a sign of work, and at most."""
 
 AGENT_TIMEOUT, CONTROLLER_TIMEOUT = 55.0, 60.0
-"""Seconds without progress after which the cluster is taken not to come up: no client of Zeek's waits for an answer."""
+"""Seconds without progress until the cluster counts as failed. They may be long: no zeek-client waits for an answer."""
 
 START_LIMIT = 600.0
 """Seconds until a worker that reads at full speed must have said hello."""
 
 PORTS = 6
-"""How many are chosen: for the controller's clients, for agents, for the supervisor, for manager, logger and proxy."""
+"""Ports that are chosen: for clients, for agents, for the supervisor, for manager, logger and proxy."""
 
 ENDED = (State.FAILED, State.CRASHED)
 
 
 WITHOUT_EFFECT = ("supervisor.rotation_interval", "supervisor.on_exit", "agent.health_interval", "archive.")
-"""Beginnings of settings that have no say while a trace is read: nothing is rotated, archived, asked or kept."""
+"""Beginnings of settings that have no effect while a trace is read: nothing is rotated, archived, asked or kept."""
 
 
 def run(trace: Path, resolved: Resolved) -> int:
@@ -94,10 +94,10 @@ def run(trace: Path, resolved: Resolved) -> int:
 
 @dataclass
 class Reading:
-    """How far it has come.
+    """How far the reading has come.
 
     Attributes:
-        has_begun: the worker looks at the trace, so that there are logs.
+        has_begun: the worker reads the trace, so that there are logs.
         problems: why logs may be incomplete.
     """
 
@@ -153,14 +153,14 @@ async def _read(deployed: Configuration, settings: Settings, stop: asyncio.Event
 
 
 def _configuration(instance: str, trace: Path, listening: Sequence[int], ceiling: float) -> Configuration:
-    """The cluster. Zeek's workers hand on to a proxy what they find of hosts, services, certificates and software.
+    """The cluster. It has a proxy because Zeek's workers send what they find about hosts and services to one.
 
     Args:
         instance: on which all nodes are.
         trace: what the worker reads.
-        listening: where manager, logger and proxy listen, if that is not to be assigned.
-        ceiling: seconds that each node may take to stop while it still works. Elsewhere that is for loggers alone; here
-            the worker may have much to hand on as well.
+        listening: ports of manager, logger and proxy; empty: the controller assigns them.
+        ceiling: seconds that each node may take to stop while it still works. Elsewhere only loggers get them; here
+            the worker may have much to send as well.
     """
     ports = dict(zip((MANAGER, LOGGER, PROXY), map(Port, listening), strict=False))
 
@@ -178,14 +178,14 @@ def _configuration(instance: str, trace: Path, listening: Sequence[int], ceiling
 
 
 def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supervisor: int) -> Settings:
-    """Those given; what was not given is such that nothing else on this host is in the way.
+    """The settings, with other defaults: directories and ports that nothing else on this host uses.
 
     Args:
-        resolved: what was given.
+        resolved: the settings that were given.
         scratch: a directory that is removed at the end.
         clients: where the controller may listen for clients.
-        agents: where it may for agents.
-        supervisor: where the supervisor may listen, whatever port is asked for if that is any.
+        agents: where it may listen for agents.
+        supervisor: where the supervisor listens if its port is 0.
     """
     settings = resolved.settings
 
@@ -224,7 +224,7 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supe
             start_limit=START_LIMIT,
             request_timeout=AGENT_TIMEOUT,
         ),
-        # One that reads as fast as it can has no time for questions.
+        # A worker that reads as fast as it can does not answer in time.
         health_interval=0.0,
     )
     if not chosen.supervisor.port:
@@ -236,7 +236,7 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supe
 
 
 def _keep_logs(directory: Path, target: Path) -> int:
-    """Move the logger's logs to where the user is; how many."""
+    """Move the logger's logs to the target directory; how many there were."""
     found = sorted(directory.glob("*.log"))
     logs = [file for file in found if not file.name.startswith("management-") and file.name != END_LOG]
     target.mkdir(exist_ok=True)

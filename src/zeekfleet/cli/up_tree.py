@@ -1,4 +1,4 @@
-"""What ``zeekfleet up`` does: the tree, then the same verbs that a person would type."""
+"""What ``zeekfleet up`` does: start the tree, then run the verbs that a person would type."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def joined(resolved: Resolved) -> Resolved:
 
 
 async def _deploy(config: Sequence[str], settings: Settings) -> None:
-    """Deploy and show the nodes; that a deployment fails is shown, and the tree serves on."""
+    """Deploy and show the nodes. If the deployment fails, that is shown, and the tree goes on serving."""
     await _verb(settings, "deploy-config", *config)
     await _verb(settings, "get-nodes")
 
@@ -72,7 +72,7 @@ async def _verb(settings: Settings, *words: str) -> None:
     own = settings.controller
     controller = f"{_reachable(own.websocket_listen)}:{own.websocket_port}"
     command = (sys.executable, "-m", "zeekfleet", "--controller", controller, *words)
-    # In a group of its own: Ctrl-C is for the tree, which ends the verb itself.
+    # In its own process group: Ctrl-C must reach only the tree, which then ends the verb.
     process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, process_group=0)
     try:
         await process.wait()
@@ -87,9 +87,9 @@ async def _verb(settings: Settings, *words: str) -> None:
 
 
 def _reachable(listen: str) -> str:
-    """An address to connect to where the listener has this one."""
+    """The address to connect to a listener that listens on this one."""
     if listen == "0.0.0.0":  # noqa: S104 - what others bind, we reach by loopback
         return LOOPBACK
     if listen == "::":
-        return "[::1]"  # a listener has one family
+        return "[::1]"  # a listener on :: takes no IPv4
     return f"[{listen}]" if ":" in listen else listen

@@ -1,4 +1,4 @@
-"""The verbs: which there are, which of them a command line means, and their parsers."""
+"""The verbs: a list of them, the one that a command line means, and their parsers."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def make_parser(loaded: Iterable[str], *, listed: bool = False) -> Parser:
     """The parser of the whole command line.
 
     Args:
-        loaded: the verbs that are to have their own arguments; each costs its module's import.
-        listed: whether the others are there too, by name and purpose.
+        loaded: the verbs that get their own arguments; each costs the import of its module.
+        listed: whether the parser also has the other verbs, with name and purpose only.
     """
     parser = Parser(
         prog="zeekfleet",
@@ -90,7 +90,7 @@ def make_parser(loaded: Iterable[str], *, listed: bool = False) -> Parser:
 
 
 def parser_of(verb: str) -> argparse.ArgumentParser:
-    """One verb's own parser."""
+    """The parser of one verb."""
     parser = make_parser((verb,))
     return subparsers_of(parser)[verb]
 

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Response)
 
 OWN_NAME = "zeekfleet"
-"""How the names of clients begin that wait as long as a deployment makes progress."""
+"""How the names of our own clients begin: the controller lets these wait as long as a deployment makes progress."""
 
 LONGEST_WAIT = 86400.0
 """Seconds that a request may take, however long the controller is seen to work on it."""
@@ -62,7 +62,7 @@ class Client(Requests):
         connect_timeout: how long to insist on a connection.
         watcher: sees, once each, the agents' notifications, the progress of deployments, and other clients' responses.
         name: what to call this client in the controller's log.
-        endpoint: the transport to use instead of a WebSocket of its own.
+        bus: what to use instead of a WebSocket of its own.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Client(Requests):
         connect_timeout: float = 10.0,
         watcher: Watcher | None = None,
         name: str = "zeekfleet-client",
-        endpoint: ConnectedBus | None = None,
+        bus: ConnectedBus | None = None,
     ) -> None:
         super().__init__()
         self._host = host
@@ -84,10 +84,8 @@ class Client(Requests):
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._watcher = watcher
-        self._endpoint = endpoint or WebSocketBus(
-            name=name if name.startswith(OWN_NAME) else f"{OWN_NAME}-client/{name}"
-        )
-        self._is_own_transport = endpoint is None
+        self._bus = bus or WebSocketBus(name=name if name.startswith(OWN_NAME) else f"{OWN_NAME}-client/{name}")
+        self._is_own_transport = bus is None
         self._connected = asyncio.Event()
         self._lost = asyncio.Event()
         self._arrived = Signal()
@@ -118,11 +116,11 @@ class Client(Requests):
             TransportError: there is no connection within ``connect_timeout``; the sentence says why.
         """
         try:
-            await self._stack.enter_async_context(self._endpoint)
+            await self._stack.enter_async_context(self._bus)
             tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
             for topic in (topics.CONTROLLER, topics.AGENT_PREFIX, *topics.NEWS):
-                self._endpoint.subscribe(topic)
-            self._endpoint.dial(self._host, self._port, tls=self._tls)
+                self._bus.subscribe(topic)
+            self._bus.dial(self._host, self._port, tls=self._tls)
             self._stack.callback(tasks.create_task(self._read_events()).cancel)
             await self._wait_connected(self._connect_timeout)
         except BaseException:
@@ -150,7 +148,7 @@ class Client(Requests):
                         wait.reschedule(patience.progressed(event, loop.time()))
                     return is_progress
 
-                asking = self._endpoint.request(topics.CONTROLLER, request, LONGEST_WAIT)
+                asking = self._bus.request(topics.CONTROLLER, request, LONGEST_WAIT)
                 with self.watching(watched):
                     answer = await first_of(asking, self._lost.wait())
         except TimeoutError:
@@ -162,7 +160,7 @@ class Client(Requests):
     def tell(self, event: Event) -> None:
         if not self._connected.is_set():
             raise self._connection_lost()
-        self._endpoint.publish(topics.CONTROLLER, event)
+        self._bus.publish(topics.CONTROLLER, event)
 
     async def wait(self, timeout: float) -> bool:
         try:
@@ -199,7 +197,7 @@ class Client(Requests):
         return ""
 
     async def _read_events(self) -> None:
-        async for received in self._endpoint.events():
+        async for received in self._bus.events():
             match received:
                 case PeerAdded():
                     self._lost.clear()
@@ -215,9 +213,9 @@ class Client(Requests):
                     self._arrived.notify()
 
     def _is_repeated(self, delivery: Delivery) -> bool:
-        """Whether an agent's notification was told before, under the second generation's names.
+        """Whether this is an agent's notification that has arrived before, under the second generation's names.
 
-        Our agents tell everything twice, under those names first; one of the first generation tells it once.
+        Our agents publish each one twice, first under these names; those of the first generation publish it once.
         """
         if not delivery.topic.startswith(topics.AGENT_PREFIX):
             return False

@@ -1,4 +1,4 @@
-"""What cluster nodes answered to a dispatch of ours, typed (``model/dispatches.py``)."""
+"""What ``net-stats``, ``peer-stats`` and ``set-option`` tell: a record of ``model/dispatches.py`` a node. Pure."""
 
 from __future__ import annotations
 

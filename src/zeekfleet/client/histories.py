@@ -1,4 +1,4 @@
-"""What ``status`` and ``diag`` hear: typed results, and their JSON documents."""
+"""Reads the answers to ``status`` and ``diag``: the nodes' histories, and crash reports. Pure."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def last_exit(details: NodeDetails | None) -> str:
 
 
 def report_document(report: NodeReport) -> Document:
-    """The keys are always the same; what its supervisor does not tell is null."""
+    """The keys are always the same; null is what the supervisor does not tell."""
     details = report.details
     return {
         "state": report.state.name,

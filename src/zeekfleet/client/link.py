@@ -141,7 +141,7 @@ class Link:
                 raise RequestTimeoutError(event.reqid, round(time.monotonic() - started, 1))
             topic, other = received
             if isinstance(other, event.response) and other.reqid == event.reqid:
-                return cast("R", other)  # the class says so
+                return cast("R", other)  # found by its class
             if watch is not None and watch(topic, other):
                 patience.progressed(other, time.monotonic())
 

@@ -1,8 +1,8 @@
 """Words that stand for several nodes: resolved by the client, from what is deployed. Pure.
 
 ``workers``, ``proxies``, ``loggers``, ``managers`` (and ``manager``), ``all``, ``@INSTANCE``, and patterns
-as a shell has them (``worker-*``, ``@sensor-[12]``). A node's own name comes first: where one is really
-called ``workers``, the word means this node alone.
+as in a shell (``worker-*``, ``@sensor-[12]``). A node's own name comes first: if a node is called
+``workers``, the word means only this node.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zeekfleet.model.management import Configuration
 T = TypeVar("T")
 
 UNKNOWN = "unknown cluster node"
-"""What a controller answers, too, about names that nobody has."""
+"""The error for a name that no node has; a controller answers the same."""
 
 EVERYBODY = "all"
 AT = "@"
@@ -38,7 +38,7 @@ _WILDCARDS = frozenset("*?[")
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A node, by what groups are made of."""
+    """What groups look at in a node."""
 
     name: str
     instance: str
@@ -51,15 +51,15 @@ def members_of(configuration: Configuration) -> tuple[Member, ...]:
 
 
 def may_be_group(word: str) -> bool:
-    """Whether one needs to know the nodes to tell what a word means."""
+    """Whether the nodes must be known to tell what a word means."""
     return word in NAMES or word.startswith(AT) or not _WILDCARDS.isdisjoint(word)
 
 
 def resolve(words: Iterable[str], members: Iterable[Member]) -> frozenset[str]:
     """The names that the words stand for.
 
-    A word that stands for nobody is handed on as it is, so that whoever is asked refuses it by this name;
-    and so that no words but none at all ever come to nothing, which would mean every node.
+    A word that stands for no node is returned as it is. So the controller refuses it by this name, and words never
+    come out as the empty set, which would mean every node.
     """
     known = tuple(members)
     return frozenset(name for word in words for name in _named(word, known) or (word,))
@@ -72,17 +72,17 @@ def narrow(
     deployed: Iterable[Member],
     member: Callable[[str, T], Member],
 ) -> tuple[dict[str, tuple[T, ...]], tuple[Failure, ...]]:
-    """What concerns the nodes that the words stand for, of an answer that tells of all.
+    """The part of an answer about all nodes that concerns the nodes that are meant.
 
     Args:
         rows: by instance.
         errors: of instances, or of the controller itself.
         words: names and groups.
-        deployed: the nodes that are wanted, whether anybody tells of them or not.
-        member: makes one of an instance's row.
+        deployed: the nodes that should run.
+        member: makes a member from an instance's name and a row.
 
     Returns:
-        the rows, and the errors: those of the nodes' instances, and one for each node that nobody has told of.
+        the rows; and the errors of the nodes' instances, with one for each node that no row is about.
     """
     seen = [member(instance, row) for instance, found in rows.items() for row in found]
     known = (*deployed, *seen)

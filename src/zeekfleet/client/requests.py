@@ -57,7 +57,7 @@ class Requests(abc.ABC):
     def __init__(self) -> None:
         self._watches: list[Watch] = []
 
-    # --- what carries them
+    # --- how they are carried
 
     @abc.abstractmethod
     async def ask(self, request: Request[R], *, timeout: float | None = None, watch: Watch | None = None) -> R:
@@ -175,7 +175,7 @@ class Requests(abc.ABC):
 
         Raises:
             RequestFailedError: the controller cannot tell.
-            ValueMismatchError: what it told are no instances.
+            ValueMismatchError: what it told are not instances.
         """
         request = api.GetInstancesRequest(fresh_id())
         return results.read_instances((await self.ask(request)).result)
@@ -418,7 +418,7 @@ class Requests(abc.ABC):
 
     @contextmanager
     def _hurrying(self, now: bool) -> Iterator[None]:
-        """Hurry each node that is told to take its time while the body waits, if that is wanted."""
+        """While the body waits, hurry each node that is reported to take its time; do nothing if ``now`` is False."""
         if not now:
             yield
             return

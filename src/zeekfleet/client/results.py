@@ -24,14 +24,14 @@ from zeekfleet.model.types import UNSPECIFIED
 NO_REASON = "no reason given"
 
 Document = dict[str, Any]
-"""What becomes JSON."""
+"""A JSON object."""
 
 
 class Failure(msgspec.Struct, frozen=True):
     """What went wrong at one instance or node.
 
     Attributes:
-        error: what, None if whoever reported it did not say.
+        error: what went wrong; None if the report does not say.
         source: the instance's or node's name, None if the controller itself reported it.
         unattributed: whether the result itself was malformed, so that there is no source to speak of.
     """
@@ -85,7 +85,7 @@ class Deployed(msgspec.Struct, frozen=True):
         nodes: one entry a node, in the order of the answer.
         errors: what concerns no single node.
         ok: whether there is something deployed and every result was a success.
-        skipped: results that no rule knows what to do with.
+        skipped: results that none of zeek-client's rules is for, as text.
     """
 
     id: str | None
@@ -103,7 +103,7 @@ class Deployed(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What would go wrong, a whole sentence, and the nodes that it is about, if any."""
+    """Something that would go wrong: a sentence, and the nodes that it is about, if any."""
 
     error: str
     instance: str | None = None
@@ -234,7 +234,7 @@ def read_deployed(results: Iterable[Result]) -> Deployed:
     """The outcome that ``deploy_response`` tells.
 
     Raises:
-        ValueMismatchError: a node's outputs are none.
+        ValueMismatchError: the data of a node's result are not outputs.
     """
     identifier: str | None = None
     nodes: dict[str, NodeDeployment] = {}
@@ -252,8 +252,8 @@ def read_deployed(results: Iterable[Result]) -> Deployed:
         elif result.node is not None:
             outputs = SECOND.codec.from_value(result.data, NodeOutputs) if _present(result.data) else None
             nodes[result.node] = NodeDeployment(result.node, result.instance, result.success, outputs)
-        # An instance without nodes says so by a plain success, which is no news.
-    # An answer that tells of nothing at all is none.
+        # An instance without nodes answers with a plain success, which needs no entry.
+    # An answer without any node or id does not tell that something is deployed.
     ok = ok and (identifier is not None or bool(nodes))
     return Deployed(identifier, tuple(nodes.values()), tuple(errors), ok, tuple(skipped))
 
@@ -427,7 +427,7 @@ def _expect_data(result: Result, what: str) -> Any:
 
 
 def _present(data: Any) -> bool:
-    """Whether there is data that says something: an absent value and an empty container do not."""
+    """Whether there is data; an absent value and an empty container count as none."""
     if isinstance(data, values.Vector | values.Set | values.Table):
         return bool(data.data)
     return data is not None

@@ -33,7 +33,7 @@ def states_of(seen: NodesSeen) -> dict[str, tuple[ClusterRole, State]]:
 def batches(
     nodes: Mapping[str, tuple[ClusterRole, State]], wanted: Iterable[str], max_unavailable: int
 ) -> Iterator[frozenset[str]]:
-    """The wanted nodes (none: all), so many at a time at most, never two roles at a time, in start order."""
+    """The wanted nodes (none: all) in batches of at most that size, of one role each, in start order."""
     names = set(wanted) or set(nodes)
     for role in ROLE_ORDER:
         group = sorted(name for name in names if name in nodes and nodes[name][0] is role)
@@ -49,14 +49,14 @@ async def restart(
     all_running: AllRunning,
     deployed: Mapping[str, str] | None = None,
 ) -> Restarted:
-    """Restart batch after batch, each only when all nodes run; stop at the first that is not restarted.
+    """Restart batch after batch, each only when all nodes run; stop at the first node that is not restarted.
 
     Args:
         seen: the cluster's nodes. If an instance could not tell its own, nothing is restarted: nodes may be down there.
         wanted: names of nodes; none: all.
         max_unavailable: nodes that may be down at a time.
-        restart_nodes: see there.
-        all_running: see there.
+        restart_nodes: see :data:`RestartNodes`.
+        all_running: see :data:`AllRunning`.
         deployed: the nodes that should run, each with its instance; those that were not seen count as down.
     """
     nodes = states_of(seen)
@@ -86,7 +86,7 @@ def _obstacles(
     max_unavailable: int,
     absent: Mapping[str, str],
 ) -> tuple[Failure, ...]:
-    """Why not to begin."""
+    """What speaks against beginning."""
     if seen.errors or seen.malformed:
         return seen.errors + tuple(Failure(problem) for problem in seen.malformed)
     if unreached := absent.keys() & set(wanted or absent):

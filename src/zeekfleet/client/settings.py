@@ -3,7 +3,7 @@
 From weak to strong: defaults, the configuration file (``-c``, else the variable
 ``ZEEK_CLIENT_CONFIG_FILE``), assignments ``SECTION.KEY=VALUE`` in the variable
 ``ZEEK_CLIENT_CONFIG_SETTINGS``, the same by ``--set``, then ``--controller`` and ``-v``.
-A percent sign that ConfigParser would stumble over stands for itself.
+A percent sign that ConfigParser would refuse stands for itself.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class ClientSettings:
 
         Args:
             environment: the process's variables.
-            file: the configuration file given by option; one that is not there is no error.
+            file: the configuration file given by option; it is no error if it is missing.
             assignments: ``SECTION.KEY=VALUE``, from options.
             controller: ``HOST:PORT``, from an option; either may be missing.
             verbosity: how often ``-v`` was given.
@@ -157,7 +157,7 @@ class ClientSettings:
         }
 
     def as_ini(self) -> str:
-        """What ``show-settings`` prints, as zeek-client does, but that secrets are masked."""
+        """What ``show-settings`` prints: the same as zeek-client, with secrets masked."""
         shown = configparser.RawConfigParser()
         shown.read_dict(self.items())
         text = io.StringIO()
@@ -194,7 +194,7 @@ class ClientSettings:
 
     @property
     def waits_as_told(self) -> bool:
-        """Whether somebody has set how often or how long to try for a connection."""
+        """Whether a setting says how often or how long to try to connect."""
         keys = ("peering_attempts", "peering_retry_delay_secs")
         return any(self.origin("client", key) != "default" for key in keys)
 
@@ -222,9 +222,9 @@ class ClientSettings:
         return TlsSettings(**paths, passphrase=self._text("ssl", "passphrase"))
 
     def _path(self, section: str, key: str) -> str:
-        """A path, which begins beside the file that names it; where there is nothing, zeek-client's way is tried.
+        """A path. One from the configuration file is relative to that file, if something is there.
 
-        That begins in the current directory, as what variables and options name does for both.
+        Otherwise, and if a variable or an option names it, it is relative to the current directory, as for zeek-client.
         """
         path = self._text(section, key)
         if path and self.origin(section, key) == self._file:

@@ -70,7 +70,7 @@ class Scene:
 
     def __init__(self, stack: AsyncExitStack, tasks: asyncio.TaskGroup, network: MemoryNetwork) -> None:
         self.endpoint = MemoryBus(network, "client")
-        self.client = Client("127.0.0.1", 2150, timeout=PATIENCE, endpoint=self.endpoint)
+        self.client = Client("127.0.0.1", 2150, timeout=PATIENCE, bus=self.endpoint)
         self.controller: Controller
         self._stack, self._tasks, self._network = stack, tasks, network
         self._started: list[asyncio.Task[None]] = []

@@ -91,7 +91,7 @@ async def scene() -> AsyncIterator[Scene]:
         await endpoint.listen("127.0.0.1", AGENTS, policy=buses.agents_policy(and_clients=True))
         options = ControllerOptions("c", request_timeout=PATIENCE)
         running = tasks.create_task(Controller(options, endpoint, endpoint, MemoryStore()).run())
-        client = Client("127.0.0.1", CLIENTS, timeout=PATIENCE, endpoint=MemoryBus(network, "client"))
+        client = Client("127.0.0.1", CLIENTS, timeout=PATIENCE, bus=MemoryBus(network, "client"))
         async with client:
             yield Scene(stack, network, client)
         running.cancel()

@@ -137,7 +137,7 @@ class Scene:
     async def calling_itself(self, name: str) -> Client:
         """Another client."""
         endpoint = MemoryBus(self._network, name)
-        client = Client("127.0.0.1", 2150, timeout=DEADLINE, endpoint=endpoint)
+        client = Client("127.0.0.1", 2150, timeout=DEADLINE, bus=endpoint)
         return await self._stack.enter_async_context(client)
 
     async def listener(self) -> Recorder:
@@ -178,7 +178,7 @@ async def scene(**options: object) -> AsyncIterator[Scene]:
         await endpoint.listen("127.0.0.1", 2150)
         given = {"request_timeout": DEADLINE, **options}
         made.run(Controller(ControllerOptions("c", **given), endpoint, endpoint, made.store).run())  # type: ignore[arg-type]
-        made.client = Client("127.0.0.1", 2150, timeout=DEADLINE, endpoint=MemoryBus(network, "client"))
+        made.client = Client("127.0.0.1", 2150, timeout=DEADLINE, bus=MemoryBus(network, "client"))
         async with made.client:
             yield made
         made.end()
