@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zeekfleet.lifecycle.node_life import EARLY_EXITS_TO_FAIL, SILENT_STARTS_TO_FAIL, SLOW, NodeLife
+from zeekfleet.lifecycle.node_life import EARLY_EXITS_TO_FAIL, SILENT_STARTS_TO_FAIL, SLOW_START_FACTOR, NodeLife
 from zeekfleet.model.enums import State
 
 
@@ -124,7 +124,7 @@ def test_a_node_that_keeps_silent_stays_failed_and_is_given_more_time(life: Node
     assert life.keeps_silent
     assert life.state is State.FAILED
     assert life.awaits_hello
-    assert life.hello_due(limit=60.0) == 60.0 * SLOW
+    assert life.hello_due(limit=60.0) == 60.0 * SLOW_START_FACTOR
     life.said_hello()
     assert life.state is State.RUNNING
     assert not life.keeps_silent

@@ -56,7 +56,7 @@ class CrashHistory:
         """Reports of all cluster nodes, sorted by name."""
         details = await self._details()
         entries = ((name, self._roster[name]) for name in sorted(self._roster.names))
-        return tuple(_report(entry, details.get(name), self._deployer.must_see(name)) for name, entry in entries)
+        return tuple(_report(entry, details.get(name), self._deployer.required_peers(name)) for name, entry in entries)
 
     async def diagnosis(self, name: str) -> Diagnosis | None:
         """A node's last crash report, also of a node that has left the configuration.

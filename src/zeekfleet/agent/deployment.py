@@ -13,7 +13,7 @@ from zeekfleet.agent.plan import impossible_names, node_configs, nodes_of
 from zeekfleet.agent.roster import Roster
 from zeekfleet.agent.start_order import StartOrder
 from zeekfleet.errors import RequestTimeoutError
-from zeekfleet.lifecycle.cluster_view import must_see
+from zeekfleet.lifecycle.cluster_view import required_peers
 from zeekfleet.lifecycle.order import stop_groups
 from zeekfleet.lifecycle.reconcile import Actions, node_actions, reconcile, summary
 from zeekfleet.model.management import Configuration, Result, fresh_id
@@ -64,10 +64,10 @@ class Deployer:
         self._on_adopted = on_adopted
         self._one_at_a_time = asyncio.Lock()
 
-    def must_see(self, name: str) -> frozenset[str]:
+    def required_peers(self, name: str) -> frozenset[str]:
         """The nodes to which this node of ours must be connected."""
         config = self.configs.get(name)
-        return must_see(name, config.cluster) if config is not None else frozenset()
+        return required_peers(name, config.cluster) if config is not None else frozenset()
 
     async def apply(
         self,

@@ -50,8 +50,8 @@ class Orders:
     """Handles orders.
 
     Everything that changes nodes runs in a task of its own, for two reasons. It continues after the deadline, so that
-    no configuration is left half applied. And orders take effect in the order in which they came, because each starts
-    its work exactly one task later.
+    no configuration is left half applied. And orders take effect in the order in which they came, because tasks start
+    in the order in which they are created.
 
     Args:
         options: the agent's options.
@@ -214,7 +214,7 @@ class Orders:
         unless_running: bool = False,
         on_stopped: Callable[[], None] = lambda: None,
     ) -> Adoption | str:
-        """Adopt a configuration; returns the outcome or an error. Never raises: nobody may wait for the result."""
+        """Adopt a configuration; returns the outcome or an error. Never raises: the request may have timed out."""
         try:
             adopted = await self._deployer.apply(
                 configuration, force, reqid=reqid, unless_running=unless_running, on_stopped=on_stopped

@@ -29,16 +29,18 @@ SOME_TRACE = ""
 """Replaces the path of another node's trace. All nodes need to know whether there is a trace, but not which one."""
 
 
-MUST_BE_SEEN = frozenset({_LOGGER, _MANAGER, _PROXY})
+REQUIRED_PEER_ROLES = frozenset({_LOGGER, _MANAGER, _PROXY})
 """The roles of nodes to which all nodes of other roles must be connected."""
 
 
-def must_see(name: str, cluster: Mapping[str, ClusterEndpoint]) -> frozenset[str]:
+def required_peers(name: str, cluster: Mapping[str, ClusterEndpoint]) -> frozenset[str]:
     """The nodes to which the named node must be connected; ``zeekfleet-peers.zeek`` has the same rule."""
     own = cluster.get(name)
     if own is None:
         return frozenset()
-    return frozenset(other for other, row in cluster.items() if row.role in MUST_BE_SEEN and row.role is not own.role)
+    return frozenset(
+        other for other, row in cluster.items() if row.role in REQUIRED_PEER_ROLES and row.role is not own.role
+    )
 
 
 def view(name: str, cluster: Mapping[str, ClusterEndpoint]) -> dict[str, ClusterEndpoint]:

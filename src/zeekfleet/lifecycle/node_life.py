@@ -29,7 +29,7 @@ A single early exit may be an accident, such as a port that the former process h
 SILENT_STARTS_TO_FAIL = 3
 """If this many processes in a row are ended because they did not say hello, the node is FAILED until it says hello."""
 
-SLOW = 10
+SLOW_START_FACTOR = 10
 """A node that keeps silent may take this many times longer to say hello."""
 
 
@@ -117,7 +117,7 @@ class NodeLife:
         Args:
             limit: how many seconds a start may take.
         """
-        return self.started_at + (limit * SLOW if self.keeps_silent else limit)
+        return self.started_at + (limit * SLOW_START_FACTOR if self.keeps_silent else limit)
 
     # --- what we do
 

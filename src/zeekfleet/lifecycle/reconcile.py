@@ -1,4 +1,4 @@
-"""Compares what should run with what runs, and returns the least actions that are needed, with their reasons."""
+"""Compares what should run with what runs, and returns the fewest actions that are needed, with their reasons."""
 
 from __future__ import annotations
 

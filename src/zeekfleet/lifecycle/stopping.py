@@ -15,7 +15,7 @@ REPORT_EVERY = 3.0
 """The fewest seconds between two reports that a process still works."""
 
 _WRITTEN = 4096
-"""Bytes written between two measurements that are a sign of work. An idle process writes less, to wake its threads."""
+"""Bytes written between two measurements that are a sign of work. An idle process writes a few to wake its threads."""
 
 _BUSY = 0.05
 """The share of a CPU that is a sign of work. An idle event loop uses less."""

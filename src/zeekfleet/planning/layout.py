@@ -19,7 +19,7 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import Address
 from zeekfleet.planning.zeek_text import zeek_address, zeek_string
-from zeekfleet.planning.zeek_versions import LISTEN_ADDR, WHOLE_BACKENDS, ZEROMQ_QUEUE_LIMITS, ZeekVersion
+from zeekfleet.planning.zeek_versions import LISTEN_ADDR, SINGLE_SCRIPT_BACKENDS, ZEROMQ_QUEUE_LIMITS, ZeekVersion
 
 LAYOUT_FILE = "cluster-layout.zeek"
 """The file name that Zeek looks for."""
@@ -268,7 +268,7 @@ def command_line(config: NodeConfig, settings: ZeekSettings, *, directory: str, 
 
 def _backend_scripts(settings: ZeekSettings) -> list[str]:
     whole = f"frameworks/cluster/backend/{settings.backend.value}"
-    if settings.version >= WHOLE_BACKENDS:
+    if settings.version >= SINGLE_SCRIPT_BACKENDS:
         return [whole]
     return [f"{whole}/connect"] if settings.backend is Backend.ZEROMQ else []
 

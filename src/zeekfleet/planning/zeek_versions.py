@@ -21,7 +21,7 @@ ZEROMQ_IPV6: ZeekVersion = (7, 2, 2)
 ZEROMQ_QUEUE_LIMITS: ZeekVersion = (8, 0, 0)
 """Queues of events have limits, above which events are dropped. In older versions a full queue made the sender wait."""
 
-WHOLE_BACKENDS: ZeekVersion = (8, 1, 0)
+SINGLE_SCRIPT_BACKENDS: ZeekVersion = (8, 1, 0)
 """Each back end is loaded by one script. Older versions use Broker by default, and ``…/zeromq/connect`` for ZeroMQ."""
 
 ZEROMQ_CURVE: ZeekVersion = (8, 2, 0)
@@ -33,7 +33,7 @@ def text_of(version: ZeekVersion) -> str:
     return ".".join(str(number) for number in version)
 
 
-def lacks_for_zeromq(config: NodeConfig, version: ZeekVersion, *, encrypted: bool) -> str | None:
+def zeromq_problem(config: NodeConfig, version: ZeekVersion, *, encrypted: bool) -> str | None:
     """Why this version of Zeek cannot run the node with ZeroMQ; None if it can.
 
     Args:

@@ -33,6 +33,6 @@ class NotifyNodeHello(Event, frozen=True):
 
 
 class HelloRequest(Event, frozen=True):
-    """Every node that receives this says hello. Ours: an agent sends it when it has just connected to a node."""
+    """Every node that receives this says hello. Ours: a node publishes it when an agent has connected to it."""
 
     event_name: ClassVar[str] = "Zeekfleet::hello_request"

@@ -25,7 +25,7 @@ from zeekfleet.planning.cluster_variables import DEFAULT_HUB_PORTS, read_hub_por
 from zeekfleet.planning.layout import Backend, ZeekSettings
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, REQUESTS_FILE, needs_mailbox
 from zeekfleet.planning.node_settings import cpus_of
-from zeekfleet.planning.zeek_versions import lacks_for_zeromq
+from zeekfleet.planning.zeek_versions import zeromq_problem
 from zeekfleet.transport.connections import ConnectedBus
 
 GRACE = 10.0
@@ -156,7 +156,7 @@ class ZeekEngine:
     def _zeromq_problem(self, config: NodeConfig, *, encrypted: bool) -> str | None:
         if self._options.backend is not Backend.ZEROMQ or not layout.in_cluster(config):
             return None
-        return lacks_for_zeromq(config, self._installation.version, encrypted=encrypted)
+        return zeromq_problem(config, self._installation.version, encrypted=encrypted)
 
     def _refuse(self, config: NodeConfig, context: LaunchContext) -> None:
         if config.interface is not None and config.pcap_file is not None:
