@@ -16,7 +16,6 @@ what was expected), and its facts as attributes, so that no program has to parse
     │   ├── ConnectionLostError  a connection ended before the answer came
     │   ├── CannotConnectError   a connection could not be made (.reason)
     │   │   └── UnreachableError nothing answers at an address (.host, .port)
-    │   ├── WebSocketError       a peer breaks the WebSocket protocol (.code)
     │   └── ListenError          an address could not be bound (.host, .port)
     ├── ConfigurationError       a cluster configuration, or its file, is wrong (.errors)
     ├── SettingsError            an option, variable or settings file is wrong (.key)
@@ -161,18 +160,6 @@ class UnreachableError(CannotConnectError):
         self.host = host
         self.port = port
         super().__init__(sentence, reason)
-
-
-class WebSocketError(TransportError):
-    """A peer breaks the WebSocket protocol, or sends more than is accepted.
-
-    Attributes:
-        code: the status code for closing the connection (RFC 6455, section 7.4.1).
-    """
-
-    def __init__(self, code: int, problem: str) -> None:
-        self.code = code
-        super().__init__(problem)
 
 
 class ListenError(TransportError):

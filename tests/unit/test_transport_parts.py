@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeekfleet.broker.generations import canonical_topic
 from zeekfleet.testing.clock import ManualClock
 from zeekfleet.transport.bus import Peer, PeerAdded
 from zeekfleet.transport.dialler import backoff
-from zeekfleet.transport.frames import TEXT, client_frame, server_frame
 from zeekfleet.transport.inbox import EXPECTANT_FACTOR, Inbox
 from zeekfleet.transport.memory import MemoryLink
 from zeekfleet.transport.metrics import TransportMetrics
@@ -63,22 +61,6 @@ def test_both_generations_on_the_wire(prefix, wire):
 def test_reduced_topics_bring_everything_that_was_subscribed(prefixes, topic):
     if canonical_topic(topic).startswith(canonical(prefixes)):
         assert topic.startswith(on_the_wire(canonical(prefixes)))
-
-
-@given(st.sampled_from([0, 1, 125, 126, 127, 65535, 65536, 100_000]), st.binary(min_size=1, max_size=9))
-@settings(deadline=None)
-def test_frames(length, filling):
-    payload = (filling * (length // len(filling) + 1))[:length]
-    plain, masked = server_frame(TEXT, payload), client_frame(TEXT, payload)
-    assert plain[0] == masked[0] == 0x81
-    size = {126: 2, 127: 8}.get(plain[1], 0)
-    assert plain[2 + size :] == payload
-    told = int.from_bytes(plain[2 : 2 + size], "big") if size else plain[1]
-    assert told == length
-    assert masked[1] == plain[1] | 0x80
-    key, hidden = masked[2 + size : 6 + size], masked[6 + size :]
-    assert bytes(byte ^ key[place % 4] for place, byte in enumerate(hidden)) == payload
-    assert struct.calcsize("!BB") == 2
 
 
 def test_backoff_grows_up_to_its_cap():

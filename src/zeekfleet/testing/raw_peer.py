@@ -10,9 +10,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from zeekfleet.broker.session import PATH
-from zeekfleet.transport.frames import TEXT, client_frame
 
-CLOSE = 0x8
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+
+
+def client_frame(opcode: int, content: bytes) -> bytes:
+    """A whole message in one frame, as a client sends it, of any opcode; the mask is zero and changes nothing."""
+    length = len(content)
+    if length < 126:
+        head = struct.pack("!BB", 0x80 | opcode, 0x80 | length)
+    elif length < 65536:
+        head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, length)
+    else:
+        head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, length)
+    return head + bytes(4) + content
 
 
 class RawPeer:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 
-from zeekfleet.transport import upgrade
 from zeekfleet.transport.acceptor import Served
+from zeekfleet.transport.upgrade import REFUSAL, refusal
 
 REFUSALS_MAX = 64
 """Connections of strangers that are given an answer at a time; others are closed without."""
@@ -36,7 +37,7 @@ class Forbidden(Served):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - stream connections have one
         self._transport = transport
         self._present.add(self)
-        transport.write(upgrade.refuse(403, self._reason, {upgrade.REFUSAL: self._reason}))
+        transport.write(refusal(HTTPStatus.FORBIDDEN, self._reason, {REFUSAL: self._reason}).serialize())
         if transport.can_write_eof():
             self._timer = asyncio.get_running_loop().call_later(LINGER, transport.abort)
             try:

@@ -9,24 +9,28 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
+from http import HTTPStatus
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
 
 from zeekfleet import __version__
 from zeekfleet.broker.session import POLICY_VIOLATION, Problem, ServerSession, check_request
 from zeekfleet.model.addresses import address_text
 from zeekfleet.security.door import Door, Refusal, Visitor
-from zeekfleet.transport import upgrade
 from zeekfleet.transport.acceptor import Acceptor, Factory, Served
+from zeekfleet.transport.deadline import Deadline
 from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.connections import ListenerPolicy
-from zeekfleet.transport.deadline import Deadline
 from zeekfleet.transport.exchange import serve
 from zeekfleet.transport.forbidden import LINGER, REFUSALS_MAX, Forbidden
 from zeekfleet.transport.router import Router
 from zeekfleet.transport.settings import TransportSettings
-from zeekfleet.transport.upgrade import Head
-from zeekfleet.transport.websocket_dialling import own_fields
+from zeekfleet.transport.upgrade import ENDPOINT as ENDPOINT_FIELD
+from zeekfleet.transport.upgrade import NAME, REFUSAL, first, frame_limit, own_fields, refusal
 from zeekfleet.transport.websocket_link import WebSocketLink
-from zeekfleet.transport.websocket_stream import WebSocketStream
+from zeekfleet.transport.websocket_stream import LIBRARY, WebSocketStream
 
 logger = logging.getLogger(__name__)
 
@@ -121,38 +125,33 @@ class Listener:
     def malformed(self, connection: _Connection, problem: str) -> None:
         """Answer what is no request for a WebSocket."""
         logger.warning("bad request from %s: %s", connection.remote or self._address, problem)
-        connection.refuse(400, problem)
+        connection.refuse(HTTPStatus.BAD_REQUEST, problem)
 
-    def requested(self, connection: _Connection, head: Head) -> bool:
-        """Answer one HTTP request, which should be an upgrade; whether it is granted.
-
-        Raises:
-            TransportError: it is no request for a WebSocket.
-        """
-        request = upgrade.read_request(head)
-        if request.method != "GET" or head.get("Upgrade").lower() != "websocket":
-            connection.refuse(404, "only WebSocket is spoken here")
-            return False
-        if self._door is not None and (
-            foreign := self._door.problem(connection.visitor, head.all("Host"), head.all("Origin"))
+    def requested(self, connection: _Connection, request: Request) -> None:
+        """Answer one HTTP request, which should be an upgrade."""
+        headers = request.headers
+        if len(hosts := headers.get_all("Host")) != 1:
+            self.malformed(connection, f"an HTTP request with {len(hosts)} Host fields: expected one")
+        elif request.method != "GET" or first(headers, "Upgrade").lower() != "websocket":
+            connection.refuse(HTTPStatus.NOT_FOUND, "only WebSocket is spoken here")
+        elif self._door is not None and (
+            foreign := self._door.problem(connection.visitor, hosts, headers.get_all("Origin"))
         ):
             self._tell_of_refusal(foreign)
-            connection.refuse(403, foreign.reason, {upgrade.REFUSAL: foreign.reason})
-            return False
-        if head.get(upgrade.ENDPOINT) == self._endpoint_id:
+            connection.refuse(HTTPStatus.FORBIDDEN, foreign.reason, {REFUSAL: foreign.reason})
+        elif first(headers, ENDPOINT_FIELD) == self._endpoint_id:
             # What we say would come back to us, and each request be worked on twice.
-            connection.refuse(409, "you have connected to yourself")
-            return False
-        connection.transport.write(upgrade.accept(head, own_fields(self._name, self.settings)))
-        return True
+            connection.refuse(HTTPStatus.CONFLICT, "you have connected to yourself")
+        else:
+            connection.grant(request, own_fields(self._name, self.settings.frame_bytes))
 
-    async def converse(self, connection: _Connection, head: Head) -> None:
+    async def converse(self, connection: _Connection, request: Request) -> None:
         """Serve an upgraded connection until it is over."""
-        names = head.all(upgrade.NAME)
-        problem = check_request(upgrade.read_request(head).path, names[0] if names else None)
-        peer = self._peer(connection, head, names[0] if names and problem is None else "")
+        names = request.headers.get_all(NAME)
+        problem = check_request(request.path.partition("?")[0], names[0] if names else None)
+        peer = self._peer(connection, request.headers, names[0] if names and problem is None else "")
         link = WebSocketLink(peer, (), connection, self.settings, self.metrics)
-        link.frame_limit = head.frame_limit
+        link.frame_limit = frame_limit(request.headers)
         if problem is not None:
             await self._turn_away(link, problem)
             return
@@ -169,11 +168,11 @@ class Listener:
             link.send(problem.reply)
         await link.close(POLICY_VIOLATION, problem.code)
 
-    def _peer(self, connection: _Connection, head: Head, name: str) -> Peer:
+    def _peer(self, connection: _Connection, headers: Headers, name: str) -> Peer:
         remote = connection.transport.get_extra_info("peername")
         host = str(remote[0]) if isinstance(remote, tuple) else ""
         where = address_text(host, int(remote[1])) if isinstance(remote, tuple) else self._address
-        told = head.get(upgrade.ENDPOINT)
+        told = first(headers, ENDPOINT_FIELD)
         endpoint = told if ENDPOINT.fullmatch(told) else ""
         role, uid = self._policy.role, connection.visitor.uid
         return Peer(self._router.new_peer_id(), name, host, where, role, endpoint=endpoint, uid=uid)
@@ -185,11 +184,13 @@ class _Connection(WebSocketStream, Served):
     deadline: Deadline
 
     def __init__(self, listener: Listener, visitor: Visitor) -> None:
-        super().__init__(listener.settings, listener.metrics, dialled=False)
+        self._server = ServerProtocol(max_size=listener.settings.frame_bytes, logger=LIBRARY)
+        super().__init__(self._server, listener.settings, listener.metrics)
         self._listener = listener
         self.visitor = visitor
-        self._upgrade: asyncio.Future[Head | None] = self._loop.create_future()
+        self._upgrade: asyncio.Future[Request | None] = self._loop.create_future()
         self._is_admitted = False
+        self._is_answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -209,21 +210,36 @@ class _Connection(WebSocketStream, Served):
 
     async def serve(self) -> None:
         try:
-            head = await self._upgrade
-            if head is not None:
-                await self._listener.converse(self, head)
+            request = await self._upgrade
+            if request is not None:
+                await self._listener.converse(self, request)
         finally:
             self.abort()
 
-    def opened(self, head: Head) -> bool:
-        if self._listener.requested(self, head) and not self._upgrade.done():
-            self.deadline.cancel()
-            self._upgrade.set_result(head)
-            return True
-        return False
+    def shake_hands(self, event: Request | Response) -> None:
+        if isinstance(event, Request):
+            self._listener.requested(self, event)
 
-    def not_opened(self, problem: str) -> None:
-        self._listener.malformed(self, problem)
+    def cannot_shake_hands(self, error: Exception) -> None:
+        if not self._is_answered:
+            self._listener.malformed(self, str(error.__cause__ or error))
+
+    def grant(self, request: Request, fields: Mapping[str, str]) -> None:
+        """Answer an upgrade, if the request is as it should be.
+
+        Args:
+            request: the peer's.
+            fields: what to tell about ourselves.
+        """
+        response = self._server.accept(request)
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            return  # what is wrong stands in the protocol's error
+        response.headers.update(fields)
+        self._server.send_response(response)
+        self._is_answered = True
+        self.deadline.cancel()
+        if not self._upgrade.done():
+            self._upgrade.set_result(request)
 
     @property
     def remote(self) -> str:
@@ -231,10 +247,16 @@ class _Connection(WebSocketStream, Served):
         remote = self.transport.get_extra_info("peername")
         return str(remote[0]) if isinstance(remote, tuple) else ""
 
-    def refuse(self, status: int, reason: str, fields: Mapping[str, str] | None = None) -> None:
+    def refuse(self, status: HTTPStatus, reason: str, fields: Mapping[str, str] | None = None) -> None:
         """Answer with an error of HTTP, and give the peer a moment to read it and close."""
-        self.transport.write(upgrade.refuse(status, reason, fields))
-        self.end_writing()
+        self._is_answered = True
+        response = refusal(status, reason, fields)
+        if self._server.eof_sent:  # the library has given up already, mostly without a word
+            self._server.data_to_send()
+            self.transport.write(response.serialize())
+            self.end_writing()
+        else:
+            self._server.send_response(response)
         self.deadline.cancel()
         self._expire_in(LINGER)
 

@@ -17,7 +17,7 @@ from zeekfleet.transport.listener import BACKLOG, Listener
 from zeekfleet.transport.routed import RoutedBus
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.unix_sockets import SCHEME
-from zeekfleet.transport.websocket_dialling import dial_websocket, own_fields
+from zeekfleet.transport.websocket_dialling import dial_websocket
 from zeekfleet.transport.websocket_link import WebSocketLink
 
 
@@ -56,13 +56,13 @@ class WebSocketBus(RoutedBus):
         return port
 
     async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
-        fields = own_fields(self.name, self.settings) | {upgrade.ENDPOINT: self.id}
+        fields = upgrade.own_fields(self.name, self.settings.frame_bytes) | {upgrade.ENDPOINT: self.id}
         stream, answer = await dial_websocket(host, port, tls, fields, self.settings, self.metrics)
-        told = answer.get(upgrade.NAME)
+        told = upgrade.first(answer, upgrade.NAME)
         name = told if APPLICATION_NAME.fullmatch(told) else ""
         peer = self._dialled_peer(name, host, port)
         link = WebSocketLink(peer, subscriptions, stream, self.settings, self.metrics)
-        link.frame_limit = answer.frame_limit
+        link.frame_limit = upgrade.frame_limit(answer)
         return link
 
     async def _close_listeners(self) -> None:

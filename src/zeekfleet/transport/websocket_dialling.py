@@ -7,17 +7,23 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
+from http import HTTPStatus
 
-from zeekfleet.broker.session import APPLICATION_NAME, PATH
+from websockets.client import ClientProtocol
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Request, Response
+from websockets.uri import parse_uri
+
+from zeekfleet.broker.session import PATH
 from zeekfleet.errors import TransportError
 from zeekfleet.model.addresses import address_text
 from zeekfleet.system.unix_sockets import short_path
-from zeekfleet.transport import upgrade
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.unix_sockets import SCHEME
-from zeekfleet.transport.upgrade import Head
-from zeekfleet.transport.websocket_stream import WebSocketStream
+from zeekfleet.transport.upgrade import REFUSAL, first
+from zeekfleet.transport.websocket_stream import LIBRARY, WebSocketStream
 
 NEXT_ADDRESS_AFTER = 0.25
 """Seconds without an answer from one address of a name until the next is tried beside it (RFC 8305)."""
@@ -30,40 +36,43 @@ class DialledStream(WebSocketStream):
     """A connection that we make.
 
     Args:
-        host: of the other side, with its port, as in a URL.
+        url: of the other side.
         fields: what to tell about ourselves in the upgrade.
         settings: limits and times.
         metrics: where to count.
     """
 
     def __init__(
-        self, host: str, fields: Mapping[str, str], settings: TransportSettings, metrics: TransportMetrics
+        self, url: str, fields: Mapping[str, str], settings: TransportSettings, metrics: TransportMetrics
     ) -> None:
-        super().__init__(settings, metrics, dialled=True)
-        self._host = host
+        self._client = ClientProtocol(parse_uri(url), max_size=settings.frame_bytes, logger=LIBRARY)
+        super().__init__(self._client, settings, metrics)
         self._fields = fields
-        self._key = upgrade.new_key()
-        self._answer: asyncio.Future[Head | TransportError] = self._loop.create_future()
+        self._answer: asyncio.Future[Headers | TransportError] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.transport.write(upgrade.request(self._host, PATH, self._key, self._fields))
+        request = self._client.connect()
+        request.headers.update(self._fields)
+        self._client.send_request(request)
+        self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.not_opened(str(exc) if exc is not None else "the connection was closed before it was upgraded")
+        self._answered(TransportError(str(exc) if exc else "the connection was closed before it was upgraded"))
         super().connection_lost(exc)
 
-    def opened(self, head: Head) -> bool:
-        upgrade.check_answer(head, self._key)
-        if not self._answer.done():
-            self._answer.set_result(head)
-        return True
+    def shake_hands(self, event: Request | Response) -> None:
+        if self._client.handshake_exc is None:
+            self._answered(event.headers)
 
-    def not_opened(self, problem: str) -> None:
-        if not self._answer.done():
-            self._answer.set_result(TransportError(problem))
+    def cannot_shake_hands(self, error: Exception) -> None:
+        self._answered(TransportError(_not_granted(error)))
 
-    async def upgraded(self) -> Head:
+    def _answered(self, answer: Headers | TransportError) -> None:
+        if not self._answer.done():
+            self._answer.set_result(answer)
+
+    async def upgraded(self) -> Headers:
         """The answer to our upgrade.
 
         Raises:
@@ -87,7 +96,7 @@ async def dial_websocket(
     fields: Mapping[str, str],
     settings: TransportSettings,
     metrics: TransportMetrics,
-) -> tuple[DialledStream, Head]:
+) -> tuple[DialledStream, Headers]:
     """Connect, and upgrade the connection.
 
     Args:
@@ -106,10 +115,10 @@ async def dial_websocket(
     """
     loop = asyncio.get_running_loop()
     path = host.removeprefix(SCHEME) if host.startswith(SCHEME) else None
-    named = address_text(host, port) if path is None else LOCALHOST
+    url = f"{'wss' if tls else 'ws'}://{address_text(host, port) if path is None else LOCALHOST}{PATH}"
 
     def stream() -> DialledStream:
-        return DialledStream(named, fields, settings, metrics)
+        return DialledStream(url, fields, settings, metrics)
 
     try:
         if path is None:
@@ -125,12 +134,18 @@ async def dial_websocket(
     return dialled, await dialled.upgraded()
 
 
-def own_fields(name: str, settings: TransportSettings) -> dict[str, str]:
-    """What either side of an upgrade tells about itself; a name that is no application name is not told."""
-    fields = {upgrade.LIMIT: str(settings.frame_bytes)}
-    if APPLICATION_NAME.fullmatch(name):
-        fields[upgrade.NAME] = name
-    return fields
+def _not_granted(error: Exception) -> str:
+    """Why there is no WebSocket, for a person."""
+    if isinstance(error, InvalidStatus):
+        response = error.response
+        match response.status_code:
+            case HTTPStatus.FORBIDDEN:
+                return f"we are not served there (403): {first(response.headers, REFUSAL) or 'the log there says why'}"
+            case HTTPStatus.CONFLICT:
+                return "that is our own address"
+            case status:
+                return f"no WebSocket is spoken there: HTTP status {status}"
+    return f"no WebSocket is spoken there: {error}"
 
 
 def _reason(error: Exception) -> str:

@@ -6,7 +6,6 @@ import asyncio
 
 from zeekfleet.errors import TransportError
 from zeekfleet.transport.bus import Peer
-from zeekfleet.transport.frames import PING, TEXT
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.settings import TransportSettings
@@ -45,7 +44,7 @@ class WebSocketLink(Link):
         self._probe_timer: asyncio.TimerHandle | None = None
 
     def send(self, frame: bytes) -> None:
-        self._stream.send(TEXT, frame)
+        self._stream.send(frame)
 
     async def receive(self) -> bytes | None:
         try:
@@ -62,7 +61,7 @@ class WebSocketLink(Link):
         if self._probe_timer is not None or self._closed:
             return
         asked = self._loop.time()
-        self._stream.send(PING, b"")
+        self._stream.ping()
         self._probe_timer = self._loop.call_at(asked + timeout, self._probed, asked, timeout)
 
     def _probed(self, asked: float, timeout: float) -> None:
@@ -109,5 +108,5 @@ class WebSocketLink(Link):
             self._metrics.silent_peers += 1
             self.cut(f"no pong within {self._settings.pong_timeout:g} s")
             return
-        self._stream.send(PING, b"")
+        self._stream.ping()
         self._ping_timer = self._schedule_ping()

@@ -1,19 +1,31 @@
-"""A byte stream that becomes a WebSocket connection, of either side."""
+"""A byte stream that becomes a WebSocket connection, of either side.
+
+What goes over the wire is the business of the library ``websockets``, of which we
+use the half without I/O; when something is read, and what happens to a peer that
+does not read, is ours.
+"""
 
 from __future__ import annotations
 
 import abc
 import asyncio
 import contextlib
+import logging
 from collections import deque
 
-from zeekfleet.errors import TransportError, WebSocketError
-from zeekfleet.transport import frames
-from zeekfleet.transport.frames import CLOSE, PONG, FrameReader
+from websockets.exceptions import PayloadTooBig
+from websockets.frames import Close, Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import SEND_EOF, Event, Protocol, State
+
+from zeekfleet.errors import TransportError
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.outgoing import Outgoing
 from zeekfleet.transport.settings import TransportSettings
-from zeekfleet.transport.upgrade import Head, HeadReader
+
+LIBRARY = logging.getLogger("websockets")
+LIBRARY.setLevel(logging.ERROR)
+"""The library's own log, which tells of each connection; we do that ourselves."""
 
 READ_AHEAD = 128 * 1024
 """Bytes of received messages that may wait to be taken before the socket is no longer read."""
@@ -21,16 +33,21 @@ READ_AHEAD = 128 * 1024
 MESSAGE_COST = 128
 """Bytes that a waiting message counts beside its content."""
 
+END_OF_HEAD = b"\r\n\r\n"
+
+REASON_MAX = 123
+"""Bytes of the reason in a close frame."""
+
 
 class WebSocketStream(asyncio.Protocol, abc.ABC):
     """One connection, from its first byte to its last.
 
-    Pings are answered here. Other messages wait until :meth:`receive` takes them.
+    Pings are answered by the library. Other messages wait until :meth:`receive` takes them.
 
     Args:
+        protocol: of this connection and side.
         settings: limits and times.
         metrics: where to count.
-        dialled: whether we made the connection, and so mask what we send.
 
     Attributes:
         heard: when the peer last answered a ping, in the loop's time.
@@ -39,36 +56,30 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
 
     transport: asyncio.Transport
 
-    def __init__(self, settings: TransportSettings, metrics: TransportMetrics, *, dialled: bool) -> None:
+    def __init__(self, protocol: Protocol, settings: TransportSettings, metrics: TransportMetrics) -> None:
         self.faulty = False
+        self._protocol = protocol
         self._settings = settings
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self.heard = self._loop.time()
-        self._framed = frames.client_frame if dialled else frames.server_frame
-        self._head: HeadReader | None = HeadReader()
-        self._reader = FrameReader(settings.frame_bytes, masked=not dialled)
-        self._is_open = False
-        self._is_close_sent = False
-        self._is_close_received = False
+        self._has_head = False
+        self._end_of_head = b""
+        self._fragments: list[bytes] = []
+        self._fragmented = Opcode.TEXT
         self._messages: deque[bytes | None] = deque()
         self._waiting = 0
         self._is_paused = False
         self._taker: asyncio.Future[None] | None = None
         self._end = ""
-        self._farewell: bytes | None = None
         self._gone = asyncio.Event()
 
     @abc.abstractmethod
-    def opened(self, head: Head) -> bool:
-        """Whether we talk WebSocket, now that the other side's half of the upgrade has arrived.
-
-        Raises:
-            TransportError: it is not as it should be.
-        """
+    def shake_hands(self, event: Request | Response) -> None:
+        """The other side's half of the upgrade has arrived."""
 
     @abc.abstractmethod
-    def not_opened(self, problem: str) -> None:
+    def cannot_shake_hands(self, error: Exception) -> None:
         """The other side does not speak as it should before the upgrade."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -77,37 +88,53 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._outgoing = Outgoing(transport, self._settings.queue_frames, self._settings.queue_bytes)
 
     def data_received(self, data: bytes) -> None:
-        if self._head is not None:
-            data = self._open(self._head, data)
-        try:
-            if self._is_open:
-                for opcode, content in self._reader.receive(data):
-                    self._arrived(opcode, content)
-                    if not self._is_open:
-                        break
-        except WebSocketError as error:
+        was_connecting = self._protocol.state is State.CONNECTING
+        behind = b""
+        if was_connecting and not self._has_head:
+            # Frames behind the upgrade wait until it is answered: a pong must not come before the answer.
+            data, behind = self._split_at_end_of_head(data)
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            self._happened(event)
+        if was_connecting and (error := self._protocol.handshake_exc) is not None:
+            self.cannot_shake_hands(error)
+        if (broken := self._protocol.parser_exc) is not None and not self._end:
             self.faulty = True
-            why = f"connection failed: {error} (closed with {error.code})"
-            self._read_no_more(frames.close_content(error.code, str(error)), why)
+            self._ended(f"connection failed: {_reason(broken)}")
+        self.flush()
+        if behind:
+            self.data_received(behind)
 
     def eof_received(self) -> None:
         """The peer sends no more; asyncio then closes the connection."""
         self._ended("connection lost")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._is_open = False
         self._gone.set()
         self._ended("connection lost")
 
-    def send(self, opcode: int, content: bytes) -> None:
-        """Send a frame without waiting; a peer that does not read is cut off."""
-        if self._is_close_sent or self.transport.is_closing():
-            return
-        if not self._outgoing.write(self._framed(opcode, content)):
-            self._metrics.slow_peers += 1
-            self.faulty = True
-            self._ended("peer does not read: its queue is full")
-            self.abort()
+    def send(self, content: bytes) -> None:
+        """Send a text message without waiting; a peer that does not read is cut off."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_text(content)
+            self.flush()
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_ping(b"")
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what the protocol wants sent."""
+        for data in self._protocol.data_to_send():
+            if data == SEND_EOF:
+                self.end_writing()
+            elif not self.transport.is_closing() and not self._outgoing.write(data):
+                self._metrics.slow_peers += 1
+                self.faulty = True
+                self._ended("peer does not read: its queue is full")
+                self.abort()
 
     async def receive(self) -> bytes | None:
         """The next text message; None for a binary one.
@@ -117,7 +144,6 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         """
         while not self._messages:
             if self._end:
-                self._part()
                 raise TransportError(self._end)
             self._taker = self._loop.create_future()
             await self._taker
@@ -129,14 +155,14 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         return message
 
     async def close(self, code: int, reason: str) -> bool:
-        """Close within the time for that; False if the peer did not answer.
+        """Take leave within the time for that; False if the peer did not answer.
 
         What was sent before still arrives if the peer reads; what it sends is not taken any more.
         """
-        if self._is_open:
-            self._send_close(frames.close_content(code, reason))
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason.encode()[:REASON_MAX].decode(errors="ignore"))
+            self.flush()
         self._ended("connection closed")
-        self._part()
         self._messages.clear()
         self.transport.resume_reading()
         try:
@@ -148,12 +174,18 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
             self.abort()
         return True
 
+    def abort(self) -> None:
+        """Close the connection at once."""
+        # In early releases of Python 3.11 a TLS transport closed twice has let go of what it would abort.
+        with contextlib.suppress(AttributeError):
+            self.transport.abort()
+
     def end_writing(self) -> None:
-        """Send no more, and wait for the peer to close.
+        """Send no more. After a proper close, close; else wait for the peer to close.
 
         With unread bytes in the socket, closing it would send a reset, which may overtake what we have written.
         """
-        if not self.transport.can_write_eof():
+        if self._protocol.close_rcvd is not None or not self.transport.can_write_eof():
             self.transport.close()
             return
         try:
@@ -161,39 +193,44 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         except OSError:
             self.abort()  # the peer has gone
 
-    def abort(self) -> None:
-        """Close the connection at once."""
-        # In early releases of Python 3.11 a TLS transport closed twice has let go of what it would abort.
-        with contextlib.suppress(AttributeError):
-            self.transport.abort()
+    def _split_at_end_of_head(self, data: bytes) -> tuple[bytes, bytes]:
+        seen = self._end_of_head + data
+        end = seen.find(END_OF_HEAD)
+        if end < 0:
+            self._end_of_head = seen[1 - len(END_OF_HEAD) :]
+            return data, b""
+        self._has_head = True
+        cut = end + len(END_OF_HEAD) - len(self._end_of_head)
+        return data[:cut], data[cut:]
 
-    def _open(self, reader: HeadReader, data: bytes) -> bytes:
-        """Read the upgrade, and give what comes behind it."""
-        try:
-            head = reader.receive(data)
-            if head is None:
-                return b""
-            self._head = None
-            self._is_open = self.opened(head)
-        except TransportError as error:
-            self._head = None
-            self.not_opened(str(error))
-        return reader.rest
-
-    def _arrived(self, opcode: int, content: bytes) -> None:
-        match opcode:
-            case frames.TEXT:
-                self._take(content)
-            case frames.BINARY:
-                self._take(None)
-            case frames.PING:
-                self.send(PONG, content)
-            case frames.PONG:
+    def _happened(self, event: Event) -> None:
+        if not isinstance(event, Frame):
+            self.shake_hands(event)
+            return
+        match event.opcode:
+            case Opcode.TEXT | Opcode.BINARY:
+                self._fragmented = event.opcode
+                self._take_part(event)
+            case Opcode.CONT:
+                self._take_part(event)
+            case Opcode.PONG:
                 self.heard = self._loop.time()
-            case frames.CLOSE:
-                code, said = frames.close_told(content)
-                self._is_close_received = True
-                self._read_no_more(content[:2], f"closed by peer (code {code})" + (f": {said}" if said else ""))
+            case Opcode.CLOSE:
+                close = Close.parse(event.data)
+                self._ended(f"closed by peer (code {int(close.code)})" + (f": {close.reason}" if close.reason else ""))
+                self.flush()
+                self.transport.close()
+
+    def _take_part(self, frame: Frame) -> None:
+        data = bytes(frame.data)
+        if frame.fin and not self._fragments:
+            self._take(data if self._fragmented is Opcode.TEXT else None)
+            return
+        self._fragments.append(data)
+        if frame.fin:
+            whole = b"".join(self._fragments)
+            self._fragments.clear()
+            self._take(whole if self._fragmented is Opcode.TEXT else None)
 
     def _take(self, message: bytes | None) -> None:
         if self._end:
@@ -205,28 +242,6 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
             self.transport.pause_reading()
         self._wake()
 
-    def _read_no_more(self, farewell: bytes, why: str) -> None:
-        """Nothing that still comes matters; what came before is taken, and answered, before we say farewell."""
-        self._is_open = False
-        self._farewell = farewell
-        self._ended(why)
-        if self._is_close_sent:
-            self._part()
-
-    def _part(self) -> None:
-        if self._farewell is None:
-            return
-        self._send_close(self._farewell)
-        self._farewell = None
-        if self._is_close_received:
-            self.transport.close()
-        else:
-            self.end_writing()
-
-    def _send_close(self, content: bytes) -> None:
-        self.send(CLOSE, content)
-        self._is_close_sent = True
-
     def _ended(self, why: str) -> None:
         """No further message is taken; the first reason counts."""
         self._end = self._end or why
@@ -235,6 +250,10 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
     def _wake(self) -> None:
         if self._taker is not None and not self._taker.done():
             self._taker.set_result(None)
+
+
+def _reason(error: Exception) -> str:
+    return "a message that is too large" if isinstance(error, PayloadTooBig) else str(error)
 
 
 def _cost(message: bytes | None) -> int:

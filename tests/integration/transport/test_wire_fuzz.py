@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.messages import encode_event
-from zeekfleet.testing.raw_peer import CLOSE, RawPeer
+from zeekfleet.testing.raw_peer import CLOSE, PING, PONG, TEXT, RawPeer, client_frame
 from zeekfleet.transport.bus import Delivery
-from zeekfleet.transport.frames import PING, PONG, TEXT, client_frame
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus
 

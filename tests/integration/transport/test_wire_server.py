@@ -15,10 +15,9 @@ from zeekfleet import __version__
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.messages import encode_event
-from zeekfleet.testing.raw_peer import CLOSE, RawPeer
+from zeekfleet.testing.raw_peer import CLOSE, PING, PONG, RawPeer, client_frame
 from zeekfleet.testing.recorder import Recorder
 from zeekfleet.transport.connections import ListenerPolicy
-from zeekfleet.transport.frames import PING, PONG, client_frame
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus
 
