@@ -14,6 +14,7 @@ from zeekfleet.client.blocking import BlockingClient
 from zeekfleet.client.link import Link, Retry, connect
 from zeekfleet.client.settings import ClientSettings
 from zeekfleet.client.tls import client_context
+from zeekfleet.client.websocket import trace
 from zeekfleet.errors import UnreachableError
 
 PATIENCE = Retry(delay=0.2, limit=3.0)
@@ -104,9 +105,7 @@ class Session:
         """
         settings = self.settings
         if settings.verbosity >= WIRE and not self.messages.quiet:
-            import websocket  # noqa: PLC0415 - for this one switch
-
-            websocket.enableTrace(True)
+            trace()
         tls = settings.tls
         retry = Retry(settings.attempts, settings.retry_delay) if settings.waits_as_told else patience
         context = None if tls is None else client_context(tls)

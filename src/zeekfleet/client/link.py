@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Self, TypeVar, cast
 
 import msgspec
-import websocket
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event, Request, Response
@@ -33,6 +32,7 @@ from zeekfleet.broker.messages import (
 )
 from zeekfleet.client.patience import Patience, Watch
 from zeekfleet.client.tls import own_problem, peer_problem
+from zeekfleet.client.websocket import ClosedError, RefusedError, WebSocket, open_connection
 from zeekfleet.errors import (
     CannotConnectError,
     ConnectionLostError,
@@ -80,7 +80,7 @@ class Retry(msgspec.Struct, frozen=True):
 class Link:
     """A connection that is ready; made by :func:`connect`, closed as a context manager."""
 
-    def __init__(self, socket: websocket.WebSocket, remote: str) -> None:
+    def __init__(self, socket: WebSocket, remote: str) -> None:
         self._socket = socket
         self._remote = remote
 
@@ -94,10 +94,7 @@ class Link:
 
     def close(self) -> None:
         """Close without waiting for the other side."""
-        try:
-            self._socket.close(timeout=0)
-        except (OSError, websocket.WebSocketException):
-            self._socket.shutdown()  # type: ignore[no-untyped-call]
+        self._socket.close()
 
     def publish(self, event: Event, topic: str = topics.CONTROLLER) -> None:
         """Send an event.
@@ -107,17 +104,13 @@ class Link:
             ValueMismatchError: the event holds what the wire cannot carry.
         """
         content = encode_event(topic, event)
-        told = (self._socket.getheaders() or {}).get(LIMIT_HEADER, "")
+        told = next(iter(self._socket.headers.get_all(LIMIT_HEADER)), "")
         if told.isdigit() and len(content) > int(told):
             name = event.event_name.rpartition("::")[2]
             size, limit = len(content) / MEBIBYTE, int(told) / MEBIBYTE
             text = f"{name} of {size:.1f} MiB is more than the {limit:.1f} MiB that controller {self._remote} accepts"
             raise TransportError(text)
-        frame = content.decode()
-        try:
-            self._socket.send(frame)
-        except (OSError, websocket.WebSocketException) as error:
-            raise self._lost(error) from None
+        self._send(content)
 
     def request(self, event: Request[R], timeout: float, watch: Watch | None = None) -> R:
         """Send a request to the controller and wait for its response.
@@ -173,24 +166,24 @@ class Link:
     def _receive_message(self, timeout: float) -> Message | None:
         if timeout <= 0:
             return None
-        self._socket.settimeout(timeout)
         try:
-            opcode, payload = self._socket.recv_data()
-        except (TimeoutError, websocket.WebSocketTimeoutException):
-            return None
-        except (OSError, websocket.WebSocketException) as error:
+            message = self._socket.receive(timeout)
+        except ClosedError as closed:
+            reason = f": {closed}" if str(closed) else ""
+            raise ConnectionLostError(f"controller {self._remote} closed the connection{reason}") from None
+        except (OSError, TransportError) as error:
             raise self._lost(error) from None
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            reason = payload[2:].decode(errors="replace")
-            raise ConnectionLostError(f"controller {self._remote} closed the connection" + (reason and f": {reason}"))
-        return decode_message(payload)
+        return None if message is None else decode_message(message)
+
+    def _send(self, text: bytes) -> None:
+        try:
+            self._socket.send(text)
+        except OSError as error:
+            raise self._lost(error) from None
 
     def _handshake(self, subscriptions: Sequence[str], timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        try:
-            self._socket.send(encode_message(list(subscriptions)).decode())
-        except (OSError, websocket.WebSocketException) as error:
-            raise self._lost(error) from None
+        self._send(encode_message(list(subscriptions)))
         while True:
             match self._receive_message(deadline - time.monotonic()):
                 case Ack():
@@ -246,24 +239,18 @@ def _connect(
     ending = () if tls else (ConnectionResetError, BrokenPipeError)
     reason = "no attempt was allowed"
     while tries.next():
-        # The decoder checks UTF-8 itself, in a hundredth of the time.
-        socket = websocket.WebSocket(sslopt={"context": tls} if tls else None, skip_utf8_validation=True)
-        telling.socket = socket
+        telling.is_accepted = False
         try:
-            socket.connect(  # type: ignore[no-untyped-call]
-                f"{'wss' if tls else 'ws'}://{remote}{PATH}",
-                timeout=tries.timeout,
-                suppress_origin=True,
-                header={"X-Application-Name": APPLICATION_NAME},
-            )
-        except (ConnectionRefusedError, *ending, TimeoutError, websocket.WebSocketTimeoutException) as error:
-            socket.shutdown()  # type: ignore[no-untyped-call]
+            connection = open_connection(host.strip("[]"), port, tls, tries.timeout)
+            telling.is_accepted = True
+            fields = {"X-Application-Name": APPLICATION_NAME}
+            socket = WebSocket(f"{'wss' if tls else 'ws'}://{remote}{PATH}", connection, fields, tries.timeout)
+        except (ConnectionRefusedError, *ending, TimeoutError) as error:
             reason = _reason(error)
             if tries.remain:
                 telling.tell()
             continue
-        except (OSError, ValueError, websocket.WebSocketException) as error:
-            socket.shutdown()  # type: ignore[no-untyped-call]
+        except (OSError, ValueError, TransportError) as error:
             telling.end()  # no attempt follows, though it may take a while to find out the reason
             reason = (tls and peer_problem(error, host.strip("[]"), port)) or _reason(error)
             raise _cannot_connect(reason, tls, f"cannot connect to controller {remote}: ") from None
@@ -291,21 +278,20 @@ class _Telling:
     """Tells once that a connection is awaited: soon if nobody accepts it, later if the other side is only slow.
 
     Attributes:
-        socket: of the current attempt.
+        is_accepted: whether somebody has accepted the connection of the current attempt.
     """
 
     def __init__(self, waiting: Callable[[], None]) -> None:
         self._waiting = waiting
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self.socket: websocket.WebSocket | None = None
+        self.is_accepted = False
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
         if self._ended.wait(AT_ONCE):
             return
-        is_there = self.socket is not None and self.socket.sock is not None
-        if not (is_there and self._ended.wait(SLOW)):
+        if not (self.is_accepted and self._ended.wait(SLOW)):
             self.tell()
 
     def tell(self) -> None:
@@ -369,8 +355,7 @@ def _cannot_connect(reason: str, tls: ssl.SSLContext | None, introduction: str =
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, websocket.WebSocketBadStatusException) and error.status_code == HTTPStatus.FORBIDDEN:
-        told = (error.resp_body or b"").decode(errors="replace").strip()
-        return " ".join(told.split())[:200].removeprefix("403: ") or "not served (403)"
+    if isinstance(error, RefusedError) and error.status == HTTPStatus.FORBIDDEN:
+        return " ".join(error.body.split())[:200].removeprefix("403: ") or "not served (403)"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (" ".join(text.split()) or type(error).__name__).removesuffix(".")
