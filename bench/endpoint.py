@@ -23,8 +23,8 @@ from zeekfleet.broker.events.controller import GetInstancesRequest, GetInstances
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.model.management import Instance, Result
 from zeekfleet.model.types import Address
-from zeekfleet.transport.bus import Delivery
 from zeekfleet.testing.raw_peer import TEXT, client_frame
+from zeekfleet.transport.bus import Delivery
 from zeekfleet.transport.websocket import WebSocketBus
 
 HOST = "127.0.0.1"

@@ -20,9 +20,9 @@ from zeekfleet.broker.session import POLICY_VIOLATION, Problem, ServerSession, c
 from zeekfleet.model.addresses import address_text
 from zeekfleet.security.door import Door, Refusal, Visitor
 from zeekfleet.transport.acceptor import Acceptor, Factory, Served
-from zeekfleet.transport.deadline import Deadline
 from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.connections import ListenerPolicy
+from zeekfleet.transport.deadline import Deadline
 from zeekfleet.transport.exchange import serve
 from zeekfleet.transport.forbidden import LINGER, REFUSALS_MAX, Forbidden
 from zeekfleet.transport.router import Router
@@ -130,7 +130,8 @@ class Listener:
     def requested(self, connection: _Connection, request: Request) -> None:
         """Answer one HTTP request, which should be an upgrade."""
         headers = request.headers
-        if len(hosts := headers.get_all("Host")) != 1:
+        hosts = headers.get_all("Host")
+        if request.protocol == "HTTP/1.1" and len(hosts) != 1:
             self.malformed(connection, f"an HTTP request with {len(hosts)} Host fields: expected one")
         elif request.method != "GET" or first(headers, "Upgrade").lower() != "websocket":
             connection.refuse(HTTPStatus.NOT_FOUND, "only WebSocket is spoken here")

@@ -16,7 +16,7 @@ from collections import deque
 from websockets.exceptions import PayloadTooBig
 from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import SEND_EOF, Event, Protocol, State
+from websockets.protocol import SEND_EOF, Event, Protocol, Side, State
 
 from zeekfleet.errors import TransportError
 from zeekfleet.transport.metrics import TransportMetrics
@@ -72,6 +72,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._is_paused = False
         self._taker: asyncio.Future[None] | None = None
         self._end = ""
+        self._goodbye: list[bytes] = []
         self._gone = asyncio.Event()
 
     @abc.abstractmethod
@@ -100,8 +101,13 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
             self.cannot_shake_hands(error)
         if (broken := self._protocol.parser_exc) is not None and not self._end:
             self.faulty = True
-            self._ended(f"connection failed: {_reason(broken)}")
-        self.flush()
+            code = "" if self._protocol.close_sent is None else f" (closed with {int(self._protocol.close_sent.code)})"
+            self._ended(f"connection failed: {_reason(broken)}{code}")
+        if self._end and self._messages:
+            # What came before is taken, and answered, before we say goodbye.
+            self._goodbye += self._protocol.data_to_send()
+        else:
+            self.flush()
         if behind:
             self.data_received(behind)
 
@@ -118,6 +124,8 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         if self._protocol.state is State.OPEN:
             self._protocol.send_text(content)
             self.flush()
+        elif self._goodbye:  # the answer to something that came before
+            self._write(Frame(Opcode.TEXT, content).serialize(mask=self._protocol.side is Side.CLIENT))
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -128,13 +136,24 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
     def flush(self) -> None:
         """Write what the protocol wants sent."""
         for data in self._protocol.data_to_send():
-            if data == SEND_EOF:
-                self.end_writing()
-            elif not self.transport.is_closing() and not self._outgoing.write(data):
-                self._metrics.slow_peers += 1
-                self.faulty = True
-                self._ended("peer does not read: its queue is full")
-                self.abort()
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if data == SEND_EOF:
+            self.end_writing()
+        elif not self.transport.is_closing() and not self._outgoing.write(data):
+            self._metrics.slow_peers += 1
+            self.faulty = True
+            self._ended("peer does not read: its queue is full")
+            self.abort()
+
+    def _say_goodbye(self) -> None:
+        """Nothing that came before the end is left to be answered."""
+        goodbye, self._goodbye = self._goodbye, []
+        for data in goodbye:
+            self._write(data)
+        if self._protocol.close_rcvd is not None:
+            self.transport.close()
 
     async def receive(self) -> bytes | None:
         """The next text message; None for a binary one.
@@ -144,6 +163,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         """
         while not self._messages:
             if self._end:
+                self._say_goodbye()
                 raise TransportError(self._end)
             self._taker = self._loop.create_future()
             await self._taker
@@ -164,6 +184,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
             self.flush()
         self._ended("connection closed")
         self._messages.clear()
+        self._say_goodbye()
         self.transport.resume_reading()
         try:
             async with asyncio.timeout(self._settings.close_timeout):
@@ -218,8 +239,6 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
             case Opcode.CLOSE:
                 close = Close.parse(event.data)
                 self._ended(f"closed by peer (code {int(close.code)})" + (f": {close.reason}" if close.reason else ""))
-                self.flush()
-                self.transport.close()
 
     def _take_part(self, frame: Frame) -> None:
         data = bytes(frame.data)
