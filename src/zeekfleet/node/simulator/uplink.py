@@ -9,12 +9,9 @@ from collections.abc import Callable
 from errno import EINPROGRESS
 
 from zeekfleet.errors import TransportError
-from zeekfleet.node.simulator import events
+from zeekfleet.node.simulator import events, frames
 from zeekfleet.node.simulator.loop import READ, WRITE, Loop
 from zeekfleet.system import unix_sockets
-from zeekfleet.transport import frames, upgrade
-from zeekfleet.transport.frames import FrameReader
-from zeekfleet.transport.upgrade import HeadReader
 
 TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
 if TYPE_CHECKING:
@@ -28,8 +25,7 @@ DRAIN_TIMEOUT = 1.0
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 0.5
 """The agent is on the same host, and its socket costs nothing to try: a node should be found again within a second."""
-LARGEST_MESSAGE = LARGEST_BACKLOG = 16 * 1024 * 1024
-PATH = "/v1/messages/json"
+LARGEST_BACKLOG = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
 _IN_NAMES = frozenset("-/_.=:*@abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
@@ -77,9 +73,7 @@ class Uplink:
         except OSError as problem:
             self._try_again(str(problem))
             return
-        self._shown, self._key = shown, upgrade.new_key()
-        self._head: HeadReader | None = HeadReader()
-        self._reader = FrameReader(LARGEST_MESSAGE, masked=False)
+        self._client = frames.ClientFrames(shown, self._name)
         self._heard = self._loop.timers.clock()
         self._watchdog = self._loop.timers.after(DIAL_TIMEOUT, lambda: self._lost("no answer in time"))
         if error == EINPROGRESS:
@@ -92,14 +86,14 @@ class Uplink:
     def send(self, name: str, *arguments: Any) -> None:
         """Publish an event on the nodes' topic; lost when there is no connection."""
         if self.is_up:
-            self._send(frames.client_frame(frames.TEXT, events.encode(name, *arguments)))
+            self._send(frames.frame(frames.TEXT, events.encode(name, *arguments)))
 
     def close(self) -> None:
         """Say good-bye, let what was written go out, for a second at most, and close."""
         if self._socket is None:
             return
-        if self._head is None:
-            self._unsent += frames.client_frame(frames.CLOSE, frames.close_content(1000, ""))
+        if self._client.is_open:
+            self._unsent += frames.close_frame(1000)
             try:
                 self._socket.settimeout(DRAIN_TIMEOUT)
                 self._socket.sendall(self._unsent)
@@ -131,7 +125,7 @@ class Uplink:
         """There is a connection: ask for WebSocket."""
         self._watchdog.cancel()
         self._watchdog = self._loop.timers.after(HANDSHAKE_TIMEOUT, self._check)
-        self._send(upgrade.request(self._shown, PATH, self._key, {upgrade.NAME: self._name}))
+        self._send(self._client.request())
 
     def _ready(self, happened: int) -> None:
         if happened & WRITE:
@@ -151,35 +145,23 @@ class Uplink:
             self._lost("the agent closed the connection")
             return
         self._heard = self._loop.timers.clock()
+        was_open = self._client.is_open
         try:
-            if self._head is not None:
-                data = self._upgraded(self._head, data)
-            for opcode, content in self._reader.receive(data):
-                self._take(opcode, content)
+            messages = self._client.receive(data)
         except TransportError as error:
             self._lost(str(error))
-
-    def _upgraded(self, reader: HeadReader, data: bytes) -> bytes:
-        """Wait for the answer to our request, and give what comes behind it."""
-        head = reader.receive(data)
-        if head is None:
-            return b""
-        upgrade.check_answer(head, self._key)
-        self._head = None
-        self._send(frames.client_frame(frames.TEXT, events.SUBSCRIPTION))
-        return reader.rest
+            return
+        if self._client.is_open and not was_open:
+            self._send(frames.frame(frames.TEXT, events.SUBSCRIPTION))
+        for opcode, content in messages:
+            self._take(opcode, content)
 
     def _take(self, opcode: int, content: bytes) -> None:
-        if self._socket is None or opcode == frames.PONG:
-            return
         if opcode == frames.PING:
-            self._send(frames.client_frame(frames.PONG, content))
+            self._send(frames.frame(frames.PONG, content))
         elif opcode == frames.CLOSE:
-            code, reason = frames.close_told(content)
-            self._lost(f"the agent closed the connection ({f'{code} {reason}'.rstrip()})")
-        elif opcode == frames.BINARY:
-            self._lost("the agent sent a binary message")
-        else:
+            self._lost(f"the agent closed the connection ({frames.close_reason(content)})")
+        elif self._socket is not None:
             try:
                 self._understand(content)
             except (ValueError, RecursionError) as error:
