@@ -7,6 +7,8 @@ import logging
 import time
 from collections.abc import Iterable
 
+import msgspec
+
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.notifications import NotificationKept, NotificationsRequest, NotificationsResponse
@@ -104,8 +106,10 @@ class NotificationKeeper:
             self._bus.publish(topics.NOTIFICATIONS, NotificationKept(notification))
 
     def _keep(self, notification: Notification) -> None:
+        # Errors may name files whose names are not UTF-8, which neither the store nor the wire takes.
+        message = notification.message.encode(errors="replace").decode()
         try:
-            self._queue.put_nowait(notification)
+            self._queue.put_nowait(msgspec.structs.replace(notification, message=message))
         except asyncio.QueueFull:
             self.dropped += 1
             logger.warning("notifications come faster than they can be written; %d dropped so far", self.dropped)

@@ -87,6 +87,14 @@ async def test_an_answer_holds_the_latest_that_fit(monkeypatch: pytest.MonkeyPat
         assert [event.message for event in await made.client.events()] == ["3", "4"]
 
 
+async def test_a_file_name_that_is_no_text_does_no_harm() -> None:
+    async with scene(loss="database /tmp/\udcff was set aside") as made:
+        while not made.store.notifications():
+            await made.client.get_instances()  # each try is a round trip
+        (event,) = await made.client.events()
+        assert (event.kind, event.instance, event.message) == ("error", "c", "database /tmp/? was set aside")
+
+
 async def test_a_database_that_cannot_be_read_is_told() -> None:
     async with scene() as made:
         await made.client.get_instances()  # the controller has read what it needs
