@@ -20,8 +20,8 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent, checks, releases, stops, supervisor
 from zeekfleet.broker.events.base import Event, Request
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.controller.deployment_requests import DeploymentRequests
 from zeekfleet.controller.notifications import NotificationKeeper
-from zeekfleet.controller.ordering import Ordering
 from zeekfleet.controller.presence import Presence
 from zeekfleet.controller.requests import ClientRequests
 from zeekfleet.errors import ConfigurationError, RequestFailedError, StoreError
@@ -282,7 +282,7 @@ async def test_a_first_generation_configuration_without_an_id_is_not_answered() 
 
 DAEMONS = (
     (Permission, Orders, Views, ConfigurationCheck),
-    (ClientRequests, Ordering, Presence, NotificationKeeper),
+    (ClientRequests, DeploymentRequests, Presence, NotificationKeeper),
     (SupervisorControl,),
 )
 

@@ -20,7 +20,7 @@ from zeekfleet.controller.instances import Hello, Instances
 from zeekfleet.controller.name_claims import Reservation
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.presence import Presence
-from zeekfleet.controller.waits import Waits
+from zeekfleet.controller.progress_timeouts import ProgressTimeouts
 from zeekfleet.controller.welcoming import Welcoming
 from zeekfleet.model.names import name_problem
 from zeekfleet.transport.bus import Bus, Delivery, Peer
@@ -61,7 +61,7 @@ class Agents:
         welcoming: welcomes agents that have come.
         presence: told what is heard of each.
         keeper: keeps what agents tell, and when they come and go.
-        waits: told who makes progress.
+        timeouts: told who makes progress.
         queue: whose current deployment is told what becomes of nodes.
         handover: knows which of an agent's actions are of the current deployment.
     """
@@ -76,7 +76,7 @@ class Agents:
         welcoming: Welcoming,
         presence: Presence,
         keeper: NotificationKeeper,
-        waits: Waits,
+        timeouts: ProgressTimeouts,
         queue: DeploymentQueue,
         handover: Handover,
     ) -> None:
@@ -87,7 +87,7 @@ class Agents:
         self._welcoming = welcoming
         self._presence = presence
         self._keeper = keeper
-        self._waits = waits
+        self._timeouts = timeouts
         self._queue = queue
         self._handover = handover
         self._told_refusals: dict[int, str] = {}
@@ -100,7 +100,7 @@ class Agents:
         known, is_its_own = self._instances.known.get(sender), self._instances.has_link(sender, delivery.peer)
         is_heard = is_its_own or (known is None and not self._instances.is_refused(sender, delivery.peer))
         if isinstance(delivery.event, SIGNS_OF_WORK) and delivery.event.instance == sender and is_heard:
-            self._waits.progressed(sender)
+            self._timeouts.progressed(sender)
         if is_its_own:
             self._presence.heard(sender)
         match delivery.event:

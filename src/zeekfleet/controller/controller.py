@@ -12,6 +12,7 @@ from zeekfleet.controller.agents import Agents
 from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.completion import Completion
 from zeekfleet.controller.deployment_queue import DeploymentQueue
+from zeekfleet.controller.deployment_requests import DeploymentRequests
 from zeekfleet.controller.dialling import Dialling
 from zeekfleet.controller.handover import Handover
 from zeekfleet.controller.instances import Instances
@@ -19,12 +20,11 @@ from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.membership import Membership
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.options import ControllerOptions
-from zeekfleet.controller.ordering import Ordering
 from zeekfleet.controller.pipeline import Pipeline
 from zeekfleet.controller.presence import Presence
+from zeekfleet.controller.progress_timeouts import ProgressTimeouts
 from zeekfleet.controller.requests import ClientRequests
 from zeekfleet.controller.staging import Stage
-from zeekfleet.controller.waits import Waits
 from zeekfleet.controller.welcoming import Welcoming
 from zeekfleet.store.interface import ConfigState, Store
 from zeekfleet.transport.admission import Admission
@@ -72,8 +72,8 @@ class Controller:
         checking = Checking(bus, self._instances, base)
         welcoming = Welcoming(bus, self._instances, changed, base, self._tasks, self._check_ready)
         self._membership = Membership(self._instances, Dialling(connections), welcoming, changed)
-        waits = Waits()
-        handover = Handover(bus, self._instances, changed, waits, base)
+        timeouts = ProgressTimeouts()
+        handover = Handover(bus, self._instances, changed, timeouts, base)
         self._presence = Presence(bus, self._instances, store, base)
         pipeline = Pipeline(
             self._stage,
@@ -96,18 +96,20 @@ class Controller:
             welcoming=welcoming,
             presence=self._presence,
             keeper=self._keeper,
-            waits=waits,
+            timeouts=timeouts,
             queue=self._queue,
             handover=handover,
         )
-        ordering = Ordering(self._stage, self._queue, check=options.check_before_deploy, on_staged=self._forget_loss)
+        deployment_requests = DeploymentRequests(
+            self._stage, self._queue, check=options.check_before_deploy, on_staged=self._forget_loss
+        )
         self._requests = ClientRequests(
             bus,
             self._instances,
             self._stage,
             completion=completion,
             checking=checking,
-            waits=waits,
+            timeouts=timeouts,
             presence=self._presence,
             request_timeout=base,
         )
@@ -116,7 +118,7 @@ class Controller:
             topics.CONTROLLER,
             "the controller",
             self._tasks,
-            (ordering, self._requests, self._presence, self._keeper),
+            (deployment_requests, self._requests, self._presence, self._keeper),
             Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests"),
         )
         bus.subscribe(topics.CONTROLLER)

@@ -11,7 +11,7 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Request, Response, ResultResponse, ResultsResponse
 from zeekfleet.broker.generations import Generation
 from zeekfleet.controller.agent_link import AgentLink
-from zeekfleet.controller.waits import Waits
+from zeekfleet.controller.progress_timeouts import ProgressTimeouts
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError
 from zeekfleet.model.management import Result, fresh_id
 from zeekfleet.planning.deadlines import CEILING
@@ -38,7 +38,7 @@ async def ask(
     make_request: MakeRequest,
     timeout: float,
     *,
-    waits: Waits | None = None,
+    timeouts: ProgressTimeouts | None = None,
     limit: float = CEILING,
 ) -> list[Answer]:
     """Send each agent its request and gather the answers, in the order of the agents.
@@ -47,8 +47,8 @@ async def ask(
         bus: the controller's.
         agents: by name.
         make_request: makes each agent's request.
-        timeout: seconds to wait for each agent; with ``waits``, counted anew from its last progress.
-        waits: where instances' progress is told.
+        timeout: seconds to wait for each agent; with ``timeouts``, counted anew from its last progress.
+        timeouts: where instances' progress is told.
         limit: seconds to wait for each agent, whatever progress it makes.
     """
 
@@ -57,7 +57,7 @@ async def ask(
         if request is None:
             return Answer(name, None, UNSUPPORTED)
         try:
-            async with (waits or Waits()).at(name, timeout, limit):
+            async with (timeouts or ProgressTimeouts()).on(name, timeout, limit):
                 response = await bus.request(topics.agent(name), request, limit, known.generation, to=known.peer)
         except (TimeoutError, RequestTimeoutError):
             return Answer(name, None)

@@ -15,7 +15,7 @@ from zeekfleet.broker.generations import FIRST
 from zeekfleet.controller.agent_link import AgentLink
 from zeekfleet.controller.fanout import Answer
 from zeekfleet.controller.instances import Instances
-from zeekfleet.controller.waits import Waits
+from zeekfleet.controller.progress_timeouts import ProgressTimeouts
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError
 from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.management import Configuration, fresh_id
@@ -34,16 +34,18 @@ class Handover:
         bus: the controller's.
         instances: who is ready.
         changed: notified whenever that changes.
-        waits: where instances' progress is told.
+        timeouts: where instances' progress is told.
         request_timeout: base of the deadlines, in seconds.
     """
 
-    def __init__(self, bus: Bus, instances: Instances, changed: Signal, waits: Waits, request_timeout: float) -> None:
+    def __init__(
+        self, bus: Bus, instances: Instances, changed: Signal, timeouts: ProgressTimeouts, request_timeout: float
+    ) -> None:
         self._bus = bus
         self._instances = instances
         self._changed = changed
         self._base = request_timeout
-        self._waits = waits
+        self._timeouts = timeouts
         self._asked: set[str] = set()
         self._number = 0
 
@@ -77,7 +79,7 @@ class Handover:
 
     async def _to_one(self, name: str, configuration: Configuration, keys: CurveKeys | None, patience: float) -> Answer:
         try:
-            async with self._waits.at(name, patience, LIMIT):
+            async with self._timeouts.on(name, patience, LIMIT):
                 return await self._until_answered(name, configuration, keys)
         except (TimeoutError, RequestTimeoutError):
             return Answer(name, None)

@@ -1,4 +1,4 @@
-"""Clients' requests that neither stage nor deploy; those that do are handled in ``ordering``."""
+"""Clients' requests that neither stage nor deploy; those that do are handled in ``deployment_requests``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from zeekfleet.broker.generations import FIRST, SECOND, Generation
 from zeekfleet.controller.agent_link import AgentLink
 from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.completion import Completion
+from zeekfleet.controller.deployment_requests import longest_wait
 from zeekfleet.controller.fanout import TIMED_OUT, MakeRequest, ask, results_of
 from zeekfleet.controller.instances import Instances
-from zeekfleet.controller.ordering import longest_wait
 from zeekfleet.controller.presence import Presence, status_request
+from zeekfleet.controller.progress_timeouts import ProgressTimeouts
 from zeekfleet.controller.staging import Stage
-from zeekfleet.controller.waits import Waits
 from zeekfleet.errors import RequestFailedError, ValueMismatchError
 from zeekfleet.model.dispatches import SET_OPTION, WHOLE_CLUSTER
 from zeekfleet.model.management import Configuration, NodeStatus, Result
@@ -50,7 +50,7 @@ class ClientRequests:
         stage: where configurations are kept.
         completion: fills in what a configuration that is to be checked leaves open.
         checking: has agents check configurations.
-        waits: where instances' progress is told.
+        timeouts: where instances' progress is told.
         presence: what is known of those that cannot be asked.
         request_timeout: base of the deadlines, in seconds.
     """
@@ -63,7 +63,7 @@ class ClientRequests:
         *,
         completion: Completion,
         checking: Checking,
-        waits: Waits,
+        timeouts: ProgressTimeouts,
         presence: Presence,
         request_timeout: float,
     ) -> None:
@@ -72,7 +72,7 @@ class ClientRequests:
         self._stage = stage
         self._completion = completion
         self._checking = checking
-        self._waits = waits
+        self._timeouts = timeouts
         self._presence = presence
         self._timeout = request_timeout
 
@@ -316,7 +316,7 @@ class ClientRequests:
                 agents,
                 make_request,
                 timeout,
-                waits=self._waits if limit else None,
+                timeouts=self._timeouts if limit else None,
                 limit=limit or CEILING,
             ),
         )

@@ -22,7 +22,7 @@ from zeekfleet.controller import turns
 from zeekfleet.controller.deployment import Deployment, Step
 from zeekfleet.controller.deployment_queue import DeploymentQueue
 from zeekfleet.controller.notifications import NotificationKeeper
-from zeekfleet.controller.waits import Waits
+from zeekfleet.controller.progress_timeouts import ProgressTimeouts
 from zeekfleet.errors import TransportError
 from zeekfleet.model.deployments import NodeAction
 from zeekfleet.model.enums import ClusterRole, State
@@ -269,7 +269,7 @@ async def test_a_client_that_cannot_wait_is_told_what_is_known_and_the_work_goes
         assert (await patient).ok
         assert (await outcome_of(news, wanted.id)).actions == actions
         # And the same by somebody without a name, who is answered at once.
-        monkeypatch.setattr("zeekfleet.controller.ordering.ZEEK_CLIENT_ANSWER", 0.0)
+        monkeypatch.setattr("zeekfleet.controller.deployment_requests.ZEEK_CLIENT_ANSWER", 0.0)
         one.may_answer.clear()
         later = renewed(wanted)
         assert (await it.client.stage(later)).ok
@@ -285,22 +285,22 @@ def renewed(configuration_: Configuration) -> Configuration:
 
 
 async def test_every_sign_of_work_has_its_instance_waited_for_anew() -> None:
-    waits = Waits()
-    async with waits.at("a1", 100, 1000) as one, waits.at("a2", 100, 1000) as other:
+    timeouts = ProgressTimeouts()
+    async with timeouts.on("a1", 100, 1000) as one, timeouts.on("a2", 100, 1000) as other:
         first, second = one.when(), other.when()
         assert first is not None
         await asyncio.to_thread(lambda: None)
-        waits.progressed("a1")
+        timeouts.progressed("a1")
         later = one.when()
         assert later is not None
         assert later > first
         assert other.when() == second
-    waits.progressed("a1")  # by then it is nobody's
+    timeouts.progressed("a1")  # by then it is nobody's
 
 
 async def test_what_agents_tell_while_they_work_is_such_a_sign(monkeypatch: pytest.MonkeyPatch) -> None:
     progressed: list[str] = []
-    monkeypatch.setattr(Waits, "progressed", lambda _self, instance: progressed.append(instance))
+    monkeypatch.setattr(ProgressTimeouts, "progressed", lambda _self, instance: progressed.append(instance))
     async with scene() as it:
         one = await it.agent("a1")
         await it.known("a1")

@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from zeekfleet.planning.deadlines import Deadline
 
 
-class Waits:
+class ProgressTimeouts:
     """The time-outs that run at present, by instance."""
 
     def __init__(self) -> None:
-        self._waits: dict[str, list[tuple[asyncio.Timeout, Deadline]]] = {}
+        self._timeouts: dict[str, list[tuple[asyncio.Timeout, Deadline]]] = {}
 
     @asynccontextmanager
-    async def at(self, instance: str, patience: float, limit: float) -> AsyncIterator[asyncio.Timeout]:
+    async def on(self, instance: str, patience: float, limit: float) -> AsyncIterator[asyncio.Timeout]:
         """Give up what the body does when an instance has made no progress for too long.
 
         Args:
@@ -32,18 +32,18 @@ class Waits:
         """
         deadline = Deadline(asyncio.get_running_loop().time(), min(patience, limit), limit)
         async with asyncio.timeout_at(deadline.at) as timeout:
-            waits = self._waits.setdefault(instance, [])
-            waits.append((timeout, deadline))
+            timeouts = self._timeouts.setdefault(instance, [])
+            timeouts.append((timeout, deadline))
             try:
                 yield timeout
             finally:
-                waits.remove((timeout, deadline))
-                if not waits:
-                    self._waits.pop(instance, None)
+                timeouts.remove((timeout, deadline))
+                if not timeouts:
+                    self._timeouts.pop(instance, None)
 
     def progressed(self, instance: str) -> None:
         """An instance has made progress: its time-outs begin anew."""
         now = asyncio.get_running_loop().time()
-        for timeout, deadline in self._waits.get(instance, ()):
+        for timeout, deadline in self._timeouts.get(instance, ()):
             if not timeout.expired():
                 timeout.reschedule(deadline.progressed(now))

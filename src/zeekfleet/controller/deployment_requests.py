@@ -29,7 +29,7 @@ PATIENT = "zeekfleet"
 """The beginning of the names of zeekfleet's own clients; others are taken for zeek-client."""
 
 
-class Ordering:
+class DeploymentRequests:
     """Handles these requests.
 
     Args:
