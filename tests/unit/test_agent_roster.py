@@ -94,7 +94,7 @@ def test_two_early_ends_are_a_failure_but_one_is_not(watched: Watched) -> None:
 
 
 async def test_a_process_that_is_not_started_again_settles_its_node_and_the_result_says_why(watched: Watched) -> None:
-    settled = asyncio.ensure_future(watched.roster.settle({"w"}))
+    settled = asyncio.ensure_future(watched.roster.wait_until_settled({"w"}))
     watched.roster.exited("w", NodeOutputs("", ""))
     watched.roster.ended("w", "ended by SIGSEGV", over=False)
     await asyncio.sleep(0)
@@ -123,7 +123,7 @@ def test_the_result_of_a_node_that_could_not_be_created_says_why(watched: Watche
 
 async def test_settling_waits_for_the_outcome(watched: Watched) -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(watched.roster.settle(["w"]))
+        waiting = tasks.create_task(watched.roster.wait_until_settled(["w"]))
         watched.roster.started("w", 1)
         await asyncio.sleep(0)
         assert not waiting.done()
@@ -132,7 +132,7 @@ async def test_settling_waits_for_the_outcome(watched: Watched) -> None:
 
 async def test_settling_does_not_wait_for_a_node_that_left(watched: Watched) -> None:
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        tasks.create_task(watched.roster.settle(["w"]))
+        tasks.create_task(watched.roster.wait_until_settled(["w"]))
         await asyncio.sleep(0)
         watched.roster.keep([])
     assert watched.moves[-1] == (State.PENDING, State.STOPPED)
@@ -182,9 +182,9 @@ async def test_waiting_for_peers_ends_when_they_are_there_or_the_time_is_over(wa
     roster.started("w", 1)
     roster.peers("w", ["m"])
     roster.hello("w")
-    await roster.connect(["w"], 0.01)
+    await roster.wait_until_connected(["w"], 0.01)
     assert roster.cut_off("w") == {"m"}
-    waiting = asyncio.create_task(roster.connect(["w"], 60.0))
+    waiting = asyncio.create_task(roster.wait_until_connected(["w"], 60.0))
     await asyncio.sleep(0)
     roster.peers("w", [])
     await asyncio.wait_for(waiting, 10.0)

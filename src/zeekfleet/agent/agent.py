@@ -98,7 +98,7 @@ class Agent:
             options.state_directory,
             options.keep_departed,
             self._processes,
-            self._deployer.undisturbed,
+            self._deployer.without_deployments,
             self._notifier.log,
         )
         self._health = HealthWatch(
@@ -109,9 +109,11 @@ class Agent:
         )
         self._tasks = asyncio.TaskGroup()
         self._served_controller = ServedController(
-            options.state_directory / NODES / options.name / CONTROLLER_FILE, self._invite, options.controller_hold
+            options.state_directory / NODES / options.name / CONTROLLER_FILE,
+            self._hello_to_others,
+            options.controller_hold,
         )
-        permission = Permission(options.name, self._served_controller, on_standby=self._invite)
+        permission = Permission(options.name, self._served_controller, on_standby=self._hello_to_others)
         views = Views(options, self._control, self._roster, self._dispatcher, self._crash_history)
         orders = Orders(
             options,
@@ -206,7 +208,7 @@ class Agent:
             case Delivery():
                 await self._service.hear(received)
 
-    def _invite(self, former: Peer | None = None) -> None:
+    def _hello_to_others(self, former: Peer | None = None) -> None:
         """Say hello once more if there is another controller than ``former``, which does not need us any more."""
         others = any(former is None or not peer.is_same(former) for peer in self._controllers.values())
         if self._supervised and others:

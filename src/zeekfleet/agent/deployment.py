@@ -129,7 +129,7 @@ class Deployer:
             self._on_adopted(nodes.keys())
             return True
 
-    def undisturbed(self) -> AbstractAsyncContextManager[None]:
+    def without_deployments(self) -> AbstractAsyncContextManager[None]:
         """A context manager in which no deployment runs and no restart begins."""
         return self._one_at_a_time
 

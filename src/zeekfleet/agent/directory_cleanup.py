@@ -41,7 +41,7 @@ class DirectoryCleanup:
         state_directory: the state directory; nodes' directories are ``nodes/<name>`` and ``crashes/<name>`` below it.
         keep: how many seconds a directory is kept.
         processes: returns the names of the supervisor's processes, or None if it does not answer.
-        undisturbed: a context manager in which no deployment runs.
+        without_deployments: a context manager in which no deployment runs.
         told: called with a sentence for each removed directory.
     """
 
@@ -50,13 +50,13 @@ class DirectoryCleanup:
         state_directory: Path,
         keep: float,
         processes: Callable[[], Awaitable[Collection[str] | None]],
-        undisturbed: Callable[[], AbstractAsyncContextManager[None]],
+        without_deployments: Callable[[], AbstractAsyncContextManager[None]],
         told: Callable[[str], None],
     ) -> None:
         self._state = state_directory
         self._keep = keep
         self._processes = processes
-        self._undisturbed = undisturbed
+        self._undisturbed = without_deployments
         self._told = told
         self._configured: frozenset[str] | None = None
         self._changed = asyncio.Event()

@@ -81,7 +81,7 @@ class HealthWatch:
         while True:
             name, overdue_in = await self._roster.next_overdue(self._settings.start_limit)
             if overdue_in > 0:
-                await self._roster.change(overdue_in)  # another may be due earlier
+                await self._roster.wait_for_change(overdue_in)  # another may be due earlier
                 continue
             why = f"has not said hello within {self._settings.start_limit:g} s"
             if self._roster.silent(name):
@@ -92,7 +92,7 @@ class HealthWatch:
     async def _watch_peers(self) -> None:
         """Report running nodes that have lacked connections to others for too long, and when they have them again."""
         while True:
-            await self._roster.change(self._report_cut_off())
+            await self._roster.wait_for_change(self._report_cut_off())
 
     def _report_cut_off(self) -> float | None:
         """Report now; returns the seconds until the next node will have been cut off for too long, or None."""
@@ -122,9 +122,9 @@ class HealthWatch:
             self._missed = {name: count for name, count in self._missed.items() if name in asked}
             if asked:
                 answers = await self._dispatcher.ask(PING, asked, self._settings.interval)
-                await self._judge({name for name, answer in answers.items() if answer is None}, asked)
+                await self._count_unanswered({name for name, answer in answers.items() if answer is None}, asked)
 
-    async def _judge(self, silent: set[str], asked: frozenset[str]) -> None:
+    async def _count_unanswered(self, silent: set[str], asked: frozenset[str]) -> None:
         """Count unanswered checks. A node that has answered, or has changed its state, starts from 0 again."""
         silent &= self._roster.running()
         if self._links.switch_connection(silent, asked):

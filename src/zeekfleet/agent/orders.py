@@ -187,7 +187,7 @@ class Orders:
                             "already running configuration %s", request.config.id, extra={"config": request.config.id}
                         )
                         return [self._success(request.reqid)]
-                await self._roster.settle(own)
+                await self._roster.wait_until_settled(own)
                 await self._await_peers(own, timeout.left - RESPONSE_MARGIN)
         except TimeoutError:
             if work.done() and self._deployer.configuration is not request.config:
@@ -201,7 +201,7 @@ class Orders:
 
     async def _await_peers(self, names: Collection[str], left: float) -> None:
         """Wait a moment until nodes are connected to the others; then ask the rest which connections are missing."""
-        await self._roster.connect(names, min(PEERS_CONNECT_TIME, max(0.0, left - PEERS_ANSWER_TIME)))
+        await self._roster.wait_until_connected(names, min(PEERS_CONNECT_TIME, max(0.0, left - PEERS_ANSWER_TIME)))
         if cut_off := {name for name in names if self._roster.cut_off(name)}:
             await self._dispatcher.ask(PING, cut_off, min(PEERS_ANSWER_TIME, max(0.0, left)))
 

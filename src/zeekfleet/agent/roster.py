@@ -112,7 +112,7 @@ class Roster:
         first = min(silent, key=lambda entry: entry.life.hello_due(limit))
         return first.node.name, first.life.hello_due(limit) - self._clock()
 
-    async def change(self, within: float | None) -> None:
+    async def wait_for_change(self, within: float | None) -> None:
         """Wait until anything changes, but no longer than ``within`` seconds, if that is given."""
         self._changed.clear()
         try:
@@ -130,33 +130,33 @@ class Roster:
             entry.node = node
             self._entries[node.name] = entry
         for entry in known.values():
-            self._tell(entry, entry.life.removed())
+            self._report(entry, entry.life.removed())
 
     def launching(self, name: str) -> None:
         """The node is about to be started, or restarted, on request."""
         entry = self._entries[name]
         entry.outputs, entry.missing = None, None
-        self._tell(entry, entry.life.launched())
+        self._report(entry, entry.life.launched())
 
     def refused(self, name: str, problem: str) -> None:
         """The supervisor could not create the node."""
         if entry := self._entries.get(name):
-            self._tell(entry, entry.life.refused(problem))
+            self._report(entry, entry.life.refused(problem))
 
     def started(self, name: str, pid: int) -> None:
         """A process of the node was started."""
         if entry := self._entries.get(name):
-            self._tell(entry, entry.life.started(pid, self._clock()))
+            self._report(entry, entry.life.started(pid, self._clock()))
 
     def found(self, name: str, pid: int | None) -> None:
         """The supervisor's list has this process. Earlier reports about it may have been lost."""
         if pid is not None and (entry := self._entries.get(name)):
-            self._tell(entry, entry.life.found(pid, self._clock()))
+            self._report(entry, entry.life.found(pid, self._clock()))
 
     def hello(self, name: str) -> None:
         """The node said hello, or answered."""
         if entry := self._entries.get(name):
-            self._tell(entry, entry.life.said_hello())
+            self._report(entry, entry.life.said_hello())
 
     def exited(self, name: str, outputs: NodeOutputs) -> None:
         """The node's process has ended."""
@@ -164,7 +164,7 @@ class Roster:
         if entry is None or entry.life.predecessor_stops:
             return
         entry.outputs, entry.missing = outputs, None
-        self._tell(entry, entry.life.exited())
+        self._report(entry, entry.life.exited())
 
     def ended(self, name: str, reason: str, over: bool) -> None:
         """How the node's process ended by itself, or why it was not started; ``over`` if it is not started again."""
@@ -195,7 +195,7 @@ class Roster:
         """In how many seconds the node will have been cut off for ``limit`` seconds; None if it is not cut off."""
         return self._entries[name].missing_since + limit - self._clock() if self.cut_off(name) else None
 
-    async def connect(self, names: Collection[str], within: float) -> None:
+    async def wait_until_connected(self, names: Collection[str], within: float) -> None:
         """Wait until none of these nodes is cut off, but no longer than ``within`` seconds."""
         try:
             async with asyncio.timeout(within):
@@ -208,7 +208,7 @@ class Roster:
     def unresponsive(self, name: str) -> None:
         """The node's process runs and does not respond."""
         if entry := self._entries.get(name):
-            self._tell(entry, entry.life.does_not_respond())
+            self._report(entry, entry.life.does_not_respond())
 
     def silent(self, name: str) -> bool:
         """The node's process has not said hello in time; it gets the same time again.
@@ -217,13 +217,13 @@ class Roster:
             Whether so many of its processes in a row have been silent that it is started more slowly.
         """
         entry = self._entries[name]
-        self._tell(entry, entry.life.kept_silent(self._clock()))
+        self._report(entry, entry.life.kept_silent(self._clock()))
         return entry.life.keeps_silent
 
     def lost(self) -> None:
         """The supervisor cannot be reached, so it is unknown whether the nodes run."""
         for entry in self._entries.values():
-            self._tell(entry, entry.life.lost())
+            self._report(entry, entry.life.lost())
 
     async def progress(self, names: Collection[str], told: Callable[[], None]) -> None:
         """Call ``told`` whenever the launch of another one of these nodes has succeeded or failed; until cancelled."""
@@ -238,19 +238,19 @@ class Roster:
     def _settled(self, names: Collection[str]) -> set[str]:
         return {name for name in names if name in self._entries and self._entries[name].life.is_settled}
 
-    async def settle(self, names: Collection[str]) -> None:
+    async def wait_until_settled(self, names: Collection[str]) -> None:
         """Wait until the launch of each of these nodes has succeeded or failed, or the node is gone."""
         while any(name in self._entries and not self._entries[name].life.is_settled for name in names):
             self._changed.clear()
             await self._changed.wait()
 
-    async def failure_of(self, name: str) -> None:
+    async def wait_until_failed(self, name: str) -> None:
         """Wait until the node's launch has failed, or the node is gone."""
         while name in self._entries and not self._entries[name].failed:
             self._changed.clear()
             await self._changed.wait()
 
-    def _tell(self, entry: Entry, moves: Moves) -> None:
+    def _report(self, entry: Entry, moves: Moves) -> None:
         for old, new in moves:
             entry.since = time.time()
             self._on_change(msgspec.structs.replace(entry.node, state=new), old, new)

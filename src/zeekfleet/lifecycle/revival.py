@@ -106,14 +106,16 @@ class Revival:
         if self._is_loop(ended_at):
             self._failed = True
         if self._failed:
-            return Decision(delay=self._spread(settings.retry_delay) if settings.retry_delay > 0 else None, failed=True)
+            return Decision(
+                delay=self._with_jitter(settings.retry_delay) if settings.retry_delay > 0 else None, failed=True
+            )
         return Decision(delay=self._next_delay(was_running))
 
-    def was_short(self) -> Decision:
+    def lacked_resources(self) -> Decision:
         """Decide what follows a start that failed for lack of system resources: it is repeated, and is not a crash."""
         self._shortages += 1
         delay = FIRST_SHORTAGE * 2.0 ** min(self._shortages - 1, 16)
-        return Decision(delay=self._spread(min(delay, LONGEST_SHORTAGE)), failed=self._failed)
+        return Decision(delay=self._with_jitter(min(delay, LONGEST_SHORTAGE)), failed=self._failed)
 
     def _is_loop(self, now: float) -> bool:
         limit = self._limit
@@ -130,8 +132,8 @@ class Revival:
             delay = settings.initial_delay * settings.factor ** (revivals - 1)
         except OverflowError:
             delay = settings.max_delay
-        return self._spread(min(delay, settings.max_delay))
+        return self._with_jitter(min(delay, settings.max_delay))
 
-    def _spread(self, delay: float) -> float:
+    def _with_jitter(self, delay: float) -> float:
         """``delay``, made longer or shorter by the jitter."""
         return max(0.0, delay * (1 + self._settings.jitter * (2 * self._random() - 1)))

@@ -27,11 +27,11 @@ Readiness = Callable[[NodeConfig], Coroutine[Any, Any, None]]
 class KnownNodes(Protocol):
     """The part of the agent's knowledge about its nodes that :data:`Readiness` needs."""
 
-    async def settle(self, names: Collection[str]) -> None:
+    async def wait_until_settled(self, names: Collection[str]) -> None:
         """Wait until each of these nodes has said hello or has failed."""
         ...
 
-    async def failure_of(self, name: str) -> None:
+    async def wait_until_failed(self, name: str) -> None:
         """Wait until the node has failed."""
         ...
 

@@ -112,7 +112,7 @@ class SimulatedNodeLinks:
         """A node is up when it has said hello."""
 
         async def wait(config: NodeConfig) -> None:
-            await nodes.settle((config.name,))
+            await nodes.wait_until_settled((config.name,))
 
         return wait
 

@@ -156,7 +156,7 @@ class _Reader:
                 continue
             own = self._lowered(name, section)
             self._check_keys(name, own, (own, defaults))
-            values[name] = self._interpolated(name, _over(defaults, own))
+            values[name] = self._interpolated(name, _overridden(defaults, own))
         nodes = [node for name, section in values.items() if (node := self._node(name, section))]
         self._check_instance_use(values, listed is not None)
         if listed is None:
@@ -191,7 +191,7 @@ class _Reader:
         unknown = section.keys() - KNOWN_KEYS
         if unknown:
             texts = (value for user in users for value in user.values() if value is not None)
-            unknown -= {key for text in texts for key in ini_values.referred_to(text)}
+            unknown -= {key for text in texts for key in ini_values.referenced_keys(text)}
         for key in sorted(unknown):
             hint = did_you_mean(key, sorted(KNOWN_KEYS))
             if self._lax:
@@ -278,7 +278,7 @@ class _Reader:
             return None
         words = self._value(name, section, "scripts", ini_values.read_scripts)
         if words is not None:
-            self._doubt_comment(name, "scripts", words)
+            self._warn_of_comment(name, "scripts", words)
             if self._base is not None:
                 words = tuple(sorted(ini_values.resolve_script(word, self._base) for word in words))
         return words
@@ -287,15 +287,15 @@ class _Reader:
         if not section.get("env"):
             return {}
         variables = self._value(name, section, "env", ini_values.read_env) or {}
-        self._doubt_comment(name, "env", variables)
-        for doubt in ini_values.doubts_about_env(variables):
+        self._warn_of_comment(name, "env", variables)
+        for doubt in ini_values.env_warnings(variables):
             self._warning(name, "env", doubt)
         for key in variables.keys() & {node_settings.variable(key) for key in section}:
             self._problem(name, "env", f"sets {key}, for which there is a key beside it, expected one of the two")
         return dict(variables)
 
-    def _doubt_comment(self, name: str, key: str, words: Iterable[str]) -> None:
-        if (comment := ini_values.comment_among(words)) is not None:
+    def _warn_of_comment(self, name: str, key: str, words: Iterable[str]) -> None:
+        if (comment := ini_values.first_comment(words)) is not None:
             self._warning(name, key, f"'{comment}' is read as a part of it; comments stand on lines of their own")
 
     def _check_contradictions(
@@ -353,7 +353,7 @@ def _shown(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
-def _over(defaults: Section, own: Section) -> Section:
+def _overridden(defaults: Section, own: Section) -> Section:
     """The defaults, overridden by a node's own values."""
     replaced = {other for keys in ALTERNATIVES for key, other in (keys, keys[::-1]) if key in own and other not in own}
     return {key: value for key, value in defaults.items() if key not in replaced} | own

@@ -31,7 +31,7 @@ def problems(text: str, *, lists: Collection[str], keys: Collection[str]) -> Ite
             continue
         own_indent = len(line) - len(line.lstrip())
         if key and own_indent > indent:
-            if problem := _swallowed(content, key, lists, keys):
+            if problem := _continuation_problem(content, key, lists, keys):
                 yield f"line {number}: section [{section}], key '{key}': {problem}"
             continue
         indent = own_indent
@@ -44,7 +44,7 @@ def problems(text: str, *, lists: Collection[str], keys: Collection[str]) -> Ite
             key = found["key"]
 
 
-def _swallowed(content: str, key: str, lists: Collection[str], keys: Collection[str]) -> str:
+def _continuation_problem(content: str, key: str, lists: Collection[str], keys: Collection[str]) -> str:
     """Why an indented line cannot continue the value of the key above; ``""`` if it can."""
     if key.lower() not in lists:
         allowed = " and ".join(sorted(lists))

@@ -52,7 +52,7 @@ def _interpolate(text: str, variables: Mapping[str, str | None], depth: int) -> 
     return _PERCENT.sub(value_of, text)
 
 
-def referred_to(text: str) -> set[str]:
+def referenced_keys(text: str) -> set[str]:
     """The keys, in lower case, that the text refers to by ``%(key)s``."""
     return {match[1].lower() for match in _PERCENT.finditer(text) if match[1]}
 
@@ -135,7 +135,7 @@ def _has_comma_after_quotes(text: str) -> bool:
     return False
 
 
-def doubts_about_env(variables: Mapping[str, str]) -> Iterator[str]:
+def env_warnings(variables: Mapping[str, str]) -> Iterator[str]:
     """Warnings about variables whose values look like several variables, one text each."""
     for key, value in variables.items():
         if _SEVERAL_IN_ONE.search(value) or (value.endswith(",") and len(variables) > 1):
@@ -147,7 +147,7 @@ def has_comment(text: str) -> bool:
     return any(word.startswith(COMMENTS) for word in text.split()[1:])
 
 
-def comment_among(words: Iterable[str]) -> str | None:
+def first_comment(words: Iterable[str]) -> str | None:
     """The first word of a list that seems to begin a comment, or None. The comment would become a part of the list."""
     return next((word for word in words if word.startswith(COMMENTS)), None)
 

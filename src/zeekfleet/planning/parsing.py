@@ -26,11 +26,11 @@ def groups(configs: Iterable[NodeConfig], ignored_variables: Collection[str]) ->
     """
     found: dict[tuple[object, ...], list[NodeConfig]] = {}
     for config in configs:
-        found.setdefault(_what_scripts_see(config, ignored_variables), []).append(config)
+        found.setdefault(_script_inputs(config, ignored_variables), []).append(config)
     return list(found.values())
 
 
-def _what_scripts_see(config: NodeConfig, ignored_variables: Collection[str]) -> tuple[object, ...]:
+def _script_inputs(config: NodeConfig, ignored_variables: Collection[str]) -> tuple[object, ...]:
     own = config.cluster.get(config.name)
     scripts = (*config.addl_base_scripts, *config.addl_user_scripts)
     relative = any(script.startswith(".") for script in scripts) or config.pcap_file is not None

@@ -92,10 +92,10 @@ def assign_ports(
     used |= {instance.listen_port.number for instance in configuration.instances if instance.listen_port}
     used |= {node.p.number for node in configuration.nodes if node.p}
     lacking = [node for node in configuration.nodes if node.p is None and node.role in LISTENING_ROLES]
-    known = {_place(node): node.p for node in (former.nodes if former else ()) if node.p}
+    known = {_identity(node): node.p for node in (former.nodes if former else ()) if node.p}
     assigned: dict[int, Port] = {}
     for node in sorted(lacking, key=_order):
-        port = known.get(_place(node))
+        port = known.get(_identity(node))
         if port is not None and port.number not in used and port.number not in taken.get(node.instance, ()):
             assigned[id(node)] = port
             used.add(port.number)
@@ -146,10 +146,10 @@ def assign_metrics_ports(
     for node in configuration.nodes:
         used[addresses[node.instance]] |= {port.number for port in (node.p, node.metrics_port) if port}
     lacking = [node for node in configuration.nodes if node.metrics_port is None and node.role in ROLE_ORDER]
-    known = {_place(node): node.metrics_port for node in (former.nodes if former else ()) if node.metrics_port}
+    known = {_identity(node): node.metrics_port for node in (former.nodes if former else ()) if node.metrics_port}
     assigned: dict[int, Port] = {}
     for node in sorted(lacking, key=_order):
-        port, here = known.get(_place(node)), used[addresses[node.instance]]
+        port, here = known.get(_identity(node)), used[addresses[node.instance]]
         if port is not None and port.number not in here:
             assigned[id(node)] = port
             here.add(port.number)
@@ -173,7 +173,7 @@ def assign_metrics_ports(
     )
 
 
-def _place(node: Node) -> tuple[str, str, ClusterRole]:
+def _identity(node: Node) -> tuple[str, str, ClusterRole]:
     return (node.instance, node.name, node.role)
 
 

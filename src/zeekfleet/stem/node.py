@@ -219,7 +219,7 @@ class Node:
             return
         self.intent = Intent.RUN
         if isinstance(error, ShortageError):
-            decision = self._revival.was_short()
+            decision = self._revival.lacked_resources()
         else:
             decision = self._revival.ended(self._started_at, self._now(), was_running=False)
         self._record.failed = decision.failed

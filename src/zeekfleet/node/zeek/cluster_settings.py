@@ -59,7 +59,7 @@ class ClusterSettings:
             self.close()
         elif any(self._hub_ports) or len(instances) > 1:
             own = (self._hub_ports[0] or DEFAULT_HUB_PORTS[0], self._hub_ports[1] or DEFAULT_HUB_PORTS[1])
-            self._keep_settled(_hub_host(configuration), own)
+            self._reserve_given(_hub_host(configuration), own)
         else:
             host = _hub_host(configuration)
             found[HUB_PORTS] = write_hub_ports(self._chosen(host, hub_ports_of(running.values())))
@@ -75,7 +75,7 @@ class ClusterSettings:
         ports = hub_ports_of(configs.values())
         if ports is not None and self._reserved is None:
             hosts = {str(row.host) for one in configs.values() for row in one.cluster.values() if _is_manager(row.role)}
-            self._keep_settled(min(hosts, default=LOOPBACK), ports)
+            self._reserve_given(min(hosts, default=LOOPBACK), ports)
 
     def store_keys(self, keys: CurveKeys) -> None:
         """Write the keys to a file that is named after them. Other keys have another name, so nodes are relaunched.
@@ -97,7 +97,7 @@ class ClusterSettings:
     def _chosen(self, host: str, running: tuple[int, int] | None) -> tuple[int, int]:
         """The running nodes' ports; else the former choice, if no program uses these ports; else a new choice."""
         if running is not None:
-            self._keep_settled(host, running)
+            self._reserve_given(host, running)
             return running
         if self._reserved is not None and not any(is_listened_on(host, port) for port in self._reserved.numbers):
             return _pair(self._reserved)
@@ -112,7 +112,7 @@ class ClusterSettings:
                 self._reserved = reserve_any(LOOPBACK, 2)
         return _pair(self._reserved)
 
-    def _keep_settled(self, host: str, ports: tuple[int, int]) -> None:
+    def _reserve_given(self, host: str, ports: tuple[int, int]) -> None:
         if self._reserved is None or self._reserved.numbers != ports:
             self.close()
             self._reserved = reserve_available(host, ports)

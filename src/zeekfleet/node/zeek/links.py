@@ -129,7 +129,7 @@ class ZeekLinks:
         """
 
         async def wait(config: NodeConfig) -> None:
-            await first_of(self._statuses.wait_for(config.name), nodes.failure_of(config.name))
+            await first_of(self._statuses.wait_for(config.name), nodes.wait_until_failed(config.name))
 
         return wait
 
