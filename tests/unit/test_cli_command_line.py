@@ -10,7 +10,7 @@ import pytest
 
 from zeekfleet.cli import manual
 from zeekfleet.cli.main import main
-from zeekfleet.cli.verbs import VERBS
+from zeekfleet.cli.purposes import VERBS
 
 
 @pytest.mark.parametrize(

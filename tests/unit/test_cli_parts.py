@@ -16,7 +16,8 @@ from zeekfleet.cli.layout import plain_text
 from zeekfleet.cli.messages import Messages
 from zeekfleet.cli.output import BUSY, GOOD, Cell, Note, Table, printable
 from zeekfleet.cli.progress import LARGEST_TABLE, LiveProgress, NodeStates
-from zeekfleet.cli.verbs import VERBS, find_verb
+from zeekfleet.cli.purposes import VERBS
+from zeekfleet.cli.verbs import find_verb
 from zeekfleet.client.news import News
 from zeekfleet.client.results import Checked, Deployed, IdValues, NodeDeployment, Staged
 from zeekfleet.model.enums import ClusterRole, State

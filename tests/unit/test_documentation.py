@@ -11,7 +11,8 @@ import pytest
 from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.cli import supervise_file
 from zeekfleet.cli.daemon_options import SECTIONS
-from zeekfleet.cli.verbs import VERBS, make_parser, subparsers_of
+from zeekfleet.cli.purposes import VERBS
+from zeekfleet.cli.verbs import make_parser, subparsers_of
 from zeekfleet.logs.handlers import FIELDS
 from zeekfleet.model.enums import State
 from zeekfleet.planning.ini import parse_configuration

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zeekfleet.cli import exit_codes, reference
-from zeekfleet.cli.verbs import VERBS
+from zeekfleet.cli.purposes import VERBS
 
 COMMITTED = Path(__file__).parents[2] / "docs/reference"
 

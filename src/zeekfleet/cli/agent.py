@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 
 from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
+from zeekfleet.cli.purposes import VERBS
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb and its options."""
     parser = subparsers.add_parser(
         "agent",
-        help="run an instance: supervisor, agent and nodes",
+        help=VERBS["agent"],
         description="Run an instance in the foreground: a supervisor, and below it the agent and its nodes."
         " SIGTERM or Ctrl-C stops them all in order.",
     )

@@ -19,7 +19,7 @@ from zeekfleet.planning.validate import validate
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "check", "Check a cluster configuration without deploying it.")
+    parser = add_verb(subparsers, "check")
     add_file(parser)
     add_allow_empty(parser)
 

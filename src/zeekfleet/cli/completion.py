@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import argcomplete
 
-from zeekfleet.cli.verbs import VERBS, find_verb, make_parser, subparsers_of
+from zeekfleet.cli.purposes import VERBS
+from zeekfleet.cli.verbs import find_verb, make_parser, subparsers_of
 from zeekfleet.client.blocking import BlockingClient, result_of
 from zeekfleet.client.link import Retry, connect
 from zeekfleet.client.node_groups import AT, NAMES

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 
 from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
+from zeekfleet.cli.purposes import VERBS
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb and its options."""
     parser = subparsers.add_parser(
         "controller",
-        help="run a controller",
+        help=VERBS["controller"],
         description="Run a controller in the foreground; SIGTERM or Ctrl-C ends it, agents and nodes run on.",
     )
     add_options(parser, SECTIONS["controller"])

@@ -16,7 +16,7 @@ from zeekfleet.model.management import Configuration
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "deploy", "Deploy a staged cluster configuration.")
+    parser = add_verb(subparsers, "deploy")
     parser.add_argument(
         "--abort", action="store_true", help="Give up the deployment that is under way, whoever asked for it."
     )

@@ -21,7 +21,7 @@ ATTEMPTS = 3
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "deploy-config", "Upload a cluster configuration and deploy it.")
+    parser = add_verb(subparsers, "deploy-config")
     add_file(parser)
     add_allow_empty(parser)
     add_now(parser)

@@ -19,7 +19,7 @@ STANDARD_OUTPUT = "-"
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "get-config", "Retrieve staged or deployed cluster configuration.")
+    parser = add_verb(subparsers, "get-config")
     parser.add_argument(
         "-f", "--filename", metavar="FILE", default=STANDARD_OUTPUT, help="Output file, default stdout."
     )

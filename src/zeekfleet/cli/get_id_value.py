@@ -13,7 +13,7 @@ from zeekfleet.client.blocking import result_of
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "get-id-value", "Show the value of a global identifier in Zeek cluster nodes.")
+    parser = add_verb(subparsers, "get-id-value")
     parser.add_argument("id", metavar="IDENTIFIER", help="Name of the Zeek script identifier.")
     add_nodes(parser, "Nodes to ask")
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zeekfleet.cli.options import Subparsers
+from zeekfleet.cli.purposes import VERBS
 from zeekfleet.cli.streams import write_out
-from zeekfleet.cli.verbs import VERBS, make_parser, parser_of
+from zeekfleet.cli.verbs import make_parser, parser_of
 from zeekfleet.errors import CommandLineError, ConfigurationError
 from zeekfleet.model.nearest import did_you_mean
 

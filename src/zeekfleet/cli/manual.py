@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from zeekfleet import __version__
 from zeekfleet.cli import exit_codes
-from zeekfleet.cli.verbs import VERBS, make_parser, subparsers_of
+from zeekfleet.cli.purposes import VERBS
+from zeekfleet.cli.verbs import make_parser, subparsers_of
 
 
 def pages() -> dict[str, str]:

@@ -25,7 +25,7 @@ LONGEST_SILENCE = 3600.0
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    add_verb(subparsers, "monitor", "For troubleshooting: do nothing, just report events.")
+    add_verb(subparsers, "monitor")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from zeekfleet.model.dispatches import NET_STATS
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "net-stats", "Show how many packets Zeek cluster nodes have seen and lost.")
+    parser = add_verb(subparsers, "net-stats")
     add_nodes(parser, "Nodes to ask")
 
 

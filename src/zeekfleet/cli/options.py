@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import NoReturn, TypeAlias
 
+from zeekfleet.cli.purposes import VERBS
 from zeekfleet.client.settings import DEFAULT_FILE
 from zeekfleet.errors import CommandLineError
 from zeekfleet.model.defaults import CLIENT_PORT, LOOPBACK
@@ -52,9 +53,18 @@ def add_global_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", action="store_true", help="Show version number and exit.")
 
 
-def add_verb(subparsers: Subparsers, name: str, purpose: str) -> argparse.ArgumentParser:
-    """A client verb's parser, which takes the global options too."""
-    parser = subparsers.add_parser(name, help=purpose, description=purpose, formatter_class=HelpFormatter)
+def add_verb(subparsers: Subparsers, name: str, description: str = "") -> argparse.ArgumentParser:
+    """A client verb's parser, which takes the global options too.
+
+    Args:
+        subparsers: gets it.
+        name: the verb.
+        description: what its help says of it, if that is more than what it is for.
+    """
+    purpose = VERBS[name]
+    parser = subparsers.add_parser(
+        name, help=purpose, description=description or purpose, formatter_class=HelpFormatter
+    )
     _add(parser, "verb_", argparse.SUPPRESS)
     return parser
 

@@ -12,7 +12,7 @@ from zeekfleet.model.dispatches import PEER_STATS
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "peer-stats", "Show which other nodes Zeek cluster nodes are connected to.")
+    parser = add_verb(subparsers, "peer-stats")
     add_nodes(parser, "Nodes to ask")
 
 

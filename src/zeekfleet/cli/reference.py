@@ -10,7 +10,8 @@ from zeekfleet.cli import exit_codes
 from zeekfleet.cli.daemon_options import PREFIX, SECTIONS
 from zeekfleet.cli.option_groups import default, grouped
 from zeekfleet.cli.options import add_global_options
-from zeekfleet.cli.verbs import VERBS, make_parser, subparsers_of
+from zeekfleet.cli.purposes import VERBS
+from zeekfleet.cli.verbs import make_parser, subparsers_of
 from zeekfleet.client.settings import DEFAULTS as CLIENT_DEFAULTS
 from zeekfleet.planning import ini, node_settings
 from zeekfleet.resolution import Declaration, declarations

@@ -20,7 +20,7 @@ LONGEST_WAIT = 86400.0
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "restart", "Restart cluster nodes.")
+    parser = add_verb(subparsers, "restart")
     add_nodes(parser, "Nodes to restart")
     parser.add_argument(
         "--rolling", action="store_true", help="A few at a time, each batch only when all nodes are running."

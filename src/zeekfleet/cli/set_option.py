@@ -12,7 +12,7 @@ from zeekfleet.model.dispatches import SET_OPTION
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "set-option", "Change an option of Zeek's configuration framework in running nodes.")
+    parser = add_verb(subparsers, "set-option")
     parser.add_argument("name", metavar="NAME", help="The option's name, such as Notice::mail_dest.")
     parser.add_argument("value", metavar="VALUE", help="Its new value; elements of sets and vectors between commas.")
     add_nodes(parser, "Nodes to change")

@@ -13,7 +13,7 @@ from zeekfleet.cli.streams import write_out
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "show-settings", "Show the settings in force.")
+    parser = add_verb(subparsers, "show-settings")
     parser.add_argument("--origin", action="store_true", help="Client: a table of values with where each comes from.")
     parser.add_argument(
         "daemon", nargs="?", choices=sorted(SECTIONS), help="A daemon, for its settings instead of the client's."

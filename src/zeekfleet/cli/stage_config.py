@@ -14,7 +14,7 @@ from zeekfleet.planning.review import missing_logs, review
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "stage-config", "Upload a cluster configuration for later deployment.")
+    parser = add_verb(subparsers, "stage-config")
     add_file(parser)
     add_allow_empty(parser)
 

@@ -26,7 +26,7 @@ COLUMNS = ("INSTANCE", "NODE", "ROLE", "STATE", "SINCE", "PID", "RESTARTS", "LAS
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "status", "Show the cluster nodes with their histories.")
+    parser = add_verb(subparsers, "status")
     add_nodes(parser, "Nodes to show")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from zeekfleet.cli.daemon_options import add_options, resolve_options
 from zeekfleet.cli.hurry import add_now
 from zeekfleet.cli.messages import INFORMATION, Messages
+from zeekfleet.cli.purposes import VERBS
 
 TIMEOUT = 600.0
 """Seconds for a daemon to end: a logger with much to write takes its time."""
@@ -17,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the verb and its options."""
     parser = subparsers.add_parser(
         "stop",
-        help="stop all that zeekfleet runs on this host",
+        help=VERBS["stop"],
         description="Stop the daemon of the state directory and all its nodes, in order, whatever --on-exit says;"
         " also nodes that have outlived their daemon, and a controller that runs by itself.",
     )

@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 
 from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
+from zeekfleet.cli.purposes import VERBS
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb and its options."""
     parser = subparsers.add_parser(
         "supervise",
-        help="run a set of nodes from a TOML or JSON file",
+        help=VERBS["supervise"],
         description="Run the [[node]] tables of FILE as supervised processes, in the foreground;"
         " SIGTERM or Ctrl-C stops them all in order. The state directory is, unless set, the file's state_dir,"
         " else FILE.state beside it.",

@@ -12,7 +12,7 @@ from zeekfleet.client.blocking import result_of
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "test-timeout", "Have the controller let a request time out.")
+    parser = add_verb(subparsers, "test-timeout")
     parser.add_argument("--with-state", action="store_true", help="Have it answer then; without, it stays silent.")
 
 

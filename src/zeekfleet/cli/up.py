@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zeekfleet.cli.config_file import add_allow_empty
 from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
+from zeekfleet.cli.purposes import VERBS
 from zeekfleet.errors import SettingsError
 
 
@@ -14,7 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the verb and its options."""
     parser = subparsers.add_parser(
         "up",
-        help="run supervisor, controller and agent, and deploy a configuration",
+        help=VERBS["up"],
         description="Run a supervisor, and below it a controller, an agent and their nodes, in the foreground;"
         " with INI, deploy it and show what came of it. SIGTERM or Ctrl-C stops all of it in order.",
     )

@@ -16,7 +16,7 @@ from zeekfleet.release import RUNNING
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
-    parser = add_verb(subparsers, "version", "Show which release runs, here or in every part of the fleet.")
+    parser = add_verb(subparsers, "version")
     parser.add_argument("--all", action="store_true", help="Ask controller, agents, supervisors, stems and nodes.")
 
 

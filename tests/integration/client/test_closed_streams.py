@@ -13,7 +13,7 @@ import pytest
 from zeekfleet.broker.events import checks, details, dispatches
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.notifications import NotificationsRequest, NotificationsResponse
-from zeekfleet.cli.verbs import VERBS
+from zeekfleet.cli.purposes import VERBS
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Result
 

@@ -12,7 +12,7 @@ import sys
 import traceback
 
 from zeekfleet.cli.main import main
-from zeekfleet.cli.verbs import VERBS
+from zeekfleet.cli.purposes import VERBS
 
 CRASHED = 99
 ARGUMENTS = {
