@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zeekfleet.security.door import Caller, Door
+from zeekfleet.security.access import AccessControl, SocketOwner
 from zeekfleet.security.reports import Reports
 from zeekfleet.security.users import ServedUsers, groups_of
 from zeekfleet.security.web_pages import OwnNames, own_names
@@ -115,29 +115,29 @@ def test_repeated_refusals_are_logged_once_a_minute() -> None:
     assert reports.line("a", "a came") == "a came; 2 more since the last such line"
 
 
-def test_the_door() -> None:
+def test_access_control() -> None:
     ours, theirs = socket.socketpair()
-    callers: list[Caller | None] = []
-    door = Door(ServedUsers(frozenset({7})), NAMES, lambda _: callers.pop())
+    callers: list[SocketOwner | None] = []
+    access = AccessControl(ServedUsers(frozenset({7})), NAMES, lambda _: callers.pop())
     with ours, theirs:
-        callers.append(Caller(7))
-        assert door.meet(ours).refusal is None
-        callers.append(Caller(2**31 - 7, lambda: "/bin/evil\n\x1b"))
-        visitor = door.meet(ours)
-        assert visitor.uid == 2**31 - 7
-        assert visitor.refusal is not None
-        assert f"user {2**31 - 7}" in visitor.refusal.reason
-        assert visitor.refusal.report.endswith("program /bin/evil\\n\\x1b")
-        callers.append(Caller(2**31 - 7))
-        again = door.meet(ours)
+        callers.append(SocketOwner(7))
+        assert access.check(ours).refusal is None
+        callers.append(SocketOwner(2**31 - 7, lambda: "/bin/evil\n\x1b"))
+        peer = access.check(ours)
+        assert peer.uid == 2**31 - 7
+        assert peer.refusal is not None
+        assert f"user {2**31 - 7}" in peer.refusal.reason
+        assert peer.refusal.report.endswith("program /bin/evil\\n\\x1b")
+        callers.append(SocketOwner(2**31 - 7))
+        again = access.check(ours)
         assert again.refusal is not None
         assert again.refusal.report == ""
         callers.append(None)
-        nobody = door.meet(ours)
+        nobody = access.check(ours)
         assert nobody.refusal is not None
         assert nobody.uid is None
 
 
 def test_a_client_that_is_gone_before_the_lookup_is_not_served() -> None:
     with socket.socket() as never_connected:
-        assert Door(ServedUsers(), NAMES, lambda _: None).meet(never_connected).refusal is not None
+        assert AccessControl(ServedUsers(), NAMES, lambda _: None).check(never_connected).refusal is not None

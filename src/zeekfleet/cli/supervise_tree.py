@@ -12,7 +12,8 @@ import msgspec
 from zeekfleet.broker import topics
 from zeekfleet.cli import supervise_file
 from zeekfleet.cli.supervise_file import Program, SuperviseFile
-from zeekfleet.daemon import buses, doors, readiness
+from zeekfleet.daemon import buses, readiness
+from zeekfleet.daemon.access import access_control
 from zeekfleet.daemon.directories import held
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.exits import log_exit
@@ -69,8 +70,8 @@ async def _serve(content: SuperviseFile, state: Path, manner: Manner, stop: asyn
         async with buses.own_bus("supervisor", manner.settings.common) as bus:
             bus.subscribe(topics.SUPERVISOR)  # before requests can arrive
             given = manner.settings.supervisor.port
-            door = doors.door(manner.settings.common)
-            port = await bus.listen(LOOPBACK, given, policy=buses.SUPERVISOR, door=door)
+            access = access_control(manner.settings.common)
+            port = await bus.listen(LOOPBACK, given, policy=buses.SUPERVISOR, access=access)
             return await _supervise(content, state, manner, stop, (bus, port))
 
 

@@ -14,7 +14,8 @@ from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
 from zeekfleet.archive.archiver import Archiver
 from zeekfleet.broker import topics
-from zeekfleet.daemon import archiving, buses, checking, doors, names, readiness
+from zeekfleet.daemon import archiving, buses, checking, names, readiness
+from zeekfleet.daemon.access import access_control
 from zeekfleet.daemon.controller_address import parse_controller
 from zeekfleet.daemon.directories import check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
@@ -60,9 +61,9 @@ async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop
         try:
             async with buses.own_bus(own.name, settings.common) as bus:
                 supervisor = buses.supervisor_bus(own.name, settings.common, supervisor_port, label="supervisor")
-                door = doors.door(settings.common)
-                port = await bus.listen(own.listen, own.port, policy=buses.agent_policy(own.name), door=door)
-                await bus.listen(f"unix:{directory / AGENT_SOCKET}", 0, policy=buses.NODES, door=door)
+                access = access_control(settings.common)
+                port = await bus.listen(own.listen, own.port, policy=buses.agent_policy(own.name), access=access)
+                await bus.listen(f"unix:{directory / AGENT_SOCKET}", 0, policy=buses.NODES, access=access)
                 options = AgentOptions(
                     name=own.name,
                     state_directory=Path(settings.common.state_dir),

@@ -11,7 +11,8 @@ from pathlib import Path
 from zeekfleet.controller.completion import PortAssignment
 from zeekfleet.controller.controller import Controller
 from zeekfleet.controller.options import ControllerOptions
-from zeekfleet.daemon import buses, doors, names, readiness
+from zeekfleet.daemon import buses, names, readiness
+from zeekfleet.daemon.access import access_control
 from zeekfleet.daemon.directories import DATABASE, check_name, held, node_directory
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.run import until
@@ -63,15 +64,17 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
             async with buses.own_bus(own.name, settings.common) as bus:
                 controller = Controller(_options(settings, directory, loss), bus, bus, store)
                 places = []
-                door = doors.door(settings.common)
+                access = access_control(settings.common)
                 if own.websocket_port:
-                    await bus.listen(own.websocket_listen, own.websocket_port, policy=buses.CLIENTS, tls=tls, door=door)
+                    await bus.listen(
+                        own.websocket_listen, own.websocket_port, policy=buses.CLIENTS, tls=tls, access=access
+                    )
                     places.append(
                         f"clients {address_text(own.websocket_listen, own.websocket_port)}{' (TLS)' if tls else ''}"
                     )
                 if own.port:
                     policy = buses.agents_policy(and_clients=not own.tls_ca)
-                    await bus.listen(own.listen, own.port, policy=policy, door=door)
+                    await bus.listen(own.listen, own.port, policy=policy, access=access)
                     places.append(f"agents {address_text(own.listen, own.port)}")
                 names.keep(Path(settings.common.state_dir), Role.CONTROLLER, own.name)
                 readiness.announce(", ".join([f"controller {own.name}", *places]))

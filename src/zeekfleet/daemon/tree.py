@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.broker import topics
-from zeekfleet.daemon import buses, doors, journal, readiness
+from zeekfleet.daemon import buses, journal, readiness
+from zeekfleet.daemon.access import access_control
 from zeekfleet.daemon.directories import SETTINGS_FILE, check_name, held, node_directory, prepare
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.exits import log_exit
@@ -257,11 +258,11 @@ def _stop_all(supervisor: Supervisor, stop: asyncio.Event) -> None:
 
 async def _listen(bus: ConnectedBus, port: int, settings: Settings) -> int:
     """Open the listener. If any port will do, prefer the last one: agent and controller still try to connect there."""
-    door = doors.door(settings.common)
+    access = access_control(settings.common)
     if port == 0 and (last := _last_port(settings)):
         with contextlib.suppress(ListenError):
-            return await bus.listen(LOOPBACK, last, policy=buses.SUPERVISOR, door=door)
-    return await bus.listen(LOOPBACK, port, policy=buses.SUPERVISOR, door=door)
+            return await bus.listen(LOOPBACK, last, policy=buses.SUPERVISOR, access=access)
+    return await bus.listen(LOOPBACK, port, policy=buses.SUPERVISOR, access=access)
 
 
 def _last_port(settings: Settings) -> int:

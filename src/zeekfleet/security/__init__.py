@@ -1,1 +1,4 @@
-"""Who is at the other end of a connection, and whether it is served. Pure: the kernel is asked by who makes a Door."""
+"""Decides which peers are served, by who is at the other end of a connection.
+
+This is pure: whoever creates an ``AccessControl`` gives it the function that asks the kernel.
+"""

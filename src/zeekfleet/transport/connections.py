@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from zeekfleet.model.enums import Role
-from zeekfleet.security.door import Door
+from zeekfleet.security.access import AccessControl
 from zeekfleet.transport.bus import Bus, Peer
 from zeekfleet.transport.metrics import TransportMetrics
 
@@ -51,7 +51,7 @@ class Connections(abc.ABC):
         *,
         policy: ListenerPolicy | None = None,
         tls: ssl.SSLContext | None = None,
-        door: Door | None = None,
+        access: AccessControl | None = None,
     ) -> int:
         """Accept connections; may be called several times.
 
@@ -60,7 +60,7 @@ class Connections(abc.ABC):
             port: 0 takes any free one.
             policy: what peers that connect here may do; everything when left out.
             tls: a server's context, or None for plain text.
-            door: whom to let in; everybody when left out. Where ``tls`` wants certificates, these decide.
+            access: decides which peers are served; by default all are. If ``tls`` requires certificates, these decide.
 
         Returns:
             The port that was bound (0 for ``unix:``).

@@ -18,7 +18,7 @@ from websockets.server import ServerProtocol
 from zeekfleet import __version__
 from zeekfleet.broker.session import POLICY_VIOLATION, Problem, ServerSession, check_request
 from zeekfleet.model.addresses import address_text
-from zeekfleet.security.door import Door, Refusal, Visitor
+from zeekfleet.security.access import AccessControl, CheckedPeer, Refusal
 from zeekfleet.transport.acceptor import Acceptor, Factory, Served
 from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.connections import ListenerPolicy
@@ -48,7 +48,7 @@ class Listener:
         router: the endpoint's.
         settings: its limits and times.
         policy: what peers may do.
-        door: whom to let in; everybody where there is none.
+        access: decides which peers are served; without it, all are.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Listener:
         router: Router,
         settings: TransportSettings,
         policy: ListenerPolicy,
-        door: Door | None = None,
+        access: AccessControl | None = None,
     ) -> None:
         self._endpoint_id = endpoint_id
         self._name = name
@@ -68,7 +68,7 @@ class Listener:
         self.metrics = router.metrics
         self._router = router
         self._policy = policy
-        self._door = door
+        self._access = access
         self._certified = False
         self._connections: set[_Connection] = set()
         self._refusals: set[Forbidden] = set()
@@ -89,13 +89,13 @@ class Listener:
     def _receive(self, connection: socket.socket) -> Factory | None:
         """What speaks on a connection just accepted. Of a stranger, not a word is read."""
         # Whoever shows a certificate is known by that.
-        visitor = Visitor() if self._door is None or self._certified else self._door.meet(connection)
-        if visitor.refusal is None:
-            return functools.partial(_Connection, self, visitor)
-        self._tell_of_refusal(visitor.refusal)
+        peer = CheckedPeer() if self._access is None or self._certified else self._access.check(connection)
+        if peer.refusal is None:
+            return functools.partial(_Connection, self, peer)
+        self._tell_of_refusal(peer.refusal)
         if len(self._refusals) >= REFUSALS_MAX:
             return None
-        return functools.partial(Forbidden, visitor.refusal.reason, self._refusals)
+        return functools.partial(Forbidden, peer.refusal.reason, self._refusals)
 
     def _tell_of_refusal(self, refusal: Refusal) -> None:
         self.metrics.strangers_refused += 1
@@ -135,8 +135,8 @@ class Listener:
             self.malformed(connection, f"an HTTP request with {len(hosts)} Host fields: expected one")
         elif request.method != "GET" or first(headers, "Upgrade").lower() != "websocket":
             connection.refuse(HTTPStatus.NOT_FOUND, "only WebSocket is spoken here")
-        elif self._door is not None and (
-            foreign := self._door.problem(connection.visitor, hosts, headers.get_all("Origin"))
+        elif self._access is not None and (
+            foreign := self._access.problem(connection.peer, hosts, headers.get_all("Origin"))
         ):
             self._tell_of_refusal(foreign)
             connection.refuse(HTTPStatus.FORBIDDEN, foreign.reason, {REFUSAL: foreign.reason})
@@ -175,7 +175,7 @@ class Listener:
         where = address_text(host, int(remote[1])) if isinstance(remote, tuple) else self._address
         told = first(headers, ENDPOINT_FIELD)
         endpoint = told if ENDPOINT.fullmatch(told) else ""
-        role, uid = self._policy.role, connection.visitor.uid
+        role, uid = self._policy.role, connection.peer.uid
         return Peer(self._router.new_peer_id(), name, host, where, role, endpoint=endpoint, uid=uid)
 
 
@@ -184,11 +184,11 @@ class _Connection(WebSocketStream, Served):
 
     deadline: Deadline
 
-    def __init__(self, listener: Listener, visitor: Visitor) -> None:
+    def __init__(self, listener: Listener, peer: CheckedPeer) -> None:
         self._server = ServerProtocol(max_size=listener.settings.frame_bytes, logger=LIBRARY)
         super().__init__(self._server, listener.settings, listener.metrics)
         self._listener = listener
-        self.visitor = visitor
+        self.peer = peer
         self._upgrade: asyncio.Future[Request | None] = self._loop.create_future()
         self._is_admitted = False
         self._is_answered = False

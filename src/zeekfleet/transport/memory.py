@@ -15,7 +15,7 @@ from zeekfleet.broker.session import GOING_AWAY, ServerSession
 from zeekfleet.errors import ListenError, TransportError
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.defaults import LOOPBACK
-from zeekfleet.security.door import Door
+from zeekfleet.security.access import AccessControl
 from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.exchange import serve
@@ -178,7 +178,7 @@ class MemoryBus(RoutedBus):
         *,
         policy: ListenerPolicy | None = None,
         tls: ssl.SSLContext | None = None,
-        door: Door | None = None,
+        access: AccessControl | None = None,
     ) -> int:
         port = await self._network.bind(host, port, self, policy or ListenerPolicy())
         self._addresses.append((host, port))

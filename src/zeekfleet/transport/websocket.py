@@ -9,7 +9,7 @@ import ssl
 from zeekfleet.broker.session import APPLICATION_NAME
 from zeekfleet.errors import ListenError
 from zeekfleet.model.addresses import address_text
-from zeekfleet.security.door import Door
+from zeekfleet.security.access import AccessControl
 from zeekfleet.transport import unix_sockets, upgrade
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.link import Link
@@ -40,7 +40,7 @@ class WebSocketBus(RoutedBus):
         *,
         policy: ListenerPolicy | None = None,
         tls: ssl.SSLContext | None = None,
-        door: Door | None = None,
+        access: AccessControl | None = None,
     ) -> int:
         try:
             bound = unix_sockets.bind(host.removeprefix(SCHEME)) if _is_unix(host) else await _bind(host, port)
@@ -50,7 +50,9 @@ class WebSocketBus(RoutedBus):
         port = 0 if _is_unix(host) else int(bound.getsockname()[1])
         path = host.removeprefix(SCHEME) if _is_unix(host) else ""
         address = host if path else address_text(host, port)
-        listener = Listener(self.id, self.name, address, self._router, self.settings, policy or ListenerPolicy(), door)
+        listener = Listener(
+            self.id, self.name, address, self._router, self.settings, policy or ListenerPolicy(), access
+        )
         listener.start(bound, tls)
         self._listeners.append((listener, path, unix_sockets.identity(path) if path else None))
         return port

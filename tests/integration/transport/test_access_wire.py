@@ -1,4 +1,4 @@
-"""The door of a listener, on the wire."""
+"""Access control of a listener, on the wire."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trustme
 
 from zeekfleet.client.link import Retry, connect
 from zeekfleet.errors import TransportError
-from zeekfleet.security.door import Caller, Door
+from zeekfleet.security.access import AccessControl, SocketOwner
 from zeekfleet.security.users import ServedUsers
 from zeekfleet.security.web_pages import own_names
 from zeekfleet.testing.raw_peer import RawPeer
@@ -23,14 +23,14 @@ STRANGER = 2**31 - 7
 """A user that no host has."""
 
 
-def door(uid: int | None) -> Door:
+def access(uid: int | None) -> AccessControl:
     """One to which everybody is this user."""
-    return Door(ServedUsers(frozenset({1})), own_names(), lambda _: None if uid is None else Caller(uid))
+    return AccessControl(ServedUsers(frozenset({1})), own_names(), lambda _: None if uid is None else SocketOwner(uid))
 
 
 async def test_a_stranger_gets_403_before_it_has_said_a_word():
     async with WebSocketBus() as endpoint:
-        port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
+        port = await endpoint.listen("127.0.0.1", 0, access=access(STRANGER))
         async with RawPeer(port) as peer:
             answer = (await peer.ended()).decode()
             assert answer.startswith("HTTP/1.1 403 Forbidden\r\n")
@@ -44,23 +44,23 @@ async def test_a_stranger_gets_403_before_it_has_said_a_word():
 @pytest.mark.parametrize("uid", [0, 1])
 async def test_who_is_served_notices_nothing(uid):
     async with WebSocketBus() as endpoint:
-        port = await endpoint.listen("127.0.0.1", 0, door=door(uid))
+        port = await endpoint.listen("127.0.0.1", 0, access=access(uid))
         async with RawPeer(port) as peer:
             assert (await peer.subscribe(*EVERYTHING))["type"] == "ack"
 
 
 async def test_whose_socket_nobody_has_is_not_served(log_says):
     async with WebSocketBus() as endpoint:
-        port = await endpoint.listen("127.0.0.1", 0, door=door(None))
+        port = await endpoint.listen("127.0.0.1", 0, access=access(None))
         async with RawPeer(port) as peer:
             assert (await peer.ended()).startswith(b"HTTP/1.1 403")
         await log_says("belongs to no process of this network namespace")
 
 
-async def test_a_unix_socket_has_the_same_door(tmp_path):
+async def test_a_unix_socket_has_the_same_access_control(tmp_path):
     async with WebSocketBus() as endpoint:
         path = tmp_path / "socket"
-        await endpoint.listen(f"unix:{path}", 0, door=door(STRANGER))
+        await endpoint.listen(f"unix:{path}", 0, access=access(STRANGER))
         reader, writer = await asyncio.open_unix_connection(str(path))
         assert (await reader.read()).startswith(b"HTTP/1.1 403")
         writer.close()
@@ -71,7 +71,7 @@ async def test_a_stranger_that_has_gone_already_is_no_fault_of_ours():
     faults = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
     async with WebSocketBus() as endpoint:
-        port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
+        port = await endpoint.listen("127.0.0.1", 0, access=access(STRANGER))
         for _ in range(3):
             socket.create_connection(("127.0.0.1", port)).close()
         async with RawPeer(port) as last:  # so the others have had their turn
@@ -82,7 +82,7 @@ async def test_a_stranger_that_has_gone_already_is_no_fault_of_ours():
 
 async def test_a_stranger_that_sends_on_and_on_is_cut_off():
     async with WebSocketBus() as endpoint:
-        port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
+        port = await endpoint.listen("127.0.0.1", 0, access=access(STRANGER))
         async with RawPeer(port) as peer, asyncio.timeout(20):
             with contextlib.suppress(ConnectionError):
                 while not peer.writer.is_closing():
@@ -92,7 +92,7 @@ async def test_a_stranger_that_sends_on_and_on_is_cut_off():
 
 async def test_the_reason_reaches_clients(log_says):
     async with WebSocketBus() as endpoint, WebSocketBus() as other:
-        port = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
+        port = await endpoint.listen("127.0.0.1", 0, access=access(STRANGER))
         with pytest.raises(TransportError, match=f"user {STRANGER} is not served here: see --allow-user"):
             await asyncio.to_thread(connect, "127.0.0.1", port, retry=Retry(1, 5.0))
         other.dial("127.0.0.1", port)
@@ -109,7 +109,7 @@ async def test_where_certificates_are_wanted_they_decide():
     server.verify_mode = ssl.CERT_REQUIRED
     authority.issue_cert("client.example").configure_cert(client)
     async with WebSocketBus() as endpoint:
-        port = await endpoint.listen("127.0.0.1", 0, tls=server, door=door(STRANGER))
+        port = await endpoint.listen("127.0.0.1", 0, tls=server, access=access(STRANGER))
         for origin, expected in ((None, "101"), ("https://evil.example", "403")):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
             peer = RawPeer(port)
@@ -119,13 +119,13 @@ async def test_where_certificates_are_wanted_they_decide():
             writer.close()
 
 
-async def test_tls_without_certificates_has_the_door_behind_it():
+async def test_tls_without_certificates_still_has_access_control():
     authority = trustme.CA()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)
     authority.configure_trust(client)
     async with WebSocketBus() as endpoint:
-        port = await endpoint.listen("127.0.0.1", 0, tls=server, door=door(STRANGER))
+        port = await endpoint.listen("127.0.0.1", 0, tls=server, access=access(STRANGER))
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
         assert (await reader.readline()).startswith(b"HTTP/1.1 403")
         writer.close()
@@ -138,7 +138,7 @@ async def test_connections_that_are_being_made_do_not_hold_up_the_end():
     async with asyncio.timeout(8):
         async with WebSocketBus() as endpoint:
             half = await endpoint.listen("127.0.0.1", 0, tls=context)
-            plain = await endpoint.listen("127.0.0.1", 0, door=door(STRANGER))
+            plain = await endpoint.listen("127.0.0.1", 0, access=access(STRANGER))
             with socket.create_connection(("127.0.0.1", half)), socket.create_connection(("127.0.0.1", plain)) as idle:
                 await asyncio.to_thread(idle.recv, 1)
                 await endpoint.__aexit__(None, None, None)

@@ -8,7 +8,7 @@ import os
 import socket
 
 from zeekfleet.errors import SettingsError
-from zeekfleet.security.door import Caller, Door
+from zeekfleet.security.access import AccessControl, SocketOwner
 from zeekfleet.security.users import ServedUsers, gid_named, uid_named
 from zeekfleet.security.web_pages import own_names
 from zeekfleet.settings import DEFAULT_GROUP, CommonSettings
@@ -18,7 +18,7 @@ from zeekfleet.system.unix_sockets import unix_peer
 logger = logging.getLogger(__name__)
 
 
-def door(common: CommonSettings) -> Door:
+def access_control(common: CommonSettings) -> AccessControl:
     """The check for all listeners of this process. Logs a warning if the kernel cannot tell the owners of connections.
 
     Raises:
@@ -32,7 +32,7 @@ def door(common: CommonSettings) -> Door:
             "the kernel does not tell the owners of connections, neither by NETLINK_SOCK_DIAG nor by /proc/net:"
             " all TCP connections from this host are refused"
         )
-    return Door(served_users(common), own_names(words(common.server_name)), functools.partial(_caller, owners))
+    return AccessControl(served_users(common), own_names(words(common.server_name)), functools.partial(_caller, owners))
 
 
 def served_users(common: CommonSettings) -> ServedUsers:
@@ -60,17 +60,17 @@ def words(text: str) -> list[str]:
     return [word for part in text.split(",") if (word := part.strip())]
 
 
-def _caller(owners: SocketOwners, connection: socket.socket) -> Caller | None:
+def _caller(owners: SocketOwners, connection: socket.socket) -> SocketOwner | None:
     if connection.family == socket.AF_UNIX:
         pid, uid = unix_peer(connection)
-        return Caller(uid, lambda: program_of(pid))
+        return SocketOwner(uid, lambda: program_of(pid))
     try:
         ours, theirs = connection.getsockname(), connection.getpeername()
     except OSError:
         return None  # the peer has closed the connection
     # The peer's socket has the same two ends as ours, in reverse.
     owner = owners.owner(Ends(_end(theirs), _end(ours)))
-    return None if owner is None else Caller(owner.uid, lambda: program_with(owner))
+    return None if owner is None else SocketOwner(owner.uid, lambda: program_with(owner))
 
 
 def _end(address: tuple[str, int]) -> tuple[str, int]:

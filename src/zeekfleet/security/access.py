@@ -12,7 +12,7 @@ from zeekfleet.security.users import ServedUsers, name_of
 from zeekfleet.security.web_pages import OwnNames, is_loopback
 
 
-class Caller(msgspec.Struct, frozen=True):
+class SocketOwner(msgspec.Struct, frozen=True):
     """The owner of a connection from this host.
 
     Attributes:
@@ -36,7 +36,7 @@ class Refusal(msgspec.Struct, frozen=True):
     report: str = ""
 
 
-class Visitor(msgspec.Struct, frozen=True):
+class CheckedPeer(msgspec.Struct, frozen=True):
     """A peer that has connected.
 
     Attributes:
@@ -50,13 +50,13 @@ class Visitor(msgspec.Struct, frozen=True):
     refusal: Refusal | None = None
 
 
-class Door:
+class AccessControl:
     """Decides who is served. All listeners of a process share one.
 
     Args:
         users: the users of this host that are served.
         names: the names of this host.
-        caller_of: asks the kernel for the owner of a connection; None if it has none on this host.
+        owner_of: asks the kernel for the owner of a connection; None if it has none on this host.
         reports: limits how often refusals are logged.
     """
 
@@ -64,15 +64,15 @@ class Door:
         self,
         users: ServedUsers,
         names: OwnNames,
-        caller_of: Callable[[socket.socket], Caller | None],
+        owner_of: Callable[[socket.socket], SocketOwner | None],
         reports: Reports | None = None,
     ) -> None:
         self._users = users
         self._names = names
-        self._caller_of = caller_of
+        self._caller_of = owner_of
         self._reports = reports or Reports()
 
-    def meet(self, connection: socket.socket) -> Visitor:
+    def check(self, connection: socket.socket) -> CheckedPeer:
         """Check a peer that has just connected. Call this while it is connected, before anything is read from it.
 
         If its socket belongs to a user of this host, that user decides, whatever address the peer used. A peer that
@@ -82,24 +82,24 @@ class Door:
         caller = self._caller_of(connection)
         if caller is not None:
             if self._users.admit(caller.uid):
-                return Visitor(caller.uid, local=True)
-            return Visitor(caller.uid, local=True, refusal=self._stranger(caller))
+                return CheckedPeer(caller.uid, local=True)
+            return CheckedPeer(caller.uid, local=True, refusal=self._stranger(caller))
         try:
             is_local = connection.family == socket.AF_UNIX or is_loopback(connection.getpeername()[0])
         except OSError:
-            return Visitor(refusal=Refusal("gone already"))
-        return Visitor(local=True, refusal=self._nobody()) if is_local else Visitor()
+            return CheckedPeer(refusal=Refusal("gone already"))
+        return CheckedPeer(local=True, refusal=self._nobody()) if is_local else CheckedPeer()
 
-    def problem(self, visitor: Visitor, hosts: Sequence[str], origins: Sequence[str]) -> Refusal | None:
+    def problem(self, peer: CheckedPeer, hosts: Sequence[str], origins: Sequence[str]) -> Refusal | None:
         """Why an upgrade to WebSocket with these headers is refused; None if it is not."""
-        problem = self._names.problem(hosts, origins, local=visitor.local)
+        problem = self._names.problem(hosts, origins, local=peer.local)
         if problem is None:
             return None
         key = "upgrade"
         text = f"refused an upgrade: {problem}"
         return Refusal(problem, self._reports.line(key, text) if self._reports.due(key) else "")
 
-    def _stranger(self, caller: Caller) -> Refusal:
+    def _stranger(self, caller: SocketOwner) -> Refusal:
         user, report = name_of(caller.uid), ""
         if self._reports.due(caller.uid):
             found = ascii(caller.program())[1:-1]
