@@ -42,7 +42,7 @@ class DirectoryCleanup:
         keep: how many seconds a directory is kept.
         processes: returns the names of the supervisor's processes, or None if it does not answer.
         without_deployments: a context manager in which no deployment runs.
-        told: called with a sentence for each removed directory.
+        report: called with a sentence for each removed directory.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class DirectoryCleanup:
         keep: float,
         processes: Callable[[], Awaitable[Collection[str] | None]],
         without_deployments: Callable[[], AbstractAsyncContextManager[None]],
-        told: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
         self._state = state_directory
         self._keep = keep
         self._processes = processes
         self._undisturbed = without_deployments
-        self._told = told
+        self._report = report
         self._configured: frozenset[str] | None = None
         self._changed = asyncio.Event()
 
@@ -85,7 +85,7 @@ class DirectoryCleanup:
             spared = configured.union(processes)
             removed, pause = await asyncio.to_thread(set_aside, self._state, spared, self._keep, time.time())
         for name in removed:
-            self._told(f"directory of node {name} removed: it is no longer part of the configuration")
+            self._report(f"directory of node {name} removed: it is no longer part of the configuration")
         await asyncio.to_thread(remove, self._state)
         return min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE)
 

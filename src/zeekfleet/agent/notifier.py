@@ -83,8 +83,8 @@ class Notifier:
     def stopping(self, news: NodeStopping) -> None:
         """A node that was told to end still works."""
         self.log(f"node {news.node} is {work_text(news.written, news.cpu)}", news.node)
-        told = NotifyNodeStopping(self._instance, news.node, news.written, news.cpu, news.elapsed)
-        self._bus.publish(self._topic, told)
+        event = NotifyNodeStopping(self._instance, news.node, news.written, news.cpu, news.elapsed)
+        self._bus.publish(self._topic, event)
 
     def error(self, message: str, node: str = "", facts: Mapping[str, object] | None = None) -> None:
         """Report that something failed; ``facts`` are fields of the log line."""

@@ -239,12 +239,12 @@ class Orders:
 def _log_outcome(request: api.DeployRequest, results: Collection[Result]) -> None:
     failed = [result for result in results if not result.success]
     nodes = sum(result.node is not None for result in results)
-    told = f"{nodes} node{'s' if nodes > 1 else ''} run" if nodes else "nothing had to be done"
+    text = f"{nodes} node{'s' if nodes > 1 else ''} run" if nodes else "nothing had to be done"
     if failed:
-        told = "; ".join(f"{result.node or 'all'}: {result.error or 'failed'}" for result in failed)
+        text = "; ".join(f"{result.node or 'all'}: {result.error or 'failed'}" for result in failed)
     facts = {"kind": "deployment", "reqid": request.reqid, "config": request.config.id, "success": not failed}
     level = logging.WARNING if failed else logging.INFO
     if any(result.error == SUPERSEDED for result in failed):
         del facts["kind"]  # operators need to see only the later deployment's outcome
         level = logging.INFO
-    logger.log(level, "deployment of configuration %s: %s", request.config.id, told, extra=facts)
+    logger.log(level, "deployment of configuration %s: %s", request.config.id, text, extra=facts)

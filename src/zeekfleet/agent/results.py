@@ -30,16 +30,12 @@ def deploy_results(reqid: str, instance: str, roster: Roster, names: Collection[
         entry = roster.get(name)
         running = entry is not None and entry.state is State.RUNNING
         problem = entry.life.refusal or entry.life.last_end or None if entry is not None else LEFT
-        outputs = (
-            _cut_off(roster, name)
-            if running
-            else _outputs_or_problem(entry.outputs if entry is not None else None, problem)
-        )
+        outputs = _cut_off(roster, name) if running else _outputs(entry.outputs if entry is not None else None, problem)
         results.append(Result(reqid, running, instance, data=outputs, error=None if running else problem, node=name))
     return results or [Result(reqid, instance=instance)]
 
 
-def _outputs_or_problem(outputs: NodeOutputs | None, problem: str | None) -> NodeOutputs | None:
+def _outputs(outputs: NodeOutputs | None, problem: str | None) -> NodeOutputs | None:
     """A node's outputs; if it has written nothing, the problem as standard error, because zeek-client shows that."""
     if problem is None or (outputs is not None and (outputs.stdout.strip() or outputs.stderr.strip())):
         return outputs
@@ -77,8 +73,8 @@ def node_statuses(
 def _management_status(process: SupervisorNodeStatus, role: Role, agent_port: int | None) -> NodeStatus:
     port: int | None = agent_port
     if role is Role.CONTROLLER:
-        told = process.node.env.get(CONTROLLER_PORT, "")
-        port = int(told) if told.isdigit() and int(told) else None
+        text = process.node.env.get(CONTROLLER_PORT, "")
+        port = int(text) if text.isdigit() and int(text) else None
     return NodeStatus(process.node.name, State.RUNNING, mgmt_role=role, pid=process.pid, p=Port(port) if port else None)
 
 

@@ -177,10 +177,10 @@ class Roster:
         entry = self._entries.get(name)
         if entry is None:
             return
-        told = frozenset(missing)
-        if told and not entry.missing:
+        reported = frozenset(missing)
+        if reported and not entry.missing:
             entry.missing_since = self._clock()
-        entry.missing = told
+        entry.missing = reported
         self._changed.set()
 
     def cut_off(self, name: str) -> frozenset[str]:
@@ -225,15 +225,15 @@ class Roster:
         for entry in self._entries.values():
             self._report(entry, entry.life.lost())
 
-    async def progress(self, names: Collection[str], told: Callable[[], None]) -> None:
-        """Call ``told`` whenever the launch of another one of these nodes has succeeded or failed; until cancelled."""
+    async def progress(self, names: Collection[str], on_progress: Callable[[], None]) -> None:
+        """Call ``on_progress`` whenever one more of these nodes has come up or failed; until cancelled."""
         known = self._settled(names)
         while True:
             self._changed.clear()
             await self._changed.wait()
             before, known = known, self._settled(names)
             if known - before:
-                told()
+                on_progress()
 
     def _settled(self, names: Collection[str]) -> set[str]:
         return {name for name in names if name in self._entries and self._entries[name].life.is_settled}

@@ -10,13 +10,13 @@ NODE_EXITS = "zeek/management/supervisor"
 SUPERVISOR = "zeek/supervisor"
 NODE_STATUS = "zeek/supervisor/node_status"
 NOTIFICATIONS = "zeekfleet/notifications"
-"""Where the controller publishes what it keeps of what happens (``events.notifications``)."""
+"""The controller publishes everything here that it records (``events.notifications``)."""
 
 DEPLOYMENTS = "zeekfleet/deployments"
 """The controller publishes the progress of deployments here (``events.deployments``)."""
 
 NEWS = (DEPLOYMENTS, NOTIFICATIONS)
-"""Where the controller tells clients something unasked."""
+"""The topics on which the controller publishes for all clients."""
 
 
 def agent(instance: str) -> str:

@@ -74,9 +74,9 @@ def directory_name(name: str) -> str:
 
 
 def short_file_name(name: str) -> str:
-    """A file name of at most 245 bytes for any name at all, distinct for distinct ones."""
+    """A file name of at most 245 bytes for any name; different names get different file names."""
     quoted = quote(name, safe="")
     if len(quoted) > _LONGEST_QUOTED:
-        # Random seeded with bytes computes SHA-512; hashlib would take 3.5 MB of the stem for OpenSSL.
+        # random.Random computes SHA-512 of its seed. Importing hashlib would cost the stem 3.5 MB, for OpenSSL.
         return quoted[:_LONGEST_QUOTED] + "~" + Random(name.encode()).randbytes(32).hex()  # noqa: S311 - keeps no secret
     return quoted

@@ -1,4 +1,4 @@
-"""What the controller keeps of what happened: nothing that Zeek knows of."""
+"""The controller's record of what happened in the cluster. Zeek's framework has no such record."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Notification(Record, frozen=True):
     """One thing that happened.
 
     Attributes:
-        kind: a :class:`NotificationKind`, or a word that a newer release knows.
-        time: when the controller heard of it, in seconds since 1970.
-        instance: which instance it is about, or ``""``. An error's may be the controller's own name.
-        node: which node it is about, or ``""``.
-        message: a sentence for a person; empty for a change.
+        kind: a :class:`NotificationKind`, or a kind that only a newer release knows.
+        time: when the controller learned of it, in seconds since 1970.
+        instance: the instance that it is about, or ``""``; an error may have the controller's name here.
+        node: the node that it is about, or ``""``.
+        message: a sentence for a person; empty for a change of state.
         old: the node's state before a change.
-        new: the node's state after it.
+        new: the node's state after a change.
         config: the id of the configuration that was deployed, or ``""``.
         success: whether the deployment succeeded.
     """

@@ -1,4 +1,4 @@
-"""``Zeekfleet::``: what happened, as the controller keeps it."""
+"""``Zeekfleet::``: reading the controller's record of what happened in the cluster, and following it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class NotificationsResponse(ResultResponse, frozen=True):
 
 
 class NotificationsRequest(Request[NotificationsResponse], frozen=True):
-    """Tell what happened in the last so many seconds, by the controller's clock."""
+    """Ask for everything that happened in the last ``seconds``, by the controller's clock."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::notifications_request"
     seconds: float
 
 
 class NotificationKept(Event, frozen=True):
-    """Something happened. The controller publishes this on a topic of its own once the notification is in its store."""
+    """Something happened. Published on ``zeekfleet/notifications`` once it is in the controller's store."""
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::notification_kept"
     notification: Notification
