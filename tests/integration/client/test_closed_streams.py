@@ -12,7 +12,9 @@ import pytest
 
 from zeekfleet.broker.events import checks, details, dispatches
 from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.events.base import Request, ResultResponse, ResultsResponse
 from zeekfleet.broker.events.notifications import NotificationsRequest, NotificationsResponse
+from zeekfleet.broker.generations import SECOND
 from zeekfleet.cli.purposes import VERBS
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Result
@@ -49,6 +51,9 @@ def answer_all(controller: Any) -> None:
     controller.on(details.ControllerStatusRequest, several(details.ControllerStatusResponse, instance="a", data=()))
     controller.on(NotificationsRequest, one(NotificationsResponse, data=()))
     controller.on(details.ControllerDiagnosisRequest, one(details.ControllerDiagnosisResponse, **refused))
+    for request in SECOND.events.values():  # so that a new verb fails here by name, and not by a time-out
+        if issubclass(request, Request) and issubclass(request.response, ResultResponse | ResultsResponse):
+            controller.answers.setdefault(request, lambda r: r.response.failure(r.reqid, ("not answered here",), None))
 
 
 async def test_closed_streams_and_lost_terminals_change_no_exit_code(controller, tmp_path: Path):
