@@ -26,14 +26,14 @@ LIMIT = 125.0
 
 START_TIMEOUT = 120.0
 REST = 10.0
-"""Seconds after the deployment until it is measured, so that what was only needed for it is over."""
+"""Seconds between the deployment and the measurement, so that work for the deployment is over."""
 
 Memory = tuple[float, float]
 """RSS and PSS, in MiB."""
 
 
 def memory_of(pid: int) -> Memory:
-    """Of one process."""
+    """The memory of one process."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     rss, pss = (re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE) for name in ("Rss", "Pss"))
     assert rss is not None
@@ -42,7 +42,7 @@ def memory_of(pid: int) -> Memory:
 
 
 def children_of(pid: int) -> list[int]:
-    """Those that a process has now."""
+    """The present child processes of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -54,7 +54,7 @@ def part_of(pid: int) -> str:
 
 
 def bare_python() -> Memory:
-    """Of an interpreter that waits for input."""
+    """The memory of a Python that does nothing but wait for input."""
     with subprocess.Popen(
         [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
         stdin=subprocess.PIPE,
@@ -68,7 +68,7 @@ def bare_python() -> Memory:
 
 
 def free_ports(count: int) -> list[str]:
-    """Ports on loopback that nobody has."""
+    """Free ports on loopback."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [str(found.getsockname()[1]) for found in sockets]
     for found in sockets:
@@ -77,7 +77,7 @@ def free_ports(count: int) -> list[str]:
 
 
 def wait_until_deployed(process: subprocess.Popen[str]) -> None:
-    """Read what the cluster prints until it says so."""
+    """Read the cluster's output until it says that the configuration is deployed."""
     assert process.stdout is not None
     timer = threading.Timer(START_TIMEOUT, process.terminate)
     timer.daemon = True
@@ -89,7 +89,7 @@ def wait_until_deployed(process: subprocess.Popen[str]) -> None:
 
 
 def show(part: str, memory: Memory, bare: Memory) -> None:
-    """One line."""
+    """One line of the table."""
     (rss, pss), (bare_rss, bare_pss) = memory, bare
     print(f"{part:<28} {rss:8.1f} {rss / bare_rss:7.2f} x {pss:8.1f} {pss / bare_pss:7.2f} x")
 

@@ -22,7 +22,7 @@ CUTS = st.lists(st.integers(1, 400), max_size=60)
 
 
 class WrittenTo(asyncio.Transport):
-    """A transport that nobody reads."""
+    """A transport whose other end reads nothing."""
 
     def __init__(self) -> None:
         super().__init__()

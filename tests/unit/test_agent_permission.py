@@ -58,7 +58,7 @@ async def test_only_the_first_controller_may_give_orders(scene: Scene, order: Ev
 
 
 @pytest.mark.parametrize("view", [api.GetNodesRequest("r"), api.NodeDispatchRequest("r", ("get_id_value", "x"))])
-async def test_anybody_may_look(scene: Scene, view: Event) -> None:
+async def test_every_controller_may_read(scene: Scene, view: Event) -> None:
     assert scene.permission.problem(api.AgentWelcomeRequest("w"), FIRST) is None
     assert scene.permission.problem(view, SECOND) is None
 

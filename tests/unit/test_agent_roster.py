@@ -260,7 +260,7 @@ async def test_waiting_ends_when_there_is_no_progress_for_too_long() -> None:
     with pytest.raises(TimeoutError):
         async with timeout:
             await asyncio.Event().wait()
-    timeout.progressed()  # by then it is nobody's
+    timeout.progressed()  # after the time-out this has no effect
 
 
 async def test_progress_can_change_the_time_to_wait() -> None:

@@ -130,7 +130,7 @@ def test_compression_is_undone(form: Compression) -> None:
     assert (form is Compression.NONE) == (stream.getvalue() == b"one two")
 
 
-def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="needs the Python package zstandard"):
         compression.require(Compression.ZSTD)

@@ -121,7 +121,7 @@ def test_client_keeps_a_limited_number_of_early_frames():
     assert [type(output) for output in outputs] == [Close]
 
 
-def test_client_gives_up_when_refused_and_tells_errors_later():
+def test_client_gives_up_when_refused_and_reports_errors_later():
     error = b'{"type":"error","code":"topic_forbidden","context":"no"}'
     problem, close = ClientSession(()).receive(error)
     assert problem == Problem("topic_forbidden", "no", received=True)

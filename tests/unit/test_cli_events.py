@@ -47,7 +47,7 @@ def test_each_kind_of_event_has_a_row() -> None:
     ]
 
 
-def test_tones_tell_good_from_bad() -> None:
+def test_good_and_bad_events_have_different_tones() -> None:
     rows = events.table(*ALL).rows
     assert [row[-1].tone for row in rows] == [BAD, BAD, GOOD, BAD, GOOD]
 

@@ -130,7 +130,7 @@ def test_progress_fits_on_the_terminal_and_ends_with_the_awaited_nodes(height: i
     lines = ["".join(segment.text for segment in line).strip() for line in console.render_lines(progress.view())]
     assert len(lines) <= height
     assert "awaited: w02, w03, w04, w05, w06, w07 and 32 more" in " ".join(lines[-2:])
-    # Where not all have room, those that are on their way come first.
+    # If there is no room for all, nodes under way come first.
     shown = " ".join(lines)
     assert ("w01 " in shown) == (height == 50)
     assert ("w30 " in shown) == (height > 3)

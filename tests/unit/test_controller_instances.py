@@ -50,7 +50,7 @@ def test_a_second_agent_of_a_name_changes_nothing_when_it_comes_and_goes() -> No
     assert instances.is_welcomed(instances.known["a"])
 
 
-def test_one_agent_with_two_connections_is_known_as_long_as_one_of_them_lives() -> None:
+def test_an_agent_with_two_connections_is_known_while_one_of_them_lasts() -> None:
     instances = Instances()
     dials, dialled = peer(1, "x"), peer(2, "x", dialled=True)
     assert instances.hello("a", dials, True, SECOND, "x") is Hello.NEWS

@@ -14,7 +14,7 @@ from zeekfleet.waiting import Signal
 
 
 class Lines:
-    """Stands for the connections; notes which are open, and every change."""
+    """Replaces the connections; records which are open, and every change."""
 
     def __init__(self) -> None:
         self.open: dict[int, str] = {}
@@ -30,7 +30,7 @@ class Lines:
 
 
 class Welcomes:
-    """Stands for the welcoming of agents; notes who is to stand by."""
+    """Replaces the welcoming of agents; records which are told to stand by."""
 
     def __init__(self) -> None:
         self.standing_by: list[str] = []

@@ -82,7 +82,7 @@ def test_a_trial_allocation_leaves_no_file(tmp_path: Path) -> None:
         (errno.ENOSPC, "no space left in directory {}"),
         (errno.EDQUOT, "no space left in directory {}"),
         (errno.EROFS, "directory {} cannot be written: Read-only file system"),
-        (errno.EOPNOTSUPP, None),  # a file system that cannot reserve: nobody knows
+        (errno.EOPNOTSUPP, None),  # the file system cannot allocate, so the result is unknown
     ],
 )
 async def test_nodes_are_not_checked_where_nothing_can_be_written(

@@ -149,7 +149,7 @@ def test_imports_in_programs_exist(page: str, text: str) -> None:
 
 
 def test_paths_in_contributing_are_there() -> None:
-    """Those that have a slash: below ``src/zeekfleet``, or from the top."""
+    """Only paths with a slash are checked: below ``src/zeekfleet``, or below the repository's root."""
     text = re.sub(r"^```.*?^```$", "", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE | re.DOTALL)
     named = {path for path in re.findall(r"`([\w./-]+/[\w.-]*)`", text) if not path.startswith(".venv")}
     assert named

@@ -208,7 +208,7 @@ def test_a_process_is_a_successor_only_after_an_end_or_a_stop(life: NodeLife) ->
     assert life.next_process_is_successor
 
 
-# --- nobody knows, nobody wants it
+# --- unknown, or removed
 
 
 def test_without_the_supervisor_the_state_is_unknown_until_the_process_is_found(life: NodeLife) -> None:

@@ -199,7 +199,7 @@ def test_a_full_log_is_rotated_and_no_line_is_lost(tmp_path: Path, logger: loggi
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2])
-def test_no_more_files_are_kept_than_asked_for(tmp_path: Path, logger: logging.Logger, kept: int) -> None:
+def test_no_more_files_are_kept_than_configured(tmp_path: Path, logger: logging.Logger, kept: int) -> None:
     for number in range(1, 6):
         (tmp_path / f"management-n.log.{number}").write_text("from a time when more were kept\n")
     log = rotating(tmp_path, kept)

@@ -30,7 +30,7 @@ NONE = NodeOutputs("", "")
         (0.53, False, 2, "started again in 0.5 s, 2nd time in 60 s"),
         (60.0, True, 6, "tried again in 60 s, 6th time in 60 s"),
         (None, True, 6, "not started again"),
-        (1.0, False, 0, "started again in 1 s"),  # nobody has counted
+        (1.0, False, 0, "started again in 1 s"),  # ends were not counted
     ],
 )
 def test_the_text_about_the_next_start(revive_in, failed, attempt, words):

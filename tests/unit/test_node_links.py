@@ -25,7 +25,7 @@ ROLES = {"manager": ClusterRole.MANAGER, "logger": ClusterRole.LOGGER, "worker":
 
 
 class Published:
-    """An endpoint that keeps what is published and dials nobody."""
+    """A bus that records what is published, and dials nothing."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

@@ -40,7 +40,7 @@ async def statuses() -> AsyncIterator[StatusFiles]:
     made.close()
 
 
-def zeek_gate(roster: Roster, statuses: StatusFiles) -> Callable[[NodeConfig], Coroutine[Any, Any, None]]:
+def zeek_readiness(roster: Roster, statuses: StatusFiles) -> Callable[[NodeConfig], Coroutine[Any, Any, None]]:
     links = ZeekLinks(cast(Bus, None), Backend.ZEROMQ, ClusterSettings(Path("/nowhere")), statuses)
     return links.readiness(roster)
 
@@ -49,7 +49,7 @@ def say(directory: Path, status: str) -> None:
     (directory / STATUS_FILE).write_text(f"{status}\n")
 
 
-async def is_open(waiting: asyncio.Task[None]) -> bool:
+async def has_ended(waiting: asyncio.Task[None]) -> bool:
     """Whether waiting has ended, after every task that can run has run."""
     for _ in range(10):
         await asyncio.sleep(0)
@@ -61,9 +61,9 @@ async def test_a_zeek_is_up_when_its_status_file_says_running(
 ) -> None:
     say(tmp_path, "INITIALIZING")
     statuses.follow({"proxy": (1, tmp_path)})
-    waiting = asyncio.create_task(zeek_gate(roster, statuses)(CONFIG))
+    waiting = asyncio.create_task(zeek_readiness(roster, statuses)(CONFIG))
     roster.hello("proxy")
-    assert not await is_open(waiting)
+    assert not await has_ended(waiting)
     say(tmp_path, "RUNNING [run_loop]")
     await asyncio.wait_for(waiting, PATIENCE)
 
@@ -74,10 +74,10 @@ async def test_the_status_of_a_former_process_does_not_count(
     say(tmp_path, "RUNNING")
     statuses.follow({"proxy": (1, tmp_path)})
     (tmp_path / STATUS_FILE).unlink()
-    say(tmp_path, "STARTING")  # another file, which nobody watches yet
+    say(tmp_path, "STARTING")  # a new file, which is not watched yet
     assert statuses.up == {"proxy"}
-    waiting = asyncio.create_task(zeek_gate(roster, statuses)(CONFIG))
-    assert not await is_open(waiting)
+    waiting = asyncio.create_task(zeek_readiness(roster, statuses)(CONFIG))
+    assert not await has_ended(waiting)
     statuses.follow({"proxy": (2, tmp_path)})
     say(tmp_path, "RUNNING")
     await asyncio.wait_for(waiting, PATIENCE)
@@ -86,16 +86,16 @@ async def test_the_status_of_a_former_process_does_not_count(
 async def test_waiting_ends_when_a_zeek_has_failed(roster: Roster, statuses: StatusFiles, tmp_path: Path) -> None:
     say(tmp_path, "INITIALIZING")
     statuses.follow({"proxy": (1, tmp_path)})
-    waiting = asyncio.create_task(zeek_gate(roster, statuses)(CONFIG))
+    waiting = asyncio.create_task(zeek_readiness(roster, statuses)(CONFIG))
     roster.exited("proxy", NodeOutputs("", "error"))
     roster.started("proxy", 2)
-    assert not await is_open(waiting)
+    assert not await has_ended(waiting)
     roster.exited("proxy", NodeOutputs("", "error"))
     await asyncio.wait_for(waiting, PATIENCE)
 
 
 async def test_a_simulated_node_is_up_when_it_says_hello(roster: Roster) -> None:
     waiting = asyncio.create_task(SimulatedNodeLinks(cast(Bus, None), Path("s")).readiness(roster)(CONFIG))
-    assert not await is_open(waiting)
+    assert not await has_ended(waiting)
     roster.hello("proxy")
     await asyncio.wait_for(waiting, PATIENCE)

@@ -211,7 +211,7 @@ for number in range(100_000):
 
 
 @pytest.mark.parametrize("place", ["where tests are", "in memory"])
-def test_nothing_is_lost_while_somebody_writes(tmp_path: Path, place: str) -> None:
+def test_nothing_is_lost_while_a_process_writes(tmp_path: Path, place: str) -> None:
     if place == "in memory" and not MEMORY.is_dir():
         pytest.skip(f"there is no {MEMORY}")
     with tempfile.TemporaryDirectory(dir=MEMORY if place == "in memory" else tmp_path) as directory:

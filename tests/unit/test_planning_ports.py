@@ -151,8 +151,8 @@ def test_nodes_that_stay_keep_their_ports_unless_something_else_needs_them() -> 
     taken = {"a1": (2208,)}
     assert ports(assign_ports(configuration, former=former, taken=taken)) == {
         "m1": 2207,
-        "l1": 2201,  # somebody else has its former one
-        "p1": 2202,  # another node is to have it
+        "l1": 2201,  # another program uses its former port
+        "p1": 2202,  # another node is configured to use it
         "p2": 2209,
         "l0": 2200,
     }

@@ -30,7 +30,7 @@ def confined_to(port: int) -> socket.socket:
     return made
 
 
-def test_a_kept_port_is_nobody_elses_choice_but_can_be_listened_on() -> None:
+def test_a_reserved_port_can_be_listened_on_but_is_not_chosen() -> None:
     with reserve_any(LOOPBACK, 1) as reserved, closing(socket.create_server((LOOPBACK, 0))) as elsewhere:
         [port] = reserved.numbers
         with confined_to(port) as other, pytest.raises(OSError, match="in use"):
@@ -46,7 +46,7 @@ def test_a_kept_port_is_nobody_elses_choice_but_can_be_listened_on() -> None:
                 reserved.close()
 
 
-def test_who_is_second_gets_none_of_them() -> None:
+def test_the_second_to_reserve_gets_none_of_the_ports() -> None:
     first, second, third = free_ports(3)
     with reserve(LOOPBACK, (first, second)) as reserved:
         assert reserved.numbers == (first, second)
@@ -80,7 +80,7 @@ def test_an_address_of_another_host_is_no_obstacle() -> None:
     assert not is_listened_on("192.0.2.1", port)
 
 
-def test_a_name_that_is_taken_is_passed_over() -> None:
+def test_ports_that_are_reserved_already_are_skipped() -> None:
     with reserve_any(LOOPBACK, 20) as reserved:
         assert len(set(reserved.numbers)) == 20
         with reserve_any(LOOPBACK, 20) as others:

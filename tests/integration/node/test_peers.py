@@ -70,7 +70,7 @@ def run(backend: Backend, tmp_path: Path, events: Sequence[str], part: str = "pe
             "PATH": os.environ["PATH"],
             "CLUSTER_NODE": "worker",
             "ZEEKPATH": f"{tmp_path}:{zeek.zeekpath}",
-            "ZEEKCTL_DISABLE_LISTEN": "1",  # it talks to nobody
+            "ZEEKCTL_DISABLE_LISTEN": "1",  # this Zeek has no connections
             **environment,
         },
         cwd=tmp_path,
