@@ -66,7 +66,7 @@ def _never() -> bool:
     return False
 
 
-def _nobody(_: Step) -> None:
+def _ignore(_: Step) -> None:
     """Ignore the step."""
 
 
@@ -87,7 +87,7 @@ class ArchiveWriter:
         logs: Path,
         form: Compression,
         stopping: Callable[[], bool] = _never,
-        watcher: Callable[[Step], None] = _nobody,
+        watcher: Callable[[Step], None] = _ignore,
     ) -> None:
         self._queue = queue
         self._logs = logs

@@ -1,4 +1,4 @@
-"""What the operator wants for all nodes, or for one, whatever engine launches them."""
+"""Applies the operator's settings for grace, revival and resources to the launches of any engine."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from zeekfleet.settings import SupervisorSettings
 
 
 class LaunchDefaults:
-    """Launches as another engine does, with the configured grace, revival and resources, the node's own first.
+    """An engine that launches with another engine, and then applies defaults. A node's own settings take precedence.
 
     Args:
-        engine: the other one.
-        grace: seconds between SIGTERM and SIGKILL; this and the following are the engine's choice when left out.
-        revival: how nodes come back.
-        resources: what they may use.
-        grace_ceiling: seconds between SIGTERM and SIGKILL for nodes that still work, where the engine says that they
-            may have much to do.
+        engine: the other engine.
+        grace: seconds between SIGTERM and SIGKILL. For this and the following, the engine's own value is the default.
+        revival: when nodes are started again after they ended by themselves.
+        resources: limits of the nodes' processes.
+        grace_ceiling: seconds between SIGTERM and SIGKILL for nodes that still work. It applies only to nodes for
+            which the engine sets a ceiling.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class LaunchDefaults:
         self._resources = resources
 
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
-        """How to run a node.
+        """The launch of a node.
 
         Raises:
-            LaunchError: the node cannot be run as configured.
+            LaunchError: the node cannot be launched as configured.
         """
         spec = self._engine.launch(config, context)
         try:
@@ -62,7 +62,7 @@ class LaunchDefaults:
 
 
 def revival_of(own: SupervisorSettings) -> RevivalSettings:
-    """The configured revival."""
+    """The revival settings, from the section ``supervisor``."""
     return RevivalSettings(
         enabled=own.revival,
         initial_delay=own.revival_initial_delay,
@@ -77,7 +77,7 @@ def revival_of(own: SupervisorSettings) -> RevivalSettings:
 
 
 def resources_of(own: SupervisorSettings) -> Resources:
-    """The configured resources."""
+    """The resource limits, from the section ``supervisor``."""
     return Resources(
         nice=own.nice or None,
         memory=own.memory_limit or None,

@@ -169,7 +169,7 @@ def _is_older(path: Path, oldest: float) -> bool:
     try:
         return path.lstat().st_mtime < oldest
     except OSError:
-        return False  # somebody else has removed it
+        return False  # it was removed meanwhile
 
 
 def _write_private(file: Path, content: bytes) -> None:

@@ -11,11 +11,12 @@ from zeekfleet.system.posix_spawn import fork
 
 
 class Cgroup:
-    """The group.
+    """The group of a node.
 
     Args:
         path: its directory.
-        kills_before: how many of its processes the kernel had killed before the one that it is for; as now if left out.
+        kills_before: how many of its processes the kernel had killed before the present launch; by default as many as
+            up to now.
     """
 
     def __init__(self, path: Path, kills_before: int | None = None) -> None:
@@ -23,7 +24,7 @@ class Cgroup:
         self._kills_before = self._kills() if kills_before is None else kills_before
 
     def limit_memory(self, limit: int) -> bool:
-        """Set ``memory.max``; whether that is possible here."""
+        """Set ``memory.max``; False if that is not possible on this host."""
         try:
             (self.path / "memory.max").write_text(str(limit))
         except OSError:
@@ -34,34 +35,34 @@ class Cgroup:
 
     @property
     def was_short_of_memory(self) -> bool:
-        """Whether the kernel has killed a process of this launch for want of memory."""
+        """Whether the kernel has killed a process of this launch because memory ran out."""
         return self._kills() > self._kills_before
 
     def _kills(self) -> int:
         return cgroup_paths.memory_kills(self.path / "memory.events")
 
     def kill(self) -> None:
-        """SIGKILL all processes of it, at once."""
+        """Send SIGKILL to all processes of the group at once."""
         with contextlib.suppress(OSError):
             (self.path / "cgroup.kill").write_text("1")
 
     def processes(self) -> list[int]:
-        """Process ids in it; zombies are not counted."""
+        """The pids of the group's processes, without zombies."""
         return [int(pid) for pid in procfs.read(f"{self.path}/cgroup.procs").split()]
 
     def remove(self) -> None:
-        """It is no longer needed; one that still holds a process stays."""
+        """Remove the group, unless it still has a process."""
         remove(self.path)
 
 
 def remove(group: Path) -> None:
-    """Remove a group's directory, if it holds no process and no group."""
+    """Remove a group's directory, if it has no processes and no groups in it."""
     with contextlib.suppress(OSError):
         group.rmdir()
 
 
 def is_handed_over(group: Path) -> bool:
-    """Whether systemd has marked a group as handed over to whoever runs below it."""
+    """Whether systemd has marked a group as delegated: processes in it may create groups below it."""
     for attribute in ("trusted.delegate", "user.delegate"):
         with contextlib.suppress(OSError):
             if os.getxattr(group, attribute) == b"1":
@@ -70,15 +71,15 @@ def is_handed_over(group: Path) -> bool:
 
 
 def hands_out_memory(group: Path) -> bool:
-    """Whether memory can be limited in groups below this one."""
+    """Whether the memory of groups below this one can be limited."""
     return b"memory" in procfs.read(f"{group}/cgroup.subtree_control").split()
 
 
 def try_out(group: Path) -> None:
-    """Start a process in a new group and let it end.
+    """Check that a process can be started in a new group, by starting one that ends at once.
 
     Raises:
-        OSError: that is not possible.
+        OSError: it cannot.
     """
     group.mkdir(mode=0o700, exist_ok=True)
     try:

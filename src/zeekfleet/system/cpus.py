@@ -1,4 +1,4 @@
-"""Where a thread, and so what it starts, may run."""
+"""Pins threads to CPUs. A process that a pinned thread starts is pinned, too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def pinned(cpus: Set[int]) -> Iterator[None]:
-    """Move this thread to some CPUs, so that a child that is started meanwhile begins there.
+    """Pin this thread to some CPUs while the context lasts. Children that it starts stay pinned.
 
     Raises:
         ValueError: one of them does not exist, is offline, or is not ours to use.

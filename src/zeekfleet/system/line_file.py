@@ -1,6 +1,6 @@
-"""A file of lines that is appended to: what is written together is there as a whole, or not at all.
+"""A file to which whole lines are appended. Lines that are written together are all in the file, or none of them.
 
-Nothing is synced: such a file serves the next process, not the time after a loss of power.
+Nothing is forced to disk: the file is for the next process, and need not survive a power failure.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ _MODE = 0o600
 
 
 class LineFile:
-    """The file, mode 0600, opened when it is first needed.
+    """One such file, with mode 0600. It is opened when it is first needed.
 
     Args:
-        path: where it is.
-        log: takes one line about each failure; no method raises.
+        path: its path.
+        log: called with one line about each failure. Only :meth:`read` raises.
 
     Attributes:
-        size: bytes in it, once it is open.
+        size: its size in bytes, once it is open.
     """
 
     def __init__(self, path: Path, log: Callable[[str], None]) -> None:
@@ -32,11 +32,11 @@ class LineFile:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has been read or written."""
+        """Whether the file is open."""
         return self._descriptor >= 0
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Where each line begins, and the line, without empty ones; to be read before anything is appended."""
+        """Each line that is not empty, with the offset at which it begins. Call this before anything is appended."""
         if not self._open():
             return
         offset = 0
@@ -49,7 +49,7 @@ class LineFile:
                 offset += len(line)
 
     def read(self, offset: int, length: int) -> bytes:
-        """A part of it.
+        """Read a part of the file.
 
         Raises:
             OSError: it cannot be read.
@@ -57,7 +57,7 @@ class LineFile:
         return os.pread(self._descriptor, length, offset)
 
     def append(self, content: bytes) -> bool:
-        """Append whole lines, all or none; whether they were."""
+        """Append whole lines, all or none of them; False if that failed."""
         if not self._open():
             return False
         try:
@@ -72,7 +72,7 @@ class LineFile:
         return False
 
     def replace(self, pieces: Iterable[bytes]) -> bool:
-        """Put a file with this content in its place; whether that could be done."""
+        """Replace the file by one with this content; False if that failed."""
         temporary = self._path.with_name(f"{self._path.name}.new")
         new = -1
         try:
@@ -86,14 +86,14 @@ class LineFile:
             self._log(f"cannot write {self._path}: {error.strerror}")
             if new >= 0:
                 os.close(new)
-                temporary.unlink()  # it may hold what room there is
+                temporary.unlink()  # a partial file may take the last room on the disk
             return False
         self.close()
         self._descriptor, self.size = new, size
         return True
 
     def clear(self) -> bool:
-        """Remove all lines; whether that could be done."""
+        """Remove all lines; False if that failed."""
         try:
             os.ftruncate(self._descriptor, 0)
         except OSError as error:
@@ -103,13 +103,13 @@ class LineFile:
         return True
 
     def close(self) -> None:
-        """Close it; it is opened again when it is needed."""
+        """Close the file. It is opened again when it is needed."""
         if self.is_open:
             os.close(self._descriptor)
             self._descriptor = -1
 
     def remove(self) -> None:
-        """No line is needed any more, nor the file."""
+        """Close and remove the file."""
         self.close()
         self._path.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
 """``posix_spawn(3)``, and ``fork`` into a control group, where Python's own functions are not enough.
 
-``os.posix_spawn`` cannot set the working directory, and keeps Python's lock while it waits
-until the program has been executed. Here other threads run meanwhile.
+``os.posix_spawn`` cannot set the working directory. It also holds Python's global lock until the program has been
+executed; here, other threads can run in the meantime.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _CLONE_INTO_CGROUP = 0x200000000
 _SYS_CLONE3 = 435  # the same on all architectures
 _ARGUMENT_WORDS = 11
 _Opaque = ctypes.c_char * 512
-"""Room for any of the library's structures, whose sizes differ between libraries."""
+"""Large enough for every structure of the C library; the sizes differ between libraries."""
 
 _alongside = ctypes.CDLL(None)
-"""Calls through this let other threads run."""
+"""Calls through this release Python's global lock, so that other threads can run."""
 _library = ctypes.PyDLL(None, use_errno=True)
-"""Calls through this do not, which is cheaper for what takes no time."""
+"""Calls through this keep the lock, which costs less for short calls."""
 _posix_spawn = _alongside.posix_spawn
 IS_AVAILABLE = hasattr(_library, "posix_spawn_file_actions_addchdir_np")
 """False with a GNU C library before 2.29."""
@@ -31,10 +31,10 @@ Texts = ctypes.Array[ctypes.c_char_p]
 
 
 def texts(words: Sequence[str]) -> Texts:
-    """Texts as C has them: an array of pointers that ends with a null.
+    """Texts as an array of C strings that ends with a null pointer.
 
     Raises:
-        ValueError: a text holds a NUL.
+        ValueError: a text contains a NUL.
     """
     if not words:
         return (ctypes.c_char_p * 1)()
@@ -48,11 +48,11 @@ def posix_spawn(program: bytes, argv: Texts, env: Texts, directory: bytes, descr
     """Start a program in a session of its own, with default signals; its process id.
 
     Args:
-        program: its path; a relative one begins at ``directory``.
+        program: its path; a relative path starts at ``directory``.
         argv: its command line.
         env: its whole environment.
         directory: its working directory.
-        descriptors: what it finds open, beside ``/dev/null`` as 0: its number for each of ours.
+        descriptors: the descriptors that it gets in addition to 0, which is ``/dev/null``: by its number, our number.
 
     Raises:
         OSError: it could not be executed; ``errno`` tells why.
@@ -71,13 +71,16 @@ def posix_spawn(program: bytes, argv: Texts, env: Texts, directory: bytes, descr
 
 
 def execve(program: bytes, argv: Texts, env: Texts) -> int:
-    """Become a program, without the need for any memory; the error number if that fails."""
+    """Replace this process by a program, without allocating memory; the error number if that fails."""
     _library.execve(program, argv, env)
     return ctypes.get_errno()
 
 
 def fork(group: int | None) -> int:
-    """``os.fork``, into the control group of which a descriptor is given.
+    """Fork like ``os.fork``, with the child in a control group.
+
+    Args:
+        group: a descriptor of the group's directory; None: the group of this process.
 
     Raises:
         OSError: the system refuses.
@@ -88,7 +91,7 @@ def fork(group: int | None) -> int:
     arguments[0] = _CLONE_INTO_CGROUP
     arguments[4] = signal.SIGCHLD
     arguments[10] = group
-    # As ``os.fork`` does it: our other threads are not copied, but the locks that they hold are.
+    # ``os.fork`` does the same: other threads do not exist in the child, but the locks that they held are still locked.
     ctypes.pythonapi.PyOS_BeforeFork()
     pid = int(_library.syscall(_SYS_CLONE3, ctypes.byref(arguments), ctypes.sizeof(arguments)))
     number = ctypes.get_errno()
@@ -102,7 +105,7 @@ def fork(group: int | None) -> int:
 
 
 def ignored_signals() -> set[signal.Signals]:
-    """The signals that a child would go on ignoring because we do; executing a program resets all others."""
+    """The signals that this process ignores. A program that it executes would ignore them as well, and only those."""
     return {number for number in signal.Signals if signal.getsignal(number) == signal.SIG_IGN}
 
 
@@ -112,7 +115,7 @@ def _check(error: int) -> None:
 
 
 def _made_attributes() -> Any:
-    """For all starts: own session, no signal blocked, none ignored."""
+    """The attributes for all starts: a session of its own, no signal blocked or ignored."""
     attributes, signals = _Opaque(), _Opaque()
     _library.posix_spawnattr_init(attributes)
     flags = _POSIX_SPAWN_SETSIGDEF | _POSIX_SPAWN_SETSIGMASK | _POSIX_SPAWN_SETSID

@@ -1,4 +1,4 @@
-"""How a process ended, as far as the kernel tells it."""
+"""How a process ended: exit code or signal, and what it used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHELL_TELLS_OF_KILL = 128 + signal.SIGKILL
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """What a process used up (``getrusage``): seconds, bytes, counts; its reaped children included."""
+    """What a process and its reaped children used (``getrusage``): seconds, bytes, counts."""
 
     user: float
     system: float
@@ -31,14 +31,14 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 
 class ProcessEnd(msgspec.Struct, frozen=True, gc=False):
-    """Code, signal and what was used; all unset if nobody can tell."""
+    """The end of a process. All fields have their defaults if the exit status was lost."""
 
     code: int | None = None
     signal: int | None = None
     core_dumped: bool = False
     usage: Usage | None = None
     limits: str = ""
-    """What ``/proc/<pid>/limits`` said, for an abnormal end."""
+    """The content of ``/proc/<pid>/limits``, for an abnormal end."""
 
     @property
     def is_kill(self) -> bool:
@@ -47,7 +47,7 @@ class ProcessEnd(msgspec.Struct, frozen=True, gc=False):
 
 
 def is_kill(code: int | None, number: int | None) -> bool:
-    """Whether it may have been SIGKILL: of the process, of its child (a shell exits with 137 then), or nobody knows."""
+    """Whether SIGKILL may have ended the process or its child (a shell then exits with 137), or the status was lost."""
     return number == signal.SIGKILL or (number is None and code in (None, _SHELL_TELLS_OF_KILL))
 
 
@@ -64,7 +64,7 @@ def from_status(status: int, used: resource.struct_rusage | None = None, limits:
 
 
 def status_of_reaped(pidfd: int) -> int | None:
-    """The wait status of a process that another has reaped; None where the kernel (before 6.15) does not keep it."""
+    """The wait status of a process that another one has reaped; None if the kernel (before 6.15) does not keep it."""
     buffer = bytearray(_INFO.pack(_INFO_EXIT, *([0] * 13)))
     try:
         fcntl.ioctl(pidfd, _PIDFD_GET_INFO, buffer)

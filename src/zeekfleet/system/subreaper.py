@@ -1,4 +1,4 @@
-"""A subreaper: orphans among its descendants become its children, instead of those of init (prctl(2))."""
+"""Makes this process a subreaper: orphans among its descendants become its children, not those of init (prctl(2))."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def become() -> None:
-    """Have this process be one.
+    """Make this process a subreaper.
 
     Raises:
-        OSError: it cannot.
+        OSError: the kernel refuses.
     """
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         error = ctypes.get_errno()

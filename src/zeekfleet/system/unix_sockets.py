@@ -1,4 +1,4 @@
-"""Unix sockets: at paths of any length, and who is at the other end.
+"""Unix sockets: paths of any length, and the process at the other end.
 
 An address has room for a path of 107 bytes, and the path of a state directory may be longer.
 """
@@ -27,7 +27,7 @@ def short_path(path: str) -> Iterator[str]:
 
 
 def unix_peer(connection: socket.socket) -> tuple[int, int]:
-    """Process and user id of a Unix socket's other end, as they were when it connected."""
+    """The pid and user id at the other end of a Unix socket, as they were when it connected."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, user, _ = struct.unpack("3i", credentials)
     return pid, user
