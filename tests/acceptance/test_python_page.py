@@ -78,13 +78,3 @@ def test_following_events(cluster: Fleet) -> None:
 
 def test_every_program_is_run() -> None:
     assert len(PROGRAMS) == 4
-
-
-def test_every_method_is_listed() -> None:
-    from zeekfleet import Client
-
-    carried = {"ask", "tell", "wait", "watching", "dispatch"}
-    methods = {name for name in dir(Client) if not name.startswith("_") and callable(getattr(Client, name))}
-    listed = set(re.findall(r"`(\w+)`", PAGE.read_text().partition("## Methods")[2].partition("## Errors")[0]))
-    assert methods - carried == listed & methods
-    assert methods - carried - listed == set()
