@@ -13,6 +13,7 @@ from zeekfleet.cli import supervise_file
 from zeekfleet.cli.daemon_options import SECTIONS
 from zeekfleet.cli.purposes import VERBS
 from zeekfleet.cli.verbs import make_parser, subparsers_of
+from zeekfleet.client.requests import Requests
 from zeekfleet.logs.handlers import FIELDS
 from zeekfleet.model.enums import State
 from zeekfleet.planning.ini import parse_configuration
@@ -154,6 +155,13 @@ def test_paths_in_contributing_are_there() -> None:
     named = {path for path in re.findall(r"`([\w./-]+/[\w.-]*)`", text) if not path.startswith(".venv")}
     assert named
     assert {path for path in named if not any((ROOT / top / path).exists() for top in ("", "src/zeekfleet"))} == set()
+
+
+def test_methods_for_programs_are_listed() -> None:
+    page = (ROOT / "docs/python.md").read_text()
+    listed = set(re.findall(r"`(\w+)`", page.partition("## Methods")[2].partition("\n## ")[0]))
+    verbs = {name for name, method in vars(Requests).items() if not name.startswith("_") and callable(method)}
+    assert verbs - {"ask", "tell", "wait", "watching", "dispatch"} - listed == set()
 
 
 def test_fields_of_log_lines_are_listed() -> None:
