@@ -62,7 +62,7 @@ def test_low_space_and_its_end_are_each_reported_once(monkeypatch: pytest.Monkey
     # Twenty are enough, but not to call the alarm off.
     for free in (100, 20, 1, 1, 20, 40, 20):
         look(monkeypatch, filesystem(free * MEGABYTE))
-        watch._tell(watch._look())
+        watch._tell(watch._check())
     assert told == [
         "alarm: no space left in directory /d: 1048576 bytes are free",
         "there is room in directory /d again",
@@ -127,7 +127,7 @@ def test_each_problem_of_a_certificate_is_reported_once(
     with caplog.at_level(logging.INFO):
         for day in (99, 99.5, 100, 185, 187, 190, 201, 202, 150, 203):
             now = day * DAY
-            watch.look()
+            watch.check()
     assert [(record.levelname, record.message.split(",")[0].split(":")[0][:40]) for record in caplog.records] == [
         ("ERROR", "certificate x is not valid before 1970-0"),
         ("WARNING", "certificate x expires on 1970-07-20 00"),

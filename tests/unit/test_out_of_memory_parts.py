@@ -175,7 +175,7 @@ def test_a_kill_is_reported_only_for_a_short_time(counter: Path, monkeypatch: py
     kills = MemoryKills()
     count(counter, 7)
     assert kills.killed(1, 0)
-    monkeypatch.setattr(memory_kills, "TOGETHER", -1.0)
+    monkeypatch.setattr(memory_kills, "ATTRIBUTION_WINDOW", -1.0)
     assert not kills.killed(2, 0)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 INTERVAL = 2.0
 """Seconds between two checks."""
 
-LITTLE = 16 * 1024 * 1024
-LITTLE_SHARE = 0.01
+MINIMUM_FREE = 16 * 1024 * 1024
+MINIMUM_SHARE = 0.01
 """A disk with less free room, in bytes or (small disks) as a share, is full. With twice as much it is well again."""
 
 
@@ -27,7 +27,7 @@ def lack_of_room(directory: Path, factor: float = 1.0) -> str | None:
     except OSError as error:
         return f"directory {directory} cannot be used: {error.strerror}"
     free = (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) * disk.f_frsize
-    if disk.f_blocks and free < factor * min(LITTLE, LITTLE_SHARE * disk.f_blocks * disk.f_frsize):
+    if disk.f_blocks and free < factor * min(MINIMUM_FREE, MINIMUM_SHARE * disk.f_blocks * disk.f_frsize):
         return f"no space left in directory {directory}: {free} bytes are free"
     if disk.f_files and not (disk.f_ffree if os.geteuid() == 0 else disk.f_favail):
         return f"no space left in directory {directory}: its disk can hold no more files"
@@ -61,10 +61,10 @@ class DiskWatch:
         """Check until cancelled."""
         while True:
             # In a thread, because a network file system may block the call.
-            self._tell(await asyncio.to_thread(self._look))
+            self._tell(await asyncio.to_thread(self._check))
             await asyncio.sleep(self._interval)
 
-    def _look(self) -> dict[Path, str | None]:
+    def _check(self) -> dict[Path, str | None]:
         return {each: lack_of_room(each, 2.0 if each in self._troubled else 1.0) for each in self._directories}
 
     def _tell(self, found: dict[Path, str | None]) -> None:

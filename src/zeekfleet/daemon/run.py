@@ -19,16 +19,16 @@ from zeekfleet.waiting import first_of
 
 logger = logging.getLogger(__name__)
 
-LAST_PATIENCE = 5
+FORCED_EXIT_AFTER = 5
 """Seconds after the second signal at which the process ends, whatever it is doing."""
 
-DOUBLE = 1.0
+SAME_SIGNAL_WITHIN = 1.0
 """Seconds within which a second signal counts as the first one: a terminal and a service manager may both send one."""
 
-ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """Signals that stop the daemon in order. Terminals (for Ctrl-\\) and some containers send SIGQUIT."""
 
-HARMLESS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+IGNORED_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 """Signals that are ignored: by default they would end the process."""
 
 Serve = Callable[[asyncio.Event], Awaitable[None]]
@@ -71,9 +71,9 @@ async def _run(serve: Serve) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signalled = _Signalled(stop, asyncio.current_task())
-    for number in ENDS:
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, signalled)
-    for number in HARMLESS:
+    for number in IGNORED_SIGNALS:
         loop.add_signal_handler(number, logger.info, "%s is ignored by this daemon", number.name)
     on_hangup()
     async with asyncio.TaskGroup() as tasks:
@@ -119,12 +119,12 @@ class _Signalled:
         if self._first is None:
             self._first = now
         else:
-            loop.call_at(max(now, self._first + DOUBLE), self._leave)
+            loop.call_at(max(now, self._first + SAME_SIGNAL_WITHIN), self._leave)
 
     def _leave(self) -> None:
         # A thread, or a task that ignores its cancellation, must not keep the process: the alarm ends it.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(LAST_PATIENCE)
+        signal.alarm(FORCED_EXIT_AFTER)
         if self._task is not None:
             self._task.cancel()
 

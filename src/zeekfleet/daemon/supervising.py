@@ -13,7 +13,7 @@ from zeekfleet.supervisor.crash import CrashSettings
 
 logger = logging.getLogger(__name__)
 
-EXTENSION = 30
+STOP_TIMEOUT_EXTENSION = 30
 """Seconds by which systemd is asked to extend its stop time-out whenever a stopping node is seen to work."""
 
 
@@ -64,4 +64,4 @@ def outputs_of(common: CommonSettings) -> OutputLimits:
 def _tell_of_work(news: NodeStopping) -> None:
     """Report that a node takes long to stop: to the log, and to systemd, which would otherwise kill us."""
     logger.info("node '%s' is %s", news.node, news, extra={"node": news.node})
-    readiness.notify(f"EXTEND_TIMEOUT_USEC={EXTENSION * 1_000_000}\nSTATUS=node '{news.node}' is {news}")
+    readiness.notify(f"EXTEND_TIMEOUT_USEC={STOP_TIMEOUT_EXTENSION * 1_000_000}\nSTATUS=node '{news.node}' is {news}")

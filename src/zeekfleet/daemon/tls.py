@@ -14,10 +14,10 @@ from zeekfleet.transport.certificates import Validity, validity_of_file
 
 logger = logging.getLogger(__name__)
 
-LOOK_INTERVAL = 60.0
+CHECK_INTERVAL = 60.0
 """Seconds between two checks of our certificate. They are regular because the clock may be set at any time."""
 
-EARLY = 14 * 86400.0
+WARN_BEFORE = 14 * 86400.0
 """Seconds before the end of a certificate at which a warning is logged."""
 
 
@@ -35,15 +35,15 @@ class CertificateWatch:
     async def run(self) -> None:
         """Check until cancelled."""
         while True:
-            self.look()
-            await asyncio.sleep(LOOK_INTERVAL)
+            self.check()
+            await asyncio.sleep(CHECK_INTERVAL)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Check once."""
         now = time.time()
         if problem := self._validity.problem(now):
             self._tell(logging.ERROR, f"{problem}: clients that verify it do not connect")
-        elif problem := self._validity.problem(now + EARLY):
+        elif problem := self._validity.problem(now + WARN_BEFORE):
             self._tell(logging.WARNING, problem.replace(" has expired on ", " expires on "))
         else:
             self._told = ""
@@ -61,7 +61,7 @@ class _Handshake(ssl.SSLObject):
 
     def do_handshake(self) -> None:
         if isinstance(self.context, ServerContext):
-            self.context.watch.look()
+            self.context.watch.check()
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):

@@ -15,7 +15,7 @@ from zeekfleet.system.processes import ends
 SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGABRT": signal.SIGABRT}
 """Signals that such a process may be sent first. SIGABRT makes it leave a core, where cores are enabled."""
 
-KILL_PATIENCE = 5.0
+KILL_TIMEOUT = 5.0
 """Seconds that a process may take to end after SIGKILL."""
 
 
@@ -58,10 +58,10 @@ async def end(pid: int, start_time: int, first: signal.Signals, grace: float) ->
     try:
         if procfs.start_time(pid) != start_time:
             return True
-        for number, patience in ((first, grace), (signal.SIGKILL, KILL_PATIENCE)):
+        for number, timeout in ((first, grace), (signal.SIGKILL, KILL_TIMEOUT)):
             signal.pidfd_send_signal(descriptor, number)
             signal.pidfd_send_signal(descriptor, signal.SIGCONT)  # a stopped process would not see it
-            if await ends(descriptor, patience):
+            if await ends(descriptor, timeout):
                 return True
     except ProcessLookupError:
         return True

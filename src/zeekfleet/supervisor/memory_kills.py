@@ -9,7 +9,7 @@ import time
 from zeekfleet.supervisor.kernel_log import killed_for_memory
 from zeekfleet.system import cgroup_paths
 
-TOGETHER = 1.0
+ATTRIBUTION_WINDOW = 1.0
 """Seconds for which a rise of the kernel's counter explains the ends of killed processes."""
 
 
@@ -50,7 +50,7 @@ class MemoryKills:
         if count > self._seen:
             self._unexplained = count - self._seen
             self._risen_at = now
-        elif now - self._risen_at > TOGETHER:
+        elif now - self._risen_at > ATTRIBUTION_WINDOW:
             self._unexplained = 0
         self._seen = count
         return self._unexplained > 0

@@ -26,7 +26,7 @@ import msgspec
 
 from zeekfleet.system import holes
 
-LEFT = 1024 * 1024
+TAIL_KEPT = 1024 * 1024
 """Bytes that stay in the file, but no more than half of its limit: the report of an end shows the last lines."""
 
 _MODE = 0o600
@@ -57,7 +57,7 @@ def excess(path: Path, limit: int) -> Part | None:
         start = holes.first_data(descriptor)
     finally:
         os.close(descriptor)
-    end = (status.st_size - min(LEFT, limit // 2)) // holes.ALIGNMENT * holes.ALIGNMENT
+    end = (status.st_size - min(TAIL_KEPT, limit // 2)) // holes.ALIGNMENT * holes.ALIGNMENT
     return Part(status.st_ino, start, end) if status.st_size - start > limit and end > start else None
 
 
