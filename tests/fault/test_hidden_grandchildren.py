@@ -26,7 +26,7 @@ from zeekfleet.stem import protocol, rlimit_tag
 from zeekfleet.system import procfs
 from zeekfleet.testing.daemons import Daemon, wait_for_end_of
 
-LIMIT_OF_BRANDS = 10
+LIMIT_OF_TAGS = 10
 
 HIDER = """
 import os, resource, sys, time
@@ -43,7 +43,7 @@ def hide():
     os.closerange(0, pids + 1)
     os.execve("/bin/sleep", ["sleep", "1003"], {})
 while resource.getrlimit(10)[0] == resource.RLIM_INFINITY:
-    time.sleep(0.001)  # the stem brands what has just begun; who is faster has no brand to hand on
+    time.sleep(0.001)  # the stem tags a process that has just begun; a faster one has no tag to hand on
 child = os.fork()
 if child == 0:
     hide()
@@ -63,7 +63,7 @@ def hider(state: Path, name: str, ties: str = "none", ending: str = "at once") -
     Args:
         state: of the stem.
         name: of the node.
-        ties: ``none``, or ``parent alone``: it stays the node's child, but takes the brand off.
+        ties: ``none``, or ``parent alone``: it stays the node's child, but takes the tag off.
         ending: ``at once``, or SIGTERM is ``ignored``.
     """
     argv = (sys.executable, "-S", "-c", HIDER, str(state / f"{name}.pids"), ties, ending)
@@ -88,13 +88,13 @@ def hidden(state: Path, name: str, number: int = 1) -> int:
 
 
 @contextmanager
-def stranger(brand: int | None) -> Iterator[subprocess.Popen[bytes]]:
+def stranger(tag: int | None) -> Iterator[subprocess.Popen[bytes]]:
     """A process of the same user with the same limit, started by us; it lives until the end."""
-    assert brand is not None
+    assert tag is not None
     process = subprocess.Popen(["sleep", "1000"], start_new_session=True, cwd="/", env={}, stdout=subprocess.DEVNULL)
     try:
-        resource.prlimit(process.pid, LIMIT_OF_BRANDS, (brand, resource.getrlimit(LIMIT_OF_BRANDS)[1]))
-        assert rlimit_tag.of_process(process.pid) == brand
+        resource.prlimit(process.pid, LIMIT_OF_TAGS, (tag, resource.getrlimit(LIMIT_OF_TAGS)[1]))
+        assert rlimit_tag.of_process(process.pid) == tag
         yield process
         assert process.poll() is None
     finally:
@@ -224,7 +224,7 @@ def test_nor_one_of_a_node_with_limits(tmp_path: Path) -> None:
         assert not lives(ours)
 
 
-def test_every_node_has_a_brand_of_its_own_which_limits_nothing(tmp_path: Path) -> None:
+def test_every_node_has_a_tag_of_its_own_which_limits_nothing(tmp_path: Path) -> None:
     with stem(tmp_path):
         commander = Commander(tmp_path)
         commander.hello()
@@ -234,8 +234,8 @@ def test_every_node_has_a_brand_of_its_own_which_limits_nothing(tmp_path: Path) 
         assert found == [rlimit_tag.of_node(tree, name) for name in ("a", "b", "c")]
         assert len(set(found)) == 3
         for pid in pids:
-            _, hard = resource.prlimit(pid, LIMIT_OF_BRANDS)
-            assert hard == resource.getrlimit(LIMIT_OF_BRANDS)[1]
+            _, hard = resource.prlimit(pid, LIMIT_OF_TAGS)
+            assert hard == resource.getrlimit(LIMIT_OF_TAGS)[1]
 
 
 def test_in_a_whole_tree_whose_stem_was_killed(tmp_path: Path) -> None:

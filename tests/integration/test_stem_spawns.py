@@ -1,4 +1,4 @@
-"""Processes as they are born: side by side without mix-ups, and limited from the first instruction on."""
+"""Processes as they are started: side by side without mix-ups, and limited from the first instruction on."""
 
 # Files of processes tell nobody when they change, and the loop has nothing else to do.
 # ruff: noqa: ASYNC110

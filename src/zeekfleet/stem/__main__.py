@@ -1,7 +1,8 @@
 """``python -m zeekfleet.stem STATE_DIRECTORY [READY_DESCRIPTOR]``: run the stem of a state directory.
 
-To the descriptor, if given, goes ``ready`` once commanders can connect, or else the
-reason why not. Exit codes: 0 shut down, 1 could not start, 75 another stem is there.
+If a descriptor is given, the stem writes ``ready`` to it once a supervisor can connect, or
+the reason why it cannot start. Exit codes: 0 shut down, 1 could not start, 75 another stem
+has the directory.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ EXIT_LOCKED = 75
 
 def _log(text: str) -> None:
     line = f"{time.strftime('%Y-%m-%dT%H:%M:%S')} stem[{os.getpid()}]: {text}\n"
-    # A full disk costs this line, and nothing else.
+    # On a full disk the line is lost; the stem goes on.
     with contextlib.suppress(OSError):
         os.write(2, line.encode("utf-8", "replace"))
 
 
 def _raise_file_limit() -> None:
-    """One descriptor a node: take as many as we may have. The nodes get the same limit."""
+    """Allow ourselves as many descriptors as we may have: a node may need one. The nodes inherit the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
 
     def tell(text: str) -> None:
         if ready is not None:
-            # Whoever started us may be gone already: the nodes matter more.
+            # The process that started us may have ended already; the nodes still need us.
             with contextlib.suppress(OSError):
                 os.write(ready, text.encode("utf-8", "replace"))
             os.close(ready)
@@ -78,7 +79,7 @@ def main(arguments: list[str]) -> int:
         tell(reason)
         return EXIT_FAILED
     tell("ready")
-    gc.freeze()  # what is there now stays: neither looked through again, nor copied into forked children
+    gc.freeze()  # objects so far stay: do not look through them again, which would also copy them after a fork
     server.run()
     return 0
 

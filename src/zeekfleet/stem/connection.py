@@ -1,4 +1,4 @@
-"""One commander's connection to the stem."""
+"""One supervisor's connection to the stem."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zeekfleet.errors import StemError
 from zeekfleet.stem.protocol import MAX_FRAME, FrameReader, Message, append
 
 MAX_UNSENT = 2 * MAX_FRAME
-"""Bytes kept for a commander that does not read; more, and it is cut off."""
+"""Bytes kept for a supervisor that does not read; beyond that it is disconnected."""
 
 _CHUNK = 256 * 1024
 _ENOUGH = 16384
-"""Bytes that are sent without delay: whoever listens can begin while the stem is still busy."""
+"""Gathered bytes that are sent at once: the supervisor can begin with them while the stem is still busy."""
 _LAST_WORDS_TIMEOUT = 2.0
 
 
@@ -53,11 +53,11 @@ class Connection:
 
     @property
     def is_ripe(self) -> bool:
-        """Whether so much is gathered that it is worth a :meth:`flush` at once."""
+        """Whether enough is gathered for a :meth:`flush` at once."""
         return len(self._unsent) >= _ENOUGH and not self._blocked
 
     def send(self, message: Message) -> None:
-        """Send with the next :meth:`flush`."""
+        """Gather a message for the next :meth:`flush`."""
         if not self.is_open:
             return
         append(message, self._unsent)
@@ -93,12 +93,12 @@ class Connection:
             self._read()
 
     def read_all(self) -> None:
-        """Take all that has arrived."""
+        """Read all that has arrived."""
         while self.is_open and self._read():
             continue
 
     def _read(self) -> bool:
-        """Take what has arrived, up to a limit; whether there was anything."""
+        """Read what has arrived, up to a limit; whether there was anything."""
         try:
             data = self._socket.recv(_CHUNK)
         except (BlockingIOError, InterruptedError):

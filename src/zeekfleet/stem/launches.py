@@ -20,7 +20,7 @@ LAUNCHES_NAME = "launches"
 UNREADABLE_NAME = "launches.unreadable"
 LAUNCH_VERSION = 3
 _SLACK = 1024 * 1024
-"""Bytes that need not count before the file is written anew."""
+"""Bytes of lines that do not count any more, before the file is written anew."""
 
 
 class LaunchRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,7 +70,7 @@ class Launches:
     def load(
         self, gone: Collection[str], problem_with: Callable[[LaunchSpec], str] = lambda _: ""
     ) -> Iterator[LaunchSpec]:
-        """All that count and can be read, without their files; the rest is set aside.
+        """All launches that count, without their files; lines that cannot be used are set aside.
 
         Args:
             gone: nodes that the journal tells to be no more.
@@ -121,10 +121,10 @@ class Launches:
         return None if problem else record
 
     def put_away(self, specs: Sequence[LaunchSpec], recovered: bool = False) -> list[LaunchSpec]:
-        """Keep them on disk, before their first start; they come back without their files, or whole if that fails.
+        """Keep launches on disk, before their first start, and give them back without their files.
 
-        In a large cluster every node's files hold the whole layout: not to be kept in memory.
-        A failure is logged, since the nodes matter more.
+        In a large cluster every node's files hold the whole layout: that is too much to keep in memory. If the disk
+        refuses, that is logged, and they come back whole: the nodes are started anyway.
         """
         if not specs:
             return []
@@ -164,7 +164,7 @@ class Launches:
             self.dead.add(node)
 
     def sweep(self) -> None:
-        """Say what does not count any more, or remove it where that is worth it."""
+        """Write down which nodes are gone, or write the file anew without them if that saves enough."""
         if not self._file.is_open:
             return
         live = sum(length + 1 for _, length in self._places.values())
@@ -176,7 +176,7 @@ class Launches:
                 self.dead.clear()
 
     def close(self) -> None:
-        """No node is left: nor shall the file be."""
+        """Remove the file: no node is left."""
         self._places.clear()
         self.dead.clear()
         self._file.remove()

@@ -395,13 +395,13 @@ class Node:
     # --- telling
 
     def taken_out(self, path: str, size: int) -> None:
-        """So many bytes have been taken out from the beginning of an output file since its process began."""
-        files = (self.spec.stdout_file, self.spec.stderr_file)
+        """So many bytes have been removed from the beginning of an output file since its process began."""
+        record = self._record
         if path == self.spec.stdout_file:
-            self._record.stdout_offset = max(0, self._record.stdout_offset - size)
+            record.stdout_offset = max(0, record.stdout_offset - size)
         if path == self.spec.stderr_file:
-            self._record.stderr_offset = max(0, self._record.stderr_offset - size)
-        if path in files:
+            record.stderr_offset = max(0, record.stderr_offset - size)
+        if path in (self.spec.stdout_file, self.spec.stderr_file):
             self.save()
 
     def report(self) -> NodeReport:

@@ -1,11 +1,11 @@
 """The messages between a supervisor and the stem, and their frames.
 
 A frame is the length of its body, four bytes in network order, and the body: one
-message as JSON. A commander sends ``Hello`` first; the stem answers ``Welcome`` or
+message as JSON. A supervisor sends ``Hello`` first; the stem answers ``Welcome`` or
 ``Refused``. Every later command has a ``request`` number that its ``Done`` repeats;
-events come in between. Times are seconds, ``start_time`` is in the kernel's clock
-ticks since boot (field 22 of ``/proc/<pid>/stat``): pid and start time together name a
-process for ever, a pid alone does not. Offsets are sizes of the output files in bytes.
+events come in between. Times are seconds. ``start_time`` is in the kernel's clock ticks
+since boot (field 22 of ``/proc/<pid>/stat``): a pid may be reused, but pid and start time
+together are one process. Offsets are sizes of the output files in bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VERSION = 3
 """Raised whenever an older peer could misunderstand a message."""
 
 MAX_FRAME = 64 * 1024 * 1024
-"""The largest body accepted, in bytes: a listing of some thousand nodes."""
+"""The largest body accepted, in bytes: enough for a welcome with some thousand nodes."""
 
 _HEADER = struct.Struct("!I")
 
@@ -40,9 +40,9 @@ class Hello(Message, frozen=True):
 
 
 class Create(Message, frozen=True):
-    """Run nodes. Outcome of each: an error text, empty when it has become a node, be it up yet or not.
+    """Run nodes. The outcome of each is an error text; empty once it is a node, even if its start failed.
 
-    A node that was ``recovered`` goes on with its process, and is started with this from its next start on.
+    A ``recovered`` node keeps its process, and uses the specification from its next start on.
     """
 
     request: int
@@ -74,7 +74,7 @@ class Hurry(Message, frozen=True):
 
 
 class TakenOut(Message, frozen=True):
-    """From the beginning of an output file so many bytes have been taken out: offsets into it are less by that."""
+    """So many bytes have been removed from the beginning of an output file: its offsets become smaller by that."""
 
     request: int
     path: str
@@ -108,17 +108,17 @@ class NodeReport(msgspec.Struct, frozen=True):
         spec: what it is launched with, without ``files``.
         pid: its process, or the last one; None before the first start.
         start_time: that process's start.
-        running: the process is there.
+        running: it has a process.
         failed: it is in a crash loop or cannot be started.
         restarts: how often it has been started again.
         stdout_offset: size of its output file when the process started.
         stderr_offset: the same for errors.
-        since: the Unix time since which it is running, or is not.
-        effects: what its process may use, as it took effect.
+        since: the Unix time at which its process started or ended.
+        effects: which limits of its process took effect, for a person.
         last_exit: how its last process ended, if one has.
-        recovered: what it is launched with was lost, and ``spec`` is what its process shows of it. Without a
-            program it cannot be started again. ``Create`` with the same directory and output files completes it.
-        next_in: seconds until it is started again, if it does not run and is to.
+        recovered: its specification was lost, and ``spec`` is what its process shows of it. Without a program it
+            cannot be started again. ``Create`` with the same directory and output files completes it.
+        next_in: seconds until it is started again; None if it runs, or is not to be started.
     """
 
     spec: LaunchSpec
@@ -202,10 +202,10 @@ class LaunchFailed(Message, frozen=True):
 
 
 class Stopping(Message, frozen=True):
-    """A node that was asked to end is given time, for it still works. Told every few seconds, and kept for nobody.
+    """A node that was asked to end gets more time, because it still works. Sent every few seconds, and never kept.
 
     Attributes:
-        written: bytes that it has written since it was asked, to whatever.
+        written: bytes that it has written to anything since it was asked.
         cpu: seconds of CPU that it has used since.
         elapsed: seconds since it was asked.
     """
@@ -218,7 +218,7 @@ class Stopping(Message, frozen=True):
 
 
 class Gone(Message, frozen=True):
-    """A node has been destroyed, as somebody asked who was not there any more for the answer."""
+    """A node has been destroyed, and the supervisor that asked for it has disconnected before the answer."""
 
     name: str
 
@@ -231,11 +231,11 @@ class Welcome(Message, frozen=True):
 
     Attributes:
         pid: the stem's.
-        release: what zeekfleet it runs, in words; a former release told its version only.
+        release: which zeekfleet it runs, in words; a former release told its version only.
         running: the same, in parts.
         nodes: all nodes as they are now.
         missed: events since the last commander left, oldest first; ``dropped`` older ones were not kept.
-        stopping: it has been told to stop them all, and to end.
+        stopping: it has been told to stop all nodes and exit.
     """
 
     version: int
@@ -272,8 +272,9 @@ from_stem_decoder: msgspec.json.Decoder[FromStem] = msgspec.json.Decoder(FromSte
 
 def encode(message: Message) -> bytes:
     """One message as a frame."""
-    body = _encoder.encode(message)
-    return _HEADER.pack(len(body)) + body
+    buffer = bytearray()
+    append(message, buffer)
+    return bytes(buffer)
 
 
 def append(message: Message, buffer: bytearray) -> None:

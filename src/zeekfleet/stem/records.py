@@ -33,7 +33,7 @@ DIRECTORY_NAME = "stem"
 JOURNAL_NAME = "processes"
 TREE_NAME = "tree"
 _JOURNAL_SLACK = 2000
-"""Lines beyond one a node after which the journal is written anew."""
+"""The journal is written anew when it has this many lines more than there are nodes."""
 
 
 class ProcessRecord(msgspec.Struct, omit_defaults=True, gc=False):
@@ -71,7 +71,7 @@ def _gone(node: str) -> ProcessRecord:
 
 
 def _of_another_boot(record: ProcessRecord) -> ProcessRecord:
-    """All are started anew."""
+    """The same without its process: all nodes are started anew."""
     return msgspec.structs.replace(
         record, pid=None, start_time=None, former=None, ended=False, failed=False, due=None, past=None
     )
@@ -125,7 +125,7 @@ class Records:
     # --- what nodes are launched with
 
     def load(self, problem_with: Callable[[LaunchSpec], str]) -> Iterator[LaunchSpec]:
-        """All that can be read and become nodes, without their files; after ``processes``, which tells who is gone."""
+        """All launches that can become nodes, without their files. ``processes`` comes first: it reads who is gone."""
         return self.launches.load(self._gone, problem_with)
 
     def remove(self, node: str) -> None:
@@ -135,13 +135,13 @@ class Records:
         self._changed[node] = _gone(node)
 
     def sweep(self) -> None:
-        """Have what belonged to forgotten nodes removed."""
+        """Remove what belonged to forgotten nodes."""
         self.launches.sweep()
 
     # --- processes
 
     def processes(self) -> dict[str, ProcessRecord]:
-        """The last line of each node; of another boot, without processes. What is torn is skipped."""
+        """The last line of each node, without its process if that is of another boot; torn lines are skipped."""
         self._remove_former()
         content = procfs.read(str(self._directory / JOURNAL_NAME))
         first, *lines = content.split(b"\n")
@@ -192,7 +192,7 @@ class Records:
         self._lines = len(records)
 
     def clear(self) -> None:
-        """No node is left: nor shall a file be."""
+        """Remove the files: no node is left."""
         self.launches.close()
         self._changed.clear()
         self._journal.remove()
@@ -201,7 +201,7 @@ class Records:
     # --- files
 
     def _remove_former(self) -> None:
-        """A former release kept a file a node: what they hold is not read any more."""
+        """Remove the files of a former release, which kept one for each node; they are not read any more."""
         former = sorted(self._directory.glob("*.json"))
         for path in former:
             if (version := _head(procfs.read(str(path))).version) > RECORD_VERSION:

@@ -55,7 +55,7 @@ def limit_memory(memory: int) -> Effects:
 
 
 def cpus_in_effect(pid: int) -> str:
-    """Where a process may run, for a person."""
+    """The CPUs on which a process may run, for a person."""
     effects: Effects = {}
     _try(effects, "cpus", lambda: ",".join(str(cpu) for cpu in sorted(os.sched_getaffinity(pid))))
     return effects["cpus"]

@@ -1,4 +1,4 @@
-"""The stem's loop: sleeps until a process ends, a commander speaks or a timer is due."""
+"""The stem's loop: it sleeps until a process ends, a supervisor sends something, or a timer is due."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zeekfleet.system.timers import Timers
 from zeekfleet.system.unix_sockets import unix_peer
 
 MAX_MISSED = 1000
-"""Events kept while nobody listens."""
+"""Events kept while no supervisor is connected."""
 
 MAX_CONNECTIONS = 32
 
@@ -55,7 +55,7 @@ class Server:
         self._listener = sockets.listen(state / sockets.SOCKET_NAME)
 
     def start(self) -> None:
-        """Listen for signals and commanders, and take over what an earlier stem left."""
+        """Listen for signals and supervisors, and take over what an earlier stem left."""
         self._listen_for_signals()
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._table.adopt()
@@ -65,14 +65,14 @@ class Server:
         while self._running:
             self._settle()
             for key, events in self._selector.select(self._timers.wait()):
-                # A callable for each descriptor; one that an earlier one of this round has closed must not run.
+                # An earlier callback of this round may have closed the descriptor.
                 if self._is_current(key):
                     key.data(events)
             self._timers.run_due()
         (self._state / sockets.SOCKET_NAME).unlink(missing_ok=True)
 
     def _settle(self) -> None:
-        """All that has been gathered goes out, to the disk first."""
+        """Write what has changed to disk, then send what has been gathered."""
         self._table.flush()
         for connection in list(self._connections):
             connection.flush()
@@ -88,10 +88,10 @@ class Server:
         self._signals_in.setblocking(False)
         signal.set_wakeup_fd(self._signals_in.fileno(), warn_on_full_buffer=False)
         for number in HANDLED:
-            # Handlers, not SIG_IGN: what is ignored would be ignored by the nodes as well.
+            # Handlers instead of SIG_IGN: nodes would inherit that a signal is ignored.
             signal.signal(number, lambda _number, _frame: None)
         self._selector.register(self._signals, selectors.EVENT_READ, self._signalled)
-        # Ends of children interrupt nothing: a hundred at once are one wake-up.
+        # Blocked, and read from a descriptor: a hundred ends at once are one wake-up.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, (signal.SIGCHLD,))
         self._ends = signalfd.open_for(signal.SIGCHLD)
@@ -112,7 +112,7 @@ class Server:
             connection.finish()
         self._running = False
 
-    # --- commanders
+    # --- supervisors
 
     def _emit(self, event: protocol.Event) -> None:
         listeners = [connection for connection in self._connections if connection.welcomed]
@@ -138,7 +138,7 @@ class Server:
         self._connections.append(Connection(stream, self._selector, self._received, self._connections.remove))
 
     def _turn_away(self) -> None:
-        """Without a free descriptor, whoever waits would wake us for ever: let in by a spare one, and out."""
+        """With a spare descriptor, close a connection for which there was none: waiting, it would wake us for ever."""
         os.close(self._spare)
         try:
             self._listener.accept()[0].close()
@@ -164,7 +164,7 @@ class Server:
         if hello.version != protocol.VERSION:
             self._refuse(connection, f"version {hello.version} is not spoken here, but {protocol.VERSION}")
             return
-        # What others have asked for before, perhaps with their last breath, is done before it is told what there is.
+        # Commands of others that have arrived are carried out first, so that the welcome tells their effect.
         for other in [each for each in self._connections if each is not connection]:
             other.read_all()
         connection.welcomed = True

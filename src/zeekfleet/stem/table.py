@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import selectors
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,14 +16,14 @@ from zeekfleet.stem import adoption, launching
 from zeekfleet.stem.adoption import Inherited
 from zeekfleet.stem.cgroups import Cgroups
 from zeekfleet.stem.children import Children
-from zeekfleet.stem.node import Finished, Intent, Node, NodeHost
+from zeekfleet.stem.node import Intent, Node, NodeHost
 from zeekfleet.stem.protocol import Event, NodeReport
 from zeekfleet.stem.records import Records
 from zeekfleet.stem.spawn_pool import SpawnPool
 from zeekfleet.system.timers import Timer, Timers
 
 _SWEEP_AFTER = 0.05
-"""Seconds until the files of destroyed nodes are removed: who waits for the nodes' end need not wait for that."""
+"""Seconds until the records of destroyed nodes are removed, so that the answer need not wait for that."""
 
 Outcomes = Callable[[dict[str, str]], None]
 
@@ -35,16 +36,16 @@ class Gathering:
         self._outcomes: dict[str, str] = {}
         self._done = done
 
-    def answer(self, name: str) -> Finished:
-        """Takes one name's answer."""
+    def answer(self, name: str, text: str) -> None:
+        """One name's answer."""
+        self._outcomes[name] = text
+        self._missing.discard(name)
+        if not self._missing:
+            self._done(self._outcomes)
 
-        def finished(text: str) -> None:
-            self._outcomes[name] = text
-            self._missing.discard(name)
-            if not self._missing:
-                self._done(self._outcomes)
-
-        return finished
+    def succeed(self, name: str, _: str) -> None:
+        """One name's answer: all is well, whatever text it has."""
+        self.answer(name, "")
 
 
 class Table:
@@ -81,7 +82,7 @@ class Table:
     # --- commands
 
     def create(self, specs: Sequence[LaunchSpec], done: Outcomes) -> None:
-        """Add nodes and start them; an outcome is empty once it is a node, even if its start failed."""
+        """Add nodes and start them. An outcome is empty once it is a node, even if its start failed."""
         if not specs:
             done({})
             return
@@ -89,22 +90,24 @@ class Table:
         fresh: dict[str, LaunchSpec] = {}
         for spec in specs:
             if self._shutting_down:
-                gathering.answer(spec.name)("the tree is being stopped")
+                gathering.answer(spec.name, "the tree is being stopped")
             elif (found := self._nodes.get(spec.name)) is not None and _completes(spec, found):
-                self._complete(found, spec, gathering.answer(spec.name))
+                self._complete(found, spec, gathering)
             elif found is not None or spec.name in fresh:
-                gathering.answer(spec.name)(f"node with name '{spec.name}' already exists")
+                gathering.answer(spec.name, f"node with name '{spec.name}' already exists")
             elif problem := self._problem_with(spec):
-                gathering.answer(spec.name)(problem)
+                gathering.answer(spec.name, problem)
             else:
                 fresh[spec.name] = spec
         kept = self._records.launches.put_away(list(fresh.values()))
         with self._pool.together():
             for spec in kept:
-                self._create(spec, fresh[spec.name].files, gathering.answer(spec.name))
+                node = self._add(spec)
+                node.when_started(partial(gathering.succeed, spec.name))
+                node.launch(fresh[spec.name].files)
 
     def _problem_with(self, spec: LaunchSpec) -> str:
-        """Why it cannot become a node: once on disk, it would be every later stem's problem."""
+        """Why it cannot become a node. Asked before it is recorded: a bad record would trouble every later stem."""
         try:
             launching.check(spec)
             self._made(spec)
@@ -114,17 +117,12 @@ class Table:
             return f"{type(error).__name__}: {error}"
         return ""
 
-    def _create(self, spec: LaunchSpec, files: Mapping[str, str], answer: Finished) -> None:
-        node = self._add(spec)
-        node.when_started(lambda _: answer(""))
-        node.launch(files)
-
-    def _complete(self, node: Node, spec: LaunchSpec, answer: Finished) -> None:
+    def _complete(self, node: Node, spec: LaunchSpec, gathering: Gathering) -> None:
         if problem := self._problem_with(spec):
-            answer(problem)
+            gathering.answer(spec.name, problem)
             return
         (kept,) = self._records.launches.put_away([spec])
-        node.when_started(lambda _: answer(""))
+        node.when_started(partial(gathering.succeed, spec.name))
         node.complete(_shared(kept))
 
     def stop(self, names: Iterable[str], intent: Intent, done: Outcomes) -> None:
@@ -137,14 +135,14 @@ class Table:
         for name in names:
             node = self._nodes.get(name)
             if node is None:
-                gathering.answer(name)(f"there is no node '{name}'")
+                gathering.answer(name, f"there is no node '{name}'")
             else:
-                node.stop(intent, gathering.answer(name))
+                node.stop(intent, partial(gathering.answer, name))
                 if self._is_hurried:
                     node.hurry()
 
     def hurry(self, names: Iterable[str]) -> None:
-        """Give nodes that are being stopped no more than their grace; without names all, and what is yet to be."""
+        """Give nodes that are being stopped no more than their grace. Without names: all, now and later."""
         names = tuple(names)
         self._is_hurried = self._is_hurried or (self._shutting_down and not names)
         for name in names or list(self._nodes):
@@ -157,7 +155,7 @@ class Table:
             node.taken_out(path, size)
 
     def shutdown(self, groups: Sequence[Sequence[str]], done: Callable[[], None], now: bool = False) -> None:
-        """Stop group after group, then what was not named, then whatever else is a child of ours."""
+        """Stop group after group, then the nodes in no group, then kill any other child of ours."""
         self._shutting_down = True
         self._is_hurried = self._is_hurried or now
 
@@ -199,7 +197,7 @@ class Table:
     # --- taking over from an earlier stem
 
     def adopt(self) -> None:
-        """Watch what an earlier stem started; what does not run any more has ended, nobody knows how."""
+        """Watch what an earlier stem started. A process that is gone has ended in a way that nobody knows."""
         nodes = adoption.inherit(self._records, self._problem_with, self._log)
         with self._pool.together():
             for inherited in nodes:
@@ -263,7 +261,7 @@ def _completes(spec: LaunchSpec, node: Node) -> bool:
 
 
 def _shared(spec: LaunchSpec) -> LaunchSpec:
-    """The same with its texts shared: the environments of nodes are much alike, and there may be a thousand.
+    """The same with its texts shared: there may be a thousand nodes, and their environments are much alike.
 
     The names of variables are shared already: the decoder keeps those that it has met.
     """
