@@ -64,6 +64,14 @@ def test_unknown_fields_are_ignored_and_missing_ones_have_defaults(
     assert not logged
 
 
+def test_a_line_tells_of_no_process_as_former_releases_read_it(tmp_path: Path) -> None:
+    records = Records(tmp_path, print)
+    records.save(ProcessRecord("a", None, None, former=5))
+    records.flush()
+    (_, line) = (tmp_path / DIRECTORY_NAME / JOURNAL_NAME).read_bytes().splitlines()
+    assert msgspec.json.decode(line) == {"name": "a", "pid": None, "start_time": None, "former": 5}
+
+
 def test_a_journal_of_a_newer_version_is_set_aside_whole(tmp_path: Path) -> None:
     path = journal(tmp_path, record("a"), version=RECORD_VERSION + 1)
     content = path.read_bytes()

@@ -93,7 +93,7 @@ class Node:
         self._revival = Revival(spec.revival, random.random)
         self._process: Process | None = None
         """Its process, or the last one."""
-        self._record = ProcessRecord(spec.name, restarts=-1, since=time.time())
+        self._record = ProcessRecord(spec.name, None, None, restarts=-1, since=time.time())
         """What the next stem must know. ``due`` is the next start as it was last decided."""
         self._cgroup: Cgroup | None = None
         self._group_limits_memory = False

@@ -44,8 +44,8 @@ class ProcessRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """
 
     name: str
-    pid: int | None = None
-    start_time: int | None = None
+    pid: int | None
+    start_time: int | None
     stdout_offset: int = 0
     stderr_offset: int = 0
     restarts: int = 0
@@ -67,7 +67,7 @@ class ProcessRecord(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 def _gone(node: str) -> ProcessRecord:
-    return ProcessRecord(node, gone=True)
+    return ProcessRecord(node, None, None, gone=True)
 
 
 def _of_another_boot(record: ProcessRecord) -> ProcessRecord:
