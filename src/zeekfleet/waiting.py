@@ -3,10 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class Backoff:
+    """The pauses between attempts: twice as long each time, up to a cap.
+
+    Each is a random part of that ("full jitter"), so that many who lost one peer do not come back to it all at once.
+
+    Args:
+        first: the longest first pause, in seconds.
+        cap: the longest pause of all, in seconds.
+        part: gives a number from 0 to 1.
+    """
+
+    def __init__(self, first: float, cap: float, part: Callable[[], float] = random.random) -> None:
+        self._first = first
+        self._cap = cap
+        self._part = part
+        self._longest = first
+
+    def next(self) -> float:
+        """The seconds to wait now."""
+        longest = min(self._longest, self._cap)
+        self._longest = min(2 * longest, self._cap)
+        return longest * self._part()
+
+    def reset(self) -> None:
+        """An attempt has succeeded: the next pause is a first one."""
+        self._longest = self._first
 
 
 class Signal:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from zeekfleet.broker.generations import canonical_topic
 from zeekfleet.testing.clock import ManualClock
 from zeekfleet.transport.bus import Peer, PeerAdded
-from zeekfleet.transport.dialler import backoff
 from zeekfleet.transport.inbox import EXPECTANT_FACTOR, Inbox
 from zeekfleet.transport.memory import MemoryLink
 from zeekfleet.transport.metrics import TransportMetrics
@@ -61,11 +60,6 @@ def test_both_generations_on_the_wire(prefix, wire):
 def test_reduced_topics_bring_everything_that_was_subscribed(prefixes, topic):
     if canonical_topic(topic).startswith(canonical(prefixes)):
         assert topic.startswith(on_the_wire(canonical(prefixes)))
-
-
-def test_backoff_grows_up_to_its_cap():
-    assert [backoff(failures, 0.1, 5.0) for failures in range(8)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
-    assert backoff(10**6, 0.1, 5.0) == 5.0
 
 
 class FakeTransport:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from zeekfleet.waiting import Signal, first_of, in_parallel
+from zeekfleet.waiting import Backoff, Signal, first_of, in_parallel
 
 
 async def never() -> None:
@@ -86,3 +86,18 @@ async def test_steps_are_taken_at_once() -> None:
         await met.wait()
 
     await asyncio.wait_for(in_parallel(step() for _ in range(3)), 10)
+
+
+def test_pauses_double_up_to_the_cap_and_begin_anew_after_a_success() -> None:
+    backoff = Backoff(0.1, 5.0, part=lambda: 1.0)
+    assert [backoff.next() for _ in range(8)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    backoff.reset()
+    assert backoff.next() == 0.1
+    assert Backoff(1000.0, 5.0, part=lambda: 1.0).next() == 5.0
+
+
+def test_each_pause_is_a_random_part() -> None:
+    backoff = Backoff(1.0, 1.0)
+    pauses = {backoff.next() for _ in range(100)}
+    assert len(pauses) > 50
+    assert all(0.0 <= pause <= 1.0 for pause in pauses)

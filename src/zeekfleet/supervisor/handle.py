@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from zeekfleet.release import RUNNING, Release
 from zeekfleet.stem import protocol
 from zeekfleet.supervisor import stem
 from zeekfleet.system.unix_sockets import unix_peer
+from zeekfleet.waiting import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class StemHandle:
             self._connected.set()  # wakes up the commands that wait for a connection
 
     async def _run(self) -> None:
-        pause = 0.0
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             connected_at = time.monotonic()
             try:
@@ -178,10 +178,9 @@ class StemHandle:
             logger.warning("connection to the stem lost; connecting again")
             stem.reap()
             if time.monotonic() - connected_at >= _STEADY_AFTER:
-                pause = 0.0
-            if pause:
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-            pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+                backoff.reset()
+            else:
+                await asyncio.sleep(backoff.next())
 
     def close(self) -> None:
         """Close the connection. The stem and its nodes run on."""

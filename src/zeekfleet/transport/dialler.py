@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 
 from zeekfleet.broker.session import GOING_AWAY, ClientSession
@@ -14,21 +13,15 @@ from zeekfleet.transport.exchange import dial
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.router import Router
 from zeekfleet.transport.settings import TransportSettings
+from zeekfleet.waiting import Backoff
 
 logger = logging.getLogger(__name__)
-
-
-def backoff(failures: int, first: float, cap: float) -> float:
-    """The longest delay before the next attempt, in seconds; the real one is a random part of it."""
-    return min(cap, first * 2.0 ** min(failures, 32))
 
 
 class Dialler:
     """Connects, and connects again.
 
-    The delays between attempts grow until a connection has lasted for a while,
-    and are spread at random (full jitter), so that many who lost one peer do
-    not come back to it all at once.
+    The pauses between attempts grow until a connection has lasted for a while.
 
     Args:
         router: the bus's.
@@ -54,7 +47,7 @@ class Dialler:
         self._is_told = False
         self._link: Link | None = None
         self._subscriptions: tuple[str, ...] = ()
-        self._failures = 0
+        self._backoff = Backoff(settings.backoff_first, settings.backoff_cap)
         self._task: asyncio.Task[None] | None = None
         self._was_up = False
         self._stopped = False
@@ -70,10 +63,9 @@ class Dialler:
                 continue
             lasted = loop.time() - started
             if self._was_up and lasted > self._settings.backoff_cap:
-                self._failures = 0
+                self._backoff.reset()
             if not self._stopped:
-                await self._pause()
-                self._failures += 1
+                await asyncio.sleep(self._backoff.next())
 
     async def stop(self, reason: str) -> None:
         """Close the connection and end :meth:`run`."""
@@ -133,7 +125,3 @@ class Dialler:
     @property
     def _whom(self) -> str:
         return f"{self._role} {self._address}" if self._role else self._address
-
-    async def _pause(self) -> None:
-        longest = backoff(self._failures, self._settings.backoff_first, self._settings.backoff_cap)
-        await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - spreads load, keeps no secret
