@@ -1,4 +1,4 @@
-"""Which connections the controller has while a deployment goes on, and who is to stand by."""
+"""Which connections the controller has while a deployment goes on, and which agents are told to stand by."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Welcomes:
             self.standing_by.append(link.peer.place)
 
 
-class House:
-    """A membership and what it works with."""
+class Collaborators:
+    """A membership, with replacements for what it uses."""
 
     def __init__(self) -> None:
         self.instances, self.lines, self.welcomes = Instances(), Lines(), Welcomes()
@@ -55,7 +55,7 @@ class House:
         self.membership.adopt(configuration, self.membership.plan(configuration))
 
     def comes(self, name: str, number: int, port: int) -> None:
-        """An agent says hello on a connection that was made to it."""
+        """An agent says hello on a connection that the controller has made."""
         peer = Peer(number, "", "10.0.0.1", f"10.0.0.1:{port}", dialled=("10.0.0.1", port))
         self.instances.hello(name, peer, False, SECOND, f"endpoint {number}")
         self.instances.welcomed(self.instances.known[name])
@@ -65,53 +65,53 @@ def cluster(**ports: int) -> Configuration:
     return Configuration(instances=tuple(Instance(name, Address("10.0.0.1"), Port(p)) for name, p in ports.items()))
 
 
-def test_instances_that_were_met_in_vain_are_hung_up_on_and_the_clusters_are_not() -> None:
-    house = House()
-    house.adopt(cluster(a=1))
-    house.comes("a", 1, 1)
+def test_connections_to_instances_of_a_refused_deployment_are_closed() -> None:
+    parts = Collaborators()
+    parts.adopt(cluster(a=1))
+    parts.comes("a", 1, 1)
     wanted = cluster(a=1, b=2)
-    with house.membership.meeting(wanted.instances):
-        assert house.lines.open == {1: "a", 2: "b"}
-        house.comes("b", 2, 2)
-        assert house.membership.missing() == {}
-    assert house.lines.changes == ["dial 1", "dial 2", "hang up 2"]
-    assert house.instances.ready == {"a"}
-    assert not house.instances.is_welcomed(house.instances.known["b"])
-    assert house.welcomes.standing_by == []
+    with parts.membership.meeting(wanted.instances):
+        assert parts.lines.open == {1: "a", 2: "b"}
+        parts.comes("b", 2, 2)
+        assert parts.membership.missing() == {}
+    assert parts.lines.changes == ["dial 1", "dial 2", "hang up 2"]
+    assert parts.instances.ready == {"a"}
+    assert not parts.instances.is_welcomed(parts.instances.known["b"])
+    assert parts.welcomes.standing_by == []
 
 
 def test_adopted_instances_stay_connected_and_those_that_leave_stand_by_and_are_hung_up_on() -> None:
-    house = House()
-    house.adopt(cluster(a=1, b=2))
-    house.comes("a", 1, 1)
-    house.comes("b", 2, 2)
+    parts = Collaborators()
+    parts.adopt(cluster(a=1, b=2))
+    parts.comes("a", 1, 1)
+    parts.comes("b", 2, 2)
     wanted = cluster(b=2, c=3)
-    with house.membership.meeting(wanted.instances):
-        house.comes("c", 3, 3)
-        house.adopt(wanted)
-        assert house.lines.open == {2: "b", 3: "c"}
-    assert house.lines.changes == ["dial 1", "dial 2", "dial 3", "hang up 1"]
-    assert house.welcomes.standing_by == ["10.0.0.1:1"]
-    assert house.instances.ready == {"b", "c"}
+    with parts.membership.meeting(wanted.instances):
+        parts.comes("c", 3, 3)
+        parts.adopt(wanted)
+        assert parts.lines.open == {2: "b", 3: "c"}
+    assert parts.lines.changes == ["dial 1", "dial 2", "dial 3", "hang up 1"]
+    assert parts.welcomes.standing_by == ["10.0.0.1:1"]
+    assert parts.instances.ready == {"b", "c"}
 
 
 def test_the_former_place_of_an_instance_that_moves_is_connected_until_the_end() -> None:
-    house = House()
-    house.adopt(cluster(a=1))
-    house.comes("a", 1, 1)
+    parts = Collaborators()
+    parts.adopt(cluster(a=1))
+    parts.comes("a", 1, 1)
     wanted = cluster(a=2)
-    with house.membership.meeting(wanted.instances):
-        assert house.membership.missing() == {"a": "not at 10.0.0.1:2 yet"}
-        house.comes("a", 2, 2)
-        house.adopt(wanted)
-        assert house.lines.open == {1: "a", 2: "a"}
-        assert house.welcomes.standing_by == ["10.0.0.1:1"]
-    assert house.lines.open == {2: "a"}
+    with parts.membership.meeting(wanted.instances):
+        assert parts.membership.missing() == {"a": "not at 10.0.0.1:2 yet"}
+        parts.comes("a", 2, 2)
+        parts.adopt(wanted)
+        assert parts.lines.open == {1: "a", 2: "a"}
+        assert parts.welcomes.standing_by == ["10.0.0.1:1"]
+    assert parts.lines.open == {2: "a"}
 
 
 def test_a_place_that_another_instance_has_is_dialled_once() -> None:
-    house = House()
-    house.adopt(cluster(a=1))
-    with house.membership.meeting(cluster(b=1).instances):
-        assert house.lines.open == {1: "a"}
-    assert house.lines.changes == ["dial 1"]
+    parts = Collaborators()
+    parts.adopt(cluster(a=1))
+    with parts.membership.meeting(cluster(b=1).instances):
+        assert parts.lines.open == {1: "a"}
+    assert parts.lines.changes == ["dial 1"]

@@ -25,7 +25,7 @@ COMPLETED = Configuration("new", (Instance("a1", Address("10.0.0.1")), Instance(
 FORMER = Configuration("old", (Instance("a1"),))
 
 
-class House:
+class Collaborators:
     """Replaces everything that a pipeline uses; records the steps, and fails where the test says so."""
 
     def __init__(self) -> None:
@@ -131,10 +131,10 @@ def errors(deployment: Deployment) -> list[str | None]:
 
 
 async def test_all_steps_run_in_order() -> None:
-    house = House()
-    ended = await house.carry_out()
-    assert house.done == [*MET, "adopt", "hand over", "store", "end of meeting"]
-    assert [deployment.step for deployment in house.reported] == [
+    parts = Collaborators()
+    ended = await parts.carry_out()
+    assert parts.done == [*MET, "adopt", "hand over", "store", "end of meeting"]
+    assert [deployment.step for deployment in parts.reported] == [
         Step.MEETING,
         Step.ASSIGNING,
         Step.CHECKING,
@@ -143,39 +143,39 @@ async def test_all_steps_run_in_order() -> None:
     ]
     assert ended.succeeded
     assert [(result.instance, result.data) for result in ended.results] == [("a1", None), ("a2", None), (None, "new")]
-    assert house.keys_given is not None  # two hosts
+    assert parts.keys_given is not None  # two hosts
 
 
 async def test_the_controllers_own_deployment_is_not_checked_and_stored_only_if_it_differs() -> None:
-    house = House()
-    house.former = COMPLETED
-    assert (await house.carry_out(is_own=True, check=False)).succeeded
-    assert house.done == ["read", "meet a1 a2", "welcome", "complete", "adopt", "hand over", "end of meeting"]
+    parts = Collaborators()
+    parts.former = COMPLETED
+    assert (await parts.carry_out(is_own=True, check=False)).succeeded
+    assert parts.done == ["read", "meet a1 a2", "welcome", "complete", "adopt", "hand over", "end of meeting"]
 
 
 async def test_an_instance_that_does_not_come_ends_the_deployment_before_any_change() -> None:
-    house = House()
-    house.missing_next = [{"a2": "never connected"}] * 9
-    ended = await house.carry_out()
+    parts = Collaborators()
+    parts.missing_next = [{"a2": "never connected"}] * 9
+    ended = await parts.carry_out()
     assert errors(ended) == [TIMED_OUT, "instance 'a2' is missing: never connected"]
     assert ended.missing == {"a2": "never connected"}
-    assert house.done == ["read", "meet a1 a2", "welcome", "end of meeting"]
+    assert parts.done == ["read", "meet a1 a2", "welcome", "end of meeting"]
 
 
 async def test_instances_that_go_during_preparation_are_awaited_a_few_times() -> None:
-    house = House()
+    parts = Collaborators()
     gone = {"a2": "gone since 14:03"}
-    house.missing_next = [{}, gone] * ATTEMPTS
-    ended = await house.carry_out()
+    parts.missing_next = [{}, gone] * ATTEMPTS
+    ended = await parts.carry_out()
     assert errors(ended) == [TIMED_OUT, "instance 'a2' is missing: gone since 14:03"]
-    assert house.done == ["read", "meet a1 a2", *PREPARED * ATTEMPTS, "end of meeting"]
+    assert parts.done == ["read", "meet a1 a2", *PREPARED * ATTEMPTS, "end of meeting"]
 
 
 async def test_the_deployment_continues_once_all_instances_are_there() -> None:
-    house = House()
-    house.missing_next = [{}, {"a2": "gone since 14:03"}]
-    assert (await house.carry_out()).succeeded
-    assert house.done == [*MET, *PREPARED, "adopt", "hand over", "store", "end of meeting"]
+    parts = Collaborators()
+    parts.missing_next = [{}, {"a2": "gone since 14:03"}]
+    assert (await parts.carry_out()).succeeded
+    assert parts.done == [*MET, *PREPARED, "adopt", "hand over", "store", "end of meeting"]
 
 
 @pytest.mark.parametrize(
@@ -186,65 +186,65 @@ async def test_the_deployment_continues_once_all_instances_are_there() -> None:
     ],
 )
 async def test_a_failure_to_complete_or_store_changes_nothing(step: str, error: Exception, told: list[str]) -> None:
-    house = House()
-    house.fails_at[step] = error
-    assert errors(await house.carry_out()) == told
-    assert house.done == [*MET[: MET.index(step) + 1], "end of meeting"]
+    parts = Collaborators()
+    parts.fails_at[step] = error
+    assert errors(await parts.carry_out()) == told
+    assert parts.done == [*MET[: MET.index(step) + 1], "end of meeting"]
 
 
 async def test_an_unreadable_store_ends_the_deployment_before_any_instance_is_met() -> None:
-    house = House()
-    house.fails_at["read"] = StoreWriteError("the disk is gone")
-    assert errors(await house.carry_out()) == ["the disk is gone"]
-    assert house.done == ["read"]
+    parts = Collaborators()
+    parts.fails_at["read"] = StoreWriteError("the disk is gone")
+    assert errors(await parts.carry_out()) == ["the disk is gone"]
+    assert parts.done == ["read"]
 
 
 async def test_keys_that_cannot_be_stored_end_the_deployment_before_any_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    house = House()
+    parts = Collaborators()
 
     def keys(_self: KeyFile) -> CurveKeys:
         raise StoreWriteError("no keys")
 
     monkeypatch.setattr(KeyFile, "keys", keys)
-    assert errors(await house.carry_out()) == ["no keys"]
-    assert house.done == [*MET[:-1], "end of meeting"]
+    assert errors(await parts.carry_out()) == ["no keys"]
+    assert parts.done == [*MET[:-1], "end of meeting"]
 
 
 async def test_problems_found_by_agents_end_the_deployment_before_any_change() -> None:
-    house = House()
-    house.problems_found = [Result("r", False, "a1", error=TIMED_OUT), Result("r", False, "a2", error="no interface")]
-    ended = await house.carry_out()
+    parts = Collaborators()
+    parts.problems_found = [Result("r", False, "a1", error=TIMED_OUT), Result("r", False, "a2", error="no interface")]
+    ended = await parts.carry_out()
     assert errors(ended) == [TIMED_OUT, "no interface", "instance 'a1' is missing: a1 is silent"]
     assert ended.missing == {"a1": "a1 is silent"}
-    assert house.done == [*MET, "end of meeting"]
+    assert parts.done == [*MET, "end of meeting"]
 
 
 @pytest.mark.parametrize("is_first", [True, False])
 async def test_an_agent_that_does_not_answer_leaves_it_deployed_in_part(is_first: bool) -> None:
-    house = House()
-    house.former = None if is_first else FORMER
-    house.answers = [Answer("a1", None), Answer("a2", DeployResponse("x", (Result("x", instance="a2"),)))]
-    ended = await house.carry_out()
+    parts = Collaborators()
+    parts.former = None if is_first else FORMER
+    parts.answers = [Answer("a1", None), Answer("a2", DeployResponse("x", (Result("x", instance="a2"),)))]
+    ended = await parts.carry_out()
     told = errors(ended)
     assert told[:2] == [TIMED_OUT, "instance 'a1' is missing: a1 is silent"]
     in_part = [error for error in told if error and error.startswith("deployed in part: configuration old stays")]
     assert len(in_part) == (0 if is_first else 1)
-    assert house.done == [*MET, "adopt", "hand over", "end of meeting"]
+    assert parts.done == [*MET, "adopt", "hand over", "end of meeting"]
 
 
 async def test_a_failure_to_store_is_reported_with_the_agents_results() -> None:
-    house = House()
-    house.fails_at["store"] = StoreWriteError("the disk is full")
-    ended = await house.carry_out()
+    parts = Collaborators()
+    parts.fails_at["store"] = StoreWriteError("the disk is full")
+    ended = await parts.carry_out()
     assert [result.success for result in ended.results] == [True, True, False]
     assert errors(ended) == ["deployed, but it could not be kept: the disk is full"]
-    assert house.done[-1] == "end of meeting"
+    assert parts.done[-1] == "end of meeting"
 
 
 async def test_a_configuration_without_instances_is_sent_to_no_agent() -> None:
-    house = House()
-    house.staged = house.completed = Configuration("new")
-    ended = await house.carry_out()
+    parts = Collaborators()
+    parts.staged = parts.completed = Configuration("new")
+    ended = await parts.carry_out()
     assert [result.data for result in ended.results] == ["new"]
-    assert "hand over" not in house.done
-    assert "store" in house.done
+    assert "hand over" not in parts.done
+    assert "store" in parts.done

@@ -1,4 +1,4 @@
-"""Choosing what kind of node is launched: a real Zeek or a simulated node."""
+"""Chooses the engine: real Zeeks or simulated nodes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from zeekfleet.node.zeek.engine import ZeekEngine, ZeekOptions
 
 
 def select(name: str, options: ZeekOptions | None = None, search_path: str | None = None) -> Engine:
-    """The engine that an operator asks for; ``name`` and ``description`` of the result tell which one it is.
+    """The engine that an operator asks for, prepared. Its ``name`` and ``description`` tell which one was chosen.
 
     Args:
-        name: one of ``ENGINE_NAMES``; ``auto`` is a real Zeek if there is one, else simulated nodes.
-        options: for real Zeeks.
-        search_path: where to look for ``zeek``, in place of PATH.
+        name: one of ``ENGINE_NAMES``; ``auto`` means real Zeeks if there is a ``zeek``, else simulated nodes.
+        options: options for real Zeeks.
+        search_path: replaces PATH in the search for ``zeek``.
 
     Raises:
-        ConfigurationError: the name is unknown, or the Zeek asked for (or found) is missing or unusable.
+        ConfigurationError: the name is unknown, or Zeek is missing or cannot be used.
     """
     if name not in ENGINE_NAMES:
         raise ConfigurationError(f"engine '{name}' is unknown; there are {', '.join(ENGINE_NAMES)}")
@@ -31,12 +31,12 @@ def select(name: str, options: ZeekOptions | None = None, search_path: str | Non
 
 
 def engine_of(name: str, options: ZeekOptions | None = None, search_path: str | None = None) -> Engine:
-    """The engine of this very name, such as its supervisor has selected; it is not prepared yet.
+    """The engine with this name, not prepared yet; an agent makes the engine that its supervisor has chosen.
 
     Args:
-        name: the engine's own.
-        options: see above.
-        search_path: see above.
+        name: the engine's name, ``zeek`` or ``sim``.
+        options: options for real Zeeks.
+        search_path: replaces PATH in the search for ``zeek``.
     """
     match name:
         case SimEngine.name:

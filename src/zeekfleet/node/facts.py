@@ -1,4 +1,4 @@
-"""Asks the kernel which of the things that nodes need this host has."""
+"""Asks the kernel about this host's interfaces, CPUs, capabilities and ports, as far as nodes need them."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class ZeekEngine:
     Args:
         installation: the Zeek to run; by default the one on PATH, which is looked for when it is needed.
         options: the operator's options.
-        search_path: where to look for it instead of PATH.
+        search_path: replaces PATH in the search.
     """
 
     name = "zeek"

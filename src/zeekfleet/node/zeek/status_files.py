@@ -111,7 +111,7 @@ class StatusFiles:
                 self._unwatched.discard(name)
 
     def _look_later(self) -> None:
-        """Read the files that cannot be watched again later, but only of nodes that are not up: others report ends."""
+        """Read files that cannot be watched again later. For nodes that are up, the supervisor reports their ends."""
         if self._timer is None and self._unwatched - self.up:
             self._timer = asyncio.get_running_loop().call_later(AGAIN, self._look_again)
 
