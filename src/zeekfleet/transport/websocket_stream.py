@@ -59,10 +59,12 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
     def __init__(self, protocol: Protocol, settings: TransportSettings, metrics: TransportMetrics) -> None:
         self.faulty = False
         self._protocol = protocol
+        self._is_masked = protocol.side is Side.CLIENT
         self._settings = settings
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self.heard = self._loop.time()
+        self._is_upgraded = False
         self._has_head = False
         self._end_of_head = b""
         self._fragments: list[bytes] = []
@@ -89,16 +91,17 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._outgoing = Outgoing(transport, self._settings.queue_frames, self._settings.queue_bytes)
 
     def data_received(self, data: bytes) -> None:
-        was_connecting = self._protocol.state is State.CONNECTING
         behind = b""
-        if was_connecting and not self._has_head:
+        if not self._is_upgraded and not self._has_head:
             # Frames behind the upgrade wait until it is answered: a pong must not come before the answer.
             data, behind = self._split_at_end_of_head(data)
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             self._happened(event)
-        if was_connecting and (error := self._protocol.handshake_exc) is not None:
-            self.cannot_shake_hands(error)
+        if not self._is_upgraded:
+            if (error := self._protocol.handshake_exc) is not None:
+                self.cannot_shake_hands(error)
+            self._is_upgraded = self._protocol.state is not State.CONNECTING
         if (broken := self._protocol.parser_exc) is not None and not self._end:
             self.faulty = True
             code = "" if self._protocol.close_sent is None else f" (closed with {int(self._protocol.close_sent.code)})"
@@ -120,12 +123,13 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._ended("connection lost")
 
     def send(self, content: bytes) -> None:
-        """Send a text message without waiting; a peer that does not read is cut off."""
-        if self._protocol.state is State.OPEN:
-            self._protocol.send_text(content)
-            self.flush()
-        elif self._goodbye:  # the answer to something that came before
-            self._write(Frame(Opcode.TEXT, content).serialize(mask=self._protocol.side is Side.CLIENT))
+        """Send a text message without waiting; a peer that does not read is cut off.
+
+        Until we have said goodbye, what the peer sent before its own goodbye is still answered.
+        """
+        if self._protocol.state is State.OPEN or self._goodbye:
+            # As the library's ``send_text`` does, in half the time: this is what happens most.
+            self._write(Frame(Opcode.TEXT, content).serialize(mask=self._is_masked))
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -228,28 +232,27 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         if not isinstance(event, Frame):
             self.shake_hands(event)
             return
-        match event.opcode:
-            case Opcode.TEXT | Opcode.BINARY:
-                self._fragmented = event.opcode
-                self._take_part(event)
-            case Opcode.CONT:
-                self._take_part(event)
-            case Opcode.PONG:
-                self.heard = self._loop.time()
-            case Opcode.CLOSE:
-                close = Close.parse(event.data)
-                self._ended(f"closed by peer (code {int(close.code)})" + (f": {close.reason}" if close.reason else ""))
+        opcode = event.opcode
+        if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
+            self._fragmented = opcode
+            self._take_part(event)
+        elif opcode is Opcode.CONT:
+            self._take_part(event)
+        elif opcode is Opcode.PONG:
+            self.heard = self._loop.time()
+        elif opcode is Opcode.CLOSE:
+            close = Close.parse(event.data)
+            self._ended(f"closed by peer (code {int(close.code)})" + (f": {close.reason}" if close.reason else ""))
 
     def _take_part(self, frame: Frame) -> None:
         data = bytes(frame.data)
-        if frame.fin and not self._fragments:
-            self._take(data if self._fragmented is Opcode.TEXT else None)
-            return
-        self._fragments.append(data)
-        if frame.fin:
-            whole = b"".join(self._fragments)
+        if not frame.fin or self._fragments:
+            self._fragments.append(data)
+            if not frame.fin:
+                return
+            data = b"".join(self._fragments)
             self._fragments.clear()
-            self._take(whole if self._fragmented is Opcode.TEXT else None)
+        self._take(data if self._fragmented is Opcode.TEXT else None)
 
     def _take(self, message: bytes | None) -> None:
         if self._end:
