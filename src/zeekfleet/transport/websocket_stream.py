@@ -22,6 +22,7 @@ from zeekfleet.errors import TransportError
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.outgoing import Outgoing
 from zeekfleet.transport.settings import TransportSettings
+from zeekfleet.transport.whole_texts import size_of, whole_texts
 
 LIBRARY = logging.getLogger("websockets")
 LIBRARY.setLevel(logging.ERROR)
@@ -67,6 +68,8 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._is_upgraded = False
         self._has_head = False
         self._end_of_head = b""
+        self._unread = 0
+        """Bytes in which the library has not found a whole frame yet; 0: the next byte begins a frame."""
         self._fragments: list[bytes] = []
         self._fragmented = Opcode.TEXT
         self._messages: deque[bytes | None] = deque()
@@ -95,6 +98,15 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         if not self._is_upgraded and not self._has_head:
             # Frames behind the upgrade wait until it is answered: a pong must not come before the answer.
             data, behind = self._split_at_end_of_head(data)
+        elif not self._unread and not self._fragments and self._protocol.state is State.OPEN:
+            end = 0
+            for message, end in whole_texts(data, not self._is_masked, self._settings.frame_bytes):  # noqa: B007
+                self._take(message)
+            if end == len(data):
+                return
+            data = data[end:]
+        if self._is_upgraded:
+            self._unread += len(data)
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             self._happened(event)
@@ -232,6 +244,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         if not isinstance(event, Frame):
             self.shake_hands(event)
             return
+        self._unread -= size_of(event, not self._is_masked)
         opcode = event.opcode
         if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
             self._fragmented = opcode
