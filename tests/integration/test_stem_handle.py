@@ -18,6 +18,7 @@ from zeekfleet.stem import protocol
 from zeekfleet.supervisor import handle as handles
 from zeekfleet.supervisor import stem
 from zeekfleet.supervisor.handle import StemHandle
+from zeekfleet.waiting import Backoff
 
 Answer = Callable[[protocol.ToStem], protocol.Message | None]
 DEADLINE = 30.0
@@ -136,6 +137,7 @@ async def test_a_stem_that_greets_and_goes_is_not_hammered(connected_to, monkeyp
             enough.set()
         await sleep(0)
 
+    monkeypatch.setattr(handles, "Backoff", lambda first, cap: Backoff(first, cap, part=lambda: 1.0))
     fake = Stem(lambda message: WELCOME if isinstance(message, protocol.Hello) else None)
     async with connected_to(fake, ignore) as handle:
         monkeypatch.setattr(handles.asyncio, "sleep", slept)
