@@ -14,6 +14,7 @@ from zeekfleet.broker.events import controller as api
 from zeekfleet.cli import main
 from zeekfleet.cli.purposes import VERBS
 from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.launch import ENGINE_NAMES
 from zeekfleet.model.management import Configuration, Instance, Node, Result
 
 BIN = Path(sys.executable).parent
@@ -56,7 +57,7 @@ async def completed(line: str, tmp_path: Path) -> set[str]:
         ("zeekfleet ", set(VERBS)),
         ("zeekfleet restart --ro", {"--rolling"}),
         ("zeekfleet help di", {"diag"}),
-        ("zeekfleet up --engine ", {"auto", "zeek", "sim"}),
+        ("zeekfleet up --engine ", set(ENGINE_NAMES)),
         ("zeekfleet --set client.pe", {"client.peering_attempts=", "client.peering_retry_delay_secs="}),
         ("zeekfleet --controller 127.0.0.1:1 restart wo", {"workers"}),
     ],
