@@ -17,6 +17,7 @@ from typing import Self, TypeVar, cast
 import msgspec
 
 from zeekfleet.broker import topics
+from zeekfleet.broker.client_frames import RefusedError
 from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.generations import canonical_topic
 from zeekfleet.broker.messages import (
@@ -32,7 +33,7 @@ from zeekfleet.broker.messages import (
 )
 from zeekfleet.client.patience import Patience, Watch
 from zeekfleet.client.tls import own_problem, peer_problem
-from zeekfleet.client.websocket import ClosedError, RefusedError, WebSocket, open_connection
+from zeekfleet.client.websocket import ClosedError, WebSocket, open_connection
 from zeekfleet.errors import (
     CannotConnectError,
     ConnectionLostError,
@@ -45,7 +46,6 @@ from zeekfleet.model.addresses import address_text
 
 R = TypeVar("R", bound=Response)
 
-PATH = "/v1/messages/json"
 APPLICATION_NAME = "zeekfleet-cli"
 LIMIT_HEADER = "x-zeekfleet-frame-limit"
 MEBIBYTE = 1024 * 1024
@@ -104,7 +104,7 @@ class Link:
             ValueMismatchError: the event holds what the wire cannot carry.
         """
         content = encode_event(topic, event)
-        told = next(iter(self._socket.headers.get_all(LIMIT_HEADER)), "")
+        told = self._socket.fields.get(LIMIT_HEADER, "")
         if told.isdigit() and len(content) > int(told):
             name = event.event_name.rpartition("::")[2]
             size, limit = len(content) / MEBIBYTE, int(told) / MEBIBYTE
@@ -243,8 +243,7 @@ def _connect(
         try:
             connection = open_connection(host.strip("[]"), port, tls, tries.timeout)
             telling.is_accepted = True
-            fields = {"X-Application-Name": APPLICATION_NAME}
-            socket = WebSocket(f"{'wss' if tls else 'ws'}://{remote}{PATH}", connection, fields, tries.timeout)
+            socket = WebSocket(remote, connection, APPLICATION_NAME, tries.timeout)
         except (ConnectionRefusedError, *ending, TimeoutError) as error:
             reason = _reason(error)
             if tries.remain:

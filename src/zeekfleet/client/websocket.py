@@ -1,44 +1,21 @@
-"""A WebSocket connection whose calls block, for commands that must start fast.
-
-What goes over the wire is the business of the library ``websockets``, of which the half without I/O is imported
-in a few milliseconds.
-"""
+"""A WebSocket connection whose calls block, for commands that must start fast."""
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
+import sys
 import time
-from collections.abc import Mapping
 
-from websockets.client import ClientProtocol
-from websockets.datastructures import Headers
-from websockets.exceptions import InvalidStatus
-from websockets.frames import Close, Frame, Opcode
-from websockets.protocol import SEND_EOF, Event, State
-from websockets.uri import parse_uri
-
+from zeekfleet.broker.client_frames import CLOSE, PING, PONG, TEXT, ClientFrames, close_frame, frame
 from zeekfleet.errors import TransportError
-
-LIBRARY = logging.getLogger("websockets.client")
-LIBRARY.setLevel(logging.ERROR)
 
 READ_SIZE = 256 * 1024
 
+LARGEST_MESSAGE = 2**30
+"""Bytes of a message: the largest that a controller can be told to send."""
 
-class RefusedError(TransportError):
-    """The other side does not grant the upgrade.
-
-    Attributes:
-        status: of HTTP.
-        body: what it says.
-    """
-
-    def __init__(self, status: int, body: str) -> None:
-        self.status = status
-        self.body = body
-        super().__init__(f"no WebSocket is spoken there: HTTP status {status}")
+NORMAL_CLOSURE = 1000
 
 
 class ClosedError(TransportError):
@@ -49,33 +26,35 @@ class WebSocket:
     """One connection.
 
     Args:
-        url: of the other side.
+        host: the other side, as in a URL.
         connection: connected to it; it is ours from now on.
-        fields: what to tell about ourselves in the upgrade.
+        name: what we call ourselves.
         timeout: seconds for the upgrade.
-
-    Attributes:
-        headers: of the answer to the upgrade.
 
     Raises:
         OSError: the connection is lost; a TimeoutError if there was no answer in time.
-        TransportError: no WebSocket is spoken there, or not to us.
+        RefusedError: the other side does not agree to speak WebSocket.
+        TransportError: what it speaks is not WebSocket.
     """
 
-    def __init__(self, url: str, connection: socket.socket, fields: Mapping[str, str], timeout: float) -> None:
+    is_traced = False
+    """Whether all that goes over the wire is shown on standard error."""
+
+    def __init__(self, host: str, connection: socket.socket, name: str, timeout: float) -> None:
         self._connection = connection
-        self._protocol = ClientProtocol(parse_uri(url), max_size=None, logger=LIBRARY)
-        self._events: list[Event] = []
-        self._parts: list[bytes] = []
-        request = self._protocol.connect()
-        request.headers.update(fields)
-        self._protocol.send_request(request)
+        self._frames = ClientFrames(host, name, LARGEST_MESSAGE)
+        self._texts: list[bytes] = []
+        self._closed_by: ClosedError | None = None
         try:
-            self._flush()
-            self.headers = self._upgraded(time.monotonic() + timeout)
+            self._upgrade(time.monotonic() + timeout)
         except BaseException:
             connection.close()
             raise
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The header fields of the answer to the upgrade, by names in lower case."""
+        return self._frames.fields
 
     def send(self, text: bytes) -> None:
         """Send a text message.
@@ -83,10 +62,9 @@ class WebSocket:
         Raises:
             OSError: the connection is lost.
         """
-        if self._protocol.state is not State.OPEN:
+        if self._closed_by is not None:
             raise ConnectionError("the connection is closed")
-        self._protocol.send_text(text)
-        self._flush()
+        self._send(frame(TEXT, text), text)
 
     def receive(self, timeout: float) -> bytes | None:
         """The next message; None if none came within ``timeout`` seconds.
@@ -96,53 +74,29 @@ class WebSocket:
             TransportError: the other side has closed it, or does not speak as it should.
         """
         deadline = time.monotonic() + timeout
-        while True:
-            while self._events:
-                event = self._events.pop(0)
-                if isinstance(event, Frame) and (message := self._whole(event)) is not None:
-                    return message
-            if (error := self._protocol.parser_exc) is not None:
-                raise TransportError(str(error))
+        while not self._texts:
+            if self._closed_by is not None:
+                raise self._closed_by
             if not self._read(deadline):
                 return None
+        return self._texts.pop(0)
 
     def close(self) -> None:
         """Close without waiting for the other side."""
         try:
-            if self._protocol.state is State.OPEN:
-                self._protocol.send_close()
+            if self._closed_by is None:
                 self._connection.settimeout(0.0)
-                self._flush()
+                self._send(close_frame(NORMAL_CLOSURE))
         except OSError:
             pass  # it is gone, or does not read
         finally:
             self._connection.close()
 
-    def _whole(self, frame: Frame) -> bytes | None:
-        """The message that a frame completes, if it does."""
-        if frame.opcode is Opcode.CLOSE:
-            raise ClosedError(Close.parse(frame.data).reason)
-        if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            return None
-        self._parts.append(bytes(frame.data))
-        if not frame.fin:
-            return None
-        whole = b"".join(self._parts)
-        self._parts.clear()
-        return whole
-
-    def _upgraded(self, deadline: float) -> Headers:
-        while self._protocol.state is State.CONNECTING and self._protocol.handshake_exc is None:
+    def _upgrade(self, deadline: float) -> None:
+        self._send(self._frames.request())
+        while not self._frames.is_open:
             if not self._read(deadline):
                 raise TimeoutError("timed out")
-        error = self._protocol.handshake_exc
-        if isinstance(error, InvalidStatus):
-            body = bytes(error.response.body or b"").decode(errors="replace")
-            raise RefusedError(error.response.status_code, body)
-        if error is not None:
-            raise TransportError(f"no WebSocket is spoken there: {error}")
-        answer = self._events.pop(0)
-        return Headers() if isinstance(answer, Frame) else answer.headers
 
     def _read(self, deadline: float) -> bool:
         """Take what comes next; whether that was in time."""
@@ -156,21 +110,28 @@ class WebSocket:
             return False
         if not data:
             raise ConnectionResetError("the other side has gone")
-        self._protocol.receive_data(data)
-        self._events += self._protocol.events_received()
-        self._flush()
+        for opcode, content in self._frames.receive(data):
+            if opcode == TEXT:
+                self._trace("<", content)
+                self._texts.append(content)
+            elif opcode == PING:
+                self._send(frame(PONG, content))
+            elif opcode == CLOSE and self._closed_by is None:
+                self._closed_by = ClosedError(content[2:].decode(errors="replace"))
         return True
 
-    def _flush(self) -> None:
-        for data in self._protocol.data_to_send():
-            if data != SEND_EOF:
-                self._connection.sendall(data)
+    def _send(self, data: bytes, shown: bytes = b"") -> None:
+        self._trace(">", shown)
+        self._connection.sendall(data)
+
+    def _trace(self, direction: str, text: bytes) -> None:
+        if self.is_traced and text:
+            sys.stderr.write(f"{direction} {text.decode(errors='backslashreplace')}\n")
 
 
 def trace() -> None:
     """Show on standard error what goes over the wire."""
-    LIBRARY.setLevel(logging.DEBUG)
-    LIBRARY.addHandler(logging.StreamHandler())
+    WebSocket.is_traced = True
 
 
 def open_connection(host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> socket.socket:

@@ -8,8 +8,9 @@ import socket
 from collections.abc import Callable
 from errno import EINPROGRESS
 
+from zeekfleet.broker import client_frames as frames
 from zeekfleet.errors import TransportError
-from zeekfleet.node.simulator import events, frames
+from zeekfleet.node.simulator import events
 from zeekfleet.node.simulator.loop import READ, WRITE, Loop
 from zeekfleet.system import unix_sockets
 

@@ -1,7 +1,7 @@
 """The client's half of a WebSocket connection (RFC 6455), as bytes in and messages out; no I/O.
 
-A simulated node speaks through this instead of a WebSocket library, because every
-one of them would take longer to import than the rest of the node.
+Simulated nodes and the command line use this instead of a WebSocket library: every
+one of them takes longer to import than the rest of a node, or a third of a command.
 """
 
 from __future__ import annotations
@@ -28,19 +28,37 @@ Message = tuple[int, bytes]
 """``TEXT`` and a whole message, ``PING`` and what the pong repeats, or ``CLOSE`` and what ``close_reason`` reads."""
 
 
+class RefusedError(TransportError):
+    """The other side does not agree to speak WebSocket.
+
+    Attributes:
+        status: of HTTP; 0 if what came is no HTTP.
+        body: what it says.
+    """
+
+    def __init__(self, line: str, status: int, body: str) -> None:
+        self.status = status
+        self.body = body
+        super().__init__(f"no WebSocket there: {line}")
+
+
 class ClientFrames:
     """One connection, from the upgrade request on.
 
     Args:
         host: for the ``Host`` field, as in a URL.
         name: for ``X-Application-Name``.
+        largest: bytes of a message that are taken.
 
     Attributes:
         is_open: the server has agreed to speak WebSocket.
+        fields: those of its answer, by names in lower case.
     """
 
-    def __init__(self, host: str, name: str) -> None:
+    def __init__(self, host: str, name: str, largest: int = LARGEST_MESSAGE) -> None:
         self.is_open = False
+        self.fields: dict[str, str] = {}
+        self._largest = largest
         self._key = _base64(os.urandom(16))
         self._host = host
         self._name = name
@@ -65,7 +83,8 @@ class ClientFrames:
         """The messages that the bytes complete.
 
         Raises:
-            TransportError: the other side does not speak WebSocket, or sends more than we take.
+            RefusedError: the other side does not agree to speak WebSocket.
+            TransportError: it does not speak as it should, or sends more than we take.
         """
         self._buffer += data
         messages: list[Message] = []
@@ -85,12 +104,17 @@ class ClientFrames:
             if len(self._buffer) > LARGEST_HEAD:
                 raise TransportError("the answer to the WebSocket request is too long")
             return False
-        status, *fields = bytes(self._buffer[:end]).decode("latin-1").split("\r\n")
+        line, *lines = bytes(self._buffer[:end]).decode("latin-1").split("\r\n")
+        self.fields = {name.strip().lower(): value.strip() for name, _, value in (one.partition(":") for one in lines)}
+        if (status := line.split(" ")[1:2]) != ["101"]:
+            size = self.fields.get("content-length", "0")
+            whole = end + 4 + min(int(size) if size.isdecimal() else 0, LARGEST_HEAD)
+            if len(self._buffer) < whole:
+                return False
+            code = int(status[0]) if status and status[0].isdecimal() else 0
+            raise RefusedError(line[:100], code, bytes(self._buffer[end + 4 : whole]).decode(errors="replace"))
         del self._buffer[: end + 4]
-        if status.split(" ")[1:2] != ["101"]:
-            raise TransportError(f"no WebSocket there: {status[:100]}")
-        given = {name.strip().lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
-        if given.get("sec-websocket-accept") != accept_value(self._key):
+        if self.fields.get("sec-websocket-accept") != accept_value(self._key):
             raise TransportError("no WebSocket there: wrong Sec-WebSocket-Accept")
         return True
 
@@ -107,8 +131,8 @@ class ClientFrames:
             length = int.from_bytes(buffer[2:start], "big")
         if buffer[0] & 0x70 or buffer[1] & 0x80:
             raise TransportError("the server sent a frame that a server must not send")
-        if length + len(self._message) > LARGEST_MESSAGE:
-            raise TransportError(f"the server sent more than {LARGEST_MESSAGE} bytes in one message")
+        if length + len(self._message) > self._largest:
+            raise TransportError(f"the server sent more than {self._largest} bytes in one message")
         if len(buffer) < start + length:
             return None
         opcode, last = buffer[0] & 0x0F, bool(buffer[0] & 0x80)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zeekfleet.broker import client_frames as frames
+from zeekfleet.broker.client_frames import CLOSE, PING, TEXT, ClientFrames, Message
 from zeekfleet.errors import TransportError
-from zeekfleet.node.simulator import frames
-from zeekfleet.node.simulator.frames import CLOSE, PING, TEXT, ClientFrames, Message
 
 
 def server_frame(opcode: int, content: bytes, last: bool = True) -> bytes:
