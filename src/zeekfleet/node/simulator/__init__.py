@@ -5,12 +5,11 @@ both streams and a management log, and it looks at no traffic. ``behaviour`` lis
 the variables by which it misbehaves on request.
 
 A cluster for tests may have hundreds of these on one host, so what counts is the time
-until a node says hello. Importing asyncio, msgspec and the event codec would take four
-times as long as all the rest of a start. So until its hello a node imports none of
-them, nor ``logging``, ``pathlib`` or ``typing``: it has a loop of its own (``loop``)
-and writes its few events by hand (``events``). A test keeps it so, another one compares
-the events with the codec's. What is needed only to answer a request is imported with
-the first one.
+until a node says hello. Importing asyncio, msgspec and the event codec would make a start
+three times as long. So until its hello a node imports none of them, nor ``logging``,
+``pathlib`` or ``typing``: it has a loop of its own (``loop``) and writes its few events by
+hand (``events``). One test keeps it so, another compares the events with the codec's.
+What is needed only to answer a request is imported with the first request.
 
 The engine's side of a node's configuration is in ``files``.
 """
