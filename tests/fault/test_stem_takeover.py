@@ -419,7 +419,8 @@ def test_a_forked_node_of_a_former_release_is_taken_over_and_later_executed(tmp_
             process.kill()
             started = commander.until(protocol.Started)
             assert isinstance(started, protocol.Started)
-            assert procfs.read(f"/proc/{started.pid}/cmdline") == b"sleep\x001000\0"
+            command = f"/proc/{started.pid}/cmdline"  # which the kernel shows a moment after the execution only
+            until(lambda: procfs.read(command) == b"sleep\x001000\0")
 
 
 @pytest.mark.parametrize("known_launches", [1, 3])
