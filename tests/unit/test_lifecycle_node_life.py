@@ -174,6 +174,16 @@ def test_a_found_process_was_not_started_by_us(life: NodeLife) -> None:
     assert not life.was_found
 
 
+def test_a_node_that_is_found_without_a_process_has_crashed_or_failed() -> None:
+    waiting, failed = NodeLife(), NodeLife()
+    waiting.found_ended(has_failed=False)
+    failed.found_ended(has_failed=True)
+    assert (waiting.state, waiting.failed) == (State.CRASHED, False)
+    assert (failed.state, failed.failed) == (State.FAILED, True)
+    failed.started(2, now=0.0)
+    assert (failed.state, failed.failed) == (State.PENDING, False)
+
+
 # --- a restart
 
 

@@ -35,6 +35,8 @@ from zeekfleet.errors import UnansweredError
 from zeekfleet.model.enums import Role
 from zeekfleet.model.management import Result
 from zeekfleet.model.names import NODES
+from zeekfleet.model.supervision import NodeDetails
+from zeekfleet.model.supervisor import NodeStatus
 from zeekfleet.node.engine import NodeLinks
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.bus import Bus, BusEvent, Delivery, Peer, PeerAdded, PeerLost
@@ -261,17 +263,23 @@ class Agent:
 
     async def _supervisor_found(self) -> None:
         """Ask the supervisor what runs, then say hello. Without a supervisor the agent can do nothing."""
+        processes: dict[str, NodeStatus] = {}
+        details: dict[str, NodeDetails] = {}
         try:
             processes = await self._control.status()
+            details = await self._control.details()
         except UnansweredError as error:
             logger.warning("the supervisor does not tell its status: %s", error, extra={"error": str(error)})
-            processes = {}
         configs = cluster_nodes(processes)
         self._deployer.configs = configs
         if self._deployer.configuration is None:
             self._roster.keep([node_from_config(self._options.name, config) for config in configs.values()])
         for name in configs:
-            self._roster.found(name, processes[name].pid)
+            known = details.get(name)
+            if known is not None and not known.runs and (known.failed or known.exited_at is not None):
+                self._roster.found_ended(name, known.failed)  # the status has the pid of its last process
+            else:
+                self._roster.found(name, processes[name].pid)
         self._supervised = True
         self._follow()
         if found := self._roster.pending():

@@ -153,6 +153,16 @@ class Roster:
         if pid is not None and (entry := self._entries.get(name)):
             self._report(entry, entry.life.found(pid, self._clock()))
 
+    def found_ended(self, name: str, has_failed: bool) -> None:
+        """The supervisor's list has the node, but its last process has ended.
+
+        Args:
+            name: the node.
+            has_failed: it is in a crash loop, or cannot be started.
+        """
+        if entry := self._entries.get(name):
+            self._report(entry, entry.life.found_ended(has_failed))
+
     def hello(self, name: str) -> None:
         """The node said hello, or answered."""
         if entry := self._entries.get(name):

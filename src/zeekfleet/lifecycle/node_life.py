@@ -161,6 +161,15 @@ class NodeLife:
         self.was_found = True
         return moves
 
+    def found_ended(self, has_failed: bool) -> Moves:
+        """The supervisor has this node, but its last process ended before we (re)connected to the supervisor.
+
+        Args:
+            has_failed: it is in a crash loop, or cannot be started.
+        """
+        moves = self._move(Cause.ENDED)
+        return moves + self.does_not_respond() if has_failed else moves
+
     def exited(self) -> Moves:
         """Its process ended."""
         if self.predecessor_stops:

@@ -19,6 +19,7 @@ from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as supervisor_api
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import NodeOutputs, Result
+from zeekfleet.model.supervision import NodeDetails, ProcessState
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig, NodeStatus, Status
 from zeekfleet.model.types import NO_PORT, Address
 from zeekfleet.node.sim import SimulatedNodeLinks
@@ -37,8 +38,16 @@ def is_change(received: BusEvent, new: State) -> bool:
 
 
 @asynccontextmanager
-async def found_worker(directory: Path) -> AsyncIterator[tuple[MemoryBus, Recorder]]:
-    """A supervisor with a worker that said hello long ago; yields what the agent reports after finding them."""
+async def found_worker(
+    directory: Path, details: NodeDetails | None = None, state: State = State.RUNNING
+) -> AsyncIterator[tuple[MemoryBus, Recorder]]:
+    """A supervisor with a worker that said hello long ago; yields what the agent reports after finding them.
+
+    Args:
+        directory: the state directory.
+        details: what the supervisor tells of the worker beyond the protocol, if it does.
+        state: what the agent must report first.
+    """
     network = MemoryNetwork()
     async with (
         MemoryBus(network, "a") as own,
@@ -57,7 +66,8 @@ async def found_worker(directory: Path) -> AsyncIterator[tuple[MemoryBus, Record
                     status = Status({"worker": NodeStatus(CONFIG, pid=17)})
                     supervisor.reply(received, supervisor_api.StatusResponse(reqid, status))
                 case Delivery(event=supervision.DetailsRequest(reqid=reqid)):
-                    supervisor.reply(received, supervision.DetailsResponse(reqid, {}))
+                    known = {} if details is None else {"worker": details}
+                    supervisor.reply(received, supervision.DetailsResponse(reqid, known))
 
         def work(received: BusEvent) -> None:
             """A worker that sends no hello, and answers requests."""
@@ -76,7 +86,7 @@ async def found_worker(directory: Path) -> AsyncIterator[tuple[MemoryBus, Record
             try:
                 async with Recorder(controller) as heard:
                     control.dial("127.0.0.1", supervisor_port)
-                    await heard.wait_for(lambda received: is_change(received, State.RUNNING), PATIENCE)
+                    await heard.wait_for(lambda received: is_change(received, state), PATIENCE)
                     yield supervisor, heard
             finally:
                 running.cancel()
@@ -101,3 +111,14 @@ async def test_a_revived_node_is_asked_without_delay(tmp_path: Path) -> None:
         supervisor.publish(topics.NODE_STATUS, supervisor_api.NodeStatus("worker", 18))
         for state in (State.CRASHED, State.PENDING, State.RUNNING):
             await heard.wait_for(lambda received, state=state: is_change(received, state), PATIENCE, start)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("process", "state"), [(ProcessState.WAITING, State.CRASHED), (ProcessState.FAILED, State.FAILED)]
+)
+async def test_a_node_without_a_process_is_not_found_running(
+    tmp_path: Path, process: ProcessState, state: State
+) -> None:
+    """The supervisor tells the pid of its last process, which has ended."""
+    async with found_worker(tmp_path, NodeDetails("worker", process, pid=17, exited_at=1.0), state) as (_, heard):
+        assert not [received for received in heard.seen if is_change(received, State.PENDING)]
