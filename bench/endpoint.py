@@ -15,6 +15,7 @@ import time
 
 import msgspec
 import websocket
+from websockets.frames import Frame, Opcode
 from zeekclient import brokertypes, events
 
 from zeekfleet.broker import topics, values
@@ -23,7 +24,6 @@ from zeekfleet.broker.events.controller import GetInstancesRequest, GetInstances
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.model.management import Instance, Result
 from zeekfleet.model.types import Address
-from zeekfleet.testing.raw_peer import TEXT, client_frame
 from zeekfleet.transport.bus import Delivery
 from zeekfleet.transport.websocket import WebSocketBus
 
@@ -53,6 +53,11 @@ async def answer(endpoint: WebSocketBus, data: object) -> None:
             endpoint.reply(received, GetInstancesResponse(reqid, Result(reqid, data=data)))
 
 
+def text_frame(text: bytes) -> bytes:
+    """As a client sends it."""
+    return Frame(Opcode.TEXT, text).serialize(mask=True)
+
+
 def raw_rate(port: int) -> float:
     """A client that needs nearly no CPU, to measure the server alone."""
     with socket.create_connection((HOST, port), timeout=10) as connection:
@@ -62,9 +67,9 @@ def raw_rate(port: int) -> float:
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         )
         connection.recv(65536)
-        connection.sendall(client_frame(TEXT, f'["{topics.CONTROLLER}"]'.encode()))
+        connection.sendall(text_frame(f'["{topics.CONTROLLER}"]'.encode()))
         connection.recv(65536)
-        frame = client_frame(TEXT, encode_event(topics.CONTROLLER, GetInstancesRequest("reqid")))
+        frame = text_frame(encode_event(topics.CONTROLLER, GetInstancesRequest("reqid")))
         started = time.perf_counter()
         for _ in range(ROUNDS):
             connection.sendall(frame)

@@ -15,6 +15,7 @@ from typing import Any
 from zeekfleet.model.launch import RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.supervisor import CommandEngine, Supervisor
+from zeekfleet.system.ports import reserve_any
 
 DEADLINE = 120.0
 AT_ONCE = RevivalSettings(initial_delay=0, max_delay=0, loop_limit=10**6)
@@ -127,9 +128,8 @@ class Circus:
     def __init__(self, directory: Path, count: int, command: Sequence[str], grace: float = 10.0) -> None:
         from circus.client import CircusClient
 
-        from zeekfleet.testing.daemons import free_ports
-
-        control, publish = free_ports(2)
+        with reserve_any("127.0.0.1", 2) as reserved:
+            control, publish = reserved.numbers
         program = directory / "child.sh"
         program.write_text("#!/bin/sh\nexec " + " ".join(_quoted(word) for word in command) + "\n")
         program.chmod(0o700)

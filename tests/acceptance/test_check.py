@@ -15,7 +15,7 @@ import pytest
 from fleet import Answer, Fleet, ini, node
 from processes import PATIENCE
 
-from zeekfleet.testing.ports import free_ports
+from support.ports import free_ports
 
 
 def check(fleet: Fleet, configuration: str, *words: str) -> Answer:

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from fleet import Fleet, ini, node
 from processes import until
 
-from zeekfleet.testing.daemons import alive
-from zeekfleet.testing.ports import free_ports
+from support.daemons import alive
+from support.ports import free_ports
 
 TWO = ini(
     ["a1", "a2"],

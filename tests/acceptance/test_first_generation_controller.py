@@ -10,8 +10,8 @@ import pytest
 from first_generation import Message, Peer, agent_topic, configuration, instance, node
 from fleet import Fleet
 
-from zeekfleet.testing.daemons import alive
-from zeekfleet.testing.ports import free_ports
+from support.daemons import alive
+from support.ports import free_ports
 
 API = "ClusterAgent::API"
 TYPES = "ClusterController::Types"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fleet import Fleet, ini, node
 
-from zeekfleet.testing.daemons import alive
+from support.daemons import alive
 
 
 def test_every_field_of_every_kind_of_node(fleet: Fleet) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fleet import Fleet, ini, node
 from processes import until
 
-from zeekfleet.testing.ports import free_ports
+from support.ports import free_ports
 
 MANAGER = "quiet-manager"
 

@@ -9,11 +9,11 @@ import pytest
 from fleet import Fleet, ini, node
 from processes import until
 
+from support.ports import free_ports
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.client.link import Retry, connect
 from zeekfleet.model.enums import State
-from zeekfleet.testing.ports import free_ports
 
 
 def two_nodes(instance: str, worker: str = "w") -> str:

@@ -9,7 +9,7 @@ import pytest
 from fleet import Fleet, ini, node
 from processes import Daemon, processes_of, until
 
-from zeekfleet.testing.daemons import alive
+from support.daemons import alive
 
 CONFIGURATION = ini(
     ["a1", "a2"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fleet import Fleet, ini, node
 
-from zeekfleet.testing.ports import free_ports
+from support.ports import free_ports
 
 NODES = {
     # In an order that is not the one of assignment.

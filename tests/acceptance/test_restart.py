@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fleet import Fleet, ini, node
 
-from zeekfleet.testing.daemons import alive
+from support.daemons import alive
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from fleet import Fleet, ini, node
 from processes import until
 
-from zeekfleet.testing.daemons import alive
+from support.daemons import alive
 
 NODES = {
     "manager": node("a1", "manager"),

@@ -8,7 +8,7 @@ import subprocess
 from fleet import ZEEK_CLIENT, Fleet, ini, node
 from processes import PATIENCE, Daemon, Lines, processes_of
 
-from zeekfleet.testing.daemons import alive
+from support.daemons import alive
 
 
 def stopped(daemon: Daemon, number: signal.Signals) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fleet import Fleet
 
-from zeekfleet.testing.ports import free_ports
+from support.ports import free_ports
 
 
 def test_with_state_the_controller_answers_when_it_times_out(blank: Fleet) -> None:

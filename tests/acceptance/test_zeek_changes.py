@@ -14,7 +14,7 @@ import pytest
 from fleet import SMALL_CLUSTER, Fleet, hub_ports, ini
 from processes import until
 
-from zeekfleet.testing.ports import free_ports
+from support.ports import free_ports
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from zeekfleet.testing.daemons import processes_mentioning
+from support.daemons import processes_mentioning
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 

@@ -14,7 +14,10 @@ from zeekfleet.daemon.run import run
 from zeekfleet.resolution import resolve
 from zeekfleet.store.interface import Store
 from zeekfleet.store.sqlite import SqliteStore
-from zeekfleet.testing.failing import with_fault_from_environment
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.failing import with_fault_from_environment
 
 
 def open_store(path: Path) -> Store:

@@ -7,11 +7,11 @@ import os
 import signal
 from pathlib import Path
 
+from support.daemons import Daemon, free_ports
 from zeekfleet import Client
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node
-from zeekfleet.testing.daemons import Daemon, free_ports
 from zeekfleet.transport.bus import Delivery
 
 NAME = "lost-instance"

@@ -18,6 +18,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from support.daemons import Daemon, memory_of
+from support.ports import free_ports
+from support.raw_peer import RawPeer
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.events import controller as api
@@ -29,9 +32,6 @@ from zeekfleet.broker.messages import DataMessage, decode_event, decode_message,
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, fresh_id
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.testing.daemons import Daemon, memory_of
-from zeekfleet.testing.ports import free_ports
-from zeekfleet.testing.raw_peer import RawPeer
 
 MEBIBYTE = 2**20
 FRAME_LIMIT = 4 * MEBIBYTE

@@ -15,10 +15,10 @@ import trustme
 from clock import Clock
 from trees import INSTANCE, Tree, cluster, node, until
 
+from support.daemons import wait_for_end_of
 from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.client.tls import TlsSettings, client_context
 from zeekfleet.model.enums import Role, State
-from zeekfleet.testing.daemons import wait_for_end_of
 
 HOUR = 3600
 FIRST = cluster(node("w1"), node("w2"), name="first")

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from support.daemons import Daemon
+from support.ports import free_ports
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import supervisor as supervisor_api
@@ -23,8 +25,6 @@ from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, fresh_id
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.store.sqlite import SqliteStore
-from zeekfleet.testing.daemons import Daemon
-from zeekfleet.testing.ports import free_ports
 
 PROGRAM = Path(__file__).with_name("controller_with_faulty_store.py")
 ANSWER = 30.0

@@ -14,13 +14,13 @@ import pytest
 from trees import INSTANCE, Tree, cluster
 from trees import node as tree_node
 
+from support.daemons import Daemon
+from support.ports import free_ports
 from zeekfleet import Client
 from zeekfleet.broker.events.agent import NotifyError
 from zeekfleet.broker.events.controller import DeployRequest, StageConfigurationRequest
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, fresh_id
-from zeekfleet.testing.daemons import Daemon
-from zeekfleet.testing.ports import free_ports
 from zeekfleet.transport.bus import Delivery
 
 NAME = "deaf-instance"

@@ -12,11 +12,11 @@ import psutil
 import pytest
 from trees import INSTANCE, Tree, cluster, node, until
 
+from support.daemons import DaemonEndedError, processes_mentioning, wait_for_end_of
 from zeekfleet.broker.events.agent import NotifyError, NotifyLog
 from zeekfleet.client.link import Link
 from zeekfleet.model.enums import Role, State
 from zeekfleet.model.management import Configuration
-from zeekfleet.testing.daemons import DaemonEndedError, processes_mentioning, wait_for_end_of
 
 FIRST = cluster(node("w1"), node("w2"), name="first")
 SECOND = cluster(node("w1"), node("w2"), node("w3"), name="second")

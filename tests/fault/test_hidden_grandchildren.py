@@ -21,10 +21,10 @@ import pytest
 from stems import DEADLINE, Commander, spec, stem
 from trees import until
 
+from support.daemons import Daemon, wait_for_end_of
 from zeekfleet.model.launch import LaunchSpec, Resources
 from zeekfleet.stem import protocol, rlimit_tag
 from zeekfleet.system import procfs
-from zeekfleet.testing.daemons import Daemon, wait_for_end_of
 
 LIMIT_OF_TAGS = 10
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from trees import Tree, until
 
+from support.daemons import Daemon
 from zeekfleet.model.enums import Role, State
-from zeekfleet.testing.daemons import Daemon
 
 INI = "[manager]\nrole = manager\n\n[w1]\nrole = worker\ninterface = lo\n"
 

@@ -17,13 +17,13 @@ import psutil
 import pytest
 from trees import INSTANCE, Tree, cluster, node, until
 
+from support.daemons import Daemon, wait_for_end_of
 from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.broker.events.base import Event
 from zeekfleet.model.enums import State
 from zeekfleet.model.launch import RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
-from zeekfleet.testing.daemons import Daemon, wait_for_end_of
 
 ROUNDS = 21
 

@@ -23,6 +23,8 @@ import psutil
 import pytest
 from supervised import DEADLINE, Ends, details, pid_of, until
 
+from support.daemons import Daemon
+from support.ports import free_ports
 from zeekfleet import Client
 from zeekfleet.broker.events.agent import NotifyError
 from zeekfleet.client.histories import last_exit
@@ -33,8 +35,6 @@ from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor, kernel_log, memory_kills
 from zeekfleet.system import cgroup_paths, procfs
-from zeekfleet.testing.daemons import Daemon
-from zeekfleet.testing.ports import free_ports
 from zeekfleet.transport.bus import Delivery
 
 MEGABYTE = 2**20

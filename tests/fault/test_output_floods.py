@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from support.daemons import memory_of
 from zeekfleet.model.launch import RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
-from zeekfleet.testing.daemons import memory_of
 
 MEGABYTE = 2**20
 FLOOD = 300

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.daemons import Daemon, processes_mentioning, wait_for_end_of
+from support.ports import free_ports
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.events import controller as api
@@ -19,8 +21,6 @@ from zeekfleet.client.link import Link, Retry, connect
 from zeekfleet.client.results import read_nodes
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, fresh_id
-from zeekfleet.testing.daemons import Daemon, processes_mentioning, wait_for_end_of
-from zeekfleet.testing.ports import free_ports
 
 ANSWER = 30.0
 AGENT = "a"

@@ -19,11 +19,11 @@ import psutil
 import pytest
 from trees import INSTANCE, Tree, cluster, node, until
 
+from support.daemons import DaemonEndedError
+from support.ports import free_ports
 from zeekfleet.errors import TransportError
 from zeekfleet.model.enums import Role, State
 from zeekfleet.model.types import Port
-from zeekfleet.testing.daemons import DaemonEndedError
-from zeekfleet.testing.ports import free_ports
 
 PIDS = Path("/sys/fs/cgroup/pids")
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from trees import INSTANCE, Tree, cluster, node, until
 
-from zeekfleet.testing.daemons import clean_environment, wait_for_end_of
+from support.daemons import clean_environment, wait_for_end_of
 
 
 def test_a_hangup_opens_the_logs_anew_and_other_signals_do_nothing(tmp_path: Path) -> None:

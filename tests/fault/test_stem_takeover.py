@@ -16,12 +16,12 @@ import psutil
 import pytest
 from stems import DEADLINE, Commander, rewrite_process, spec, stem
 
+from support.daemons import wait_for_end_of
 from zeekfleet.model.launch import LaunchSpec, RevivalSettings
 from zeekfleet.model.names import CONFIG_FILE
 from zeekfleet.model.variables import NODE_CONFIG
 from zeekfleet.stem import environment_tag, launches, protocol, records
 from zeekfleet.system import procfs
-from zeekfleet.testing.daemons import wait_for_end_of
 
 
 def killed(process: subprocess.Popen[bytes]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from trees import INSTANCE, Tree, cluster, node, zeekfleet
 
+from support.daemons import processes_mentioning, wait_for_end_of
 from zeekfleet.daemon.directories import LOCK, held
-from zeekfleet.testing.daemons import processes_mentioning, wait_for_end_of
 
 
 def deployed(tree: Tree) -> dict[str, int]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.store.sqlite import SqliteStore
-from zeekfleet.testing.failing import with_fault_from_environment
+from support.failing import with_fault_from_environment
 
 store = with_fault_from_environment(SqliteStore(Path(sys.argv[1])), os.environ)
 latest = store.get(ConfigState.READY)
@@ -31,6 +31,9 @@ while True:
     print(number, flush=True)
     number += 1
 """
+
+IMPORTS = {"PYTHONPATH": str(Path(__file__).parents[1])}
+"""Where the writer finds what tests share."""
 
 # Runs into the limit of a file's size (the kernel's word for "no more room"), lifts it, goes on.
 FILLER = """
@@ -92,7 +95,9 @@ def test_killed_while_writing(tmp_path: Path, acknowledged: int) -> None:
     """SIGKILL lands wherever the writer happens to be; several lives one after the other."""
     path = tmp_path / "state.db"
     for _life in range(3):
-        with subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True) as writer:
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, path], env=IMPORTS, stdout=subprocess.PIPE, text=True
+        ) as writer:
             assert writer.stdout is not None
             heard = [int(writer.stdout.readline()) for _ in range(acknowledged)]
             writer.kill()
@@ -113,7 +118,7 @@ def test_killed_beside_a_chosen_write(tmp_path: Path, fault: str, acknowledged: 
     path = tmp_path / "state.db"
     finished = subprocess.run(
         [sys.executable, "-c", WRITER, path],
-        env={"ZEEKFLEET_TEST_STORE_FAULT": fault},
+        env={**IMPORTS, "ZEEKFLEET_TEST_STORE_FAULT": fault},
         stdout=subprocess.PIPE,
         text=True,
         timeout=60,

@@ -18,13 +18,13 @@ import psutil
 import pytest
 from supervised import DEADLINE, Ends, details, until
 
+from support.daemons import Daemon, alive, wait_for_end_of
 from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.stem import records
 from zeekfleet.supervisor import CommandEngine, Supervisor
 from zeekfleet.supervisor.crash import CrashSettings
 from zeekfleet.system import procfs
-from zeekfleet.testing.daemons import Daemon, alive, wait_for_end_of
 
 SLEEP = CommandEngine(["sleep", "1000"])
 ONCE = RevivalSettings(enabled=False)

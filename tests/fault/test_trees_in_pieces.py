@@ -14,11 +14,11 @@ import psutil
 import pytest
 from trees import INSTANCE, Tree, cluster, node, until
 
+from support.daemons import Daemon, processes_mentioning, wait_for_end_of
 from zeekfleet.broker.events.agent import NotifyError
 from zeekfleet.client.link import Link
 from zeekfleet.model.enums import Role, State
 from zeekfleet.model.management import Configuration, NodeStatus
-from zeekfleet.testing.daemons import Daemon, processes_mentioning, wait_for_end_of
 
 PARTS = ("supervisor", "stem", "agent", "controller")
 VICTIMS = [victims for size in (1, 2, 3, 4) for victims in combinations(PARTS, size)]

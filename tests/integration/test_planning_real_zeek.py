@@ -16,12 +16,12 @@ import msgspec
 import pytest
 import websocket
 
+from support.ports import free_ports
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.node.zeek.installation import examine
 from zeekfleet.planning.layout import STATUS_FILE, Backend, ZeekSettings, command_line, environment, files
-from zeekfleet.testing.ports import free_ports
 
 ZEEK = shutil.which("zeek")
 DEADLINE = 60.0

@@ -11,6 +11,7 @@ from typing import NoReturn
 import msgspec
 import pytest
 
+from support.failing import Effect, FailingStore, Moment, StoreFault, with_fault_from_environment
 from zeekfleet.errors import StoreError, StoreWriteError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Option
@@ -20,7 +21,6 @@ from zeekfleet.model.types import Address, Port
 from zeekfleet.store.interface import NOTIFICATION_AGE, ConfigState, LastHeard, Store
 from zeekfleet.store.memory import MemoryStore
 from zeekfleet.store.sqlite import SqliteStore
-from zeekfleet.testing.failing import Effect, FailingStore, Moment, StoreFault, with_fault_from_environment
 
 NEVER = StoreFault(Effect.FAIL, Moment.BEFORE, 0)
 MakeStore = Callable[[], Store]

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from support.daemons import Daemon, command_of
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.supervisor import (
     CreateRequest,
@@ -25,7 +26,6 @@ from zeekfleet.broker.events.supervisor import (
     StopRequest,
 )
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.testing.daemons import Daemon, command_of
 from zeekfleet.transport.bus import PeerAdded
 from zeekfleet.transport.websocket import WebSocketBus
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from support.daemons import Daemon, wait_for_end_of
 from zeekfleet.model.launch import RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
 from zeekfleet.supervisor.report import Reporter
 from zeekfleet.system import procfs
-from zeekfleet.testing.daemons import Daemon, wait_for_end_of
 
 DEADLINE = 30.0
 SLEEP = CommandEngine(["sleep", "1000"])

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from support.daemons import alive, command_of
 from zeekfleet.model.launch import RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import NODE_CONFIG
 from zeekfleet.stem import sockets
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor, identity, is_supervisor
-from zeekfleet.testing.daemons import alive, command_of
 
 DEADLINE = 30.0
 SLEEP = CommandEngine(["sleep", "1000"])

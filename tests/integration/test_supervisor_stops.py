@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from support.daemons import wait_for_end_of
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.supervisor import CommandEngine, NodeExit, NodeStopping, Supervisor
-from zeekfleet.testing.daemons import wait_for_end_of
 
 DEADLINE = 60.0
 LINES = 150

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from support.strategies import any_value, events, of_record
 from zeekfleet.broker import topics, values
 from zeekfleet.broker.generations import FIRST, GENERATIONS, SECOND
 from zeekfleet.broker.messages import decode_data, decode_event, decode_repairing, decode_subscriptions, encode_event
 from zeekfleet.broker.session import ClientSession, Deliver, Problem, ServerSession
 from zeekfleet.errors import ProtocolError
 from zeekfleet.model import management, supervisor
-from zeekfleet.testing.strategies import any_value, events, of_record
 
 decode_value = msgspec.json.Decoder(values.Value).decode
 

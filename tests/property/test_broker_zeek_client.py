@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from zeekclient import brokertypes, types
 from zeekclient import events as theirs
 
+from support.strategies import of_record, scalars
 from zeekfleet.broker import topics, values
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.broker.messages import (
@@ -22,7 +23,6 @@ from zeekfleet.broker.messages import (
 )
 from zeekfleet.model import management
 from zeekfleet.model.types import Port
-from zeekfleet.testing.strategies import of_record, scalars
 
 decode_value = msgspec.json.Decoder(values.Value).decode
 

@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from support.failing import Effect, FailingStore, Moment, StoreFault
 from zeekfleet.errors import StoreWriteError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
@@ -19,7 +20,6 @@ from zeekfleet.model.types import Address
 from zeekfleet.store.interface import ConfigState, Store
 from zeekfleet.store.memory import MemoryStore
 from zeekfleet.store.sqlite import SqliteStore
-from zeekfleet.testing.failing import Effect, FailingStore, Moment, StoreFault
 
 LIMITS = {"history_limit": 4, "notification_limit": 3}
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from support.ports import free_ports
 from zeekfleet.controller.keys import KeyFile, make_keys, z85
 from zeekfleet.errors import LaunchError, StoreError
 from zeekfleet.model.curve import CurveKeys
@@ -20,7 +21,6 @@ from zeekfleet.model.variables import CURVE_FILE, HUB_PORTS
 from zeekfleet.node.zeek import cluster_settings
 from zeekfleet.node.zeek.cluster_settings import ClusterSettings
 from zeekfleet.node.zeek.curve import curve_variables
-from zeekfleet.testing.ports import free_ports
 
 KEYS = CurveKeys("sp", "ss", "cp", "cs")
 

@@ -9,8 +9,8 @@ from contextlib import closing
 
 import pytest
 
+from support.ports import free_ports
 from zeekfleet.system.ports import NAME, is_listened_on, reserve, reserve_any, reserve_available
-from zeekfleet.testing.ports import free_ports
 
 LOOPBACK = "127.0.0.1"
 IP_LOCAL_PORT_RANGE = 51

@@ -14,7 +14,7 @@ from typing import Any
 
 from processes import PATIENCE, Daemon, processes_of, until
 
-from zeekfleet.testing.ports import free_ports
+from support.ports import free_ports
 
 ZEEK_CLIENT = Path(sys.executable).with_name("zeek-client")
 

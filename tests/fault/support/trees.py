@@ -17,6 +17,8 @@ from typing import Any, Self
 
 import psutil
 
+from support.daemons import Daemon, clean_environment, processes_mentioning
+from support.ports import free_ports
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.base import Event
@@ -25,8 +27,6 @@ from zeekfleet.client.link import Link, Retry, connect
 from zeekfleet.client.results import read_configuration, read_nodes
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, Result, fresh_id
-from zeekfleet.testing.daemons import Daemon, clean_environment, processes_mentioning
-from zeekfleet.testing.ports import free_ports
 
 ANSWER = 60.0
 """Seconds that anything may take on a busy machine before a test gives up."""

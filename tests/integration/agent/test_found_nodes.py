@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.recorder import Recorder
 from zeekfleet.agent import agent as module
 from zeekfleet.agent.agent import Agent
 from zeekfleet.agent.options import AgentOptions
@@ -23,7 +24,6 @@ from zeekfleet.model.supervision import NodeDetails, ProcessState
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig, NodeStatus, Status
 from zeekfleet.model.types import NO_PORT, Address
 from zeekfleet.node.sim import SimulatedNodeLinks
-from zeekfleet.testing.recorder import Recorder
 from zeekfleet.transport.bus import BusEvent, Delivery
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.memory import MemoryBus, MemoryNetwork

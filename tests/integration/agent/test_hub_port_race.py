@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zeekfleet.testing.ports import free_ports
+from support.ports import free_ports
 
 ROUNDS = 25
 PATIENCE = 30.0

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from support.daemons import Daemon
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.base import Event
@@ -19,7 +20,6 @@ from zeekfleet.model.deployments import KEEP, RESTART, NodeAction
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeOutputs, NodeStatus, fresh_id
 from zeekfleet.model.types import Address
-from zeekfleet.testing.daemons import Daemon
 from zeekfleet.transport.bus import Bus, Delivery
 from zeekfleet.transport.websocket import WebSocketBus
 

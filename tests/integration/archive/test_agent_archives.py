@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from zeekfleet.testing.daemons import Daemon, DaemonEndedError
+from support.daemons import Daemon, DaemonEndedError
 
 HOUR = "2024-01-02-03-00-00__2024-01-02-04-00-00"
 CONN = f"conn__{HOUR}__.log"

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from zeekfleet.testing.daemons import Daemon, processes_mentioning
-from zeekfleet.testing.ports import free_ports
+from support.daemons import Daemon, processes_mentioning
+from support.ports import free_ports
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from support.proxy import FaultyProxy
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.deployments import DeploymentProgress
 from zeekfleet.model.management import Configuration, Instance, Result
-from zeekfleet.testing.proxy import FaultyProxy
 
 BIN = Path(sys.executable).parent
 INI = "[instances]\na1\n[m]\nrole = manager\ninstance = a1\n[p]\nrole = proxy\ninstance = a1\n"

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from zeekfleet.testing.daemons import Daemon, wait_for_end_of
-from zeekfleet.testing.ports import free_ports
+from support.daemons import Daemon, wait_for_end_of
+from support.ports import free_ports
 
 INI = "[manager]\nrole = manager\ninstance = a\n\n[worker]\nrole = worker\ninstance = a\n\n[instances]\na\n"
 

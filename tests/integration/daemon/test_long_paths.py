@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from support.daemons import Daemon, free_ports
 from zeekfleet import Client
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
-from zeekfleet.testing.daemons import Daemon, free_ports
 
 NAME = "deep-instance"
 

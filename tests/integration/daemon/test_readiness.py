@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from support.daemons import Daemon, processes_mentioning
+from support.ports import free_ports
 from zeekfleet.client.link import Retry, connect
-from zeekfleet.testing.daemons import Daemon, processes_mentioning
-from zeekfleet.testing.ports import free_ports
 
 
 def command(verb: str, root: Path) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from zeekfleet.testing.daemons import Daemon, clean_environment, processes_mentioning
-from zeekfleet.testing.ports import free_ports
+from support.daemons import Daemon, clean_environment, processes_mentioning
+from support.ports import free_ports
 
 INI = "[manager]\nrole = manager\n"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from support.ports import free_ports
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.node import HelloRequest
 from zeekfleet.model.enums import ClusterRole
@@ -22,7 +23,6 @@ from zeekfleet.node.zeek.engine import ZeekOptions
 from zeekfleet.node.zeek.installation import examine
 from zeekfleet.planning.layout import Backend
 from zeekfleet.planning.zeek_versions import ZEROMQ_IPV6
-from zeekfleet.testing.ports import free_ports
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 

@@ -10,12 +10,12 @@ import ssl
 import pytest
 import trustme
 
+from support.raw_peer import RawPeer
 from zeekfleet.client.link import Retry, connect
 from zeekfleet.errors import TransportError
 from zeekfleet.security.access import AccessControl, SocketOwner
 from zeekfleet.security.users import ServedUsers
 from zeekfleet.security.web_pages import own_names
-from zeekfleet.testing.raw_peer import RawPeer
 from zeekfleet.transport.connections import EVERYTHING
 from zeekfleet.transport.websocket import WebSocketBus
 

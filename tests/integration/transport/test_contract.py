@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
+from support.recorder import Recorder
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent, node
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.errors import RequestTimeoutError, TransportError
 from zeekfleet.model.management import Result
-from zeekfleet.testing.recorder import Recorder
 from zeekfleet.transport.bus import BusEvent, Delivery, PeerAdded, PeerLost
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.settings import TransportSettings

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
+from support.raw_peer import RawPeer
+from support.recorder import Recorder
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent, node
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.management import Result
-from zeekfleet.testing.raw_peer import RawPeer
-from zeekfleet.testing.recorder import Recorder
 from zeekfleet.transport.bus import PeerLost
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.settings import TransportSettings

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
+from support.recorder import Recorder
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.events.base import Event
 from zeekfleet.errors import FrameTooLargeError, ListenError, RequestTimeoutError, TransportError, ValueMismatchError
 from zeekfleet.model.management import Result
-from zeekfleet.testing.recorder import Recorder
 from zeekfleet.transport.bus import BusEvent, Delivery
 from zeekfleet.transport.settings import TransportSettings
 

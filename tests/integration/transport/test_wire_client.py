@@ -14,13 +14,13 @@ import pytest
 import trustme
 from aiohttp import web
 
+from support.proxy import FaultyProxy
+from support.recorder import Recorder
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent, node
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.errors import ListenError
 from zeekfleet.model.management import Result
-from zeekfleet.testing.proxy import FaultyProxy
-from zeekfleet.testing.recorder import Recorder
 from zeekfleet.transport.bus import Delivery, PeerAdded, PeerLost
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.raw_peer import CLOSE, PING, PONG, TEXT, RawPeer, client_frame
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.messages import encode_event
-from zeekfleet.testing.raw_peer import CLOSE, PING, PONG, TEXT, RawPeer, client_frame
 from zeekfleet.transport.bus import Delivery
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus

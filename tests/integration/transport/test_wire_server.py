@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from support.raw_peer import CLOSE, PING, PONG, RawPeer, client_frame
+from support.recorder import Recorder
 from zeekfleet import __version__
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.messages import encode_event
-from zeekfleet.testing.raw_peer import CLOSE, PING, PONG, RawPeer, client_frame
-from zeekfleet.testing.recorder import Recorder
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus

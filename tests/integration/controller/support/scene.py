@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from support.recorder import Recorder
 from zeekfleet import Client
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
@@ -21,7 +22,6 @@ from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Result
 from zeekfleet.model.types import Address, Port
 from zeekfleet.store.memory import MemoryStore
-from zeekfleet.testing.recorder import Recorder
 from zeekfleet.transport.bus import BusEvent, Delivery, PeerAdded
 from zeekfleet.transport.memory import MemoryBus, MemoryNetwork
 

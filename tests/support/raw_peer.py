@@ -52,13 +52,13 @@ class RawPeer:
     @property
     def reader(self) -> asyncio.StreamReader:
         """What the listener sends."""
-        assert self._reader is not None  # noqa: S101 - for the type checker
+        assert self._reader is not None
         return self._reader
 
     @property
     def writer(self) -> asyncio.StreamWriter:
         """What is sent to it."""
-        assert self._writer is not None  # noqa: S101 - for the type checker
+        assert self._writer is not None
         return self._writer
 
     async def upgrade(self, path: str = PATH, **headers: str) -> str:

@@ -65,13 +65,13 @@ class Recorder:
     async def added(self, start: int = 0) -> Peer:
         """The first peer added."""
         received = await self.wait_for(lambda found: isinstance(found, PeerAdded), start=start)
-        assert isinstance(received, PeerAdded)  # noqa: S101 - for the type checker
+        assert isinstance(received, PeerAdded)
         return received.peer
 
     async def lost(self, start: int = 0) -> PeerLost:
         """The first peer lost."""
         received = await self.wait_for(lambda found: isinstance(found, PeerLost), start=start)
-        assert isinstance(received, PeerLost)  # noqa: S101 - for the type checker
+        assert isinstance(received, PeerLost)
         return received
 
     async def event(self, event: Event | type[Event], start: int = 0) -> Delivery:
@@ -83,7 +83,7 @@ class Recorder:
             return isinstance(found.event, event) if isinstance(event, type) else found.event == event
 
         received = await self.wait_for(matches, start=start)
-        assert isinstance(received, Delivery)  # noqa: S101 - for the type checker
+        assert isinstance(received, Delivery)
         return received
 
     async def _read(self) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from zeekfleet.testing.ports import free_ports
+from support.ports import free_ports
 
 __all__ = [
     "Daemon",
@@ -164,7 +164,7 @@ def memory_of(pid: int) -> int:
     """Resident bytes of a process (``VmRSS``)."""
     text = Path(f"/proc/{pid}/status").read_text()
     found = re.search(r"VmRSS:\s+(\d+) kB", text)
-    assert found is not None  # noqa: S101 - every process of ours has memory
+    assert found is not None
     return int(found.group(1)) * 1024
 
 
@@ -180,7 +180,7 @@ def command_of(pid: int) -> list[str]:
     """A process's command line, which is empty for a moment after its start."""
     deadline = time.monotonic() + STOP_TIMEOUT
     while not (command := Path(f"/proc/{pid}/cmdline").read_bytes()):
-        assert time.monotonic() < deadline  # noqa: S101
+        assert time.monotonic() < deadline
         os.sched_yield()
     return [os.fsdecode(word) for word in command.split(b"\0")[:-1]]
 

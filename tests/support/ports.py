@@ -26,7 +26,7 @@ class Ports:
         Raises:
             AssertionError: all ranges are held.
         """
-        assert 0 < count <= _RANGE  # noqa: S101 - tests alone call this
+        assert 0 < count <= _RANGE
         while True:
             if self._next + count > self._end:
                 self._hold_another_range()
@@ -55,7 +55,7 @@ def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104 - a moment, and never listening
+            probe.bind(("0.0.0.0", port))
         except OSError:
             return False
     return True

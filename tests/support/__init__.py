@@ -1,0 +1,1 @@
+"""What tests of several folders share: daemons as processes, free ports, faulty links, peers that do as told."""
