@@ -240,7 +240,7 @@ def test_a_directory_removed(tmp_path: Path, what: str) -> None:
         pids["w2"] = replaced(tree, link, "w2", pids["w2"])
         victim = tree.spool if what == "spool" else tree.state / what
         assert victim.is_dir()
-        shutil.rmtree(victim)
+        remove(victim)
         assert tree.running(link, *pids) == pids
         assert all(psutil.pid_exists(pid) for pid in daemons)
         os.kill(pids["w1"], signal.SIGKILL)
@@ -257,6 +257,16 @@ def test_a_directory_removed(tmp_path: Path, what: str) -> None:
         assert tree.running(link, *pids) == pids
         assert {*tree.deployed(link, cluster(node("w1"), node("w3")))} == {"manager", "w1", "w3"}
         assert all(psutil.pid_exists(pid) for pid in daemons)
+
+
+def remove(directory: Path) -> None:
+    """Remove it for good: daemons may write to it meanwhile."""
+
+    def is_gone() -> bool:
+        shutil.rmtree(directory, ignore_errors=True)
+        return not directory.exists()
+
+    until(is_gone, f"{directory} is gone")
 
 
 def replaced(tree: Tree, link: Link, name: str, former: int) -> int:
