@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
+from zeekfleet.version import __version__
+
 TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
 if TYPE_CHECKING:
     from zeekfleet.client.client import Client
 
 __all__ = ["Client", "__version__"]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> type[Client]:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from zeekfleet import __version__
 from zeekfleet.model.releases import PartRelease
+from zeekfleet.version import __version__
 
 PACKAGE = Path(__file__).parent
 

@@ -41,7 +41,7 @@ class Backoff:
 class Signal:
     """Tells all who wait that something has changed.
 
-    A look at what may have changed, followed by ``next`` without an ``await`` between, misses no change.
+    Look at what may have changed, and then call ``next``: without an ``await`` between the two, no change is missed.
     """
 
     def __init__(self) -> None:
@@ -60,13 +60,13 @@ class Signal:
 async def first_of(work: Awaitable[T], end: Awaitable[object]) -> T | None:
     """Wait for some work, or for the event that makes it pointless.
 
-    Whichever does not come first is cancelled, and has ended on return. So have both when the caller is cancelled.
+    The one that comes second is cancelled and has ended on return. If the caller is cancelled, so are both.
 
     Returns:
         The work's result; None if the other came first.
 
     Raises:
-        What the work raises, also when it is cancelled, or what the other does.
+        Whatever the work raises, even while it is being cancelled. Else whatever the other raises.
     """
     working, ending = asyncio.ensure_future(work), asyncio.ensure_future(end)
     both = (working, ending)

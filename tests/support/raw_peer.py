@@ -9,7 +9,7 @@ import struct
 from types import TracebackType
 from typing import Any, Self
 
-from zeekfleet.broker.session import PATH
+from zeekfleet.broker.client_frames import PATH
 
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 

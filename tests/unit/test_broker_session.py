@@ -7,11 +7,11 @@ import json
 import pytest
 
 from zeekfleet.broker import topics
+from zeekfleet.broker.client_frames import PATH
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.broker.messages import UnknownEvent, encode_event
 from zeekfleet.broker.session import (
-    PATH,
     ClientSession,
     Close,
     Deliver,

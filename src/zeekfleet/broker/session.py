@@ -19,6 +19,7 @@ import re
 
 import msgspec
 
+from zeekfleet.broker.client_frames import PATH
 from zeekfleet.broker.events.base import Event, Response
 from zeekfleet.broker.generations import Generation, canonical_topic
 from zeekfleet.broker.messages import (
@@ -37,7 +38,6 @@ from zeekfleet.broker.messages import (
 )
 from zeekfleet.errors import ForbiddenTopicError, FrameError, ProtocolError
 
-PATH = "/v1/messages/json"
 APPLICATION_NAME = re.compile(r"[-/_.=:*@a-zA-Z0-9]+")
 
 GOING_AWAY = 1001

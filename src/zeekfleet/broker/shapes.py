@@ -53,7 +53,7 @@ def shape_of(hint: Any) -> tuple[str, tuple[Any, ...]]:
 
 @functools.cache
 def field_hints(record: type[msgspec.Struct]) -> dict[str, Any]:
-    """By field, its declared type."""
+    """The declared type of each field, by the field's name."""
     return typing.get_type_hints(record, include_extras=True)
 
 

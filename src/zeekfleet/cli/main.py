@@ -13,13 +13,13 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
-from zeekfleet import __version__
 from zeekfleet.cli import streams
 from zeekfleet.cli.messages import Messages
 from zeekfleet.cli.purposes import VERBS
 from zeekfleet.cli.verbs import find_verb, make_parser, module_of, subparsers_of
 from zeekfleet.errors import CommandLineError, ZeekfleetError
 from zeekfleet.model.nearest import did_you_mean
+from zeekfleet.version import __version__
 
 MISUNDERSTOOD = 2
 INTERRUPTED = 130

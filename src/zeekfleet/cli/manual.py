@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from zeekfleet import __version__
 from zeekfleet.cli import exit_codes
 from zeekfleet.cli.purposes import VERBS
 from zeekfleet.cli.verbs import make_parser, subparsers_of
+from zeekfleet.version import __version__
 
 
 def pages() -> dict[str, str]:

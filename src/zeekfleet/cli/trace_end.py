@@ -148,7 +148,7 @@ async def _stop(link: Bus, name: str, own: SupervisorSettings) -> bool:
 
 
 class _Listener:
-    """A node that receives marks. Once it was awaited in vain, it is not awaited again.
+    """A node that receives marks. Once it has not answered in time, it is not waited for again.
 
     Args:
         file: where it writes the marks that it has received.

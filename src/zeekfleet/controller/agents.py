@@ -62,7 +62,7 @@ class Agents:
         presence: told what is heard of each.
         keeper: keeps what agents tell, and when they come and go.
         timeouts: told who makes progress.
-        queue: whose current deployment is told what becomes of nodes.
+        queue: has the current deployment, which follows the states of its nodes.
         handover: knows which of an agent's actions are of the current deployment.
     """
 
@@ -125,7 +125,7 @@ class Agents:
                     self._presence.supervisor(name, since, delivery.peer.id)
 
     def lost(self, peer: Peer, reason: str) -> None:
-        """Take the end of a connection; who spoke on it may have another one, or another agent comes in its place."""
+        """Handle the end of a connection. Its agent may have another connection, or another agent takes its place."""
         former = dict(self._instances.known)
         for name in self._instances.lost(peer):
             self._lose(name, reason)
@@ -138,7 +138,7 @@ class Agents:
             self._changed.notify()
 
     def reserve_names(self) -> None:
-        """Keep the names of the configured instances, when the controller has started, for the agents that they had."""
+        """Reserve, when the controller starts, the names of the configured instances for the agents that had them."""
         for name, reservation in self._instances.reserve_names().items():
             self._end_reservation_later(name, reservation)
 

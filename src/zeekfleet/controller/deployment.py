@@ -43,7 +43,7 @@ class Deployment(msgspec.Struct, frozen=True):
         plan: what it changes about the cluster's instances.
         completed: the configuration with addresses and ports filled in, once that was done.
         keys: for the nodes of a cluster on several hosts.
-        missing: by name, instances that are awaited, or were in vain, and what is known of each.
+        missing: by name, instances that are awaited, or have not come in time, and what is known of each.
         results: what the agents have answered, and in the end what came of it.
     """
 

@@ -5,7 +5,7 @@ step      what it does                                        what undoes it
 ========= =================================================== ======================================
 plan      finds out what the configuration changes            nothing was done
 meet      connects to its instances, welcomes their agents,   the end of ``Membership.meeting``
-          and waits until everybody is there                  forgets those that were met in vain
+          and waits until everybody is there                  forgets instances of a refused deployment
 complete  fills in addresses and ports                        nothing was done
 check     has the agents look for what would go wrong         nothing was done
 adopt     makes these the cluster's instances; agents that    nothing: the end of the meeting now

@@ -33,7 +33,7 @@ class Reports:
         return True
 
     def line(self, key: Hashable, text: str) -> str:
-        """The line to log when it is due, with the number of times it was not logged since."""
+        """The line to log if it is due; it says how often the same was not logged since the last time."""
         _, untold = self._told.get(key, (0.0, 0))
         if len(self._told) >= REMEMBERED_MAX:
             self._told.clear()

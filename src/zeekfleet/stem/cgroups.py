@@ -1,7 +1,7 @@
 """Control groups (version 2) of nodes, where we may make them; everything works without.
 
-The group of a node is ``<parent>/zeekfleet-<tree>/node-<name>``. A group that hands out
-memory to groups below it must have no process of its own, except the topmost of all. So
+The group of a node is ``<parent>/zeekfleet-<tree>/node-<name>``. A group that limits the
+memory of groups below it must not contain a process itself, unless it is the root group. So
 the parent is our own group, which can only kill a node as a whole. Or it is the group
 above, if systemd has marked that as handed over to us (``Delegate=yes`` with
 ``DelegateSubgroup=``): there memory can be limited, too. Nobody else's group is touched.
@@ -48,7 +48,7 @@ class Cgroups:
                 self._bases.add(self._base)
         if self._base is None:
             return None
-        path = self._base / f"node-{short_file_name(node)}"  # no file that the kernel puts there begins so
+        path = self._base / f"node-{short_file_name(node)}"  # no file of the kernel's begins with this
         try:
             path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         except OSError as error:

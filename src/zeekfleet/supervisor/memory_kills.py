@@ -16,8 +16,8 @@ ATTRIBUTION_WINDOW = 1.0
 class MemoryKills:
     """Asks the kernel's log, which names the processes; if it cannot be read, the counter of our own control group.
 
-    The counter does not say which process was killed. So a process that ended by SIGKILL just after the counter rose is
-    taken for one of those that were counted.
+    The counter does not say which process was killed. So a process that ended by SIGKILL just after the counter rose
+    counts as killed for want of memory.
     """
 
     def __init__(self) -> None:

@@ -12,9 +12,10 @@ class Link(abc.ABC):
 
     Attributes:
         peer: who is on the other side.
-        subscriptions: the topic prefixes of what to send there: the peer's subscriptions, as wire
-            names, if it dialled; what to publish, by second-generation names, if we did.
-        relayed: those of them on which it is also sent what other peers say; none if we dialled.
+        subscriptions: events on topics with these prefixes are sent to the peer. If the peer dialled, they are what it
+            subscribed to, in the names on the wire. If we dialled, they are what we publish there, in the second
+            generation's names.
+        relayed: the prefixes on which the peer is also sent what other peers say; none if we dialled.
         frame_limit: the largest frame that the peer accepts, in bytes; None if it did not tell.
         reason: why the connection ended; for a person.
         faulty: whether it ended by the peer's fault: it did not read, gave no sign of life, or broke the protocol.

@@ -15,7 +15,6 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
-from zeekfleet import __version__
 from zeekfleet.broker.session import POLICY_VIOLATION, Problem, ServerSession, check_request
 from zeekfleet.model.addresses import address_text
 from zeekfleet.security.access import AccessControl, CheckedPeer, Refusal
@@ -31,6 +30,7 @@ from zeekfleet.transport.upgrade import ENDPOINT as ENDPOINT_FIELD
 from zeekfleet.transport.upgrade import NAME, REFUSAL, first, frame_limit, own_fields, refusal
 from zeekfleet.transport.websocket_link import WebSocketLink
 from zeekfleet.transport.websocket_stream import LIBRARY, WebSocketStream
+from zeekfleet.version import __version__
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from collections import deque
 
 import msgspec
 
-from zeekfleet import __version__
 from zeekfleet.broker.session import GOING_AWAY, ServerSession
 from zeekfleet.errors import ListenError, TransportError
 from zeekfleet.model.addresses import address_text
@@ -23,6 +22,7 @@ from zeekfleet.transport.link import Link
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.routed import RoutedBus
 from zeekfleet.transport.settings import TransportSettings
+from zeekfleet.version import __version__
 
 logger = logging.getLogger(__name__)
 

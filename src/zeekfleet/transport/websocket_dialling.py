@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.http11 import Request, Response
 from websockets.uri import parse_uri
 
-from zeekfleet.broker.session import PATH
+from zeekfleet.broker.client_frames import PATH
 from zeekfleet.errors import TransportError
 from zeekfleet.model.addresses import address_text
 from zeekfleet.system.unix_sockets import short_path

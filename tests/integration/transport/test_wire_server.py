@@ -13,13 +13,13 @@ import pytest
 
 from support.raw_peer import CLOSE, PING, PONG, RawPeer, client_frame
 from support.recorder import Recorder
-from zeekfleet import __version__
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus
+from zeekfleet.version import __version__
 
 HOST = "127.0.0.1"
 A1 = topics.agent("a1")

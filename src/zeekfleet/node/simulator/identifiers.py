@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zeekfleet import __version__
 from zeekfleet.node.simulator import options, zeek_json
 from zeekfleet.node.simulator.configuration import Configuration
 from zeekfleet.node.simulator.zeek_json import boolean, interval, mapping, sequence, string
+from zeekfleet.version import __version__
 
 Text = str | None | Callable[[], str | None]
 """JSON text, at once or when asked for; None is declared but without a value."""
