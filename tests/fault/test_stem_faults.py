@@ -307,9 +307,15 @@ def test_nobody_is_woken_while_nothing_happens(tmp_path: Path) -> None:
         commander.until(protocol.Done)
         commander.send(protocol.Hurry(9))
         commander.until(protocol.Done)
-        before = wakeups(process.pid)
-        time.sleep(2)  # what is measured is this time
-        assert wakeups(process.pid) - before <= 1
+        # A poller is woken in each of these windows; a page that is read late wakes it in one.
+        counts = []
+        for _ in range(5):
+            before = wakeups(process.pid)
+            time.sleep(2)  # what is measured is this time
+            counts.append(wakeups(process.pid) - before)
+            if counts[-1] <= 1:
+                break
+        assert counts[-1] <= 1, counts
 
 
 async def test_a_supervisor_says_so_when_the_stem_cannot_start(tmp_path: Path) -> None:
