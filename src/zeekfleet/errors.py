@@ -19,6 +19,8 @@ what was expected), and its facts as attributes, so that no program has to parse
     │   └── ListenError          an address could not be bound (.host, .port)
     ├── ConfigurationError       a cluster configuration, or its file, is wrong (.errors)
     ├── SettingsError            an option, variable or settings file is wrong (.key)
+    ├── TlsFileError             a file for TLS cannot be used (.kind, .path)
+    ├── PkiError                 a certificate cannot be made, renewed or revoked
     ├── CommandLineError         a command line cannot be understood (.program)
     ├── StoreError               the store cannot be used
     │   ├── StoreCorruptError    its content cannot be trusted (.path)
@@ -199,6 +201,24 @@ class SettingsError(ZeekfleetError):
     def __init__(self, key: str, problem: str) -> None:
         self.key = key
         super().__init__(f"{key}: {problem}")
+
+
+class TlsFileError(ZeekfleetError):
+    """A file for TLS cannot be used.
+
+    Attributes:
+        kind: what should be in it: ``certificate``, ``key``, ``authorities`` or ``revoked``.
+        path: the file.
+    """
+
+    def __init__(self, kind: str, path: str, sentence: str) -> None:
+        self.kind = kind
+        self.path = path
+        super().__init__(sentence)
+
+
+class PkiError(ZeekfleetError):
+    """A certificate cannot be made, renewed or revoked."""
 
 
 class CommandLineError(ZeekfleetError):

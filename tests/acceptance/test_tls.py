@@ -9,6 +9,8 @@ import pytest
 import trustme
 from fleet import Fleet, ini, node
 
+from support.certificates import write
+
 ONCE = ["client.peering_attempts=2"]  # one for the connection, one for the handshake
 
 
@@ -39,12 +41,12 @@ class Certificates:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     directory = tmp_path_factory.mktemp("tls")
     authority, other = trustme.CA(), trustme.CA()
-    authority.cert_pem.write_to_path(directory / "authority.pem")
+    write(authority.cert_pem, directory / "authority.pem")
     files = [directory / "authority.pem"]
     for name, issuer in (("server", authority), ("client", authority), ("stranger", other)):
         issued = issuer.issue_cert("127.0.0.1" if name == "server" else f"{name}.example")
         for suffix, blob in (("pem", issued.cert_chain_pems[0]), ("key", issued.private_key_pem)):
-            blob.write_to_path(directory / f"{name}.{suffix}")
+            write(blob, directory / f"{name}.{suffix}")
             files.append(directory / f"{name}.{suffix}")
     return Certificates(*files)
 

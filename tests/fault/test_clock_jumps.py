@@ -15,6 +15,7 @@ import trustme
 from clock import Clock
 from trees import INSTANCE, Tree, cluster, node, until
 
+from support.certificates import write
 from support.daemons import wait_for_end_of
 from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.client.tls import TlsSettings, client_context
@@ -126,12 +127,12 @@ class Papers:
         self.authority = directory / "authority.pem"
         self.server, self.client = directory / "server.pem", directory / "client.pem"
         authority = trustme.CA()
-        authority.cert_pem.write_to_path(self.authority)
+        write(authority.cert_pem, self.authority)
         now = datetime.now(UTC)
         for name, file, wide in (("127.0.0.1", self.server, 24), ("client.example", self.client, 24)):
             span = timedelta(minutes=30) if file.stem == short else timedelta(hours=wide)
             issued = authority.issue_cert(name, not_before=now - span, not_after=now + span)
-            issued.private_key_and_cert_chain_pem.write_to_path(file)
+            write(issued.private_key_and_cert_chain_pem, file)
 
     def arguments(self) -> list[str]:
         """The client's settings."""

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from zeekfleet.errors import SettingsError
+from zeekfleet.errors import SettingsError, TlsFileError
+from zeekfleet.transport import tls
 from zeekfleet.transport.certificates import validity, validity_of_file
+from zeekfleet.transport.tls import TlsFiles
 
 _ANONYMOUS = "AECDH-AES256-SHA:HIGH:!MD5:@SECLEVEL=0"
 _AUTHENTICATED = "HIGH:!aNULL:!MD5"
@@ -86,7 +88,7 @@ def client_context(settings: TlsSettings) -> ssl.SSLContext:
     """The context for connecting to a controller.
 
     Raises:
-        SettingsError: a file is missing, or does not hold what it should.
+        SettingsError: a file is missing or does not hold what it should, or others can read the private key.
     """
     for key, path, there in (
         ("ssl.certificate", settings.certificate, Path.is_file),
@@ -96,7 +98,7 @@ def client_context(settings: TlsSettings) -> ssl.SSLContext:
     ):
         if path and not there(Path(path)):
             raise SettingsError(key, f"{path} does not exist")
-    context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = tls.plain_context(ClientContext, ssl.PROTOCOL_TLS_CLIENT)
     context.certificate = settings.certificate
     if not (settings.certificate or settings.cafile or settings.capath):
         context.check_hostname = False
@@ -104,18 +106,20 @@ def client_context(settings: TlsSettings) -> ssl.SSLContext:
         context.set_ciphers(_ANONYMOUS)
         return context
     context.set_ciphers(_AUTHENTICATED)
-    if settings.cafile or settings.capath:
-        try:
-            context.load_verify_locations(settings.cafile or None, settings.capath or None)
-        except (ssl.SSLError, OSError) as error:
-            path = settings.cafile or settings.capath
-            raise SettingsError("ssl.cafile", f"{path} holds no trusted certificates ({error})") from None
-    else:
-        context.load_default_certs()
-    if settings.certificate:
-        try:
-            # A passphrase is always given, so that OpenSSL never asks on the terminal.
-            context.load_cert_chain(settings.certificate, settings.keyfile or None, settings.passphrase)
-        except (ssl.SSLError, OSError) as error:
-            raise SettingsError("ssl.certificate", f"{settings.certificate} cannot be used ({error})") from None
+    files = TlsFiles(settings.certificate, settings.keyfile, settings.cafile)
+    try:
+        if settings.cafile:
+            tls.load_authorities(context, files)
+        if settings.capath:
+            context.load_verify_locations(capath=settings.capath)
+        elif not settings.cafile:
+            context.load_default_certs()
+        if settings.certificate:
+            tls.load_own(context, files, settings.passphrase)
+    except TlsFileError as error:
+        raise SettingsError(_KEYS[error.kind], str(error)) from None
     return context
+
+
+_KEYS = {"certificate": "ssl.certificate", "key": "ssl.keyfile", "authorities": "ssl.cafile"}
+"""The setting that names each kind of file."""

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import ssl
 import time
-from pathlib import Path
 
-from zeekfleet.errors import SettingsError
+from zeekfleet.errors import SettingsError, TlsFileError
 from zeekfleet.settings import ControllerSettings
+from zeekfleet.transport import tls
 from zeekfleet.transport.certificates import Validity, validity_of_file
+from zeekfleet.transport.tls import TlsFiles
 
 logger = logging.getLogger(__name__)
 
@@ -91,39 +92,27 @@ def server_context(settings: ControllerSettings) -> ServerContext | None:
     With ``tls_ca``, clients need a certificate that one of these authorities signed.
 
     Raises:
-        SettingsError: a file cannot be used.
+        SettingsError: a file cannot be used, or others can read the private key.
     """
     if not settings.tls_certificate:
         for key in ("tls_key", "tls_ca"):
             if getattr(settings, key):
                 raise SettingsError(f"controller.{key}", "needs controller.tls_certificate, too")
         return None
-    for key in ("tls_certificate", "tls_key", "tls_ca"):
-        _check_readable(f"controller.{key}", getattr(settings, key))
-    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    files = TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_ca)
     try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key or None, password=_no_passphrase)
-        context.watch = CertificateWatch(validity_of_file(settings.tls_certificate))
-    except (OSError, ssl.SSLError, ValueError) as error:
-        files = settings.tls_certificate + (f" with {settings.tls_key}" if settings.tls_key else "")
-        raise SettingsError("controller.tls_certificate", f"{files} cannot be used: {error}") from None
-    if settings.tls_ca:
-        try:
-            context.load_verify_locations(settings.tls_ca)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError("controller.tls_ca", f"{settings.tls_ca} cannot be used: {error}") from None
-        context.verify_mode = ssl.CERT_REQUIRED
+        context = tls.server_context(files, ServerContext)
+        context.watch = CertificateWatch(validity_of_file(files.certificate))
+    except TlsFileError as error:
+        raise SettingsError(_SETTINGS[error.kind], str(error)) from None
+    except ValueError as error:
+        raise SettingsError(_SETTINGS["certificate"], f"{files.certificate} cannot be used: {error}") from None
     return context
 
 
-def _check_readable(key: str, path: str) -> None:
-    try:
-        if path:
-            Path(path).open("rb").close()
-    except OSError as error:
-        raise SettingsError(key, f"{path} cannot be read: {error.strerror}") from None
-
-
-def _no_passphrase() -> str:
-    raise SettingsError("controller.tls_key", "is encrypted; a key without passphrase is needed")
+_SETTINGS = {
+    "certificate": "controller.tls_certificate",
+    "key": "controller.tls_key",
+    "authorities": "controller.tls_ca",
+}
+"""The setting that names each kind of file."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+
+_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+_VERSION, _TIME, _LONG_TIME = 0xA0, 0x17, 0x18
+"""Tags of ASN.1: the field that tells a certificate's version, and times with two and four digits for the year."""
 
 
 class Validity(msgspec.Struct, frozen=True):
@@ -32,12 +40,19 @@ def validity(pem: bytes, name: str) -> Validity:
     Raises:
         ValueError: there is none that can be read.
     """
-    # Whoever uses no TLS does not pay for this import.
-    from cryptography import x509  # noqa: PLC0415
-
-    certificate = x509.load_pem_x509_certificate(pem)
-    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return Validity(name, begin.timestamp(), end.timestamp())
+    block = _BLOCK.search(pem)
+    if block is None:
+        raise ValueError("there is no certificate in PEM format in it")
+    der = ssl.PEM_cert_to_DER_cert(block[0].decode("ascii"))
+    # The library for certificates takes 11 MB of a daemon, and two times are all that is needed of it:
+    # a certificate begins with [version], serial number, algorithm, issuer, and its two times (RFC 5280, 4.1).
+    (_, certificate), *_ = _elements(der)
+    (_, signed), *_ = _elements(certificate)
+    fields = [content for tag, content in _elements(signed) if tag != _VERSION]
+    if len(fields) < 4 or len(times := list(_elements(fields[3]))) != 2:
+        raise ValueError("it is no certificate")
+    begin, end = (_time(tag, text) for tag, text in times)
+    return Validity(name, begin, end)
 
 
 def validity_of_file(path: str) -> Validity:
@@ -48,6 +63,29 @@ def validity_of_file(path: str) -> Validity:
         ValueError: there is no certificate in it.
     """
     return validity(Path(path).read_bytes(), f"certificate {path}")
+
+
+def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
+    """The tags and contents of elements that follow each other in DER."""
+    place = 0
+    while place < len(der):
+        length, start = int.from_bytes(der[place + 1 : place + 2]), place + 2
+        if length >= 0x80:
+            start += length - 0x80
+            length = int.from_bytes(der[place + 2 : start])
+        if start + length > len(der):
+            raise ValueError("it is cut off")
+        yield der[place], der[start : start + length]
+        place = start + length
+
+
+def _time(tag: int, text: bytes) -> float:
+    if tag not in (_TIME, _LONG_TIME):
+        raise ValueError("it has no times")
+    # Years with two digits are those from 1950 to 2049.
+    century = b"" if tag == _LONG_TIME else b"20" if text < b"5" else b"19"
+    moment = datetime.strptime((century + text).decode("ascii"), "%Y%m%d%H%M%SZ")
+    return moment.replace(tzinfo=UTC).timestamp()
 
 
 def _date(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
+from support.certificates import write
 from zeekfleet import Client
 from zeekfleet.broker.events import controller as api
 from zeekfleet.client.tls import TlsSettings, client_context
@@ -27,9 +28,9 @@ async def secure(controller: Any, tmp_path: Path) -> int:
     endpoint: WebSocketBus = controller.endpoint
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
-    AUTHORITY.cert_pem.write_to_path(tmp_path / "ca.pem")
-    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
-    AUTHORITY.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
+    write(AUTHORITY.cert_pem, tmp_path / "ca.pem")
+    write(trustme.CA().cert_pem, tmp_path / "other.pem")
+    write(AUTHORITY.issue_cert("client").private_key_and_cert_chain_pem, tmp_path / "client.pem")
     controller.on(
         api.GetInstancesRequest, lambda r: api.GetInstancesResponse(r.reqid, Result(r.reqid, data=(Instance("a"),)))
     )
@@ -83,8 +84,8 @@ async def test_a_certificate_that_has_expired_is_named_by_the_api_too(
     past = datetime.now(UTC) - timedelta(days=1)
     for who, name in (("server", "127.0.0.1"), ("client", "client.example")):
         old = {"not_before": past - timedelta(days=1), "not_after": past} if who == expired else {}
-        AUTHORITY.issue_cert(name, **old).private_key_and_cert_chain_pem.write_to_path(tmp_path / f"{who}.pem")
-    AUTHORITY.cert_pem.write_to_path(tmp_path / "ca.pem")
+        write(AUTHORITY.issue_cert(name, **old).private_key_and_cert_chain_pem, tmp_path / f"{who}.pem")
+    write(AUTHORITY.cert_pem, tmp_path / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.pem")
     context.load_verify_locations(tmp_path / "ca.pem")

@@ -1,0 +1,82 @@
+"""Whether other users could read or change a file or directory that must be ours alone."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import stat
+from pathlib import Path
+
+_READ_OR_WRITE = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
+_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def private_file_problem(file: Path) -> str | None:
+    """Who else could read or change a file, and the command that mends this; None if nobody could.
+
+    The file may be a symbolic link; what it leads to counts. Whoever may write to its directory could replace it.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    target = file.resolve(strict=True)
+    found = target.stat()
+    if problem := _owner_problem(target, found):
+        return problem
+    if found.st_mode & _READ_OR_WRITE:
+        return f"{file} can be {_what(found)} by other users: run 'chmod 600 {shlex.quote(str(target))}'"
+    return directory_problem(target.parent)
+
+
+def private_directory_problem(directory: Path) -> str | None:
+    """Who else could read or change a directory, and the command that mends this; None if nobody could.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    found = directory.stat()
+    if problem := _owner_problem(directory, found):
+        return problem
+    if found.st_mode & _READ_OR_WRITE:
+        return f"directory {directory} can be {_what(found)} by other users: run 'chmod 700 {_quoted(directory)}'"
+    return None
+
+
+def directory_problem(directory: Path) -> str | None:
+    """Who else could replace a file of ours in a directory, and the command that mends this; None if nobody could.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    found = directory.stat()
+    if problem := _owner_problem(directory, found):
+        return problem
+    # In a directory such as /tmp, others may add files, but not replace ours.
+    if found.st_mode & _WRITE and not found.st_mode & stat.S_ISVTX:
+        return f"directory {directory} can be written by other users: run 'chmod go-w {_quoted(directory)}'"
+    return None
+
+
+def _owner_problem(path: Path, found: os.stat_result) -> str | None:
+    if found.st_uid in (os.geteuid(), 0):
+        return None
+    return (
+        f"{path} belongs to user {_name_of(found.st_uid)}, and this process to {_name_of(os.geteuid())}:"
+        f" run it as the same user, or run 'chown {os.geteuid()} {_quoted(path)}'"
+    )
+
+
+def _what(found: os.stat_result) -> str:
+    return "written" if found.st_mode & _WRITE else "read"
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} ({uid})"
+    except KeyError:
+        return str(uid)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
