@@ -67,6 +67,13 @@ def test_imports_follow_the_table(file: Path) -> None:
     assert not forbidden, f"{part} may not import {', '.join(sorted(forbidden))}"
 
 
+@pytest.mark.parametrize("part", ["agent", "client", "controller", "node"])
+def test_only_daemons_know_that_a_bus_is_made_of_connections(part: str) -> None:
+    """Others take a bus and, if they dial, connections: so each works over a bus without any."""
+    using = [file.name for file in (SOURCE / part).rglob("*.py") if "ConnectedBus" in file.read_text()]
+    assert not using
+
+
 def test_every_part_has_a_row() -> None:
     parts = {path.name.removesuffix(".py") for path in SOURCE.iterdir() if not path.name.startswith(("_", "."))}
     assert parts - {"py.typed"} == TABLE.keys()

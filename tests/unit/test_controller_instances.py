@@ -12,8 +12,8 @@ from zeekfleet.transport.bus import Peer
 
 def peer(number: int, endpoint: str = "", *, dialled: bool = False) -> Peer:
     host, port = "127.0.0.1", 1000 + number
-    place = f"{host}:{port}"
-    return Peer(number, f"p{number}", host, place, dialled=(host, port) if dialled else None, endpoint=endpoint)
+    instance = Instance("a", Address(host), Port(port)) if dialled else None
+    return Peer(number, f"p{number}", host, f"{host}:{port}", dialled_for=instance, endpoint=endpoint)
 
 
 def test_the_first_agent_of_a_name_is_known_until_it_is_gone_then_the_second() -> None:

@@ -56,7 +56,9 @@ class Collaborators:
 
     def comes(self, name: str, number: int, port: int) -> None:
         """An agent says hello on a connection that the controller has made."""
-        peer = Peer(number, "", "10.0.0.1", f"10.0.0.1:{port}", dialled=("10.0.0.1", port))
+        peer = Peer(
+            number, "", "10.0.0.1", f"10.0.0.1:{port}", dialled_for=Instance(name, Address("10.0.0.1"), Port(port))
+        )
         self.instances.hello(name, peer, False, SECOND, f"endpoint {number}")
         self.instances.welcomed(self.instances.known[name])
 

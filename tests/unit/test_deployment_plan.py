@@ -50,7 +50,7 @@ def test_an_instance_moves_when_its_address_or_port_changes(present: Instance, w
 
 
 def peer(number: int, host: str = "10.0.0.1", *, port: int = 4711, dialled: bool = False) -> Peer:
-    return Peer(number, "", host, f"{host}:{port}", dialled=(host, port) if dialled else None)
+    return Peer(number, "", host, f"{host}:{port}", dialled_for=instance("a", host, port) if dialled else None)
 
 
 def test_an_instance_is_missing_until_its_agent_has_answered_the_welcome() -> None:

@@ -20,6 +20,7 @@ from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.planning.layout import Backend
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, REQUESTS_FILE
 from zeekfleet.transport.bus import Bus
+from zeekfleet.transport.connections import Connections
 
 ROLES = {"manager": ClusterRole.MANAGER, "logger": ClusterRole.LOGGER, "worker": ClusterRole.WORKER}
 
@@ -44,7 +45,9 @@ async def links(tmp_path: Path):  # type: ignore[no-untyped-def]
         env = {} if name == "logger" else {WEBSOCKET_PORT: str(1000 + number)}
         configs[name] = NodeConfig(name, directory=str(tmp_path / name), env=env, cluster=cluster)
     published = Published()
-    made = ZeekLinks(cast(Bus, published), Backend.ZEROMQ, ClusterSettings(tmp_path), StatusFiles())
+    cluster_settings = ClusterSettings(tmp_path)
+    bus, connections = cast(Bus, published), cast(Connections, None)
+    made = ZeekLinks(bus, connections, Backend.ZEROMQ, cluster_settings, StatusFiles())
     made.follow(dict.fromkeys(configs, 1), configs)
     yield made, published
     made.close()

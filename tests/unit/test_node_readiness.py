@@ -19,6 +19,7 @@ from zeekfleet.node.zeek.links import ZeekLinks
 from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.planning.layout import STATUS_FILE, Backend
 from zeekfleet.transport.bus import Bus
+from zeekfleet.transport.connections import Connections
 
 PATIENCE = 30.0
 CONFIG = NodeConfig("proxy")
@@ -41,7 +42,8 @@ async def statuses() -> AsyncIterator[StatusFiles]:
 
 
 def zeek_readiness(roster: Roster, statuses: StatusFiles) -> Callable[[NodeConfig], Coroutine[Any, Any, None]]:
-    links = ZeekLinks(cast(Bus, None), Backend.ZEROMQ, ClusterSettings(Path("/nowhere")), statuses)
+    bus, connections = cast(Bus, None), cast(Connections, None)
+    links = ZeekLinks(bus, connections, Backend.ZEROMQ, ClusterSettings(Path("/nowhere")), statuses)
     return links.readiness(roster)
 
 

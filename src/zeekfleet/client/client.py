@@ -29,8 +29,8 @@ from zeekfleet.errors import CannotConnectError, RequestTimeoutError, TransportE
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.defaults import CLIENT_PORT, LOOPBACK
 from zeekfleet.model.management import Configuration
-from zeekfleet.transport.bus import Delivery, PeerAdded, PeerLost
-from zeekfleet.transport.connections import ConnectedBus
+from zeekfleet.transport.bus import Bus, Delivery, PeerAdded, PeerLost
+from zeekfleet.transport.connections import Connections
 from zeekfleet.transport.websocket import WebSocketBus
 from zeekfleet.waiting import Signal, first_of
 
@@ -62,7 +62,8 @@ class Client(Requests):
         connect_timeout: how long to insist on a connection.
         watcher: sees, once each, the agents' notifications, the progress of deployments, and other clients' responses.
         name: what to call this client in the controller's log.
-        bus: what to use instead of a WebSocket of its own.
+        bus: what to use instead of a WebSocket of its own. If it is made of connections, the controller is dialled
+            over it; if not, nothing tells whether the controller is there, and requests are simply sent.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Client(Requests):
         connect_timeout: float = 10.0,
         watcher: Watcher | None = None,
         name: str = "zeekfleet-client",
-        bus: ConnectedBus | None = None,
+        bus: Bus | None = None,
     ) -> None:
         super().__init__()
         self._host = host
@@ -84,7 +85,7 @@ class Client(Requests):
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._watcher = watcher
-        self._bus = bus or WebSocketBus(name=name if name.startswith(OWN_NAME) else f"{OWN_NAME}-client/{name}")
+        self._bus: Bus = bus or WebSocketBus(name=name if name.startswith(OWN_NAME) else f"{OWN_NAME}-client/{name}")
         self._is_own_transport = bus is None
         self._connected = asyncio.Event()
         self._lost = asyncio.Event()
@@ -120,7 +121,10 @@ class Client(Requests):
             tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
             for topic in (topics.CONTROLLER, topics.AGENT_PREFIX, *topics.NEWS):
                 self._bus.subscribe(topic)
-            self._bus.dial(self._host, self._port, tls=self._tls)
+            if isinstance(self._bus, Connections):
+                self._bus.dial(self._host, self._port, tls=self._tls)
+            else:
+                self._connected.set()
             self._stack.callback(tasks.create_task(self._read_events()).cancel)
             await self._wait_connected(self._connect_timeout)
         except BaseException:

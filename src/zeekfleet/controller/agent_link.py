@@ -39,6 +39,11 @@ class AgentLink(msgspec.Struct, frozen=True):
 
 
 def is_dialled_at(peer: Peer, instance: Instance) -> bool:
-    """Whether this is the connection that the controller makes to the instance's address and port."""
-    port = instance.listen_port
-    return port is not None and peer.dialled == (str(instance.host), port.number)
+    """Whether the controller dialled this agent where the instance is.
+
+    It may have done so for an instance of another name, or for this one before a deployment moved it elsewhere.
+    """
+    dialled, port = peer.dialled_for, instance.listen_port
+    if dialled is None or dialled.listen_port is None or port is None:
+        return False
+    return (dialled.host, dialled.listen_port.number) == (instance.host, port.number)

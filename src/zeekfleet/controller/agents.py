@@ -111,7 +111,7 @@ class Agents:
             case api.NotifyAgentHello(instance=name, connecting=connecting, api_version=version):
                 self._hello(delivery, name, connecting, version, delivery.event.id)
             case api.FirstNotifyAgentHello(instance=name, api_version=version):
-                self._hello(delivery, name, not delivery.peer.dialled, version)
+                self._hello(delivery, name, delivery.peer.dialled_for is None, version)
             case check_api.NotifyCapabilities(instance=name, names=names) if name == sender:
                 self._instances.told_its_capabilities(name, delivery.peer, names)
             case deployment_api.NotifyNodeActions(instance=name) if name == sender and is_heard:

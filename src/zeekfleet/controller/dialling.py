@@ -38,5 +38,5 @@ class Dialling:
             if place not in self._connected:
                 own = (topics.agent(instance.name), topics.secrets(instance.name))
                 label = f"the agent of instance {instance.name} at"
-                self._connections.dial(*place, publish=own, role=Role.AGENT, label=label)
+                self._connections.dial(*place, publish=own, role=Role.AGENT, instance=instance, label=label)
         self._connected = set(wanted)

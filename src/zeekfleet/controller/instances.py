@@ -15,7 +15,7 @@ from zeekfleet.controller.plan import moves
 from zeekfleet.lifecycle.wording import clock_text
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.management import Configuration, Instance
-from zeekfleet.model.types import UNSPECIFIED, Address, Port
+from zeekfleet.model.types import UNSPECIFIED, Address
 from zeekfleet.transport.bus import Peer
 
 REMEMBERED = 10_000
@@ -89,7 +89,7 @@ class Instances:
             Instance(
                 name,
                 Address(peer.host) if peer.host else UNSPECIFIED,
-                Port(peer.dialled[1]) if not connecting and peer.dialled else None,
+                peer.dialled_for.listen_port if not connecting and peer.dialled_for else None,
             ),
             peer,
             generation,
@@ -208,15 +208,12 @@ class Instances:
         if instance.listen_port is None or configured is None or not moves(configured, instance):
             return present
         links = reversed(self._links.get(instance.name, ()))
-        # An agent that dials us has one link, whatever we dial.
-        return next(
-            (
-                link
-                for link in links
-                if is_dialled_at(link.peer, instance) or (not link.peer.dialled and link.instance.host == instance.host)
-            ),
-            None,
-        )
+        return next((link for link in links if self._is_at(link, instance)), None)
+
+    def _is_at(self, link: AgentLink, instance: Instance) -> bool:
+        """Whether this link leads to where the instance is. An agent that dials us has one link, whatever we dial."""
+        has_dialled_us = link.peer.dialled_for is None
+        return is_dialled_at(link.peer, instance) or (has_dialled_us and link.instance.host == instance.host)
 
     def _choose(self, name: str) -> None:
         """Use the link to the configured address, if there is one, else the newest; without any, the next agent's."""

@@ -84,7 +84,7 @@ async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop
                     options,
                     bus,
                     supervisor,
-                    engine.links(bus, directory),
+                    engine.links(bus, bus, directory),
                     checker=checking.node_checker(settings, engine),
                 )
                 notifier = Notifier(bus, own.name, controller is not None, options.host)

@@ -18,7 +18,8 @@ from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.planning.checks import Needs
-from zeekfleet.transport.connections import ConnectedBus
+from zeekfleet.transport.bus import Bus
+from zeekfleet.transport.connections import Connections
 
 Readiness = Callable[[NodeConfig], Coroutine[Any, Any, None]]
 """Waits until the node is up or has failed."""
@@ -137,11 +138,12 @@ class Engine(launch.Engine, Protocol):
         """
         ...
 
-    def links(self, bus: ConnectedBus, directory: Path) -> NodeLinks:
+    def links(self, bus: Bus, connections: Connections, directory: Path) -> NodeLinks:
         """How an agent reaches nodes of this kind.
 
         Args:
             bus: the agent's bus.
+            connections: for dialling nodes that do not connect to the agent.
             directory: the agent's directory, which has its socket for nodes.
         """
         ...

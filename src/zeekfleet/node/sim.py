@@ -25,7 +25,7 @@ from zeekfleet.planning import layout, listeners
 from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.node_settings import cpus_of
 from zeekfleet.transport.bus import Bus
-from zeekfleet.transport.connections import ConnectedBus
+from zeekfleet.transport.connections import Connections
 
 # -P keeps the working directory off the import path: a file json.py there must not replace the standard module.
 PROGRAM = (sys.executable, "-P", "-m", "zeekfleet.node.simulator")
@@ -73,7 +73,7 @@ class SimEngine:
     def prepare(self) -> None:
         """Do nothing: nodes run in this Python interpreter."""
 
-    def links(self, bus: ConnectedBus, directory: Path) -> SimulatedNodeLinks:
+    def links(self, bus: Bus, connections: Connections, directory: Path) -> SimulatedNodeLinks:
         """Nodes dial their agent."""
         return SimulatedNodeLinks(bus, directory / AGENT_SOCKET)
 

@@ -27,6 +27,7 @@ import msgspec
 from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.model.enums import Role
+from zeekfleet.model.management import Instance
 
 R = TypeVar("R", bound=Response)
 
@@ -40,7 +41,7 @@ class Peer(msgspec.Struct, frozen=True):
         host: the address of its host; ``""`` if it is on this host and has come by a socket file.
         place: where it is, for a person: ``192.0.2.1:2150`` or ``unix:PATH``.
         role: what it is, as far as the way by which it came tells.
-        dialled: the host and port where we dialled it; None if we did not.
+        dialled_for: the instance for whose agent we dialled it; None if we did not, or for something else.
         endpoint: the id of its bus, where it tells one: two connections may lead to the same program.
         uid: the user on this host that it belongs to, where that is known.
     """
@@ -50,7 +51,7 @@ class Peer(msgspec.Struct, frozen=True):
     host: str
     place: str
     role: Role = Role.NONE
-    dialled: tuple[str, int] | None = None
+    dialled_for: Instance | None = None
     endpoint: str = ""
     uid: int | None = None
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from zeekfleet.model.enums import Role
+from zeekfleet.model.management import Instance
 from zeekfleet.security.access import AccessControl
 from zeekfleet.transport.bus import Bus, Peer
 from zeekfleet.transport.metrics import TransportMetrics
@@ -78,6 +79,7 @@ class Connections(abc.ABC):
         publish: Sequence[str] = EVERYTHING,
         tls: ssl.SSLContext | None = None,
         role: Role = Role.NONE,
+        instance: Instance | None = None,
         label: str = "",
     ) -> None:
         """Connect, and connect again whenever the connection is lost, until :meth:`hang_up`.
@@ -91,6 +93,7 @@ class Connections(abc.ABC):
                 (second-generation names; the first generation's twins are included).
             tls: a client's context, or None for plain text.
             role: what is there.
+            instance: the one whose agent is there; the peer says so (``dialled_for``).
             label: what is there, for the log; it is news then if it cannot be reached, and when it can be again.
         """
 

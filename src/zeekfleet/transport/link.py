@@ -12,6 +12,7 @@ class Link(abc.ABC):
 
     Attributes:
         peer: who is on the other side.
+        dialled: whether we dialled.
         subscriptions: events on topics with these prefixes are sent to the peer. If the peer dialled, they are what it
             subscribed to, in the names on the wire. If we dialled, they are what we publish there, in the second
             generation's names.
@@ -23,6 +24,7 @@ class Link(abc.ABC):
 
     def __init__(self, peer: Peer, subscriptions: tuple[str, ...] = ()) -> None:
         self.peer = peer
+        self.dialled = False
         self.subscriptions = subscriptions
         self.relayed: tuple[str, ...] = ()
         self.frame_limit: int | None = None

@@ -139,7 +139,7 @@ class MemoryNetwork:
             raise TransportError("that is our own address")
         dialled = MemoryLink(theirs, subscriptions, ours.settings, ours.metrics)
         where = address_text(ours.host, self.ephemeral_port())
-        caller = Peer(bus.new_peer_id(), ours.name, ours.host, where, policy.role, None, ours.id)
+        caller = Peer(bus.new_peer_id(), ours.name, ours.host, where, policy.role, endpoint=ours.id)
         inbound = MemoryLink(caller, (), bus.settings, bus.metrics)
         dialled.other, inbound.other = inbound, dialled
         dialled.frame_limit, inbound.frame_limit = bus.settings.frame_bytes, ours.settings.frame_bytes

@@ -17,6 +17,7 @@ from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.errors import TransportError
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import Role
+from zeekfleet.model.management import Instance
 from zeekfleet.transport.bus import BusEvent, Peer, R
 from zeekfleet.transport.connections import EVERYTHING, ConnectedBus
 from zeekfleet.transport.dialler import Dialler
@@ -89,6 +90,7 @@ class RoutedBus(ConnectedBus):
         publish: Sequence[str] = EVERYTHING,
         tls: ssl.SSLContext | None = None,
         role: Role = Role.NONE,
+        instance: Instance | None = None,
         label: str = "",
     ) -> None:
         self.hang_up(host, port)
@@ -97,7 +99,8 @@ class RoutedBus(ConnectedBus):
 
         async def connect() -> Link:
             link = await self._connect(host, port, subscriptions, tls)
-            link.peer = msgspec.structs.replace(link.peer, role=role)
+            link.dialled = True
+            link.peer = msgspec.structs.replace(link.peer, role=role, dialled_for=instance)
             return link
 
         dialler = Dialler(self._router, self.settings, address, connect, label)
@@ -127,7 +130,7 @@ class RoutedBus(ConnectedBus):
     def _dialled_peer(self, name: str, host: str, port: int) -> Peer:
         """The peer at an address that we have dialled."""
         known = "" if _is_socket_file(host) else host
-        return Peer(self._router.new_peer_id(), name, known, _place(host, port), dialled=(host, port))
+        return Peer(self._router.new_peer_id(), name, known, _place(host, port))
 
     async def _close_connections(self) -> None:
         async with asyncio.TaskGroup() as leaving:

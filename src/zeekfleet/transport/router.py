@@ -91,7 +91,7 @@ class Router:
         on_wire, canonical_name = generation.topic(topic), canonical_topic(topic)
         if to is not None:
             link = self._link_to(to)
-            if link is None or not (link.peer.dialled or on_wire.startswith(link.subscriptions)):
+            if link is None or not (link.dialled or on_wire.startswith(link.subscriptions)):
                 return ""
             return self._send_event(link, topic, event, frame)
         problem = ""
@@ -134,19 +134,19 @@ class Router:
         If the same program has dialled us before from the same host, that link is dead: nobody dials twice.
         """
         peer = link.peer
-        if peer.endpoint and not peer.dialled:
+        if peer.endpoint and not link.dialled:
             for other in tuple(self._inbound.values()):
                 if other.peer.endpoint == peer.endpoint and other.peer.host == peer.host:
                     other.cut("its peer has made a new connection")
                     self.detach(other)
-        (self._dialled if peer.dialled else self._inbound)[peer.id] = link
+        (self._dialled if link.dialled else self._inbound)[peer.id] = link
         self._find_double_links()
         logger.debug("peer added: %s", link)
         self.inbox.put(PeerAdded(peer))
 
     def detach(self, link: Link) -> None:
         """Remove a link that is gone; do nothing if it never was ready."""
-        links = self._dialled if link.peer.dialled else self._inbound
+        links = self._dialled if link.dialled else self._inbound
         if links.pop(link.peer.id, None) is not None:
             self._find_double_links()
             reason = link.reason or "connection closed"

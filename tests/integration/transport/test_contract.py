@@ -12,7 +12,8 @@ from zeekfleet.broker.events import agent, node
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.errors import RequestTimeoutError, TransportError
-from zeekfleet.model.management import Result
+from zeekfleet.model.management import Instance, Result
+from zeekfleet.model.types import Address, Port
 from zeekfleet.transport.bus import BusEvent, Delivery, PeerAdded, PeerLost
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.settings import TransportSettings
@@ -174,10 +175,11 @@ async def test_peers_are_added_and_lost(make):
         port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees:
             async with make("leaf") as leaf, Recorder(leaf) as leaf_sees:
-                leaf.dial(HOST, port)
+                there = Instance("hub", Address(HOST), Port(port))
+                leaf.dial(HOST, port, instance=there)
                 inbound, dialled = await hub_sees.added(), await leaf_sees.added()
-                assert (inbound.name, inbound.host, inbound.dialled) == ("leaf", HOST, None)
-                assert (dialled.name, dialled.host, dialled.dialled) == ("hub", HOST, (HOST, port))
+                assert (inbound.name, inbound.host, inbound.dialled_for) == ("leaf", HOST, None)
+                assert (dialled.name, dialled.host, dialled.dialled_for) == ("hub", HOST, there)
                 assert hub.peers() == (inbound,)
                 assert leaf.peers() == (dialled,)
             lost = await hub_sees.lost()

@@ -26,7 +26,8 @@ from zeekfleet.planning.layout import Backend, ZeekSettings
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, REQUESTS_FILE, needs_mailbox
 from zeekfleet.planning.node_settings import cpus_of
 from zeekfleet.planning.zeek_versions import zeromq_problem
-from zeekfleet.transport.connections import ConnectedBus
+from zeekfleet.transport.bus import Bus
+from zeekfleet.transport.connections import Connections
 
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL. A quiet Zeek needs two to end, one that has to write logs needs more."""
@@ -100,10 +101,11 @@ class ZeekEngine:
         """
         _ = self._installation
 
-    def links(self, bus: ConnectedBus, directory: Path) -> ZeekLinks:
+    def links(self, bus: Bus, connections: Connections, directory: Path) -> ZeekLinks:
         """The agent dials one node; some others it reaches through mailboxes."""
         hub_ports = (self._options.zeromq_xpub_port, self._options.zeromq_xsub_port)
-        return ZeekLinks(bus, self._options.backend, ClusterSettings(directory, hub_ports), StatusFiles())
+        cluster = ClusterSettings(directory, hub_ports)
+        return ZeekLinks(bus, connections, self._options.backend, cluster, StatusFiles())
 
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
         """How to run the node.

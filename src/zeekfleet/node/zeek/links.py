@@ -27,7 +27,8 @@ from zeekfleet.node.zeek.status_files import StatusFiles
 from zeekfleet.node.zeek.websocket_ports import WebSocketPorts
 from zeekfleet.planning.layout import Backend, may_open_websocket
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, needs_mailbox
-from zeekfleet.transport.connections import ConnectedBus
+from zeekfleet.transport.bus import Bus
+from zeekfleet.transport.connections import Connections
 from zeekfleet.waiting import first_of
 
 
@@ -38,13 +39,17 @@ class ZeekLinks:
 
     Args:
         bus: the agent's bus.
+        connections: the agent's, for dialling nodes.
         backend: the cluster back end.
         cluster: what all nodes of the cluster have in common.
         statuses: tells which nodes are up.
     """
 
-    def __init__(self, bus: ConnectedBus, backend: Backend, cluster: ClusterSettings, statuses: StatusFiles) -> None:
+    def __init__(
+        self, bus: Bus, connections: Connections, backend: Backend, cluster: ClusterSettings, statuses: StatusFiles
+    ) -> None:
         self._bus = bus
+        self._connections = connections
         self._backend = backend
         self._cluster = cluster
         self._websockets = WebSocketPorts()
@@ -142,10 +147,10 @@ class ZeekLinks:
 
     def _dial(self, node: str | None) -> None:
         if self._port is not None:
-            self._bus.hang_up(LOOPBACK, self._port)
+            self._connections.hang_up(LOOPBACK, self._port)
         self._node, self._port = node, None if node is None else self._ports[node]
         if self._port is not None:
-            self._bus.dial(LOOPBACK, self._port, publish=(topics.NODE,))
+            self._connections.dial(LOOPBACK, self._port, publish=(topics.NODE,))
 
 
 def _has_port(config: NodeConfig | None) -> bool:

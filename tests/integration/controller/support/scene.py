@@ -118,14 +118,14 @@ class Scene:
         self.client: Client
         self._stack = stack
         self._tasks = tasks
-        self._network = network
+        self.network = network
         self._started: list[asyncio.Task[None]] = []
 
     def run(self, coroutine) -> None:
         self._started.append(self._tasks.create_task(coroutine))
 
     async def agent(self, name: str, *, able: bool = True, port: int | None = None) -> ScriptedAgent:
-        endpoint = await self._stack.enter_async_context(MemoryBus(self._network, name))
+        endpoint = await self._stack.enter_async_context(MemoryBus(self.network, name))
         agent = ScriptedAgent(name, endpoint, able=able)
         if port is None:
             endpoint.dial("127.0.0.1", 2150)
@@ -136,13 +136,13 @@ class Scene:
 
     async def calling_itself(self, name: str) -> Client:
         """Another client."""
-        endpoint = MemoryBus(self._network, name)
+        endpoint = MemoryBus(self.network, name)
         client = Client("127.0.0.1", 2150, timeout=DEADLINE, bus=endpoint)
         return await self._stack.enter_async_context(client)
 
     async def listener(self) -> Recorder:
         """Hears what is told unasked."""
-        endpoint = await self._stack.enter_async_context(MemoryBus(self._network, "listener"))
+        endpoint = await self._stack.enter_async_context(MemoryBus(self.network, "listener"))
         for topic in topics.NEWS:
             endpoint.subscribe(topic)
         recorder = await self._stack.enter_async_context(Recorder(endpoint))
@@ -152,7 +152,7 @@ class Scene:
 
     async def asks(self, event: Event, generation: Generation = SECOND) -> Event:
         """What the controller answers somebody who asks this."""
-        endpoint = await self._stack.enter_async_context(MemoryBus(self._network))
+        endpoint = await self._stack.enter_async_context(MemoryBus(self.network))
         endpoint.subscribe(topics.CONTROLLER)
         recorder = await self._stack.enter_async_context(Recorder(endpoint))
         endpoint.dial("127.0.0.1", 2150)
