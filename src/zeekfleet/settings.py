@@ -78,6 +78,33 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
     frame_limit: Annotated[
         int, Setting("largest WebSocket frame that is accepted, in bytes", within=Range(1024, 2**30, "bytes"))
     ] = 16 * 2**20
+    unfinished_limit: Annotated[
+        int,
+        Setting(
+            "bytes of frames that have arrived in part, of all connections; beyond it the oldest of these is closed",
+            within=Range(1024, 2**33, "bytes"),
+        ),
+    ] = 64 * 2**20
+    connection_limit: Annotated[
+        int, Setting("connections that a port has at a time", within=Range(1, 1_000_000, "a number of connections"))
+    ] = 4096
+    connection_limit_each: Annotated[
+        int,
+        Setting(
+            "how many of them one peer may have: a user of this host, or an address",
+            within=Range(1, 1_000_000, "a number of connections"),
+        ),
+    ] = 2048
+    handshake_limit: Annotated[
+        int,
+        Setting(
+            "connections to a port that have not begun to talk; beyond it the oldest of these is closed",
+            within=Range(1, 1_000_000, "a number of connections"),
+        ),
+    ] = 128
+    handshake_timeout: Annotated[
+        float, Setting("seconds that a new connection has to begin to talk", within=ranges.SECONDS)
+    ] = 10.0
     connect_retry: Annotated[
         float, Setting("seconds before a lost connection is tried again for the first time", within=ranges.SECONDS)
     ] = 0.2

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from zeekfleet.broker.generations import canonical_topic
 from zeekfleet.testing.clock import ManualClock
 from zeekfleet.transport.bus import Peer, PeerAdded
+from zeekfleet.transport.connection_limits import ConnectionLimits, peer_of
 from zeekfleet.transport.inbox import EXPECTANT_FACTOR, Inbox
 from zeekfleet.transport.memory import MemoryLink
 from zeekfleet.transport.metrics import TransportMetrics
@@ -19,10 +20,10 @@ from zeekfleet.transport.outgoing import Outgoing
 from zeekfleet.transport.prefixes import canonical, common, on_the_wire, reduced
 from zeekfleet.transport.router import Router
 from zeekfleet.transport.settings import TransportSettings
+from zeekfleet.transport.unfinished_frames import UnfinishedFrames
 
 PREFIXES = st.lists(st.text("ab/", max_size=4), max_size=5)
 TOPICS = st.text("ab/", max_size=6)
-ADDED = PeerAdded(Peer(1, "", "h", "h:1"))
 
 
 @given(PREFIXES, TOPICS)
@@ -101,26 +102,128 @@ def test_outgoing_counts_bytes_that_wait_but_lets_one_frame_through():
     assert not outgoing.write(b"x")
 
 
+def added(peer: int) -> PeerAdded:
+    return PeerAdded(Peer(peer, "", "h", f"h:{peer}"))
+
+
 async def test_the_queue_has_room_by_number_and_by_bytes():
-    queue = Inbox(3, 100, TransportMetrics())
-    for _ in range(2):
-        queue.put(ADDED, 1)
-    assert queue.has_room
-    queue.put(ADDED, 1)
-    assert not queue.has_room
+    queue = Inbox(3, 100, 100, TransportMetrics())
+    for peer in (1, 1, 2):
+        assert queue.has_room(1)
+        queue.put(added(peer), 1)
+    assert not queue.has_room(1)
     queue.expect(True)
-    assert queue.has_room
+    assert queue.has_room(1)
     for _ in range(3 * EXPECTANT_FACTOR):
-        queue.put(ADDED)
-    assert not queue.has_room
+        queue.put(added(1))
+    assert not queue.has_room(1)
     queue.expect(False)
-    while not queue.has_room:
+    while not queue.has_room(1):
         await anext(queue)
-    queue.put(ADDED, 100)
-    assert not queue.has_room
+    queue.put(added(1), 100)
+    assert not queue.has_room(1)
     queue.close()
-    assert queue.has_room
-    assert len([received async for received in queue]) == 3
+    assert queue.has_room(1)
+    assert [received.peer.id async for received in queue] == [1, 1, 1]
+
+
+async def test_a_peer_that_fills_the_queue_holds_back_only_itself():
+    queue = Inbox(3, 100, 100, TransportMetrics())
+    for _ in range(3):
+        queue.put(added(1))
+    assert not queue.has_room(1)
+    assert queue.has_room(2)
+    queue.put(added(2))
+    assert not queue.has_room(2)
+    each = Inbox(100, 100, 2, TransportMetrics())
+    each.put(added(1))
+    assert each.has_room(1)
+    each.put(added(1))
+    assert not each.has_room(1)
+    assert each.has_room(2)
+
+
+async def test_peers_have_their_turns_and_what_each_sent_is_in_order():
+    queue = Inbox(1000, 1000, 1000, TransportMetrics())
+    for number, peer in enumerate((1, 1, 1, 1, 2, 3, 2)):
+        queue.put(added(peer), number)
+    queue.close()
+    assert [received.peer.id async for received in queue] == [1, 2, 3, 1, 2, 1, 1]
+
+
+async def test_a_held_back_peer_reads_on_when_half_of_what_it_sent_is_done():
+    queue = Inbox(100, 1000, 4, TransportMetrics())
+    for _ in range(4):
+        queue.put(added(1))
+    reading = asyncio.create_task(queue.room(1))
+    await asyncio.sleep(0)
+    await anext(queue)
+    await asyncio.sleep(0)
+    assert not reading.done()
+    await anext(queue)
+    async with asyncio.timeout(5):
+        await reading
+
+
+async def test_all_read_on_when_the_bytes_are_fewer():
+    queue = Inbox(100, 10, 100, TransportMetrics())
+    queue.put(added(1), 10)
+    reading = [asyncio.create_task(queue.room(peer)) for peer in (1, 2, 3)]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in reading)
+    await anext(queue)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*reading)
+
+
+def test_unfinished_frames_are_cut_where_they_were_begun_first():
+    cut: list[str] = []
+    frames = UnfinishedFrames(10)
+    frames.hold("slow", 4, lambda: cut.append("slow"), is_new=True)
+    frames.hold("quick", 4, lambda: cut.append("quick"), is_new=True)
+    frames.hold("slow", 5, lambda: cut.append("slow"), is_new=False)
+    assert not cut
+    frames.hold("third", 3, lambda: cut.append("third"), is_new=True)
+    assert cut == ["slow"]
+    frames.hold("quick", 0, lambda: cut.append("quick"), is_new=True)
+    frames.hold("third", 3, lambda: cut.append("third"), is_new=True)
+    frames.hold("quick", 8, lambda: cut.append("quick"), is_new=True)
+    assert cut == ["slow", "third"]
+
+
+def test_one_unfinished_frame_is_let_through_whatever_its_size():
+    frames = UnfinishedFrames(10)
+    frames.hold("large", 1000, lambda: pytest.fail("it was cut"), is_new=True)
+
+
+def test_the_oldest_handshake_of_the_greediest_gives_way():
+    limits = ConnectionLimits(10, 10, 3)
+    entries = [limits.begin(who, lambda: None)[0] for who in ("a", "b", "b")]
+    _, evicted = limits.begin("c", lambda: None)
+    assert evicted is entries[1]
+    assert limits.upgrade(entries[2]) == ""
+    assert limits.begin("d", lambda: None)[1] is None
+
+
+def test_upgraded_connections_are_counted_in_all_and_of_each_peer():
+    limits = ConnectionLimits(3, 2, 10)
+    first, second, third, fourth, fifth = (limits.begin(who, lambda: None)[0] for who in "aaabb")
+    assert limits.upgrade(first) == limits.upgrade(second) == ""
+    assert limits.upgrade(third) == "there are 2 connections of this peer already"
+    assert limits.upgrade(fourth) == ""
+    assert limits.upgrade(fifth) == "there are 3 connections already"
+    limits.forget(first)
+    limits.forget(first)
+    assert limits.upgrade(third) == ""
+
+
+def test_peers_are_counted_by_user_address_or_network():
+    assert peer_of(0, "127.0.0.1") == 0
+    assert peer_of(None, "192.0.2.1") != peer_of(None, "192.0.2.2")
+    assert peer_of(None, "2001:db8::1") == peer_of(None, "2001:db8::ffff:0:1%eth0")
+    assert peer_of(None, "2001:db8::1") != peer_of(None, "2001:db8:0:1::1")
+    assert peer_of(None, "::ffff:192.0.2.1") != peer_of(None, "::ffff:192.0.2.2")
+    assert peer_of(None, "") == ""
 
 
 async def test_a_manual_clock_wakes_sleepers_in_order():

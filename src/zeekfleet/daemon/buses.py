@@ -69,7 +69,16 @@ def agent_policy(name: str) -> ListenerPolicy:
 
 def own_bus(name: str, common: CommonSettings) -> ConnectedBus:
     """The bus on which a daemon listens and dials, with the configured limits."""
-    return WebSocketBus(name, TransportSettings(frame_bytes=common.frame_limit, backoff_first=common.connect_retry))
+    settings = TransportSettings(
+        frame_bytes=common.frame_limit,
+        unfinished_bytes=common.unfinished_limit,
+        connections=common.connection_limit,
+        connections_each=common.connection_limit_each,
+        handshakes=common.handshake_limit,
+        handshake_timeout=common.handshake_timeout,
+        backoff_first=common.connect_retry,
+    )
+    return WebSocketBus(name, settings)
 
 
 def supervisor_bus(name: str, common: CommonSettings, port: int, label: str = "") -> Bus:

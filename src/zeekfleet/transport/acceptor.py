@@ -35,6 +35,9 @@ class Served(asyncio.Protocol, abc.ABC):
     async def serve(self) -> None:
         """Serve the connection until it is gone; cancelled, close it within the time for that."""
 
+    def release(self) -> None:
+        """Count the connection no more: it is over, whether it has begun to talk or not."""
+
 
 Factory = Callable[[], Served]
 
@@ -123,9 +126,10 @@ class Acceptor:
         task.add_done_callback(self._serving.discard)
 
     async def _serve(self, connection: socket.socket, factory: Factory) -> None:
+        served = factory()
         try:
-            _, served = await self._loop.connect_accepted_socket(
-                factory, connection, ssl=self._tls, ssl_handshake_timeout=self._handshake_timeout
+            await self._loop.connect_accepted_socket(
+                lambda: served, connection, ssl=self._tls, ssl_handshake_timeout=self._handshake_timeout
             )
         except (OSError, TimeoutError) as error:
             logger.debug("%s: a connection did not begin to talk: %s", self._address, error)
@@ -135,6 +139,7 @@ class Acceptor:
             except Exception:
                 logger.exception("%s: serving a connection failed", self._address)
         finally:
+            served.release()
             # Its descriptor is free as soon as the loop has gone round.
             if self._waiting is not None:
                 self._loop.call_soon(self._resume)

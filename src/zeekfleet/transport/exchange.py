@@ -105,9 +105,9 @@ async def _run(router: Router, link: Link, session: Session, on_ready: Callable[
     inbox, metrics = router.inbox, router.metrics
     problems = 0
     while True:
-        if not inbox.has_room:
+        if not inbox.has_room(link.peer.id):
             link.hold(True)
-            await inbox.room()
+            await inbox.room(link.peer.id)
             link.hold(False)
         frame = await link.receive()
         metrics.frames_in += 1

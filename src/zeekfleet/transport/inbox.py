@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 
 from zeekfleet.transport.bus import BusEvent
@@ -18,75 +18,107 @@ behind frames that fill the queue. So connections are read on, up to this.
 
 
 class Inbox(AsyncIterator[BusEvent]):
-    """What was received, in order.
+    """What was received. Peers have their turns: what one has sent is in order, and no peer waits for all of another's.
 
     Connections wait for :meth:`room` before they read their sockets, so a reader
-    that stalls holds back the senders.
+    that stalls holds back the senders, and a peer that sends much holds back only itself.
 
     Args:
         count: how many events may wait.
         size: how many bytes their frames may have together.
+        each: how many events of one peer may wait.
         metrics: where to count.
     """
 
-    def __init__(self, count: int, size: int, metrics: TransportMetrics) -> None:
-        self._count, self._size = count, size
+    def __init__(self, count: int, size: int, each: int, metrics: TransportMetrics) -> None:
+        self._count, self._size, self._each = count, size, each
         self._metrics = metrics
-        self._items: deque[tuple[BusEvent, int]] = deque()
+        self._queues: OrderedDict[int, deque[tuple[BusEvent, int]]] = OrderedDict()
+        """By peer; the first one has its turn next."""
+        self._waiting = 0
         self._waiting_bytes = 0
-        self._expectant = False
+        self._factor = 1
         self._closed = False
         self._arrived = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._held_back: dict[int, asyncio.Future[None]] = {}
 
-    @property
-    def has_room(self) -> bool:
-        """Whether connections may read."""
-        return self._room.is_set()
+    def has_room(self, peer: int) -> bool:
+        """Whether the connection of this peer may read.
 
-    async def room(self) -> None:
-        """Wait until connections may read."""
-        await self._room.wait()
+        One of whom nothing is waiting may always read an event, unless the bytes are too many: a queue that others have
+        filled is no reason to leave it out.
+        """
+        if self._closed:
+            return True
+        if self._waiting_bytes >= self._size * self._factor:
+            return False
+        queue = self._queues.get(peer)
+        return not queue or (len(queue) < self._each * self._factor and self._waiting < self._count * self._factor)
+
+    async def room(self, peer: int) -> None:
+        """Wait until the connection of this peer may read."""
+        while not self.has_room(peer):
+            waiter = self._held_back[peer] = asyncio.get_running_loop().create_future()
+            try:
+                await waiter
+            finally:
+                self._held_back.pop(peer, None)
 
     def put(self, received: BusEvent, size: int = 0) -> None:
         """Add an event; ``size`` is the size of its frame in bytes."""
         if self._closed:
             return
-        self._items.append((received, size))
-        self._waiting_bytes += size
+        self._queues.setdefault(received.peer.id, deque()).append((received, size))
+        self._count_in(1, size)
         self._arrived.set()
-        self._measure()
 
     def expect(self, expectant: bool) -> None:
         """Say whether requests are waiting for their responses."""
-        self._expectant = expectant
-        self._measure()
+        self._factor = EXPECTANT_FACTOR if expectant else 1
+        self._let_go(*self._held_back)
 
     def close(self) -> None:
         """Take no more events; the reader gets those that are there, and then the end."""
         self._closed = True
         self._arrived.set()
-        self._measure()
+        self._let_go(*self._held_back)
 
     def __aiter__(self) -> Inbox:
         return self
 
     async def __anext__(self) -> BusEvent:
-        while not self._items:
+        while not self._queues:
             if self._closed:
                 raise StopAsyncIteration
             self._arrived.clear()
             await self._arrived.wait()
-        received, size = self._items.popleft()
-        self._waiting_bytes -= size
-        self._measure()
+        peer, queue = next(iter(self._queues.items()))
+        received, size = queue.popleft()
+        if queue:
+            self._queues.move_to_end(peer)
+        else:
+            del self._queues[peer]
+        was_full = self._is_full
+        self._count_in(-1, -size)
+        if was_full and not self._is_full:
+            self._let_go(*self._held_back)
+        elif len(queue) <= self._each * self._factor // 2:  # not at each event, so that it reads several at a time
+            self._let_go(peer)
         return received
 
-    def _measure(self) -> None:
-        factor = EXPECTANT_FACTOR if self._expectant else 1
-        waiting = self._metrics.waiting_events = len(self._items)
-        if self._closed or (waiting < self._count * factor and self._waiting_bytes < self._size * factor):
-            self._room.set()
-        else:
-            self._room.clear()
+    @property
+    def _is_full(self) -> bool:
+        """Whether too much is waiting of all peers together."""
+        return self._waiting >= self._count * self._factor or self._waiting_bytes >= self._size * self._factor
+
+    def _count_in(self, number: int, size: int) -> None:
+        self._waiting += number
+        self._waiting_bytes += size
+        self._metrics.waiting_events = self._waiting
+
+    def _let_go(self, *peers: int) -> None:
+        """Have the connections of those of these peers read on that may."""
+        for peer in peers:
+            waiter = self._held_back.get(peer)
+            if waiter is not None and not waiter.done() and self.has_room(peer):
+                waiter.set_result(None)

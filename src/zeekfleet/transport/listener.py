@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import re
@@ -18,8 +19,11 @@ from websockets.server import ServerProtocol
 from zeekfleet.broker.session import POLICY_VIOLATION, Problem, ServerSession, check_request
 from zeekfleet.model.addresses import address_text
 from zeekfleet.security.access import AccessControl, CheckedPeer, Refusal
+from zeekfleet.security.reports import Reports
+from zeekfleet.security.users import name_of
 from zeekfleet.transport.acceptor import Acceptor, Factory, Served
 from zeekfleet.transport.bus import Peer
+from zeekfleet.transport.connection_limits import ConnectionLimits, Entry, peer_of
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.deadline import Deadline
 from zeekfleet.transport.exchange import serve
@@ -66,11 +70,13 @@ class Listener:
         self._address = address
         self.settings = settings
         self.metrics = router.metrics
+        self.unfinished = router.unfinished
         self._router = router
         self._policy = policy
         self._access = access
         self._certified = False
-        self._connections: set[_Connection] = set()
+        self._limits = ConnectionLimits(settings.connections, settings.connections_each, settings.handshakes)
+        self._reports = Reports()
         self._refusals: set[Forbidden] = set()
         self._acceptor: Acceptor | None = None
 
@@ -91,7 +97,7 @@ class Listener:
         # Whoever shows a certificate is known by that.
         peer = CheckedPeer() if self._access is None or self._certified else self._access.check(connection)
         if peer.refusal is None:
-            return functools.partial(_Connection, self, peer)
+            return functools.partial(_Connection, self, peer, self._begin(connection, peer))
         self._tell_of_refusal(peer.refusal)
         if len(self._refusals) >= REFUSALS_MAX:
             return None
@@ -102,25 +108,41 @@ class Listener:
         if refusal.report:
             logger.warning("%s: %s", self._address, refusal.report, extra={"address": self._address})
 
-    def admit(self, connection: _Connection) -> bool:
-        """Count a connection, if it is within the limit."""
-        if len(self._connections) < self.settings.connections:
-            self._connections.add(connection)
-            return True
-        self.metrics.connections_refused += 1
-        level = logging.WARNING if self.metrics.connections_refused == 1 else logging.DEBUG
-        fields = {"address": self._address}
-        logger.log(
-            level, "%s: refused a connection: there are %s", self._address, self.settings.connections, extra=fields
-        )
-        return False
+    def admit(self, connection: _Connection) -> str:
+        """Why a connection may not be upgraded, as the end of a sentence; ``""`` if it may."""
+        problem = self._limits.upgrade(connection.entry)
+        if problem:
+            self.metrics.connections_refused += 1
+            self._report("refused", f"refused a connection of {connection.whose}: {problem}")
+        return problem
 
-    def ended(self, connection: _Connection, *, is_upgraded: bool) -> None:
-        """An admitted connection is gone."""
-        self._connections.discard(connection)
-        if not is_upgraded:
+    def ended(self, connection: _Connection) -> None:
+        """A connection is gone."""
+        was_upgraded = connection.entry.is_upgraded
+        self._limits.forget(connection.entry)
+        if not was_upgraded:
             self.metrics.handshakes_failed += 1
             logger.debug("%s: a connection ended without an upgrade to WebSocket", self._address)
+
+    def _begin(self, connection: socket.socket, peer: CheckedPeer) -> Entry:
+        """Count a connection that was just accepted; another one may have to give way."""
+
+        def end() -> None:
+            with contextlib.suppress(OSError):  # it has gone meanwhile
+                connection.shutdown(socket.SHUT_RDWR)
+
+        entry, evicted = self._limits.begin(peer_of(peer.uid, _host_of(connection)), end)
+        if evicted is not None:
+            evicted.end()
+            self.metrics.handshakes_evicted += 1
+            limit = self.settings.handshakes
+            self._report("evicted", f"more than {limit} connections have not begun to talk: the oldest are closed")
+        return entry
+
+    def _report(self, key: str, text: str) -> None:
+        """Log a limit that strikes, at most once a minute."""
+        if self._reports.due(key):
+            logger.warning("%s: %s", self._address, self._reports.line(key, text), extra={"address": self._address})
 
     def malformed(self, connection: _Connection, problem: str) -> None:
         """Answer what is no request for a WebSocket."""
@@ -143,6 +165,8 @@ class Listener:
         elif first(headers, ENDPOINT_FIELD) == self._endpoint_id:
             # What we say would come back to us, and each request be worked on twice.
             connection.refuse(HTTPStatus.CONFLICT, "you have connected to yourself")
+        elif problem := self.admit(connection):
+            connection.refuse(HTTPStatus.SERVICE_UNAVAILABLE, problem, {REFUSAL: problem})
         else:
             connection.grant(request, own_fields(self._name, self.settings.frame_bytes))
 
@@ -184,30 +208,27 @@ class _Connection(WebSocketStream, Served):
 
     deadline: Deadline
 
-    def __init__(self, listener: Listener, peer: CheckedPeer) -> None:
+    def __init__(self, listener: Listener, peer: CheckedPeer, entry: Entry) -> None:
         self._server = ServerProtocol(max_size=listener.settings.frame_bytes, logger=LIBRARY)
-        super().__init__(self._server, listener.settings, listener.metrics)
+        super().__init__(self._server, listener.settings, listener.metrics, listener.unfinished)
         self._listener = listener
         self.peer = peer
+        self.entry = entry
         self._upgrade: asyncio.Future[Request | None] = self._loop.create_future()
-        self._is_admitted = False
         self._is_answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._is_admitted = self._listener.admit(self)
-        if self._is_admitted:
-            self._expire_in(self._settings.handshake_timeout)
-        else:
-            self.abort()
+        self._expire_in(self._settings.handshake_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._is_admitted:
-            self.deadline.cancel()
-            self._listener.ended(self, is_upgraded=self._upgrade.done())
+        self.deadline.cancel()
         if not self._upgrade.done():
             self._upgrade.set_result(None)
         super().connection_lost(exc)
+
+    def release(self) -> None:
+        self._listener.ended(self)
 
     async def serve(self) -> None:
         try:
@@ -243,6 +264,11 @@ class _Connection(WebSocketStream, Served):
             self._upgrade.set_result(request)
 
     @property
+    def whose(self) -> str:
+        """Whose connection this is, for the log."""
+        return f"user {name_of(self.peer.uid)}" if self.peer.uid is not None else self.remote
+
+    @property
     def remote(self) -> str:
         """Who has connected, for the log; empty for a unix socket."""
         remote = self.transport.get_extra_info("peername")
@@ -263,3 +289,12 @@ class _Connection(WebSocketStream, Served):
 
     def _expire_in(self, seconds: float) -> None:
         self.deadline = Deadline(self._loop.time() + seconds, self.abort)
+
+
+def _host_of(connection: socket.socket) -> str:
+    """The address of the peer of a connection; ``""`` for a Unix socket, or if the peer has gone already."""
+    try:
+        name = connection.getpeername()
+    except OSError:
+        return ""
+    return str(name[0]) if isinstance(name, tuple) else ""

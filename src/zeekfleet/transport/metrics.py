@@ -18,10 +18,12 @@ class TransportMetrics(msgspec.Struct):
         slow_peers: peers cut off because they did not read.
         silent_peers: peers cut off because they sent no pong.
         handshakes_failed: connections that ended before they were ready.
+        handshakes_evicted: connections that were closed before their upgrade, since there were too many such.
         connections_refused: connections over a listener's limit.
         strangers_refused: connections of users who are not served, and upgrades for foreign web pages.
         connection_attempts: attempts to connect to peers.
         requests_timed_out: requests without a response in time.
+        frames_abandoned: connections cut since they held an unfinished frame for longest while these took much memory.
         frames_too_large: frames that were not sent since their peer would not accept them.
         foreign_responses: responses of peers that were not asked.
         pending_requests: requests that wait for their response.
@@ -37,10 +39,12 @@ class TransportMetrics(msgspec.Struct):
     slow_peers: int = 0
     silent_peers: int = 0
     handshakes_failed: int = 0
+    handshakes_evicted: int = 0
     connections_refused: int = 0
     strangers_refused: int = 0
     connection_attempts: int = 0
     requests_timed_out: int = 0
+    frames_abandoned: int = 0
     frames_too_large: int = 0
     foreign_responses: int = 0
     pending_requests: int = 0

@@ -30,6 +30,7 @@ from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.prefixes import canonical, on_the_wire
 from zeekfleet.transport.requests import RequestTable
 from zeekfleet.transport.settings import TransportSettings
+from zeekfleet.transport.unfinished_frames import UnfinishedFrames
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,9 @@ class Router:
 
     def __init__(self, settings: TransportSettings, metrics: TransportMetrics) -> None:
         self.metrics = metrics
-        self.inbox = Inbox(settings.inbox_events, settings.inbox_bytes, metrics)
+        self.inbox = Inbox(settings.inbox_events, settings.inbox_bytes, settings.inbox_each, metrics)
         self.requests = RequestTable(metrics, self.inbox.expect)
+        self.unfinished = UnfinishedFrames(settings.unfinished_bytes)
         self._subscriptions: tuple[str, ...] = ()
         self._inbound: dict[int, Link] = {}
         self._dialled: dict[int, Link] = {}

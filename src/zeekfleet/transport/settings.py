@@ -16,10 +16,15 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
         frame_bytes: the largest frame accepted; more closes the connection with 1009.
         queue_frames: frames that may wait for one peer to read; more cuts it off.
         queue_bytes: the same in bytes; one frame is always let through.
-        connections: connections a listener accepts at a time.
+        unfinished_bytes: bytes of frames that have arrived in part, of all connections; more cuts off the oldest of
+            these. One frame is always let through.
+        connections: upgraded connections that a listener has at a time; further ones are refused.
+        connections_each: how many of them one peer may have: one user of this host, or one address.
+        handshakes: connections on their way to the upgrade; more has the oldest closed.
         subscriptions: topic prefixes a peer may subscribe to.
         inbox_events: events that may wait for the reader before sockets are not read any more.
         inbox_bytes: the same, in bytes of their frames.
+        inbox_each: how many events of one peer may wait before its socket is not read any more.
         handshake_timeout: seconds from the connection to the subscriptions.
         ping_interval: seconds.
         pong_timeout: seconds without a pong until a connection is given up.
@@ -31,10 +36,14 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
     frame_bytes: int = 16 * MEBIBYTE
     queue_frames: int = 65536
     queue_bytes: int = 32 * MEBIBYTE
+    unfinished_bytes: int = 64 * MEBIBYTE
     connections: int = 4096
+    connections_each: int = 2048
+    handshakes: int = 128
     subscriptions: int = SUBSCRIPTIONS_MAX
     inbox_events: int = 1024
     inbox_bytes: int = 64 * MEBIBYTE
+    inbox_each: int = 16
     handshake_timeout: float = 10.0
     ping_interval: float = 5.0
     pong_timeout: float = 20.0

@@ -59,7 +59,9 @@ class WebSocketBus(RoutedBus):
 
     async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
         fields = upgrade.own_fields(self.name, self.settings.frame_bytes) | {upgrade.ENDPOINT: self.id}
-        stream, answer = await dial_websocket(host, port, tls, fields, self.settings, self.metrics)
+        stream, answer = await dial_websocket(
+            host, port, tls, fields, self.settings, self.metrics, self._router.unfinished
+        )
         told = upgrade.first(answer, upgrade.NAME)
         name = told if APPLICATION_NAME.fullmatch(told) else ""
         peer = self._dialled_peer(name, host, port)

@@ -21,6 +21,7 @@ from zeekfleet.model.addresses import address_text
 from zeekfleet.system.unix_sockets import short_path
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.settings import TransportSettings
+from zeekfleet.transport.unfinished_frames import UnfinishedFrames
 from zeekfleet.transport.unix_sockets import SCHEME
 from zeekfleet.transport.upgrade import REFUSAL, first
 from zeekfleet.transport.websocket_stream import LIBRARY, WebSocketStream
@@ -40,13 +41,19 @@ class DialledStream(WebSocketStream):
         fields: what to tell about ourselves in the upgrade.
         settings: limits and times.
         metrics: where to count.
+        unfinished: the memory of unfinished frames of all connections.
     """
 
     def __init__(
-        self, url: str, fields: Mapping[str, str], settings: TransportSettings, metrics: TransportMetrics
+        self,
+        url: str,
+        fields: Mapping[str, str],
+        settings: TransportSettings,
+        metrics: TransportMetrics,
+        unfinished: UnfinishedFrames,
     ) -> None:
         self._client = ClientProtocol(parse_uri(url), max_size=settings.frame_bytes, logger=LIBRARY)
-        super().__init__(self._client, settings, metrics)
+        super().__init__(self._client, settings, metrics, unfinished)
         self._fields = fields
         self._answer: asyncio.Future[Headers | TransportError] = self._loop.create_future()
 
@@ -96,6 +103,7 @@ async def dial_websocket(
     fields: Mapping[str, str],
     settings: TransportSettings,
     metrics: TransportMetrics,
+    unfinished: UnfinishedFrames,
 ) -> tuple[DialledStream, Headers]:
     """Connect, and upgrade the connection.
 
@@ -106,6 +114,7 @@ async def dial_websocket(
         fields: what to tell about ourselves in the upgrade.
         settings: limits and times.
         metrics: where to count.
+        unfinished: the memory of unfinished frames of all connections.
 
     Returns:
         The connection, and what the other side has answered.
@@ -118,7 +127,7 @@ async def dial_websocket(
     url = f"{'wss' if tls else 'ws'}://{address_text(host, port) if path is None else LOCALHOST}{PATH}"
 
     def stream() -> DialledStream:
-        return DialledStream(url, fields, settings, metrics)
+        return DialledStream(url, fields, settings, metrics, unfinished)
 
     try:
         if path is None:

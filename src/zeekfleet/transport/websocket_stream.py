@@ -22,6 +22,7 @@ from zeekfleet.errors import TransportError
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.outgoing import Outgoing
 from zeekfleet.transport.settings import TransportSettings
+from zeekfleet.transport.unfinished_frames import UnfinishedFrames
 from zeekfleet.transport.whole_texts import size_of, whole_texts
 
 LIBRARY = logging.getLogger("websockets")
@@ -49,6 +50,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         protocol: of this connection and side.
         settings: limits and times.
         metrics: where to count.
+        unfinished: the memory of unfinished frames of all connections.
 
     Attributes:
         heard: when the peer last answered a ping, in the loop's time.
@@ -57,12 +59,19 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
 
     transport: asyncio.Transport
 
-    def __init__(self, protocol: Protocol, settings: TransportSettings, metrics: TransportMetrics) -> None:
+    def __init__(
+        self, protocol: Protocol, settings: TransportSettings, metrics: TransportMetrics, unfinished: UnfinishedFrames
+    ) -> None:
         self.faulty = False
         self._protocol = protocol
         self._is_masked = protocol.side is Side.CLIENT
         self._settings = settings
         self._metrics = metrics
+        self._unfinished = unfinished
+        self._has_taken = False
+        """Whether a message has arrived in full since ``unfinished`` was told last."""
+        self._held = 0
+        """Bytes of a message that has not arrived in full yet, as noted in ``unfinished``."""
         self._loop = asyncio.get_running_loop()
         self.heard = self._loop.time()
         self._is_upgraded = False
@@ -70,7 +79,8 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._end_of_head = b""
         self._unread = 0
         """Bytes in which the library has not found a whole frame yet; 0: the next byte begins a frame."""
-        self._fragments: list[bytes] = []
+        self._fragments: bytearray | None = None
+        """The parts of a message that has not arrived in full; None outside of such a message."""
         self._fragmented = Opcode.TEXT
         self._messages: deque[bytes | None] = deque()
         self._waiting = 0
@@ -98,7 +108,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         if not self._is_upgraded and not self._has_head:
             # Frames behind the upgrade wait until it is answered: a pong must not come before the answer.
             data, behind = self._split_at_end_of_head(data)
-        elif not self._unread and not self._fragments and self._protocol.state is State.OPEN:
+        elif not self._unread and self._fragments is None and self._protocol.state is State.OPEN:
             end = 0
             for message, end in whole_texts(data, not self._is_masked, self._settings.frame_bytes):  # noqa: B007
                 self._take(message)
@@ -118,6 +128,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
             self.faulty = True
             code = "" if self._protocol.close_sent is None else f" (closed with {int(self._protocol.close_sent.code)})"
             self._ended(f"connection failed: {_reason(broken)}{code}")
+        self._note_unfinished()
         if self._end and self._messages:
             # What came before is taken, and answered, before we say goodbye.
             self._goodbye += self._protocol.data_to_send()
@@ -126,6 +137,20 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         if behind:
             self.data_received(behind)
 
+    def _note_unfinished(self) -> None:
+        held = self._unread + len(self._fragments or b"") if self._is_upgraded and not self._end else 0
+        if held or self._held:
+            self._held = held
+            self._unfinished.hold(self, held, self._cut_unfinished, is_new=self._has_taken)
+        self._has_taken = False
+
+    def _cut_unfinished(self) -> None:
+        self._metrics.frames_abandoned += 1
+        self._held = 0
+        self.faulty = True
+        self._ended("its message has not arrived in full while many others had begun one")
+        self.abort()
+
     def eof_received(self) -> None:
         """The peer sends no more; asyncio then closes the connection."""
         self._ended("connection lost")
@@ -133,6 +158,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone.set()
         self._ended("connection lost")
+        self._note_unfinished()
 
     def send(self, content: bytes) -> None:
         """Send a text message without waiting; a peer that does not read is cut off.
@@ -259,17 +285,18 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
 
     def _take_part(self, frame: Frame) -> None:
         data = bytes(frame.data)
-        if not frame.fin or self._fragments:
-            self._fragments.append(data)
+        if not frame.fin or self._fragments is not None:
+            self._fragments = self._fragments or bytearray()
+            self._fragments += data
             if not frame.fin:
                 return
-            data = b"".join(self._fragments)
-            self._fragments.clear()
+            data, self._fragments = bytes(self._fragments), None
         self._take(data if self._fragmented is Opcode.TEXT else None)
 
     def _take(self, message: bytes | None) -> None:
         if self._end:
             return
+        self._has_taken = True
         self._messages.append(message)
         self._waiting += _cost(message)
         if self._waiting > READ_AHEAD and not self._is_paused:
