@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from zeekfleet.model import defaults, ranges
-from zeekfleet.model.launch import EngineName
+from zeekfleet.model.launch import AUTO, EngineName
 from zeekfleet.model.names import shortened
 from zeekfleet.model.ranges import Range
 
@@ -237,7 +237,7 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Setting("loopback port for SupervisorControl; 0 takes any free one", within=ranges.PORT)] = (
         defaults.SUPERVISOR_PORT
     )
-    engine: Annotated[EngineName, Setting("what a node is: zeek, sim, or auto")] = "auto"
+    engine: Annotated[EngineName, Setting("what a node is: zeek, sim, or auto")] = AUTO
     backend: Annotated[BackendName, Setting("cluster back end of real Zeek nodes")] = "zeromq"
     zeromq_xpub_port: Annotated[
         int,

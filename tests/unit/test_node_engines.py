@@ -17,7 +17,7 @@ from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.model.variables import AGENT_LINK, CURVE_FILE, WEBSOCKET_PORT
 from zeekfleet.node import engines
 from zeekfleet.node.link import agent_link, websocket_port
-from zeekfleet.node.sim import SimEngine
+from zeekfleet.node.simulator.engine import SimulatorEngine
 from zeekfleet.node.zeek.engine import ZeekEngine, ZeekOptions, management_script
 from zeekfleet.node.zeek.installation import Installation, examine
 from zeekfleet.planning.layout import Backend
@@ -258,7 +258,7 @@ def test_launches_that_are_refused(config: NodeConfig, problem: str) -> None:
 
 def test_sim_launch() -> None:
     config = NodeConfig(name="worker", cluster=CLUSTER, env={"PATH": "/mine", "CLUSTER_NODE": "other"}, cpu_affinity=1)
-    engine: Engine = SimEngine()
+    engine: Engine = SimulatorEngine()
     spec = engine.launch(config, CONTEXT)
     assert spec.argv == (sys.executable, "-P", "-m", "zeekfleet.node.simulator")
     assert (spec.env["CLUSTER_NODE"], spec.env["PATH"], spec.env["HOME"]) == ("worker", "/mine", "/root")

@@ -13,7 +13,7 @@ from zeekfleet.agent.roster import Roster
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Node, NodeOutputs
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.node.sim import SimulatedNodeLinks
+from zeekfleet.node.simulator.links import SimulatedNodeLinks
 from zeekfleet.node.zeek.cluster_settings import ClusterSettings
 from zeekfleet.node.zeek.links import ZeekLinks
 from zeekfleet.node.zeek.status_files import StatusFiles

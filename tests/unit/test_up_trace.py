@@ -68,3 +68,10 @@ def test_a_lack_of_ports_is_reported(trace: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(ports, "TRIES", -up_trace.PORTS)
     with pytest.raises(ZeekfleetError, match="no free ports"):
         up_trace.run(trace, resolve(SECTIONS["up"], {}, {}))
+
+
+@pytest.mark.parametrize("engine", ["auto", "sim"])
+def test_nodes_that_read_no_traffic_are_refused(engine: str, trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(trace.parent))  # without a zeek
+    with pytest.raises(ZeekfleetError, match="a trace needs real Zeek nodes"):
+        up_trace.run(trace, resolve(SECTIONS["up"], {"supervisor.engine": engine}, {}))

@@ -26,16 +26,27 @@ class _Condition(msgspec.Struct, frozen=True):
     holds: Callable[[Any], bool] = bool
     words: str = "yes"
 
+    def concerns(self, key: str) -> bool:
+        """Whether a setting is one of these."""
+        return key.startswith(self.beginning) and key != self.other
+
 
 def _is_positive(value: Any) -> bool:
     return bool(value > 0)
+
+
+def _has_backend(engine: str) -> bool:
+    """Whether nodes can be connected by a cluster back end, as those that read traffic are."""
+    from zeekfleet.node.engines import may_read_traffic  # noqa: PLC0415 - takes a tenth of a second, and is seldom needed
+
+    return may_read_traffic(engine)
 
 
 _CONDITIONS = (
     _Condition("controller.auto_assign_start_port", "controller.auto_assign_ports"),
     _Condition("controller.auto_assign_metrics_start_port", "controller.auto_assign_metrics_ports"),
     _Condition("agent.health_misses", "agent.health_interval", _is_positive, "more than 0"),
-    _Condition("supervisor.backend", "supervisor.engine", lambda engine: engine != "sim", "auto or zeek"),
+    _Condition("supervisor.backend", "supervisor.engine", _has_backend, "auto or zeek"),
     _Condition("supervisor.zeromq_", "supervisor.backend", lambda backend: backend == "zeromq", "zeromq"),
     _Condition("supervisor.revival_", "supervisor.revival"),
     _Condition("supervisor.crash_days", "supervisor.crash_reports", _is_positive, "more than 0"),
@@ -53,13 +64,13 @@ def refuse_inapplicable(resolved: Resolved) -> None:
     """
     given = {key: source.text for key, source in resolved.sources.items() if source.origin is Origin.OPTION}
     for condition in _CONDITIONS:
-        if condition.other not in resolved.sources or condition.holds(_value(resolved, condition.other)):
+        source = resolved.sources.get(condition.other)
+        options = (option for key, option in given.items() if condition.concerns(key))
+        option = next(options, None)
+        if source is None or option is None or condition.holds(_value(resolved, condition.other)):
             continue
-        for key, option in given.items():
-            if key.startswith(condition.beginning) and key != condition.other:
-                source = resolved.sources[condition.other]
-                why = f"only counts where {condition.other} is {condition.words}"
-                raise SettingsError(option, f"does not apply: it {why} (which comes from: {source})")
+        why = f"only counts where {condition.other} is {condition.words}"
+        raise SettingsError(option, f"does not apply: it {why} (which comes from: {source})")
 
 
 def _value(resolved: Resolved, key: str) -> Any:

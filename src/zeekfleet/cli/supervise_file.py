@@ -38,7 +38,7 @@ from zeekfleet.client.config_file import Beside
 from zeekfleet.errors import SettingsError
 from zeekfleet.model import ranges
 from zeekfleet.model.enums import ClusterRole
-from zeekfleet.model.launch import ENGINE_NAMES, Resources, RevivalSettings
+from zeekfleet.model.launch import AUTO, ENGINE_NAMES, Resources, RevivalSettings
 from zeekfleet.model.names import name_problem
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Port, parse_port
@@ -85,7 +85,7 @@ def read(path: Path) -> SuperviseFile:
     for key in document.keys() - {"state_dir", "bare_mode", "node", *PROGRAM_KEYS}:
         raise SettingsError(f"{path}: {key}", "unknown key at the top level")
     beside = Beside(path.parent)
-    default = _program(str(path), document, Program(engine="auto"), beside)
+    default = _program(str(path), document, Program(engine=AUTO), beside)
     tables = _value(f"{path}: node", document.get("node", []), list[dict[str, Any]])
     nodes: dict[str, tuple[NodeConfig, Program]] = {}
     for number, table in enumerate(tables, 1):

@@ -26,6 +26,7 @@ from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.types import Port
 from zeekfleet.model.variables import PCAP_FILE
+from zeekfleet.node.engines import FOR_TRAFFIC, engine_of
 from zeekfleet.planning.node_settings import variable
 from zeekfleet.resolution import Origin, Resolved
 from zeekfleet.settings import Settings
@@ -210,7 +211,7 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supe
         ),
         supervisor=msgspec.structs.replace(
             settings.supervisor,
-            **unless_given("supervisor", engine="zeek", port=0, grace=GRACE, grace_ceiling=CEILING),
+            **unless_given("supervisor", engine=FOR_TRAFFIC, port=0, grace=GRACE, grace_ceiling=CEILING),
             rotation_interval=0.0,
         ),
         archive=msgspec.structs.replace(settings.archive, enabled=False),
@@ -230,7 +231,7 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supe
     if not chosen.supervisor.port:
         own = msgspec.structs.replace(chosen.supervisor, port=supervisor)
         chosen = msgspec.structs.replace(chosen, supervisor=own)
-    if chosen.supervisor.engine == "sim":
+    if not engine_of(chosen.supervisor.engine).reads_traffic:
         raise ZeekfleetError("a trace needs real Zeek nodes; simulated ones look at no traffic")
     return msgspec.structs.replace(chosen, agent=agent)
 

@@ -7,16 +7,19 @@ the supervisor hands it to the stem; the stem runs it and revives it.
 from __future__ import annotations
 
 import typing
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from zeekfleet.model.supervisor import NodeConfig
 
 EngineName = Literal["auto", "zeek", "sim"]
-"""What an operator can ask for; ``auto`` is a real Zeek if there is one, else a simulated node."""
+"""What an operator can ask for."""
 
 ENGINE_NAMES: tuple[str, ...] = typing.get_args(EngineName)
+
+AUTO: Final = "auto"
+"""A real Zeek if there is one, else a simulated node."""
 
 GRACE_CEILING = 300.0
 """The default ``grace_ceiling`` of a node that writes logs, in seconds: see :class:`LaunchSpec`."""

@@ -97,9 +97,11 @@ class Engine(launch.Engine, Protocol):
 
     Attributes:
         name: ``zeek`` or ``sim``.
+        reads_traffic: whether nodes look at traffic, or only play nodes that do.
         has_start_barrier: whether launched nodes can be made to wait before they work (``agent/start_barrier.py``).
     """
 
+    reads_traffic: bool
     has_start_barrier: bool
 
     @property

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from zeekfleet.errors import ConfigurationError
-from zeekfleet.model.launch import ENGINE_NAMES
+from zeekfleet.model.launch import AUTO, ENGINE_NAMES
 from zeekfleet.node.engine import Engine
-from zeekfleet.node.sim import SimEngine
+from zeekfleet.node.simulator.engine import SimulatorEngine
 from zeekfleet.node.zeek import installation
 from zeekfleet.node.zeek.engine import ZeekEngine, ZeekOptions
+
+FOR_TRAFFIC = ZeekEngine.name
+"""The engine of nodes that have traffic to read."""
 
 
 def select(name: str, options: ZeekOptions | None = None, search_path: str | None = None) -> Engine:
@@ -23,8 +26,6 @@ def select(name: str, options: ZeekOptions | None = None, search_path: str | Non
     """
     if name not in ENGINE_NAMES:
         raise ConfigurationError(f"engine '{name}' is unknown; there are {', '.join(ENGINE_NAMES)}")
-    if name == "auto":
-        name = SimEngine.name if installation.on_path(search_path) is None else ZeekEngine.name
     engine = engine_of(name, options, search_path)
     engine.prepare()
     return engine
@@ -34,12 +35,23 @@ def engine_of(name: str, options: ZeekOptions | None = None, search_path: str | 
     """The engine with this name, not prepared yet; an agent makes the engine that its supervisor has chosen.
 
     Args:
-        name: the engine's name, ``zeek`` or ``sim``.
+        name: as for :func:`select`.
         options: options for real Zeeks.
         search_path: replaces PATH in the search for ``zeek``.
     """
+    if name == AUTO:
+        name = SimulatorEngine.name if installation.on_path(search_path) is None else ZeekEngine.name
     match name:
-        case SimEngine.name:
-            return SimEngine()
+        case SimulatorEngine.name:
+            return SimulatorEngine()
         case _:
             return ZeekEngine(options=options, search_path=search_path)
+
+
+def may_read_traffic(name: str) -> bool:
+    """Whether nodes of an engine read traffic on any host; ``auto`` is a real Zeek wherever there is one.
+
+    Args:
+        name: as for :func:`select`.
+    """
+    return name == AUTO or engine_of(name).reads_traffic

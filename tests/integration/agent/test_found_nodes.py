@@ -23,7 +23,7 @@ from zeekfleet.model.management import NodeOutputs, Result
 from zeekfleet.model.supervision import NodeDetails, ProcessState
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig, NodeStatus, Status
 from zeekfleet.model.types import NO_PORT, Address
-from zeekfleet.node.sim import SimulatedNodeLinks
+from zeekfleet.node.simulator.links import SimulatedNodeLinks
 from zeekfleet.transport.bus import BusEvent, Delivery
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.memory import MemoryBus, MemoryNetwork

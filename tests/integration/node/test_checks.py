@@ -22,7 +22,7 @@ from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.node.checks import NodeChecker
 from zeekfleet.node.facts import file_capabilities, gather, node_capabilities
 from zeekfleet.node.port_owners import owners
-from zeekfleet.node.sim import SimEngine
+from zeekfleet.node.simulator.engine import SimulatorEngine
 from zeekfleet.node.zeek.parse import parse
 from zeekfleet.planning.checks import Listener, Needs
 from zeekfleet.system.cpus import can_pin
@@ -68,7 +68,7 @@ def node(name: str, port: int | None = None, **fields: object) -> NodeConfig:
 
 
 def checker(context: Context) -> NodeChecker:
-    return NodeChecker(SimEngine(), lambda config: context(config.name))
+    return NodeChecker(SimulatorEngine(), lambda config: context(config.name))
 
 
 async def problems(context: Context, *configs: NodeConfig, present=(), pids=frozenset()) -> list[str]:
@@ -156,7 +156,7 @@ async def test_missing_scripts_and_traces_are_reported(context: Context, tmp_pat
 
 
 async def test_a_missing_engine_is_reported(context: Context) -> None:
-    class Missing(SimEngine):
+    class Missing(SimulatorEngine):
         def prepare(self) -> None:
             raise ConfigurationError("there is no zeek on PATH")
 
@@ -165,7 +165,7 @@ async def test_a_missing_engine_is_reported(context: Context) -> None:
 
 
 async def test_a_check_that_cannot_run_is_reported(context: Context) -> None:
-    class Broken(SimEngine):
+    class Broken(SimulatorEngine):
         async def check(self, config: NodeConfig, _context: LaunchContext, _scratch: Path) -> list[str]:
             if config.name == "a":
                 raise LaunchError("a", "it has interface and pcap_file set")

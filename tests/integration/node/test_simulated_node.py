@@ -21,7 +21,7 @@ from zeekfleet.model.launch import LaunchContext
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
 from zeekfleet.model.variables import AGENT_LINK
-from zeekfleet.node.sim import SimEngine
+from zeekfleet.node.simulator.engine import SimulatorEngine
 
 LOOPBACK = Address("127.0.0.1")
 
@@ -30,7 +30,7 @@ LOOPBACK = Address("127.0.0.1")
 def start(runner: Any, context: Callable[..., LaunchContext]) -> Callable[..., Any]:
     def start(name: str, link: str = "", /, env: dict[str, str] | None = None, **fields: Any) -> Any:
         config = NodeConfig(name=name, env={AGENT_LINK: link, **(env or {})}, **fields)
-        return runner.start(SimEngine().launch(config, context(name)))
+        return runner.start(SimulatorEngine().launch(config, context(name)))
 
     return start
 

@@ -11,5 +11,5 @@ three times as long. So until its hello a node imports none of them, nor ``loggi
 hand (``events``). One test keeps it so, another compares the events with the codec's.
 What is needed only to answer a request is imported with the first request.
 
-The engine's side of a node's configuration is in ``files``.
+``engine``, ``links`` and ``files`` are for the supervisor and the agent; a node imports none of them.
 """

@@ -61,6 +61,7 @@ class ZeekEngine:
 
     Attributes:
         name: ``zeek``.
+        reads_traffic: true.
         has_start_barrier: true, since ``zeekfleet-hold.zeek`` can make a node wait before it starts working.
 
     Args:
@@ -70,6 +71,7 @@ class ZeekEngine:
     """
 
     name = "zeek"
+    reads_traffic = True
     has_start_barrier = True
 
     def __init__(
