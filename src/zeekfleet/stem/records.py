@@ -25,7 +25,7 @@ from zeekfleet.stem.launches import Launches
 from zeekfleet.stem.preparation import DIRECTORY_MODE
 from zeekfleet.stem.protocol import LastExit
 from zeekfleet.system import procfs
-from zeekfleet.system.files import write_private
+from zeekfleet.system.files import remove, write_private
 from zeekfleet.system.line_file import LineFile
 
 RECORD_VERSION = 3
@@ -196,7 +196,7 @@ class Records:
         self.launches.close()
         self._changed.clear()
         self._journal.remove()
-        (self._directory / TREE_NAME).unlink(missing_ok=True)
+        remove(self._directory / TREE_NAME, self._log)
 
     # --- files
 

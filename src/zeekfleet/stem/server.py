@@ -20,6 +20,7 @@ from zeekfleet.stem.forked_spawn import HANDLED
 from zeekfleet.stem.node import Intent
 from zeekfleet.stem.table import Table
 from zeekfleet.system import signalfd
+from zeekfleet.system.files import remove
 from zeekfleet.system.timers import Timers
 from zeekfleet.system.unix_sockets import unix_peer
 
@@ -69,7 +70,7 @@ class Server:
                 if self._is_current(key):
                     key.data(events)
             self._timers.run_due()
-        (self._state / sockets.SOCKET_NAME).unlink(missing_ok=True)
+        remove(self._state / sockets.SOCKET_NAME, self._log)
 
     def _settle(self) -> None:
         """Write what has changed to disk, then send what has been gathered."""

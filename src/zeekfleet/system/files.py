@@ -1,8 +1,9 @@
-"""Writes files that survive a power failure and that only our user can read."""
+"""Files that survive a power failure and that only our user can read, and removal that fails with a log line only."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -21,3 +22,11 @@ def write_private(file: Path, content: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(file)
+
+
+def remove(file: Path, log: Callable[[str], None]) -> None:
+    """Remove a file, if there is one. That it cannot be removed is logged: nothing depends on it."""
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        log(f"cannot remove {file}: {error.strerror}")

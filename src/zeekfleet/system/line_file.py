@@ -5,9 +5,12 @@ Nothing is forced to disk: the file is for the next process, and need not surviv
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+from zeekfleet.system.files import remove
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _MODE = 0o600
@@ -18,7 +21,7 @@ class LineFile:
 
     Args:
         path: its path.
-        log: called with one line about each failure. Only :meth:`read` raises.
+        log: called with one line about each failure. Only reading raises.
 
     Attributes:
         size: its size in bytes, once it is open.
@@ -36,7 +39,11 @@ class LineFile:
         return self._descriptor >= 0
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Each line that is not empty, with the offset at which it begins. Call this before anything is appended."""
+        """Each line that is not empty, with the offset at which it begins. Call this before anything is appended.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
         if not self._open():
             return
         offset = 0
@@ -86,7 +93,8 @@ class LineFile:
             self._log(f"cannot write {self._path}: {error.strerror}")
             if new >= 0:
                 os.close(new)
-                temporary.unlink()  # a partial file may take the last room on the disk
+                with contextlib.suppress(OSError):  # the disk may have become read-only
+                    temporary.unlink()  # a partial file may take the last room on the disk
             return False
         self.close()
         self._descriptor, self.size = new, size
@@ -111,7 +119,7 @@ class LineFile:
     def remove(self) -> None:
         """Close and remove the file."""
         self.close()
-        self._path.unlink(missing_ok=True)
+        remove(self._path, self._log)
 
     def _open(self) -> bool:
         if not self.is_open:
@@ -127,5 +135,8 @@ class LineFile:
         try:
             self.size += os.write(self._descriptor, b"\n")
         except OSError:
-            os.ftruncate(self._descriptor, start)
-            self.size = start
+            try:
+                os.ftruncate(self._descriptor, start)
+                self.size = start
+            except OSError as error:
+                self._log(f"cannot write {self._path}: {error.strerror}")
