@@ -95,20 +95,19 @@ class AccessControl:
         problem = self._names.problem(hosts, origins, local=peer.local)
         if problem is None:
             return None
-        key = "upgrade"
-        text = f"refused an upgrade: {problem}"
-        return Refusal(problem, self._reports.line(key, text) if self._reports.due(key) else "")
+        return Refusal(problem, self._reports.line("upgrade", lambda: f"refused an upgrade: {problem}"))
 
     def _stranger(self, caller: SocketOwner) -> Refusal:
-        user, report = name_of(caller.uid), ""
-        if self._reports.due(caller.uid):
-            found = ascii(caller.program())[1:-1]
-            text = f"refused a connection of user {user}" + (f", program {found}" if found else "")
-            report = self._reports.line(caller.uid, text)
+        user = name_of(caller.uid)
+
+        def text() -> str:
+            program = ascii(caller.program())[1:-1]
+            return f"refused a connection of user {user}" + (f", program {program}" if program else "")
+
+        report = self._reports.line(caller.uid, text)
         return Refusal(f"user {user} is not served here: see --allow-user and --allow-group", report)
 
     def _nobody(self) -> Refusal:
-        key = "nobody"
         text = "refused a connection whose other end belongs to no process of this network namespace"
-        report = self._reports.line(key, text) if self._reports.due(key) else ""
+        report = self._reports.line("nobody", lambda: text)
         return Refusal("whose this connection is cannot be told", report)

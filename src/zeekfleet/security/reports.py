@@ -23,19 +23,19 @@ class Reports:
         self._clock = clock
         self._told: dict[Hashable, tuple[float, int]] = {}
 
-    def due(self, key: Hashable) -> bool:
-        """Whether to log this now."""
-        now = self._clock()
-        told = self._told.get(key)
-        if told is not None and now - told[0] < TELL_AGAIN_AFTER:
-            self._told[key] = told[0], told[1] + 1
-            return False
-        return True
+    def line(self, key: Hashable, text: Callable[[], str]) -> str:
+        """The line to log now, or ``""`` for nothing; it says how often the same was not logged since the last time.
 
-    def line(self, key: Hashable, text: str) -> str:
-        """The line to log if it is due; it says how often the same was not logged since the last time."""
-        _, untold = self._told.get(key, (0.0, 0))
+        Args:
+            key: the same for the same refusal.
+            text: makes the line; called only if it is logged.
+        """
+        now = self._clock()
+        last, untold = self._told.get(key, (None, 0))
+        if last is not None and now - last < TELL_AGAIN_AFTER:
+            self._told[key] = last, untold + 1
+            return ""
         if len(self._told) >= REMEMBERED_MAX:
             self._told.clear()
-        self._told[key] = self._clock(), 0
-        return f"{text}; {untold} more since the last such line" if untold else text
+        self._told[key] = now, 0
+        return f"{text()}; {untold} more since the last such line" if untold else text()

@@ -39,6 +39,9 @@ from zeekfleet.version import __version__
 logger = logging.getLogger(__name__)
 
 BACKLOG = 1024
+WITH_BODY = ("unsupported request body", "transfer codings aren't supported")
+"""What the library says of a request that is good HTTP and has a body, as no upgrade has."""
+
 ENDPOINT = re.compile(r"[-_.A-Za-z0-9]{1,128}")
 
 
@@ -141,13 +144,17 @@ class Listener:
 
     def _report(self, key: str, text: str) -> None:
         """Log a limit that strikes, at most once a minute."""
-        if self._reports.due(key):
-            logger.warning("%s: %s", self._address, self._reports.line(key, text), extra={"address": self._address})
+        if line := self._reports.line(key, lambda: text):
+            logger.warning("%s: %s", self._address, line, extra={"address": self._address})
 
     def malformed(self, connection: _Connection, problem: str) -> None:
         """Answer what is no request for a WebSocket."""
         logger.warning("bad request from %s: %s", connection.remote or self._address, problem)
         connection.refuse(HTTPStatus.BAD_REQUEST, problem)
+
+    def no_upgrade(self, connection: _Connection) -> None:
+        """Answer other HTTP than an upgrade."""
+        connection.refuse(HTTPStatus.NOT_FOUND, "only WebSocket is spoken here")
 
     def requested(self, connection: _Connection, request: Request) -> None:
         """Answer one HTTP request, which should be an upgrade."""
@@ -156,7 +163,7 @@ class Listener:
         if request.protocol == "HTTP/1.1" and len(hosts) != 1:
             self.malformed(connection, f"an HTTP request with {len(hosts)} Host fields: expected one")
         elif request.method != "GET" or first(headers, "Upgrade").lower() != "websocket":
-            connection.refuse(HTTPStatus.NOT_FOUND, "only WebSocket is spoken here")
+            self.no_upgrade(connection)
         elif self._access is not None and (
             foreign := self._access.problem(connection.peer, hosts, headers.get_all("Origin"))
         ):
@@ -243,8 +250,13 @@ class _Connection(WebSocketStream, Served):
             self._listener.requested(self, event)
 
     def cannot_shake_hands(self, error: Exception) -> None:
-        if not self._is_answered:
-            self._listener.malformed(self, str(error.__cause__ or error))
+        if self._is_answered:
+            return
+        problem = str(error.__cause__ or error)
+        if problem in WITH_BODY:
+            self._listener.no_upgrade(self)
+        else:
+            self._listener.malformed(self, problem)
 
     def grant(self, request: Request, fields: Mapping[str, str]) -> None:
         """Answer an upgrade, if the request is as it should be.

@@ -93,6 +93,21 @@ async def test_plain_http_gets_404(path, method):
         await served(port)
 
 
+@pytest.mark.parametrize(
+    "body", ["Content-Length: 2\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_request_with_a_body_gets_404(method, body, caplog):
+    async with listening() as (_, port):
+        async with RawPeer(port) as peer:
+            peer.raw(f"{method} /v1/messages/json HTTP/1.1\r\nHost: x\r\n{body}".encode())
+            answer = await peer.ended()
+            assert answer.startswith(b"HTTP/1.1 404 ")
+            assert answer.endswith(b"404: only WebSocket is spoken here\n")
+        assert not caplog.records
+        await served(port)
+
+
 @pytest.mark.parametrize("request_bytes", [b"garbage\r\n\r\n", b"GET /v1/messages/json HTTP/1.1\r\n\r\n"])
 async def test_a_request_that_is_none_gets_400_and_one_line_in_the_log(request_bytes, caplog):
     async with listening() as (_, port):
