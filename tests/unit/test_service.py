@@ -216,7 +216,7 @@ async def test_a_refusal_goes_only_to_the_sender_and_only_with_a_request_id() ->
     assert made.handlers.heard == []
 
 
-async def test_a_flood_is_dropped_beyond_the_limit_and_leaves_room_for_others(
+async def test_a_flood_is_refused_beyond_the_limit_and_leaves_room_for_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     other = Peer(2, "d", "127.0.0.1", "127.0.0.1:2")
@@ -227,8 +227,20 @@ async def test_a_flood_is_dropped_beyond_the_limit_and_leaves_room_for_others(
         await made.hear(agent.GetNodesRequest("late"), peer=other)
         await made.hear(agent.AgentWelcomeRequest("plain"))
         made.handlers.go_on.set()
-    assert [event.reqid for event in made.bus.events] == ["plain", "0", "1", "other"]  # type: ignore[attr-defined]
+    events = made.bus.events
+    assert [event.reqid for event in events] == ["2", "3", "late", "plain", "0", "1", "other"]  # type: ignore[attr-defined]
+    refused = "too many requests are under way: at most 2 of one kind and peer, and 3 in all"
+    assert [event.result.error for event in events[:3]] == [refused] * 3  # type: ignore[attr-defined]
     assert [line.levelno for line in caplog.records] == [logging.WARNING]
+
+
+async def test_requests_of_one_kind_leave_room_for_those_of_another() -> None:
+    async with scene(admission=Admission(3, 1, "requests")) as made:
+        await made.hear(agent.GetNodesRequest("1"))
+        await made.hear(agent.GetNodesRequest("2"))
+        await made.hear(checks.AgentPortsRequest("3"))
+        made.handlers.go_on.set()
+    assert [event.reqid for event in made.bus.events] == ["2", "1", "3"]  # type: ignore[attr-defined]
 
 
 async def test_requests_beyond_the_limit_wait_if_none_may_be_dropped() -> None:

@@ -45,8 +45,8 @@ from zeekfleet.transport.service import Service
 logger = logging.getLogger(__name__)
 
 MAX_REQUESTS = 1024
-MAX_REQUESTS_OF_A_PEER = 256
-"""The most requests that are worked on at a time, in all and of one peer."""
+MAX_REQUESTS_OF_A_KIND = 256
+"""The most requests that are worked on at a time, in all, and of one class and peer."""
 
 CONTROLLER_FILE = "controller.json"
 """The file in the agent's directory that says which controller the agent serves."""
@@ -134,7 +134,7 @@ class Agent:
             f"agent '{options.name}'",
             self._tasks,
             (permission, orders, views, *checks),
-            Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests"),
+            Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_KIND, "requests"),
             rule=permission.problem,
             instance=options.name,
         )

@@ -38,8 +38,9 @@ logger = logging.getLogger(__name__)
 MAX_REQUESTS = 1024
 """Clients' requests that are worked on at a time."""
 
-MAX_REQUESTS_OF_A_PEER = 256
-"""Requests of one connection that are worked on at a time."""
+MAX_REQUESTS_OF_A_KIND = 64
+"""Requests of one class and connection that are worked on at a time. It is less than agents work on, since these take
+the requests of all clients for the controller's."""
 
 
 class Controller:
@@ -119,7 +120,7 @@ class Controller:
             "the controller",
             self._tasks,
             (deployment_requests, self._requests, self._presence, self._keeper),
-            Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_PEER, "requests"),
+            Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_KIND, "requests"),
         )
         bus.subscribe(topics.CONTROLLER)
         bus.subscribe(topics.AGENT_PREFIX)

@@ -49,7 +49,7 @@ import inspect
 import logging
 import types
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -164,14 +164,16 @@ class Service:
         logger.debug("received %s", type(delivery.event).event_name)
         if not inspect.iscoroutinefunction(method):
             await self._work(method, delivery, context)
-        elif await self._admission.admit(delivery.peer.id):
+        elif await self._admission.admit(_kind(delivery)):
             self._tasks.create_task(self._work_in_turn(method, delivery, context))
+        else:
+            self._reply(delivery, self._failure(delivery.event, (self._admission.problem,)), to=delivery.peer)
 
     async def _work_in_turn(self, method: Callable[[Any, Context], Any], delivery: Delivery, context: Context) -> None:
         try:
             await self._work(method, delivery, context)
         finally:
-            self._admission.release(delivery.peer.id)
+            self._admission.release(_kind(delivery))
 
     async def _work(self, method: Callable[[Any, Context], Any], delivery: Delivery, context: Context) -> None:
         try:
@@ -208,3 +210,12 @@ class Service:
     def _reply(self, delivery: Delivery, response: Response | None, to: Peer | None = None) -> None:
         if response is not None and isinstance(delivery.event, Request) and delivery.event.wants_answer:
             self._bus.reply(delivery, response, to=to)
+
+
+def _kind(delivery: Delivery) -> Hashable:
+    """What has its own share of the requests under way.
+
+    A controller asks an agent for many clients. So requests that hang, such as those to nodes that do not answer, must
+    not keep its requests of another kind from being worked on.
+    """
+    return delivery.peer.id, type(delivery.event)
