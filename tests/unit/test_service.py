@@ -135,7 +135,7 @@ async def test_a_plain_function_is_answered_at_once_in_the_senders_generation() 
         await made.hear(agent.GetNodesRequest("slow"))
         await made.hear(agent.AgentWelcomeRequest("r"), FIRST)
         answer = agent.AgentWelcomeResponse("r", Result("r"))
-        assert made.bus.published == [(TOPIC, answer, FIRST, None)]
+        assert made.bus.published == [(TOPIC, answer, FIRST, PEER)]
         assert made.handlers.heard == [(agent.AgentWelcomeRequest("r"), Context(PEER, FIRST))]
         made.handlers.go_on.set()
     assert made.bus.events[1:] == [agent.GetNodesResponse("slow", Result("slow"))]
@@ -164,7 +164,7 @@ async def test_responses_of_the_supervisor_have_their_own_topics_and_errors(
     async with scene() as made:
         await made.hear(supervisor.CreateRequest("r", NodeConfig("n")))
     answer = supervisor.CreateResponse("r", "the agent failed; see its log")
-    assert made.bus.published == [("zeek/supervisor/create_response/r", answer, SECOND, None)]
+    assert made.bus.published == [("zeek/supervisor/create_response/r", answer, SECOND, PEER)]
     [line] = caplog.records
     assert (line.levelno, line.exc_info is not None) == (logging.ERROR, True)
 
@@ -238,7 +238,7 @@ async def test_requests_of_one_kind_leave_room_for_those_of_another() -> None:
     async with scene(admission=Admission(3, 1, "requests")) as made:
         await made.hear(agent.GetNodesRequest("1"))
         await made.hear(agent.GetNodesRequest("2"))
-        await made.hear(checks.AgentPortsRequest("3"))
+        await made.hear(supervisor.CreateRequest("3", NodeConfig("n1")))
         made.handlers.go_on.set()
     assert [event.reqid for event in made.bus.events] == ["2", "1", "3"]  # type: ignore[attr-defined]
 

@@ -19,8 +19,9 @@ CLIENTS = ListenerPolicy(
     publish=(topics.CONTROLLER,),
     subscribe=(topics.CONTROLLER, topics.AGENT_PREFIX, *topics.NEWS),
     answer=(),
+    relay=(topics.AGENT_PREFIX, *topics.NEWS),
 )
-"""Clients send requests to the controller. They receive all requests and responses, and may watch the agents."""
+"""Clients send requests to the controller, and receive its responses to their own. They may watch the agents."""
 
 NODES = ListenerPolicy(Role.NODE, publish=(topics.NODE,), subscribe=(topics.NODE,), relay=())
 """Nodes exchange events with their agent only."""

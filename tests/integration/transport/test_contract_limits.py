@@ -33,7 +33,7 @@ def answering(endpoint) -> Recorder:
 
 
 async def test_a_stalled_reader_holds_the_senders_back_and_loses_nothing(make):
-    settings = TransportSettings(inbox_events=8)
+    settings = TransportSettings(inbox_events=8, inbox_each=8)
     async with make("hub", settings) as hub, make("leaf") as leaf, make("sink") as sink:
         hub.subscribe(A1)
         sink.subscribe(A1)
