@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from zeekfleet.controller import turns
@@ -181,12 +179,12 @@ async def test_progress_names_awaited_nodes_and_ignores_states_of_earlier_steps(
     assert so_far == [(None, False, "request timed out"), ("w1", True, None), ("w2", False, None)]
 
 
-async def test_only_a_changed_place_in_the_queue_is_reported() -> None:
-    tracker = client("1")
-    for place, is_news in ((2, True), (2, False), (1, True)):
-        tracker.changed = asyncio.Event()
+async def test_only_a_changed_place_in_the_queue_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker, reported = client("1"), list[int]()
+    monkeypatch.setattr(tracker.changed, "notify", lambda: reported.append(tracker.place))
+    for place in (2, 2, 1):
         tracker.wait_behind(place)
-        assert tracker.changed.is_set() is is_news
+    assert reported == [2, 1]
     advance(tracker, Step.MEETING)
     assert tracker.progress().place == 0
 

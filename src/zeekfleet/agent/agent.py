@@ -41,6 +41,7 @@ from zeekfleet.node.engine import NodeLinks
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.bus import Bus, BusEvent, Delivery, Peer, PeerAdded, PeerLost
 from zeekfleet.transport.service import Service
+from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ class Agent:
         )
         self._controllers: dict[int, Peer] = {}
         self._supervised = False
-        self._launched = asyncio.Event()
+        self._launched = Signal()
         links.on_event(self._heard_node)
         bus.subscribe(self._topic)
         bus.subscribe(topics.NODE)
@@ -293,13 +294,12 @@ class Agent:
         pids = {name: entry.pid for name in names if (entry := self._roster[name]).pid is not None}
         self._links.follow({name: pid for name, pid in pids.items() if pid is not None}, self._deployer.configs)
         if self._roster.pending():
-            self._launched.set()
+            self._launched.notify()
 
     async def _ask_for_hellos(self) -> None:
         """Ping started nodes until they have said hello; an answer counts as a hello."""
         while True:
-            self._launched.clear()
-            await self._launched.wait()
+            await self._launched.next()
             await asyncio.sleep(PING_AFTER)
             while waiting := self._roster.pending():
                 self._dispatcher.send(PING, waiting)

@@ -14,6 +14,7 @@ from zeekfleet.errors import ValueMismatchError
 from zeekfleet.model.dispatches import MISSING_PEERS, MissingPeers
 from zeekfleet.model.management import Result, fresh_id
 from zeekfleet.node.engine import NodeLinks
+from zeekfleet.waiting import Signal
 
 REPEAT_AFTER = 1.0
 """Seconds until a node that has not answered is asked again. A new node may not have received the first request."""
@@ -38,7 +39,7 @@ class NodeDispatcher:
         self._on_peers = on_peers
         self._pings: deque[str] = deque(maxlen=PINGS_KEPT)
         self._waiting: dict[str, dict[str, Result | None]] = {}
-        self._answered = asyncio.Event()
+        self._answered = Signal()
 
     def send(self, action: tuple[str, ...], nodes: Iterable[str], reqid: str = "") -> None:
         """Send a request without waiting for answers."""
@@ -68,8 +69,7 @@ class NodeDispatcher:
         try:
             async with asyncio.timeout(timeout):
                 while any(answers[name] is None for name in names):
-                    self._answered.clear()
-                    await self._answered.wait()
+                    await self._answered.next()
         except TimeoutError:
             return
 
@@ -81,7 +81,7 @@ class NodeDispatcher:
             self._on_peers(name, _missing(response.result))
         if answers is not None and name in answers and answers[name] is None:
             answers[name] = msgspec.structs.replace(response.result)
-            self._answered.set()
+            self._answered.notify()
 
 
 def _missing(result: Result) -> tuple[str, ...]:

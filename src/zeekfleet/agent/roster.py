@@ -12,6 +12,7 @@ import msgspec
 from zeekfleet.lifecycle.node_life import Moves, NodeLife
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Node, NodeOutputs
+from zeekfleet.waiting import Signal
 
 OnChange = Callable[[Node, State, State], None]
 
@@ -64,7 +65,7 @@ class Roster:
         self._clock = clock
         self._entries: dict[str, Entry] = {}
         self._on_change = on_change
-        self._changed = asyncio.Event()
+        self._changed = Signal()
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -107,17 +108,15 @@ class Roster:
             limit: how many seconds a start may take.
         """
         while not (silent := [self._entries[name] for name in self.pending()]):
-            self._changed.clear()
-            await self._changed.wait()
+            await self._changed.next()
         first = min(silent, key=lambda entry: entry.life.hello_due(limit))
         return first.node.name, first.life.hello_due(limit) - self._clock()
 
     async def wait_for_change(self, within: float | None) -> None:
         """Wait until anything changes, but no longer than ``within`` seconds, if that is given."""
-        self._changed.clear()
         try:
             async with asyncio.timeout(within):
-                await self._changed.wait()
+                await self._changed.next()
         except TimeoutError:
             return
 
@@ -180,7 +179,7 @@ class Roster:
         """How the node's process ended by itself, or why it was not started; ``over`` if it is not started again."""
         if entry := self._entries.get(name):
             entry.life.ended(reason, over)
-            self._changed.set()
+            self._changed.notify()
 
     def peers(self, name: str, missing: Iterable[str]) -> None:
         """The node reports the nodes that it should be connected to and is not."""
@@ -191,7 +190,7 @@ class Roster:
         if reported and not entry.missing:
             entry.missing_since = self._clock()
         entry.missing = reported
-        self._changed.set()
+        self._changed.notify()
 
     def cut_off(self, name: str) -> frozenset[str]:
         """The missing peers of a running node, without those that are known to be down."""
@@ -210,8 +209,7 @@ class Roster:
         try:
             async with asyncio.timeout(within):
                 while any(self.cut_off(name) for name in names):
-                    self._changed.clear()
-                    await self._changed.wait()
+                    await self._changed.next()
         except TimeoutError:
             return
 
@@ -239,8 +237,7 @@ class Roster:
         """Call ``on_progress`` whenever one more of these nodes has come up or failed; until cancelled."""
         known = self._settled(names)
         while True:
-            self._changed.clear()
-            await self._changed.wait()
+            await self._changed.next()
             before, known = known, self._settled(names)
             if known - before:
                 on_progress()
@@ -251,17 +248,15 @@ class Roster:
     async def wait_until_settled(self, names: Collection[str]) -> None:
         """Wait until the launch of each of these nodes has succeeded or failed, or the node is gone."""
         while any(name in self._entries and not self._entries[name].life.is_settled for name in names):
-            self._changed.clear()
-            await self._changed.wait()
+            await self._changed.next()
 
     async def wait_until_failed(self, name: str) -> None:
         """Wait until the node's launch has failed, or the node is gone."""
         while name in self._entries and not self._entries[name].failed:
-            self._changed.clear()
-            await self._changed.wait()
+            await self._changed.next()
 
     def _report(self, entry: Entry, moves: Moves) -> None:
         for old, new in moves:
             entry.since = time.time()
             self._on_change(msgspec.structs.replace(entry.node, state=new), old, new)
-        self._changed.set()
+        self._changed.notify()

@@ -33,6 +33,7 @@ from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.system import procfs
 from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MODIFY, Inotify
 from zeekfleet.transport.bus import Bus, PeerAdded
+from zeekfleet.waiting import Signal
 
 SCRIPT = str(Path(management_script()).with_name("zeekfleet-end.zeek"))
 """What every node must load, after all other scripts."""
@@ -176,20 +177,19 @@ class _Listener:
 
     async def _heard(self, process: _Process, wanted: set[str], own: SupervisorSettings) -> bool:
         loop = asyncio.get_running_loop()
-        changed = asyncio.Event()
+        changed = Signal()
         inotify = Inotify(lambda: _noted(inotify, changed))
         try:
             inotify.watch(self._file.parent, IN_MODIFY | IN_CLOSE_WRITE)
             patience = Stop(loop.time(), own.grace, own.grace_ceiling, process.work)
             while True:
-                changed.clear()
                 if wanted <= _lines(self._file):
                     return True
                 if not process.lives or loop.time() >= patience.due:
                     return False
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(patience.next_measurement):
-                        await changed.wait()
+                        await changed.next()
                 patience.measured(loop.time(), process.work)
         except OSError as error:
             raise SupervisionError(f"{self._file.parent} cannot be watched: {error.strerror}") from None
@@ -197,9 +197,9 @@ class _Listener:
             inotify.close()
 
 
-def _noted(inotify: Inotify, changed: asyncio.Event) -> None:
+def _noted(inotify: Inotify, changed: Signal) -> None:
     for _ in inotify.read():
-        changed.set()
+        changed.notify()
 
 
 def _lines(file: Path) -> set[str]:

@@ -28,11 +28,10 @@ NODES_NAMED = 6
 async def announce_progress(bus: Bus, tracker: Tracker) -> None:
     """Publish a deployment's progress, whenever it changes, until it has ended."""
     while not tracker.ended.done():
-        tracker.changed.clear()
         bus.publish(topics.DEPLOYMENTS, tracker.progress())
         with suppress(TimeoutError):
             async with asyncio.timeout(HEARTBEAT):
-                await tracker.changed.wait()
+                await tracker.changed.next()
         await asyncio.sleep(PAUSE)
 
 

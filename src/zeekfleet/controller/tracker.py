@@ -10,6 +10,7 @@ from zeekfleet.controller.fanout import TIMED_OUT
 from zeekfleet.model.deployments import KEEP, STOP, NodeAction
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Result
+from zeekfleet.waiting import Signal
 
 
 class Tracker:
@@ -22,7 +23,7 @@ class Tracker:
         deployment: as far as it has come.
         place: how many deployments come before it.
         given_up: why it was given up, if it was.
-        changed: set at every change of what :meth:`progress` tells.
+        changed: notified of every change of what :meth:`progress` tells.
         ended: the deployment with its results, once it has any.
     """
 
@@ -30,7 +31,7 @@ class Tracker:
         self.deployment = deployment
         self.place = 0
         self.given_up = ""
-        self.changed = asyncio.Event()
+        self.changed = Signal()
         self.ended: asyncio.Future[Deployment] = asyncio.get_running_loop().create_future()
         self._states: dict[str, State] = {}
         self._actions: dict[str, tuple[NodeAction, ...]] = {}
@@ -38,25 +39,25 @@ class Tracker:
     def advance(self, deployment: Deployment) -> None:
         """The deployment has come this far."""
         self.deployment, self.place = deployment, 0
-        self.changed.set()
+        self.changed.notify()
 
     def wait_behind(self, place: int) -> None:
         """So many deployments come before it."""
         if place != self.place:
             self.place = place
-            self.changed.set()
+            self.changed.notify()
 
     def heard_actions(self, instance: str, actions: tuple[NodeAction, ...]) -> None:
         """An agent has decided what it does about its nodes."""
         self._actions[instance] = actions
         self._states |= {action.node: State.RUNNING for action in actions if action.action == KEEP}
-        self.changed.set()
+        self.changed.notify()
 
     def heard_state(self, node: str, state: State) -> None:
         """A node's state has changed."""
         if self.deployment.step is Step.HANDING_OVER:
             self._states[node] = state
-            self.changed.set()
+            self.changed.notify()
 
     def awaited_nodes(self) -> tuple[str, ...]:
         """Nodes that are neither up nor known to have failed, sorted by name."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Hashable
+
+from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class Admission:
         self._waits = waits
         self._told = False
         self._of_kind: Counter[Hashable] = Counter()
-        self._released = asyncio.Event()
+        self._released = Signal()
         self._under_way = 0
 
     async def admit(self, kind: Hashable) -> bool:
@@ -38,8 +39,7 @@ class Admission:
             if not self._waits:
                 self._tell()
                 return False
-            self._released.clear()
-            await self._released.wait()
+            await self._released.next()
         self._under_way += 1
         self._of_kind[kind] += 1
         return True
@@ -52,7 +52,7 @@ class Admission:
             del self._of_kind[kind]
         if not self._under_way:
             self._told = False
-        self._released.set()
+        self._released.notify()
 
     @property
     def problem(self) -> str:

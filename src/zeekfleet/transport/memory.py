@@ -23,6 +23,7 @@ from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.routed import RoutedBus
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.version import __version__
+from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class MemoryLink(Link):
         self._inbox: deque[bytes] = deque()
         self._inbox_bytes = 0
         self._over = False
-        self._changed = asyncio.Event()
+        self._changed = Signal()
 
     def send(self, frame: bytes) -> None:
         if self._over:
@@ -56,8 +57,7 @@ class MemoryLink(Link):
         while not self._inbox:
             if self._over:
                 raise TransportError(self.reason or "connection closed by peer")
-            self._changed.clear()
-            await self._changed.wait()
+            await self._changed.next()
         frame = self._inbox.popleft()
         self._inbox_bytes -= len(frame)
         return frame
@@ -87,12 +87,12 @@ class MemoryLink(Link):
             return False
         self._inbox.append(frame)
         self._inbox_bytes += len(frame)
-        self._changed.set()
+        self._changed.notify()
         return True
 
     def _end(self) -> None:
         self._over = True
-        self._changed.set()
+        self._changed.notify()
 
 
 class MemoryNetwork:

@@ -18,6 +18,7 @@ from zeekfleet.model.supervisor import NodeConfig, NodeStatus, Status
 from zeekfleet.settings import Settings
 from zeekfleet.transport.bus import Delivery
 from zeekfleet.transport.websocket import WebSocketBus
+from zeekfleet.waiting import Signal
 
 NAMES = ("worker", "proxy", "manager", "logger")
 ORDER = NAMES[:-1]
@@ -35,7 +36,7 @@ class Nodes:
         self.pids = dict.fromkeys(NAMES, os.getpid())
         self.stops = True
         self.asked = False
-        self.changed = asyncio.Event()
+        self.changed = Signal()
         self.settings = Settings()
 
     def note(self, who: str, gone: str, file: str = HEARD_FILE) -> None:
@@ -47,19 +48,18 @@ class Nodes:
             match received:
                 case Delivery(event=DestroyRequest(reqid=reqid, node=node)):
                     self.stopped.append(node)
-                    self.changed.set()
+                    self.changed.notify()
                     endpoint.reply(received, DestroyResponse(reqid, self.stops))
                 case Delivery(event=StatusRequest(reqid=reqid)):
                     nodes = {name: NodeStatus(NodeConfig(name), pid) for name, pid in self.pids.items()}
                     endpoint.reply(received, StatusResponse(reqid, Status(nodes)))
                     self.asked = True
-                    self.changed.set()
+                    self.changed.notify()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
             while not condition():
-                self.changed.clear()
-                await self.changed.wait()
+                await self.changed.next()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zeekfleet.planning.layout import STATUS_FILE
 from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MODIFY, IN_Q_OVERFLOW, Inotify
+from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class StatusFiles:
         self._watches: dict[int, str] = {}
         self._unwatched: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._changed = asyncio.Event()
+        self._changed = Signal()
 
     async def wait_for(self, name: str) -> None:
         """Wait until the node is followed and up.
@@ -58,8 +59,7 @@ class StatusFiles:
         The file is read once more, because the event of a relaunch, which overwrites it, may not have arrived yet.
         """
         while name not in self.up or not says_running(self._nodes[name][1]):
-            self._changed.clear()
-            await self._changed.wait()
+            await self._changed.next()
 
     def follow(self, nodes: Mapping[str, tuple[int, Path]]) -> None:
         """Watch these nodes and no others.
@@ -129,7 +129,7 @@ class StatusFiles:
         looked_at = frozenset(names)
         running = {name for name in looked_at & self._nodes.keys() if says_running(self._nodes[name][1])}
         self.up = (self.up - looked_at) | running
-        self._changed.set()
+        self._changed.notify()
 
     def _happened(self) -> None:
         before = self.up
