@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Collection
 
 from zeekfleet.agent.check import ConfigurationCheck, NodeChecker
@@ -29,6 +30,7 @@ from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as supervisor_api
 from zeekfleet.broker.events.checks import CHECK, PORTS
 from zeekfleet.broker.events.dispatches import NodePeers, NodeTraceDone
+from zeekfleet.broker.events.presence import RENEWAL, RENEWS, AgentHelloRequest
 from zeekfleet.broker.events.releases import RELEASES
 from zeekfleet.broker.events.secrets import ClusterKeys
 from zeekfleet.errors import UnansweredError
@@ -55,6 +57,9 @@ CONTROLLER_FILE = "controller.json"
 PING_AFTER = 1.0
 """Seconds between two pings of a started node that has not said hello."""
 
+JITTER = 0.2
+"""By which part the time between two signs of life may be shorter."""
+
 
 class Agent:
     """One instance's agent.
@@ -80,7 +85,7 @@ class Agent:
         self._supervisor = supervisor
         self._links = links
         self._topic = topics.agent(options.name)
-        capabilities = frozenset({RELEASES} if checker is None else {RELEASES, CHECK, PORTS})
+        capabilities = frozenset({RELEASES, RENEWS} if checker is None else {RELEASES, RENEWS, CHECK, PORTS})
         self._notifier = Notifier(bus, options.name, options.dials_controller, options.host, capabilities)
         self._roster = Roster(self._notifier.change)
         self._control = SupervisorControl(supervisor, options.request_timeout, options.request_timeout + options.grace)
@@ -157,6 +162,7 @@ class Agent:
         async with self._tasks:
             self._tasks.create_task(self._hear_supervisor())
             self._tasks.create_task(self._ask_for_hellos())
+            self._tasks.create_task(self._renew_lease())
             self._tasks.create_task(self._health.run())
             if self._options.keep_departed:
                 self._tasks.create_task(self._cleanup.run())
@@ -197,19 +203,31 @@ class Agent:
             case PeerAdded(peer=peer) if peer.role is Role.CONTROLLER:
                 self._controllers[peer.id] = peer
                 self._served_controller.found(peer)
-                if self._supervised:
-                    self._notifier.hello()
-                else:
-                    self._notifier.supervisor(self._control.away_since)
+                self._introduce()
             case PeerLost(peer=peer):
                 self._controllers.pop(peer.id, None)
                 self._served_controller.lost(peer, self._controllers.values())
+            case Delivery(topic=self._topic, event=AgentHelloRequest()):
+                self._introduce()
             case Delivery(topic=topics.NODE, event=event):
                 self._heard_node(event)
             case Delivery(topic=topic, event=ClusterKeys(keys=keys)) if topic == topics.secrets(self._options.name):
                 self._links.store_keys(keys)
             case Delivery():
                 await self._service.hear(received)
+
+    def _introduce(self) -> None:
+        """Say hello; without a supervisor, which an agent needs for everything, tell of that instead."""
+        if self._supervised:
+            self._notifier.hello()
+        else:
+            self._notifier.supervisor(self._control.away_since)
+
+    async def _renew_lease(self) -> None:
+        """Give a sign of life again and again; many agents that started at one time soon do so at different times."""
+        while True:
+            await asyncio.sleep(RENEWAL * (1 - JITTER * random.random()))  # noqa: S311 - no secret
+            self._notifier.alive()
 
     def _hello_to_others(self, former: Peer | None = None) -> None:
         """Say hello once more if there is another controller than ``former``, which does not need us any more."""

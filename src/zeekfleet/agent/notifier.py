@@ -11,7 +11,7 @@ from zeekfleet.broker.events import checks
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.deployments import NotifyNodeActions
 from zeekfleet.broker.events.dispatches import NotifyTraceDone
-from zeekfleet.broker.events.presence import NotifySupervisor
+from zeekfleet.broker.events.presence import NotifyAlive, NotifySupervisor
 from zeekfleet.broker.events.stops import NotifyNodeStopping
 from zeekfleet.broker.events.supervision import NodeStopping
 from zeekfleet.broker.generations import FIRST, SECOND
@@ -60,6 +60,10 @@ class Notifier:
             self._bus.publish(self._topic, checks.NotifyCapabilities(self._instance, self._capabilities), SECOND)
         first = events.FirstNotifyAgentHello(self._instance, self._host, events.API_VERSION)
         self._bus.publish(self._topic, first, FIRST)
+
+    def alive(self) -> None:
+        """Renew the agent's lease."""
+        self._bus.publish(self._topic, NotifyAlive(self._instance), SECOND)
 
     def supervisor(self, away_since: float | None) -> None:
         """The supervisor is away since this time, in seconds since 1970; None if it is connected."""

@@ -21,6 +21,7 @@ from typing import Self, TypeVar
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.events.notifications import NotificationKept
+from zeekfleet.broker.events.presence import NotifyAlive
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.client import config_file, link
 from zeekfleet.client.patience import Patience, Watch
@@ -210,6 +211,8 @@ class Client(Requests):
                     self._connected.clear()
                     self._lost.set()
                     self._arrived.notify()
+                case Delivery(event=NotifyAlive()):
+                    pass  # no news
                 case Delivery() if not self._is_repeated(received):
                     self._show(received.topic, received.event)
                     if self._watcher is not None and not isinstance(received.event, NotificationKept):

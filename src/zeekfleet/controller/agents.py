@@ -17,6 +17,7 @@ from zeekfleet.controller.agent_link import AgentLink
 from zeekfleet.controller.deployment_queue import DeploymentQueue
 from zeekfleet.controller.handover import Handover
 from zeekfleet.controller.instances import Hello, Instances
+from zeekfleet.controller.liveness import Liveness
 from zeekfleet.controller.name_claims import Reservation
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.presence import Presence
@@ -60,6 +61,7 @@ class Agents:
         changed: notified whenever an instance comes or goes.
         welcoming: welcomes agents that have come.
         presence: told what is heard of each.
+        liveness: told which agents renew their leases.
         keeper: keeps what agents tell, and when they come and go.
         timeouts: told who makes progress.
         queue: has the current deployment, which follows the states of its nodes.
@@ -75,6 +77,7 @@ class Agents:
         *,
         welcoming: Welcoming,
         presence: Presence,
+        liveness: Liveness,
         keeper: NotificationKeeper,
         timeouts: ProgressTimeouts,
         queue: DeploymentQueue,
@@ -86,6 +89,7 @@ class Agents:
         self._changed = changed
         self._welcoming = welcoming
         self._presence = presence
+        self._liveness = liveness
         self._keeper = keeper
         self._timeouts = timeouts
         self._queue = queue
@@ -101,7 +105,8 @@ class Agents:
         is_heard = is_its_own or (known is None and not self._instances.is_refused(sender, delivery.peer))
         if isinstance(delivery.event, SIGNS_OF_WORK) and delivery.event.instance == sender and is_heard:
             self._timeouts.progressed(sender)
-        if is_its_own:
+        if is_its_own and not isinstance(delivery.event, presence_api.NotifyAlive):
+            # A sign of life alone does not mean that the agent answers again.
             self._presence.heard(sender)
         match delivery.event:
             case api.NotifyAgentHello(instance=name) | api.FirstNotifyAgentHello(instance=name) if (
@@ -113,7 +118,12 @@ class Agents:
             case api.FirstNotifyAgentHello(instance=name, api_version=version):
                 self._hello(delivery, name, delivery.peer.dialled_for is None, version)
             case check_api.NotifyCapabilities(instance=name, names=names) if name == sender:
-                self._instances.told_its_capabilities(name, delivery.peer, names)
+                if self._instances.told_its_capabilities(name, delivery.peer, names) and presence_api.RENEWS in names:
+                    self._liveness.promised(delivery.peer)
+            case presence_api.NotifyAlive(instance=name) if name == sender:
+                self._liveness.promised(delivery.peer)  # also without a hello, which is not said without a supervisor
+                if not is_its_own:
+                    self._ask_for_hello(name, delivery.peer)
             case deployment_api.NotifyNodeActions(instance=name) if name == sender and is_heard:
                 self._heard_actions(delivery.event)
             case api.NotifyChange() | api.NotifyError() | api.NotifyLog() as notice if is_heard:
@@ -126,6 +136,10 @@ class Agents:
 
     def lost(self, peer: Peer, reason: str) -> None:
         """Handle the end of a connection. Its agent may have another connection, or another agent takes its place."""
+        self._told_refusals.pop(peer.id, None)
+        self._forget(peer, reason)
+
+    def _forget(self, peer: Peer, reason: str) -> None:
         former = dict(self._instances.known)
         for name in self._instances.lost(peer):
             self._lose(name, reason)
@@ -159,7 +173,7 @@ class Agents:
             reason = f"instance {name} has checked in with incompatible API version {version}"
             self._refuse(name, peer, reason)
             if self._instances.has_link(name, peer):
-                self.lost(peer, reason)
+                self._forget(peer, reason)
             return
         facts: dict[str, object] = {"instance": name}
         if name not in self._instances.known and len(self._instances.known) >= MAX_INSTANCES:
@@ -183,6 +197,12 @@ class Agents:
             case Hello.NO_NEWS if delivery.generation is SECOND:
                 # An agent that has refused us says hello again when it no longer does.
                 self._welcoming.welcome(name)
+
+    def _ask_for_hello(self, name: str, peer: Peer) -> None:
+        """Ask an agent who it is that has fallen silent before, or that does not know of this controller yet."""
+        is_refused = peer.id in self._told_refusals
+        if not name_problem(name) and not is_refused and len(self._instances.known) < MAX_INSTANCES:
+            self._bus.publish(topics.agent(name), presence_api.AgentHelloRequest(), to=peer)
 
     def _end_reservation_later(self, name: str, reservation: Reservation) -> None:
         asyncio.get_running_loop().call_later(RESERVED, self._end_reservation, name, reservation)

@@ -17,6 +17,7 @@ from zeekfleet.controller.dialling import Dialling
 from zeekfleet.controller.handover import Handover
 from zeekfleet.controller.instances import Instances
 from zeekfleet.controller.keys import KeyFile
+from zeekfleet.controller.liveness import Liveness
 from zeekfleet.controller.membership import Membership
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.options import ControllerOptions
@@ -28,7 +29,7 @@ from zeekfleet.controller.staging import Stage
 from zeekfleet.controller.welcoming import Welcoming
 from zeekfleet.store.interface import ConfigState, Store
 from zeekfleet.transport.admission import Admission
-from zeekfleet.transport.bus import Bus, BusEvent, Delivery, PeerAdded, PeerLost
+from zeekfleet.transport.bus import Bus, BusEvent, Delivery, Peer, PeerAdded, PeerLost
 from zeekfleet.transport.connections import Connections
 from zeekfleet.transport.service import Service
 from zeekfleet.waiting import Signal
@@ -89,6 +90,7 @@ class Controller:
         )
         self._keeper = NotificationKeeper(bus, store)
         self._queue = DeploymentQueue(bus, pipeline, self._stage, self._keeper, self._tasks)
+        self._liveness = Liveness(self._lost)
         self._agents = Agents(
             bus,
             connections,
@@ -96,6 +98,7 @@ class Controller:
             changed,
             welcoming=welcoming,
             presence=self._presence,
+            liveness=self._liveness,
             keeper=self._keeper,
             timeouts=timeouts,
             queue=self._queue,
@@ -140,12 +143,18 @@ class Controller:
                 self._membership.adopt(persisted, self._membership.plan(persisted))
                 self._agents.reserve_names()
                 self._check_ready()
-            async for received in self._bus.events():
-                try:
-                    await self._received(received)
-                except Exception:
-                    # One message that we cannot handle must not end the controller.
-                    logger.exception("%s was not dealt with", type(received).__name__)
+            try:
+                await self._hear()
+            finally:
+                self._liveness.close()
+
+    async def _hear(self) -> None:
+        async for received in self._bus.events():
+            try:
+                await self._received(received)
+            except Exception:
+                # One message that we cannot handle must not end the controller.
+                logger.exception("%s was not dealt with", type(received).__name__)
 
     async def _received(self, received: BusEvent) -> None:
         match received:
@@ -153,13 +162,19 @@ class Controller:
                 logger.debug("peer %s added", peer)
                 self._tell_of_loss()
             case PeerLost(peer=peer, reason=reason):
-                self._agents.lost(peer, reason)
-                self._presence.disconnected(peer.id)
-                self._queue.client_gone(peer.id)
+                self._lost(peer, reason)
             case Delivery(topic=topics.CONTROLLER):
                 await self._service.hear(received)
-            case Delivery(topic=topic):
+            case Delivery(topic=topic, peer=peer):
+                self._liveness.heard(peer)
                 self._agents.hear(topic.removeprefix(topics.AGENT_PREFIX + "/"), received)
+
+    def _lost(self, peer: Peer, reason: str) -> None:
+        """A connection has ended, or the agent at it has fallen silent."""
+        self._liveness.lost(peer)
+        self._agents.lost(peer, reason)
+        self._presence.disconnected(peer.id)
+        self._queue.client_gone(peer.id)
 
     def _tell_of_loss(self) -> None:
         """Publish that a database was lost, as agents publish their errors, to whoever listens to those."""

@@ -62,11 +62,17 @@ class Instances:
         self._gone_since: dict[str, float] = {}
         self._clock = clock
 
-    def told_its_capabilities(self, name: str, peer: Peer, capabilities: frozenset[str]) -> None:
-        """Note what the agent at this connection can do beyond the protocol; nothing if it has not said hello."""
+    def told_its_capabilities(self, name: str, peer: Peer, capabilities: frozenset[str]) -> bool:
+        """Note what the agent at this connection can do beyond the protocol.
+
+        Returns:
+            Whether that was noted: it is not if the agent has not said hello.
+        """
         is_known = any(link.peer == peer for link in self._links.get(name, ()))
-        if is_known or self._claims.is_waiting(name, peer):
-            self._abilities[name, peer.id] = capabilities
+        if not is_known and not self._claims.is_waiting(name, peer):
+            return False
+        self._abilities[name, peer.id] = capabilities
+        return True
 
     def can(self, link: AgentLink, capability: str) -> bool:
         """Whether the agent at this link has told that it can do this."""

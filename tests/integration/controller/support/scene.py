@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from support.bare_bus import BareBus
 from support.recorder import Recorder
 from zeekfleet import Client
 from zeekfleet.broker import topics
@@ -13,6 +14,7 @@ from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events import checks, details
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.deployments import DeploymentOutcome, DeploymentProgress
+from zeekfleet.broker.events.presence import RENEWS, AgentHelloRequest
 from zeekfleet.broker.events.refusals import DeploymentNumber
 from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.controller.controller import Controller
@@ -35,7 +37,9 @@ class ScriptedAgent:
         self.name = name
         self.endpoint = endpoint
         self.able = able
+        self.renews = False
         self.problems: tuple[tuple[str, ...], ...] = ()
+        self.introduces_itself = True
         self.silent = False
         self.deaf = False
         self.taken: tuple[int, ...] = ()
@@ -67,18 +71,21 @@ class ScriptedAgent:
         async with asyncio.TaskGroup() as tasks:
             async for received in self.endpoint.events():
                 match received:
-                    case PeerAdded():
+                    case PeerAdded() if self.introduces_itself:
                         self._check_in()
                     case Delivery(topic=self.topic, event=event) if not isinstance(event, DeploymentNumber):
                         self.asked.append(event)
                         self.heard.set()
+                        if isinstance(event, AgentHelloRequest):
+                            self._check_in()
                         tasks.create_task(self._reply(received))
 
     def _check_in(self) -> None:
         hello = api.NotifyAgentHello(self.name, self.endpoint.id, True, api.API_VERSION)
         self.endpoint.publish(self.topic, hello)
         if self.able:
-            names = frozenset({checks.CHECK, checks.PORTS, "something of tomorrow"})
+            renews = {RENEWS} if self.renews else set()
+            names = frozenset({checks.CHECK, checks.PORTS, "something of tomorrow", *renews})
             self.endpoint.publish(self.topic, checks.NotifyCapabilities(self.name, names))
 
     async def _reply(self, delivery: Delivery) -> None:
@@ -124,9 +131,18 @@ class Scene:
     def run(self, coroutine) -> None:
         self._started.append(self._tasks.create_task(coroutine))
 
-    async def agent(self, name: str, *, able: bool = True, port: int | None = None) -> ScriptedAgent:
+    async def agent(
+        self,
+        name: str,
+        *,
+        able: bool = True,
+        port: int | None = None,
+        renews: bool = False,
+        introduces_itself: bool = True,
+    ) -> ScriptedAgent:
         endpoint = await self._stack.enter_async_context(MemoryBus(self.network, name))
         agent = ScriptedAgent(name, endpoint, able=able)
+        agent.renews, agent.introduces_itself = renews, introduces_itself
         if port is None:
             endpoint.dial("127.0.0.1", 2150)
         else:
@@ -170,14 +186,16 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(**options: object) -> AsyncIterator[Scene]:
+async def scene(*, bare: bool = False, **options: object) -> AsyncIterator[Scene]:
+    """A controller and a client. With ``bare``, nothing tells the controller of connections."""
     network = MemoryNetwork()
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         made = Scene(stack, tasks, network)
         endpoint = await stack.enter_async_context(MemoryBus(network, "controller"))
         await endpoint.listen("127.0.0.1", 2150)
         given = {"request_timeout": DEADLINE, **options}
-        made.run(Controller(ControllerOptions("c", **given), endpoint, endpoint, made.store).run())  # type: ignore[arg-type]
+        bus = BareBus(endpoint) if bare else endpoint
+        made.run(Controller(ControllerOptions("c", **given), bus, endpoint, made.store).run())  # type: ignore[arg-type]
         made.client = Client("127.0.0.1", 2150, timeout=DEADLINE, bus=MemoryBus(network, "client"))
         async with made.client:
             yield made
