@@ -161,6 +161,26 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
         9000
     )
     check_before_deploy: Annotated[bool, Setting("have agents check a configuration before it is deployed")] = True
+    node_limit: Annotated[
+        int, Setting("how many nodes a configuration may have", within=Range(1, 1_000_000, "a number of nodes"))
+    ] = 20_000
+    node_limit_each: Annotated[
+        int, Setting("how many of them one instance may have", within=Range(1, 1_000_000, "a number of nodes"))
+    ] = 2_000
+    notification_size: Annotated[
+        int,
+        Setting(
+            "characters of a message from an agent that are kept and logged",
+            within=Range(100, 1_000_000, "a number of characters"),
+        ),
+    ] = 4096
+    notification_rate: Annotated[
+        float,
+        Setting(
+            "messages a second, on average, that are kept of one agent",
+            within=Range(0.1, 1_000_000, "a number a second"),
+        ),
+    ] = 100.0
     tls_certificate: Annotated[str, Setting("PEM certificate for clients' TLS", names="path")] = ""
     tls_key: Annotated[str, Setting("PEM file with the certificate's private key", names="path")] = ""
     tls_ca: Annotated[str, Setting("PEM file with the authorities that clients' certificates need", names="path")] = ""

@@ -9,7 +9,7 @@ from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, Option
 from zeekfleet.model.names import RULE, name_problem, shortened
 from zeekfleet.model.types import NO_PORT, Address, Port
-from zeekfleet.planning.validate import nodes_lacking_ports, validate
+from zeekfleet.planning.validate import Sizes, nodes_lacking_ports, validate
 
 
 def node(name: str, instance: str = "a1", role: ClusterRole = ClusterRole.WORKER, **fields: object) -> Node:
@@ -198,3 +198,17 @@ def test_values_no_process_can_be_given() -> None:
     assert check(node("n", scripts=("a\0",))) == nul
     assert check(node("n", interface="\0")) == nul
     assert check(node("n", options=(Option("a", "\0"),))) == nul
+
+
+def test_a_configuration_that_is_too_large_is_refused_at_once() -> None:
+    nodes = tuple(node(f"w{number}", "a1" if number else "a2") for number in range(5))
+    configuration = Configuration(instances=(Instance("a1"), Instance("a2")), nodes=nodes)
+
+    def errors(sizes: Sizes) -> tuple[str, ...]:
+        return validate(configuration, controller_port=2150, auto_assign_ports=True, sizes=sizes)
+
+    assert errors(Sizes(5, 4)) == ()
+    assert errors(Sizes(4, 3)) == (
+        "the configuration has 5 nodes, expected at most 4 (--node-limit)",
+        "instance 'a1' has 4 nodes, expected at most 3 (--node-limit-each)",
+    )

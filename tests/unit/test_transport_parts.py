@@ -18,6 +18,7 @@ from zeekfleet.transport.memory import MemoryLink
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.outgoing import Outgoing
 from zeekfleet.transport.prefixes import canonical, common, on_the_wire, reduced
+from zeekfleet.transport.rates import Rate
 from zeekfleet.transport.router import Router
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.unfinished_frames import UnfinishedFrames
@@ -215,6 +216,16 @@ def test_upgraded_connections_are_counted_in_all_and_of_each_peer():
     limits.forget(first)
     limits.forget(first)
     assert limits.upgrade(third) == ""
+
+
+def test_a_rate_has_a_burst_and_fills_again():
+    clock = ManualClock()
+    rate = Rate(2, 3, clock)
+    assert [rate.take() for _ in range(4)] == [True, True, True, False]
+    clock.advance(0.5)
+    assert [rate.take() for _ in range(2)] == [True, False]
+    clock.advance(1000)
+    assert [rate.take() for _ in range(4)] == [True, True, True, False]
 
 
 def test_peers_are_counted_by_user_address_or_network():

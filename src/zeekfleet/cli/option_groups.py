@@ -12,9 +12,12 @@ from zeekfleet.settings import Settings
 _GROUPS = (
     ("common.allow_", "who is served"),
     ("common.server_name", "who is served"),
+    *((f"common.{name}", "limits of connections") for name in ("frame_", "unfinished_", "connection_", "handshake_")),
     ("common.", "daemon"),
     ("controller.tls_", "controller: TLS for clients"),
     ("controller.auto_assign_", "controller: ports that nodes lack"),
+    ("controller.node_limit", "controller: limits"),
+    ("controller.notification_", "controller: limits"),
     ("controller.", "controller"),
     ("agent.health_", "agent: health of nodes"),
     ("agent.", "agent"),

@@ -14,7 +14,7 @@ from zeekfleet.controller.instances import Instances
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.management import Configuration
 from zeekfleet.planning.ports import assign_metrics_ports, assign_ports, lacking_ports
-from zeekfleet.planning.validate import validate
+from zeekfleet.planning.validate import DEFAULT_SIZES, Sizes, validate
 from zeekfleet.transport.bus import Bus
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class Completion:
         controller_port: the port for agents, None if there is none.
         controller_name: what nothing in a configuration may be named.
         request_timeout: seconds that agents have to tell their ports.
+        sizes: how large a configuration may be.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Completion:
         controller_port: int | None,
         controller_name: str,
         request_timeout: float,
+        sizes: Sizes = DEFAULT_SIZES,
     ) -> None:
         self._bus = bus
         self._instances = instances
@@ -58,6 +60,7 @@ class Completion:
         self._controller_port = controller_port
         self._controller_name = controller_name
         self._timeout = request_timeout
+        self._sizes = sizes
 
     def complete(
         self,
@@ -80,6 +83,7 @@ class Completion:
             controller_port=self._controller_port,
             auto_assign_ports=self._assignment.listening,
             controller_name=self._controller_name,
+            sizes=self._sizes,
         )
         if errors:
             raise ConfigurationError(errors)

@@ -69,6 +69,7 @@ class Controller:
             controller_port=options.port,
             controller_name=options.name,
             request_timeout=base,
+            sizes=options.sizes,
         )
         self._stage = Stage(store, completion)
         checking = Checking(bus, self._instances, base)
@@ -88,7 +89,7 @@ class Controller:
             changed=changed,
             wait=options.instance_wait or base,
         )
-        self._keeper = NotificationKeeper(bus, store)
+        self._keeper = NotificationKeeper(bus, store, options.notifications)
         self._queue = DeploymentQueue(bus, pipeline, self._stage, self._keeper, self._tasks)
         self._liveness = Liveness(self._lost)
         self._agents = Agents(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -17,6 +18,7 @@ from zeekfleet.model.management import Result
 from zeekfleet.model.notifications import Notification, NotificationKind
 from zeekfleet.store.interface import Store
 from zeekfleet.transport.bus import Bus
+from zeekfleet.transport.rates import Rate
 from zeekfleet.transport.service import Context, handler
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,24 @@ LARGEST_ANSWER = 4 * 2**20
 NOTIFICATION_SIZE = 512
 """Bytes of a notification on the wire beside its message, roughly."""
 
+RATED_MAX = 10_000
+"""Instances whose rates are known; beyond it all rates begin anew."""
+
+
+class NotificationLimits(msgspec.Struct, frozen=True):
+    """How much agents may tell.
+
+    Attributes:
+        size: characters of a message that are kept and logged.
+        per_second: notifications of one instance, on average.
+        burst: how many of one instance may come at once, such as when all its nodes start.
+    """
+
+    size: int = 4096
+    per_second: float = 100.0
+    burst: int = 5000
+
+
 Notice = api.NotifyChange | api.NotifyError | api.NotifyLog
 
 
@@ -39,18 +59,25 @@ class NotificationKeeper:
     Args:
         bus: where they are published.
         store: where they are kept.
+        limits: how much agents may tell.
     """
 
-    def __init__(self, bus: Bus, store: Store) -> None:
+    def __init__(self, bus: Bus, store: Store, limits: NotificationLimits | None = None) -> None:
         self._bus = bus
         self._store = store
+        self._limits = limits or NotificationLimits()
+        self._rates: dict[str, Rate] = {}
+        self._beyond: Counter[str] = Counter()
         self._queue: asyncio.Queue[Notification] = asyncio.Queue(QUEUE_LIMIT)
         self.dropped = 0
         self._lost = 0
 
     def heard(self, notice: Notice) -> None:
         """Log what an agent tells, and queue it for the store; returns at once."""
+        if not self._is_within_rate(notice.instance):
+            return
         notification = _notification(notice)
+        notification = msgspec.structs.replace(notification, message=_cut(notification.message, self._limits.size))
         facts = {"instance": notification.instance} | ({"node": notification.node} if notification.node else {})
         if notification.kind == NotificationKind.ERROR:
             logger.error("instance %s: %s", notification.instance, notification.message, extra=facts)
@@ -105,6 +132,29 @@ class NotificationKeeper:
                 self._lost = 0
             self._bus.publish(topics.NOTIFICATIONS, NotificationKept(notification))
 
+    def _is_within_rate(self, instance: str) -> bool:
+        """Whether an instance may tell something now. What is beyond is counted, and told once it is over."""
+        rate = self._rates.get(instance)
+        if rate is None:
+            if len(self._rates) >= RATED_MAX:
+                self._rates.clear()
+                self._beyond.clear()
+            rate = self._rates[instance] = Rate(self._limits.per_second, self._limits.burst)
+        facts = {"instance": instance}
+        if rate.take():
+            if beyond := self._beyond.pop(instance, 0):
+                logger.warning(
+                    "instance %s told too much: %d notifications were not kept", instance, beyond, extra=facts
+                )
+            return True
+        self._beyond[instance] += 1
+        if self._beyond[instance] == 1:
+            allowed = self._limits.per_second
+            logger.warning(
+                "instance %s tells more than %g things a second: not all is kept", instance, allowed, extra=facts
+            )
+        return False
+
     def _keep(self, notification: Notification) -> None:
         # Errors may name files whose names are not UTF-8, which neither the store nor the wire takes.
         message = notification.message.encode(errors="replace").decode()
@@ -113,6 +163,11 @@ class NotificationKeeper:
         except asyncio.QueueFull:
             self.dropped += 1
             logger.warning("notifications come faster than they can be written; %d dropped so far", self.dropped)
+
+
+def _cut(text: str, size: int) -> str:
+    """A text of at most so many characters, and how many are missing."""
+    return text if len(text) <= size else f"{text[:size]}… ({len(text) - size} more characters)"
 
 
 def _latest(notifications: Iterable[Notification]) -> tuple[Notification, ...]:

@@ -7,7 +7,9 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.controller.completion import PortAssignment
+from zeekfleet.controller.notifications import NotificationLimits
 from zeekfleet.model.defaults import CONTROLLER_PORT
+from zeekfleet.planning.validate import Sizes
 
 
 class ControllerOptions(msgspec.Struct, frozen=True):
@@ -21,6 +23,8 @@ class ControllerOptions(msgspec.Struct, frozen=True):
         assignment: which ports it fills in.
         check_before_deploy: whether clients' deployments wait for the agents to find nothing wrong.
         key_file: where the keys of a cluster on several hosts are kept.
+        notifications: how much agents may tell.
+        sizes: how large a configuration may be.
         loss: a sentence that connecting clients are told until a configuration is staged; none if empty.
     """
 
@@ -31,4 +35,6 @@ class ControllerOptions(msgspec.Struct, frozen=True):
     assignment: PortAssignment = PortAssignment()
     check_before_deploy: bool = True
     key_file: Path | None = None
+    notifications: NotificationLimits = NotificationLimits()
+    sizes: Sizes = Sizes()
     loss: str = ""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from zeekfleet.controller.completion import PortAssignment
 from zeekfleet.controller.controller import Controller
+from zeekfleet.controller.notifications import NotificationLimits
 from zeekfleet.controller.options import ControllerOptions
 from zeekfleet.daemon import buses, names, readiness
 from zeekfleet.daemon.access import access_control
@@ -20,6 +21,7 @@ from zeekfleet.daemon.tls import ServerContext, server_context
 from zeekfleet.logs import handlers
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import Role
+from zeekfleet.planning.validate import Sizes
 from zeekfleet.settings import Settings
 from zeekfleet.store import quarantine
 from zeekfleet.store.interface import Store
@@ -123,5 +125,7 @@ def _options(settings: Settings, directory: Path, loss: str) -> ControllerOption
         ),
         check_before_deploy=own.check_before_deploy,
         key_file=directory / KEYS,
+        notifications=NotificationLimits(own.notification_size, own.notification_rate),
+        sizes=Sizes(own.node_limit, own.node_limit_each),
         loss=loss,
     )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Instance, Node
@@ -25,8 +27,28 @@ LONGEST_SHOWN = 200
 """The most characters of a name that an error shows."""
 
 
+class Sizes(msgspec.Struct, frozen=True):
+    """How large a configuration may be.
+
+    Attributes:
+        nodes: how many nodes it may have.
+        nodes_each: how many of them one instance may run.
+    """
+
+    nodes: int = 20_000
+    nodes_each: int = 2_000
+
+
+DEFAULT_SIZES = Sizes()
+
+
 def validate(
-    configuration: Configuration, *, controller_port: int | None, auto_assign_ports: bool, controller_name: str = ""
+    configuration: Configuration,
+    *,
+    controller_port: int | None,
+    auto_assign_ports: bool,
+    controller_name: str = "",
+    sizes: Sizes = DEFAULT_SIZES,
 ) -> tuple[str, ...]:
     """All errors of the configuration, sorted; empty if it is valid.
 
@@ -34,7 +56,10 @@ def validate(
         controller_port: the port on which the controller listens for agents; None if it does not listen.
         auto_assign_ports: whether missing listening ports will be assigned.
         controller_name: the controller's name, which no node or instance may have; ``""`` if it is not known.
+        sizes: how large it may be. If it is larger, nothing else is looked at.
     """
+    if too_large := tuple(_excesses(configuration, sizes)):
+        return too_large
     errors = [
         *_name_errors("instance", (instance.name for instance in configuration.instances)),
         *_name_errors("node", (node.name for node in configuration.nodes)),
@@ -49,6 +74,17 @@ def validate(
     if not auto_assign_ports and (lacking := nodes_lacking_ports(configuration)):
         errors.append(f"Broker port auto-assignment disabled but nodes {', '.join(lacking)} lack ports")
     return tuple(sorted(errors))
+
+
+def _excesses(configuration: Configuration, sizes: Sizes) -> Iterator[str]:
+    if len(configuration.nodes) > sizes.nodes:
+        yield f"the configuration has {len(configuration.nodes)} nodes, expected at most {sizes.nodes} (--node-limit)"
+    for instance, count in sorted(Counter(node.instance for node in configuration.nodes).items()):
+        if count > sizes.nodes_each:
+            yield (
+                f"instance '{instance[:LONGEST_SHOWN]}' has {count} nodes,"
+                f" expected at most {sizes.nodes_each} (--node-limit-each)"
+            )
 
 
 def nodes_lacking_ports(configuration: Configuration) -> tuple[str, ...]:

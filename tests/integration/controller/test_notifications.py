@@ -61,6 +61,24 @@ async def test_a_deployment_that_failed_is_kept_with_its_errors() -> None:
     assert "instance 'absent' is missing: never connected" in found[0].message
 
 
+async def test_a_flood_of_an_agent_is_cut_and_does_not_drown_another(caplog: pytest.LogCaptureFixture) -> None:
+    limits = notifications.NotificationLimits(size=10, per_second=0.001, burst=3)
+    async with scene(notifications=limits) as made:
+        loud, quiet = await made.agent("a1"), await made.agent("a2")
+        await made.known("a1", "a2")
+        for number in range(100):
+            loud.tell(NotifyError("a1", f"{number:08} and so on", "w"))
+        quiet.tell(NotifyError("a2", "it smokes", "w"))
+        while not any(one.instance == "a2" and one.kind == "error" for one in made.store.notifications()):
+            await made.client.get_instances()  # each try is a round trip
+        await made.client.get_instances()
+        found = [one.message for one in made.store.notifications() if one.kind == "error"]
+    assert sorted(found) == [f"{number:08} a… (8 more characters)" for number in range(3)] + ["it smokes"]
+    assert [line.getMessage() for line in caplog.records if "things a second" in line.getMessage()] == [
+        "instance a1 tells more than 0.001 things a second: not all is kept"
+    ]
+
+
 async def test_clients_ask_for_what_happened_and_follow_what_happens() -> None:
     async with scene() as made:
         agent = await made.agent("a1")

@@ -1,0 +1,33 @@
+"""How often something may happen: a number a second on average, and a burst at a time. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Rate:
+    """A bucket of tokens that fills again at a steady rate.
+
+    Args:
+        per_second: how many tokens come back in a second.
+        burst: how many there are at most, and at first.
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._clock = clock
+        self._tokens = burst
+        self._filled = clock()
+
+    def take(self) -> bool:
+        """Whether it may happen once more now; if it may, it counts."""
+        now = self._clock()
+        self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._per_second)
+        self._filled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
