@@ -266,3 +266,20 @@ def test_a_log_that_was_moved_away_is_made_anew(tmp_path: Path, logger: logging.
     log.close()
     assert messages(tmp_path) == ["one", "two", "three"]
     assert len((tmp_path / "management-n.log").read_text().splitlines()) == 1
+
+
+def test_only_our_user_can_read_a_management_log(tmp_path: Path) -> None:
+    mask = os.umask(0)
+    try:
+        write(tmp_path, Role.AGENT, "tsv", "line")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "management-some-name.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_management_log_does_not_follow_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("content\n")
+    (tmp_path / "management-some-name.log").symlink_to("precious")
+    with pytest.raises(StateDirectoryError, match="it is a symbolic link"):
+        write(tmp_path, Role.AGENT, "tsv", "line")
+    assert (tmp_path / "precious").read_text() == "content\n"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from errno import ENOSPC
 from pathlib import Path
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -15,7 +17,7 @@ from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem import launches
 from zeekfleet.stem.launches import LAUNCHES_NAME, UNREADABLE_NAME, Launches
-from zeekfleet.system import procfs
+from zeekfleet.system import line_file, procfs
 
 
 def spec(name: str, content: str = "content") -> LaunchSpec:
@@ -103,9 +105,11 @@ def test_a_torn_line_damages_only_itself(tmp_path_factory: pytest.TempPathFactor
         assert (directory / UNREADABLE_NAME).exists()
 
 
-def test_a_full_disk_leaves_the_files_in_memory(tmp_path: Path, logged: list[str]) -> None:
+def test_a_full_disk_leaves_the_files_in_memory(
+    tmp_path: Path, logged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     full = Launches(tmp_path, logged.append)
-    (tmp_path / LAUNCHES_NAME).symlink_to("/dev/full")
+    monkeypatch.setattr(line_file.os, "write", Mock(side_effect=OSError(ENOSPC, os.strerror(ENOSPC))))
     assert full.put_away([spec("a")]) == [spec("a")]
     assert full.files_of(spec("a")) == {"file": "content"}
     assert "cannot write" in logged[0]

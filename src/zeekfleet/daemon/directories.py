@@ -11,6 +11,8 @@ from pathlib import Path
 from zeekfleet.errors import DirectoryHeldError, SettingsError, StateDirectoryError
 from zeekfleet.model.names import DAEMON_LOCK, NODES, name_problem
 from zeekfleet.settings import CommonSettings
+from zeekfleet.system.exposure import state_directory_problem
+from zeekfleet.system.files import open_own
 
 LOCK = DAEMON_LOCK
 SETTINGS_FILE = "settings.json"
@@ -21,24 +23,33 @@ DATABASE = "controller.sqlite"
 
 
 def prepare(path: Path, below: Path | None = None) -> Path:
-    """Make the directory, accessible only for our user, and check that we can write to it.
+    """Make the directory, accessible only for our user, and check that we can write to it and that nobody else can.
 
     Args:
-        path: the directory.
-        below: a directory above it that is ours, too. Missing directories from there on are made with mode 0700.
+        path: the directory. Unless ``below`` is given, it may be a symbolic link; what it leads to counts.
+        below: a directory above it that is ours, too. Missing directories from there on are made with mode 0700. None
+            of them may be a symbolic link, except ``below`` itself.
 
     Raises:
         StateDirectoryError: it cannot be made or used.
     """
     try:
-        for ours in [one for one in reversed(path.parents) if below is not None and one.is_relative_to(below)]:
+        for ours in [*_between(below, path), path]:
             ours.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if below not in (None, ours) and ours.is_symlink():
+                raise StateDirectoryError(ours, "it is a symbolic link, expected a directory")
+            if problem := state_directory_problem(ours):
+                raise StateDirectoryError(ours, problem)
     except OSError as error:
         raise StateDirectoryError(path, error.strerror or str(error)) from None
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise StateDirectoryError(path, "not writable")
     return path
+
+
+def _between(below: Path | None, path: Path) -> list[Path]:
+    """``below`` and the directories between it and the path, from the top."""
+    return [one for one in reversed(path.parents) if below is not None and one.is_relative_to(below)]
 
 
 @contextlib.contextmanager
@@ -51,9 +62,9 @@ def held(path: Path, below: Path | None = None) -> Iterator[Path]:
     """
     prepare(path, below)
     try:
-        lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = open_own(path / LOCK, os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        raise StateDirectoryError(path, error.strerror or str(error)) from None
+        raise StateDirectoryError(path, f"{LOCK}: {error.strerror or error}") from None
     try:
         _lock(path, lock)
         yield path

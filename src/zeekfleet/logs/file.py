@@ -98,9 +98,12 @@ class ManagementFile:
 
     def _open(self) -> None:
         try:
-            self._file = open(self._path, "a", encoding="utf-8", errors="replace", buffering=1)  # noqa: SIM115
+            self._file = open(  # noqa: SIM115
+                self._path, "a", encoding="utf-8", errors="replace", buffering=1, opener=_opened
+            )
         except OSError as error:
-            raise StateDirectoryError(self._directory, f"log {self._path}: {error.strerror}") from None
+            reason = "it is a symbolic link" if os.path.islink(self._path) else error.strerror
+            raise StateDirectoryError(self._directory, f"log {self._path}: {reason}") from None
         if not self._json and self._size() == 0:
             self._append(_header(f"management-{self._name}"))
 
@@ -124,6 +127,11 @@ class ManagementFile:
             return os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._path))
         except (OSError, ValueError):
             return False
+
+
+def _opened(path: str, flags: int) -> int:
+    """For our user only. A symbolic link is not followed."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _shift(path: str, kept: int) -> None:

@@ -16,10 +16,11 @@ import sys
 import time
 from pathlib import Path
 
-from zeekfleet.stem.preparation import DIRECTORY_MODE, FILE_MODE, reason_of
+from zeekfleet.stem.preparation import DIRECTORY_MODE, reason_of
 from zeekfleet.stem.server import Server
 from zeekfleet.stem.sockets import LOCK_NAME
 from zeekfleet.system import subreaper
+from zeekfleet.system.files import open_own
 
 EXIT_FAILED = 1
 EXIT_LOCKED = 75
@@ -40,7 +41,7 @@ def _raise_file_limit() -> None:
 
 def _lock(state: Path) -> bool:
     """Lock the directory for the life of this process; False if another one has."""
-    descriptor = os.open(state / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    descriptor = open_own(state / LOCK_NAME, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -87,8 +87,6 @@ def _quarantine(path: Path, found: Unusable, now: float) -> StoreError:
     Raises:
         OSError: it could not be renamed, and is where it was.
     """
-    if path.is_symlink():
-        return _left_alone(found, "it is a symbolic link")
     with contextlib.ExitStack() as stack:
         try:
             content = stack.enter_context(_locked(path))

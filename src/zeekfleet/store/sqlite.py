@@ -225,6 +225,8 @@ def _inode(path: Path) -> tuple[int, int] | None:
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
+        if path.is_symlink():
+            raise StoreError(f"database {path} cannot be used: it is a symbolic link, expected a file")
         if not path.exists():
             refuse_orphaned_log(path)
             create_database(path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from zeekfleet.model import ranges
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.launch_context import NodePaths
-from zeekfleet.model.names import directory_problem
+from zeekfleet.model.names import NODES, directory_problem
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import LAUNCH, NODE_CONFIG, NOTIFY_SOCKET
 
@@ -66,8 +67,13 @@ def _texts_of_cluster(config: NodeConfig) -> Iterator[str]:
         yield from (name, endpoint.interface or "", endpoint.pcap_file or "")
 
 
-def make_directory(config: NodeConfig, paths: NodePaths) -> str:
-    """Make a node's working directory; an error text, empty on success."""
+def make_directory(config: NodeConfig, paths: NodePaths, state: Path) -> str:
+    """Make a node's working directory; an error text, empty on success.
+
+    A symbolic link in its place is refused if it would be in the state directory.
+    """
+    if paths.directory.parent == state / NODES and paths.directory.is_symlink():
+        return f"working directory {paths.directory} is a symbolic link, expected a directory"
     try:
         if not config.directory:
             paths.directory.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)

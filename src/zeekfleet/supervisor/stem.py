@@ -14,6 +14,7 @@ from pathlib import Path
 from zeekfleet.errors import StateDirectoryError, StemError
 from zeekfleet.stem import sockets
 from zeekfleet.system import processes
+from zeekfleet.system.files import open_own
 
 STDOUT_NAME = "stem.stdout"
 STDERR_NAME = "stem.stderr"
@@ -115,10 +116,10 @@ async def _start(state: Path) -> bool:
 
 
 def _spawn(state: Path, ready: int) -> subprocess.Popen[bytes]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    stdout = os.open(state / STDOUT_NAME, flags, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    stdout = open_own(state / STDOUT_NAME, flags)
     try:
-        stderr = os.open(state / STDERR_NAME, flags, 0o600)
+        stderr = open_own(state / STDERR_NAME, flags)
     except OSError:
         os.close(stdout)
         raise

@@ -360,7 +360,7 @@ class Supervisor(Registry):
         """The launch of a node, or the reason why it cannot be launched."""
         if problem := places.problem_with(config, taken):
             return problem
-        if problem := places.make_directory(config, self._host.paths(config)):
+        if problem := places.make_directory(config, self._host.paths(config), self._host.state):
             return problem
         try:
             spec = identity.given_to(engine.launch(config, self._host.launch_context(config)), config)

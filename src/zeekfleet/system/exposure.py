@@ -58,11 +58,35 @@ def directory_problem(directory: Path) -> str | None:
     return None
 
 
+def state_directory_problem(directory: Path) -> str | None:
+    """Who else could put something into a directory of ours, and how to mend this; None if nobody could.
+
+    Unlike :func:`directory_problem`, this refuses a directory such as /tmp as well: it may be empty, and others could
+    lay down what we look for. It is a clause about the directory.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    found = directory.stat()
+    if found.st_uid not in (os.geteuid(), 0):
+        return _belongs_to_another(directory, found)
+    if not found.st_mode & _WRITE:
+        return None
+    mend = f"chmod go-w {_quoted(directory)}"
+    if found.st_uid != os.geteuid():
+        mend = f"chown {os.geteuid()} {_quoted(directory)} && {mend}"  # else we could not write to it either
+    return f"it can be written by other users: run '{mend}'"
+
+
 def _owner_problem(path: Path, found: os.stat_result) -> str | None:
     if found.st_uid in (os.geteuid(), 0):
         return None
+    return f"{path} {_belongs_to_another(path, found).removeprefix('it ')}"
+
+
+def _belongs_to_another(path: Path, found: os.stat_result) -> str:
     return (
-        f"{path} belongs to user {_name_of(found.st_uid)}, and this process to {_name_of(os.geteuid())}:"
+        f"it belongs to user {_name_of(found.st_uid)}, and this process to {_name_of(os.geteuid())}:"
         f" run it as the same user, or run 'chown {os.geteuid()} {_quoted(path)}'"
     )
 

@@ -10,10 +10,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from zeekfleet.system.files import remove
+from zeekfleet.system.files import open_own, remove
 
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-_MODE = 0o600
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT
 
 
 class LineFile:
@@ -83,7 +82,7 @@ class LineFile:
         temporary = self._path.with_name(f"{self._path.name}.new")
         new = -1
         try:
-            new = os.open(temporary, _FLAGS | os.O_TRUNC, _MODE)
+            new = open_own(temporary, _FLAGS | os.O_TRUNC)
             size = 0
             with os.fdopen(os.dup(new), "wb") as file:
                 for piece in pieces:
@@ -124,7 +123,7 @@ class LineFile:
     def _open(self) -> bool:
         if not self.is_open:
             try:
-                self._descriptor = os.open(self._path, _FLAGS, _MODE)
+                self._descriptor = open_own(self._path, _FLAGS)
                 self.size = os.fstat(self._descriptor).st_size
             except OSError as error:
                 self._log(f"cannot write {self._path}: {error.strerror}")

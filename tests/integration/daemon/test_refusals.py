@@ -98,6 +98,24 @@ DAEMONS = pytest.mark.parametrize("verb", ["controller", "agent", "up"])
 
 
 @DAEMONS
+def test_a_state_directory_that_others_may_write(site: Site, verb: str) -> None:
+    site.state.mkdir()
+    site.state.chmod(0o777)
+    naming = (str(site.state), "it can be written by other users", f"chmod go-w {site.state}")
+    refused(site.root, *site.command(verb), naming=naming)
+    assert not any(site.state.iterdir())
+
+
+@DAEMONS
+def test_a_symbolic_link_in_the_state_directory(site: Site, verb: str) -> None:
+    (site.root / "elsewhere").mkdir()
+    site.state.mkdir(mode=0o700)
+    (site.state / "nodes").symlink_to(site.root / "elsewhere")
+    refused(site.root, *site.command(verb), naming=(str(site.state / "nodes"), "it is a symbolic link"))
+    assert not any((site.root / "elsewhere").iterdir())
+
+
+@DAEMONS
 def test_settings_file_that_is_no_toml(site: Site, verb: str) -> None:
     file = site.root / "settings.toml"
     file.write_bytes(b"[controller\n")

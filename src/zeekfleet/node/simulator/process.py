@@ -240,7 +240,7 @@ class SimulatedNode:
         if not seconds:
             return
         until = time.monotonic() + seconds
-        with open("last.log", "w") as file:
+        with open("last.log", "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             while time.monotonic() < until:
                 print("x" * BLOCK, file=file, flush=True)
                 time.sleep(BETWEEN_BLOCKS)
