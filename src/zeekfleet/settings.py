@@ -407,7 +407,7 @@ def _default_directory(kind: str) -> str:
 
 def hostname() -> str:
     """This host's name, as agents and controllers are named after it."""
-    return socket.gethostname() or "localhost"
+    return socket.gethostname() or defaults.LOCALHOST
 
 
 def _named_after_host(kind: str) -> str:

@@ -36,6 +36,7 @@ from zeekfleet.broker.messages import (
     decode_subscriptions,
     encode_message,
 )
+from zeekfleet.broker.topics import EVERYTHING
 from zeekfleet.errors import ForbiddenTopicError, FrameError, ProtocolError
 
 APPLICATION_NAME = re.compile(r"[-/_.=:*@a-zA-Z0-9]+")
@@ -44,7 +45,6 @@ GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 
 SUBSCRIPTIONS_MAX = 1000
-EVERYTHING = ("",)
 EARLY_FRAMES_MAX = 1000
 EARLY_BYTES_MAX = 64 * 1024 * 1024
 _CONTEXT_MAX = 1000

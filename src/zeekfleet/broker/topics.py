@@ -15,6 +15,9 @@ NOTIFICATIONS = "zeekfleet/notifications"
 DEPLOYMENTS = "zeekfleet/deployments"
 """The controller publishes the progress of deployments here (``events.deployments``)."""
 
+EVERYTHING = ("",)
+"""The prefixes of all topics."""
+
 NEWS = (DEPLOYMENTS, NOTIFICATIONS)
 """The topics on which the controller publishes for all clients."""
 

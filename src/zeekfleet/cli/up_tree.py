@@ -17,7 +17,7 @@ from zeekfleet.daemon import names, tree
 from zeekfleet.daemon.controller_address import parse_controller
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import SettingsError
-from zeekfleet.model.defaults import LOOPBACK
+from zeekfleet.model.defaults import EVERY_ADDRESS, EVERY_ADDRESS_V6, LOOPBACK, LOOPBACK_V6
 from zeekfleet.model.enums import Role
 from zeekfleet.resolution import Resolved
 from zeekfleet.settings import Settings
@@ -88,8 +88,8 @@ async def _verb(settings: Settings, *words: str) -> None:
 
 def _reachable(listen: str) -> str:
     """The address to connect to a listener that listens on this one."""
-    if listen == "0.0.0.0":  # noqa: S104 - what others bind, we reach by loopback
+    if listen == EVERY_ADDRESS:
         return LOOPBACK
-    if listen == "::":
-        return "[::1]"  # a listener on :: takes no IPv4
+    if listen == EVERY_ADDRESS_V6:
+        return f"[{LOOPBACK_V6}]"  # such a listener takes no IPv4
     return f"[{listen}]" if ":" in listen else listen

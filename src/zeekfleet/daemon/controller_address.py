@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.addresses import numeric_host_problem
+from zeekfleet.model.types import UNSPECIFIED
 
-NO_CONTROLLER = ("none", "0.0.0.0")  # noqa: S104 - in the protocol, this address means "wait for the controller to connect"
+NO_CONTROLLER = ("none", UNSPECIFIED)
+"""In the protocol, the address means that the agent waits for the controller to connect."""
 
 
 def parse_controller(text: str) -> tuple[str, int] | None:

@@ -1,11 +1,21 @@
-"""Default addresses and ports (``docs/protocol.md``, section 3)."""
+"""Addresses with a meaning, and default ports (``docs/protocol.md``, section 3)."""
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False  # as ``typing`` has it: a simulated node imports this module, and must start fast
+if TYPE_CHECKING:
+    from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
-"""The address that is reachable from this host only."""
+LOOPBACK_V6: Final = "::1"
+"""The addresses that are reachable from this host only."""
+
+LOCALHOST: Final = "localhost"
+"""The name of these addresses."""
+
+EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - nothing is bound here
+EVERY_ADDRESS_V6: Final = "::"
+"""To listen on all addresses of a host."""
 
 CLIENT_PORT: Final = 2149
 """Where the controller listens for clients."""

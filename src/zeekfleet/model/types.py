@@ -16,6 +16,8 @@ from typing import Annotated, ClassVar, Self, TypeVar
 
 import msgspec
 
+from zeekfleet.model.defaults import EVERY_ADDRESS
+
 T = TypeVar("T")
 
 
@@ -66,7 +68,7 @@ class Address(str):
         return 6 if ":" in self else 4
 
 
-UNSPECIFIED = Address("0.0.0.0")  # noqa: S104 - the protocol's word for "not known yet"
+UNSPECIFIED = Address(EVERY_ADDRESS)
 """The host of an instance whose address is not known; its agent dials the controller (docs/protocol.md, section 4)."""
 
 PORT_PROTOCOLS = frozenset({"tcp", "udp", "icmp", "?"})

@@ -34,6 +34,7 @@ from typing import TypeVar
 import msgspec
 
 from zeekfleet.errors import ConfigurationError
+from zeekfleet.model.defaults import LOCALHOST
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.names import RESERVED_SECTIONS, shortened
@@ -126,7 +127,7 @@ def parse_configuration(
     Raises:
         ConfigurationError: with every problem: source, section, key, and what was expected.
     """
-    chosen = instance or shortened(f"agent-{hostname or 'localhost'}")
+    chosen = instance or shortened(f"agent-{hostname or LOCALHOST}")
     return _Reader(source, chosen, resolver, base, lax).read(text.removeprefix("\ufeff"))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from zeekfleet.model.addresses import numeric_host_problem
+from zeekfleet.model.defaults import EVERY_ADDRESS_V6
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.ranges import LARGEST_TEXTS
 from zeekfleet.model.types import UNSPECIFIED, Address, Port
@@ -191,7 +192,7 @@ def read_endpoint(text: str, resolver: Resolver | None) -> tuple[Address, Port]:
     if not host.strip("[] ") or not port.strip() or host.startswith("[") != host.endswith("]"):
         raise ValueError("ADDRESS:PORT, [ADDRESS]:PORT, or nothing when the agent connects to the controller")
     address = _read_host(host.strip("[] "), resolver)
-    if address in (UNSPECIFIED, "::"):
+    if address in (UNSPECIFIED, EVERY_ADDRESS_V6):
         raise ValueError(f"an address that can be connected to, not {address}; an agent that connects has none")
     return address, read_port(port)
 

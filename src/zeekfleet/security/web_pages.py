@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from zeekfleet.model.defaults import LOCALHOST
+
 HOSTS_FILE = Path("/etc/hosts")
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -53,7 +55,7 @@ class OwnNames(msgspec.Struct, frozen=True):
 def own_names(given: Iterable[str] = (), hosts_file: Path = HOSTS_FILE) -> OwnNames:
     """The names of this host: ``localhost``, its host name, those of loopback in the hosts file, and the given ones."""
     own = socket.gethostname().lower()
-    names = {"localhost", own, own.partition(".")[0], *(name.lower() for name in given)}
+    names = {LOCALHOST, own, own.partition(".")[0], *(name.lower() for name in given)}
     try:
         lines = hosts_file.read_text(errors="replace").splitlines()
     except OSError:

@@ -13,14 +13,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from zeekfleet.broker.topics import EVERYTHING
 from zeekfleet.model.enums import Role
 from zeekfleet.model.management import Instance
 from zeekfleet.security.access import AccessControl
 from zeekfleet.transport.bus import Bus, Peer
 from zeekfleet.transport.metrics import TransportMetrics
-
-EVERYTHING = ("",)
-"""The topic prefixes that match every topic."""
 
 
 class ListenerPolicy(msgspec.Struct, frozen=True):

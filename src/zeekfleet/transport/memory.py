@@ -13,7 +13,7 @@ import msgspec
 from zeekfleet.broker.session import GOING_AWAY, ServerSession
 from zeekfleet.errors import ListenError, TransportError
 from zeekfleet.model.addresses import address_text
-from zeekfleet.model.defaults import LOOPBACK
+from zeekfleet.model.defaults import EVERY_ADDRESS, EVERY_ADDRESS_V6, LOOPBACK
 from zeekfleet.security.access import AccessControl
 from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.connections import ListenerPolicy
@@ -27,7 +27,7 @@ from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
 
-WILDCARDS = ("0.0.0.0", "::", "")  # noqa: S104 - nothing is bound here
+WILDCARDS = (EVERY_ADDRESS, EVERY_ADDRESS_V6, "")
 
 
 class MemoryLink(Link):

@@ -14,12 +14,13 @@ import msgspec
 
 from zeekfleet.broker.events.base import Event, Request
 from zeekfleet.broker.generations import SECOND, Generation
+from zeekfleet.broker.topics import EVERYTHING
 from zeekfleet.errors import TransportError
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import Role
 from zeekfleet.model.management import Instance
 from zeekfleet.transport.bus import BusEvent, Peer, R
-from zeekfleet.transport.connections import EVERYTHING, ConnectedBus
+from zeekfleet.transport.connections import ConnectedBus
 from zeekfleet.transport.dialler import Dialler
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.metrics import TransportMetrics

@@ -18,6 +18,7 @@ from websockets.uri import parse_uri
 from zeekfleet.broker.client_frames import PATH
 from zeekfleet.errors import TransportError
 from zeekfleet.model.addresses import address_text
+from zeekfleet.model.defaults import LOCALHOST
 from zeekfleet.system.unix_sockets import short_path
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.settings import TransportSettings
@@ -28,9 +29,6 @@ from zeekfleet.transport.websocket_stream import LIBRARY, WebSocketStream
 
 NEXT_ADDRESS_AFTER = 0.25
 """Seconds without an answer from one address of a name until the next is tried beside it (RFC 8305)."""
-
-LOCALHOST = "localhost"
-"""What a listener on a unix socket is called in the upgrade."""
 
 
 class DialledStream(WebSocketStream):

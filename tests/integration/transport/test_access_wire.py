@@ -11,12 +11,12 @@ import pytest
 import trustme
 
 from support.raw_peer import RawPeer
+from zeekfleet.broker.topics import EVERYTHING
 from zeekfleet.client.link import Retry, connect
 from zeekfleet.errors import TransportError
 from zeekfleet.security.access import AccessControl, SocketOwner
 from zeekfleet.security.users import ServedUsers
 from zeekfleet.security.web_pages import own_names
-from zeekfleet.transport.connections import EVERYTHING
 from zeekfleet.transport.websocket import WebSocketBus
 
 STRANGER = 2**31 - 7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.node.simulator import options, zeek_json
 from zeekfleet.node.simulator.configuration import Configuration
 from zeekfleet.node.simulator.zeek_json import boolean, interval, mapping, sequence, string
@@ -123,7 +124,7 @@ def _base(config: Configuration) -> Identifiers:
         "Pcap::snaplen": ("count", "9216"),
         "Site::local_nets": ("set", sequence(string(net) for net in PRIVATE_NETS)),
         "Site::local_zones": ("set", sequence(())),
-        "Telemetry::metrics_address": ("string", string("127.0.0.1" if metrics_port else "")),
+        "Telemetry::metrics_address": ("string", string(LOOPBACK if metrics_port else "")),
         "Telemetry::metrics_port": ("port", zeek_json.port(metrics_port, "tcp") if metrics_port else zeek_json.port()),
     }
 

@@ -12,10 +12,10 @@ import time
 from collections.abc import Mapping
 
 from zeekfleet.errors import ListenError
+from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.node.simulator.loop import READ, Loop
 from zeekfleet.system.timers import Timer
 
-HOST = "127.0.0.1"
 LARGEST_HEAD = 16 * 1024
 HEAD_TIMEOUT = 5.0
 MOST_CONNECTIONS = 32
@@ -59,11 +59,11 @@ class Metrics:
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            self._listener.bind((HOST, port))
+            self._listener.bind((LOOPBACK, port))
             self._listener.listen(BACKLOG)
         except OSError as error:
             self._listener.close()
-            raise ListenError(HOST, port, error.strerror or str(error)) from error
+            raise ListenError(LOOPBACK, port, error.strerror or str(error)) from error
         loop.watch(self._listener, READ, self._accept)
 
     def text(self) -> str:

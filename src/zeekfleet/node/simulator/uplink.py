@@ -10,6 +10,7 @@ from errno import EINPROGRESS
 
 from zeekfleet.broker import client_frames as frames
 from zeekfleet.errors import TransportError
+from zeekfleet.model.defaults import LOCALHOST
 from zeekfleet.node.simulator import events
 from zeekfleet.node.simulator.loop import READ, WRITE, Loop
 from zeekfleet.system import unix_sockets
@@ -107,7 +108,7 @@ class Uplink:
         if self._host.startswith("unix:"):
             with unix_sockets.short_path(self._host.removeprefix("unix:")) as path:
                 stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-                return stream, "localhost", stream.connect_ex(path)
+                return stream, LOCALHOST, stream.connect_ex(path)
         family, kind, protocol, _, address = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0]
         stream = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
         host = f"[{self._host}]" if ":" in self._host else self._host
