@@ -14,7 +14,7 @@ from zeekfleet.cli import tables
 from zeekfleet.cli.absent import TONES
 from zeekfleet.cli.layout import plain_text
 from zeekfleet.cli.messages import Messages
-from zeekfleet.cli.output import BUSY, GOOD, Cell, Note, Table, printable
+from zeekfleet.cli.output import BUSY, GOOD, Cell, Note, Table
 from zeekfleet.cli.progress import LARGEST_TABLE, LiveProgress, NodeStates
 from zeekfleet.cli.purposes import VERBS
 from zeekfleet.cli.verbs import find_verb
@@ -22,6 +22,7 @@ from zeekfleet.client.news import News
 from zeekfleet.client.results import Checked, Deployed, IdValues, NodeDeployment, Staged
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node, NodeOutputs
+from zeekfleet.model.texts import printable
 
 
 @pytest.mark.parametrize(

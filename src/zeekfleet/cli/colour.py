@@ -7,7 +7,8 @@ import rich.table
 from rich.console import RenderableType
 from rich.text import Text
 
-from zeekfleet.cli.output import Note, Table, flat, printable
+from zeekfleet.cli.output import Note, Table
+from zeekfleet.model.texts import one_line, printable
 
 
 def renderable(part: Table | Note) -> RenderableType:
@@ -16,5 +17,5 @@ def renderable(part: Table | Note) -> RenderableType:
         return Text(printable(part.text), style=part.tone)
     table = rich.table.Table(*part.columns, box=rich.box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for row in part.rows:
-        table.add_row(*(Text(flat(cell.text), style=cell.tone) for cell in row))
+        table.add_row(*(Text(one_line(cell.text), style=cell.tone) for cell in row))
     return table

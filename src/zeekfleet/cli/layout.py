@@ -6,7 +6,8 @@ import itertools
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from zeekfleet.cli.output import FAINT, Cell, Table, View, flat, printable
+from zeekfleet.cli.output import FAINT, Cell, Table, View
+from zeekfleet.model.texts import one_line, printable
 
 GAP = "  "
 NARROWEST = 12
@@ -32,7 +33,7 @@ def terminal_text(view: View, width: int, *, in_colour: bool = True) -> str:
 
 def widths_of(table: Table) -> tuple[int, ...]:
     """How many cells each column takes, wherever there is room for it."""
-    texts = [table.columns, *(tuple(flat(cell.text) for cell in row) for row in table.rows)]
+    texts = [table.columns, *(tuple(one_line(cell.text) for cell in row) for row in table.rows)]
     needed = (max(map(cells, column)) for column in zip(*texts, strict=True))
     return tuple(max(pair) for pair in itertools.zip_longest(needed, table.widths, fillvalue=0))
 
@@ -59,7 +60,7 @@ def _plainly(text: str, _tone: str) -> str:
 
 def _table(table: Table, width: int | None) -> Iterator[list[Cell]]:
     heading = tuple(Cell(column, _HEADING) for column in table.columns)
-    rows = [tuple(Cell(flat(cell.text), cell.tone) for cell in row) for row in table.rows]
+    rows = [tuple(Cell(one_line(cell.text), cell.tone) for cell in row) for row in table.rows]
     widths = list(widths_of(table))
     kept = len(widths)
     if width is not None and table.essential:

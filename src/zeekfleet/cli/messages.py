@@ -7,6 +7,7 @@ import time
 from typing import TextIO
 
 from zeekfleet.cli.streams import abandon
+from zeekfleet.model.texts import one_line
 
 INFORMATION = 2
 DETAIL = 3
@@ -62,6 +63,6 @@ class Messages:
             prefix = f"{level}: " if level else ""
         stream = self._stream or sys.stderr
         try:
-            print(f"{prefix}{' '.join(sentence.splitlines())}", file=stream, flush=True)
+            print(f"{prefix}{one_line(sentence)}", file=stream, flush=True)
         except (OSError, ValueError):
             abandon(stream)  # it is closed, or its terminal has gone away

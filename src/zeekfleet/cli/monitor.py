@@ -15,9 +15,9 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.broker.messages import UnknownEvent
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.cli.output import flat
 from zeekfleet.cli.session import Session
 from zeekfleet.errors import ProtocolError
+from zeekfleet.model.texts import one_line
 
 LONGEST_SILENCE = 3600.0
 """Seconds after which the wait is started anew."""
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
                 print(json.dumps(document, sort_keys=True))
             else:
                 arguments = json.dumps(document["arguments"], ensure_ascii=False)
-                print(flat(f"{time.strftime('%H:%M:%S')} {topic} {document['event']} {arguments}"))
+                print(one_line(f"{time.strftime('%H:%M:%S')} {topic} {document['event']} {arguments}"))
             sys.stdout.flush()
 
 

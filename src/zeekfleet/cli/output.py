@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 import msgspec
@@ -57,24 +56,3 @@ View = Sequence[Table | Note]
 def problem(sentence: str) -> Note:
     """What went wrong, as a line for stderr."""
     return Note(f"error: {sentence}", BAD, is_problem=True)
-
-
-def printable(text: str) -> str:
-    """The text without anything that could control a terminal; only line breaks and tabs are not escaped."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character
-        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs")
-        else _code(character)
-        for character in text
-    )
-
-
-def flat(text: str) -> str:
-    """The same on one line."""
-    return " ".join(printable(text).split("\n")).replace("\t", " ")
-
-
-def _code(character: str) -> str:
-    return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"

@@ -18,11 +18,12 @@ from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.broker.events.base import Event
 from zeekfleet.cli.absent import TONES
 from zeekfleet.cli.colour import renderable
-from zeekfleet.cli.output import BAD, FAINT, Cell, Note, Table, printable
+from zeekfleet.cli.output import BAD, FAINT, Cell, Note, Table
 from zeekfleet.client.news import News
 from zeekfleet.client.patience import Watch
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration
+from zeekfleet.model.texts import printable
 
 LARGEST_TABLE = 40
 """Rows of the table at most, however tall the terminal is."""

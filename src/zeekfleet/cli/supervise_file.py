@@ -41,6 +41,7 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.launch import AUTO, ENGINE_NAMES, Resources, RevivalSettings
 from zeekfleet.model.names import name_problem
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
+from zeekfleet.model.texts import shown
 from zeekfleet.model.types import NO_PORT, Port, parse_port
 from zeekfleet.planning.ini_values import resolve_script
 
@@ -91,7 +92,7 @@ def read(path: Path) -> SuperviseFile:
     for number, table in enumerate(tables, 1):
         name = table.get("name")
         known = isinstance(name, str) and name
-        where = f"{path}: [[node]] '{_shown(str(name))}'" if known else f"{path}: [[node]] number {number}"
+        where = f"{path}: [[node]] '{shown(str(name))}'" if known else f"{path}: [[node]] number {number}"
         config = _config(where, table, beside)
         if config.name in nodes:
             raise SettingsError(f"{where}: name", "another node has the same name")
@@ -222,12 +223,6 @@ def _seconds(where: str, value: Any, expected: ranges.Range) -> float:
     if seconds not in expected:
         raise SettingsError(where, f"expected {expected}, not {value}")
     return seconds
-
-
-def _shown(text: str) -> str:
-    """The beginning of a text, short enough for a sentence, on one line."""
-    readable = text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-    return readable if len(readable) <= LONGEST_SHOWN else f"{readable[:LONGEST_SHOWN]}..."
 
 
 def _merged(where: str, base: S, given: Any) -> S:

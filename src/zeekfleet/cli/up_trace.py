@@ -24,6 +24,7 @@ from zeekfleet.errors import ConfigurationError, SettingsError, SupervisionError
 from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node
+from zeekfleet.model.texts import one_line
 from zeekfleet.model.types import Port
 from zeekfleet.model.variables import PCAP_FILE
 from zeekfleet.node.engines import FOR_TRAFFIC, engine_of
@@ -89,7 +90,7 @@ def run(trace: Path, resolved: Resolved) -> int:
         moved = _keep_logs(node_directory(settings.common, LOGGER), target)
     logger.info("%d logs are in %s", moved, target)
     if reading.problems:
-        sys.stderr.write(f"error: logs may be incomplete: {'; '.join(reading.problems)}\n")
+        sys.stderr.write(f"error: logs may be incomplete: {one_line('; '.join(reading.problems))}\n")
     return 1 if reading.problems else code
 
 

@@ -9,6 +9,7 @@ import time
 
 from zeekfleet.broker.client_frames import CLOSE, PING, PONG, TEXT, ClientFrames, close_frame, frame
 from zeekfleet.errors import TransportError
+from zeekfleet.model.texts import one_line
 
 READ_SIZE = 256 * 1024
 
@@ -126,7 +127,7 @@ class WebSocket:
 
     def _trace(self, direction: str, text: bytes) -> None:
         if self.is_traced and text:
-            sys.stderr.write(f"{direction} {text.decode(errors='backslashreplace')}\n")
+            sys.stderr.write(f"{direction} {one_line(text.decode(errors='backslashreplace'))}\n")
 
 
 def trace() -> None:

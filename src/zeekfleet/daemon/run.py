@@ -13,6 +13,7 @@ from zeekfleet.broker.generations import SECOND
 from zeekfleet.daemon import readiness
 from zeekfleet.errors import ZeekfleetError
 from zeekfleet.logs import handlers
+from zeekfleet.model.texts import one_line
 from zeekfleet.settings import CommonSettings
 from zeekfleet.system import descriptors
 from zeekfleet.waiting import first_of
@@ -57,7 +58,7 @@ def run(common: CommonSettings, serve: Serve) -> int:
 
 
 def _refuse(error: BaseException) -> int:
-    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.write(f"error: {one_line(str(error))}\n")
     return 1
 
 

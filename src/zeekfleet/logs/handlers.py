@@ -20,6 +20,7 @@ from typing import IO, ClassVar, Literal
 from zeekfleet.errors import StateDirectoryError
 from zeekfleet.logs.file import ManagementFile
 from zeekfleet.model.enums import Role
+from zeekfleet.model.texts import one_line
 
 FIELDS = (
     "kind",  # what an important line is about: connection, crash, crash loop, deployment
@@ -67,6 +68,11 @@ class _Text(logging.Formatter):
         record.moment = _iso(record.created)
         record.label = f"\x1b[{self.COLOURS.get(level, 0)}m{level:<9}\x1b[0m" if self._coloured else f"{level:<9}"
         return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class names it
+        # What peers tell must neither begin a line of its own nor control a terminal.
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
 
 
 class _Json(logging.Formatter):

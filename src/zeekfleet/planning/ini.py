@@ -39,6 +39,7 @@ from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.names import RESERVED_SECTIONS, shortened
 from zeekfleet.model.nearest import did_you_mean
+from zeekfleet.model.texts import shown
 from zeekfleet.model.variables import PCAP_FILE
 from zeekfleet.planning import ini_lines, ini_values, node_settings
 from zeekfleet.planning.ini_values import BaseDirectory, Resolver
@@ -79,9 +80,6 @@ KNOWN_KEYS = NODE_KEYS.keys() | node_settings.KEYS.keys()
 
 LISTS = frozenset({"scripts", "env"})
 """The keys whose values may span several lines."""
-
-LONGEST_SHOWN = 200
-"""The most characters of a value that an error shows."""
 
 ALTERNATIVES = (("role", "type"), ("interface", "pcap_file"))
 """Pairs of keys that exclude each other: a node's own key overrides the other one in ``[DEFAULT]``."""
@@ -328,7 +326,7 @@ class _Reader:
         try:
             return read(text)
         except ValueError as error:
-            self._problem(name, key, f"'{_shown(text)}' is wrong, expected {error}")
+            self._problem(name, key, f"'{shown(text)}' is wrong, expected {error}")
             return None
 
     def _check_instance_use(self, nodes: Mapping[str, Section], listed: bool) -> None:
@@ -347,11 +345,6 @@ class _Reader:
 
     def _warning(self, section: str, key: str, text: str) -> None:
         self._warnings.append(f"{self._source}: section [{section}], key '{key}': {text}")
-
-
-def _shown(text: str) -> str:
-    """The value, cut to a length that fits into a sentence."""
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _overridden(defaults: Section, own: Section) -> Section:

@@ -17,14 +17,12 @@ from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.management import Configuration, Instance, Node
 from zeekfleet.model.names import name_problem
 from zeekfleet.model.ranges import LARGEST_TEXTS, LONGEST_TEXT
+from zeekfleet.model.texts import shown
 from zeekfleet.model.types import Port
 from zeekfleet.planning import node_settings
 
 LISTENING_ROLES = frozenset({ClusterRole.MANAGER, ClusterRole.LOGGER, ClusterRole.PROXY})
 """The roles that need a listening port; workers only connect to others."""
-
-LONGEST_SHOWN = 200
-"""The most characters of a name that an error shows."""
 
 
 class Sizes(msgspec.Struct, frozen=True):
@@ -82,7 +80,7 @@ def _excesses(configuration: Configuration, sizes: Sizes) -> Iterator[str]:
     for instance, count in sorted(Counter(node.instance for node in configuration.nodes).items()):
         if count > sizes.nodes_each:
             yield (
-                f"instance '{instance[:LONGEST_SHOWN]}' has {count} nodes,"
+                f"instance '{shown(instance)}' has {count} nodes,"
                 f" expected at most {sizes.nodes_each} (--node-limit-each)"
             )
 
@@ -95,7 +93,7 @@ def nodes_lacking_ports(configuration: Configuration) -> tuple[str, ...]:
 def _name_errors(kind: str, names: Iterable[str]) -> Iterator[str]:
     for name in sorted(set(names)):
         if problem := name_problem(name):
-            yield f"{kind} name '{_readable(name)}' {problem}"
+            yield f"{kind} name '{shown(name)}' {problem}"
 
 
 def _repeated_names(configuration: Configuration) -> Iterator[str]:
@@ -172,14 +170,14 @@ def _impossible_values(node: Node) -> Iterator[str]:
     """Values that no process can be given: to the kernel, every argument and variable ends at a NUL character."""
     for key in sorted(node.env):
         if not key or "=" in key:
-            yield f"node '{node.name}' has a variable named '{_readable(key)}', which no process can be given"
+            yield f"node '{node.name}' has a variable named '{shown(key)}', which no process can be given"
     texts = [node.interface or "", *(node.scripts or ()), *node.env.keys(), *node.env.values()]
     texts += [text for option in node.options or () for text in (option.name, option.value)]
     if any("\0" in text for text in texts):
         yield f"node '{node.name}' has a NUL character in its scripts, interface, options or variables"
     yield from _too_long(node)
     for problem in node_settings.problems(node.env):
-        yield f"node '{node.name}', variable {_readable(problem)}"
+        yield f"node '{node.name}', variable {shown(problem)}"
 
 
 def _too_long(node: Node) -> Iterator[str]:
@@ -190,15 +188,9 @@ def _too_long(node: Node) -> Iterator[str]:
     sizes = {what: len(text.encode(errors="surrogatepass")) for what, text in texts.items()}
     for what, size in sorted(sizes.items()):
         if size > LONGEST_TEXT:
-            yield f"node '{node.name}': {_readable(what)} takes {size} bytes, expected at most {LONGEST_TEXT}"
+            yield f"node '{node.name}': {shown(what)} takes {size} bytes, expected at most {LONGEST_TEXT}"
     if (total := sum(sizes.values())) > LARGEST_TEXTS and max(sizes.values()) <= LONGEST_TEXT:
         yield (
             f"node '{node.name}': its variables, scripts and options take {total} bytes,"
             f" expected at most {LARGEST_TEXTS}"
         )
-
-
-def _readable(name: str) -> str:
-    """The name, cut to a length that fits into a sentence, with control characters escaped for logs and terminals."""
-    readable = name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
-    return readable if len(readable) <= LONGEST_SHOWN else f"{readable[:LONGEST_SHOWN]}..."

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
+from zeekfleet.model.texts import printable
 from zeekfleet.supervisor.records import NodeExit, NodeStopping
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Listeners:
             except FAILURES:
                 logger.exception("hook on a line of node '%s' failed", node, extra={"node": node})
         if self.echo and wanted:
-            self._echo(stream, f"[{node or 'stem'}] {line}\n")
+            self._echo(stream, f"[{node or 'stem'}] {printable(line)}\n")
 
     def _echo(self, stream: TextIO, line: str) -> None:
         try:
