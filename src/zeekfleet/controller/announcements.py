@@ -10,6 +10,7 @@ from contextlib import suppress
 from zeekfleet.broker import topics
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.tracker import Tracker
+from zeekfleet.errors import StoreError
 from zeekfleet.model.deployments import KEEP, NodeAction, action_text
 from zeekfleet.transport.bus import Bus
 
@@ -56,6 +57,14 @@ def announce_outcome(bus: Bus, keeper: NotificationKeeper, tracker: Tracker) -> 
     if is_news:
         keeper.deployed(deployment.configuration.id, sentence, success=outcome.success)
     bus.publish(topics.DEPLOYMENTS, outcome)
+
+
+def announce_unreadable(keeper: NotificationKeeper, error: StoreError) -> None:
+    """Log and keep that the controller cannot deploy again what is deployed, because it cannot read what that is."""
+    sentence = f"what is deployed is not deployed again: {error}"
+    facts = {"kind": "deployment", "success": False, "error": str(error)}
+    logger.error("%s", sentence, extra=facts)
+    keeper.deployed("", sentence, success=False)
 
 
 def _some(actions: Sequence[NodeAction]) -> str:

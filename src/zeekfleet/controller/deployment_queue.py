@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from zeekfleet.controller.announcements import announce_outcome, announce_progress
+from zeekfleet.controller.announcements import announce_outcome, announce_progress, announce_unreadable
 from zeekfleet.controller.deployment import Deployment, Step
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.pipeline import Pipeline
 from zeekfleet.controller.staging import Stage
 from zeekfleet.controller.tracker import Tracker
 from zeekfleet.controller.turns import Turns
+from zeekfleet.errors import StoreError
 from zeekfleet.model.management import fresh_id
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.transport.bus import Bus
@@ -119,7 +120,12 @@ class DeploymentQueue:
             return waiting
         if not self._turns.take_own():
             return None
-        configuration = await self._stage.get(ConfigState.DEPLOYED)
+        try:
+            configuration = await self._stage.get(ConfigState.DEPLOYED)
+        except StoreError as error:
+            self._turns.want_own()  # so that it is tried again when next an instance or a client has come
+            announce_unreadable(self._keeper, error)
+            return None
         if (waiting := self._turns.begin_next()) is not None:  # a client came meanwhile
             self._turns.want_own()
             return waiting

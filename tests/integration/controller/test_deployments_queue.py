@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
 
 import pytest
-from scene import DEADLINE, Scene, configuration, outcome_of, scene, step_of
+from scene import DEADLINE, Scene, ScriptedAgent, configuration, outcome_of, scene, step_of
 
+from support.recorder import Recorder
 from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.deployments import (
@@ -16,6 +20,7 @@ from zeekfleet.broker.events.deployments import (
     DeploymentProgress,
     NotifyNodeActions,
 )
+from zeekfleet.broker.events.notifications import NotificationKept
 from zeekfleet.broker.events.stops import NotifyNodeStopping
 from zeekfleet.client.results import Deployed
 from zeekfleet.controller import turns
@@ -23,10 +28,11 @@ from zeekfleet.controller.deployment import Deployment, Step
 from zeekfleet.controller.deployment_queue import DeploymentQueue
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.progress_timeouts import ProgressTimeouts
-from zeekfleet.errors import TransportError
+from zeekfleet.errors import StoreError, TransportError
 from zeekfleet.model.deployments import NodeAction
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node, Result
+from zeekfleet.model.notifications import Notification, NotificationKind
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.store.memory import MemoryStore
 from zeekfleet.transport.bus import BusEvent, Delivery
@@ -88,6 +94,83 @@ async def test_what_gave_way_is_deployed_again_when_the_client_fails() -> None:
         await one.was_asked(agent_api.DeployRequest, 3)
         last = [event for event in one.asked if isinstance(event, agent_api.DeployRequest)][-1]
         assert last.config.id == first.id
+
+
+async def come_back(it: Scene, agent: ScriptedAgent) -> None:
+    """The agent's connection ends, and it connects again: what is deployed is deployed once more."""
+    agent.endpoint.hang_up("127.0.0.1", 2150)
+    await it.known()
+    agent.endpoint.dial("127.0.0.1", 2150)
+
+
+@contextmanager
+def unreadable(store: MemoryStore) -> Iterator[None]:
+    """Nothing can be read from the store meanwhile."""
+
+    def fail(_state: ConfigState) -> NoReturn:
+        raise StoreError("the disk is gone")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "get", fail)
+        yield
+
+
+async def test_a_store_that_cannot_be_read_fails_a_deployment_and_the_controller_lives_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with scene() as it:
+        news = await it.listener()
+        one = await it.agent("a1")
+        await it.known("a1")
+        wanted = configuration("a1")
+        assert (await it.client.deploy_config(wanted)).ok
+        with unreadable(it.store):
+            await come_back(it, one)
+            notification = await _notified_of_deployment(news, success=False)
+            assert notification.message == "what is deployed is not deployed again: the disk is gone"
+            assert [result.error for result in await deploy(it, "r")] == ["the disk is gone"]
+        (record,) = [record for record in caplog.records if record.getMessage() == notification.message]
+        assert (record.levelname, record.kind) == ("ERROR", "deployment")  # type: ignore[attr-defined]
+        # Once the store can be read again, so is what is deployed.
+        await come_back(it, one)
+        await one.was_asked(agent_api.DeployRequest, 2)
+        last = [event for event in one.asked if isinstance(event, agent_api.DeployRequest)][-1]
+        assert last.config.id == wanted.id
+
+
+async def test_what_could_not_be_read_is_deployed_again_where_a_clients_deployment_fails() -> None:
+    """No instance needs to come for that."""
+    async with scene(instance_wait=0.05) as it:
+        news = await it.listener()
+        one = await it.agent("a1")
+        await it.known("a1")
+        wanted = configuration("a1")
+        assert (await it.client.deploy_config(wanted)).ok
+        with unreadable(it.store):
+            await come_back(it, one)
+            await _notified_of_deployment(news, success=False)
+        assert not (await it.client.deploy_config(configuration("a9"))).ok
+        await one.was_asked(agent_api.DeployRequest, 2)
+        last = [event for event in one.asked if isinstance(event, agent_api.DeployRequest)][-1]
+        assert last.config.id == wanted.id
+
+
+async def _notified_of_deployment(news: Recorder, *, success: bool) -> Notification:
+    def kept(received: BusEvent) -> Notification | None:
+        event = received.event if isinstance(received, Delivery) else None
+        return event.notification if isinstance(event, NotificationKept) else None
+
+    def matches(received: BusEvent) -> bool:
+        notification = kept(received)
+        return (
+            notification is not None
+            and notification.kind == NotificationKind.DEPLOYMENT
+            and notification.success == success
+        )
+
+    notification = kept(await news.wait_for(matches, DEADLINE))
+    assert notification is not None
+    return notification
 
 
 async def test_what_the_controller_changes_by_itself_is_told(caplog: pytest.LogCaptureFixture) -> None:
