@@ -15,7 +15,7 @@ from zeekfleet.errors import ZeekfleetError
 from zeekfleet.logs import handlers
 from zeekfleet.model.texts import one_line
 from zeekfleet.settings import CommonSettings
-from zeekfleet.system import descriptors
+from zeekfleet.system import core_files, descriptors
 from zeekfleet.waiting import first_of
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ def run(common: CommonSettings, serve: Serve) -> int:
     """
     handlers.configure(common.log_format, common.log_level)
     descriptors.raise_limit()
+    core_files.leave_none()
     try:
         asyncio.run(_run(serve))
     except asyncio.CancelledError:

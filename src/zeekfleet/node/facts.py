@@ -12,10 +12,11 @@ from pathlib import Path
 
 from zeekfleet.node.port_owners import owners
 from zeekfleet.planning.checks import HostFacts, Listener, Needs, PortUse
+from zeekfleet.system.capabilities import of_mask
 from zeekfleet.system.cpus import can_pin
 
-CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
-"""The capabilities that matter to nodes, with their bit numbers."""
+CAPABILITIES = frozenset({"CAP_NET_BIND_SERVICE", "CAP_NET_ADMIN", "CAP_NET_RAW"})
+"""The capabilities that matter to nodes."""
 
 FILE_CAPABILITIES = "security.capability"
 FILE_EFFECTIVE = 0x1
@@ -54,7 +55,7 @@ def node_capabilities(program: str | None, status: str | None = None) -> frozens
     mask = int(fields.get("CapEff", "0").strip(), 16)
     if program is not None and fields.get("NoNewPrivs", "0").strip() == "0":
         mask |= _granted_by_file(program)
-    return frozenset(name for name, bit in CAPABILITIES.items() if mask >> bit & 1)
+    return of_mask(mask) & CAPABILITIES
 
 
 def _granted_by_file(program: str) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 from zeekfleet.stem.preparation import DIRECTORY_MODE, reason_of
 from zeekfleet.stem.server import Server
 from zeekfleet.stem.sockets import LOCK_NAME
-from zeekfleet.system import subreaper
+from zeekfleet.system import core_files, subreaper
 from zeekfleet.system.files import open_own
 
 EXIT_FAILED = 1
@@ -52,6 +52,7 @@ def _lock(state: Path) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Run until shut down; the exit code."""
+    core_files.hide_memory()  # nobody needs our entries in /proc, and the nodes' limit for cores stays as it is
     state = Path(arguments[0]).absolute()
     ready = int(arguments[1]) if len(arguments) > 1 else None
     if ready is not None:

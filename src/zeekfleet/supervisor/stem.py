@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zeekfleet.errors import StateDirectoryError, StemError
 from zeekfleet.stem import sockets
-from zeekfleet.system import processes
+from zeekfleet.system import core_files, processes
 from zeekfleet.system.files import open_own
 
 STDOUT_NAME = "stem.stdout"
@@ -124,7 +124,7 @@ def _spawn(state: Path, ready: int) -> subprocess.Popen[bytes]:
         os.close(stdout)
         raise
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", "-m", "zeekfleet.stem", str(state), str(ready)],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
@@ -132,6 +132,8 @@ def _spawn(state: Path, ready: int) -> subprocess.Popen[bytes]:
             pass_fds=(ready,),
             start_new_session=True,
         )
+        core_files.restore_limit(process.pid)
+        return process
     finally:
         os.close(stdout)
         os.close(stderr)

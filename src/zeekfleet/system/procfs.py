@@ -144,6 +144,12 @@ def session_of_ended(pid: int) -> int | None:
     return int(fields[_SESSION]) if fields and fields[_STATE] in (b"Z", b"X") else None
 
 
+def status(pid: int | str) -> dict[str, str]:
+    """The fields of ``/proc/<pid>/status``, also of ``self``; empty if there is no such process."""
+    lines = read(f"/proc/{pid}/status").decode("utf-8", "replace").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
 def threads(pid: int) -> list[int]:
     """The threads of a process."""
     directory = f"/proc/{pid}/task"
