@@ -6,8 +6,7 @@ what was expected), and its facts as attributes, so that no program has to parse
     ZeekfleetError
     ├── ProtocolError            a peer sent what the protocol does not allow
     │   ├── FrameError           a frame is not JSON, or no message
-    │   ├── ValueMismatchError   a value does not have the declared type (.path)
-    │   └── ForbiddenTopicError  a peer may not publish on a topic (.topic)
+    │   └── ValueMismatchError   a value does not have the declared type (.path)
     ├── UnansweredError          a request got no response (.reqid)
     │   ├── RequestTimeoutError  none came within the deadline (.timeout)
     │   └── FrameTooLargeError   the request or its response is larger than the other side accepts
@@ -76,18 +75,6 @@ class ValueMismatchError(ProtocolError):
     def within(self, place: str) -> ValueMismatchError:
         """The same error with ``place`` put in front of its path."""
         return ValueMismatchError(self.problem, (place, *self.path))
-
-
-class ForbiddenTopicError(ProtocolError):
-    """A peer may not publish on a topic.
-
-    Attributes:
-        topic: the topic.
-    """
-
-    def __init__(self, topic: str, what: str = "") -> None:
-        self.topic = topic
-        super().__init__(f"publishing {what and what + ' '}on topic '{topic}' is not allowed on this connection")
 
 
 class UnansweredError(ZeekfleetError):

@@ -160,6 +160,9 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     auto_assign_metrics_start_port: Annotated[int, Setting("the first metrics port to assign", within=ranges.PORT)] = (
         9000
     )
+    first_generation_clients: Annotated[
+        bool, Setting("serve clients of Zeek 4.2 at the port for agents, unless clients need certificates")
+    ] = False
     check_before_deploy: Annotated[bool, Setting("have agents check a configuration before it is deployed")] = True
     node_limit: Annotated[
         int, Setting("how many nodes a configuration may have", within=Range(1, 1_000_000, "a number of nodes"))

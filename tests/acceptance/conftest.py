@@ -16,10 +16,10 @@ from processes import STARTED, until
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """A controller, and agents a1 and a2 that dial it; see ``fleet``."""
+    """A controller that serves clients at the port for agents as well, and agents a1 and a2; see ``fleet``."""
     made = Fleet(tmp_path_factory.mktemp("f"))
     try:
-        made.start_controller()
+        made.start_controller(first_generation_clients="yes")
         made.start_agent("a1")
         made.start_agent("a2")
         made.wait_for_instances("a1", "a2")

@@ -141,3 +141,14 @@ def test_test_timeout_both_ways(lone: Fleet) -> None:
         message = client.ask("test_timeout", "told", True)
         assert (message.result.success, message.result.error) == (False, "request timed out")
         assert len(client.heard(f"{API}::test_timeout_response")) == 1
+
+
+def test_the_port_for_agents_serves_no_clients_unless_told_to(idle: Fleet) -> None:
+    with Client() as client, Client() as usual:
+        client.dial(idle.agent_port)
+        usual.dial(idle.client_port)
+        client.send(CONTROLLER_TOPIC, f"{API}::get_instances_request", "at the agents' port")
+        assert usual.ask("get_instances", "at the clients' port").result.success
+        said = idle.controller and idle.controller.log.wait_for("topic_forbidden: get_instances_request is for")
+        assert said
+        assert client.everything() == []

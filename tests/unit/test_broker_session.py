@@ -9,7 +9,7 @@ import pytest
 from zeekfleet.broker import topics
 from zeekfleet.broker.client_frames import PATH
 from zeekfleet.broker.events import agent
-from zeekfleet.broker.generations import FIRST, SECOND
+from zeekfleet.broker.generations import SECOND
 from zeekfleet.broker.messages import UnknownEvent, encode_event
 from zeekfleet.broker.session import (
     ClientSession,
@@ -63,28 +63,6 @@ def test_server_limits_subscriptions():
     (problem,) = session.receive(b'["a","b","c"]')
     assert "3 subscriptions" in problem.context
     assert len(session.receive(b'["a","b"]')) == 2
-
-
-@pytest.mark.parametrize("generation", [FIRST, SECOND])
-@pytest.mark.parametrize("prefix", ["zeek/management/agent", "zeek/cluster-control/agent"])
-def test_server_checks_topics_by_either_name(generation, prefix):
-    session = subscribed(publish=(prefix,))
-    (delivery,) = session.receive(encode_event(topics.agent("a1"), EVENT, generation))
-    assert (delivery.event, delivery.generation) == (EVENT, generation)
-    (problem,) = session.receive(encode_event(topics.CONTROLLER, EVENT, generation))
-    assert problem.code == "topic_forbidden"
-    assert generation.topic(topics.CONTROLLER) in json.loads(problem.reply)["context"]
-
-
-@pytest.mark.parametrize("generation", [FIRST, SECOND])
-def test_a_topic_that_merely_begins_like_an_allowed_one_is_refused(generation):
-    session = subscribed(publish=(topics.agent("a1"),))
-    (delivery,) = session.receive(encode_event(topics.agent("a1"), EVENT, generation))
-    assert delivery.event == EVENT
-    assert isinstance(session.receive(encode_event(topics.agent("a1") + "/below", EVENT, generation))[0], Deliver)
-    for other in ("a10", "a", "a1-b", "b"):
-        (problem,) = session.receive(encode_event(topics.agent(other), EVENT, generation))
-        assert problem.code == "topic_forbidden"
 
 
 def test_server_delivers_events_it_does_not_know():

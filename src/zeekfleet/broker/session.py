@@ -20,13 +20,12 @@ import re
 import msgspec
 
 from zeekfleet.broker.client_frames import PATH
-from zeekfleet.broker.events.base import Event, Response
-from zeekfleet.broker.generations import Generation, canonical_topic
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.generations import Generation
 from zeekfleet.broker.messages import (
     DESERIALIZATION_FAILED,
     INVALID_APPLICATION_NAME,
     INVALID_URI,
-    TOPIC_FORBIDDEN,
     Ack,
     DataMessage,
     ErrorMessage,
@@ -36,8 +35,7 @@ from zeekfleet.broker.messages import (
     decode_subscriptions,
     encode_message,
 )
-from zeekfleet.broker.topics import EVERYTHING
-from zeekfleet.errors import ForbiddenTopicError, FrameError, ProtocolError
+from zeekfleet.errors import FrameError, ProtocolError
 
 APPLICATION_NAME = re.compile(r"[-/_.=:*@a-zA-Z0-9]+")
 
@@ -133,41 +131,17 @@ def check_request(path: str, application_name: str | None) -> Problem | None:
     return None
 
 
-class _Topics:
-    """A set of topics, by their second-generation names, and all topics below them."""
-
-    def __init__(self, topics: tuple[str, ...]) -> None:
-        self._topics = frozenset(canonical_topic(topic) for topic in topics)
-        # "a/b" is below "a", but "ab" is not; every topic is below "".
-        self._below = tuple(f"{topic}/" if topic else topic for topic in self._topics)
-
-    def __contains__(self, topic: str) -> bool:
-        return topic in self._topics or topic.startswith(self._below)
-
-
 class ServerSession:
     """The side that was dialled.
 
     Args:
         endpoint: our endpoint id.
         version: the version that the acknowledgement tells.
-        publish: the topics on which the peer may publish, by names of either generation. The topics below them
-            (``topic/…``) are allowed as well. ``""`` allows all.
         subscriptions_max: how many topic prefixes the peer may subscribe to.
-        answer: the subset of ``publish`` on which the peer may publish responses.
     """
 
-    def __init__(
-        self,
-        endpoint: str,
-        version: str,
-        publish: tuple[str, ...] = EVERYTHING,
-        subscriptions_max: int = SUBSCRIPTIONS_MAX,
-        answer: tuple[str, ...] = EVERYTHING,
-    ) -> None:
+    def __init__(self, endpoint: str, version: str, subscriptions_max: int = SUBSCRIPTIONS_MAX) -> None:
         self._ack = encode_message(Ack(endpoint, version))
-        self._publish = _Topics(publish)
-        self._answer = _Topics(answer)
         self._subscriptions_max = subscriptions_max
         self.ready = False
 
@@ -177,8 +151,6 @@ class ServerSession:
             return (_refusal(DESERIALIZATION_FAILED, "binary frame: expected text"),)
         try:
             return self._data(frame) if self.ready else self._subscribe(frame)
-        except ForbiddenTopicError as error:
-            return (_refusal(TOPIC_FORBIDDEN, str(error)),)
         except ProtocolError as error:
             return (_refusal(DESERIALIZATION_FAILED, str(error)),)
 
@@ -195,11 +167,6 @@ class ServerSession:
     def _data(self, frame: bytes) -> tuple[Output, ...]:
         message = decode_data(frame)
         event, generation = decode_event(message)
-        topic = canonical_topic(message.topic)
-        if topic not in self._publish:
-            raise ForbiddenTopicError(message.topic[:200])
-        if isinstance(event, Response) and topic not in self._answer:
-            raise ForbiddenTopicError(message.topic[:200], "responses")
         return (Deliver(message.topic, event, generation, frame),)
 
 

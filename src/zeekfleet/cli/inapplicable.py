@@ -46,6 +46,9 @@ _CONDITIONS = (
     _Condition("controller.auto_assign_start_port", "controller.auto_assign_ports"),
     _Condition("controller.auto_assign_metrics_start_port", "controller.auto_assign_metrics_ports"),
     _Condition("agent.health_misses", "agent.health_interval", _is_positive, "more than 0"),
+    _Condition(
+        "controller.first_generation_clients", "controller.tls_ca", lambda authorities: not authorities, "empty"
+    ),
     _Condition("supervisor.backend", "supervisor.engine", _has_backend, "auto or zeek"),
     _Condition("supervisor.zeromq_", "supervisor.backend", lambda backend: backend == "zeromq", "zeromq"),
     _Condition("supervisor.revival_", "supervisor.revival"),

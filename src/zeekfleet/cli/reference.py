@@ -1,4 +1,4 @@
-"""The pages of ``docs/reference/`` that are made of declarations: settings, keys of configuration files, commands."""
+"""The pages of ``docs/reference/`` that are made of declarations: settings, keys, commands, and who may say what."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from zeekfleet.cli.verbs import make_parser, subparsers_of
 from zeekfleet.client.settings import DEFAULTS as CLIENT_DEFAULTS
 from zeekfleet.planning import ini, node_settings
 from zeekfleet.resolution import Declaration, declarations
+from zeekfleet.security.permissions import CLIENTS, TABLE, Place, Role
 from zeekfleet.settings import Settings
 
 Row = tuple[str, ...]
@@ -99,6 +100,15 @@ ABOUT_COMMANDS = """\
 [See what runs](../how-to/see-what-runs.md#naming-nodes).
 """
 
+ABOUT_PERMISSIONS = """\
+Every event of the [protocol](../protocol.md), on which topic it is published, and who may say and hear it there.
+[Security](../explanation/security.md) tells who has which role. An agent speaks for itself only, on its own topic, and
+a node for itself. An operator has nodes run the actions that are known to read or to set an option; other actions need
+an admin. Events that are not in the table come from another release: they are passed on to nobody.
+
+"a client" stands for viewers, operators and admins.
+"""
+
 ABOUT_CODES = """\
 The section of a command lists only codes that mean something else there.
 """
@@ -110,6 +120,7 @@ def pages() -> dict[str, str]:
         "settings.md": "\n".join(_settings()),
         "cluster-configuration.md": "\n".join(_cluster_configuration()),
         "commands.md": "\n".join(_commands()),
+        "permissions.md": "\n".join(_permissions()),
     }
 
 
@@ -211,6 +222,23 @@ def _command(parser: argparse.ArgumentParser, verb: str, what: str, shared: set[
         yield f"Further options are the [settings](settings.md) {which}.\n"
     exact = {code: what for code, what in exit_codes.of(verb).items() if exit_codes.COMMON.get(code) != what}
     yield from _table(("exit code", "meaning"), _codes(exact))
+
+
+def _permissions() -> Iterator[str]:
+    yield from ("# Who may say and hear what\n", MADE, ABOUT_PERMISSIONS)
+    for place in Place:
+        rows = {event: row for event, row in TABLE.items() if row.place is place}
+        yield f"## {'Any topic' if place is Place.ANY else f'`{place.value}`'}\n"
+        yield from _table(
+            ("event", "may say it", "may hear it"),
+            ((f"`{event.event_name}`", _who(row.say), _who(row.hear)) for event, row in rows.items()),
+        )
+
+
+def _who(roles: frozenset[Role]) -> str:
+    clients = roles & set(CLIENTS)
+    names = ["a client"] if len(clients) == len(CLIENTS) else [role for role in CLIENTS if role in clients]
+    return ", ".join([*names, *(role for role in Role if role in roles - clients)])
 
 
 def _named(sections: Iterable[str]) -> str:

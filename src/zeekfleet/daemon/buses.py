@@ -1,13 +1,14 @@
-"""The buses of the daemons, and what peers may do on each listener. All access rules are in this module."""
+"""The buses of the daemons, and whom each listener serves. What those may do is in ``security/permissions.py``."""
 
 from __future__ import annotations
 
-from zeekfleet.broker import topics
 from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import Role
+from zeekfleet.security import permissions
+from zeekfleet.security.permissions import Actor
 from zeekfleet.settings import CommonSettings
 from zeekfleet.transport.bus import Bus
-from zeekfleet.transport.connections import ConnectedBus, ListenerPolicy
+from zeekfleet.transport.connections import ConnectedBus, ListenerPolicy, Refused
 from zeekfleet.transport.opening import open_bus
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus
@@ -15,57 +16,39 @@ from zeekfleet.transport.websocket import WebSocketBus
 LONGEST_LOCAL_PAUSE = 0.5
 """Seconds, at most, between attempts to connect to the supervisor of this host, to which only two processes connect."""
 
-CLIENTS = ListenerPolicy(
-    publish=(topics.CONTROLLER,),
-    subscribe=(topics.CONTROLLER, topics.AGENT_PREFIX, *topics.NEWS),
-    answer=(),
-    relay=(topics.AGENT_PREFIX, *topics.NEWS),
-)
-"""Clients send requests to the controller, and receive its responses to their own. They may watch the agents."""
+ADMIN = Actor(permissions.Role.ADMIN)
+"""What a client without certificate is taken for: whoever is served on this host at all may do everything."""
 
-NODES = ListenerPolicy(Role.NODE, publish=(topics.NODE,), subscribe=(topics.NODE,), relay=())
-"""Nodes exchange events with their agent only."""
+NODES = ListenerPolicy(Role.NODE, (Actor(permissions.Role.NODE),), is_named=True)
+"""Whoever connects to the agent's socket speaks as a node, whatever user it is."""
 
-SUPERVISOR = ListenerPolicy(
-    publish=(topics.SUPERVISOR,), subscribe=(topics.SUPERVISOR, topics.NODE_EXITS), answer=(), relay=()
-)
-"""A process that may connect to the supervisor's port may send any request. The port is on loopback only."""
+SUPERVISOR = ListenerPolicy(actors=(Actor(permissions.Role.SUPERVISOR_CLIENT),))
+"""A process that may connect to the supervisor may send it any request."""
 
 
-def agents_policy(*, and_clients: bool) -> ListenerPolicy:
-    """Rules for the controller's port for agents: they publish on their topics, and receive only from the controller.
-
-    An agent subscribes to its nodes' topic on all its connections, so that is allowed; nothing is published on it here.
+def clients_policy(refused: Refused | None = None) -> ListenerPolicy:
+    """The controller's port for clients.
 
     Args:
-        and_clients: allow clients as well, since those of the first generation use this port. Do not allow them if
-            clients need certificates: this port asks for none.
+        refused: called with what a client was not allowed to say.
     """
-    own = (topics.AGENT_PREFIX,)
-    clients = (topics.CONTROLLER,) if and_clients else ()
-    watchers = topics.NEWS if and_clients else ()
-    return ListenerPolicy(
-        publish=own + clients,
-        subscribe=(*own, *clients, *watchers, topics.NODE, topics.SECRETS_PREFIX),
-        answer=own,
-        relay=clients,
-    )
+    return ListenerPolicy(actors=(ADMIN,), refused=refused)
+
+
+def agents_policy(*, and_clients: bool, refused: Refused | None = None) -> ListenerPolicy:
+    """The controller's port for agents.
+
+    Args:
+        and_clients: serve clients as well, since those of the first generation use this port.
+        refused: called with what an agent or client was not allowed to say.
+    """
+    agent = Actor(permissions.Role.AGENT)
+    return ListenerPolicy(actors=(ADMIN, agent) if and_clients else (agent,), refused=refused)
 
 
 def agent_policy(name: str) -> ListenerPolicy:
-    """Rules for an agent's port: the controller publishes on the agent's topics, nodes publish on the nodes' topic.
-
-    A controller subscribes to its clients' topic on all its connections, so that is allowed; nothing is published on it
-    here.
-    """
-    allowed = (topics.agent(name), topics.secrets(name), topics.NODE)
-    return ListenerPolicy(
-        Role.CONTROLLER,
-        publish=allowed,
-        subscribe=(topics.AGENT_PREFIX, topics.NODE, topics.CONTROLLER),
-        answer=(topics.NODE,),
-        relay=(),
-    )
+    """An agent's port, for controllers. They talk about this instance only."""
+    return ListenerPolicy(Role.CONTROLLER, (Actor(permissions.Role.CONTROLLER),), instance=name)
 
 
 def own_bus(name: str, common: CommonSettings) -> ConnectedBus:

@@ -69,13 +69,13 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
                 access = access_control(settings.common)
                 if own.websocket_port:
                     await bus.listen(
-                        own.websocket_listen, own.websocket_port, policy=buses.CLIENTS, tls=tls, access=access
+                        own.websocket_listen, own.websocket_port, policy=buses.clients_policy(), tls=tls, access=access
                     )
                     places.append(
                         f"clients {address_text(own.websocket_listen, own.websocket_port)}{' (TLS)' if tls else ''}"
                     )
                 if own.port:
-                    policy = buses.agents_policy(and_clients=not own.tls_ca)
+                    policy = buses.agents_policy(and_clients=own.first_generation_clients and not own.tls_ca)
                     await bus.listen(own.listen, own.port, policy=policy, access=access)
                     places.append(f"agents {address_text(own.listen, own.port)}")
                 names.keep(Path(settings.common.state_dir), Role.CONTROLLER, own.name)

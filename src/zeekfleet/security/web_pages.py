@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from zeekfleet.model.defaults import LOCALHOST
+from zeekfleet.security.reports import shown
 
 HOSTS_FILE = Path("/etc/hosts")
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -37,7 +38,7 @@ class OwnNames(msgspec.Struct, frozen=True):
         """
         for host in hosts if local or origins else ():
             if not self._is_ours(_name_and_port(f"//{host}")[0]):
-                return f"'{_shown(host)}' is no name of this host"
+                return f"'{shown(host)}' is no name of this host"
         for origin in origins:
             name, port = _name_and_port(origin)
             scheme = origin.partition(":")[0].lower()
@@ -45,7 +46,7 @@ class OwnNames(msgspec.Struct, frozen=True):
                 (name, port) == _name_and_port(f"{scheme}://{host}", DEFAULT_PORTS.get(scheme)) for host in hosts
             )
             if not name or not same:
-                return f"the web page '{_shown(origin)}' is not ours"
+                return f"the web page '{shown(origin)}' is not ours"
         return None
 
     def _is_ours(self, name: str) -> bool:
@@ -92,8 +93,3 @@ def _name_and_port(url: str, default: int | None = None) -> tuple[str, int | Non
         return "", None
     name = (parts.hostname or "").removesuffix(".")
     return name, port or default or DEFAULT_PORTS.get(parts.scheme)
-
-
-def _shown(text: str) -> str:
-    """Text from a peer, shortened and escaped for a line of the log."""
-    return ascii(text[:200])[1:-1]

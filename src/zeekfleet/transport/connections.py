@@ -9,34 +9,59 @@ from __future__ import annotations
 
 import abc
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.topics import EVERYTHING
 from zeekfleet.model.enums import Role
 from zeekfleet.model.management import Instance
+from zeekfleet.security import permissions
 from zeekfleet.security.access import AccessControl
+from zeekfleet.security.permissions import Actor, Permissions
 from zeekfleet.transport.bus import Bus, Peer
 from zeekfleet.transport.metrics import TransportMetrics
 
+Refused = Callable[[Peer, Event, str], None]
+"""Told of what a peer was not allowed to publish: the peer, the event, and why, a sentence for a person."""
+
 
 class ListenerPolicy(msgspec.Struct, frozen=True):
-    """What the peers of a listener are, and what they may do, by topics of either generation's name.
+    """What the peers of a listener are, and so what they may say and hear (``security/permissions.py``).
 
     Attributes:
         role: what whoever connects here is taken for.
-        publish: where they may publish: on these topics and those below them (``topic/…``); ``""`` is everywhere.
-        subscribe: what they may hear: topics with these prefixes, as in subscriptions.
-        answer: of the topics where they may publish, those on which they may publish responses.
-        relay: of what they may hear, the topics on which they also hear each other; on others, us alone.
+        actors: what a peer without certificate is taken for. If this is left out, all may say and hear everything.
+        instance: the instance of the agent that listens.
+        is_named: whether the name that a peer tells when it connects is the one for which it speaks.
+        refused: called with what a peer was not allowed to say.
     """
 
     role: Role = Role.NONE
-    publish: tuple[str, ...] = EVERYTHING
-    subscribe: tuple[str, ...] = EVERYTHING
-    answer: tuple[str, ...] = EVERYTHING
-    relay: tuple[str, ...] = EVERYTHING
+    actors: tuple[Actor, ...] = ()
+    instance: str = ""
+    is_named: bool = False
+    refused: Refused | None = None
+
+    def permissions(self, name: str) -> Permissions | None:
+        """What a peer that calls itself ``name`` may say and hear; None for everything."""
+        if not self.actors:
+            return None
+        named = (msgspec.structs.replace(actor, name=name) for actor in self.actors)
+        return Permissions(named if self.is_named else self.actors, instance=self.instance)
+
+
+def permissions_of_dialled(role: Role) -> Permissions | None:
+    """What a peer that we have dialled may say, by what it is; None for everything."""
+    match role:
+        case Role.AGENT:
+            return Permissions((Actor(permissions.Role.AGENT),))
+        case Role.CONTROLLER:
+            return Permissions((Actor(permissions.Role.CONTROLLER),))
+        case Role.NODE:
+            return Permissions((Actor(permissions.Role.NODE),), relays=True)
+    return None
 
 
 class Connections(abc.ABC):
@@ -90,7 +115,7 @@ class Connections(abc.ABC):
             publish: send only what is published on topics with one of these prefixes
                 (second-generation names; the first generation's twins are included).
             tls: a client's context, or None for plain text.
-            role: what is there.
+            role: what is there; it may say only what such a program says, and anything for ``NONE``.
             instance: the one whose agent is there; the peer says so (``dialled_for``).
             label: what is there, for the log; it is news then if it cannot be reached, and when it can be again.
         """

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import msgspec
 
-from zeekfleet.broker.messages import TOPIC_FORBIDDEN
+from zeekfleet.broker.events.base import Request
+from zeekfleet.broker.generations import canonical_topic
+from zeekfleet.broker.messages import TOPIC_FORBIDDEN, encode_event
 from zeekfleet.broker.session import (
     GOING_AWAY,
     POLICY_VIOLATION,
@@ -20,8 +22,11 @@ from zeekfleet.broker.session import (
     ServerSession,
     error_frame,
 )
+from zeekfleet.broker.topics import EVERYTHING
 from zeekfleet.errors import TransportError
-from zeekfleet.transport.connections import ListenerPolicy
+from zeekfleet.security.permissions import Permissions
+from zeekfleet.security.reports import shown
+from zeekfleet.transport.connections import ListenerPolicy, Refused
 from zeekfleet.transport.deadline import until
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.prefixes import common, on_the_wire, reduced
@@ -39,22 +44,20 @@ async def serve(router: Router, link: Link, session: ServerSession, policy: List
         router: the bus's.
         link: the connection, upgraded.
         session: its conversation.
-        policy: what the peer may subscribe to.
+        policy: whom to tell of what the peer was not allowed to say.
         deadline: when the handshake must be complete, in the loop's time.
     """
 
     def subscribed(ready: Ready) -> None:
-        allowed = on_the_wire(policy.subscribe)
+        allowed = on_the_wire(EVERYTHING if link.permissions is None else link.permissions.subscribable())
         link.subscriptions = common(reduced(ready.subscriptions), allowed)
-        link.relayed = common(link.subscriptions, on_the_wire(policy.relay))
         refused = [prefix for prefix in ready.subscriptions if not common([prefix], allowed)]
         if refused:
-            router.metrics.forbidden += 1
-            context = f"subscribing to topic '{refused[0][:200]}' is not allowed on this connection"
-            logger.warning("%s: %s", link, context, extra={"address": link.peer.place, "error": context})
+            context = f"subscribing to topic '{shown(refused[0])}' is not allowed on this connection"
+            _report_forbidden(router, link, "subscribe", context)
             link.send(error_frame(TOPIC_FORBIDDEN, context))
 
-    await _exchange(router, link, session, subscribed, deadline)
+    await _exchange(router, link, session, subscribed, deadline, policy.refused)
 
 
 async def dial(
@@ -74,7 +77,12 @@ async def dial(
 
 
 async def _exchange(
-    router: Router, link: Link, session: Session, on_ready: Callable[[Ready], None], deadline: float
+    router: Router,
+    link: Link,
+    session: Session,
+    on_ready: Callable[[Ready], None],
+    deadline: float,
+    refused: Refused | None = None,
 ) -> None:
     code = GOING_AWAY
     try:
@@ -85,7 +93,7 @@ async def _exchange(
                 on_ready(output)
                 router.attach(link)
 
-            await _run(router, link, session, ready)
+            await _run(router, link, session, ready, refused)
     except TimeoutError:
         link.reason, code = "handshake timed out", POLICY_VIOLATION
     except TransportError as error:
@@ -101,7 +109,9 @@ async def _exchange(
         await link.close(code, link.reason)
 
 
-async def _run(router: Router, link: Link, session: Session, on_ready: Callable[[Ready], None]) -> None:
+async def _run(
+    router: Router, link: Link, session: Session, on_ready: Callable[[Ready], None], refused: Refused | None
+) -> None:
     inbox, metrics = router.inbox, router.metrics
     problems = 0
     while True:
@@ -114,7 +124,11 @@ async def _run(router: Router, link: Link, session: Session, on_ready: Callable[
         for output in session.receive(frame):
             match output:
                 case Deliver():
-                    router.receive(link, output)
+                    permissions = link.permissions
+                    if permissions is None or permissions.may_say(output.event, canonical_topic(output.topic)):
+                        router.receive(link, output)
+                    else:
+                        _refuse(router, link, permissions, output, refused)
                 case Send():
                     link.send(output.frame)
                 case Ready():
@@ -134,9 +148,38 @@ def _tell(router: Router, link: Link, problem: Problem, level: int) -> None:
     logger.log(level, "%s: %s: %s", link, problem.code, problem.context, extra=fields)
     if problem.received:
         router.metrics.errors_received += 1
-    elif problem.code == TOPIC_FORBIDDEN:
-        router.metrics.forbidden += 1
     else:
         router.metrics.decode_errors += 1
     if problem.reply is not None:
         link.send(problem.reply)
+
+
+def _refuse(router: Router, link: Link, permissions: Permissions, arrived: Deliver, refused: Refused | None) -> None:
+    """Drop what the peer may not say, and count, log and answer that. An answer to a client is its request's response.
+
+    A Zeek passes on what nodes of other hosts and their agents say, so nothing is wrong there.
+    """
+    if permissions.relays:
+        return
+    topic, event = canonical_topic(arrived.topic), arrived.event
+    context = permissions.refusal(event, topic)
+    _report_forbidden(router, link, type(event), context)
+    if link.dialled:
+        return
+    response = None
+    if isinstance(event, Request) and permissions.hears_refusals(topic):
+        response = event.response.failure(event.reqid, (context,), None)
+    if response is None:
+        link.send(error_frame(TOPIC_FORBIDDEN, context))
+    else:
+        link.send(encode_event(topic, response, arrived.generation))
+    if refused is not None:
+        refused(link.peer, event, context)
+
+
+def _report_forbidden(router: Router, link: Link, what: Hashable, context: str) -> None:
+    """Count it, and log it unless the same user did the same a short time ago."""
+    router.metrics.forbidden += 1
+    key = link.peer.host, link.peer.uid, what
+    if text := router.reports.line(key, lambda: f"{link}: {TOPIC_FORBIDDEN}: {context}"):
+        logger.warning("%s", text, extra={"address": link.peer.place, "error": context})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import abc
 
+from zeekfleet.broker.events.base import Event
+from zeekfleet.security.permissions import Permissions
 from zeekfleet.transport.bus import Peer
 
 
@@ -16,7 +18,7 @@ class Link(abc.ABC):
         subscriptions: events on topics with these prefixes are sent to the peer. If the peer dialled, they are what it
             subscribed to, in the names on the wire. If we dialled, they are what we publish there, in the second
             generation's names.
-        relayed: the prefixes on which the peer is also sent what other peers say; none if we dialled.
+        permissions: what the peer may say and hear; None for everything.
         frame_limit: the largest frame that the peer accepts, in bytes; None if it did not tell.
         reason: why the connection ended; for a person.
         faulty: whether it ended by the peer's fault: it did not read, gave no sign of life, or broke the protocol.
@@ -26,10 +28,22 @@ class Link(abc.ABC):
         self.peer = peer
         self.dialled = False
         self.subscriptions = subscriptions
-        self.relayed: tuple[str, ...] = ()
+        self.permissions: Permissions | None = None
         self.frame_limit: int | None = None
         self.reason = ""
         self.faulty = False
+
+    def hears(self, event: type[Event], topic: str, on_wire: str) -> bool:
+        """Whether a peer that dialled us has subscribed to this event, and may hear it.
+
+        Args:
+            event: its class.
+            topic: by its second-generation name.
+            on_wire: the topic as it is sent.
+        """
+        if not on_wire.startswith(self.subscriptions):
+            return False
+        return self.permissions is None or self.permissions.may_hear(event, topic)
 
     def __str__(self) -> str:
         name = f"{self.peer.name} " if self.peer.name else ""

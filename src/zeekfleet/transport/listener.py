@@ -183,13 +183,12 @@ class Listener:
         problem = check_request(request.path.partition("?")[0], names[0] if names else None)
         peer = self._peer(connection, request.headers, names[0] if names and problem is None else "")
         link = WebSocketLink(peer, (), connection, self.settings, self.metrics)
+        link.permissions = self._policy.permissions(peer.name)
         link.frame_limit = frame_limit(request.headers)
         if problem is not None:
             await self._turn_away(link, problem)
             return
-        session = ServerSession(
-            self._endpoint_id, __version__, self._policy.publish, self.settings.subscriptions, self._policy.answer
-        )
+        session = ServerSession(self._endpoint_id, __version__, self.settings.subscriptions)
         await serve(self._router, link, session, self._policy, connection.deadline.when)
 
     async def _turn_away(self, link: WebSocketLink, problem: Problem) -> None:

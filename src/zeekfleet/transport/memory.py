@@ -202,7 +202,8 @@ class MemoryBus(RoutedBus):
         self._opened.create_task(self._serve(link, policy), name=f"serve {link}")
 
     async def _serve(self, link: MemoryLink, policy: ListenerPolicy) -> None:
-        session = ServerSession(self.id, __version__, policy.publish, self.settings.subscriptions, policy.answer)
+        link.permissions = policy.permissions(link.peer.name)
+        session = ServerSession(self.id, __version__, self.settings.subscriptions)
         deadline = asyncio.get_running_loop().time() + self.settings.handshake_timeout
         try:
             await serve(self._router, link, session, policy, deadline)

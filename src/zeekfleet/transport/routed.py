@@ -20,7 +20,7 @@ from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import Role
 from zeekfleet.model.management import Instance
 from zeekfleet.transport.bus import BusEvent, Peer, R
-from zeekfleet.transport.connections import ConnectedBus
+from zeekfleet.transport.connections import ConnectedBus, permissions_of_dialled
 from zeekfleet.transport.dialler import Dialler
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.metrics import TransportMetrics
@@ -102,6 +102,7 @@ class RoutedBus(ConnectedBus):
             link = await self._connect(host, port, subscriptions, tls)
             link.dialled = True
             link.peer = msgspec.structs.replace(link.peer, role=role, dialled_for=instance)
+            link.permissions = permissions_of_dialled(role)
             return link
 
         dialler = Dialler(self._router, self.settings, address, connect, label)

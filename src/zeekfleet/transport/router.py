@@ -4,7 +4,7 @@
 
     publish ──────────────> inbound links, by what they subscribed to
         └─────────────────> dialled links, by what we said we publish there
-    frame from a link ────> other inbound links that are relayed the topic, the same text
+    frame from a link ────> other inbound links that subscribed to it and may hear it, the same text
         ├─────────────────> the request that waits for it, or else
         └─────────────────> our reader, if we subscribed to its topic
 
@@ -23,6 +23,7 @@ from zeekfleet.broker.generations import Generation, canonical_topic
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.broker.session import Deliver
 from zeekfleet.errors import FrameTooLargeError
+from zeekfleet.security.reports import Reports
 from zeekfleet.transport.bus import Delivery, Peer, PeerAdded, PeerLost
 from zeekfleet.transport.inbox import Inbox
 from zeekfleet.transport.link import Link
@@ -36,7 +37,14 @@ logger = logging.getLogger(__name__)
 
 
 class Router:
-    """Passes events between the links that are ready, waiting requests, and the reader."""
+    """Passes events between the links that are ready, waiting requests, and the reader.
+
+    Attributes:
+        metrics: what the bus counts.
+        inbox: what waits for the reader.
+        requests: those that wait for their responses.
+        reports: limits how often the same refusal is logged.
+    """
 
     def __init__(self, settings: TransportSettings, metrics: TransportMetrics) -> None:
         self.metrics = metrics
@@ -48,6 +56,7 @@ class Router:
         self._dialled: dict[int, Link] = {}
         self._linked_twice: frozenset[str] = frozenset()
         self._peer_ids = itertools.count(1)
+        self.reports = Reports()
 
     @property
     def subscriptions(self) -> tuple[str, ...]:
@@ -93,13 +102,13 @@ class Router:
         on_wire, canonical_name = generation.topic(topic), canonical_topic(topic)
         if to is not None:
             link = self._link_to(to)
-            if link is None or not (link.dialled or on_wire.startswith(link.subscriptions)):
+            if link is None or not (link.dialled or link.hears(type(event), canonical_name, on_wire)):
                 return ""
             return self._send_event(link, topic, event, frame)
         problem = ""
         told: set[str] = set()
         for link in self._inbound.values():
-            if on_wire.startswith(link.subscriptions):
+            if link.hears(type(event), canonical_name, on_wire):
                 problem = self._send_event(link, topic, event, frame) or problem
                 if self._linked_twice:
                     told.add(link.peer.endpoint)
@@ -111,14 +120,14 @@ class Router:
 
     def receive(self, source: Link, arrived: Deliver) -> None:
         """Pass on an event that arrived over a link."""
+        topic = canonical_topic(arrived.topic)
         for link in self._inbound.values():
-            if arrived.topic.startswith(link.relayed) and not link.peer.is_same(source.peer):
+            if link.hears(type(arrived.event), topic, arrived.topic) and not link.peer.is_same(source.peer):
                 self._send(link, arrived.frame)
         if self.requests.resolve(arrived.event, source.peer):
             return
         if isinstance(arrived.event, ResponseTooLarge) and self.requests.fail(arrived.event, source.peer):
             return
-        topic = canonical_topic(arrived.topic)
         if topic.startswith(self._subscriptions):
             self.metrics.deliveries += 1
             delivery = Delivery(topic, arrived.event, arrived.generation, source.peer)

@@ -14,6 +14,7 @@ from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.errors import RequestTimeoutError, TransportError
 from zeekfleet.model.management import Instance, Result
 from zeekfleet.model.types import Address, Port
+from zeekfleet.security.permissions import Actor, Role
 from zeekfleet.transport.bus import BusEvent, Delivery, PeerAdded, PeerLost
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.settings import TransportSettings
@@ -270,7 +271,7 @@ async def test_policy_limits_what_peers_may_publish_and_hear(make):
     async with make("hub") as hub, make("leaf") as leaf, make("other") as other:
         hub.subscribe("")
         leaf.subscribe("zeek/")
-        policy = ListenerPolicy(publish=(A1,), subscribe=(A1,))
+        policy = ListenerPolicy(actors=(Actor(Role.AGENT, "a1"),))
         port = await hub.listen(HOST, 0, policy=policy)
         open_port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees, Recorder(other) as other_sees:
@@ -284,10 +285,13 @@ async def test_policy_limits_what_peers_may_publish_and_hear(make):
             await hub_sees.event(log("allowed too"))
             assert [seen.event for seen in hub_sees.deliveries] == [log("allowed"), log("allowed too")]
             assert hub.metrics.forbidden == 1
+            asked = agent.GetNodesRequest("x")
             other.publish(topics.CONTROLLER, log("secret"))
-            other.publish(A1, log("for all"))
-            await leaf_sees.event(log("for all"))
-            assert [seen.event for seen in leaf_sees.deliveries] == [log("for all")]
+            other.publish(topics.agent("a10"), asked)
+            other.publish(A1, log("of another"))
+            other.publish(A1, asked)
+            await leaf_sees.event(asked)
+            assert [(seen.topic, seen.event) for seen in leaf_sees.deliveries] == [(A1, asked)]
             assert leaf.metrics.errors_received == 1
             assert not [seen for seen in leaf_sees.seen if isinstance(seen, PeerLost)]
 

@@ -9,9 +9,10 @@ import pytest
 from support.raw_peer import RawPeer
 from support.recorder import Recorder
 from zeekfleet.broker import topics
-from zeekfleet.broker.events import agent, node
+from zeekfleet.broker.events import agent, controller, node
 from zeekfleet.errors import RequestTimeoutError
 from zeekfleet.model.management import Result
+from zeekfleet.security.permissions import Actor, Role
 from zeekfleet.transport.bus import PeerLost
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.settings import TransportSettings
@@ -85,7 +86,8 @@ async def test_peers_do_not_hear_each_other_where_that_is_not_wanted(make):
         hub.subscribe("")
         for endpoint in (inner, outer):
             endpoint.subscribe("zeek/")
-        apart = await hub.listen(HOST, 0, policy=ListenerPolicy(relay=(topics.CONTROLLER,)))
+        both = ListenerPolicy(actors=(Actor(Role.ADMIN), Actor(Role.AGENT)))
+        apart = await hub.listen(HOST, 0, policy=both)
         open_port = await hub.listen(HOST, 0)
         async with Recorder(hub) as hub_sees, Recorder(inner) as inner_sees, Recorder(outer) as outer_sees:
             inner.dial(HOST, apart)
@@ -94,16 +96,18 @@ async def test_peers_do_not_hear_each_other_where_that_is_not_wanted(make):
             await outer_sees.added()
             inner.publish(A1, log("from within"))
             await outer_sees.event(log("from within"))
-            outer.publish(A1, log("an order"))
-            outer.publish(topics.CONTROLLER, log("for all"))
+            outer.publish(A1, agent.GetNodesResponse("x", Result("x")))
+            outer.publish(topics.CONTROLLER, controller.GetNodesRequest("y"))
+            outer.publish(A1, log("for all"))
             await hub_sees.event(log("for all"))
-            hub.publish(A1, log("by the hub"))
-            await inner_sees.event(log("by the hub"))
-            assert [seen.event for seen in inner_sees.deliveries] == [log("for all"), log("by the hub")]
+            request = agent.GetNodesRequest("z")
+            hub.publish(A1, request)
+            await inner_sees.event(request)
+            assert [seen.event for seen in inner_sees.deliveries] == [log("for all"), request]
 
 
 async def test_peers_answer_only_where_they_may(make):
-    policy = ListenerPolicy(publish=(A1, topics.NODE), answer=(topics.NODE,))
+    policy = ListenerPolicy(actors=(Actor(Role.CONTROLLER), Actor(Role.NODE)))
     async with make("hub") as hub, make("leaf") as leaf:
         hub.subscribe("")
         port = await hub.listen(HOST, 0, policy=policy)

@@ -16,6 +16,7 @@ from support.recorder import Recorder
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.messages import encode_event
+from zeekfleet.security.permissions import Actor, Role
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus
@@ -295,7 +296,7 @@ async def test_binary_frames_are_answered_with_an_error():
 async def test_forbidden_topic_and_forbidden_subscription():
     async with WebSocketBus() as hub, Recorder(hub) as sees:
         hub.subscribe("")
-        port = await hub.listen(HOST, 0, policy=ListenerPolicy(publish=(A1,), subscribe=(A1,)))
+        port = await hub.listen(HOST, 0, policy=ListenerPolicy(actors=(Actor(Role.AGENT, "a1"),)))
         async with RawPeer(port) as peer:
             assert (await peer.subscribe("zeek/supervisor", A1))["type"] == "ack"
             assert (await peer.message())["code"] == "topic_forbidden"

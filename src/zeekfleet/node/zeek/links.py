@@ -16,7 +16,7 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.node import NodeDispatchRequest
 from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.defaults import LOOPBACK
-from zeekfleet.model.enums import ClusterRole
+from zeekfleet.model.enums import ClusterRole, Role
 from zeekfleet.model.management import Configuration, Node
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import WEBSOCKET_PORT
@@ -150,7 +150,7 @@ class ZeekLinks:
             self._connections.hang_up(LOOPBACK, self._port)
         self._node, self._port = node, None if node is None else self._ports[node]
         if self._port is not None:
-            self._connections.dial(LOOPBACK, self._port, publish=(topics.NODE,))
+            self._connections.dial(LOOPBACK, self._port, publish=(topics.NODE,), role=Role.NODE)
 
 
 def _has_port(config: NodeConfig | None) -> bool:
