@@ -7,7 +7,7 @@ import argparse
 import msgspec
 
 from zeekfleet.cli import tables
-from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_file
+from zeekfleet.cli.config_file import add_allow_empty, add_file, read_given
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.client.blocking import result_of
@@ -30,9 +30,7 @@ def run(args: argparse.Namespace) -> int:
     Without a controller only the nodes of this host are checked, and the verb fails if there are others.
     """
     session = Session(args)
-    configuration = read_cluster_file(
-        args.config, session.messages, instance=args.instance, lax=args.lax, allow_empty=args.allow_empty
-    )
+    configuration = read_given(args, session.messages)
     for text in missing_logs(configuration):
         session.messages.warning(text)
     errors = validate(configuration, controller_port=None, auto_assign_ports=True)

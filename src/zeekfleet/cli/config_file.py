@@ -10,6 +10,7 @@ from zeekfleet.cli.messages import Messages
 from zeekfleet.client.config_file import LARGEST, parse, read_configuration, unreadable
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.management import Configuration
+from zeekfleet.planning.review import missing_logs, review
 
 STANDARD_INPUT = "-"
 
@@ -54,6 +55,23 @@ def read_cluster_file(
     for warning in parsed.warnings:
         messages.warning(warning)
     return parsed.configuration
+
+
+def read_given(args: argparse.Namespace, messages: Messages) -> Configuration:
+    """The configuration in the file that a verb's arguments name; warnings are told.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or what it says is wrong.
+    """
+    return read_cluster_file(args.config, messages, instance=args.instance, lax=args.lax, allow_empty=args.allow_empty)
+
+
+def read_reviewed(args: argparse.Namespace, messages: Messages) -> Configuration:
+    """As :func:`read_given`; what is doubtful in the configuration is told, too."""
+    configuration = read_given(args, messages)
+    for doubt in (*review(configuration), *missing_logs(configuration)):
+        messages.warning(doubt)
+    return configuration
 
 
 def _standard_input(source: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from zeekfleet.cli import deploying
-from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_file
+from zeekfleet.cli.config_file import add_allow_empty, add_file, read_reviewed
 from zeekfleet.cli.hurry import add_now
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import NEWS, PATIENCE, REVIVAL, Session
@@ -13,7 +13,6 @@ from zeekfleet.client.blocking import result_of
 from zeekfleet.client.link import Retry
 from zeekfleet.errors import ConnectionLostError
 from zeekfleet.model.management import Configuration
-from zeekfleet.planning.review import missing_logs, review
 
 ATTEMPTS = 3
 """How often a deployment is asked for if its controller dies meanwhile."""
@@ -30,11 +29,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb; the outcome of staging is shown only if it failed."""
     session = Session(args)
-    configuration = read_cluster_file(
-        args.config, session.messages, instance=args.instance, lax=args.lax, allow_empty=args.allow_empty
-    )
-    for doubt in (*review(configuration), *missing_logs(configuration)):
-        session.messages.warning(doubt)
+    configuration = read_reviewed(args, session.messages)
     for patience in (PATIENCE, *[REVIVAL] * (ATTEMPTS - 2)):
         try:
             return _deploy(session, configuration, patience, now=args.now)

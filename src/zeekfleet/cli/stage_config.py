@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 
 from zeekfleet.cli import deploying
-from zeekfleet.cli.config_file import add_allow_empty, add_file, read_cluster_file
+from zeekfleet.cli.config_file import add_allow_empty, add_file, read_reviewed
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.client.blocking import result_of
-from zeekfleet.planning.review import missing_logs, review
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -22,10 +21,6 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     session = Session(args)
-    configuration = read_cluster_file(
-        args.config, session.messages, instance=args.instance, lax=args.lax, allow_empty=args.allow_empty
-    )
-    for doubt in (*review(configuration), *missing_logs(configuration)):
-        session.messages.warning(doubt)
+    configuration = read_reviewed(args, session.messages)
     with session.connected() as controller:
         return deploying.show_staged(session, result_of(controller.stage(configuration)))

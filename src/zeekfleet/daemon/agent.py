@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 from pathlib import Path
 
 from zeekfleet.agent.agent import Agent
@@ -17,11 +15,11 @@ from zeekfleet.broker import topics
 from zeekfleet.daemon import archiving, buses, checking, names, readiness
 from zeekfleet.daemon.access import access_control
 from zeekfleet.daemon.controller_address import parse_controller
-from zeekfleet.daemon.directories import check_name, held, node_directory
+from zeekfleet.daemon.directories import check_name
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.run import until
-from zeekfleet.logs import handlers
+from zeekfleet.daemon.workplace import workplace
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import Role
@@ -47,62 +45,48 @@ async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop
     engine = engine_of(engine_name, zeek_options(settings.supervisor))
     check_name("agent.name", own.name)
     controller = parse_controller(own.controller)
-    with held(node_directory(settings.common, own.name), Path(settings.common.state_dir)) as directory:
-        os.chdir(directory)
-        log = handlers.ManagementLog(
-            directory,
-            own.name,
-            Role.AGENT,
-            settings.common.management_log_format,
-            limit=settings.common.output_limit,
-            kept=settings.common.output_kept,
-        )
-        logging.getLogger().addHandler(log)
-        try:
-            async with buses.own_bus(own.name, settings.common) as bus:
-                supervisor = buses.supervisor_bus(own.name, settings.common, supervisor_port, label="supervisor")
-                access = access_control(settings.common)
-                port = await bus.listen(own.listen, own.port, policy=buses.agent_policy(own.name), access=access)
-                await bus.listen(f"unix:{directory / AGENT_SOCKET}", 0, policy=buses.NODES, access=access)
-                options = AgentOptions(
-                    name=own.name,
-                    state_directory=Path(settings.common.state_dir),
-                    host=_address(own.listen),
-                    port=port,
-                    dials_controller=controller is not None,
-                    request_timeout=own.request_timeout,
-                    grace=settings.supervisor.grace,
-                    health=HealthSettings(
-                        own.health_interval, own.health_misses, own.start_limit, own.health_restart, own.peer_limit
-                    ),
-                    group_wait=own.group_wait,
-                    keep_departed=own.departed_days * DAY,
-                    start_barrier=engine.has_start_barrier,
-                    controller_hold=own.controller_hold,
-                )
-                agent = Agent(
-                    options,
-                    bus,
-                    supervisor,
-                    engine.links(bus, bus, directory),
-                    checker=checking.node_checker(settings, engine),
-                )
-                notifier = Notifier(bus, own.name, controller is not None, options.host)
-                archiver = archiving.archiver(settings, notifier.error)
-                places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
-                disk = DiskWatch(places, notifier.error, notifier.log)
-                names.keep(Path(settings.common.state_dir), Role.AGENT, own.name)
-                whom = f"controller {own.controller}" if controller else "waiting for a controller"
-                # The agent has subscribed in its making. Connections tell subscriptions when they are made.
-                if controller is not None:
-                    own_topic = (topics.agent(own.name),)
-                    bus.dial(*controller, publish=own_topic, role=Role.CONTROLLER, label="controller")
-                async with supervisor:
-                    readiness.announce(f"agent {own.name} {address_text(own.listen, port)}, {whom}")
-                    await until(stop, _run(agent, disk, archiver))
-        finally:
-            logging.getLogger().removeHandler(log)
-            log.close()
+    with workplace(settings.common, own.name, Role.AGENT) as directory:
+        async with buses.own_bus(own.name, settings.common) as bus:
+            supervisor = buses.supervisor_bus(own.name, settings.common, supervisor_port, label="supervisor")
+            access = access_control(settings.common)
+            port = await bus.listen(own.listen, own.port, policy=buses.agent_policy(own.name), access=access)
+            await bus.listen(f"unix:{directory / AGENT_SOCKET}", 0, policy=buses.NODES, access=access)
+            options = AgentOptions(
+                name=own.name,
+                state_directory=Path(settings.common.state_dir),
+                host=_address(own.listen),
+                port=port,
+                dials_controller=controller is not None,
+                request_timeout=own.request_timeout,
+                grace=settings.supervisor.grace,
+                health=HealthSettings(
+                    own.health_interval, own.health_misses, own.start_limit, own.health_restart, own.peer_limit
+                ),
+                group_wait=own.group_wait,
+                keep_departed=own.departed_days * DAY,
+                start_barrier=engine.has_start_barrier,
+                controller_hold=own.controller_hold,
+            )
+            agent = Agent(
+                options,
+                bus,
+                supervisor,
+                engine.links(bus, bus, directory),
+                checker=checking.node_checker(settings, engine),
+            )
+            notifier = Notifier(bus, own.name, controller is not None, options.host)
+            archiver = archiving.archiver(settings, notifier.error)
+            places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
+            disk = DiskWatch(places, notifier.error, notifier.log)
+            names.keep(Path(settings.common.state_dir), Role.AGENT, own.name)
+            whom = f"controller {own.controller}" if controller else "waiting for a controller"
+            # The agent has subscribed in its making. Connections tell subscriptions when they are made.
+            if controller is not None:
+                own_topic = (topics.agent(own.name),)
+                bus.dial(*controller, publish=own_topic, role=Role.CONTROLLER, label="controller")
+            async with supervisor:
+                readiness.announce(f"agent {own.name} {address_text(own.listen, port)}, {whom}")
+                await until(stop, _run(agent, disk, archiver))
 
 
 async def _run(agent: Agent, disk: DiskWatch, archiver: Archiver | None) -> None:

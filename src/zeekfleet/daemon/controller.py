@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +13,11 @@ from zeekfleet.controller.notifications import NotificationLimits
 from zeekfleet.controller.options import ControllerOptions
 from zeekfleet.daemon import buses, names, readiness
 from zeekfleet.daemon.access import access_control
-from zeekfleet.daemon.directories import DATABASE, check_name, held, node_directory
+from zeekfleet.daemon.directories import DATABASE, check_name
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.run import until
 from zeekfleet.daemon.tls import ServerContext, server_context
-from zeekfleet.logs import handlers
+from zeekfleet.daemon.workplace import workplace
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import Role
 from zeekfleet.planning.validate import Sizes
@@ -47,17 +46,7 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
     own = settings.controller
     check_name("controller.name", own.name)
     tls = server_context(own)
-    with held(node_directory(settings.common, own.name), Path(settings.common.state_dir)) as directory:
-        os.chdir(directory)
-        log = handlers.ManagementLog(
-            directory,
-            own.name,
-            Role.CONTROLLER,
-            settings.common.management_log_format,
-            limit=settings.common.output_limit,
-            kept=settings.common.output_kept,
-        )
-        logging.getLogger().addHandler(log)
+    with workplace(settings.common, own.name, Role.CONTROLLER) as directory:
         store = None
         try:
             store = quarantine.open_or_quarantine(directory / DATABASE, open_store)
@@ -85,8 +74,6 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
         finally:
             if store is not None:
                 store.close()
-            logging.getLogger().removeHandler(log)
-            log.close()
 
 
 async def _run(controller: Controller, disk: DiskWatch, tls: ServerContext | None) -> None:
