@@ -56,6 +56,9 @@ class ForkedSpawn(Spawn):
             finally:
                 os.close(told)
             lines = reader.read().splitlines()
+        if not lines:
+            os.waitpid(pid, 0)
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), self._group)
         for line in lines:
             words = msgspec.json.decode(line, type=_Told)
             if words.error:

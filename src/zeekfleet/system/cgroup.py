@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -90,6 +91,7 @@ def try_out(group: Path) -> None:
             os.close(descriptor)
         if pid == 0:
             os._exit(0)
-        os.waitpid(pid, 0)
+        if os.waitpid(pid, 0)[1] != 0:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), str(group))
     finally:
         remove(group)
