@@ -35,7 +35,7 @@ async def stop_all(state: Path, timeout: float, tell: Tell, *, now: bool = False
     Raises:
         SettingsError: there is no such directory.
         StateDirectoryError: it cannot be used.
-        SupervisionError: a daemon does not end, or belongs to another user.
+        SupervisionError: a daemon does not end, or may not be stopped by us.
     """
     trees, alone = _directories_of_daemons(state)
     stopped: list[str] = []
@@ -76,7 +76,10 @@ async def _stop_daemon(directory: Path, timeout: float, tell: Tell, now: bool) -
     except ProcessLookupError:
         return []
     except PermissionError:
-        raise SupervisionError(f"process {pid}, the daemon of {directory}, belongs to another user") from None
+        raise SupervisionError(
+            f"process {pid}, the daemon of {directory}, belongs to another user, or has capabilities that this command"
+            " lacks: a systemd service is stopped by 'systemctl stop'"
+        ) from None
     tell(f"waiting for process {pid}, the daemon of {directory}, to end")
     if not await ended(pid, timeout):
         raise SupervisionError(f"process {pid}, the daemon of {directory}, has not ended within {timeout:g} s")

@@ -39,7 +39,7 @@ def has_open(pid: int, file: Path) -> bool:
     """Whether a process has a file open.
 
     Raises:
-        PermissionError: the process belongs to another user.
+        PermissionError: the process belongs to another user, or has capabilities that we lack.
     """
     wanted = file.stat()
     try:
