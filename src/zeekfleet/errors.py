@@ -20,6 +20,7 @@ what was expected), and its facts as attributes, so that no program has to parse
     ├── SettingsError            an option, variable or settings file is wrong (.key)
     ├── TlsFileError             a file for TLS cannot be used (.kind, .path)
     ├── PkiError                 a certificate cannot be made, renewed or revoked
+    ├── UnitFileError            a systemd unit cannot be made or written
     ├── CommandLineError         a command line cannot be understood (.program)
     ├── StoreError               the store cannot be used
     │   ├── StoreCorruptError    its content cannot be trusted (.path)
@@ -206,6 +207,10 @@ class TlsFileError(ZeekfleetError):
 
 class PkiError(ZeekfleetError):
     """A certificate cannot be made, renewed or revoked."""
+
+
+class UnitFileError(ZeekfleetError):
+    """A systemd unit cannot be made or written."""
 
 
 class CommandLineError(ZeekfleetError):

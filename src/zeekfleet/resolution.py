@@ -17,7 +17,8 @@ import msgspec
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.addresses import numeric_host_problem
 from zeekfleet.model.nearest import did_you_mean
-from zeekfleet.settings import Setting, Settings
+from zeekfleet.model.variables import LOGS_DIRECTORY
+from zeekfleet.settings import Setting, Settings, service_directory
 
 NEEDED = ("state_dir", "spool_dir")
 """Directories that there must be; an empty text would be the current one."""
@@ -179,7 +180,8 @@ def resolve(
     )
     archive = settings.archive
     if not archive.directory:
-        archive = msgspec.structs.replace(archive, directory=_logs_beside(common.spool_dir))
+        logs = service_directory(LOGS_DIRECTORY, environment) or _logs_beside(common.spool_dir)
+        archive = msgspec.structs.replace(archive, directory=logs)
     return Resolved(msgspec.structs.replace(settings, common=common, archive=archive), sources)
 
 

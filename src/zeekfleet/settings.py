@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ from zeekfleet.model import defaults, ranges
 from zeekfleet.model.launch import AUTO, EngineName
 from zeekfleet.model.names import shortened
 from zeekfleet.model.ranges import Range
+from zeekfleet.model.variables import STATE_DIRECTORY
 
 BackendName = Literal["zeromq", "broker"]
 LogFormat = Literal["text", "json"]
@@ -364,7 +366,8 @@ class ArchiveSettings(msgspec.Struct, frozen=True, kw_only=True):
     directory: Annotated[
         str,
         Setting(
-            "directory for archived logs; by default 'logs' beside the spool, or /var/log/zeekfleet",
+            "directory for archived logs; by default $LOGS_DIRECTORY of a systemd service, else 'logs' beside the"
+            " spool, or /var/log/zeekfleet",
             names="path",
             option="--log-dir",
         ),
@@ -400,8 +403,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     archive: ArchiveSettings = ArchiveSettings()
 
 
+def service_directory(variable: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The directory that systemd has made for this service and named in a variable; empty if there is none.
+
+    Args:
+        variable: ``STATE_DIRECTORY`` or ``LOGS_DIRECTORY`` (systemd.exec(5)); of several directories the first counts.
+        environment: the environment variables.
+    """
+    return environment.get(variable, "").partition(":")[0]
+
+
 def _default_directory(kind: str) -> str:
-    """The system's place for root, a place of the user's own for others."""
+    """systemd's place for a service, the system's for root, a place of the user's own for others."""
+    if state := service_directory(STATE_DIRECTORY):
+        # Both in one: systemd mounts each directory by itself, and files cannot be moved from one mount to another.
+        return state if kind == "lib" else f"{state}/{kind}"
     if os.geteuid() == 0:
         return f"/var/{kind}/zeekfleet"
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")

@@ -249,3 +249,16 @@ def test_an_empty_variable_counts_as_unset() -> None:
 def test_an_unknown_choice_is_refused_with_the_choices() -> None:
     with pytest.raises(SettingsError, match=r"^--engine: 'brew' is not one of auto, zeek, sim$"):
         resolve(("supervisor",), {"supervisor.engine": "brew"}, {})
+
+
+def test_a_service_has_its_directories_from_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """State and spool are in one of them: systemd mounts each by itself, and rotated logs have to be moved."""
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/zf:/var/lib/other")
+    monkeypatch.setenv("LOGS_DIRECTORY", "/var/log/zf")
+    settings = resolve(("common", "archive"), {}).settings
+    assert (settings.common.state_dir, settings.common.spool_dir) == ("/var/lib/zf", "/var/lib/zf/spool")
+    assert settings.archive.directory == "/var/log/zf"
+    given = {"common.state_dir": "/state", "common.spool_dir": "/spool", "archive.directory": "/logs"}
+    settings = resolve(("common", "archive"), given).settings
+    assert (settings.common.state_dir, settings.common.spool_dir) == ("/state", "/spool")
+    assert settings.archive.directory == "/logs"

@@ -7,6 +7,7 @@ VERBS = {
     "controller": "Run a controller.",
     "agent": "Run an agent with its supervisor.",
     "supervise": "Run a set of processes from a file, and nothing else.",
+    "systemd": "Print or install the systemd unit of a daemon.",
     "check": "Check a cluster configuration without deploying it.",
     "deploy": "Deploy a staged cluster configuration.",
     "deploy-config": "Upload a cluster configuration and deploy it.",

@@ -21,8 +21,10 @@ from zeekfleet.settings import Settings
 Row = tuple[str, ...]
 
 DEFAULTS = {
-    "common.state_dir": "`/var/lib/zeekfleet` for root, else `~/.local/state/zeekfleet/lib`",
-    "common.spool_dir": "`/var/spool/zeekfleet` for root, else `~/.local/state/zeekfleet/spool`",
+    "common.state_dir": "`$STATE_DIRECTORY` of a systemd service; else `/var/lib/zeekfleet` for root,"
+    " `~/.local/state/zeekfleet/lib` for others",
+    "common.spool_dir": "`$STATE_DIRECTORY/spool` of a systemd service; else `/var/spool/zeekfleet` for root,"
+    " `~/.local/state/zeekfleet/spool` for others",
     "controller.name": "`controller-HOSTNAME`",
     "agent.name": "`agent-HOSTNAME`",
 }

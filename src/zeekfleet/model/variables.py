@@ -42,3 +42,7 @@ LAUNCH: Final = "ZEEKFLEET_LAUNCH"
 
 NOTIFY_SOCKET: Final = "NOTIFY_SOCKET"
 """In a daemon that systemd started: the socket on which it reports that it is ready (sd_notify(3))."""
+
+STATE_DIRECTORY: Final = "STATE_DIRECTORY"
+LOGS_DIRECTORY: Final = "LOGS_DIRECTORY"
+"""In a daemon that systemd started: the directories that it made for the service (systemd.exec(5))."""
