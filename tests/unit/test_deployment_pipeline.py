@@ -9,13 +9,13 @@ import pytest
 
 from zeekfleet.broker.events.agent import DeployResponse
 from zeekfleet.controller.deployment import Deployment, Step
-from zeekfleet.controller.fanout import TIMED_OUT, Answer
+from zeekfleet.controller.fanout import Answer
 from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.pipeline import ATTEMPTS, Pipeline
 from zeekfleet.controller.plan import Plan
 from zeekfleet.errors import ConfigurationError, StoreWriteError
 from zeekfleet.model.curve import CurveKeys
-from zeekfleet.model.management import Configuration, Instance, Result
+from zeekfleet.model.management import TIMED_OUT, Configuration, Instance, Result
 from zeekfleet.model.types import Address
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.waiting import Signal

@@ -40,16 +40,12 @@ from zeekfleet.model.names import NODES
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeStatus
 from zeekfleet.node.engine import NodeLinks
-from zeekfleet.transport.admission import Admission
+from zeekfleet.transport.admission import MAX_OF_A_CONTROLLER, MAX_REQUESTS, Admission
 from zeekfleet.transport.bus import Bus, BusEvent, Delivery, Peer, PeerAdded, PeerLost
 from zeekfleet.transport.service import Service
 from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
-
-MAX_REQUESTS = 1024
-MAX_REQUESTS_OF_A_KIND = 256
-"""The most requests that are worked on at a time, in all, and of one class and peer."""
 
 CONTROLLER_FILE = "controller.json"
 """The file in the agent's directory that says which controller the agent serves."""
@@ -140,7 +136,7 @@ class Agent:
             f"agent '{options.name}'",
             self._tasks,
             (permission, orders, views, *checks),
-            Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_KIND, "requests"),
+            Admission(MAX_REQUESTS, MAX_OF_A_CONTROLLER, "requests"),
             rule=permission.problem,
             instance=options.name,
         )

@@ -16,7 +16,7 @@ from zeekfleet.broker.events.base import OutcomeResponse, Request, Response
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError, UnansweredError
 from zeekfleet.lifecycle.wording import clock_text
 from zeekfleet.model import ranges
-from zeekfleet.model.management import fresh_id
+from zeekfleet.model.management import TIMED_OUT, fresh_id
 from zeekfleet.model.releases import PartRelease
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, NodeStatus
@@ -28,8 +28,6 @@ LONGEST_STOP = ranges.GRACE_CEILING.most + ranges.GRACE.most
 
 AWAY_WAIT = 1.0
 """Seconds to wait for a supervisor that is away; a restarted one is back by then."""
-
-TIMED_OUT = "request timed out"
 
 R = TypeVar("R", bound=Response)
 

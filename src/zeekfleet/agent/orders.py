@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
-from zeekfleet.agent.control import TIMED_OUT, SupervisorControl
+from zeekfleet.agent.control import SupervisorControl
 from zeekfleet.agent.deployment import Deployer
 from zeekfleet.agent.dispatch import PING, NodeDispatcher
 from zeekfleet.agent.notifier import Notifier
@@ -21,7 +21,7 @@ from zeekfleet.agent.roster import Roster
 from zeekfleet.broker.events import agent as api
 from zeekfleet.broker.events.stops import AgentHurry
 from zeekfleet.errors import UnansweredError
-from zeekfleet.model.management import Configuration, Result
+from zeekfleet.model.management import TIMED_OUT, Configuration, Result
 from zeekfleet.planning.deadlines import agent_deadline, agent_stop_deadline
 from zeekfleet.transport.service import Context, handler
 

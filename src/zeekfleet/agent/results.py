@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from zeekfleet.agent.control import TIMED_OUT
 from zeekfleet.agent.roster import Roster
 from zeekfleet.model.enums import ClusterRole, Role, State
-from zeekfleet.model.management import NodeOutputs, NodeStatus, Result
+from zeekfleet.model.management import TIMED_OUT, NodeOutputs, NodeStatus, Result
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.supervisor import NodeStatus as SupervisorNodeStatus
 from zeekfleet.model.types import NO_PORT, Port

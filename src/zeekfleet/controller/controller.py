@@ -28,20 +28,13 @@ from zeekfleet.controller.requests import ClientRequests
 from zeekfleet.controller.staging import Stage
 from zeekfleet.controller.welcoming import Welcoming
 from zeekfleet.store.interface import ConfigState, Store
-from zeekfleet.transport.admission import Admission
+from zeekfleet.transport.admission import MAX_OF_A_CLIENT, MAX_REQUESTS, Admission
 from zeekfleet.transport.bus import Bus, BusEvent, Delivery, Peer, PeerAdded, PeerLost
 from zeekfleet.transport.connections import Connections
 from zeekfleet.transport.service import Service
 from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
-
-MAX_REQUESTS = 1024
-"""Clients' requests that are worked on at a time."""
-
-MAX_REQUESTS_OF_A_KIND = 64
-"""Requests of one class and connection that are worked on at a time. It is less than agents work on, since these take
-the requests of all clients for the controller's."""
 
 
 class Controller:
@@ -124,7 +117,7 @@ class Controller:
             "the controller",
             self._tasks,
             (deployment_requests, self._requests, self._presence, self._keeper),
-            Admission(MAX_REQUESTS, MAX_REQUESTS_OF_A_KIND, "requests"),
+            Admission(MAX_REQUESTS, MAX_OF_A_CLIENT, "requests"),
         )
         bus.subscribe(topics.CONTROLLER)
         bus.subscribe(topics.AGENT_PREFIX)

@@ -13,11 +13,10 @@ from zeekfleet.broker.generations import Generation
 from zeekfleet.controller.agent_link import AgentLink
 from zeekfleet.controller.progress_timeouts import ProgressTimeouts
 from zeekfleet.errors import FrameTooLargeError, RequestTimeoutError
-from zeekfleet.model.management import Result, fresh_id
+from zeekfleet.model.management import TIMED_OUT, Result, fresh_id
 from zeekfleet.planning.deadlines import CEILING
 from zeekfleet.transport.bus import Bus
 
-TIMED_OUT = "request timed out"
 UNSUPPORTED = "not supported by this instance's agent"
 
 MakeRequest = Callable[[str, Generation], Request[Response] | None]

@@ -29,7 +29,7 @@ from collections.abc import Callable
 from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.completion import Completion
 from zeekfleet.controller.deployment import Deployment, Step, missing_results
-from zeekfleet.controller.fanout import TIMED_OUT, results_of
+from zeekfleet.controller.fanout import results_of
 from zeekfleet.controller.handover import Handover
 from zeekfleet.controller.keys import KeyFile
 from zeekfleet.controller.membership import Membership
@@ -37,7 +37,7 @@ from zeekfleet.controller.presence import Presence
 from zeekfleet.controller.staging import Stage
 from zeekfleet.errors import ConfigurationError, StoreError
 from zeekfleet.model.curve import CurveKeys
-from zeekfleet.model.management import Configuration, Result
+from zeekfleet.model.management import TIMED_OUT, Configuration, Result
 from zeekfleet.planning.layout import spans_hosts
 from zeekfleet.store.interface import ConfigState
 from zeekfleet.waiting import Signal

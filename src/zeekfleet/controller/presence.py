@@ -16,12 +16,12 @@ import msgspec
 from zeekfleet.broker.events import details as api
 from zeekfleet.broker.events.presence import PresenceRequest, PresenceResponse
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
-from zeekfleet.controller.fanout import TIMED_OUT, ask
+from zeekfleet.controller.fanout import ask
 from zeekfleet.controller.instances import REMEMBERED, Instances
 from zeekfleet.errors import StoreError, ValueMismatchError
 from zeekfleet.lifecycle.wording import clock_text
 from zeekfleet.model.enums import State
-from zeekfleet.model.management import Result
+from zeekfleet.model.management import TIMED_OUT, Result
 from zeekfleet.model.presence import InstancePresence
 from zeekfleet.model.supervision import NodeReport
 from zeekfleet.store.interface import LastHeard, Store

@@ -22,14 +22,14 @@ from zeekfleet.controller.agent_link import AgentLink
 from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.completion import Completion
 from zeekfleet.controller.deployment_requests import longest_wait
-from zeekfleet.controller.fanout import TIMED_OUT, MakeRequest, ask, results_of
+from zeekfleet.controller.fanout import MakeRequest, ask, results_of
 from zeekfleet.controller.instances import Instances
 from zeekfleet.controller.presence import Presence, status_request
 from zeekfleet.controller.progress_timeouts import ProgressTimeouts
 from zeekfleet.controller.staging import Stage
 from zeekfleet.errors import RequestFailedError, ValueMismatchError
 from zeekfleet.model.dispatches import SET_OPTION, WHOLE_CLUSTER
-from zeekfleet.model.management import Configuration, NodeStatus, Result
+from zeekfleet.model.management import TIMED_OUT, Configuration, NodeStatus, Result
 from zeekfleet.model.supervision import Diagnosis
 from zeekfleet.planning.deadlines import CEILING, controller_stop_deadline
 from zeekfleet.release import part

@@ -6,10 +6,9 @@ import asyncio
 
 from zeekfleet.broker.events.deployments import DeploymentOutcome, DeploymentProgress
 from zeekfleet.controller.deployment import Deployment, Step, missing_results
-from zeekfleet.controller.fanout import TIMED_OUT
 from zeekfleet.model.deployments import KEEP, STOP, NodeAction
 from zeekfleet.model.enums import State
-from zeekfleet.model.management import Result
+from zeekfleet.model.management import TIMED_OUT, Result
 from zeekfleet.waiting import Signal
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import msgspec
 
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.types import UNSPECIFIED, Address, Integer, Port, Record, SetOf
+
+TIMED_OUT: Final = "request timed out"
+"""The error of a result that stands for an answer which did not come in time."""
 
 
 def fresh_id() -> str:

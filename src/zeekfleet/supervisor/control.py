@@ -12,14 +12,11 @@ from zeekfleet.broker.events import supervisor as events
 from zeekfleet.supervisor.failing import SIGNALS
 from zeekfleet.supervisor.records import NodeExit, NodeStopping
 from zeekfleet.supervisor.tree import Supervisor
-from zeekfleet.transport.admission import Admission
+from zeekfleet.transport.admission import MAX_REQUESTS, Admission
 from zeekfleet.transport.bus import Bus, Delivery
 from zeekfleet.transport.service import Context, Service, handler
 
 logger = logging.getLogger(__name__)
-
-MAX_CONCURRENT = 1024
-"""Requests carried out at the same time. More wait in the bus's queue, which is bounded."""
 
 
 class SupervisorControl:
@@ -42,7 +39,8 @@ class SupervisorControl:
 
     async def run(self) -> None:
         """Serve until the bus is closed, then finish the requests under way."""
-        room = Admission(MAX_CONCURRENT, MAX_CONCURRENT, "requests", waits=True)
+        # What comes beyond waits in the bus's queue, which is bounded.
+        room = Admission(MAX_REQUESTS, MAX_REQUESTS, "requests", waits=True)
         async with asyncio.TaskGroup() as tasks:
             service = Service(self._bus, topics.SUPERVISOR, "the supervisor", tasks, (self,), room)
             async for received in self._bus.events():

@@ -10,6 +10,16 @@ from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
 
+MAX_REQUESTS = 1024
+"""Requests that a daemon works on at a time."""
+
+MAX_OF_A_CLIENT = 64
+"""Requests of one class that a controller works on at a time for one connection."""
+
+MAX_OF_A_CONTROLLER = 256
+"""Requests of one class that an agent works on at a time for one connection. All clients' requests reach it over its
+controller's, so this is more than :data:`MAX_OF_A_CLIENT`."""
+
 
 class Admission:
     """Counts what is under way, and has what comes beyond a limit refused, or wait.
