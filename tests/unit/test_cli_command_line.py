@@ -26,6 +26,13 @@ from zeekfleet.cli.purposes import VERBS
         ("restart -x", "unknown option '-x'; see 'zeekfleet help restart'"),
         ("get-instances here", "unexpected argument 'here'; see 'zeekfleet help get-instances'"),
         ("get-id-value", "the following arguments are required: IDENTIFIER; see 'zeekfleet help get-id-value'"),
+        (
+            "pki issue agent a --dyas 3",
+            "unknown option '--dyas' (did you mean '--days'?); see 'zeekfleet pki issue agent --help'",
+        ),
+        ("pki list here", "unexpected argument 'here'; see 'zeekfleet pki list --help'"),
+        ("pki issue agent", "the following arguments are required: NAME; see 'zeekfleet pki issue agent --help'"),
+        ("pki", "the following arguments are required: ACTION; see 'zeekfleet help pki'"),
         ("show-settings up --engin", "argument --engine: expected one argument; see 'zeekfleet help up'"),
     ],
 )

@@ -17,8 +17,8 @@ from zeekfleet.daemon.checking import RoomChecker
 from zeekfleet.daemon.disk import DiskWatch, lack_of_room
 from zeekfleet.daemon.tls import CertificateWatch
 from zeekfleet.planning.checks import Problem
+from zeekfleet.security.certificates import Validity, validity
 from zeekfleet.store.disk_space import try_allocation
-from zeekfleet.transport.certificates import Validity, validity
 
 DAY = 86400.0
 MEGABYTE = 2**20

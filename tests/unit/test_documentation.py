@@ -12,7 +12,7 @@ from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.cli import supervise_file
 from zeekfleet.cli.daemon_options import SECTIONS
 from zeekfleet.cli.purposes import VERBS
-from zeekfleet.cli.verbs import make_parser, subparsers_of
+from zeekfleet.cli.verbs import leaves, make_parser, subparsers_of
 from zeekfleet.client.requests import Requests
 from zeekfleet.logs.handlers import FIELDS
 from zeekfleet.model.enums import State
@@ -30,7 +30,8 @@ LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 OPTIONS = {
     option
-    for parser in (make_parser(()), *subparsers_of(make_parser(VERBS)).values())
+    for verb in (make_parser(()), *subparsers_of(make_parser(VERBS)).values())
+    for parser in (verb, *leaves(verb))
     for action in parser._actions
     for option in action.option_strings
 }

@@ -49,13 +49,13 @@ def test_a_file_that_others_can_use(key: Path, mode: int, what: str) -> None:
     assert private_file_problem(key) is None
 
 
-@pytest.mark.parametrize(("mode", "open_"), [(0o755, False), (0o770, True), (0o777, True), (0o1777, False)])
-def test_a_directory_in_which_others_could_replace_a_file(key: Path, mode: int, open_: bool) -> None:
+@pytest.mark.parametrize(("mode", "is_open"), [(0o755, False), (0o770, True), (0o777, True), (0o1777, False)])
+def test_a_directory_in_which_others_could_replace_a_file(key: Path, mode: int, is_open: bool) -> None:
     key.parent.chmod(mode)
     problem = private_file_problem(key)
     assert problem == directory_problem(key.parent)
-    assert (problem is not None) == open_
-    if open_:
+    assert (problem is not None) == is_open
+    if is_open:
         mend(problem)
         assert private_file_problem(key) is None
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from zeekfleet.cli import streams
 from zeekfleet.cli.messages import Messages
 from zeekfleet.cli.purposes import VERBS
-from zeekfleet.cli.verbs import find_verb, make_parser, module_of, subparsers_of
+from zeekfleet.cli.verbs import find_verb, innermost, make_parser, module_of
 from zeekfleet.errors import CommandLineError, ZeekfleetError
 from zeekfleet.model.nearest import did_you_mean
 from zeekfleet.version import __version__
@@ -71,8 +71,7 @@ def _run(given: Sequence[str]) -> int:
             return 1
         code: int = module_of(args.command).run(args)
     except CommandLineError as error:
-        *_, verb = error.program.split()
-        messages.error(f"{error}; see 'zeekfleet help{'' if verb == 'zeekfleet' else f' {verb}'}'")
+        messages.error(f"{error}; see '{_help_on(*error.program.split())}'")
         return MISUNDERSTOOD
     except ZeekfleetError as error:
         messages.error(str(error))
@@ -80,6 +79,11 @@ def _run(given: Sequence[str]) -> int:
     except SystemExit as leaving:  # argparse has printed the help that was asked for
         return leaving.code if isinstance(leaving.code, int) else 0
     return code
+
+
+def _help_on(program: str, *commands: str) -> str:
+    """The command that shows more about commands, such as ``restart`` or ``pki issue agent``."""
+    return f"{program} {' '.join(commands)} --help" if len(commands) > 1 else " ".join((program, "help", *commands))
 
 
 def _parse(given: Sequence[str]) -> argparse.Namespace:
@@ -96,7 +100,7 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         raise CommandLineError(f"unknown command '{verb}'{did_you_mean(verb, VERBS)}", parser.prog)
     args, surplus = parser.parse_known_args(given)
     if surplus:
-        own = parser if verb is None else subparsers_of(parser)[verb]
+        own = innermost(parser, given)
         _refuse_unknown(own, surplus)
         raise CommandLineError(f"unexpected argument '{surplus[0]}'", own.prog)
     if verb is not None and not hasattr(args, "verb_set"):

@@ -6,11 +6,11 @@ The pages are in the ``man`` macros that groff and mandoc read (man(7)).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from zeekfleet.cli import exit_codes
 from zeekfleet.cli.purposes import VERBS
-from zeekfleet.cli.verbs import make_parser, subparsers_of
+from zeekfleet.cli.verbs import leaves, make_parser, subparsers_of
 from zeekfleet.version import __version__
 
 
@@ -28,6 +28,7 @@ def _page(parser: argparse.ArgumentParser, name: str, purpose: str) -> str:
     lines = [*_head(name, purpose), *_synopsis(parser), ".SH DESCRIPTION", escape(parser.description or purpose)]
     lines += [
         *_options(parser),
+        *(line for below in leaves(parser) for line in _command(below)),
         *_exit_status(name.removeprefix("zeekfleet-")),
         ".SH SEE ALSO",
         rf".BR {escape('zeekfleet')} (1)",
@@ -54,6 +55,14 @@ def _main_page(parser: argparse.ArgumentParser) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _command(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """A section about a command of a verb."""
+    yield f'.SH "{escape(parser.prog.upper())}"'
+    yield from _synopsis(parser)[1:]
+    yield from (".PP", escape(parser.description or ""))
+    yield from _arguments(parser, [action for group in parser._action_groups for action in _shown(group)])
+
+
 def _head(name: str, purpose: str) -> list[str]:
     first, rest = purpose[:1].lower(), purpose[1:].rstrip(".")
     title = f'.TH "{escape(name.upper())}" 1 "" "zeekfleet {escape(__version__)}" "User Commands"'
@@ -74,10 +83,14 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
     for title, actions in filled:
         if len(filled) > 1:
             yield f'.SS "{escape(title[:1].upper() + title[1:])}"'
-        for action in actions:
-            yield ".TP"
-            yield from _term(parser, action)
-            yield escape(parser._get_formatter()._expand_help(action)) if action.help else r"\&"
+        yield from _arguments(parser, actions)
+
+
+def _arguments(parser: argparse.ArgumentParser, actions: Iterable[argparse.Action]) -> Iterator[str]:
+    for action in actions:
+        yield ".TP"
+        yield from _term(parser, action)
+        yield escape(parser._get_formatter()._expand_help(action)) if action.help else r"\&"
 
 
 def _shown(group: argparse._ArgumentGroup) -> Iterator[argparse.Action]:

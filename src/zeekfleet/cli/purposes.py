@@ -8,6 +8,7 @@ VERBS = {
     "agent": "Run an agent with its supervisor.",
     "supervise": "Run a set of processes from a file, and nothing else.",
     "systemd": "Print or install the systemd unit of a daemon.",
+    "pki": "Make certificates for agents, controllers and clients.",
     "check": "Check a cluster configuration without deploying it.",
     "deploy": "Deploy a staged cluster configuration.",
     "deploy-config": "Upload a cluster configuration and deploy it.",

@@ -11,7 +11,7 @@ from zeekfleet.cli.daemon_options import PREFIX, SECTIONS
 from zeekfleet.cli.option_groups import default, grouped
 from zeekfleet.cli.options import add_global_options
 from zeekfleet.cli.purposes import VERBS
-from zeekfleet.cli.verbs import make_parser, subparsers_of
+from zeekfleet.cli.verbs import leaves, make_parser, subparsers_of
 from zeekfleet.client.settings import DEFAULTS as CLIENT_DEFAULTS
 from zeekfleet.planning import ini, node_settings
 from zeekfleet.resolution import Declaration, declarations
@@ -209,21 +209,34 @@ def _commands() -> Iterator[str]:
 
 
 def _command(parser: argparse.ArgumentParser, verb: str, what: str, shared: set[str]) -> Iterator[str]:
+    yield from (f"## {verb}\n", f"{parser.description or what}\n")
+    below = list(leaves(parser))
+    if not below:
+        yield from _usage(parser, shared)
+    for each in below:
+        yield from (f"### {each.prog.removeprefix('zeekfleet ')}\n", f"{each.description}\n")
+        yield from _usage(each, shared)
+    exact = {code: what for code, what in exit_codes.of(verb).items() if exit_codes.COMMON.get(code) != what}
+    yield from _table(("exit code", "meaning"), _codes(exact))
+
+
+def _usage(parser: argparse.ArgumentParser, shared: set[str]) -> Iterator[str]:
+    """How a command is called, and a table of its arguments."""
+    if not any(action.dest == "verb_set" for action in parser._actions):
+        shared = {"-h"}  # it talks to no controller
     own = [
         action
         for action in parser._actions
         if not shared & set(action.option_strings) and not action.dest.startswith(PREFIX)
     ]
-    words = ("zeekfleet", verb, "[OPTIONS]", *(_term(parser, action) for action in own if not action.option_strings))
-    yield from (f"## {verb}\n", f"{parser.description or what}\n", f"    {' '.join(words)}\n")
+    words = (parser.prog, "[OPTIONS]", *(_term(parser, action) for action in own if not action.option_strings))
+    yield f"    {' '.join(words)}\n"
     yield from _table(("argument", "meaning"), _arguments(parser, own))
     if settings := [action for action in parser._actions if action.dest.startswith(PREFIX)]:
         sections = parser.get_default("setting_sections")
         are_all = len(settings) == len(list(declarations(sections)))
         which = f"of {_named(sections)}" if are_all else ", ".join(f"`{one.option_strings[0]}`" for one in settings)
         yield f"Further options are the [settings](settings.md) {which}.\n"
-    exact = {code: what for code, what in exit_codes.of(verb).items() if exit_codes.COMMON.get(code) != what}
-    yield from _table(("exit code", "meaning"), _codes(exact))
 
 
 def _permissions() -> Iterator[str]:

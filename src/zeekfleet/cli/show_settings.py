@@ -9,6 +9,7 @@ from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
 from zeekfleet.cli.options import Parser, Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.cli.streams import write_out
+from zeekfleet.errors import CommandLineError
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -50,7 +51,10 @@ def _show_daemon(session: Session, args: argparse.Namespace) -> int:
     parser = Parser(prog=f"zeekfleet show-settings {args.daemon}")
     sections = SECTIONS[args.daemon]
     add_options(parser, sections)
-    resolved = resolve_options(parser.parse_args(args.options))
+    try:
+        resolved = resolve_options(parser.parse_args(args.options))
+    except CommandLineError as error:
+        raise CommandLineError(str(error), f"zeekfleet {args.daemon}") from None
     items = {
         section: {name: str(value) for name, value in _fields(getattr(resolved.settings, section))}
         for section in sections

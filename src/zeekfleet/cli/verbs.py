@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 
 from zeekfleet.cli.options import GLOBAL_VALUE_OPTIONS, HelpFormatter, Parser, add_global_options
@@ -73,3 +73,16 @@ def subparsers_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Argumen
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)
     return {}
+
+
+def innermost(parser: argparse.ArgumentParser, words: Iterable[str]) -> argparse.ArgumentParser:
+    """The parser of the last command that these words name, such as the one of ``pki issue agent``."""
+    for word in words:
+        parser = subparsers_of(parser).get(word, parser)
+    return parser
+
+
+def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers below this one that take no further command; none if it takes none itself."""
+    for below in subparsers_of(parser).values():
+        yield from leaves(below) if subparsers_of(below) else (below,)

@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.errors import SettingsError, TlsFileError
+from zeekfleet.security.certificates import validity, validity_of_file
 from zeekfleet.transport import tls
-from zeekfleet.transport.certificates import validity, validity_of_file
 from zeekfleet.transport.tls import TlsFiles
 
 _ANONYMOUS = "AECDH-AES256-SHA:HIGH:!MD5:@SECLEVEL=0"

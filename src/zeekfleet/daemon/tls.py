@@ -8,9 +8,9 @@ import ssl
 import time
 
 from zeekfleet.errors import SettingsError, TlsFileError
+from zeekfleet.security.certificates import Validity, validity_of_file
 from zeekfleet.settings import ControllerSettings
 from zeekfleet.transport import tls
-from zeekfleet.transport.certificates import Validity, validity_of_file
 from zeekfleet.transport.tls import TlsFiles
 
 logger = logging.getLogger(__name__)

@@ -32,12 +32,44 @@ def write_private(file: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    temporary = file.with_name(f".{file.name}.new")
-    with os.fdopen(open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
+    _draft(file, content).replace(file)
+
+
+def create_private(file: Path, content: bytes) -> None:
+    """Like :func:`write_private`, but never in place of a file that is there.
+
+    Raises:
+        FileExistsError: there is one, or a symbolic link.
+        OSError: it cannot be written.
+    """
+    draft = _draft(file, content)
+    try:
+        file.hardlink_to(draft)
+    finally:
+        draft.unlink()
+
+
+def make_private_directory(directory: Path) -> None:
+    """Make a directory, and those above it that are missing, accessible for our user only.
+
+    Raises:
+        OSError: it cannot be made, or something else has its name.
+    """
+    for each in (*reversed(directory.parents), directory):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
+def sync_directory(directory: Path) -> None:
+    """Force the names of a directory's files to disk: without this, a power failure may bring the former ones back.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove(file: Path, log: Callable[[str], None]) -> None:
@@ -46,3 +78,20 @@ def remove(file: Path, log: Callable[[str], None]) -> None:
         file.unlink(missing_ok=True)
     except OSError as error:
         log(f"cannot remove {file}: {error.strerror}")
+
+
+def _draft(file: Path, content: bytes) -> Path:
+    """A new file beside this one, with this content."""
+    draft = file.with_name(f".{file.name}.new")
+    draft.unlink(missing_ok=True)
+    # What is there now is not ours: neither a link nor a file is written to.
+    descriptor = open_own(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        draft.unlink()  # a partial file may take the last room on the disk
+        raise
+    return draft

@@ -41,6 +41,10 @@ REASON_MAX = 123
 """Bytes of the reason in a close frame."""
 
 
+_MAYBE_GONE = contextlib.suppress(AttributeError)
+"""In early releases of Python 3.11, a transport of TLS that was closed twice has let go of what its methods use."""
+
+
 class WebSocketStream(asyncio.Protocol, abc.ABC):
     """One connection, from its first byte to its last.
 
@@ -213,7 +217,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._waiting -= _cost(message)
         if self._is_paused and self._waiting <= READ_AHEAD:
             self._is_paused = False
-            self.transport.resume_reading()
+            self._resume_reading()
         return message
 
     async def close(self, code: int, reason: str) -> bool:
@@ -227,7 +231,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._ended("connection closed")
         self._messages.clear()
         self._say_goodbye()
-        self.transport.resume_reading()
+        self._resume_reading()
         try:
             async with asyncio.timeout(self._settings.close_timeout):
                 await self._gone.wait()
@@ -239,9 +243,12 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
 
     def abort(self) -> None:
         """Close the connection at once."""
-        # In early releases of Python 3.11 a TLS transport closed twice has let go of what it would abort.
-        with contextlib.suppress(AttributeError):
+        with _MAYBE_GONE:
             self.transport.abort()
+
+    def _resume_reading(self) -> None:
+        with _MAYBE_GONE:
+            self.transport.resume_reading()
 
     def end_writing(self) -> None:
         """Send no more. After a proper close, close; else wait for the peer to close.

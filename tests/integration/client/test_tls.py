@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 import trustme
 
-from support.certificates import write
+from support.certificates import issue, write
 from zeekfleet import Client
 from zeekfleet.broker.events import controller as api
 from zeekfleet.client.tls import TlsSettings, client_context
 from zeekfleet.errors import TransportError
 from zeekfleet.model.management import Instance, Result
+from zeekfleet.pki.directory import PkiDirectory
+from zeekfleet.pki.records import find
+from zeekfleet.transport.tls import server_context
 from zeekfleet.transport.websocket import WebSocketBus
 
 AUTHORITY = trustme.CA()
@@ -75,6 +78,25 @@ async def test_trusted_certificates_alone_verify_the_server(secure: int, run: An
     done = await run("zeekfleet", "--json", *options(secure, cafile=authority), "get-instances")
     assert done.code == code
     assert ("certificate verify failed" in done.stderr) == (code == 1)
+
+
+async def test_certificates_of_our_own_authority(controller: Any, run: Any, tmp_path: Path):
+    """With a passphrase, until they are revoked."""
+    controller.on(api.GetInstancesRequest, lambda r: api.GetInstancesResponse(r.reqid, Result(r.reqid, data=())))
+    pki = PkiDirectory.create(tmp_path / "pki")
+    server, client = issue(pki, "controller/c1", "127.0.0.1"), issue(pki, "admin/bob", passphrase="open-sesame")
+    files = {"certificate": client.certificate, "keyfile": client.key, "cafile": client.authorities}
+
+    async def codes(**more: str) -> set[int]:
+        port = await controller.endpoint.listen("127.0.0.1", 0, tls=server_context(server))
+        words = (*options(port, **files, **more), "get-instances")
+        done = await asyncio.gather(run("zeek-client", *words), run("zeekfleet", "--json", *words))
+        return {each.code for each in done}
+
+    assert await codes(passphrase="open-sesame") == {0}
+    assert await codes(passphrase="wrong") == {1}
+    pki.revoke(find(pki.issued(), "bob"))
+    assert await codes(passphrase="open-sesame") == {1}
 
 
 @pytest.mark.parametrize("expired", ["server", "client"])

@@ -21,6 +21,7 @@ ARGUMENTS = {
     "diag": ("n1",),
     "restart": ("n1",),
     "show-settings": ("controller",),
+    "pki": ("init", "--directory", "pki", "--force"),
 }
 DAEMONS = ("up", "controller", "agent", "supervise", "stop")
 """Verbs that start or end what is real: these are only asked for help."""
@@ -90,6 +91,6 @@ if __name__ == "__main__":
         if verb in ("monitor", "test-timeout"):  # the one never ends, the other waits as long as it may
             continue
         words = words_of(verb)
-        target = () if verb in (*DAEMONS, "help") else ("--controller", f"127.0.0.1:{port}")
+        target = () if verb in (*DAEMONS, "help", "pki") else ("--controller", f"127.0.0.1:{port}")
         codes[verb] = {manner: run((*target, *words), manner) for manner in MANNERS}
     print(json.dumps(codes))

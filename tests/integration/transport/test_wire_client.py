@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import socket
 import ssl
 import stat
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -15,6 +17,7 @@ import trustme
 from aiohttp import web
 
 from support.proxy import FaultyProxy
+from support.raw_peer import CLOSE, RawPeer
 from support.recorder import Recorder
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent, node
@@ -247,6 +250,20 @@ async def test_tls(log_says):
             stranger.dial(HOST, port, tls=ssl.create_default_context())
             await log_says("CERTIFICATE_VERIFY_FAILED")
             assert stranger.peers() == ()
+
+
+async def test_a_client_that_takes_leave_over_tls(caplog: pytest.LogCaptureFixture):
+    """The transport may have let go of everything by the time the connection is closed on our side."""
+    server, client = contexts()
+    async with WebSocketBus("hub") as hub:
+        port = await hub.listen(HOST, 0, tls=server)
+        peer = RawPeer(port)
+        peer._reader, peer._writer = await asyncio.open_connection(HOST, port, ssl=client)
+        await peer.subscribe()
+        peer.text(struct.pack("!H", 1000), CLOSE)
+        await peer.ended()
+        peer.writer.close()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_unix_socket_is_private_replaces_a_stale_one_and_goes_at_the_end(tmp_path):

@@ -28,9 +28,9 @@ class Validity(msgspec.Struct, frozen=True):
         """A sentence about a certificate that is not valid now; None if it is."""
         now = time.time() if now is None else now
         if now > self.end:
-            return f"{self.name} has expired on {_date(self.end)}"
+            return f"{self.name} has expired on {date_text(self.end)}"
         if now < self.begin:
-            return f"{self.name} is not valid before {_date(self.begin)}, and it is {_date(now)} here"
+            return f"{self.name} is not valid before {date_text(self.begin)}, and it is {date_text(now)} here"
         return None
 
 
@@ -46,8 +46,7 @@ def validity(pem: bytes, name: str) -> Validity:
     der = ssl.PEM_cert_to_DER_cert(block[0].decode("ascii"))
     # The library for certificates takes 11 MB of a daemon, and two times are all that is needed of it:
     # a certificate begins with [version], serial number, algorithm, issuer, and its two times (RFC 5280, 4.1).
-    (_, certificate), *_ = _elements(der)
-    (_, signed), *_ = _elements(certificate)
+    signed = _first(_first(der))
     fields = [content for tag, content in _elements(signed) if tag != _VERSION]
     if len(fields) < 4 or len(times := list(_elements(fields[3]))) != 2:
         raise ValueError("it is no certificate")
@@ -63,6 +62,13 @@ def validity_of_file(path: str) -> Validity:
         ValueError: there is no certificate in it.
     """
     return validity(Path(path).read_bytes(), f"certificate {path}")
+
+
+def _first(der: bytes) -> bytes:
+    """The content of the first element."""
+    for _, content in _elements(der):
+        return content
+    raise ValueError("it is cut off")
 
 
 def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
@@ -88,5 +94,6 @@ def _time(tag: int, text: bytes) -> float:
     return moment.replace(tzinfo=UTC).timestamp()
 
 
-def _date(seconds: float) -> str:
+def date_text(seconds: float) -> str:
+    """A time, in seconds since 1970, as a date of UTC."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
