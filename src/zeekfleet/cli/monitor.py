@@ -12,6 +12,7 @@ import msgspec
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.presence import NotifyAlive
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.broker.messages import UnknownEvent
 from zeekfleet.cli.options import Subparsers, add_verb
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
             if received is None:
                 continue
             topic, event = received
+            if isinstance(event, NotifyAlive):
+                continue  # every agent gives signs of life all the time, which would hide what happens
             document = describe(topic, event)
             if session.output.as_json:
                 print(json.dumps(document, sort_keys=True))

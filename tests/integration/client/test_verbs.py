@@ -17,6 +17,7 @@ import pytest
 
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.events.presence import NotifyAlive
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeOutputs, NodeStatus, Result
@@ -369,6 +370,7 @@ async def test_monitor_reports_until_interrupted(controller):
     assert process.stdout is not None
     async with asyncio.timeout(30):
         await controller.met.wait()
+        controller.endpoint.publish("zeek/management/agent/a1", NotifyAlive("a1"))  # no news
         controller.endpoint.publish("zeek/management/agent/a1", agent.NotifyLog("a1", "hello", "w"))
         line = json.loads(await process.stdout.readline())
         process.send_signal(signal.SIGINT)
