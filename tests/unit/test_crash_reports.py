@@ -95,9 +95,25 @@ def test_reports_are_private(tmp_path: Path) -> None:
 
 
 def test_variables_with_secrets_are_hidden() -> None:
-    secrets = {"DB_PWD", "MYSQL_PWD", "mysql_pwd", "API_KEY"}
+    secrets = {"DB_PWD", "MYSQL_PWD", "mysql_pwd", "API_KEY", "SNMP_COMMUNITY", "snmp_community"}
     plain = {"PWD": "/a", "OLDPWD": "/b", "HOME": "/"}
     assert redact_environment({**plain, **dict.fromkeys(secrets, "x")}) == {**plain, **dict.fromkeys(secrets, REDACTED)}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("postgres://u:hidden@db/x", f"postgres://u:{REDACTED}@db/x"),
+        ("postgres://u:hid/den@db/x", f"postgres://u:{REDACTED}@db/x"),
+        ("redis://:hid@den@h:1/0", f"redis://:{REDACTED}@h:1/0"),
+        ("-Dx=1 -Ddb.password=hidden", f"-Dx=1 -Ddb.password={REDACTED}"),
+        ("http://proxy:3128/", None),
+        ("/usr/bin:/bin", None),
+        ("you@host", None),
+    ],
+)
+def test_secrets_within_variables_are_hidden(value: str, shown: str | None) -> None:
+    assert redact_environment({"DBURL": value}) == {"DBURL": value if shown is None else shown}
 
 
 @pytest.mark.parametrize(

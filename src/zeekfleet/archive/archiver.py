@@ -199,7 +199,7 @@ class Archiver:
             self._tell(problem, f"logs cannot be archived: {problem}")
         while True:
             if await asyncio.to_thread(_has_entries, self._options.queue):
-                logger.debug("running %s", self._command)
+                logger.debug("running %s", self._command[0])  # its arguments may be secrets
                 if problem := await command.run(self._command, locks):
                     self._tell(problem, f"logs were not archived: {problem}")
                 else:

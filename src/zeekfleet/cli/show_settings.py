@@ -10,6 +10,7 @@ from zeekfleet.cli.options import Parser, Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.cli.streams import write_out
 from zeekfleet.errors import CommandLineError
+from zeekfleet.resolution import declarations
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -47,7 +48,9 @@ def _show_client(session: Session, with_origin: bool) -> int:
 
 
 def _show_daemon(session: Session, args: argparse.Namespace) -> int:
-    """Every setting with its value and origin."""
+    """Every setting with its value and origin, without the secrets in commands."""
+    from zeekfleet.supervisor.redaction import redact_text  # noqa: PLC0415 - the client's settings need it not
+
     parser = Parser(prog=f"zeekfleet show-settings {args.daemon}")
     sections = SECTIONS[args.daemon]
     add_options(parser, sections)
@@ -55,10 +58,11 @@ def _show_daemon(session: Session, args: argparse.Namespace) -> int:
         resolved = resolve_options(parser.parse_args(args.options))
     except CommandLineError as error:
         raise CommandLineError(str(error), f"zeekfleet {args.daemon}") from None
-    items = {
-        section: {name: str(value) for name, value in _fields(getattr(resolved.settings, section))}
-        for section in sections
-    }
+    items: dict[str, dict[str, str]] = {section: {} for section in sections}
+    for declaration in declarations(sections):
+        value = str(getattr(getattr(resolved.settings, declaration.section), declaration.name))
+        is_command = declaration.setting.names == "command"
+        items[declaration.section][declaration.name] = redact_text(value) if is_command else value
     origins = {
         (section, key): resolved.sources[f"{section}.{key}"].text for section, keys in items.items() for key in keys
     }
@@ -68,8 +72,3 @@ def _show_daemon(session: Session, args: argparse.Namespace) -> int:
     }
     session.output.show(document, lambda: tables.settings(items, origins))
     return 0
-
-
-def _fields(settings: object) -> list[tuple[str, object]]:
-    names: tuple[str, ...] = getattr(settings, "__struct_fields__")  # noqa: B009 - any section's struct
-    return [(name, getattr(settings, name)) for name in names]

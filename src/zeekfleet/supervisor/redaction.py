@@ -1,4 +1,4 @@
-"""Replaces secrets in environments and command lines by ``***``, before these are written to reports."""
+"""Replaces secrets in environments and command lines by ``***``, before these are written to reports or shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 
 REDACTED = "***"
 
-_WORDS = "KEY|SECRET|TOKEN|PASS|PWD|CREDENTIAL|COOKIE|PRIVATE|AUTH"
+_WORDS = "KEY|SECRET|TOKEN|PASS|PWD|CREDENTIAL|COOKIE|PRIVATE|AUTH|COMMUNITY"
+"""The last is SNMP's."""
+
 _SECRET = re.compile(_WORDS, re.IGNORECASE)
 _DIRECTORIES = frozenset({"PWD", "OLDPWD"})
 """These contain ``PWD``, but are directories that every shell sets."""
@@ -19,7 +21,8 @@ _WITHIN = (
     (re.compile(rf"\b({_NAME}\s*:\s+)[^\"'\r\n]+", re.IGNORECASE), rf"\1{REDACTED}"),
     (re.compile(rf"({_NAME}\s*=\s*)(?:\"[^\"]*\"|'[^']*'|[^\s\"',;&]+)", re.IGNORECASE), rf"\1{REDACTED}"),
     (re.compile(rf"((?<!\S)--?{_NAME}\s+)(?:\"[^\"]*\"|'[^']*'|(?!--)\S+)", re.IGNORECASE), rf"\1{REDACTED}"),
-    (re.compile(r"(\b\w[\w+.-]*://[^/\s:@]*:)[^/\s@]+(?=@)"), rf"\1{REDACTED}"),
+    # A password in a URL should not, but may, contain a slash or an @ itself.
+    (re.compile(r"(\b\w[\w+.-]*://[^/\s:@]*:)[^\s\"']+(?=@)"), rf"\1{REDACTED}"),
 )
 
 
@@ -29,8 +32,10 @@ def tells_of_secret(name: str) -> bool:
 
 
 def redact_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables, with the values of those replaced whose names tell of secrets."""
-    return {name: REDACTED if tells_of_secret(name) else value for name, value in sorted(environment.items())}
+    """The variables. Those whose names tell of secrets have no values, the others none of the secrets in theirs."""
+    return {
+        name: REDACTED if tells_of_secret(name) else redact_text(value) for name, value in sorted(environment.items())
+    }
 
 
 def redact_command(argv: Sequence[str]) -> tuple[str, ...]:
@@ -46,7 +51,7 @@ def redact_command(argv: Sequence[str]) -> tuple[str, ...]:
         if assignment and tells_of_secret(assignment["name"]):
             redacted.append(f"{assignment['name']}={REDACTED}")
         else:
-            redacted.append(_redact_within(word))
+            redacted.append(redact_text(word))
         hide_next = assignment is None and _is_option(word) and tells_of_secret(word)
     return tuple(redacted)
 
@@ -55,7 +60,8 @@ def _is_option(word: str) -> bool:
     return word.startswith("-") and not any(character.isspace() for character in word)
 
 
-def _redact_within(word: str) -> str:
+def redact_text(word: str) -> str:
+    """The text, with each value replaced that stands beside a name that tells of a secret, and passwords in URLs."""
     for pattern, replacement in _WITHIN:
         word = pattern.sub(replacement, word)
     return word

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,17 @@ class Fleet:
         self.agents[directory.name] = Daemon("agent", *_options(given))
         return self.agents[directory.name]
 
-    def start_up(self, *words: str, **options: object) -> Daemon:
-        """``zeekfleet up``: controller and agent ``here`` in one tree."""
+    def start_up(
+        self, *words: str, environment: Mapping[str, str] | None = None, before: Sequence[str] = (), **options: object
+    ) -> Daemon:
+        """``zeekfleet up``: controller and agent ``here`` in one tree.
+
+        Args:
+            words: arguments.
+            environment: beside our own.
+            before: a command that runs the daemon.
+            options: by their names on the command line.
+        """
         given = {
             "controller_name": "controller",
             "agent_name": "here",
@@ -141,7 +150,7 @@ class Fleet:
             "auto_assign_metrics_start_port": self.first_metrics_port,
             **options,
         }
-        daemon = Daemon("up", *words, *_options(given))
+        daemon = Daemon("up", *words, *_options(given), environment=environment, before=before)
         self._others.append(daemon)
         return daemon
 

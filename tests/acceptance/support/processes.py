@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 PATIENCE = 60.0
@@ -70,10 +70,14 @@ class Daemon:
         verb: ``controller``, ``agent`` or ``up``.
         options: its command line.
         environment: beside our own.
+        before: a command that runs the daemon.
     """
 
-    def __init__(self, verb: str, *options: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, verb: str, *options: str, environment: Mapping[str, str] | None = None, before: Sequence[str] = ()
+    ) -> None:
         self.verb = verb
+        self._before = before
         self._options = options
         self._environment = {**os.environ, **(environment or {})}
         self.start()
@@ -85,7 +89,7 @@ class Daemon:
     def start(self) -> None:
         """Start it, or start it again; back when it serves."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "zeekfleet", self.verb, *self._options],
+            [*self._before, sys.executable, "-m", "zeekfleet", self.verb, *self._options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
