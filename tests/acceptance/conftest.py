@@ -11,7 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from fleet import Fleet, ini
-from processes import STARTED, until
+from processes import STARTED
+
+from support.waiting import until
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 
 import pytest
 from fleet import Fleet
-from processes import PATIENCE, Daemon
+from processes import Daemon
 from users import act_as
+
+from support.waiting import PATIENCE
 
 STRANGER = 65534
 ALLOWED = 65533

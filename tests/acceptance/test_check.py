@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from fleet import Answer, Fleet, ini, node
-from processes import PATIENCE
 
 from support.ports import free_ports
+from support.waiting import PATIENCE
 
 
 def check(fleet: Fleet, configuration: str, *words: str) -> Answer:

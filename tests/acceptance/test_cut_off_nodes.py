@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import until
+
+from support.waiting import until
 
 LIMIT = 0.3
 NODES = {

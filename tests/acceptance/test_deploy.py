@@ -7,10 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from fleet import Fleet, ini, node
-from processes import until
 
 from support.daemons import alive
 from support.ports import free_ports
+from support.waiting import until
 
 TWO = ini(
     ["a1", "a2"],

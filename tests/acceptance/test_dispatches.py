@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import PATIENCE
+
+from support.waiting import PATIENCE
 
 NODES = {
     "manager": node("a1", "manager"),

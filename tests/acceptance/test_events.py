@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import PATIENCE, Lines, until
+from processes import Lines
+
+from support.waiting import PATIENCE, until
 
 CONFIGURATION = ini(["a1"], {"manager": node("a1", "manager"), "worker-1": node("a1", "worker")})
 

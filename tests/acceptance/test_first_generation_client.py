@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from first_generation import CONTROLLER_TOPIC, Message, Peer, configuration, instance, node
 from fleet import Fleet
-from processes import until
+
+from support.waiting import until
 
 API = "ClusterController::API"
 

@@ -8,9 +8,9 @@ import signal
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import until
 
 from support.ports import free_ports
+from support.waiting import until
 
 MANAGER = "quiet-manager"
 

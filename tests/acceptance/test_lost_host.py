@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import until
 
+from support.waiting import until
 from zeekfleet import Client
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import until
 
 from support.ports import free_ports
+from support.waiting import until
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.client.link import Retry, connect

@@ -7,9 +7,10 @@ import signal
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import Daemon, processes_of, until
+from processes import Daemon, processes_of
 
 from support.daemons import alive
+from support.waiting import until
 
 CONFIGURATION = ini(
     ["a1", "a2"],

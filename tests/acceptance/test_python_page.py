@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import PATIENCE, Lines
+from processes import Lines
+
+from support.waiting import PATIENCE
 
 PAGE = Path(__file__).parents[2] / "docs/python.md"
 PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)

@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 import namespaces
 import pytest
-from processes import PATIENCE, Lines, until
+from processes import Lines
+
+from support.waiting import PATIENCE, until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import until
 
 from support.daemons import alive
+from support.waiting import until
 
 NODES = {
     "manager": node("a1", "manager"),

@@ -6,9 +6,10 @@ import signal
 import subprocess
 
 from fleet import ZEEK_CLIENT, Fleet, ini, node
-from processes import PATIENCE, Daemon, Lines, processes_of
+from processes import Daemon, Lines, processes_of
 
 from support.daemons import alive
+from support.waiting import PATIENCE
 
 
 def stopped(daemon: Daemon, number: signal.Signals) -> int:

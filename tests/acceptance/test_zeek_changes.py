@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from fleet import SMALL_CLUSTER, Fleet, hub_ports, ini
-from processes import until
 
 from support.ports import free_ports
+from support.waiting import until
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 

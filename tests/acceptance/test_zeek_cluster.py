@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from fleet import Fleet, hub_ports, ini, node
-from processes import PATIENCE, until
+
+from support.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from fleet import Fleet, ini, node
 from namespaces import Host, possible, two_hosts
-from processes import processes_of, until
+from processes import processes_of
 
+from support.waiting import until
 from zeekfleet.node.zeek.installation import examine
 from zeekfleet.planning.zeek_versions import ZEROMQ_CURVE, ZeekVersion, text_of
 

@@ -15,9 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from processes import Lines, processes_of, until
+from processes import Lines, processes_of
 from traces import write_trace
 from zeek_logs import differences, logs_in
+
+from support.waiting import until
 
 pytestmark = [
     pytest.mark.zeek,

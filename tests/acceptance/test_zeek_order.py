@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from fleet import Fleet, hub_ports, ini, node
-from processes import until
 
+from support.waiting import until
 from zeekfleet.agent.start_barrier import BARRIER_FILE
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]

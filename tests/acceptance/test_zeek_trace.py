@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 from fleet import Fleet, ini, node
-from processes import PATIENCE, processes_of, until
+from processes import processes_of
 from traces import write_trace
 from zeek_logs import differences, lines_of, logs_in
+
+from support.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 

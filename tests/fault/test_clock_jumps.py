@@ -13,10 +13,11 @@ import psutil
 import pytest
 import trustme
 from clock import Clock
-from trees import INSTANCE, Tree, cluster, node, until
+from trees import INSTANCE, Tree, cluster, node
 
 from support.certificates import write
 from support.daemons import wait_for_end_of
+from support.waiting import until
 from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.client.tls import TlsSettings, client_context
 from zeekfleet.model.enums import Role, State

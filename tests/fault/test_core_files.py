@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from trees import Tree, cluster, node, until
+from trees import Tree, cluster, node
 
 from support.daemons import wait_for_end_of
 from support.other_user import NOBODY, as_user, within_reach
+from support.waiting import until
 from zeekfleet.model.enums import Role
 
 PATTERN = Path("/proc/sys/kernel/core_pattern").read_text().strip()

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from trees import INSTANCE, Tree, cluster, node, until
+from trees import INSTANCE, Tree, cluster, node
 
 from support.daemons import DaemonEndedError, processes_mentioning, wait_for_end_of
+from support.waiting import until
 from zeekfleet.broker.events.agent import NotifyError, NotifyLog
 from zeekfleet.client.link import Link
 from zeekfleet.model.enums import Role, State

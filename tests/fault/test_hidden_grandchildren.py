@@ -19,9 +19,9 @@ import msgspec
 import psutil
 import pytest
 from stems import DEADLINE, Commander, spec, stem
-from trees import until
 
 from support.daemons import Daemon, wait_for_end_of
+from support.waiting import until
 from zeekfleet.model.launch import LaunchSpec, Resources
 from zeekfleet.stem import protocol, rlimit_tag
 from zeekfleet.system import procfs

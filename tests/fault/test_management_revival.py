@@ -8,8 +8,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from trees import INSTANCE, Tree, cluster, node, until
+from trees import INSTANCE, Tree, cluster, node
 
+from support.waiting import until
 from zeekfleet.model.enums import State
 
 KILLS = 6

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from trees import Tree, until
+from trees import Tree
 
 from support.daemons import Daemon
+from support.waiting import until
 from zeekfleet.model.enums import Role, State
 
 INI = "[manager]\nrole = manager\n\n[w1]\nrole = worker\ninterface = lo\n"

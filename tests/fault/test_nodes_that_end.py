@@ -15,9 +15,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from trees import INSTANCE, Tree, cluster, node, until
+from trees import INSTANCE, Tree, cluster, node
 
 from support.daemons import Daemon, wait_for_end_of
+from support.waiting import until
 from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.broker.events.base import Event
 from zeekfleet.model.enums import State

@@ -21,10 +21,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from supervised import DEADLINE, Ends, details, pid_of, until
+from supervised import DEADLINE, Ends, details, pid_of
 
 from support.daemons import Daemon
 from support.ports import free_ports
+from support.waiting import async_until
 from zeekfleet import Client
 from zeekfleet.broker.events.agent import NotifyError
 from zeekfleet.client.histories import last_exit
@@ -115,7 +116,7 @@ def cell() -> Iterator[Cell]:
 
 
 async def up(tmp_path: Path, name: str = "a") -> None:
-    await until(lambda: "up" in (tmp_path / "nodes" / name / "stdout").read_text())
+    await async_until(lambda: "up" in (tmp_path / "nodes" / name / "stdout").read_text())
 
 
 def needs_own_groups(supervisor: Supervisor) -> Path:
@@ -156,7 +157,7 @@ async def test_a_kill_within_its_own_group_is_told(tmp_path: Path) -> None:
         assert str(pid) in (group / "cgroup.procs").read_text().split()
         os.kill(pid, signal.SIGUSR1)
         assert_told(await ends.first(), details(supervisor))
-        await until(lambda: details(supervisor).state == "running" and pid_of(supervisor) != pid)
+        await async_until(lambda: details(supervisor).state == "running" and pid_of(supervisor) != pid)
         assert str(pid_of(supervisor)) in (group / "cgroup.procs").read_text().split()
         assert pid_of(supervisor, "sibling") == sibling
         assert await supervisor.destroy("a")
@@ -192,7 +193,7 @@ async def test_an_adopted_node_keeps_its_group(tmp_path: Path, journal: str) -> 
         group = needs_own_groups(supervisor)
         await up(tmp_path)
         output = tmp_path / "nodes/a/stdout"
-        await until(lambda: len(output.read_text().split()) == 4)
+        await async_until(lambda: len(output.read_text().split()) == 4)
         escaped = [int(word) for word in output.read_text().split() if word != "up"]
         pid = pid_of(supervisor)
         stem = psutil.Process(pid).parent()
@@ -201,8 +202,8 @@ async def test_an_adopted_node_keeps_its_group(tmp_path: Path, journal: str) -> 
             (tmp_path / "stem" / "processes").unlink()
         stem.kill()
         log = tmp_path / "stem.stderr"
-        await until(lambda: "found running" in log.read_text())
-        await until(lambda: psutil.Process(pid).parent() != stem and details(supervisor).resources)
+        await async_until(lambda: "found running" in log.read_text())
+        await async_until(lambda: psutil.Process(pid).parent() != stem and details(supervisor).resources)
         assert pid_of(supervisor) == pid
         assert details(supervisor).resources["cgroup"] == str(group)
         os.kill(pid, signal.SIGUSR1)
@@ -227,7 +228,7 @@ async def test_a_kill_elsewhere_is_told_by_the_kernels_log(tmp_path: Path, cell:
         pid = pid_of(supervisor)
         os.kill(pid, signal.SIGUSR1)
         assert_told(await ends.first(), details(supervisor))
-        await until(lambda: details(supervisor).state == "running" and pid_of(supervisor) != pid)
+        await async_until(lambda: details(supervisor).state == "running" and pid_of(supervisor) != pid)
         assert last_exit(details(supervisor)) == "out of memory"
 
 
@@ -252,11 +253,11 @@ async def test_it_is_known_after_the_stem_and_the_supervisor_have_gone(tmp_path:
         await up(tmp_path)
         os.kill(pid_of(supervisor), signal.SIGUSR1)
         assert (await ends.first()).out_of_memory
-        await until(lambda: details(supervisor).state == "running")
+        await async_until(lambda: details(supervisor).state == "running")
         stem = psutil.Process(pid_of(supervisor)).parent()
         assert stem is not None
         stem.kill()
-        await until(lambda: "found running" in (tmp_path / "stem.stderr").read_text())
+        await async_until(lambda: "found running" in (tmp_path / "stem.stderr").read_text())
         # An answer of the new stem's: what it knows has been taken over by then.
         assert await supervisor.create(NodeConfig(name="b")) == ""
         assert last_exit(details(supervisor)) == "out of memory"
@@ -289,7 +290,7 @@ async def test_a_group_that_only_counts_is_asked_where_the_log_is_closed(
         await supervisor.create(NodeConfig(name="a"))
         await up(tmp_path)
         os.kill(pid_of(supervisor), signal.SIGUSR1)
-        await until(lambda: len(ends.all) == 2)
+        await async_until(lambda: len(ends.all) == 2)
         assert_told(ends.all[1], details(supervisor))
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
-from trees import INSTANCE, Tree, cluster, node, until
+from trees import INSTANCE, Tree, cluster, node
 
 from support.daemons import DaemonEndedError
 from support.ports import free_ports
+from support.waiting import until
 from zeekfleet.errors import TransportError
 from zeekfleet.model.enums import Role, State
 from zeekfleet.model.types import Port

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from trees import INSTANCE, Tree, cluster, node, until
+from trees import INSTANCE, Tree, cluster, node
 
 from support.daemons import clean_environment, wait_for_end_of
+from support.waiting import until
 
 
 def test_a_hangup_opens_the_logs_anew_and_other_signals_do_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pytest
 from stems import DEADLINE, Commander, rewrite_process, spec, stem
 
 from support.daemons import wait_for_end_of
+from support.waiting import until
 from zeekfleet.model.launch import LaunchSpec, RevivalSettings
 from zeekfleet.model.names import CONFIG_FILE
 from zeekfleet.model.variables import NODE_CONFIG
@@ -135,13 +136,6 @@ def test_a_record_that_cannot_become_a_node_costs_no_process(tmp_path: Path, cap
 # --- which process is a node's
 
 FAMILY = ("sh", "-c", "setsid sleep 1001 & exec sleep 1000")
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
-        os.sched_yield()
 
 
 def family(pid: int) -> int:

@@ -1,7 +1,7 @@
 """What befalls supervised nodes and their supervisors: kills of all kinds, crashes, shortages, limits."""
 
 # Files of crashed processes tell nobody when they change, and the loop has nothing else to do.
-# ruff: noqa: ASYNC110, ASYNC240
+# ruff: noqa: ASYNC240
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from supervised import DEADLINE, Ends, details, until
+from supervised import DEADLINE, Ends, details
 
 from support.daemons import Daemon, alive, wait_for_end_of
+from support.waiting import async_until, until
 from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.stem import records
@@ -92,10 +93,7 @@ def test_nodes_and_their_output_outlive_everything(tmp_path: Path, victims: str)
             victim = before["a"]
             assert victim is not None
             os.kill(victim, signal.SIGKILL)
-            deadline = time.monotonic() + DEADLINE
-            while journal(state)["a"] == victim:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: journal(state)["a"] != victim)
             assert journal(state)["b"] == before["b"]
             assert again.stop() == 0
         assert not any(alive(pid) for pid in before.values() if pid)
@@ -103,10 +101,7 @@ def test_nodes_and_their_output_outlive_everything(tmp_path: Path, victims: str)
 
 def _adopted_soon(state: Path, before: dict[str, int | None]) -> None:
     log = state / "stem.stderr"
-    deadline = time.monotonic() + 5
-    while log.read_text().count("found running") < len(before):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: log.read_text().count("found running") >= len(before))
 
 
 def test_on_exit_keep_leaves_all_running_and_the_next_one_finds_it(tmp_path: Path) -> None:
@@ -178,7 +173,7 @@ async def test_a_core_is_looked_at_by_a_debugger(tmp_path: Path) -> None:
         await ends.until(lambda: ends.all)
         assert ends.all[0].core_dumped
         backtrace = Path(ends.all[0].crash_report) / "backtrace"
-        await until(lambda: backtrace.exists() and backtrace.read_text())
+        await async_until(lambda: backtrace.exists() and backtrace.read_text())
         assert "SIGABRT" in backtrace.read_text()
 
 
@@ -235,7 +230,7 @@ async def test_a_control_group_kills_what_left_every_session(tmp_path: Path) -> 
         if "cgroup" not in details(supervisor).resources:
             pytest.skip("no control group can be made here")
         output = tmp_path / "nodes/a/stdout"
-        await until(lambda: len(output.read_text().split()) == 3)
+        await async_until(lambda: len(output.read_text().split()) == 3)
         pids = [int(word) for word in output.read_text().split()]
         group = Path(details(supervisor).resources["cgroup"])
         assert await supervisor.destroy("a")
@@ -261,7 +256,7 @@ async def test_shortages_are_waited_out_and_not_held_against_the_node(tmp_path: 
         assert "Too many open files" in str(ends.all[0])
         assert details(supervisor, "first").state == "running"
         stem.rlimit(psutil.RLIMIT_NOFILE, before)
-        await until(lambda: details(supervisor).state == "running")
+        await async_until(lambda: details(supervisor).state == "running")
 
 
 async def test_a_recycled_pid_is_not_signalled(tmp_path: Path) -> None:
@@ -273,7 +268,7 @@ async def test_a_recycled_pid_is_not_signalled(tmp_path: Path) -> None:
         parent = psutil.Process(pid).parent()
         assert parent is not None
         parent.kill()
-        await until(lambda: psutil.Process(pid).parent() != parent)
+        await async_until(lambda: psutil.Process(pid).parent() != parent)
         path = tmp_path / records.DIRECTORY_NAME / records.JOURNAL_NAME
         assert f'"start_time":{procfs.start_time(pid)}' in path.read_text()
         assert await supervisor.restart("a")
@@ -306,7 +301,7 @@ async def test_a_binary_that_vanished_comes_back(tmp_path: Path) -> None:
         await ends.until(lambda: len(ends.all) >= 3)
         assert "No such file" in str(ends.all[-1])
         (tmp_path / "elsewhere").rename(program)
-        await until(lambda: details(supervisor).state == "running")
+        await async_until(lambda: details(supervisor).state == "running")
 
 
 async def test_a_clean_process_finds_nothing_of_ours(tmp_path: Path) -> None:
@@ -341,7 +336,7 @@ async def test_a_hundred_end_together_and_one_that_will_not_costs_its_grace_once
         several = [f"s{number}" for number in range(12)]
         for name in several:
             await supervisor.create(NodeConfig(name=name), stubborn)
-        await until(lambda: all((tmp_path / "nodes" / name / "stdout").stat().st_size for name in several))
+        await async_until(lambda: all((tmp_path / "nodes" / name / "stdout").stat().st_size for name in several))
         began = time.monotonic()
         assert await supervisor.destroy()
         # One after the other would take six seconds.
@@ -356,9 +351,7 @@ async def test_a_thousand_crashes_in_a_row(tmp_path: Path) -> None:
         await supervisor.create(NodeConfig(name="sibling"), SLEEP)
         sibling = running_pid(supervisor, "sibling")
         await supervisor.create(NodeConfig(name="a"))
-        async with asyncio.timeout(300):
-            while len(ends.all) < 1000:
-                await asyncio.sleep(0.1)
+        await ends.until(lambda: len(ends.all) >= 1000, timeout=300)
         assert running_pid(supervisor, "sibling") == sibling
         stem = psutil.Process(sibling).parent()
         assert stem is not None

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from trees import INSTANCE, Tree, cluster, node, until
+from trees import INSTANCE, Tree, cluster, node
 
 from support.daemons import Daemon, processes_mentioning, wait_for_end_of
+from support.waiting import until
 from zeekfleet.broker.events.agent import NotifyError
 from zeekfleet.client.link import Link
 from zeekfleet.model.enums import Role, State

@@ -8,8 +8,9 @@ import shutil
 import signal
 from pathlib import Path
 
-from trees import INSTANCE, Tree, cluster, node, until
+from trees import INSTANCE, Tree, cluster, node
 
+from support.waiting import until
 from zeekfleet import release
 from zeekfleet.model.enums import Role, State
 

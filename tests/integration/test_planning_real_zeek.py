@@ -8,8 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,6 +16,7 @@ import pytest
 import websocket
 
 from support.ports import free_ports
+from support.waiting import until
 from zeekfleet.model.enums import ClusterRole
 from zeekfleet.model.supervisor import ClusterEndpoint, NodeConfig
 from zeekfleet.model.types import NO_PORT, Address, Port
@@ -44,13 +44,6 @@ def prepare(node: NodeConfig, how: ZeekSettings, directory: Path) -> tuple[tuple
         command_line(node, how, directory=str(directory), bare_mode=False),
         environment(node, how, directory=str(directory), base=base),
     )
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"{what} did not come about within {DEADLINE:g} s"
-        time.sleep(0.02)  # the condition is another program's file or port: nothing here can be told of it
 
 
 @contextlib.contextmanager
@@ -130,9 +123,9 @@ def test_a_cluster_comes_up_and_takes_websocket_clients(tmp_path: Path, backend:
             node = NodeConfig(name=name, cluster=cluster)
             stack.enter_context(running(node, msgspec.structs.replace(how, websocket_port=port), tmp_path / name))
         for name in cluster:
-            wait_until(lambda name=name: is_running(tmp_path / name), f"{name} RUNNING")  # type: ignore[misc]
+            until(lambda name=name: is_running(tmp_path / name), f"{name} RUNNING")  # type: ignore[misc]
         for port in sockets:
-            wait_until(lambda port=port: acknowledged(port), "a WebSocket's acknowledgement")  # type: ignore[misc]
+            until(lambda port=port: acknowledged(port), "a WebSocket's acknowledgement")  # type: ignore[misc]
         with socket.create_connection(("127.0.0.1", metrics), timeout=5):
             pass
 
@@ -142,8 +135,8 @@ def test_a_manager_alone_takes_websocket_clients_and_logs(tmp_path: Path) -> Non
     node = NodeConfig(name="manager", cluster={"manager": endpoint(ClusterRole.MANAGER, port)})
     how = settings(websocket_port=websocket_port, zeromq_xpub_port=xpub, zeromq_xsub_port=xsub)
     with running(node, how, tmp_path / "manager") as directory:
-        wait_until(lambda: is_running(directory), "manager RUNNING")
-        wait_until(lambda: acknowledged(websocket_port), "a WebSocket's acknowledgement")
+        until(lambda: is_running(directory), "manager RUNNING")
+        until(lambda: acknowledged(websocket_port), "a WebSocket's acknowledgement")
     assert list(directory.glob("*.log"))
 
 

@@ -1,7 +1,6 @@
 """Processes as they are started: side by side without mix-ups, and limited from the first instruction on."""
 
 # Files of processes tell nobody when they change, and the loop has nothing else to do.
-# ruff: noqa: ASYNC110
 
 from __future__ import annotations
 
@@ -16,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from support.waiting import async_until
 from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.stem.spawn import Program, Spawn
@@ -48,9 +48,7 @@ async def ends_of(supervisor: Supervisor, count: int, create: Callable[[], objec
 async def become(state: Path, expected: set[int | None]) -> None:
     """Wait until just these processes carry the tree's mark: the kernel shows one a moment after its execution only."""
     tree = (state / "stem" / "tree").read_text().strip()
-    async with asyncio.timeout(DEADLINE):
-        while {pid for pid, _ in procfs.processes_with("ZEEKFLEET_LAUNCH", f"{tree}:")} != expected:
-            await asyncio.sleep(0.01)
+    await async_until(lambda: {pid for pid, _ in procfs.processes_with("ZEEKFLEET_LAUNCH", f"{tree}:")} == expected)
 
 
 def configs(count: int = MANY) -> list[NodeConfig]:
@@ -66,9 +64,8 @@ async def test_many_that_start_together_are_not_mixed_up(tmp_path: Path) -> None
         for number, config in enumerate(configs()):
             details = supervisor.details(config.name)[config.name]
             directory = tmp_path / "nodes" / config.name
-            async with asyncio.timeout(DEADLINE):
-                while not (directory / "stderr").read_text().endswith("\n"):
-                    await asyncio.sleep(0.01)
+            errors = directory / "stderr"
+            await async_until(lambda errors=errors: errors.read_text().endswith("\n"))
             assert (directory / "stdout").read_text() == f"{details.pid} {number} {directory}\n"
             assert (directory / "stderr").read_text() == f"{number}\n"
             assert started[config.name] == details.pid
@@ -108,9 +105,7 @@ async def test_what_those_that_started_together_leave_behind_is_gone_with_them(t
     async with Supervisor(tmp_path, engine) as supervisor:
         assert not any((await supervisor.create_all(configs(10))).values())
         files = [tmp_path / "nodes" / config.name / "stdout" for config in configs(10)]
-        async with asyncio.timeout(DEADLINE):
-            while not all(file.read_text().endswith("\n") for file in files):
-                await asyncio.sleep(0.01)
+        await async_until(lambda: all(file.read_text().endswith("\n") for file in files))
         orphans = [int(file.read_text()) for file in files]
         assert all(psutil.pid_exists(pid) for pid in orphans)
         assert await supervisor.destroy()

@@ -7,13 +7,14 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from support.daemons import Daemon, wait_for_end_of
+from support.waiting import until
 from zeekfleet.model.launch import RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.supervisor import CommandEngine, NodeExit, Supervisor
@@ -64,14 +65,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
     for pid in found.pids().values():  # of a test that failed
         if procfs.start_time(pid) is not None:
             os.kill(pid, signal.SIGKILL)
-
-
-def until(condition: Callable[[], object]) -> None:
-    """For what nobody tells."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def errors(daemon: Daemon) -> list[str]:
@@ -144,17 +137,14 @@ async def test_what_an_exception_does(tmp_path: Path, on_failure: object, runs_o
 
 
 def test_a_supervisor_that_comes_while_all_is_being_stopped_starts_it_anew(place: Place) -> None:
-    node = table("a", "sh", "-c", STUBBORN, grace=1.5)
+    node = table("a", "sh", "-c", "trap 'echo asked' TERM; echo up; while :; do sleep 1000; done", grace=1.5)
     with place.supervise(node) as first:
         first.ready()
         before = place.pids()["a"]
         until(lambda: place.output("a") == "up\n")
         stem = psutil.Process(before).ppid()
         first.process.send_signal(signal.SIGTERM)
-        until(lambda: "stopping all nodes" in first.stderr)
-        # The command is on its way by the time that the next one asks.
-        first.told("STOPPING=1")
-        time.sleep(0.2)
+        until(lambda: place.output("a").endswith("asked\n"))
         first.kill()
     with place.supervise(node) as second:
         second.ready()
@@ -162,7 +152,7 @@ def test_a_supervisor_that_comes_while_all_is_being_stopped_starts_it_anew(place
         assert after != before
         assert not psutil.pid_exists(before)
         assert wait_for_end_of(stem, 0)
-        until(lambda: place.output("a") == "up\nup\n")
+        until(lambda: place.output("a") == "up\nasked\nup\n")
         assert psutil.pid_exists(after)
         assert second.stop() == 0
 

@@ -7,13 +7,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from support.daemons import alive, command_of
+from support.waiting import News
 from zeekfleet.model.launch import RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import NODE_CONFIG
@@ -29,32 +29,26 @@ def script(text: str, **options: object) -> CommandEngine:
     return CommandEngine(["sh", "-c", text], **options)  # type: ignore[arg-type]
 
 
-class Seen:
+class Seen(News):
     """All that a Supervisor tells, and a way to wait for what it will tell."""
 
     def __init__(self, supervisor: Supervisor) -> None:
+        super().__init__()
         self.starts: list[tuple[str, int]] = []
         self.exits: list[NodeExit] = []
         self.stdout: list[tuple[str, str]] = []
         self.stderr: list[tuple[str, str]] = []
-        self._news = asyncio.Event()
         supervisor.on_node_status(lambda node, pid: self._note(self.starts, (node, pid)))
         supervisor.on_node_exit(lambda exit_: self._note(self.exits, exit_))
 
     def _note(self, where: list, what: object) -> bool:  # type: ignore[type-arg]
         where.append(what)
-        self._news.set()
+        self.notify()
         return True
 
     def hook(self, supervisor: Supervisor) -> None:
         supervisor.stdout_hook(lambda node, line: self._note(self.stdout, (node, line)))
         supervisor.stderr_hook(lambda node, line: self._note(self.stderr, (node, line)))
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while not condition():
-                self._news.clear()
-                await self._news.wait()
 
 
 async def gone(*pids: int) -> None:

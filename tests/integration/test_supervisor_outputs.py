@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support.waiting import News, async_until
 from zeekfleet.model.launch import RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.supervisor import CommandEngine, NodeExit, OutputLimits, Supervisor
 from zeekfleet.supervisor.rotation import Rotation
 from zeekfleet.system import holes
 
-DEADLINE = 60.0
 LIMIT = 4 * holes.ALIGNMENT
 LINES = 60_000
 MEMORY = Path("/dev/shm")
@@ -50,39 +49,26 @@ def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         yield Path(directory) / "state"
 
 
-class Seen:
+class Seen(News):
     """What a Supervisor tells of its nodes, and a way to wait for it."""
 
     def __init__(self, supervisor: Supervisor) -> None:
+        super().__init__()
         self.lines: list[str] = []
         self.exits: list[NodeExit] = []
-        self._event = asyncio.Event()
         supervisor.on_node_exit(lambda exit_: self._note(self.exits, exit_))
         supervisor.stdout_hook(lambda _, line: self._note(self.lines, line))
 
     def _note(self, where: list, what: object) -> bool:  # type: ignore[type-arg]
         where.append(what)
-        self._event.set()
+        self.notify()
         return True
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while not condition():
-                self._event.clear()
-                await self._event.wait()
 
 
 def is_within_bounds(path: Path) -> bool:
     is_under_way = list(path.parent.glob(f"{path.name}.*-*"))
     is_rotated = path.with_name(f"{path.name}.1").exists()
     return is_rotated and not is_under_way and path.stat().st_blocks * 512 <= LIMIT
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """For what no event tells: the disk."""
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
 
 
 def written(path: Path) -> list[str]:
@@ -104,7 +90,7 @@ async def test_no_line_is_lost(state: Path) -> None:
     async with Supervisor(state, engine, outputs=limits, on_exit="keep") as supervisor:
         assert await supervisor.create(NodeConfig(name="a")) == ""
         pid = supervisor.status("a").nodes["a"].pid
-        await until(lambda: is_within_bounds(output) and written(output)[-1:] == first[-1:])
+        await async_until(lambda: is_within_bounds(output) and written(output)[-1:] == first[-1:])
         assert written(output) == first
     async with Supervisor(state, engine, outputs=limits) as supervisor:
         seen = Seen(supervisor)
@@ -114,7 +100,7 @@ async def test_no_line_is_lost(state: Path) -> None:
         assert (seen.exits[0].pid, seen.exits[0].code) == (pid, 3)
         assert seen.exits[0].outputs.stdout.splitlines() == second[-100:]
         assert seen.lines == second
-        await until(lambda: is_within_bounds(output))
+        await async_until(lambda: is_within_bounds(output))
     assert written(output) == first + second
 
 
@@ -123,7 +109,7 @@ async def test_what_is_written_at_once_is_seen_without_another_word(state: Path)
     engine = CommandEngine(["sh", "-c", "seq 100000 200000; exec sleep 1000"])
     async with Supervisor(state, engine, outputs=OutputLimits(LIMIT, 3)) as supervisor:
         assert await supervisor.create(NodeConfig(name="a")) == ""
-        await until(lambda: is_within_bounds(output))
+        await async_until(lambda: is_within_bounds(output))
         assert written(output) == [str(number) for number in range(100_000, 200_001)]
 
 
@@ -135,8 +121,8 @@ async def test_a_file_system_that_cannot_is_told_once(
     output = tmp_path / "nodes" / "a" / "stdout"
     async with Supervisor(tmp_path, engine, outputs=OutputLimits(LIMIT, 3)) as supervisor:
         assert await supervisor.create(NodeConfig(name="a")) == ""
-        await until(lambda: bool(caplog.messages))
-        await until(lambda: written(output)[-1:] == [f"line 0 {LINES - 1:07}"])
+        await async_until(lambda: bool(caplog.messages))
+        await async_until(lambda: written(output)[-1:] == [f"line 0 {LINES - 1:07}"])
     (message,) = caplog.messages
     assert message.startswith(f"output file {output} cannot be rotated while it is written")
     assert {entry.name for entry in output.parent.iterdir()} >= {"stdout", "stderr"}

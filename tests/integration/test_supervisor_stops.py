@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.daemons import wait_for_end_of
+from support.waiting import News
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.supervisor import CommandEngine, NodeExit, NodeStopping, Supervisor
 
@@ -38,36 +38,30 @@ def program(blocks: int, grace: float, ceiling: float) -> CommandEngine:
     return CommandEngine([sys.executable, "-c", PROGRAM, str(blocks)], grace=grace, grace_ceiling=ceiling)
 
 
-class Seen:
+class Seen(News):
     """What a Supervisor tells of its nodes, and a way to wait for it."""
 
     def __init__(self, supervisor: Supervisor) -> None:
+        super().__init__()
         self.exits: dict[str, NodeExit] = {}
         self.news: list[NodeStopping] = []
         self.ready: set[str] = set()
         supervisor.on_node_exit(lambda exit_: self.exits.update({exit_.node: exit_}))
-        self._event = asyncio.Event()
         supervisor.on_node_stopping(self._stopping)
         supervisor.stdout_hook(self._line)
 
     def _stopping(self, news: NodeStopping) -> None:
         self.news.append(news)
-        self._event.set()
+        self.notify()
 
     def _line(self, node: str, line: str) -> bool:
         if line == "ready":
             self.ready.add(node)
-            self._event.set()
+            self.notify()
         return True
 
     async def until_ready(self, *names: str) -> None:
         await self.until(lambda: self.ready.issuperset(names))
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while not condition():
-                self._event.clear()
-                await self._event.wait()
 
 
 @pytest.mark.long

@@ -14,8 +14,9 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from processes import PATIENCE
 from zeekclient import brokertypes as bt
+
+from support.waiting import PATIENCE
 
 PATH = "/v1/messages/json"
 CONTROLLER_TOPIC = "zeek/cluster-control/controller"

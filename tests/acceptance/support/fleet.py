@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from processes import PATIENCE, Daemon, processes_of, until
+from processes import Daemon, processes_of
 
 from support.ports import free_ports
+from support.waiting import PATIENCE, until
 
 ZEEK_CLIENT = Path(sys.executable).with_name("zeek-client")
 

@@ -8,22 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-PATIENCE = 60.0
-"""Seconds that anything may take on a busy machine before a test gives up."""
+from support.waiting import PATIENCE
 
 STARTED: list[Daemon] = []
 """Every daemon of this run, for the report of a failure."""
-
-
-def until(condition: Callable[[], object], what: str, timeout: float = PATIENCE) -> None:
-    """Try again and again until the condition holds; each try is itself a round trip to what is tested."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"still not so after {timeout:g} s: {what}"
 
 
 class Lines:

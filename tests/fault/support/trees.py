@@ -270,11 +270,3 @@ class Tree:
             assert time.monotonic() < deadline
             if (received := link.receive(1.0)) is not None:
                 self.heard.append(received[1])
-
-
-def until(condition: Callable[[], object], what: str, timeout: float = ANSWER) -> None:
-    """For what nobody tells: look again and again."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"still not so after {timeout:g} s: {what}"
-        time.sleep(0.02)

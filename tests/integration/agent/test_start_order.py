@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from support.waiting import News
 from zeekfleet.agent import start_barrier, start_order
 from zeekfleet.agent.start_barrier import BARRIER_FILE, block, release, release_all
 from zeekfleet.agent.start_order import StartOrder
@@ -29,7 +29,7 @@ IN_ORDER = [["logger-1", "logger-2"], ["manager"], ["worker-1", "worker-2"]]
 LONG = 60.0
 
 
-class Nodes:
+class Nodes(News):
     """Replaces the nodes' processes: each begins unless it waits at a barrier, and is up when the test says so.
 
     Attributes:
@@ -37,11 +37,11 @@ class Nodes:
     """
 
     def __init__(self, root: Path) -> None:
+        super().__init__()
         cluster = {name: ClusterEndpoint(role, Address("127.0.0.1"), Port(0)) for name, role in ROLES.items()}
         self.configs = [NodeConfig(name, directory=str(root / name), cluster=cluster) for name in ROLES]
         self.happened: list[str] = []
         self.up = {name: asyncio.Event() for name in ROLES}
-        self._changed = asyncio.Event()
         self._processes: list[asyncio.Task[None]] = []
 
     async def launch(self, config: NodeConfig) -> None:
@@ -62,7 +62,7 @@ class Nodes:
 
     def _tell(self, what: str) -> None:
         self.happened.append(what)
-        self._changed.set()
+        self.notify()
 
     def names(self, what: str) -> list[str]:
         return [entry.split()[1] for entry in self.happened if entry.startswith(what)]
@@ -80,12 +80,6 @@ class Nodes:
             for name in group:
                 assert sorted(self.names("begun")) == sorted(begun)
                 self.up[name].set()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(LONG):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
 
     async def ended(self) -> None:
         async with asyncio.timeout(LONG):

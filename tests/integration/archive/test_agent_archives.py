@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.daemons import Daemon, DaemonEndedError
+from support.waiting import until
 
 HOUR = "2024-01-02-03-00-00__2024-01-02-04-00-00"
 CONN = f"conn__{HOUR}__.log"
-PATIENCE = 30.0
-
-
-def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def agent(spool: Any, *options: str) -> Daemon:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from support.waiting import async_until
 from zeekfleet.archive import archiver as module
 from zeekfleet.archive import clearing
 from zeekfleet.archive.archiver import ArchiveOptions, Archiver
@@ -41,13 +42,6 @@ async def running(options: ArchiveOptions, alarm: Callable[[str], None]) -> Asyn
             await task
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for what another thread brings about in the file system."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.01)
-
-
 class Alarms:
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -67,10 +61,10 @@ async def test_what_waits_and_what_comes_is_archived(spool: Any) -> None:
     spool.rotate(CONN, b"before")
     alarms = Alarms()
     async with running(spool.options(), alarms):
-        await until(lambda: spool.archived() == {f"{DAY}/conn.03:00:00-04:00:00.log.gz": b"before"})
+        await async_until(lambda: spool.archived() == {f"{DAY}/conn.03:00:00-04:00:00.log.gz": b"before"})
         for number in range(20):
             spool.rotate(f"dns__{HOUR}__log_suffix=logger-{number}__.log", b"%d" % number)
-        await until(lambda: not spool.waiting())
+        await async_until(lambda: not spool.waiting())
     assert sorted(spool.archived().values()) == sorted([b"before", *(b"%d" % number for number in range(20))])
     assert alarms.told == []
 
@@ -78,18 +72,18 @@ async def test_what_waits_and_what_comes_is_archived(spool: Any) -> None:
 async def test_a_queue_that_is_taken_away_is_made_anew(spool: Any) -> None:
     async with running(spool.options(), Alarms()):
         spool.rotate(CONN, b"one")
-        await until(lambda: not spool.waiting())
+        await async_until(lambda: not spool.waiting())
         spool.queue.rename(spool.root / "away")
-        await until(spool.queue.is_dir)
+        await async_until(spool.queue.is_dir)
         spool.rotate(f"dns__{HOUR}__.log", b"two")
-        await until(lambda: not spool.waiting())
+        await async_until(lambda: not spool.waiting())
     assert sorted(spool.archived().values()) == [b"one", b"two"]
 
 
 async def test_directories_are_made(tmp_path: Path) -> None:
     queue, logs = tmp_path / "a" / "log-queue", tmp_path / "b" / "logs"
     async with running(ArchiveOptions(queue, logs), Alarms()):
-        await until(lambda: queue.is_dir() and logs.is_dir())
+        await async_until(lambda: queue.is_dir() and logs.is_dir())
 
 
 async def test_strange_names_stay_and_are_told_once(spool: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -98,7 +92,7 @@ async def test_strange_names_stay_and_are_told_once(spool: Any, caplog: pytest.L
     async with running(spool.options(), Alarms()):
         for number in range(3):
             spool.rotate(f"conn__{HOUR}__log_suffix={number}__.log", b"%d" % number)
-            await until(lambda: spool.waiting() == {"README", "directory"})
+            await async_until(lambda: spool.waiting() == {"README", "directory"})
     assert caplog.text.count("'README'") == 1
     assert "directory'" not in caplog.text
 
@@ -108,7 +102,7 @@ async def test_leftovers_of_a_crash_are_removed(spool: Any) -> None:
     leftover = spool.logs / DAY / f"{TEMPORARY_PREFIX}0123"
     leftover.write_text("half of a")
     async with running(spool.options(), Alarms()):
-        await until(lambda: not leftover.exists())
+        await async_until(lambda: not leftover.exists())
 
 
 async def test_a_second_archiver_waits_until_the_first_has_gone(spool: Any) -> None:
@@ -116,7 +110,7 @@ async def test_a_second_archiver_waits_until_the_first_has_gone(spool: Any) -> N
     alarms = Alarms()
     async with running(options, alarms), running(options, alarms):
         spool.rotate(CONN, b"x")
-        await until(lambda: not spool.waiting())
+        await async_until(lambda: not spool.waiting())
     assert list(spool.archived().values()) == [b"x"]
     assert alarms.told == []
 
@@ -145,10 +139,10 @@ async def test_a_full_disk_is_told_and_tried_again(spool: Any, monkeypatch: pyte
         spool.rotate(f"conn__{HOUR}__log_suffix={number}__.log", b"%d" % number)
     async with running(spool.options(first_delay=0.02, last_delay=0.2), alarms):
         assert "No space left" in await alarms.first()
-        await until(lambda: len(tries) >= 8)
+        await async_until(lambda: len(tries) >= 8)
         assert len(spool.waiting()) == 10
         full.clear()
-        await until(lambda: not spool.waiting())
+        await async_until(lambda: not spool.waiting())
     assert len(alarms.told) == 1
     assert sorted(spool.archived().values()) == [b"%d" % number for number in range(10)]
 
@@ -168,7 +162,7 @@ async def test_one_bad_log_holds_up_no_other(spool: Any, monkeypatch: pytest.Mon
     alarms = Alarms()
     async with running(spool.options(), alarms):
         assert "stumbled" in await alarms.first()
-        await until(lambda: spool.waiting() == {bad})
+        await async_until(lambda: spool.waiting() == {bad})
     assert list(spool.archived().values()) == [b"good"]
 
 
@@ -179,7 +173,7 @@ async def test_an_archive_that_cannot_be_made_is_told(spool: Any) -> None:
         assert str(spool.logs) in await alarms.first()
         spool.rotate(CONN, b"x")
         spool.logs.unlink()
-        await until(lambda: not spool.waiting())
+        await async_until(lambda: not spool.waiting())
     assert len(alarms.told) == 1
 
 
@@ -192,7 +186,7 @@ async def test_the_event_loop_is_not_held_up_and_an_end_is_quick(spool: Any) -> 
     pauses: list[float] = []
     ended = 0.0
     async with running(spool.options(), Alarms()):
-        await until(lambda: any(spool.logs.glob(f"*/{TEMPORARY_PREFIX}*")))
+        await async_until(lambda: any(spool.logs.glob(f"*/{TEMPORARY_PREFIX}*")))
         for _ in range(100):
             before = time.monotonic()
             await asyncio.sleep(0.005)
@@ -224,7 +218,7 @@ async def test_old_logs_go(spool: Any) -> None:
     kept = spool.logs / (datetime.date.today() - datetime.timedelta(400)).isoformat() / "notes.txt"
     kept.write_text("of somebody else")
     async with running(spool.options(limits=Limits(days=7)), Alarms()):
-        await until(lambda: ages(spool) == [0, 1, 7, 400])
+        await async_until(lambda: ages(spool) == [0, 1, 7, 400])
     assert [path.name for path in kept.parent.iterdir()] == ["notes.txt"]
 
 
@@ -238,7 +232,7 @@ async def test_a_disk_over_its_limit_loses_the_oldest(spool: Any, monkeypatch: p
     monkeypatch.setattr(clearing, "room_of", room)
     alarms = Alarms()
     async with running(spool.options(limits=Limits(disk_percent=65)), alarms):
-        await until(lambda: ages(spool) == [0, 1])
+        await async_until(lambda: ages(spool) == [0, 1])
     assert alarms.told == []
     async with running(spool.options(limits=Limits(disk_percent=10)), alarms):
         assert "only today's logs are left" in await alarms.first()
@@ -268,9 +262,9 @@ async def test_another_program_archives_instead(spool: Any) -> None:
     spool.rotate(CONN, b"x")
     alarms = Alarms()
     async with running(spool.options(command=program(spool, MOVER), interval=0.05), alarms):
-        await until((spool.logs / CONN).exists)
+        await async_until((spool.logs / CONN).exists)
         spool.rotate(f"dns__{HOUR}__.log", b"y")
-        await until((spool.logs / f"dns__{HOUR}__.log").exists)
+        await async_until((spool.logs / f"dns__{HOUR}__.log").exists)
     assert alarms.told == []
     assert spool.archived() == {}
 
@@ -299,7 +293,7 @@ async def test_its_failure_is_told_once(
     alarms = Alarms()
     async with running(spool.options(command=command, interval=0.02), alarms):
         assert told in await alarms.first()
-        await until(lambda: len(runs) >= 4)
+        await async_until(lambda: len(runs) >= 4)
     assert len(alarms.told) == 1
     assert spool.waiting() == {CONN}
 
@@ -313,7 +307,7 @@ async def test_it_ends_with_the_archiver(spool: Any) -> None:
         "time.sleep(1000)\n"
     )
     async with running(spool.options(command=program(spool, sleeper)), Alarms()):
-        await until((spool.root / "pid").exists)
+        await async_until((spool.root / "pid").exists)
     pid = int((spool.root / "pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from support.waiting import async_until
 from zeekfleet.archive.archiver import Archiver
 from zeekfleet.archive.compression import Compression
 
@@ -61,13 +62,9 @@ def test_the_same_logs_get_the_same_names(tmp_path: Path, spool: Any, form: Comp
 async def archive(spool: Any, form: Compression, left: set[str]) -> None:
     """Archive the queue until this is left."""
 
-    async def until_done() -> None:
-        while spool.waiting() != left:  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.02)
-
     archiver = asyncio.create_task(Archiver(spool.options(compression=form), lambda _: None).run())
     try:
-        await asyncio.wait_for(until_done(), PATIENCE)
+        await async_until(lambda: spool.waiting() == left)
     finally:
         archiver.cancel()
         await asyncio.wait([archiver])

@@ -7,33 +7,20 @@ import os
 import re
 import shutil
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from support.daemons import Daemon, processes_mentioning
 from support.ports import free_ports
+from support.waiting import until
 
 pytestmark = [pytest.mark.zeek, pytest.mark.skipif(shutil.which("zeek") is None, reason="no zeek on PATH")]
 
-PATIENCE = 60.0
 TWO_LOGGERS = "[manager]\nrole = manager\n[logger-1]\nrole = logger\n[logger-2]\nrole = logger\n"
 NO_LOGGER = "[manager]\nrole = manager\n"
 WORKER = "[worker-1]\nrole = worker\ninterface = lo\n"
-
-Found = TypeVar("Found")
-
-
-def until(found: Callable[[], Found], what: str) -> Found:
-    """Wait for what other programs bring about."""
-    end = time.monotonic() + PATIENCE
-    while not (result := found()):
-        assert time.monotonic() < end, f"{what} did not come about within {PATIENCE:g} s"
-        time.sleep(0.05)
-    return result
 
 
 def pid_of(directory: Path) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.proxy import FaultyProxy
+from support.waiting import async_until
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.deployments import DeploymentProgress
@@ -57,9 +58,7 @@ async def test_a_controller_that_dies_while_it_accepts_is_waited_for(staging, ru
         running = asyncio.create_task(
             run("zeekfleet", "--controller", f":{proxy.port}", "deploy-config", "-", stdin=INI)
         )
-        async with asyncio.timeout(30):
-            while proxy.accepted < 2:  # noqa: ASYNC110 - the proxy has no event for it
-                await asyncio.sleep(0.01)
+        await async_until(lambda: proxy.accepted >= 2)
         proxy.cut_after(None)
         assert (await running).code == 0
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import time
 from pathlib import Path
 
 import psutil
@@ -14,6 +13,7 @@ import pytest
 
 from support.daemons import Daemon, wait_for_end_of
 from support.ports import free_ports
+from support.waiting import until
 
 INI = "[manager]\nrole = manager\ninstance = a\n\n[worker]\nrole = worker\ninstance = a\n\n[instances]\na\n"
 
@@ -39,10 +39,7 @@ def test_a_taken_port_costs_no_node(tmp_path: Path, survivors: str) -> None:
     )
     with Daemon(tmp_path / "one", "up", str(tmp_path / "cluster.ini"), *options) as first:
         first.ready()
-        deadline = time.monotonic() + 60
-        while not {"manager", "worker"} <= pids(state).keys() or "deployed configuration" not in first.stdout:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: {"manager", "worker"} <= pids(state).keys() and "deployed configuration" in first.stdout)
         before = pids(state)
         stem = psutil.Process(before["worker"]).ppid()
         first.kill()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from support.waiting import News
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.supervisor import DestroyRequest, DestroyResponse, StatusRequest, StatusResponse
 from zeekfleet.cli.trace_end import END_LOG, HEARD_FILE, stop_in_turn
@@ -18,17 +19,17 @@ from zeekfleet.model.supervisor import NodeConfig, NodeStatus, Status
 from zeekfleet.settings import Settings
 from zeekfleet.transport.bus import Delivery
 from zeekfleet.transport.websocket import WebSocketBus
-from zeekfleet.waiting import Signal
 
 NAMES = ("worker", "proxy", "manager", "logger")
 ORDER = NAMES[:-1]
 PATIENCE = 30.0
 
 
-class Nodes:
+class Nodes(News):
     """Stands in for a supervisor and its nodes: those that still live note who has gone, when the test says so."""
 
     def __init__(self, root: Path) -> None:
+        super().__init__()
         self.directories = {name: root / name for name in NAMES}
         for directory in self.directories.values():
             directory.mkdir()
@@ -36,7 +37,6 @@ class Nodes:
         self.pids = dict.fromkeys(NAMES, os.getpid())
         self.stops = True
         self.asked = False
-        self.changed = Signal()
         self.settings = Settings()
 
     def note(self, who: str, gone: str, file: str = HEARD_FILE) -> None:
@@ -48,18 +48,13 @@ class Nodes:
             match received:
                 case Delivery(event=DestroyRequest(reqid=reqid, node=node)):
                     self.stopped.append(node)
-                    self.changed.notify()
+                    self.notify()
                     endpoint.reply(received, DestroyResponse(reqid, self.stops))
                 case Delivery(event=StatusRequest(reqid=reqid)):
                     nodes = {name: NodeStatus(NodeConfig(name), pid) for name, pid in self.pids.items()}
                     endpoint.reply(received, StatusResponse(reqid, Status(nodes)))
                     self.asked = True
-                    self.changed.notify()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not condition():
-                await self.changed.next()
+                    self.notify()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.waiting import News
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.node import NodeDispatchRequest, NodeDispatchResponse, NotifyNodeHello
 from zeekfleet.model.launch import LaunchContext, LaunchSpec
@@ -21,15 +22,15 @@ from zeekfleet.transport.websocket import WebSocketBus
 DEADLINE = 60.0
 
 
-class Agent:
+class Agent(News):
     """Receives everything on the nodes' topic, and lets a test wait for it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.hellos: list[str] = []
         self.answers: list[NodeDispatchResponse] = []
         self.added: list[str] = []
         self.lost: list[str] = []
-        self._news = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
@@ -58,13 +59,7 @@ class Agent:
                     self.added.append(peer.name)
                 case PeerLost(peer):
                     self.lost.append(peer.name)
-            self._news.set()
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while not condition():
-                self._news.clear()
-                await self._news.wait()
+            self.notify()
 
     def dispatch(self, reqid: str, *action: str, nodes: frozenset[str] = frozenset()) -> None:
         self.endpoint.publish(topics.NODE, NodeDispatchRequest(reqid, action, nodes))
