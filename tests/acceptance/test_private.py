@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from fleet import SMALL_CLUSTER, Fleet, ini
-from processes import processes_of, until
+from processes import processes_of
+
+from support.waiting import until
 
 SECRETS = {
     "DBURL": "postgres://u:planted-1@db/x",
