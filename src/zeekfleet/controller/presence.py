@@ -85,7 +85,7 @@ class Presence:
     def heard(self, name: str) -> None:
         """An instance's agent has sent something."""
         if name in self._instances.known:
-            self._note(name)
+            self._note(name, gone_since=None)
 
     def changed(self, name: str) -> None:
         """One of an instance's nodes is in another state."""
