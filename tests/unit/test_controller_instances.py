@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.controller.instances import Hello, Instances
 from zeekfleet.controller.name_claims import NAMESAKES_MAX
@@ -83,8 +85,86 @@ def test_an_agent_at_the_place_that_a_deployment_awaits_is_accepted() -> None:
     instances = Instances()
     instances.hello("a", peer(1, "x"), True, SECOND, "x")
     there = peer(2, "y", dialled=True)
-    instances.met = {"a": Instance("a", Address(there.host), Port(1002))}
+    instances.look_for([Instance("a", Address(there.host), Port(1002))])
     assert instances.hello("a", there, False, SECOND, "y") is Hello.NEWS
+
+
+def moving(*, to: Peer) -> list[Instance]:
+    """What a deployment looks for if the instance is to be where this peer was dialled."""
+    assert to.dialled_for is not None
+    return [to.dialled_for]
+
+
+def test_a_refused_agent_at_the_place_that_a_deployment_awaits_has_the_name_while_that_is_under_way() -> None:
+    instances = configured()
+    here, there, third = peer(1, "x"), peer(2, "y", dialled=True), peer(3, "z", dialled=True)
+    for one, connecting in ((here, True), (there, False), (third, False)):
+        instances.hello("a", one, connecting, SECOND, one.endpoint)
+    assert instances.is_refused("a", there)
+    instances.look_for(moving(to=there))
+    assert instances.has_link("a", there)
+    assert instances.known["a"].peer == here, "the cluster's agent stays known until another one is adopted"
+    assert instances.is_refused("a", third), "it was dialled elsewhere"
+    # The deployment is refused: the name stays with the agent that had it.
+    link = instances.reached(moving(to=there)[0])
+    assert link is not None
+    instances.welcomed(link)
+    instances.look_for(())
+    assert not instances.part_namesakes("a")
+    assert instances.known["a"].peer == here
+    assert instances.is_refused("a", there)
+    assert not instances.is_welcomed(link), "when it is wanted again, it is welcomed anew"
+
+
+def test_the_former_agent_of_an_instance_that_has_moved_waits_for_the_name() -> None:
+    instances = configured()
+    here, there = peer(1, "x"), peer(2, "y", dialled=True)
+    instances.hello("a", here, True, SECOND, "x")
+    instances.look_for(moving(to=there))
+    assert instances.hello("a", there, False, SECOND, "y") is Hello.NEWS
+    assert instances.known["a"].peer == here
+    instances.adopt(Configuration(instances=tuple(moving(to=there))))
+    instances.look_for(())
+    assert instances.known["a"].peer == there
+    instances.part_namesakes("a")
+    assert instances.known["a"].peer == there
+    assert instances.is_refused("a", here)
+
+
+@pytest.mark.parametrize("said_before", [True, False])
+def test_a_refused_deployment_leaves_a_name_reserved(said_before: bool) -> None:
+    """The agent that had it may only be restarting, and its nodes run on."""
+    instances = configured()
+    first, there, again = elsewhere(1, "x"), peer(2, "y", dialled=True), elsewhere(3, "z")
+    instances.hello("a", first, True, SECOND, "x")
+    instances.lost(first)
+    if said_before:
+        assert instances.hello("a", there, False, SECOND, "y") is Hello.REFUSED
+    instances.look_for(moving(to=there))
+    if not said_before:
+        assert instances.hello("a", there, False, SECOND, "y") is Hello.NEWS
+    assert instances.known["a"].peer == there
+    instances.look_for(())
+    assert not instances.part_namesakes("a")
+    assert "a" not in instances.known
+    assert instances.hello("a", again, True, SECOND, "z") is Hello.NEWS
+    assert instances.known["a"].peer == again
+
+
+def test_an_agent_that_comes_back_while_a_deployment_looks_elsewhere_has_its_name_when_that_is_refused() -> None:
+    instances = configured()
+    first, there, again = elsewhere(1, "x"), peer(2, "y", dialled=True), elsewhere(3, "z")
+    instances.hello("a", first, True, SECOND, "x")
+    instances.lost(first)
+    reservation = instances.reservation("a")
+    assert reservation is not None
+    instances.look_for(moving(to=there))
+    instances.hello("a", there, False, SECOND, "y")
+    assert instances.hello("a", again, True, SECOND, "z") is Hello.REFUSED
+    instances.look_for(())
+    assert instances.part_namesakes("a")
+    assert instances.known["a"].peer == again
+    assert not instances.end_reservation("a", reservation)
 
 
 def test_capabilities_of_a_waiting_agent_are_remembered() -> None:

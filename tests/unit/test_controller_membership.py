@@ -6,6 +6,7 @@ from zeekfleet.broker.generations import SECOND
 from zeekfleet.controller.agent_link import AgentLink
 from zeekfleet.controller.dialling import Dialling
 from zeekfleet.controller.instances import Instances
+from zeekfleet.controller.meeting import Meeting
 from zeekfleet.controller.membership import Membership
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import Address, Port
@@ -51,8 +52,8 @@ class Collaborators:
         dialling = Dialling(self.lines)  # type: ignore[arg-type]
         self.membership = Membership(self.instances, dialling, self.welcomes, Signal())  # type: ignore[arg-type]
 
-    def adopt(self, configuration: Configuration) -> None:
-        self.membership.adopt(configuration, self.membership.plan(configuration))
+    def adopt(self, configuration: Configuration) -> Meeting:
+        return self.membership.adopt(configuration, self.membership.plan(configuration))
 
     def comes(self, name: str, number: int, port: int) -> None:
         """An agent says hello on a connection that the controller has made."""
@@ -72,10 +73,10 @@ def test_connections_to_instances_of_a_refused_deployment_are_closed() -> None:
     parts.adopt(cluster(a=1))
     parts.comes("a", 1, 1)
     wanted = cluster(a=1, b=2)
-    with parts.membership.meeting(wanted.instances):
+    with parts.membership.meeting(wanted.instances) as meeting:
         assert parts.lines.open == {1: "a", 2: "b"}
         parts.comes("b", 2, 2)
-        assert parts.membership.missing() == {}
+        assert parts.membership.missing(meeting) == {}
     assert parts.lines.changes == ["dial 1", "dial 2", "hang up 2"]
     assert parts.instances.ready == {"a"}
     assert not parts.instances.is_welcomed(parts.instances.known["b"])
@@ -102,10 +103,10 @@ def test_the_former_place_of_an_instance_that_moves_is_connected_until_the_end()
     parts.adopt(cluster(a=1))
     parts.comes("a", 1, 1)
     wanted = cluster(a=2)
-    with parts.membership.meeting(wanted.instances):
-        assert parts.membership.missing() == {"a": "not at 10.0.0.1:2 yet"}
+    with parts.membership.meeting(wanted.instances) as meeting:
+        assert parts.membership.missing(meeting) == {"a": "not at 10.0.0.1:2 yet"}
         parts.comes("a", 2, 2)
-        parts.adopt(wanted)
+        assert parts.adopt(wanted) == Meeting(former=cluster(a=1).instances)
         assert parts.lines.open == {1: "a", 2: "a"}
         assert parts.welcomes.standing_by == ["10.0.0.1:1"]
     assert parts.lines.open == {2: "a"}

@@ -11,6 +11,7 @@ from zeekfleet.broker.events.agent import DeployResponse
 from zeekfleet.controller.deployment import Deployment, Step
 from zeekfleet.controller.fanout import Answer
 from zeekfleet.controller.keys import KeyFile
+from zeekfleet.controller.meeting import Meeting
 from zeekfleet.controller.pipeline import ATTEMPTS, Pipeline
 from zeekfleet.controller.plan import Plan
 from zeekfleet.errors import ConfigurationError, StoreWriteError
@@ -23,6 +24,7 @@ from zeekfleet.waiting import Signal
 STAGED = Configuration("new", (Instance("a1"), Instance("a2")))
 COMPLETED = Configuration("new", (Instance("a1", Address("10.0.0.1")), Instance("a2", Address("10.0.0.2"))))
 FORMER = Configuration("old", (Instance("a1"),))
+ADOPTED = Meeting(former=FORMER.instances)
 
 
 class Collaborators:
@@ -50,23 +52,26 @@ class Collaborators:
         return Plan(join=("a2",), stay=("a1",))
 
     @contextmanager
-    def meeting(self, instances: Sequence[Instance]) -> Iterator[None]:
+    def meeting(self, instances: Sequence[Instance]) -> Iterator[Meeting]:
         self.note(f"meet {' '.join(instance.name for instance in instances)}")
         try:
-            yield
+            yield Meeting(wanted=tuple(instances))
         finally:
             self.note("end of meeting")
 
-    def welcome_all(self) -> None:
+    def welcome_all(self, meeting: Meeting) -> None:
+        assert meeting.wanted == self.staged.instances
         self.note("welcome")
 
-    def missing(self) -> dict[str, str]:
+    def missing(self, meeting: Meeting) -> dict[str, str]:
+        assert meeting.wanted == self.staged.instances
         return self.missing_next.pop(0) if self.missing_next else {}
 
-    def adopt(self, configuration: Configuration, plan: Plan) -> None:
+    def adopt(self, configuration: Configuration, plan: Plan) -> Meeting:
         assert configuration == self.completed
         assert plan.join == ("a2",)
         self.note("adopt")
+        return ADOPTED
 
     # completion, checking, handover, presence
 
@@ -141,6 +146,7 @@ async def test_all_steps_run_in_order() -> None:
         Step.HANDING_OVER,
         Step.KEEPING,
     ]
+    assert [deployment.meeting for deployment in parts.reported] == [Meeting(STAGED.instances)] * 3 + [ADOPTED] * 2
     assert ended.succeeded
     assert [(result.instance, result.data) for result in ended.results] == [("a1", None), ("a2", None), (None, "new")]
     assert parts.keys_given is not None  # two hosts

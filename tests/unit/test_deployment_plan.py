@@ -55,27 +55,27 @@ def peer(number: int, host: str = "10.0.0.1", *, port: int = 4711, dialled: bool
 
 def test_an_instance_is_missing_until_its_agent_has_answered_the_welcome() -> None:
     instances = Instances(lambda: 0.0)
-    instances.met = current(instance("a"))
-    assert instances.missing() == {"a": "never connected"}
+    wanted = [instance("a")]
+    assert instances.missing(wanted) == {"a": "never connected"}
     instances.hello("a", peer(1), True, SECOND)
-    assert instances.missing() == {"a": "does not answer its welcome"}
+    assert instances.missing(wanted) == {"a": "does not answer its welcome"}
     link = instances.known["a"]
     instances.refused_us(link, "it serves another controller")
-    assert instances.missing() == {"a": "refuses this controller: it serves another controller"}
+    assert instances.missing(wanted) == {"a": "refuses this controller: it serves another controller"}
     instances.welcomed(link)
-    assert instances.missing() == {}
+    assert instances.missing(wanted) == {}
     instances.lost(link.peer)
-    assert instances.missing()["a"].startswith("gone since ")
+    assert instances.missing(wanted)["a"].startswith("gone since ")
 
 
 def test_a_refusal_is_forgotten_with_its_connection() -> None:
     instances = Instances()
-    instances.met = current(instance("a"))
+    wanted = [instance("a")]
     instances.hello("a", peer(1), True, SECOND)
     instances.refused_us(instances.known["a"], "no")
     instances.lost(peer(1))
     instances.hello("a", peer(2), True, SECOND)
-    assert instances.missing() == {"a": "does not answer its welcome"}
+    assert instances.missing(wanted) == {"a": "does not answer its welcome"}
 
 
 def test_a_moving_instance_is_missing_until_it_is_met_at_its_new_address() -> None:
@@ -83,7 +83,8 @@ def test_a_moving_instance_is_missing_until_it_is_met_at_its_new_address() -> No
     instances.adopt(Configuration(instances=(instance("a", "10.0.0.1", 2151),)))
     instances.hello("a", peer(1, port=2151, dialled=True), False, SECOND)
     instances.welcomed(instances.known["a"])
-    instances.met = current(instance("a", "10.0.0.1", 2152))
-    assert instances.missing() == {"a": "not at 10.0.0.1:2152 yet"}
+    wanted = [instance("a", "10.0.0.1", 2152)]
+    instances.look_for(wanted)
+    assert instances.missing(wanted) == {"a": "not at 10.0.0.1:2152 yet"}
     instances.hello("a", peer(2, port=2152, dialled=True), False, SECOND)
-    assert instances.missing() == {"a": "does not answer its welcome"}
+    assert instances.missing(wanted) == {"a": "does not answer its welcome"}

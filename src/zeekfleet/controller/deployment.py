@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import msgspec
 
+from zeekfleet.controller.meeting import NO_MEETING, Meeting
 from zeekfleet.controller.plan import Plan
 from zeekfleet.model.curve import CurveKeys
 from zeekfleet.model.management import Configuration, Result
@@ -41,6 +42,7 @@ class Deployment(msgspec.Struct, frozen=True):
         step: see there.
         former: the configuration that is the deployed one until this one is.
         plan: what it changes about the cluster's instances.
+        meeting: the instances that it looks for, and those that it keeps the connections to.
         completed: the configuration with addresses and ports filled in, once that was done.
         keys: for the nodes of a cluster on several hosts.
         missing: by name, instances that are awaited, or have not come in time, and what is known of each.
@@ -55,6 +57,7 @@ class Deployment(msgspec.Struct, frozen=True):
     step: Step = Step.QUEUED
     former: Configuration | None = None
     plan: Plan = Plan()
+    meeting: Meeting = NO_MEETING
     completed: Configuration | None = None
     keys: CurveKeys | None = None
     missing: Mapping[str, str] = {}

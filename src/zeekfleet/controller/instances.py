@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -43,7 +43,7 @@ class Instances:
 
     Attributes:
         configured: those of the current configuration, by name.
-        met: those that the deployment under way wants, by name; some may be configured at another place.
+        sought: those that a deployment looks for, by name; some may be configured at another place.
         known: those that said hello and are still connected, by name, each with the link that is used.
 
     Args:
@@ -52,7 +52,7 @@ class Instances:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.configured: dict[str, Instance] = {}
-        self.met: dict[str, Instance] = {}
+        self.sought: dict[str, Instance] = {}
         self.known: dict[str, AgentLink] = {}
         self._links: dict[str, list[AgentLink]] = {}
         self._claims = NameClaims()
@@ -106,7 +106,8 @@ class Instances:
         is_kept_out = not links and not self._claims.may_have(said)
         if (is_another or is_kept_out) and not self._is_looked_for(name, peer):
             return Hello.REFUSED if self._claims.refuse(said) else Hello.REFUSED_BEFORE
-        self._claims.taken(name)
+        if not is_kept_out:  # else the reservation outlasts a deployment that is refused
+            self._claims.taken(name)
         self._links[name] = links
         at, present = next(((at, link) for at, link in enumerate(links) if link.peer == peer), (len(links), None))
         if present is not None and said.adds_nothing_to(present):
@@ -144,7 +145,7 @@ class Instances:
 
     def end_reservation(self, name: str, reservation: Reservation) -> bool:
         """Keep this name no longer; whether another agent has waited for that, and is known now."""
-        if not self._claims.end_reservation(name, reservation):
+        if not self._claims.end_reservation(name, reservation) or name in self.known:
             return False
         self._choose(name)
         return name in self.known
@@ -198,13 +199,49 @@ class Instances:
     def adopt(self, configuration: Configuration) -> None:
         """Make the configuration's instances the current ones."""
         self.configured = {instance.name: instance for instance in configuration.instances}
-        self.met = {}
         for name in {*self._links, *self._claims.end_others(self.configured)}:
             self._choose(name)
 
+    def look_for(self, instances: Iterable[Instance]) -> None:
+        """Look for these instances, and no others.
+
+        An agent that was dialled where one of them is looked for has its name at once, beside an agent elsewhere, and
+        also if it was refused before; :meth:`part_namesakes` in the end.
+        """
+        self.sought = {instance.name: instance for instance in instances}
+        for name in self.sought:
+            for link in self._claims.waiting(name):
+                if self._is_looked_for(name, link.peer):
+                    self._claims.stop_waiting(name, link.peer)
+                    self._links.setdefault(name, []).append(link)
+                    self._choose(name)
+
+    def part_namesakes(self, name: str) -> bool:
+        """One agent keeps this name: the one at the configured place, else the first. The others wait for it.
+
+        Returns:
+            Whether another agent than before is known by it now.
+        """
+        links, before = self._links.get(name, []), self.known.get(name)
+        holder = next(iter(self._at_its_place(name)), None) or next(filter(self._claims.may_have, links), None)
+        for link in links.copy():
+            if holder is None or not link.is_same_agent(holder):
+                links.remove(link)
+                self._welcomed.discard((name, link.peer.id))
+                self._claims.refuse(link)
+        self._choose(name)
+        present = self.known.get(name)
+        return present is not None and (before is None or not present.is_same_agent(before))
+
+    def _at_its_place(self, name: str) -> list[AgentLink]:
+        """The links of this name that lead to where the instance is configured."""
+        instance = self.configured.get(name)
+        links = self._links.get(name, [])
+        return [link for link in links if instance is not None and is_dialled_at(link.peer, instance)]
+
     def _is_looked_for(self, name: str, peer: Peer) -> bool:
         """Whether a deployment wants the instance of this name at this very connection."""
-        instance = self.met.get(name)
+        instance = self.sought.get(name)
         return instance is not None and is_dialled_at(peer, instance)
 
     def reached(self, instance: Instance) -> AgentLink | None:
@@ -222,7 +259,10 @@ class Instances:
         return is_dialled_at(link.peer, instance) or (has_dialled_us and link.instance.host == instance.host)
 
     def _choose(self, name: str) -> None:
-        """Use the link to the configured address, if there is one, else the newest; without any, the next agent's."""
+        """Use the link to the configured address, else the newest; without any, the next agent's.
+
+        A configured instance keeps its first agent, whatever other one a deployment looks for.
+        """
         links = self._links.get(name, [])
         if not links and (next_agent := self._claims.next_agent(name)) is not None:
             links = self._links[name] = [next_agent]
@@ -231,9 +271,9 @@ class Instances:
             self._links.pop(name, None)
             self._went(name)
             return
-        instance = self.configured.get(name)
-        fitting = [link for link in links if instance is not None and is_dialled_at(link.peer, instance)]
-        self.known[name] = (fitting or links)[-1]
+        if name in self.configured:
+            links = [link for link in links if link.is_same_agent(links[0])]
+        self.known[name] = (self._at_its_place(name) or links)[-1]
 
     def _went(self, name: str) -> None:
         if self.known.pop(name, None) is not None:
@@ -252,9 +292,10 @@ class Instances:
         since = self._gone_since.get(name)
         return "never connected" if since is None else f"gone since {clock_text(since, self._clock())}"
 
-    def missing(self) -> dict[str, str]:
-        """The instances to be met that are not ready, with what is known of each, sorted by name."""
-        return {name: why for name, instance in sorted(self.met.items()) if (why := self._why_missing(instance))}
+    def missing(self, instances: Iterable[Instance]) -> dict[str, str]:
+        """Those of the instances that are not ready, with what is known of each, sorted by name."""
+        by_name = sorted(instances, key=lambda instance: instance.name)
+        return {instance.name: why for instance in by_name if (why := self._why_missing(instance))}
 
     def _why_missing(self, instance: Instance) -> str:
         """What keeps an instance from being ready, ``""`` if nothing does."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from zeekfleet.controller.dialling import Dialling
 from zeekfleet.controller.instances import Instances
+from zeekfleet.controller.meeting import NO_MEETING, Meeting
 from zeekfleet.controller.plan import Plan, make_plan
 from zeekfleet.controller.welcoming import Welcoming
 from zeekfleet.model.management import Configuration, Instance
@@ -31,44 +32,48 @@ class Membership:
         self._dialling = dialling
         self._welcoming = welcoming
         self._changed = changed
-        self._former: tuple[Instance, ...] = ()
 
     def plan(self, configuration: Configuration) -> Plan:
         """What the configuration would change."""
         return make_plan(self._instances.configured, configuration.instances)
 
     @contextmanager
-    def meeting(self, instances: Iterable[Instance]) -> Iterator[None]:
-        """Connect to instances for as long as the body runs; at its end, forget those that were not adopted.
+    def meeting(self, instances: Iterable[Instance]) -> Iterator[Meeting]:
+        """Look for instances and connect to them for as long as the body runs.
 
         Until :meth:`adopt`, the instances of the running cluster stay configured, ready and connected. Instances that
         move keep the connection to their former place until the end, so that the agent there hears that it is to
-        stand by.
+        stand by. At the end, instances that were not adopted are forgotten, and of several agents of one name only the
+        cluster's keeps it.
         """
-        met = {instance.name: instance for instance in instances}
-        self._instances.met = met
-        self._connect()
+        meeting = Meeting(wanted=tuple(instances))
+        self._look_and_connect(meeting)
         try:
-            yield
+            yield meeting
         finally:
-            self._instances.met, self._former = {}, ()
-            self._connect()
-            for name in met.keys() - self._instances.configured.keys():
-                self._instances.unwelcome(name)
+            self._look_and_connect(NO_MEETING)
+            for instance in meeting.wanted:
+                if self._instances.part_namesakes(instance.name):
+                    self._welcoming.welcome(instance.name)
+                if instance.name not in self._instances.configured:
+                    self._instances.unwelcome(instance.name)
 
-    def welcome_all(self) -> None:
+    def welcome_all(self, meeting: Meeting) -> None:
         """Welcome the agents of the instances to be met that are known and were not welcomed yet."""
-        for name in self._instances.met:
-            self._welcoming.welcome(name)
+        for instance in meeting.wanted:
+            self._welcoming.welcome(instance.name)
 
-    def missing(self) -> dict[str, str]:
+    def missing(self, meeting: Meeting) -> dict[str, str]:
         """The instances to be met that are not ready, with what is known of each, sorted by name."""
-        return self._instances.missing()
+        return self._instances.missing(meeting.wanted)
 
-    def adopt(self, configuration: Configuration, plan: Plan) -> None:
+    def adopt(self, configuration: Configuration, plan: Plan) -> Meeting:
         """Make the configuration's instances the current ones.
 
         The agents of instances that leave stand by, and so does the former agent of one that has another one now.
+
+        Returns:
+            The meeting from now on: nobody is looked for any more, and former places are still connected.
         """
         former = self._instances.configured
         links = {name: self._instances.known.get(name) for name in former}
@@ -83,10 +88,12 @@ class Membership:
                 places = (link.peer.host, present.peer.host)
                 logger.info("instance %s has moved from %s to %s", name, *places, extra={"instance": name})
                 self._welcoming.stand_by(link)
-        self._former = tuple(former[name] for name in (*plan.stay, *plan.move))
-        self._connect()
+        meeting = Meeting(former=tuple(former[name] for name in (*plan.stay, *plan.move)))
+        self._look_and_connect(meeting)
         self._changed.notify()
+        return meeting
 
-    def _connect(self) -> None:
-        current, met = self._instances.configured.values(), self._instances.met.values()
-        self._dialling.connect_to((*self._former, *current, *met))
+    def _look_and_connect(self, meeting: Meeting) -> None:
+        """Look for the instances of this meeting and no others, and have exactly the connections that it needs."""
+        self._instances.look_for(meeting.wanted)
+        self._dialling.connect_to(meeting.connections(self._instances.configured.values()))

@@ -94,16 +94,21 @@ class NameClaims:
         waiting = self._waiting.get(name, {})
         link = next((link for link in waiting.values() if self.may_have(link)), None)
         if link is not None:
-            self._stop_waiting(name, link.peer)
+            self.stop_waiting(name, link.peer)
             self.taken(name)
         return link
+
+    def waiting(self, name: str) -> tuple[AgentLink, ...]:
+        """The agents that wait for this name, the first one first."""
+        return tuple(self._waiting.get(name, {}).values())
 
     def forget(self, peer: Peer) -> None:
         """A connection is gone: whoever waits on it waits no longer."""
         for name in [name for name, waiting in self._waiting.items() if peer.id in waiting]:
-            self._stop_waiting(name, peer)
+            self.stop_waiting(name, peer)
 
-    def _stop_waiting(self, name: str, peer: Peer) -> None:
+    def stop_waiting(self, name: str, peer: Peer) -> None:
+        """The agent at this connection, which has waited for the name, waits no longer."""
         del self._waiting[name][peer.id]
         if not self._waiting[name]:
             del self._waiting[name]

@@ -1,19 +1,20 @@
 """Carrying a configuration to the agents (docs/protocol.md, section 8): one step after the other, from top to bottom.
 
-========= =================================================== ======================================
+========= =================================================== ==========================================
 step      what it does                                        what undoes it
-========= =================================================== ======================================
+========= =================================================== ==========================================
 plan      finds out what the configuration changes            nothing was done
 meet      connects to its instances, welcomes their agents,   the end of ``Membership.meeting``
-          and waits until everybody is there                  forgets instances of a refused deployment
+          and waits until everybody is there                  forgets instances of a refused deployment,
+                                                              and their agents give back others' names
 complete  fills in addresses and ports                        nothing was done
 check     has the agents look for what would go wrong         nothing was done
-adopt     makes these the cluster's instances; agents that    nothing: the end of the meeting now
-          leave it stand by                                   lets go of the former connections
+adopt     makes these the cluster's instances; agents that    nothing: the end of the meeting now lets go
+          leave it stand by                                   of former connections and former agents
 hand over gives every agent the configuration                 nothing: agents finish what they begin
 keep      stores it as DEPLOYED                               nothing
 answer    adds the result that tells the configuration's id   nothing was done
-========= =================================================== ======================================
+========= =================================================== ==========================================
 
 Each step takes a :class:`Deployment` and gives the next. Whatever fails before ``adopt`` leaves the running cluster as
 it is: no agent has been told to stop or to start anything. The instances are met before ports are assigned, because
@@ -112,8 +113,8 @@ class Pipeline:
         """
         try:
             deployment = await self.plan(deployment)
-            with self._membership.meeting(deployment.staged.instances):
-                deployment = await self._prepare(deployment, report)
+            with self._membership.meeting(deployment.staged.instances) as meeting:
+                deployment = await self._prepare(deployment.having(meeting=meeting), report)
                 deployment = self.adopt(deployment)
                 deployment = await self.hand_over(deployment, report)
                 deployment = await self.keep(deployment, report)
@@ -137,20 +138,20 @@ class Pipeline:
             met = await self.meet(deployment, report)
             completed = await self.complete(met, report)
             checked = await self.check(completed, report)
-            if not (missing := self._membership.missing()):
+            if not (missing := self._membership.missing(checked.meeting)):
                 return checked
         raise _without(deployment.having(missing=missing))
 
     async def meet(self, deployment: Deployment, report: Report) -> Deployment:
         """Wait until every instance is there and has answered its welcome."""
-        self._membership.welcome_all()
-        met = deployment.having(step=Step.MEETING, missing=self._membership.missing())
+        self._membership.welcome_all(deployment.meeting)
+        met = deployment.having(step=Step.MEETING, missing=self._membership.missing(deployment.meeting))
         report(met)
         try:
             async with asyncio.timeout(self._wait):
                 while met.missing:
                     await self._changed.next()
-                    met = met.having(missing=self._membership.missing())
+                    met = met.having(missing=self._membership.missing(met.meeting))
                     report(met)
         except TimeoutError:
             raise _without(met) from None
@@ -190,8 +191,7 @@ class Pipeline:
 
     def adopt(self, deployment: Deployment) -> Deployment:
         """Make its instances the cluster's; from here on the running cluster changes."""
-        self._membership.adopt(deployment.configuration, deployment.plan)
-        return deployment
+        return deployment.having(meeting=self._membership.adopt(deployment.configuration, deployment.plan))
 
     async def hand_over(self, deployment: Deployment, report: Report) -> Deployment:
         """Give every agent the configuration, and wait for what its nodes come to."""

@@ -52,7 +52,7 @@ class Welcoming:
 
         An instance that moves may have two agents meanwhile, each of which is welcomed.
         """
-        wanted = [found[name] for found in (self._instances.met, self._instances.configured) if name in found]
+        wanted = [found[name] for found in (self._instances.sought, self._instances.configured) if name in found]
         links = {link.peer.id: link for instance in wanted if (link := self._instances.reached(instance)) is not None}
         for link in links.values():
             mark = (name, link.peer.id)
@@ -84,7 +84,7 @@ class Welcoming:
             self._instances.refused_us(link, error)
             self._changed.notify()
             return
-        if name not in self._instances.configured and name not in self._instances.met:
+        if name not in self._instances.configured and name not in self._instances.sought:
             self.stand_by(link)  # it is not wanted any more
             return
         self._instances.welcomed(link)

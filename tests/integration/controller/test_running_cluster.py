@@ -6,14 +6,16 @@ import asyncio
 import time
 
 import pytest
-from scene import DEADLINE, Scene, ScriptedAgent, configuration, outcome_of, scene
+from scene import DEADLINE, Scene, ScriptedAgent, configuration, outcome_of, scene, step_of
 
 from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.events import checks
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.deployments import DeploymentProgress
 from zeekfleet.broker.events.presence import NotifySupervisor
+from zeekfleet.broker.events.refusals import AgentRefused
 from zeekfleet.broker.generations import FIRST
+from zeekfleet.controller.deployment import Step
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import Address, Port
 from zeekfleet.store.interface import ConfigState
@@ -115,6 +117,67 @@ async def test_an_instance_that_moves_is_checked_where_it_moves_to() -> None:
         await agents["a1"].was_asked(agent_api.AgentStandbyRequest)
         assert other.names()[-1] == "DeployRequest"
         assert "AgentStandbyRequest" not in other.names()
+
+
+async def test_the_former_agent_of_an_instance_that_moves_lets_go_of_its_nodes_though_it_dials() -> None:
+    async with scene() as it:
+        agents, _ = await running(it)
+        other = await it.agent("a1", port=7002)
+        assert (await it.client.deploy_config(configuration("a1", "a2", ports={"a1": 7002}))).ok
+        await agents["a1"].was_asked(agent_api.AgentStandbyRequest)
+        assert other.names() == ["AgentWelcomeRequest", "AgentCheckRequest", "DeployRequest"]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_an_agent_with_another_name_than_before_at_the_same_address(waits: bool) -> None:
+    """It may be started under its new name before the deployment begins, or while that waits for it."""
+    async with scene() as it:
+        news = await it.listener()
+        agents, _ = await running(it, a1=7001)
+        await agents["a1"].end()
+        wanted = configuration("b1", "a2", ports={"b1": 7001})
+        deploying = asyncio.create_task(it.client.deploy_config(wanted)) if waits else None
+        if waits:
+            await step_of(news, Step.MEETING)
+        renamed = await it.agent("b1", port=7001)
+        if not waits:
+            await it.known("a2", "b1")
+        assert (await (deploying or it.client.deploy_config(wanted))).ok
+        assert renamed.names() == ["AgentWelcomeRequest", "AgentCheckRequest", "DeployRequest"]
+
+
+async def refused(agent: ScriptedAgent) -> None:
+    await agent.was_asked(AgentRefused)
+    agent.asked.clear()
+
+
+async def test_an_agent_that_has_taken_the_name_of_another_is_met_where_that_instance_moves_to() -> None:
+    """It was refused when it came. The other one has the name until the instance is moved."""
+    async with scene() as it:
+        agents, _ = await running(it, a1=7001)
+        await agents["a1"].end()
+        renamed = await it.agent("a2", port=7001)
+        await refused(renamed)
+        renamed.problems = (("w-a2",),)
+        wanted = configuration("a2", ports={"a2": 7001})
+        assert (await it.client.deploy_config(wanted)).errors == ("a2: w-a2",)
+        assert renamed.names() == ["AgentWelcomeRequest", "AgentCheckRequest"]
+        # The refused deployment has changed nothing: the name is the first one's.
+        assert not {"AgentStandbyRequest", "DeployRequest"} & set(agents["a2"].names())
+        assert (await it.client.deploy_config(configuration("a2"))).ok
+        assert "DeployRequest" in agents["a2"].names()
+        assert "DeployRequest" not in renamed.names()
+
+
+async def test_the_first_agent_of_a_name_lets_go_of_its_nodes_when_a_renamed_one_has_it() -> None:
+    async with scene() as it:
+        agents, _ = await running(it, a1=7001)
+        await agents["a1"].end()
+        renamed = await it.agent("a2", port=7001)
+        await refused(renamed)
+        assert (await it.client.deploy_config(configuration("a2", ports={"a2": 7001}))).ok
+        await agents["a2"].was_asked(agent_api.AgentStandbyRequest)
+        assert renamed.names() == ["AgentWelcomeRequest", "AgentCheckRequest", "DeployRequest"]
 
 
 async def test_an_agent_that_turns_out_to_be_the_same_keeps_its_nodes_when_it_moves() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from support.bare_bus import BareBus
@@ -32,6 +32,9 @@ DEADLINE = 30.0
 
 class ScriptedAgent:
     """Answers as told, and keeps what it was asked."""
+
+    end: Callable[[], Awaitable[None]]
+    """Has it listen and dial no longer."""
 
     def __init__(self, name: str, endpoint: MemoryBus, *, able: bool = True) -> None:
         self.name = name
@@ -140,8 +143,10 @@ class Scene:
         renews: bool = False,
         introduces_itself: bool = True,
     ) -> ScriptedAgent:
-        endpoint = await self._stack.enter_async_context(MemoryBus(self.network, name))
+        opened = await self._stack.enter_async_context(AsyncExitStack())
+        endpoint = await opened.enter_async_context(MemoryBus(self.network, name))
         agent = ScriptedAgent(name, endpoint, able=able)
+        agent.end = opened.aclose
         agent.renews, agent.introduces_itself = renews, introduces_itself
         if port is None:
             endpoint.dial("127.0.0.1", 2150)
