@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import ssl
 import subprocess
@@ -231,6 +232,18 @@ def test_renew_by_file(pki: Command, tmp_path: Path) -> None:
     assert both.stat().st_mode & 0o777 == 0o640
     assert len(pki.listed()) == 2
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(both)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_renewed_file_keeps_its_owner(pki: Command, tmp_path: Path) -> None:
+    """The daemon that uses it may have a user of its own."""
+    pki("issue", "agent", "a", "--out", tmp_path / "out")
+    file = tmp_path / "out" / "agent-a.pem"
+    os.chown(file, 65534, 65533)
+    before = file.read_bytes()
+    pki("renew", file)
+    assert file.read_bytes() != before
+    assert (file.stat().st_uid, file.stat().st_gid, file.stat().st_mode & 0o777) == (65534, 65533, 0o600)
 
 
 def test_what_cannot_be_renewed(pki: Command, tmp_path: Path) -> None:

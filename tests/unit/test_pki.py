@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import ssl
@@ -349,21 +350,34 @@ def test_lists_and_records_do_not_grow_for_ever(pki: PkiDirectory, clock: Clock)
     assert revoked_numbers(pki) == {kept.serial}
 
 
-def test_processes_that_revoke_at_a_time_lose_nothing(pki: PkiDirectory, clock: Clock) -> None:
-    records = [add(pki) for _ in range(8)]
-    gate = threading.Barrier(len(records))
+def test_what_another_process_revokes_meanwhile_stays_revoked(
+    pki: PkiDirectory, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = add(pki), add(pki)
+    real = directory.fcntl.flock
 
-    def revoke(record: Issued) -> None:
-        own = PkiDirectory(pki.path, clock)
-        gate.wait(30)
-        own.revoke([record])
+    def wait_for_other(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(directory.fcntl, "flock", real)
+        PkiDirectory(pki.path, clock).revoke([second])
+        real(descriptor, operation)
 
-    threads = [threading.Thread(target=revoke, args=(record,)) for record in records]
-    for thread in threads:
+    monkeypatch.setattr(directory.fcntl, "flock", wait_for_other)
+    pki.revoke([first])
+    assert revoked_numbers(pki) == {first.serial, second.serial}
+
+
+def test_one_process_at_a_time_is_at_work(pki: PkiDirectory) -> None:
+    record = add(pki)
+    with (pki.path / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        thread = threading.Thread(target=pki.revoke, args=([record],))
         thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert revoked_numbers(pki) == {record.serial for record in records}
+        waiting = f":{os.fstat(lock.fileno()).st_ino} "
+        while not any("-> FLOCK" in line and waiting in line for line in Path("/proc/locks").read_text().splitlines()):
+            assert thread.is_alive()
+        assert revoked_numbers(pki) == set()
+    thread.join(60)
+    assert revoked_numbers(pki) == {record.serial}
 
 
 def test_what_a_text_means(pki: PkiDirectory) -> None:

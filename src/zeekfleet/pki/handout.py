@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 import msgspec
@@ -102,11 +101,7 @@ def replace_file(file: Path, content: bytes) -> None:
     """
     try:
         former = file.stat(follow_symlinks=False) if os.path.lexists(file) else None
-        write_private(file, content)
-        if former is not None and (former.st_uid, former.st_gid) != (os.geteuid(), os.getegid()):
-            os.chown(file, former.st_uid, former.st_gid)
-        if former is not None:
-            file.chmod(stat.S_IMODE(former.st_mode))
+        write_private(file, content, like=former)
         sync_directory(file.parent)
     except OSError as error:
         raise _unwritten(error, file) from None

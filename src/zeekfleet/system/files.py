@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,15 +25,20 @@ def open_own(path: Path | str, flags: int) -> int:
         raise
 
 
-def write_private(file: Path, content: bytes) -> None:
+def write_private(file: Path, content: bytes, like: os.stat_result | None = None) -> None:
     """Replace a file by one that only our user can read, completely or not at all.
 
     The content is written under another name and forced to disk before it is renamed.
 
+    Args:
+        file: the file.
+        content: all of it.
+        like: whose owner, group and mode it gets instead.
+
     Raises:
         OSError: it cannot be written.
     """
-    _draft(file, content).replace(file)
+    _draft(file, content, like).replace(file)
 
 
 def create_private(file: Path, content: bytes) -> None:
@@ -80,7 +86,7 @@ def remove(file: Path, log: Callable[[str], None]) -> None:
         log(f"cannot remove {file}: {error.strerror}")
 
 
-def _draft(file: Path, content: bytes) -> Path:
+def _draft(file: Path, content: bytes, like: os.stat_result | None = None) -> Path:
     """A new file beside this one, with this content."""
     draft = file.with_name(f".{file.name}.new")
     draft.unlink(missing_ok=True)
@@ -88,9 +94,13 @@ def _draft(file: Path, content: bytes) -> Path:
     descriptor = open_own(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         with os.fdopen(descriptor, "wb") as stream:
+            if like is not None:
+                if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(descriptor, like.st_uid, like.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            os.fsync(descriptor)
     except BaseException:
         draft.unlink()  # a partial file may take the last room on the disk
         raise

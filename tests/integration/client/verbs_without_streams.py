@@ -23,8 +23,8 @@ ARGUMENTS = {
     "show-settings": ("controller",),
     "pki": ("init", "--directory", "pki", "--force"),
 }
-DAEMONS = ("up", "controller", "agent", "supervise", "stop")
-"""Verbs that start or end what is real: these are only asked for help."""
+DAEMONS = ("up", "controller", "agent", "supervise", "stop", "systemd")
+"""Verbs that start, end or install what is real: these are only asked for help."""
 
 MANNERS: dict[str, tuple[int, ...]] = {
     "plain": (),

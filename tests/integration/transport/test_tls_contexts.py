@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import time
 import warnings
@@ -212,6 +214,29 @@ def test_tls_1_2_is_still_spoken(controller: TlsFiles, agent: TlsFiles) -> None:
     client = tls.client_context(agent)
     client.maximum_version = ssl.TLSVersion.TLSv1_2
     assert shake_hands(tls.server_context(controller), client) == (AGENT, CONTROLLER)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
+def test_nothing_is_negotiated_again(controller: TlsFiles, agent: TlsFiles) -> None:
+    """OpenSSL's client asks for it when it reads the line R, and ends when that is refused."""
+    with socket.create_server((HOST, 0)) as listening:
+        files = ("-cert", agent.certificate, "-key", agent.key, "-CAfile", agent.authorities)
+        address = f"{HOST}:{listening.getsockname()[1]}"
+        client = subprocess.Popen(
+            ("openssl", "s_client", "-tls1_2", "-connect", address, *files),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )  # fmt: skip
+        accepted, _ = listening.accept()
+        accepted.settimeout(TIMEOUT)
+        with tls.server_context(controller).wrap_socket(accepted, server_side=True) as connection:
+            assert client.stdin is not None
+            client.stdin.write("R\n")
+            client.stdin.flush()
+            with pytest.raises(ssl.SSLError, match="HANDSHAKE_FAILURE"):  # the client's answer to the refusal
+                connection.recv(1)
+    said, _ = client.communicate(timeout=TIMEOUT)
+    assert "RENEGOTIATING" in said
+    assert "no renegotiation" in said
 
 
 def in_memory(server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLObject:
