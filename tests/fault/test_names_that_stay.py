@@ -1,4 +1,4 @@
-"""A state directory goes on under the names that it was begun with, whatever its host is called now."""
+"""Agent and controller of a state directory keep their names, whatever their host is called now."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_container_made_anew(tmp_path: Path) -> None:
         first.stop()
     with up_on("after", tree, tmp_path / "second") as second, tree.link() as link:
         assert "controller controller-before" in second.ready()
-        assert "goes on as 'agent-before'" in second.stderr
+        assert "keeps the name 'agent-before'" in second.stderr
         found = tree.when(link, lambda found: "w1" in found and found["w1"].state is State.RUNNING, "agent-before")
         assert {status.node for status in found.values() if status.mgmt_role is Role.NONE} == {
             status.node for status in wanted.values() if status.mgmt_role is Role.NONE
@@ -51,5 +51,5 @@ def test_a_container_made_anew(tmp_path: Path) -> None:
     with up_on("fourth", tree, tmp_path / "fourth", "--agent-name", "mine") as fourth:
         assert fourth.wait() == 1
         line = fourth.stderr.splitlines()[-1]
-        assert line.startswith("error: --agent-name: 'mine' is not the name of the agent that state directory ")
+        assert line.startswith("error: --agent-name: 'mine' is not the name that the agent has in state directory ")
         assert "'agent-before'" in line

@@ -43,7 +43,7 @@ def test_the_first_names_are_kept(tmp_path: Path) -> None:
     names.keep(tmp_path, Role.AGENT, "a2")
     assert settled(tmp_path) == ("c1", "a1")
     assert settled(tmp_path, agent_name="a1") == ("c1", "a1")
-    with pytest.raises(SettingsError, match=r"'c2' is not the name of the controller that state directory .* 'c1'"):
+    with pytest.raises(SettingsError, match=r"'c2' is not the name that the controller has in state directory .* 'c1'"):
         settled(tmp_path, controller_name="c2")
 
 

@@ -206,5 +206,5 @@ def test_the_text() -> None:
     assert said(signal=9, out_of_memory=True) == "was killed by SIGKILL, the kernel was out of memory for it"
     assert said(code=137, out_of_memory=True) == "exited with code 137, the kernel was out of memory for it"
     assert said(out_of_memory=True) == "ended, the kernel was out of memory for it"
-    assert said() == "ended, nobody knows how"
+    assert said() == "ended, with an unknown exit status"
     assert said(code=1) == "exited with code 1"

@@ -48,7 +48,8 @@ def settled(resolved: Resolved, roles: tuple[Role, ...]) -> Settings:
         source = resolved.sources[f"{section}.name"]
         name = _name(role, wanted, "" if source.is_default else source.text, state, kept)
         if name != wanted:
-            logger.info("the %s goes on as '%s', the name that %s was begun with", role.name.lower(), name, state)
+            who = role.name.lower()
+            logger.info("the %s keeps the name '%s', which it has in state directory %s", who, name, state)
             renamed = msgspec.structs.replace(getattr(settings, section), name=name)
             settings = msgspec.structs.replace(settings, **{section: renamed})
     return settings
@@ -77,8 +78,8 @@ def _name(role: Role, wanted: str, origin: str, state: Path, kept: Mapping[str, 
         if origin and wanted != former:
             raise SettingsError(
                 origin,
-                f"'{wanted}' is not the name of the {who} that state directory {state} was begun with, which is"
-                f" '{former}': give that name or none, or use another state directory",
+                f"'{wanted}' is not the name that the {who} has in state directory {state}, which is '{former}':"
+                f" give that name or none, or use another state directory",
             )
         return former
     found = _found(state, role)

@@ -81,7 +81,7 @@ class NodeExit(msgspec.Struct, frozen=True):
             return f"was killed by {self.signal_name}{', core dumped' if self.core_dumped else ''}{memory}"
         if self.code is not None:
             return f"exited with code {self.code}{memory}"
-        return f"ended{memory or ', nobody knows how'}"
+        return f"ended{memory or ', with an unknown exit status'}"
 
 
 class NodeStopping(msgspec.Struct, frozen=True):
