@@ -133,8 +133,11 @@ def test_opcodes_that_do_not_exist(port, opcode):
     asyncio.run(talk())
 
 
-@given(st.binary(max_size=200) | st.text(st.characters(min_codepoint=32, max_codepoint=126)).map(
-    lambda line: f"GET {line} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n".encode()))  # fmt: skip
+LINES = st.text(st.characters(min_codepoint=32, max_codepoint=126))
+REQUESTS = LINES.map(lambda line: f"GET {line} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n".encode())
+
+
+@given(st.binary(max_size=200) | REQUESTS)
 @QUICK
 def test_bytes_that_are_no_request(port, request_bytes):
     async def talk() -> None:
@@ -142,9 +145,6 @@ def test_bytes_that_are_no_request(port, request_bytes):
             peer.raw(request_bytes)
             peer.end()
             await peer.ended()
+        await next_is_served(port)
 
     asyncio.run(talk())
-
-
-def test_the_listener_has_survived(port):
-    asyncio.run(next_is_served(port))
