@@ -78,5 +78,9 @@ def test_following_events(cluster: Fleet) -> None:
     assert process.wait(PATIENCE) == 0
 
 
+def test_a_test_without_a_cluster(cluster: Fleet) -> None:
+    assert output_of(cluster, with_call("ManualClock(")) == "2 attempts\n"
+
+
 def test_every_program_is_run() -> None:
-    assert len(PROGRAMS) == 4
+    assert len(PROGRAMS) == 5

@@ -248,7 +248,7 @@ async def test_a_manual_clock_wakes_sleepers_in_order():
     async with asyncio.TaskGroup() as group:
         for seconds in (3, 1, 2, 0):
             group.create_task(sleep(seconds))
-        await asyncio.sleep(0)
+        await clock.until_asleep(3)
         await asyncio.sleep(0)
         assert woken == [0]
         clock.advance(2)

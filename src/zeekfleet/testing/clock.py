@@ -6,9 +6,11 @@ import asyncio
 import heapq
 import itertools
 
+from zeekfleet.waiting import Signal
+
 
 class ManualClock:
-    """Stands in for a monotonic clock: call it to read it, in seconds.
+    """Stands in for ``time.monotonic`` when it is called, and with :meth:`sleep` for ``asyncio.sleep``; in seconds.
 
     Args:
         now: where it starts.
@@ -18,6 +20,7 @@ class ManualClock:
         self._now = now
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._fell_asleep = Signal()
 
     def __call__(self) -> float:
         return self._now
@@ -43,4 +46,10 @@ class ManualClock:
             return
         sleeper = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), sleeper))
+        self._fell_asleep.notify()
         await sleeper
+
+    async def until_asleep(self, count: int = 1) -> None:
+        """Wait until at least so many sleep, so that :meth:`advance` can wake them."""
+        while sum(not sleeper.done() for _, _, sleeper in self._sleepers) < count:
+            await self._fell_asleep.next()
