@@ -246,6 +246,22 @@ def test_a_renewed_file_keeps_its_owner(pki: Command, tmp_path: Path) -> None:
     assert (file.stat().st_uid, file.stat().st_gid, file.stat().st_mode & 0o777) == (65534, 65533, 0o600)
 
 
+def test_a_certificate_is_not_renewed_beside_another_key(pki: Command, tmp_path: Path) -> None:
+    pki("issue", "agent", "a")
+    pki("revoke", "a")
+    pki("issue", "agent", "a", "--out", tmp_path / "out")
+    file = pki.directory / "certificates" / "agent-a.pem"
+    before = file.read_bytes()
+    assert pki.refused("renew", "a") == (
+        f"{file} is not one of the certificates that count: name the file, or use --out"
+    )
+    assert file.read_bytes() == before
+    pki("renew", "a", "--out", tmp_path / "out")
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+        tmp_path / "out" / "agent-a.pem", tmp_path / "out" / "agent-a.key"
+    )
+
+
 def test_what_cannot_be_renewed(pki: Command, tmp_path: Path) -> None:
     pki("issue", "agent", "a")
     file = pki.directory / "certificates" / "agent-a.pem"
@@ -257,6 +273,8 @@ def test_what_cannot_be_renewed(pki: Command, tmp_path: Path) -> None:
     pki("revoke", "a")
     assert pki.refused("renew", "a") == "all certificates of 'a' were revoked: issue another with a new key"
     assert re.fullmatch(rf"certificate {SERIAL} of agent/a was revoked: .*", pki.refused("renew", file))
+    (tmp_path / "empty").touch()
+    assert pki.refused("renew", tmp_path / "empty").startswith(f"{tmp_path}/empty holds no certificate in PEM format")
     link = tmp_path / "link"
     link.symlink_to(file)
     assert pki.refused("renew", link) == f"{link} cannot be used: it is a symbolic link, which is not followed here"

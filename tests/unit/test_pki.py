@@ -395,7 +395,13 @@ def test_what_a_text_means(pki: PkiDirectory) -> None:
 
 
 def test_an_authority_out_of_time(pki: PkiDirectory, clock: Clock) -> None:
-    clock.now += 3651 * DAY
+    record = add(pki)
+    clock.now -= 10 * DAY
+    pki.revoke([record])
+    assert revoked_numbers(pki) == {record.serial}
+    clock.now += 3661 * DAY
+    with pytest.raises(PkiError, match=r"ca.pem has expired on 2039-12-30 .*, and with it all its certificates"):
+        pki.revoke([record])
     with pytest.raises(PkiError, match=r"ca.pem has expired on 2039-12-30 .*: it can issue nothing"):
         add(pki)
     clock.now = NOW.timestamp() - DAY
@@ -455,6 +461,11 @@ def test_symbolic_links_are_not_followed(pki: PkiDirectory, tmp_path: Path, cloc
     with pytest.raises(PkiError, match=f"{name}(/.*)? (cannot be used: it )?is a symbolic link"):
         issue(PkiDirectory(pki.path, clock), "agent/a2")
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_a_directory_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    with pytest.raises(PkiError, match=f"^{tmp_path}/x+/ca.pem cannot be used: File name too long$"):
+        PkiDirectory(tmp_path / ("x" * 300))
 
 
 def test_a_directory_that_is_a_link(pki: PkiDirectory, tmp_path: Path) -> None:

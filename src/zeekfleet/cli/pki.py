@@ -230,29 +230,33 @@ def _renew(directory: Path, args: argparse.Namespace) -> View:
 
     pki = PkiDirectory(directory)
     file = Path(args.what)
-    content = read_file(file) if file.is_file() else b""
-    if not content:
-        latest = _latest(pki, args.what)
-        file = handout.Handout(pki.certificates, latest.identity).certificate
-        content = read_file(file) if file.exists() else latest.certificate.encode()
+    if file.is_file():
+        content = read_file(file)
+    else:
+        live = _live(pki, args.what)
+        file = handout.Handout(pki.certificates, live[-1].identity).certificate
+        content = live[-1].certificate.encode()
+        if args.out is None and file.exists():
+            content = read_file(file)
+            if reading.serial_of(reading.read_certificate(content, str(file))) not in {one.serial for one in live}:
+                raise PkiError(f"{file} is not one of the certificates that count: name the file, or use --out")
     issued = pki.renew(reading.read_certificate(content, str(file)), args.days)
     renewed = issued.certificate.encode()
-    if args.out is not None:
-        file = handout.Handout(args.out, issued.identity).certificate
-    else:
+    if args.out is None:
         renewed = reading.with_certificate(content, renewed)
+    else:
+        file = handout.Handout(args.out, issued.identity).certificate
     make_private_directory(file.parent)
     handout.replace_file(file, renewed)
     return [_told("renewed", issued), Note(f"certificate  {file}", FAINT)]
 
 
-def _latest(pki: PkiDirectory, text: str) -> Issued:
-    """The certificate of a name that was issued last and not revoked."""
-
+def _live(pki: PkiDirectory, text: str) -> list[Issued]:
+    """The certificates of a name that were not revoked, in the order of their making."""
     found = [one for one in find(pki.issued(), text) if one.revoked is None]
     if not found:
         raise PkiError(f"all certificates of '{text}' were revoked: issue another with a new key")
-    return found[-1]
+    return found
 
 
 def _revoke(directory: Path, args: argparse.Namespace) -> View:

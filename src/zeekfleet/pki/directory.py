@@ -66,8 +66,11 @@ class PkiDirectory:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
-        if not os.path.lexists(path / CERTIFICATE):
-            raise PkiError(f"there is no authority in {path}: make one with 'zeekfleet pki init'")
+        with _sentences():
+            try:
+                (path / CERTIFICATE).lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                raise PkiError(f"there is no authority in {path}: make one with 'zeekfleet pki init'") from None
         for each in (path, path / RECORDS):
             _check_directory(each)
         where = str(path / CERTIFICATE)
@@ -202,8 +205,10 @@ class PkiDirectory:
             their records as they are now. What was revoked before stays so since then.
 
         Raises:
-            PkiError: a file cannot be used.
+            PkiError: the authority has expired, and so have all its certificates; or a file cannot be used.
         """
+        if self._clock() > self.validity.end:
+            raise PkiError(f"{self.validity.problem(self._clock())}, and with it all its certificates")
         authority = self._authority()
         with self._at_work():
             now = self._clock()
