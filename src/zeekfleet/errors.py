@@ -15,6 +15,7 @@ what was expected), and its facts as attributes, so that no program has to parse
     │   ├── ConnectionLostError  a connection ended before the answer came
     │   ├── CannotConnectError   a connection could not be made (.reason)
     │   │   └── UnreachableError nothing answers at an address (.host, .port)
+    │   ├── NotObeyedError       a user that is not trusted listens where we dialled
     │   └── ListenError          an address could not be bound (.host, .port)
     ├── ConfigurationError       a cluster configuration, or its file, is wrong (.errors)
     ├── SettingsError            an option, variable or settings file is wrong (.key)
@@ -150,6 +151,10 @@ class UnreachableError(CannotConnectError):
         self.host = host
         self.port = port
         super().__init__(sentence, reason)
+
+
+class NotObeyedError(TransportError):
+    """Where we dialled, a program listens whose user is not one of those that are obeyed."""
 
 
 class ListenError(TransportError):

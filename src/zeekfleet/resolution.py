@@ -29,6 +29,9 @@ ROLES = ("controller", "agent")
 PREFIXED = ("archive",)
 """Sections whose options always begin with the section's name."""
 
+NONE = "none"
+"""How one writes that there is no such number."""
+
 SWITCHES = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 
 
@@ -121,7 +124,7 @@ def declarations(sections: tuple[str, ...]) -> Iterator[Declaration]:
     for section in sections:
         for name, hint in typing.get_type_hints(section_types[section], include_extras=True).items():
             (setting,) = hint.__metadata__
-            yield Declaration(section, name, hint.__origin__, setting)
+            yield Declaration(section, name, int if setting.none else hint.__origin__, setting)
 
 
 def _names_in_several_sections() -> dict[str, frozenset[str]]:
@@ -229,6 +232,8 @@ def _absolute_command(command: str, base: Path, origin: str) -> str:
 def _convert(declaration: Declaration, value: Any, source: Source) -> Any:
     """Check a value. Options and variables are text, which may stand for numbers and switches; TOML has types."""
     kind, where = declaration.type, source.text
+    if declaration.setting.none and value == NONE:
+        return None
     if isinstance(value, str) and source.origin is not Origin.FILE:
         value = _from_text(value, kind)
     if typing.get_origin(kind) is typing.Literal:
@@ -264,7 +269,7 @@ def _number(declaration: Declaration, value: Any, where: str) -> int | float:
     is_number = isinstance(value, kind) or (kind is float and isinstance(value, int))
     if is_number and not isinstance(value, bool) and setting.allows(value):
         return float(value) if kind is float else int(value)
-    expected = f"{'a whole number, ' if kind is int else ''}{setting.within}{', or 0' if setting.zero else ''}"
+    expected = f"{'a whole number, ' if kind is int else ''}{setting.expected}"
     raise SettingsError(where, f"'{value}' is wrong: expected {expected}")
 
 

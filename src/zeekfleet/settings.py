@@ -37,6 +37,7 @@ class Setting(msgspec.Struct, frozen=True):
         help: for a person.
         within: which numbers it may be; every number has such a range.
         zero: 0 is allowed beside them; the help tells what it means.
+        none: ``none`` is allowed beside them, which stands for None; the help tells what it means.
         names: what a text stands for: a ``path``, the program of a ``command``, or the ``host`` to listen at. A
             relative path begins where its writer was: beside the settings file, or in the current directory.
         option: the option, where it does not follow from the name.
@@ -46,12 +47,20 @@ class Setting(msgspec.Struct, frozen=True):
     help: str
     within: Range | None = None
     zero: bool = False
+    none: bool = False
     names: Literal["", "path", "command", "host"] = ""
     option: str = ""
     variable: str = ""
 
-    def allows(self, number: float) -> bool:
-        """Whether this number may be given."""
+    @property
+    def expected(self) -> str:
+        """Which numbers may be given, as the end of a sentence."""
+        return f"{self.within}{', or 0' if self.zero else ''}{', or none' if self.none else ''}"
+
+    def allows(self, number: float | None) -> bool:
+        """Whether this number may be given, or None."""
+        if number is None:
+            return self.none
         return (self.zero and number == 0) or (self.within is not None and number in self.within)
 
 
@@ -259,9 +268,14 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
 class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What runs the nodes of a host."""
 
-    port: Annotated[int, Setting("loopback port for SupervisorControl; 0 takes any free one", within=ranges.PORT)] = (
-        defaults.SUPERVISOR_PORT
-    )
+    port: Annotated[
+        int | None,
+        Setting(
+            "loopback port for SupervisorControl, 0 for any free one; none: only the agent of the host may use it",
+            within=ranges.PORT,
+            none=True,
+        ),
+    ] = None
     engine: Annotated[EngineName, Setting("what a node is: zeek, sim, or auto")] = AUTO
     backend: Annotated[BackendName, Setting("cluster back end of real Zeek nodes")] = "zeromq"
     zeromq_xpub_port: Annotated[

@@ -32,7 +32,7 @@ def samples(setting: Declaration) -> list[Any]:
         return [others[0], others[-1], others[0]]
     if kind is int:
         least = int(setting.setting.within.least)
-        return [max(least, default) + more for more in (1, 2, 3)]
+        return [max(least, default or 0) + more for more in (1, 2, 3)]
     if kind is float:
         return [1.25, 2.5, 3.75]
     if setting.setting.names == "path":
@@ -209,7 +209,7 @@ def test_names_that_must_not_change() -> None:
         assert (by_key[key].options(by_key[key].key.split(".")[:1])[0], by_key[key].variable) == (option, variable)
     defaults = Settings()
     assert (defaults.controller.websocket_port, defaults.controller.port) == (2149, 2150)
-    assert (defaults.agent.port, defaults.supervisor.port) == (2151, 9999)
+    assert (defaults.agent.port, defaults.supervisor.port) == (2151, None)
     assert {defaults.controller.listen, defaults.controller.websocket_listen, defaults.agent.listen} == {"127.0.0.1"}
     assert defaults.agent.controller == "127.0.0.1:2150"
 
@@ -262,3 +262,15 @@ def test_a_service_has_its_directories_from_systemd(monkeypatch: pytest.MonkeyPa
     settings = resolve(("common", "archive"), given).settings
     assert (settings.common.state_dir, settings.common.spool_dir) == ("/state", "/spool")
     assert settings.archive.directory == "/logs"
+
+
+def test_a_number_that_may_be_left_out_can_be_none(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[supervisor]\nport = 'none'\n")
+    sections = ("common", "supervisor")
+    assert resolve(sections, {}, {}, file).settings.supervisor.port is None
+    assert resolve(sections, {"supervisor.port": "0"}, {}, file).settings.supervisor.port == 0
+    by_variable = {"ZEEKFLEET_SUPERVISOR_PORT": "9999"}
+    assert resolve(sections, {"supervisor.port": "none"}, by_variable).settings.supervisor.port is None
+    with pytest.raises(SettingsError, match="expected a whole number, a port number from 0 to 65535, or none"):
+        resolve(sections, {"supervisor.port": "no"}, {})

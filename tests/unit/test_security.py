@@ -139,3 +139,31 @@ def test_access_control() -> None:
 def test_a_client_that_is_gone_before_the_lookup_is_not_served() -> None:
     with socket.socket() as never_connected:
         assert AccessControl(ServedUsers(), NAMES, lambda _: None).check(never_connected).refusal is not None
+
+
+def test_whoever_is_not_served_is_not_obeyed_either() -> None:
+    ours, theirs = socket.socketpair()
+    owners: list[SocketOwner | None] = []
+    access = AccessControl(ServedUsers(frozenset({7})), NAMES, lambda _: owners.pop())
+    with ours, theirs, socket.socket() as elsewhere:
+        owners.append(SocketOwner(7))
+        assert access.problem_of_listener(ours) == ""
+        owners.append(SocketOwner(2**31 - 7, lambda: "/bin/evil\n\x1b"))
+        told = access.problem_of_listener(ours)
+        assert told.startswith(f"a program of user {2**31 - 7}, /bin/evil\\n\\x1b, listens there, and is not obeyed")
+        owners.append(None)
+        assert access.problem_of_listener(ours) == "whose program listens there cannot be told"
+        owners.append(None)
+        assert access.problem_of_listener(elsewhere) == "whose program listens there cannot be told"
+
+
+class _OnAnotherHost:
+    family = socket.AF_INET
+
+    def getpeername(self) -> tuple[str, int]:
+        return "192.0.2.1", 2150
+
+
+def test_programs_on_other_hosts_are_not_known_by_their_user() -> None:
+    access = AccessControl(ServedUsers(), NAMES, lambda _: None)
+    assert access.problem_of_listener(_OnAnotherHost()) == ""  # type: ignore[arg-type]

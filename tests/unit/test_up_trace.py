@@ -33,7 +33,7 @@ def started_with(
     seen: list[tuple[Settings, Configuration, list[int]]] = []
 
     async def serve(deployed: Configuration, settings: Settings, *_: object) -> None:
-        chosen = [settings.controller.websocket_port, settings.controller.port, settings.supervisor.port]
+        chosen = [settings.controller.websocket_port, settings.controller.port]
         chosen += [node.p.number for node in deployed.nodes if node.p is not None]
         assert not [port for port in chosen if reserve(LOOPBACK, (port,)) is not None], "they are ours alone"
         seen.append((settings, deployed, chosen))

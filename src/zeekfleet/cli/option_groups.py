@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterable, Iterator
 
 from zeekfleet.model import ranges
-from zeekfleet.resolution import Declaration
+from zeekfleet.resolution import NONE, Declaration
 from zeekfleet.settings import Settings
 
 _GROUPS = (
@@ -76,4 +76,6 @@ def default(setting: Declaration, defaults: Settings) -> str:
     value = getattr(getattr(defaults, setting.section), setting.name)
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None:
+        return NONE
     return f"{value:.15g}" if isinstance(value, float) else str(value)

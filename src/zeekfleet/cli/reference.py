@@ -161,7 +161,7 @@ def _values(setting: Declaration) -> str:
     if typing.get_origin(setting.type) is typing.Literal:
         return ", ".join(f"`{value}`" for value in typing.get_args(setting.type))
     if setting.setting.within is not None:
-        return f"{setting.setting.within}{', or 0' if setting.setting.zero else ''}"
+        return setting.setting.expected
     return {"path": "a path", "command": "a command", "host": "an address"}.get(setting.setting.names, "a text")
 
 

@@ -45,8 +45,7 @@ def run(file: Path, echo: bool, resolved: Resolved) -> int:
     settings = resolved.settings
     given = "" if resolved.sources["common.state_dir"].is_default else settings.common.state_dir
     state = Path(given or content.state_directory or f"{file.absolute()}.state")
-    by_events = not resolved.sources["supervisor.port"].is_default
-    return run_daemon(settings.common, lambda stop: _serve(content, state, Manner(settings, echo, by_events), stop))
+    return run_daemon(settings.common, lambda stop: _serve(content, state, Manner(settings, echo), stop))
 
 
 class Manner(msgspec.Struct, frozen=True):
@@ -55,22 +54,20 @@ class Manner(msgspec.Struct, frozen=True):
     Attributes:
         settings: the daemon's.
         echo: repeat the nodes' output.
-        by_events: also serve SupervisorControl, because a port was given for it.
     """
 
     settings: Settings
     echo: bool
-    by_events: bool
 
 
 async def _serve(content: SuperviseFile, state: Path, manner: Manner, stop: asyncio.Event) -> None:
     with held(state):
-        if not manner.by_events:
+        given = manner.settings.supervisor.port
+        if given is None:
             return await _supervise(content, state, manner, stop)
-        async with buses.own_bus("supervisor", manner.settings.common) as bus:
+        access = access_control(manner.settings.common)
+        async with buses.own_bus("supervisor", manner.settings.common, access) as bus:
             bus.subscribe(topics.SUPERVISOR)  # before requests can arrive
-            given = manner.settings.supervisor.port
-            access = access_control(manner.settings.common)
             port = await bus.listen(LOOPBACK, given, policy=buses.SUPERVISOR, access=access)
             return await _supervise(content, state, manner, stop, (bus, port))
 

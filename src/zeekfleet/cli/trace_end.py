@@ -25,6 +25,7 @@ from typing import NamedTuple
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.supervisor import DestroyRequest, StatusRequest
 from zeekfleet.daemon import buses
+from zeekfleet.daemon.access import access_control
 from zeekfleet.errors import RequestTimeoutError, SupervisionError
 from zeekfleet.lifecycle.stopping import Stop, Work
 from zeekfleet.model.management import fresh_id
@@ -69,7 +70,7 @@ async def stop_in_turn(
     """
     order = tuple(order)
     problems: list[str] = []
-    link = buses.supervisor_bus("trace", settings.common, settings.supervisor.port)
+    link = buses.supervisor_bus("trace", settings.common, access_control(settings.common))
     link.subscribe(topics.SUPERVISOR)
     async with link:
         await _connected(link)

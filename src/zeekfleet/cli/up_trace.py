@@ -50,8 +50,8 @@ AGENT_TIMEOUT, CONTROLLER_TIMEOUT = 55.0, 60.0
 START_LIMIT = 600.0
 """Seconds until a worker that reads at full speed must have said hello."""
 
-PORTS = 6
-"""Ports that are chosen: for clients, for agents, for the supervisor, for manager, logger and proxy."""
+PORTS = 5
+"""Ports that are chosen: for clients, for agents, for manager, logger and proxy."""
 
 ENDED = (State.FAILED, State.CRASHED)
 
@@ -78,8 +78,8 @@ def run(trace: Path, resolved: Resolved) -> int:
     target = Path.cwd() / LOGS
     # Ports are reserved until all has ended, so that no other program takes them before they are used.
     with tempfile.TemporaryDirectory(prefix="zeekfleet-") as scratch, _reserved_ports() as reserved:
-        clients, agents, supervisor, *listening = reserved.numbers
-        settings = _settings(resolved, Path(scratch), clients, agents, supervisor)
+        clients, agents, *listening = reserved.numbers
+        settings = _settings(resolved, Path(scratch), clients, agents)
         if not resolved.sources["controller.auto_assign_start_port"].is_default:
             listening = []
         deployed = _configuration(settings.agent.name, trace, listening, settings.supervisor.grace_ceiling)
@@ -179,7 +179,7 @@ def _configuration(instance: str, trace: Path, listening: Sequence[int], ceiling
     return Configuration(instances=(Instance(instance),), nodes=nodes)
 
 
-def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supervisor: int) -> Settings:
+def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int) -> Settings:
     """The settings, with other defaults: directories and ports that nothing else on this host uses.
 
     Args:
@@ -187,7 +187,6 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supe
         scratch: a directory that is removed at the end.
         clients: where the controller may listen for clients.
         agents: where it may listen for agents.
-        supervisor: where the supervisor listens if its port is 0.
     """
     settings = resolved.settings
 
@@ -212,7 +211,7 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supe
         ),
         supervisor=msgspec.structs.replace(
             settings.supervisor,
-            **unless_given("supervisor", engine=FOR_TRAFFIC, port=0, grace=GRACE, grace_ceiling=CEILING),
+            **unless_given("supervisor", engine=FOR_TRAFFIC, grace=GRACE, grace_ceiling=CEILING),
             rotation_interval=0.0,
         ),
         archive=msgspec.structs.replace(settings.archive, enabled=False),
@@ -229,9 +228,6 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int, supe
         # A worker that reads as fast as it can does not answer in time.
         health_interval=0.0,
     )
-    if not chosen.supervisor.port:
-        own = msgspec.structs.replace(chosen.supervisor, port=supervisor)
-        chosen = msgspec.structs.replace(chosen, supervisor=own)
     if not engine_of(chosen.supervisor.engine).reads_traffic:
         raise ZeekfleetError("a trace needs real Zeek nodes; simulated ones look at no traffic")
     return msgspec.structs.replace(chosen, agent=agent)

@@ -29,12 +29,11 @@ from zeekfleet.node.engines import engine_of
 from zeekfleet.settings import Settings
 
 
-async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop: asyncio.Event) -> None:
+async def serve(settings: Settings, engine_name: str, stop: asyncio.Event) -> None:
     """Serve a controller until told to stop.
 
     Args:
         settings: of the sections common, supervisor, agent and archive.
-        supervisor_port: the supervisor's port on loopback.
         engine_name: the engine that the supervisor launches nodes with.
         stop: set to end the agent; the nodes run on.
 
@@ -46,9 +45,9 @@ async def serve(settings: Settings, supervisor_port: int, engine_name: str, stop
     check_name("agent.name", own.name)
     controller = parse_controller(own.controller)
     with workplace(settings.common, own.name, Role.AGENT) as directory:
-        async with buses.own_bus(own.name, settings.common) as bus:
-            supervisor = buses.supervisor_bus(own.name, settings.common, supervisor_port, label="supervisor")
-            access = access_control(settings.common)
+        access = access_control(settings.common)
+        async with buses.own_bus(own.name, settings.common, access) as bus:
+            supervisor = buses.supervisor_bus(own.name, settings.common, access, label="supervisor")
             port = await bus.listen(own.listen, own.port, policy=buses.agent_policy(own.name), access=access)
             await bus.listen(f"unix:{directory / AGENT_SOCKET}", 0, policy=buses.NODES, access=access)
             options = AgentOptions(

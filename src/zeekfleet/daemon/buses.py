@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from zeekfleet.model.defaults import LOOPBACK
+from pathlib import Path
+
 from zeekfleet.model.enums import Role
+from zeekfleet.model.names import SUPERVISOR_SOCKET
 from zeekfleet.security import permissions
+from zeekfleet.security.access import AccessControl
 from zeekfleet.security.permissions import Actor
 from zeekfleet.settings import CommonSettings
 from zeekfleet.transport.bus import Bus
 from zeekfleet.transport.connections import ConnectedBus, ListenerPolicy, Refused
-from zeekfleet.transport.opening import open_bus
+from zeekfleet.transport.opening import DialledBus
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus
 
@@ -51,8 +54,8 @@ def agent_policy(name: str) -> ListenerPolicy:
     return ListenerPolicy(Role.CONTROLLER, (Actor(permissions.Role.CONTROLLER),), instance=name)
 
 
-def own_bus(name: str, common: CommonSettings) -> ConnectedBus:
-    """The bus on which a daemon listens and dials, with the configured limits."""
+def own_bus(name: str, common: CommonSettings, access: AccessControl) -> ConnectedBus:
+    """The bus on which a daemon listens and dials, with the configured limits; it obeys only whom ``access`` serves."""
     settings = TransportSettings(
         frame_bytes=common.frame_limit,
         unfinished_bytes=common.unfinished_limit,
@@ -62,18 +65,19 @@ def own_bus(name: str, common: CommonSettings) -> ConnectedBus:
         handshake_timeout=common.handshake_timeout,
         backoff_first=common.connect_retry,
     )
-    return WebSocketBus(name, settings)
+    return WebSocketBus(name, settings, access)
 
 
-def supervisor_bus(name: str, common: CommonSettings, port: int, label: str = "") -> Bus:
+def supervisor_bus(name: str, common: CommonSettings, access: AccessControl, label: str = "") -> Bus:
     """The bus of this host's supervisor. It connects again within half a second after the supervisor returns.
 
     Args:
         name: our name on the bus.
-        common: the limits.
-        port: the supervisor's port.
+        common: the limits, and the state directory.
+        access: which users may run the supervisor.
         label: as in :func:`~zeekfleet.transport.opening.open_bus`.
     """
     first = min(common.connect_retry, LONGEST_LOCAL_PAUSE)
     settings = TransportSettings(frame_bytes=common.frame_limit, backoff_first=first, backoff_cap=LONGEST_LOCAL_PAUSE)
-    return open_bus(f"ws://{LOOPBACK}:{port}", name, settings, label=label)
+    socket = f"unix:{Path(common.state_dir) / SUPERVISOR_SOCKET}"
+    return DialledBus(name, settings, socket, 0, label=label, access=access)

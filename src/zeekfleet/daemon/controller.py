@@ -52,10 +52,10 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
             store = quarantine.open_or_quarantine(directory / DATABASE, open_store)
             if loss := _loss(directory / DATABASE, store):
                 logger.error(loss)
-            async with buses.own_bus(own.name, settings.common) as bus:
+            access = access_control(settings.common)
+            async with buses.own_bus(own.name, settings.common, access) as bus:
                 controller = Controller(_options(settings, directory, loss), bus, bus, store)
                 places = []
-                access = access_control(settings.common)
                 if own.websocket_port:
                     await bus.listen(
                         own.websocket_listen, own.websocket_port, policy=buses.clients_policy(), tls=tls, access=access
@@ -108,7 +108,7 @@ def _options(settings: Settings, directory: Path, loss: str) -> ControllerOption
             own.auto_assign_metrics_ports,
             own.auto_assign_metrics_start_port,
             # The ports of our own daemons: with ``zeekfleet up`` they run on the same host as nodes.
-            reserved=(own.websocket_port, own.port, settings.agent.port, settings.supervisor.port),
+            reserved=(own.websocket_port, own.port, settings.agent.port, settings.supervisor.port or 0),
         ),
         check_before_deploy=own.check_before_deploy,
         key_file=directory / KEYS,

@@ -22,7 +22,6 @@ class RoleSettings(msgspec.Struct, frozen=True):
 
     role: str
     settings: Settings
-    supervisor_port: int
     engine: str
     release: str = ""
 
@@ -40,7 +39,7 @@ async def _serve(own: RoleSettings, stop: asyncio.Event) -> None:
         from zeekfleet.daemon import agent  # noqa: PLC0415 - each process carries one role only
 
         with journal.forwarded(state, settings.agent.name, own.role):
-            await agent.serve(settings, own.supervisor_port, own.engine, stop)
+            await agent.serve(settings, own.engine, stop)
     else:
         from zeekfleet.daemon import controller  # noqa: PLC0415
 

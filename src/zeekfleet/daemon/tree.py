@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import sys
@@ -23,14 +22,16 @@ from zeekfleet.daemon.launch_defaults import LaunchDefaults, resources_of, reviv
 from zeekfleet.daemon.role import RoleSettings
 from zeekfleet.daemon.run import on_hangup, until
 from zeekfleet.daemon.supervising import outputs_of, supervisor_of
-from zeekfleet.errors import ListenError, SettingsError, StateDirectoryError, SupervisionError, TransportError
+from zeekfleet.errors import SettingsError, StateDirectoryError, SupervisionError, TransportError
 from zeekfleet.model.defaults import LOOPBACK
 from zeekfleet.model.enums import Role
 from zeekfleet.model.launch import MANAGEMENT_REVIVAL
+from zeekfleet.model.names import SUPERVISOR_SOCKET
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import CONTROLLER_PORT, MANAGEMENT_NODE, NOTIFY_SOCKET
 from zeekfleet.node.engines import select
 from zeekfleet.release import RUNNING
+from zeekfleet.security.access import AccessControl
 from zeekfleet.settings import Settings
 from zeekfleet.supervisor import NodeExit, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
@@ -55,14 +56,12 @@ class Tree:
     Args:
         settings: all settings.
         supervisor: manages the processes.
-        port: the port of SupervisorControl.
         engine: the engine's name.
     """
 
-    def __init__(self, settings: Settings, supervisor: Supervisor, port: int, engine: str) -> None:
+    def __init__(self, settings: Settings, supervisor: Supervisor, engine: str) -> None:
         self._settings = settings
         self._supervisor = supervisor
-        self._port = port
         self._engine = engine
         self._starting: dict[str, asyncio.Future[str]] = {}
         self._ready_files: list[Path] = []
@@ -79,7 +78,7 @@ class Tree:
         name = self._settings.agent.name if role is Role.AGENT else self._settings.controller.name
         directory = prepare(node_directory(self._settings.common, name), Path(self._settings.common.state_dir))
         file = directory / SETTINGS_FILE
-        content = msgspec.json.encode(RoleSettings(role.name, self._settings, self._port, self._engine, str(RUNNING)))
+        content = msgspec.json.encode(RoleSettings(role.name, self._settings, self._engine, str(RUNNING)))
         if (status := self._found(name, directory, content)) is not None:
             logger.info("%s '%s' found running", role.name.lower(), name)
             await self._remove(role, name, keep=True)
@@ -205,10 +204,11 @@ async def serve(
     own = settings.supervisor
     with held(state):
         prepare(spool)
-        async with buses.own_bus("supervisor", settings.common) as bus:
+        access = access_control(settings.common)
+        async with buses.own_bus("supervisor", settings.common, access) as bus:
             # Subscribe before listening: a request that arrives without a subscription is lost.
             bus.subscribe(topics.SUPERVISOR)
-            port = await _listen(bus, own.port, settings)
+            places = await _listen(bus, settings, access)
             engine_with_defaults = LaunchDefaults(
                 engine, own.grace, revival_of(own), resources_of(own), grace_ceiling=own.grace_ceiling
             )
@@ -220,14 +220,14 @@ async def serve(
             ):
                 supervisor.on_node_exit(log_exit)
                 await supervisor.complete()
-                tree = Tree(settings, supervisor, port, engine.name)
+                tree = Tree(settings, supervisor, engine.name)
                 on_hangup(tree.hang_up)
                 # Without nodes, agent and controller, end: a service manager that sees only this process must not think
                 # that all is well.
                 supervisor.on_emptied = lambda: _stop_all(supervisor, stop)
                 control = SupervisorControl(supervisor, bus, lambda: _stop_all(supervisor, stop))
                 try:
-                    await until(stop, _run(tree, roles, control, bus, f"supervisor {LOOPBACK}:{port}", serving))
+                    await until(stop, _run(tree, roles, control, bus, places, serving))
                 except Exception:
                     tree.withdraw()
                     raise
@@ -256,22 +256,14 @@ def _stop_all(supervisor: Supervisor, stop: asyncio.Event) -> None:
     stop.set()
 
 
-async def _listen(bus: ConnectedBus, port: int, settings: Settings) -> int:
-    """Open the listener. If any port will do, prefer the last one: agent and controller still try to connect there."""
-    access = access_control(settings.common)
-    if port == 0 and (last := _last_port(settings)):
-        with contextlib.suppress(ListenError):
-            return await bus.listen(LOOPBACK, last, policy=buses.SUPERVISOR, access=access)
-    return await bus.listen(LOOPBACK, port, policy=buses.SUPERVISOR, access=access)
-
-
-def _last_port(settings: Settings) -> int:
-    """The port of the supervisor in the last run of the tree; 0 if that is not known."""
-    for name in (settings.agent.name, settings.controller.name):
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            file = node_directory(settings.common, name) / SETTINGS_FILE
-            return msgspec.json.decode(file.read_bytes(), type=RoleSettings).supervisor_port
-    return 0
+async def _listen(bus: ConnectedBus, settings: Settings, access: AccessControl) -> list[str]:
+    """Open the socket for the agent of this host and, if it is wanted, the port; where others may connect."""
+    socket = Path(settings.common.state_dir) / SUPERVISOR_SOCKET
+    await bus.listen(f"unix:{socket}", 0, policy=buses.SUPERVISOR, access=access)
+    if (wanted := settings.supervisor.port) is None:
+        return []
+    port = await bus.listen(LOOPBACK, wanted, policy=buses.SUPERVISOR, access=access)
+    return [f"supervisor {LOOPBACK}:{port}"]
 
 
 def _check_names(settings: Settings, roles: tuple[Role, ...]) -> None:
@@ -288,13 +280,13 @@ async def _run(
     roles: tuple[Role, ...],
     control: SupervisorControl,
     bus: ConnectedBus,
-    place: str,
+    places: list[str],
     serving: Callable[[], Awaitable[None]] | None,
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(control.run())
         parts = [await tree.start(role) for role in roles]
-        readiness.announce("; ".join([*parts, place]))
+        readiness.announce("; ".join([*parts, *places]))
         if serving is not None:
             await serving()
         tree.settle()

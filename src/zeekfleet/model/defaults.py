@@ -26,9 +26,6 @@ CONTROLLER_PORT: Final = 2150
 AGENT_PORT: Final = 2151
 """Where an agent listens for its controller, if the controller dials."""
 
-SUPERVISOR_PORT: Final = 9999
-"""Where a supervisor listens for its agent."""
-
 XPUB_PORT: Final = 5555
 XSUB_PORT: Final = 5556
 """The two ports of a ZeroMQ cluster's hub, which runs in the manager: it sends on the first, receives on the second."""

@@ -18,6 +18,9 @@ LOG_QUEUE = "log-queue"
 AGENT_SOCKET = "agent.sock"
 """The Unix socket, in the agent's directory, on which simulated nodes connect to their agent."""
 
+SUPERVISOR_SOCKET = "supervisor.sock"
+"""The Unix socket, in the state directory, on which the agent of the host connects to its supervisor."""
+
 DAEMON_LOCK = "daemon.lock"
 """A file that a daemon locks in its directory, so that no second daemon uses the directory."""
 

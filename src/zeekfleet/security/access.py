@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from zeekfleet.model.texts import shown
 from zeekfleet.security.reports import Reports
 from zeekfleet.security.users import ServedUsers, name_of
 from zeekfleet.security.web_pages import OwnNames, is_loopback
@@ -84,11 +85,25 @@ class AccessControl:
             if self._users.admit(caller.uid):
                 return CheckedPeer(caller.uid, local=True)
             return CheckedPeer(caller.uid, local=True, refusal=self._stranger(caller))
-        try:
-            is_local = connection.family == socket.AF_UNIX or is_loopback(connection.getpeername()[0])
-        except OSError:
+        is_local = _is_local(connection)
+        if is_local is None:
             return CheckedPeer(refusal=Refusal("gone already"))
         return CheckedPeer(local=True, refusal=self._nobody()) if is_local else CheckedPeer()
+
+    def problem_of_listener(self, connection: socket.socket) -> str:
+        """Why a program that we have dialled, and that has answered, is not obeyed; ``""`` if it is.
+
+        On this host, those users are obeyed that are served. Whether a program on another host is obeyed is not
+        decided here.
+        """
+        listener = self._caller_of(connection)
+        if listener is None:
+            return "" if _is_local(connection) is False else "whose program listens there cannot be told"
+        if self._users.admit(listener.uid):
+            return ""
+        program = shown(listener.program())
+        who = f"a program of user {name_of(listener.uid)}" + (f", {program}," if program else "")
+        return f"{who} listens there, and is not obeyed: see --allow-user and --allow-group"
 
     def problem(self, peer: CheckedPeer, hosts: Sequence[str], origins: Sequence[str]) -> Refusal | None:
         """Why an upgrade to WebSocket with these headers is refused; None if it is not."""
@@ -101,7 +116,7 @@ class AccessControl:
         user = name_of(caller.uid)
 
         def text() -> str:
-            program = ascii(caller.program())[1:-1]
+            program = shown(caller.program())
             return f"refused a connection of user {user}" + (f", program {program}" if program else "")
 
         report = self._reports.line(caller.uid, text)
@@ -111,3 +126,11 @@ class AccessControl:
         text = "refused a connection whose other end belongs to no process of this network namespace"
         report = self._reports.line("nobody", lambda: text)
         return Refusal("whose this connection is cannot be told", report)
+
+
+def _is_local(connection: socket.socket) -> bool | None:
+    """Whether the peer is reached by loopback or a Unix socket; None if it is gone."""
+    try:
+        return connection.family == socket.AF_UNIX or is_loopback(connection.getpeername()[0])
+    except OSError:
+        return None

@@ -35,7 +35,7 @@ from zeekfleet.broker.events import (
 )
 from zeekfleet.broker.events.base import Event, Response
 from zeekfleet.model.dispatches import MISSING_PEERS, NET_STATS, PEER_STATS, SET_OPTION
-from zeekfleet.security.reports import shown
+from zeekfleet.model.texts import shown
 
 
 class Role(enum.StrEnum):

@@ -12,15 +12,6 @@ REMEMBERED_MAX = 1000
 """How many different refusals are remembered; when there are more, all are forgotten."""
 
 
-LONGEST_SHOWN = 200
-"""Characters of a text from a peer that a log line shows."""
-
-
-def shown(text: str) -> str:
-    """A text from a peer, shortened and escaped for a line of the log or of a terminal."""
-    return ascii(text[:LONGEST_SHOWN])[1:-1]
-
-
 class Reports:
     """Decides what is logged: each refusal at once, then at most once a minute.
 

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from zeekfleet.model.defaults import LOCALHOST
-from zeekfleet.security.reports import shown
+from zeekfleet.model.texts import shown
 
 HOSTS_FILE = Path("/etc/hosts")
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}

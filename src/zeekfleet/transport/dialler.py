@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from zeekfleet.broker.session import GOING_AWAY, ClientSession
-from zeekfleet.errors import TransportError
+from zeekfleet.errors import NotObeyedError, TransportError
 from zeekfleet.transport.deadline import until
 from zeekfleet.transport.exchange import dial
 from zeekfleet.transport.link import Link
@@ -44,7 +44,7 @@ class Dialler:
         self._address = address
         self._connect = connect
         self._role = role
-        self._is_told = False
+        self._is_told = self._has_met_stranger = False
         self._link: Link | None = None
         self._subscriptions: tuple[str, ...] = ()
         self._backoff = Backoff(settings.backoff_first, settings.backoff_cap)
@@ -91,6 +91,8 @@ class Dialler:
             async with until(deadline):
                 link = await self._connect()
         except (OSError, TransportError) as error:
+            if isinstance(error, NotObeyedError) and not self._has_met_stranger:
+                self._is_told, self._has_met_stranger = False, True
             self._failed("cannot connect to", str(error) or type(error).__name__)
             return False
         self._link = link
@@ -106,7 +108,7 @@ class Dialler:
         return self._subscriptions != self._router.subscriptions
 
     def _failed(self, what: str, reason: str) -> None:
-        """Tell of it; of failures in a row, only the first is news."""
+        """Tell of it; of failures in a row, only the first is news, and the first stranger."""
         level = logging.DEBUG
         facts: dict[str, object] = {"address": self._address, "error": reason}
         if not self._is_told and not self._stopped:
@@ -120,7 +122,7 @@ class Dialler:
         if self._is_told:
             facts = {"address": self._address} | ({"kind": "connection"} if self._role else {})
             logger.info("connected to %s", self._whom, extra=facts)
-        self._is_told = False
+        self._is_told = self._has_met_stranger = False
 
     @property
     def _whom(self) -> str:

@@ -24,8 +24,8 @@ from zeekfleet.broker.session import (
 )
 from zeekfleet.broker.topics import EVERYTHING
 from zeekfleet.errors import TransportError
+from zeekfleet.model.texts import shown
 from zeekfleet.security.permissions import Permissions
-from zeekfleet.security.reports import shown
 from zeekfleet.transport.connections import ListenerPolicy, Refused
 from zeekfleet.transport.deadline import until
 from zeekfleet.transport.link import Link

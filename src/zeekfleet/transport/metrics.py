@@ -20,7 +20,8 @@ class TransportMetrics(msgspec.Struct):
         handshakes_failed: connections that ended before they were ready.
         handshakes_evicted: connections that were closed before their upgrade, since there were too many such.
         connections_refused: connections over a listener's limit.
-        strangers_refused: connections of users who are not served, and upgrades for foreign web pages.
+        strangers_refused: connections of users who are not served, to users who are not obeyed, and upgrades for
+            foreign web pages.
         connection_attempts: attempts to connect to peers.
         requests_timed_out: requests without a response in time.
         frames_abandoned: connections cut since they held an unfinished frame for longest while these took much memory.

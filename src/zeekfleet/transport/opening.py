@@ -7,6 +7,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from zeekfleet.errors import TransportError
+from zeekfleet.security.access import AccessControl
 from zeekfleet.transport.bus import Bus
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.unix_sockets import SCHEME
@@ -44,15 +45,25 @@ def open_bus(
     except ValueError:
         raise TransportError(f"'{url}' names no bus, expected {EXPECTED}") from None
     if parts.scheme == "ws+unix" and parts.path:
-        return _DialledBus(name, settings, SCHEME + parts.path, 0, None, label)
+        return DialledBus(name, settings, SCHEME + parts.path, 0, label=label)
     if parts.scheme not in ("ws", "wss") or not host or not port:
         raise TransportError(f"'{url}' names no bus, expected {EXPECTED}")
     context = (tls or ssl.create_default_context()) if parts.scheme == "wss" else None
-    return _DialledBus(name, settings, host, port, context, label)
+    return DialledBus(name, settings, host, port, tls=context, label=label)
 
 
-class _DialledBus(WebSocketBus):
-    """Dials one place for as long as it is open."""
+class DialledBus(WebSocketBus):
+    """Dials one place for as long as it is open.
+
+    Args:
+        name: what it calls itself to others.
+        settings: limits and times.
+        host: address, name, or ``unix:PATH``.
+        port: 0 for ``unix:``.
+        tls: a client's context, or None for plain text.
+        label: as in :func:`open_bus`.
+        access: which users of this host are obeyed there; by default all are.
+    """
 
     def __init__(
         self,
@@ -60,10 +71,12 @@ class _DialledBus(WebSocketBus):
         settings: TransportSettings | None,
         host: str,
         port: int,
-        tls: ssl.SSLContext | None,
-        label: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        label: str = "",
+        access: AccessControl | None = None,
     ) -> None:
-        super().__init__(name, settings)
+        super().__init__(name, settings, access)
         self._place = host, port
         self._tls = tls
         self._label = label

@@ -7,7 +7,7 @@ import socket
 import ssl
 
 from zeekfleet.broker.session import APPLICATION_NAME
-from zeekfleet.errors import ListenError
+from zeekfleet.errors import ListenError, NotObeyedError
 from zeekfleet.model.addresses import address_text
 from zeekfleet.security.access import AccessControl
 from zeekfleet.transport import unix_sockets, upgrade
@@ -27,10 +27,14 @@ class WebSocketBus(RoutedBus):
     Args:
         name: what it calls itself to peers.
         settings: its limits and times.
+        access: which users of this host are obeyed where we dial without TLS; by default all are.
     """
 
-    def __init__(self, name: str = "", settings: TransportSettings | None = None) -> None:
+    def __init__(
+        self, name: str = "", settings: TransportSettings | None = None, access: AccessControl | None = None
+    ) -> None:
         super().__init__(name, settings)
+        self._access = access
         self._listeners: list[tuple[Listener, str, tuple[int, int] | None]] = []
 
     async def listen(
@@ -62,6 +66,13 @@ class WebSocketBus(RoutedBus):
         stream, answer = await dial_websocket(
             host, port, tls, fields, self.settings, self.metrics, self._router.unfinished
         )
+        if self._access is not None and tls is None:
+            # Only now is it certain that it has accepted: before, the kernel takes any connection for root's.
+            problem = self._access.problem_of_listener(stream.transport.get_extra_info("socket"))
+            if problem:
+                stream.abort()
+                self.metrics.strangers_refused += 1
+                raise NotObeyedError(problem)
         told = upgrade.first(answer, upgrade.NAME)
         name = told if APPLICATION_NAME.fullmatch(told) else ""
         peer = self._dialled_peer(name, host, port)

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 _CLONE_NEWUSER = 0x10000000
+_CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def act_as(uid: int, action: Callable[[], str], *, fake_root: bool = False) -> str:
+def act_as(uid: int, action: Callable[[], str], *, fake_root: bool = False, own_network: bool = False) -> str:
     """What an action gives that a process of this user does, without the rights, groups and files of ours.
 
     The process is a copy of this one: other users may not be able to run our interpreter.
@@ -21,6 +22,7 @@ def act_as(uid: int, action: Callable[[], str], *, fake_root: bool = False) -> s
         uid: the user, and the group.
         action: must be done within a minute.
         fake_root: be root in a user namespace of its own.
+        own_network: be in a network namespace of its own.
 
     Raises:
         OSError: there can be no such namespace.
@@ -32,6 +34,8 @@ def act_as(uid: int, action: Callable[[], str], *, fake_root: bool = False) -> s
         told = "failed: "
         try:
             os.close(reading)
+            if own_network:
+                _leave_network()
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
@@ -53,6 +57,11 @@ def act_as(uid: int, action: Callable[[], str], *, fake_root: bool = False) -> s
         raise PermissionError(told)
     assert outcome == "done", told
     return told
+
+
+def _leave_network() -> None:
+    if _libc.unshare(_CLONE_NEWNET):
+        raise PermissionError(ctypes.get_errno(), "no network namespace")
 
 
 def _become_fake_root(uid: int) -> None:

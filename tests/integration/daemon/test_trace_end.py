@@ -15,6 +15,7 @@ from support.waiting import News
 from zeekfleet.broker import topics
 from zeekfleet.broker.events.supervisor import DestroyRequest, DestroyResponse, StatusRequest, StatusResponse
 from zeekfleet.cli.trace_end import END_LOG, HEARD_FILE, stop_in_turn
+from zeekfleet.model.names import SUPERVISOR_SOCKET
 from zeekfleet.model.supervisor import NodeConfig, NodeStatus, Status
 from zeekfleet.settings import Settings
 from zeekfleet.transport.bus import Delivery
@@ -70,9 +71,9 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
     made = Nodes(tmp_path)
     async with WebSocketBus("supervisor") as endpoint:
         endpoint.subscribe(topics.SUPERVISOR)
-        port = await endpoint.listen("127.0.0.1", 0)
-        supervisor = msgspec.structs.replace(made.settings.supervisor, port=port)
-        made.settings = msgspec.structs.replace(made.settings, supervisor=supervisor)
+        common = msgspec.structs.replace(made.settings.common, state_dir=str(tmp_path))
+        made.settings = msgspec.structs.replace(made.settings, common=common)
+        await endpoint.listen(f"unix:{tmp_path / SUPERVISOR_SOCKET}", 0)
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(made.serve(endpoint))
             yield made

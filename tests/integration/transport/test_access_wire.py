@@ -10,7 +10,11 @@ import ssl
 import pytest
 import trustme
 
+from support.ports import free_ports
 from support.raw_peer import RawPeer
+from support.recorder import Recorder
+from zeekfleet.broker import topics
+from zeekfleet.broker.events import agent
 from zeekfleet.broker.topics import EVERYTHING
 from zeekfleet.client.link import Retry, connect
 from zeekfleet.errors import TransportError
@@ -143,3 +147,42 @@ async def test_connections_that_are_being_made_do_not_hold_up_the_end():
                 await asyncio.to_thread(idle.recv, 1)
                 await endpoint.__aexit__(None, None, None)
                 await endpoint.__aenter__()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+async def test_a_stranger_that_listens_where_we_dial_is_hung_up_on(kind, tmp_path, log_says):
+    request = agent.GetNodesRequest("an order")
+    async with WebSocketBus("squatter") as squatter, WebSocketBus("agent", access=access(STRANGER)) as dialling:
+        dialling.subscribe("")
+        host = "127.0.0.1" if kind == "tcp" else f"unix:{tmp_path / 'socket'}"
+        port = free_ports()[0] if kind == "tcp" else 0
+        async with Recorder(dialling) as dialling_sees:
+            dialling.dial(host, port, label="controller")
+            await log_says(f"cannot connect to controller {host}")  # nobody is there yet
+            await squatter.listen(host, port)
+            await log_says(f"a program of user {STRANGER} listens there, and is not obeyed")
+            squatter.publish(topics.agent("a1"), request)
+            dialling.hang_up(host, port)
+        assert dialling_sees.seen == []
+        assert dialling.metrics.strangers_refused >= 1
+
+
+@pytest.mark.parametrize("uid", [0, 1])
+async def test_whoever_is_served_is_obeyed(uid):
+    async with WebSocketBus() as listening, WebSocketBus(access=access(uid)) as dialling:
+        port = await listening.listen("127.0.0.1", 0)
+        async with Recorder(dialling) as sees:
+            dialling.dial("127.0.0.1", port)
+            await sees.added()
+
+
+async def test_where_tls_is_spoken_the_certificate_tells_who_listens():
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+    async with WebSocketBus() as listening, WebSocketBus(access=access(STRANGER)) as dialling:
+        port = await listening.listen("127.0.0.1", 0, tls=server)
+        async with Recorder(dialling) as sees:
+            dialling.dial("127.0.0.1", port, tls=client)
+            await sees.added()
