@@ -14,9 +14,10 @@ LENGTH, REPRIEVE, RENEWAL = 15.0, 2.0, 5.0
 END = 300.0
 
 delays = st.floats(0.0, REPRIEVE / 2, allow_nan=False)
-between_pauses = st.floats(0.0, REPRIEVE / 2, allow_nan=False) | st.floats(0.0, 30.0, allow_nan=False)
-pauses = st.lists(st.tuples(between_pauses, st.floats(0.0, 30.0, allow_nan=False)), max_size=5)
-"""The time to a pause, and how long it lasts."""
+seldom = st.tuples(st.floats(2 * REPRIEVE, 30.0, allow_nan=False), st.floats(0.0, 30.0, allow_nan=False))
+long = st.tuples(st.floats(0.0, 30.0, allow_nan=False), st.floats(2 * REPRIEVE, 30.0, allow_nan=False))
+pauses = st.lists(seldom | long, max_size=5)
+"""The time to a pause, and how long it lasts. A short one in a reprieve, before anything is read, is not noticed."""
 
 gaps = st.lists(st.floats(RENEWAL / 2, RENEWAL, allow_nan=False), min_size=1, max_size=100)
 

@@ -12,7 +12,8 @@ class Leases(Generic[Holder]):
 
     Nobody is given up as their lease ends, only a while later. A process that stood still finds all leases ended, and
     in the sockets everything that was said meanwhile; it needs that while to read it. Whoever is late to look after the
-    while stood still again, and gives it once more.
+    while stood still again, and gives it once more. What is not noticed is a short pause in that while, right after a
+    long one, before anything was read.
 
     All times are seconds of one monotonic clock.
 
