@@ -32,6 +32,7 @@ from zeekfleet.model.defaults import CLIENT_PORT, LOOPBACK
 from zeekfleet.model.management import Configuration
 from zeekfleet.transport.bus import Bus, Delivery, PeerAdded, PeerLost
 from zeekfleet.transport.connections import Connections
+from zeekfleet.transport.encryption import ClientTls
 from zeekfleet.transport.websocket import WebSocketBus
 from zeekfleet.waiting import Signal, first_of
 
@@ -123,7 +124,8 @@ class Client(Requests):
             for topic in (topics.CONTROLLER, topics.AGENT_PREFIX, *topics.NEWS):
                 self._bus.subscribe(topic)
             if isinstance(self._bus, Connections):
-                self._bus.dial(self._host, self._port, tls=self._tls)
+                context = self._tls
+                self._bus.dial(self._host, self._port, tls=ClientTls(lambda: context) if context is not None else None)
             else:
                 self._connected.set()
             self._stack.callback(tasks.create_task(self._read_events()).cancel)

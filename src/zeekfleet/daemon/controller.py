@@ -25,6 +25,7 @@ from zeekfleet.settings import Settings
 from zeekfleet.store import quarantine
 from zeekfleet.store.interface import Store
 from zeekfleet.store.sqlite import SqliteStore
+from zeekfleet.transport.encryption import ServerTls
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,11 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
                 places = []
                 if own.websocket_port:
                     await bus.listen(
-                        own.websocket_listen, own.websocket_port, policy=buses.clients_policy(), tls=tls, access=access
+                        own.websocket_listen,
+                        own.websocket_port,
+                        policy=buses.clients_policy(),
+                        tls=ServerTls(lambda: tls) if tls is not None else None,
+                        access=access,
                     )
                     places.append(
                         f"clients {address_text(own.websocket_listen, own.websocket_port)}{' (TLS)' if tls else ''}"

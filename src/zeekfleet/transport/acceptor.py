@@ -13,7 +13,10 @@ import socket
 import ssl
 from collections.abc import Callable
 
+import msgspec
+
 from zeekfleet.system import descriptors
+from zeekfleet.transport.encryption import TLS_RECORD, ServerTls
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +38,17 @@ class Served(asyncio.Protocol, abc.ABC):
     async def serve(self) -> None:
         """Serve the connection until it is gone; cancelled, close it within the time for that."""
 
-    def release(self) -> None:
-        """Count the connection no more: it is over, whether it has begun to talk or not."""
 
+class Reception(msgspec.Struct, frozen=True):
+    """What becomes of a connection that was just accepted.
 
-Factory = Callable[[], Served]
+    Attributes:
+        talk: makes what speaks on it, given whether it is encrypted; None has it closed.
+        release: called when it is over, whether it has begun to talk or not.
+    """
+
+    talk: Callable[[bool], Served | None]
+    release: Callable[[], None] = lambda: None
 
 
 class Acceptor:
@@ -48,24 +57,24 @@ class Acceptor:
     Args:
         listening: bound, and listening.
         address: of it, for the log.
-        receive: given a connection just accepted, makes its protocol; None has it closed.
-        tls: a server's context, or None for plain text.
-        handshake_timeout: seconds that TLS may take to begin.
+        receive: says what becomes of a connection just accepted; None has it closed.
+        tls: what is encrypted, and how; None if nothing is.
+        handshake_timeout: seconds until the first byte, and seconds that TLS may take to begin.
     """
 
     def __init__(
         self,
         listening: socket.socket,
         address: str,
-        receive: Callable[[socket.socket], Factory | None],
-        tls: ssl.SSLContext | None,
+        receive: Callable[[socket.socket], Reception | None],
+        tls: ServerTls | None,
         handshake_timeout: float,
     ) -> None:
         self._listening = listening
         self._address = address
         self._receive = receive
         self._tls = tls
-        self._handshake_timeout = handshake_timeout if tls else None
+        self._handshake_timeout = handshake_timeout
         self._loop = asyncio.get_running_loop()
         self._serving: set[asyncio.Task[None]] = set()
         self._waiting: asyncio.TimerHandle | None = None
@@ -117,32 +126,79 @@ class Acceptor:
 
     def _take(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        factory = self._receive(connection)
-        if factory is None:
+        reception = self._receive(connection)
+        if reception is None:
             connection.close()
             return
-        task = self._loop.create_task(self._serve(connection, factory))
+        task = self._loop.create_task(self._serve(connection, reception))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
-    async def _serve(self, connection: socket.socket, factory: Factory) -> None:
-        served = factory()
+    async def _serve(self, connection: socket.socket, reception: Reception) -> None:
         try:
-            await self._loop.connect_accepted_socket(
-                lambda: served, connection, ssl=self._tls, ssl_handshake_timeout=self._handshake_timeout
-            )
+            served = await self._begin(connection, reception)
+            if served is not None:
+                await served.serve()
         except (OSError, TimeoutError) as error:
             logger.debug("%s: a connection did not begin to talk: %s", self._address, error)
-        else:
-            try:
-                await served.serve()
-            except Exception:
-                logger.exception("%s: serving a connection failed", self._address)
+        except Exception:
+            logger.exception("%s: serving a connection failed", self._address)
         finally:
-            served.release()
+            reception.release()
             # Its descriptor is free as soon as the loop has gone round.
             if self._waiting is not None:
                 self._loop.call_soon(self._resume)
+
+    async def _begin(self, connection: socket.socket, reception: Reception) -> Served | None:
+        """Have the connection talk, encrypted if the peer begins with TLS and this is spoken here.
+
+        Raises:
+            OSError, TimeoutError: it does not begin.
+        """
+        try:
+            context = await self._context(connection)
+            served = reception.talk(context is not None)
+        except BaseException:
+            connection.close()
+            raise
+        if served is None:
+            connection.close()
+            return None
+        timeout = self._handshake_timeout if context is not None else None
+        await self._loop.connect_accepted_socket(lambda: served, connection, ssl=context, ssl_handshake_timeout=timeout)
+        return served
+
+    async def _context(self, connection: socket.socket) -> ssl.SSLContext | None:
+        """The context for a connection that begins with TLS; None for one that does not.
+
+        Raises:
+            OSError, TimeoutError: it does not begin.
+        """
+        if self._tls is None:
+            return None
+        async with asyncio.timeout(self._handshake_timeout):
+            first = await self._peek(connection)
+        if not first:
+            raise ConnectionAbortedError("closed without a word")
+        return self._tls.context() if first == TLS_RECORD else None
+
+    async def _peek(self, connection: socket.socket) -> bytes:
+        """The first byte, which stays to be read; empty if the peer has closed.
+
+        Until then no TLS is begun: a connection that says nothing costs no more than its descriptor.
+        """
+        arrived: asyncio.Future[None] = self._loop.create_future()
+
+        def can_be_read() -> None:
+            if not arrived.done():
+                arrived.set_result(None)
+
+        self._loop.add_reader(connection.fileno(), can_be_read)
+        try:
+            await arrived
+        finally:
+            self._loop.remove_reader(connection.fileno())
+        return connection.recv(1, socket.MSG_PEEK)
 
     def _pause(self) -> None:
         """Leave the rest to the kernel's queue until a descriptor is free."""

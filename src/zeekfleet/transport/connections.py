@@ -8,7 +8,6 @@ dials).
 from __future__ import annotations
 
 import abc
-import ssl
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -21,6 +20,7 @@ from zeekfleet.security import permissions
 from zeekfleet.security.access import AccessControl
 from zeekfleet.security.permissions import Actor, Permissions
 from zeekfleet.transport.bus import Bus, Peer
+from zeekfleet.transport.encryption import ClientTls, ServerTls
 from zeekfleet.transport.metrics import TransportMetrics
 
 Refused = Callable[[Peer, Event, str], None]
@@ -74,7 +74,7 @@ class Connections(abc.ABC):
         port: int,
         *,
         policy: ListenerPolicy | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: ServerTls | None = None,
         access: AccessControl | None = None,
     ) -> int:
         """Accept connections; may be called several times.
@@ -83,8 +83,9 @@ class Connections(abc.ABC):
             host: address, or ``unix:PATH`` (mode 0600, any path length).
             port: 0 takes any free one.
             policy: what peers that connect here may do; everything when left out.
-            tls: a server's context, or None for plain text.
-            access: decides which peers are served; by default all are. If ``tls`` requires certificates, these decide.
+            tls: how peers are encrypted, None for plain text.
+            access: decides which peers are served; by default all are. If ``tls`` requires certificates, these decide
+                about whoever comes with TLS.
 
         Returns:
             The port that was bound (0 for ``unix:``).
@@ -100,7 +101,7 @@ class Connections(abc.ABC):
         port: int,
         *,
         publish: Sequence[str] = EVERYTHING,
-        tls: ssl.SSLContext | None = None,
+        tls: ClientTls | None = None,
         role: Role = Role.NONE,
         instance: Instance | None = None,
         label: str = "",
@@ -114,7 +115,7 @@ class Connections(abc.ABC):
             port: the other side's port.
             publish: send only what is published on topics with one of these prefixes
                 (second-generation names; the first generation's twins are included).
-            tls: a client's context, or None for plain text.
+            tls: how the connection is encrypted and who must be there, None for plain text.
             role: what is there; it may say only what such a program says, and anything for ``NONE``.
             instance: the one whose agent is there; the peer says so (``dialled_for``).
             label: what is there, for the log; it is news then if it cannot be reached, and when it can be again.

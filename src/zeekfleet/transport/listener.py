@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import re
 import socket
-import ssl
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -21,11 +19,12 @@ from zeekfleet.model.addresses import address_text
 from zeekfleet.security.access import AccessControl, CheckedPeer, Refusal
 from zeekfleet.security.reports import Reports
 from zeekfleet.security.users import name_of
-from zeekfleet.transport.acceptor import Acceptor, Factory, Served
+from zeekfleet.transport.acceptor import Acceptor, Reception, Served
 from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.connection_limits import ConnectionLimits, Entry, peer_of
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.deadline import Deadline
+from zeekfleet.transport.encryption import ServerTls
 from zeekfleet.transport.exchange import serve
 from zeekfleet.transport.forbidden import LINGER, REFUSALS_MAX, Forbidden
 from zeekfleet.transport.router import Router
@@ -41,6 +40,8 @@ logger = logging.getLogger(__name__)
 BACKLOG = 1024
 WITH_BODY = ("unsupported request body", "transfer codings aren't supported")
 """What the library says of a request that is good HTTP and has a body, as no upgrade has."""
+
+WITHOUT_TLS = "this port speaks TLS, and you do not (zeek-client: enable = true in its section [ssl])"
 
 ENDPOINT = re.compile(r"[-_.A-Za-z0-9]{1,128}")
 
@@ -77,15 +78,15 @@ class Listener:
         self._router = router
         self._policy = policy
         self._access = access
-        self._certified = False
+        self._tls: ServerTls | None = None
         self._limits = ConnectionLimits(settings.connections, settings.connections_each, settings.handshakes)
         self._reports = Reports()
         self._refusals: set[Forbidden] = set()
         self._acceptor: Acceptor | None = None
 
-    def start(self, bound: socket.socket, tls: ssl.SSLContext | None) -> None:
+    def start(self, bound: socket.socket, tls: ServerTls | None) -> None:
         """Accept connections on a bound socket; it is ours from now on."""
-        self._certified = tls is not None and tls.verify_mode is ssl.CERT_REQUIRED
+        self._tls = tls
         bound.listen(BACKLOG)
         self._acceptor = Acceptor(bound, self._address, self._receive, tls, self.settings.handshake_timeout)
         self._acceptor.start()
@@ -95,16 +96,32 @@ class Listener:
         if self._acceptor is not None:
             await self._acceptor.close()
 
-    def _receive(self, connection: socket.socket) -> Factory | None:
-        """What speaks on a connection just accepted. Of a stranger, not a word is read."""
-        # Whoever shows a certificate is known by that.
-        peer = CheckedPeer() if self._access is None or self._certified else self._access.check(connection)
-        if peer.refusal is None:
-            return functools.partial(_Connection, self, peer, self._begin(connection, peer))
-        self._tell_of_refusal(peer.refusal)
-        if len(self._refusals) >= REFUSALS_MAX:
-            return None
-        return functools.partial(Forbidden, peer.refusal.reason, self._refusals)
+    def _receive(self, connection: socket.socket) -> Reception | None:
+        """What becomes of a connection just accepted. Of a stranger, not a word is read."""
+        peer = CheckedPeer() if self._access is None else self._access.check(connection)
+        if self._tls is None and peer.refusal is not None:
+            forbidden = self._forbidden(peer.refusal)
+            return None if forbidden is None else Reception(lambda is_encrypted: forbidden)
+        entry = self._begin(connection, peer)
+        return Reception(lambda is_encrypted: self._talk(peer, entry, is_encrypted), lambda: self.ended(entry))
+
+    def _talk(self, peer: CheckedPeer, entry: Entry, is_encrypted: bool) -> Served | None:
+        """What speaks on a connection, or refuses to."""
+        tls = self._tls
+        if is_encrypted and tls is not None and tls.is_mutual:
+            # Whoever shows a certificate is known by that.
+            return _Connection(self, CheckedPeer(), entry)
+        if peer.refusal is not None:
+            return self._forbidden(peer.refusal)
+        if tls is not None and not is_encrypted and not (tls.plain_here and peer.local):
+            line = self._reports.line("plain", lambda: f"refused a connection of {_whose(entry)} without TLS")
+            return self._forbidden(Refusal(WITHOUT_TLS, line))
+        return _Connection(self, peer, entry)
+
+    def _forbidden(self, refusal: Refusal) -> Forbidden | None:
+        """What tells a peer that it is not served; None if too many are being told."""
+        self._tell_of_refusal(refusal)
+        return Forbidden(refusal.reason, self._refusals) if len(self._refusals) < REFUSALS_MAX else None
 
     def _tell_of_refusal(self, refusal: Refusal) -> None:
         self.metrics.strangers_refused += 1
@@ -116,13 +133,13 @@ class Listener:
         problem = self._limits.upgrade(connection.entry)
         if problem:
             self.metrics.connections_refused += 1
-            self._report("refused", f"refused a connection of {connection.whose}: {problem}")
+            self._report("refused", f"refused a connection of {_whose(connection.entry)}: {problem}")
         return problem
 
-    def ended(self, connection: _Connection) -> None:
+    def ended(self, entry: Entry) -> None:
         """A connection is gone."""
-        was_upgraded = connection.entry.is_upgraded
-        self._limits.forget(connection.entry)
+        was_upgraded = entry.is_upgraded
+        self._limits.forget(entry)
         if not was_upgraded:
             self.metrics.handshakes_failed += 1
             logger.debug("%s: a connection ended without an upgrade to WebSocket", self._address)
@@ -233,9 +250,6 @@ class _Connection(WebSocketStream, Served):
             self._upgrade.set_result(None)
         super().connection_lost(exc)
 
-    def release(self) -> None:
-        self._listener.ended(self)
-
     async def serve(self) -> None:
         try:
             request = await self._upgrade
@@ -275,11 +289,6 @@ class _Connection(WebSocketStream, Served):
             self._upgrade.set_result(request)
 
     @property
-    def whose(self) -> str:
-        """Whose connection this is, for the log."""
-        return f"user {name_of(self.peer.uid)}" if self.peer.uid is not None else self.remote
-
-    @property
     def remote(self) -> str:
         """Who has connected, for the log; empty for a unix socket."""
         remote = self.transport.get_extra_info("peername")
@@ -300,6 +309,11 @@ class _Connection(WebSocketStream, Served):
 
     def _expire_in(self, seconds: float) -> None:
         self.deadline = Deadline(self._loop.time() + seconds, self.abort)
+
+
+def _whose(entry: Entry) -> str:
+    """Whose connection this is, for the log."""
+    return f"user {name_of(entry.who)}" if isinstance(entry.who, int) else str(entry.who)
 
 
 def _host_of(connection: socket.socket) -> str:

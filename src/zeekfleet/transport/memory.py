@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import ssl
 from collections import deque
 
 import msgspec
@@ -17,6 +16,7 @@ from zeekfleet.model.defaults import EVERY_ADDRESS, EVERY_ADDRESS_V6, LOOPBACK
 from zeekfleet.security.access import AccessControl
 from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.connections import ListenerPolicy
+from zeekfleet.transport.encryption import ClientTls, ServerTls
 from zeekfleet.transport.exchange import serve
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.metrics import TransportMetrics
@@ -177,7 +177,7 @@ class MemoryBus(RoutedBus):
         port: int,
         *,
         policy: ListenerPolicy | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: ServerTls | None = None,
         access: AccessControl | None = None,
     ) -> int:
         port = await self._network.bind(host, port, self, policy or ListenerPolicy())
@@ -210,7 +210,7 @@ class MemoryBus(RoutedBus):
         finally:
             self._accepted.discard(link)
 
-    async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
+    async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ClientTls | None) -> Link:
         return await self._network.connect(host, port, self._dialled_peer("", host, port), subscriptions, self)
 
     async def _close_listeners(self) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from zeekfleet.errors import TransportError
 from zeekfleet.security.access import AccessControl
 from zeekfleet.transport.bus import Bus
+from zeekfleet.transport.encryption import ClientTls
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.unix_sockets import SCHEME
 from zeekfleet.transport.websocket import WebSocketBus
@@ -49,7 +50,8 @@ def open_bus(
     if parts.scheme not in ("ws", "wss") or not host or not port:
         raise TransportError(f"'{url}' names no bus, expected {EXPECTED}")
     context = (tls or ssl.create_default_context()) if parts.scheme == "wss" else None
-    return DialledBus(name, settings, host, port, tls=context, label=label)
+    encryption = ClientTls(lambda: context) if context else None
+    return DialledBus(name, settings, host, port, tls=encryption, label=label)
 
 
 class DialledBus(WebSocketBus):
@@ -60,7 +62,7 @@ class DialledBus(WebSocketBus):
         settings: limits and times.
         host: address, name, or ``unix:PATH``.
         port: 0 for ``unix:``.
-        tls: a client's context, or None for plain text.
+        tls: how the connection is encrypted, None for plain text.
         label: as in :func:`open_bus`.
         access: which users of this host are obeyed there; by default all are.
     """
@@ -72,7 +74,7 @@ class DialledBus(WebSocketBus):
         host: str,
         port: int,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: ClientTls | None = None,
         label: str = "",
         access: AccessControl | None = None,
     ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import asyncio
-import ssl
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
@@ -22,6 +21,7 @@ from zeekfleet.model.management import Instance
 from zeekfleet.transport.bus import BusEvent, Peer, R
 from zeekfleet.transport.connections import ConnectedBus, permissions_of_dialled
 from zeekfleet.transport.dialler import Dialler
+from zeekfleet.transport.encryption import ClientTls
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.prefixes import canonical
@@ -89,7 +89,7 @@ class RoutedBus(ConnectedBus):
         port: int,
         *,
         publish: Sequence[str] = EVERYTHING,
-        tls: ssl.SSLContext | None = None,
+        tls: ClientTls | None = None,
         role: Role = Role.NONE,
         instance: Instance | None = None,
         label: str = "",
@@ -141,7 +141,7 @@ class RoutedBus(ConnectedBus):
                 leaving.create_task(dialler.stop("endpoint closed"))
 
     @abc.abstractmethod
-    async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
+    async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ClientTls | None) -> Link:
         """Make one connection to a peer, up to its upgrade.
 
         Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 
 from zeekfleet.broker.session import APPLICATION_NAME
 from zeekfleet.errors import ListenError, NotObeyedError
@@ -12,6 +11,7 @@ from zeekfleet.model.addresses import address_text
 from zeekfleet.security.access import AccessControl
 from zeekfleet.transport import unix_sockets, upgrade
 from zeekfleet.transport.connections import ListenerPolicy
+from zeekfleet.transport.encryption import ClientTls, ServerTls
 from zeekfleet.transport.link import Link
 from zeekfleet.transport.listener import BACKLOG, Listener
 from zeekfleet.transport.routed import RoutedBus
@@ -43,7 +43,7 @@ class WebSocketBus(RoutedBus):
         port: int,
         *,
         policy: ListenerPolicy | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: ServerTls | None = None,
         access: AccessControl | None = None,
     ) -> int:
         try:
@@ -61,7 +61,7 @@ class WebSocketBus(RoutedBus):
         self._listeners.append((listener, path, unix_sockets.identity(path) if path else None))
         return port
 
-    async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ssl.SSLContext | None) -> Link:
+    async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ClientTls | None) -> Link:
         fields = upgrade.own_fields(self.name, self.settings.frame_bytes) | {upgrade.ENDPOINT: self.id}
         stream, answer = await dial_websocket(
             host, port, tls, fields, self.settings, self.metrics, self._router.unfinished

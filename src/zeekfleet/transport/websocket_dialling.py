@@ -19,7 +19,9 @@ from zeekfleet.broker.client_frames import PATH
 from zeekfleet.errors import TransportError
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.defaults import LOCALHOST
+from zeekfleet.security.identity import identity_of_peer
 from zeekfleet.system.unix_sockets import short_path
+from zeekfleet.transport.encryption import ClientTls
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.unfinished_frames import UnfinishedFrames
@@ -97,7 +99,7 @@ class DialledStream(WebSocketStream):
 async def dial_websocket(
     host: str,
     port: int,
-    tls: ssl.SSLContext | None,
+    tls: ClientTls | None,
     fields: Mapping[str, str],
     settings: TransportSettings,
     metrics: TransportMetrics,
@@ -108,7 +110,7 @@ async def dial_websocket(
     Args:
         host: address, name, or ``unix:PATH``.
         port: 0 for ``unix:``.
-        tls: a client's context, or None for plain text.
+        tls: how the connection is encrypted and who must be there, None for plain text.
         fields: what to tell about ourselves in the upgrade.
         settings: limits and times.
         metrics: where to count.
@@ -127,17 +129,23 @@ async def dial_websocket(
     def stream() -> DialledStream:
         return DialledStream(url, fields, settings, metrics, unfinished)
 
+    context = tls.context() if tls is not None else None
     try:
         if path is None:
             _, dialled = await loop.create_connection(
-                stream, host, port, ssl=tls, happy_eyeballs_delay=NEXT_ADDRESS_AFTER
+                stream, host, port, ssl=context, happy_eyeballs_delay=NEXT_ADDRESS_AFTER
             )
         else:
             with short_path(path) as short:
-                server_hostname = LOCALHOST if tls is not None else None
-                _, dialled = await loop.create_unix_connection(stream, short, ssl=tls, server_hostname=server_hostname)
+                server_hostname = LOCALHOST if context is not None else None
+                _, dialled = await loop.create_unix_connection(
+                    stream, short, ssl=context, server_hostname=server_hostname
+                )
     except (OSError, ValueError) as error:
         raise TransportError(_reason(error)) from None
+    if tls is not None and (problem := tls.problem(identity_of_peer(dialled.transport.get_extra_info("peercert")))):
+        dialled.abort()
+        raise TransportError(problem)
     return dialled, await dialled.upgraded()
 
 

@@ -20,6 +20,7 @@ from zeekfleet.model.management import Instance, Result
 from zeekfleet.pki.directory import PkiDirectory
 from zeekfleet.pki.records import find
 from zeekfleet.transport.tls import server_context
+from zeekfleet.transport.encryption import ServerTls
 from zeekfleet.transport.websocket import WebSocketBus
 
 AUTHORITY = trustme.CA()
@@ -37,7 +38,7 @@ async def secure(controller: Any, tmp_path: Path) -> int:
     controller.on(
         api.GetInstancesRequest, lambda r: api.GetInstancesResponse(r.reqid, Result(r.reqid, data=(Instance("a"),)))
     )
-    return await endpoint.listen("127.0.0.1", 0, tls=context)
+    return await endpoint.listen("127.0.0.1", 0, tls=ServerTls(lambda: context))
 
 
 def options(port: int, **settings: str) -> list[str]:
@@ -112,7 +113,7 @@ async def test_a_certificate_that_has_expired_is_named_by_the_api_too(
     context.load_cert_chain(tmp_path / "server.pem")
     context.load_verify_locations(tmp_path / "ca.pem")
     context.verify_mode = ssl.CERT_REQUIRED
-    port = await controller.endpoint.listen("127.0.0.1", 0, tls=context)
+    port = await controller.endpoint.listen("127.0.0.1", 0, tls=ServerTls(lambda: context))
     tls = client_context(TlsSettings(str(tmp_path / "client.pem"), cafile=str(tmp_path / "ca.pem")))
     name = f"the certificate of 127.0.0.1:{port}" if expired == "server" else f"certificate {tmp_path}/client.pem"
     with pytest.raises(TransportError, match=f"within 1 s: {name} has expired on {past:%Y-%m-%d}"):

@@ -21,6 +21,7 @@ from zeekfleet.errors import TransportError
 from zeekfleet.security.access import AccessControl, SocketOwner
 from zeekfleet.security.users import ServedUsers
 from zeekfleet.security.web_pages import own_names
+from zeekfleet.transport.encryption import ServerTls
 from zeekfleet.transport.websocket import WebSocketBus
 
 STRANGER = 2**31 - 7
@@ -113,7 +114,7 @@ async def test_where_certificates_are_wanted_they_decide():
     server.verify_mode = ssl.CERT_REQUIRED
     authority.issue_cert("client.example").configure_cert(client)
     async with WebSocketBus() as endpoint:
-        port = await endpoint.listen("127.0.0.1", 0, tls=server, access=access(STRANGER))
+        port = await endpoint.listen("127.0.0.1", 0, tls=ServerTls(lambda: server), access=access(STRANGER))
         for origin, expected in ((None, "101"), ("https://evil.example", "403")):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
             peer = RawPeer(port)
@@ -129,7 +130,7 @@ async def test_tls_without_certificates_still_has_access_control():
     authority.issue_cert("127.0.0.1").configure_cert(server)
     authority.configure_trust(client)
     async with WebSocketBus() as endpoint:
-        port = await endpoint.listen("127.0.0.1", 0, tls=server, access=access(STRANGER))
+        port = await endpoint.listen("127.0.0.1", 0, tls=ServerTls(lambda: server), access=access(STRANGER))
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
         assert (await reader.readline()).startswith(b"HTTP/1.1 403")
         writer.close()
@@ -141,7 +142,7 @@ async def test_connections_that_are_being_made_do_not_hold_up_the_end():
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     async with asyncio.timeout(8):
         async with WebSocketBus() as endpoint:
-            half = await endpoint.listen("127.0.0.1", 0, tls=context)
+            half = await endpoint.listen("127.0.0.1", 0, tls=ServerTls(lambda: context))
             plain = await endpoint.listen("127.0.0.1", 0, access=access(STRANGER))
             with socket.create_connection(("127.0.0.1", half)), socket.create_connection(("127.0.0.1", plain)) as idle:
                 await asyncio.to_thread(idle.recv, 1)

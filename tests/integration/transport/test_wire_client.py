@@ -25,6 +25,7 @@ from zeekfleet.broker.messages import encode_event
 from zeekfleet.errors import ListenError
 from zeekfleet.model.management import Result
 from zeekfleet.transport.bus import Delivery, PeerAdded, PeerLost
+from zeekfleet.transport.encryption import ClientTls, ServerTls
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus
 
@@ -238,16 +239,16 @@ async def test_tls(log_says):
     async with WebSocketBus("hub") as hub, WebSocketBus("leaf") as leaf:
         hub.subscribe(A1)
         leaf.subscribe(A1)
-        port = await hub.listen(HOST, 0, tls=server)
+        port = await hub.listen(HOST, 0, tls=ServerTls(lambda: server))
         async with Recorder(leaf) as leaf_sees, Recorder(hub) as hub_sees:
-            leaf.dial(HOST, port, tls=client)
+            leaf.dial(HOST, port, tls=ClientTls(lambda: client))
             await leaf_sees.added()
             leaf.publish(A1, log("x" * 1_000_000))
             await hub_sees.event(agent.NotifyLog)
             hub.publish(A1, log("back"))
             await leaf_sees.event(log("back"))
         async with WebSocketBus("stranger", QUICK) as stranger:
-            stranger.dial(HOST, port, tls=ssl.create_default_context())
+            stranger.dial(HOST, port, tls=ClientTls(ssl.create_default_context))
             await log_says("CERTIFICATE_VERIFY_FAILED")
             assert stranger.peers() == ()
 

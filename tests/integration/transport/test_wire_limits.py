@@ -16,6 +16,7 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.transport.bus import PeerAdded, PeerLost
+from zeekfleet.transport.encryption import ClientTls, ServerTls
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus
 
@@ -28,7 +29,7 @@ MANY = 500
 async def listening(tls: ssl.SSLContext | None = None, **settings: float) -> AsyncIterator[tuple[WebSocketBus, int]]:
     async with WebSocketBus("hub", TransportSettings(close_timeout=0.5, **settings)) as hub:
         hub.subscribe(A1)
-        yield hub, await hub.listen(HOST, 0, tls=tls)
+        yield hub, await hub.listen(HOST, 0, tls=tls and ServerTls(lambda: tls))
 
 
 @contextlib.asynccontextmanager
@@ -49,7 +50,7 @@ async def crowd(port: int, said: bytes, number: int = MANY) -> AsyncIterator[lis
 @contextlib.asynccontextmanager
 async def connected(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[WebSocketBus]:
     async with WebSocketBus("leaf", TransportSettings(close_timeout=0.5)) as leaf:
-        leaf.dial(HOST, port, tls=tls)
+        leaf.dial(HOST, port, tls=tls and ClientTls(lambda: tls))
         assert isinstance(await anext(aiter(leaf.events())), PeerAdded)
         yield leaf
 
