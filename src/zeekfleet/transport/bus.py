@@ -28,6 +28,7 @@ from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.model.enums import Role
 from zeekfleet.model.management import Instance
+from zeekfleet.security.identity import Identity
 
 R = TypeVar("R", bound=Response)
 
@@ -44,6 +45,7 @@ class Peer(msgspec.Struct, frozen=True):
         dialled_for: the instance for whose agent we dialled it; None if we did not, or for something else.
         endpoint: the id of its bus, where it tells one: two connections may lead to the same program.
         uid: the user on this host that it belongs to, where that is known.
+        identity: the role and name in the certificate that it has shown; None if it has shown none.
     """
 
     id: int
@@ -54,6 +56,7 @@ class Peer(msgspec.Struct, frozen=True):
     dialled_for: Instance | None = None
     endpoint: str = ""
     uid: int | None = None
+    identity: Identity | None = None
 
     def is_same(self, other: Peer) -> bool:
         """Whether these are one program, as far as is known."""

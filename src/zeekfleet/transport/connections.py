@@ -18,6 +18,7 @@ from zeekfleet.model.enums import Role
 from zeekfleet.model.management import Instance
 from zeekfleet.security import permissions
 from zeekfleet.security.access import AccessControl
+from zeekfleet.security.identity import Identity
 from zeekfleet.security.permissions import Actor, Permissions
 from zeekfleet.transport.bus import Bus, Peer
 from zeekfleet.transport.encryption import ClientTls, ServerTls
@@ -27,12 +28,27 @@ Refused = Callable[[Peer, Event, str], None]
 """Told of what a peer was not allowed to publish: the peer, the event, and why, a sentence for a person."""
 
 
+Certified = Callable[[Identity | None], tuple[Actor, ...]]
+"""What the owner of a certificate is taken for. Without identity, the certificate names no role of this fleet."""
+
+
+class CertificateOwner(msgspec.Struct, frozen=True):
+    """Whose certificate a peer has shown, which the listener's authorities have signed.
+
+    Attributes:
+        identity: the role and name in it; None if it has none.
+    """
+
+    identity: Identity | None
+
+
 class ListenerPolicy(msgspec.Struct, frozen=True):
     """What the peers of a listener are, and so what they may say and hear (``security/permissions.py``).
 
     Attributes:
         role: what whoever connects here is taken for.
         actors: what a peer without certificate is taken for. If this is left out, all may say and hear everything.
+        certified: what a peer with a certificate is taken for, given whose it is; nothing if it is not served here.
         instance: the instance of the agent that listens.
         is_named: whether the name that a peer tells when it connects is the one for which it speaks.
         refused: called with what a peer was not allowed to say.
@@ -40,12 +56,24 @@ class ListenerPolicy(msgspec.Struct, frozen=True):
 
     role: Role = Role.NONE
     actors: tuple[Actor, ...] = ()
+    certified: Certified = lambda identity: ()
     instance: str = ""
     is_named: bool = False
     refused: Refused | None = None
 
-    def permissions(self, name: str) -> Permissions | None:
-        """What a peer that calls itself ``name`` may say and hear; None for everything."""
+    def serves(self, owner: CertificateOwner) -> bool:
+        """Whether the owner of a certificate is served."""
+        return not self.actors or bool(self.certified(owner.identity))
+
+    def permissions(self, name: str, owner: CertificateOwner | None = None) -> Permissions | None:
+        """What a peer may say and hear; None for everything.
+
+        Args:
+            name: what it calls itself.
+            owner: whose certificate it has shown; None if it has shown none.
+        """
+        if owner is not None:
+            return Permissions(self.certified(owner.identity), instance=self.instance) if self.actors else None
         if not self.actors:
             return None
         named = (msgspec.structs.replace(actor, name=name) for actor in self.actors)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from http import HTTPStatus
 
 from websockets.datastructures import Headers
@@ -17,12 +17,13 @@ from websockets.server import ServerProtocol
 from zeekfleet.broker.session import POLICY_VIOLATION, Problem, ServerSession, check_request
 from zeekfleet.model.addresses import address_text
 from zeekfleet.security.access import AccessControl, CheckedPeer, Refusal
+from zeekfleet.security.identity import identity_of_peer
 from zeekfleet.security.reports import Reports
 from zeekfleet.security.users import name_of
 from zeekfleet.transport.acceptor import Acceptor, Reception, Served
 from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.connection_limits import ConnectionLimits, Entry, peer_of
-from zeekfleet.transport.connections import ListenerPolicy
+from zeekfleet.transport.connections import CertificateOwner, ListenerPolicy
 from zeekfleet.transport.deadline import Deadline
 from zeekfleet.transport.encryption import ServerTls
 from zeekfleet.transport.exchange import serve
@@ -42,6 +43,8 @@ WITH_BODY = ("unsupported request body", "transfer codings aren't supported")
 """What the library says of a request that is good HTTP and has a body, as no upgrade has."""
 
 WITHOUT_TLS = "this port speaks TLS, and you do not (zeek-client: enable = true in its section [ssl])"
+
+FOREIGN_CERTIFICATE = "your certificate is not one of those that are served here"
 
 ENDPOINT = re.compile(r"[-_.A-Za-z0-9]{1,128}")
 
@@ -110,7 +113,7 @@ class Listener:
         tls = self._tls
         if is_encrypted and tls is not None and tls.is_mutual:
             # Whoever shows a certificate is known by that.
-            return _Connection(self, CheckedPeer(), entry)
+            return _Connection(self, CheckedPeer(), entry, is_certified=True)
         if peer.refusal is not None:
             return self._forbidden(peer.refusal)
         if tls is not None and not is_encrypted and not (tls.plain_here and peer.local):
@@ -159,7 +162,7 @@ class Listener:
             self._report("evicted", f"more than {limit} connections have not begun to talk: the oldest are closed")
         return entry
 
-    def _report(self, key: str, text: str) -> None:
+    def _report(self, key: Hashable, text: str) -> None:
         """Log a limit that strikes, at most once a minute."""
         if line := self._reports.line(key, lambda: text):
             logger.warning("%s: %s", self._address, line, extra={"address": self._address})
@@ -186,6 +189,8 @@ class Listener:
         ):
             self._tell_of_refusal(foreign)
             connection.refuse(HTTPStatus.FORBIDDEN, foreign.reason, {REFUSAL: foreign.reason})
+        elif connection.owner is not None and not self._policy.serves(connection.owner):
+            self._refuse_certificate(connection, connection.owner)
         elif first(headers, ENDPOINT_FIELD) == self._endpoint_id:
             # What we say would come back to us, and each request be worked on twice.
             connection.refuse(HTTPStatus.CONFLICT, "you have connected to yourself")
@@ -200,7 +205,7 @@ class Listener:
         problem = check_request(request.path.partition("?")[0], names[0] if names else None)
         peer = self._peer(connection, request.headers, names[0] if names and problem is None else "")
         link = WebSocketLink(peer, (), connection, self.settings, self.metrics)
-        link.permissions = self._policy.permissions(peer.name)
+        link.permissions = self._policy.permissions(peer.name, connection.owner)
         link.frame_limit = frame_limit(request.headers)
         if problem is not None:
             await self._turn_away(link, problem)
@@ -222,8 +227,23 @@ class Listener:
         where = address_text(host, int(remote[1])) if isinstance(remote, tuple) else self._address
         told = first(headers, ENDPOINT_FIELD)
         endpoint = told if ENDPOINT.fullmatch(told) else ""
-        role, uid = self._policy.role, connection.peer.uid
-        return Peer(self._router.new_peer_id(), name, host, where, role, endpoint=endpoint, uid=uid)
+        return Peer(
+            self._router.new_peer_id(),
+            name,
+            host,
+            where,
+            self._policy.role,
+            endpoint=endpoint,
+            uid=connection.peer.uid,
+            identity=connection.owner.identity if connection.owner is not None else None,
+        )
+
+    def _refuse_certificate(self, connection: _Connection, owner: CertificateOwner) -> None:
+        """Refuse the owner of a certificate who is not served here. The log says whose it is, the answer does not."""
+        whose = str(owner.identity) if owner.identity is not None else "nobody: it names no role"
+        self.metrics.strangers_refused += 1
+        self._report(connection.entry.who, f"refused {connection.remote}: its certificate is that of {whose}")
+        connection.refuse(HTTPStatus.FORBIDDEN, FOREIGN_CERTIFICATE, {REFUSAL: FOREIGN_CERTIFICATE})
 
 
 class _Connection(WebSocketStream, Served):
@@ -231,17 +251,21 @@ class _Connection(WebSocketStream, Served):
 
     deadline: Deadline
 
-    def __init__(self, listener: Listener, peer: CheckedPeer, entry: Entry) -> None:
+    def __init__(self, listener: Listener, peer: CheckedPeer, entry: Entry, *, is_certified: bool = False) -> None:
         self._server = ServerProtocol(max_size=listener.settings.frame_bytes, logger=LIBRARY)
         super().__init__(self._server, listener.settings, listener.metrics, listener.unfinished)
         self._listener = listener
         self.peer = peer
         self.entry = entry
+        self.owner: CertificateOwner | None = None
+        self._is_certified = is_certified
         self._upgrade: asyncio.Future[Request | None] = self._loop.create_future()
         self._is_answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self._is_certified:
+            self.owner = CertificateOwner(identity_of_peer(transport.get_extra_info("peercert")))
         self._expire_in(self._settings.handshake_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:

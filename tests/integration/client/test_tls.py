@@ -19,8 +19,8 @@ from zeekfleet.errors import TransportError
 from zeekfleet.model.management import Instance, Result
 from zeekfleet.pki.directory import PkiDirectory
 from zeekfleet.pki.records import find
-from zeekfleet.transport.tls import server_context
 from zeekfleet.transport.encryption import ServerTls
+from zeekfleet.transport.tls import server_context
 from zeekfleet.transport.websocket import WebSocketBus
 
 AUTHORITY = trustme.CA()
