@@ -40,6 +40,7 @@ class Setting(msgspec.Struct, frozen=True):
         none: ``none`` is allowed beside them, which stands for None; the help tells what it means.
         names: what a text stands for: a ``path``, the program of a ``command``, or the ``host`` to listen at. A
             relative path begins where its writer was: beside the settings file, or in the current directory.
+        flag: the option takes no value: it switches something on.
         option: the option, where it does not follow from the name.
         variable: the environment variable, where it does not follow from the option.
     """
@@ -49,6 +50,7 @@ class Setting(msgspec.Struct, frozen=True):
     zero: bool = False
     none: bool = False
     names: Literal["", "path", "command", "host"] = ""
+    flag: bool = False
     option: str = ""
     variable: str = ""
 
@@ -126,6 +128,13 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
     allow_group: Annotated[
         str, Setting("groups of this host whose members are served; the default one need not exist")
     ] = DEFAULT_GROUP
+    insecure: Annotated[
+        bool,
+        Setting(
+            "serve and connect to other hosts without certificates: whoever reaches a port commands the nodes",
+            flag=True,
+        ),
+    ] = False
     server_name: Annotated[
         str, Setting("further names by which web browsers and clients on this host may call it, separated by commas")
     ] = ""
@@ -195,9 +204,18 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
             within=Range(0.1, 1_000_000, "a number a second"),
         ),
     ] = 100.0
-    tls_certificate: Annotated[str, Setting("PEM certificate for clients' TLS", names="path")] = ""
+    tls_certificate: Annotated[str, Setting("PEM file with the controller's certificate", names="path")] = ""
     tls_key: Annotated[str, Setting("PEM file with the certificate's private key", names="path")] = ""
-    tls_ca: Annotated[str, Setting("PEM file with the authorities that clients' certificates need", names="path")] = ""
+    tls_ca: Annotated[
+        str, Setting("PEM file with the authorities whose certificates clients and agents need", names="path")
+    ] = ""
+    tls_revoked: Annotated[
+        str, Setting("PEM file with the authorities' lists of revoked certificates", names="path")
+    ] = ""
+    tls_role: Annotated[
+        Literal["viewer", "operator", "admin", "none"],
+        Setting("what a client is whose certificate names no role: viewer, operator, admin, or none that is served"),
+    ] = "admin"
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,6 +233,14 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     controller: Annotated[str, Setting("HOST:PORT of the controller, or none to wait for it")] = (
         f"{defaults.LOOPBACK}:{defaults.CONTROLLER_PORT}"
     )
+    tls_certificate: Annotated[str, Setting("PEM file with the agent's certificate", names="path")] = ""
+    tls_key: Annotated[str, Setting("PEM file with the certificate's private key", names="path")] = ""
+    tls_ca: Annotated[
+        str, Setting("PEM file with the authorities whose certificates controllers need", names="path")
+    ] = ""
+    tls_revoked: Annotated[
+        str, Setting("PEM file with the authorities' lists of revoked certificates", names="path")
+    ] = ""
     controller_hold: Annotated[
         float,
         Setting(

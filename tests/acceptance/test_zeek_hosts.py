@@ -85,6 +85,7 @@ def test_workers_there_and_manager_here(new_fleet: Callable[[], Fleet], dialled:
     with two_hosts("10.77.0.1", "10.77.0.2") as (here, there), here.inside():
         fleet = new_fleet()
         try:
+            fleet.certify(here.address, {"a1": here.address, "a2": there.address})
             fleet.start_controller(listen=here.address)
             instances = ["a1", "a2"]
             for name, host in (("a1", here), ("a2", there)):
@@ -115,10 +116,12 @@ def test_a_zeek_that_cannot_encrypt_is_refused(new_fleet: Callable[[], Fleet]) -
     with two_hosts("10.77.0.1", "10.77.0.2") as (here, there), here.inside():
         fleet = new_fleet()
         try:
-            fleet.start_controller(listen=here.address)
+            fleet.start_controller(listen=here.address, insecure=True)
             for name, host in (("a1", here), ("a2", there)):
                 with host.inside():
-                    fleet.start_agent(name, engine="zeek", controller=f"{here.address}:{fleet.agent_port}")
+                    fleet.start_agent(
+                        name, engine="zeek", controller=f"{here.address}:{fleet.agent_port}", insecure=True
+                    )
             fleet.wait_for_instances("a1", "a2")
             answer = fleet.client("deploy-config", "-", text=ini(["a1", "a2"], NODES))
             assert answer.code == 1

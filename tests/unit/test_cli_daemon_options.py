@@ -14,9 +14,9 @@ from zeekfleet.resolution import Declaration, declarations
 from zeekfleet.settings import Settings
 
 DAEMONS = sorted(SECTIONS)
-NO_DEFAULT = {"controller.tls_certificate", "controller.tls_key", "controller.tls_ca"} | {
-    *("archive.directory", "archive.command", "common.allow_user", "common.server_name")
-}
+NO_DEFAULT = {
+    f"{role}.tls_{file}" for role in ("controller", "agent") for file in ("certificate", "key", "ca", "revoked")
+} | {*("archive.directory", "archive.command", "common.allow_user", "common.server_name")}
 
 
 def parser(daemon: str) -> argparse.ArgumentParser:
@@ -47,6 +47,9 @@ def test_every_option_shows_its_default_and_its_possible_values(setting: Declara
     shown = re.search(r" \(default: (.*?)\)( \[\w+\])?$", str(action.help))
     if setting.key in NO_DEFAULT:
         assert (shown, value) == (None, "")
+        return
+    if setting.setting.flag:
+        assert (shown, value, action.nargs) == (None, False, 0)
         return
     assert shown is not None, action.help
     beside = ["--archive-command=x"] if setting.key == "archive.interval" else []  # without, it is refused

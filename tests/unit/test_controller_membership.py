@@ -11,6 +11,7 @@ from zeekfleet.controller.membership import Membership
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import Address, Port
 from zeekfleet.transport.bus import Peer
+from zeekfleet.transport.encryption import PlainText
 from zeekfleet.waiting import Signal
 
 
@@ -49,7 +50,7 @@ class Collaborators:
 
     def __init__(self) -> None:
         self.instances, self.lines, self.welcomes = Instances(), Lines(), Welcomes()
-        dialling = Dialling(self.lines)  # type: ignore[arg-type]
+        dialling = Dialling(self.lines, PlainText())  # type: ignore[arg-type]
         self.membership = Membership(self.instances, dialling, self.welcomes, Signal())  # type: ignore[arg-type]
 
     def adopt(self, configuration: Configuration) -> Meeting:

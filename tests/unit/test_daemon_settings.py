@@ -75,7 +75,8 @@ def test_precedence_and_origin(setting: Declaration, tmp_path: Path, monkeypatch
     assert resolved("--settings", str(file)) == (by_variable, variable)
     for option in setting.options(sections):
         origin = setting.options(sections)[0]
-        assert resolved("--settings", str(file), *beside, option, str(by_option)) == (by_option, origin)
+        words = (option,) if setting.setting.flag else (option, str(by_option))
+        assert resolved("--settings", str(file), *beside, *words) == (by_option, origin)
 
 
 PATHS = [setting for setting in DECLARATIONS if setting.setting.names == "path"]

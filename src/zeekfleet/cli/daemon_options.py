@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Container
 from pathlib import Path
+from typing import Any
 
 from zeekfleet.cli.inapplicable import refuse_inapplicable
 from zeekfleet.cli.option_groups import default, grouped, values
@@ -40,12 +41,15 @@ def add_options(parser: argparse.ArgumentParser, sections: tuple[str, ...], only
         for setting in applying:
             usual = default(setting, defaults)
             told = f" (default: {usual})" if usual else ""
+            usage: dict[str, Any] = {"metavar": values(setting)}
+            if setting.setting.flag:
+                usage, told = {"action": "store_const", "const": "yes"}, ""
             group.add_argument(
                 *setting.options(sections),
                 dest=PREFIX + setting.key,
-                metavar=values(setting),
                 default=None,
                 help=f"{setting.setting.help}{told} [{setting.variable}]".replace("%", "%%"),
+                **usage,
             )
     parser.set_defaults(setting_sections=sections)
     # The usage line would list seventy options; they are listed below it, in groups.

@@ -12,9 +12,11 @@ from zeekfleet.settings import Settings
 _GROUPS = (
     ("common.allow_", "who is served"),
     ("common.server_name", "who is served"),
+    ("common.insecure", "who is served"),
     *((f"common.{name}", "limits of connections") for name in ("frame_", "unfinished_", "connection_", "handshake_")),
     ("common.", "daemon"),
-    ("controller.tls_", "controller: TLS for clients"),
+    ("controller.tls_", "controller: certificates"),
+    ("agent.tls_", "agent: certificates"),
     ("controller.auto_assign_", "controller: ports that nodes lack"),
     ("controller.node_limit", "controller: limits"),
     ("controller.notification_", "controller: limits"),
@@ -46,6 +48,7 @@ _TEXTS = (
     (".tls_certificate", "FILE"),
     (".tls_key", "FILE"),
     (".tls_ca", "FILE"),
+    (".tls_revoked", "FILE"),
 )
 """Ends of keys, and what the values of these settings are called."""
 

@@ -15,6 +15,7 @@ from zeekfleet.cli.purposes import VERBS
 from zeekfleet.cli.showing import Output
 from zeekfleet.client.results import Document
 from zeekfleet.errors import PkiError
+from zeekfleet.model.names import PKI
 from zeekfleet.pki.hosts import LOOPBACK, parse_host, parse_range
 from zeekfleet.pki.records import AUTHORITY_DAYS, DAYS, LIFE, Issued, find
 from zeekfleet.security.certificates import date_text
@@ -169,7 +170,7 @@ def _days(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     settings = resolve_options(args).settings
-    directory: Path = args.directory or Path(settings.common.state_dir) / "pki"
+    directory: Path = args.directory or Path(settings.common.state_dir) / PKI
     messages = Messages(quiet=args.quiet)
     match args.action:
         case "init":

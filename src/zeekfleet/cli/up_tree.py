@@ -20,7 +20,7 @@ from zeekfleet.errors import SettingsError
 from zeekfleet.model.defaults import EVERY_ADDRESS, EVERY_ADDRESS_V6, LOOPBACK, LOOPBACK_V6
 from zeekfleet.model.enums import Role
 from zeekfleet.resolution import Resolved
-from zeekfleet.settings import Settings
+from zeekfleet.settings import ControllerSettings, Settings
 
 GRACE = 5.0
 """Seconds for a verb to end when the tree is told to stop."""
@@ -71,7 +71,8 @@ async def _deploy(config: Sequence[str], settings: Settings) -> None:
 async def _verb(settings: Settings, *words: str) -> None:
     own = settings.controller
     controller = f"{_reachable(own.websocket_listen)}:{own.websocket_port}"
-    command = (sys.executable, "-m", "zeekfleet", "--controller", controller, *words)
+    options = [word for key, value in _certificates(own).items() for word in ("--set", f"ssl.{key}={value}")]
+    command = (sys.executable, "-m", "zeekfleet", "--controller", controller, *options, *words)
     # In its own process group: Ctrl-C must reach only the tree, which then ends the verb.
     process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, process_group=0)
     try:
@@ -84,6 +85,20 @@ async def _verb(settings: Settings, *words: str) -> None:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+def _certificates(own: ControllerSettings) -> dict[str, str]:
+    """The settings with which a verb reaches this tree's own controller over TLS: as the controller itself."""
+    if not own.tls_certificate:
+        return {}
+    if not own.tls_ca:
+        return {"enable": "true"}
+    return {
+        "enable": "true",
+        "certificate": own.tls_certificate,
+        "keyfile": own.tls_key or own.tls_certificate,
+        "cafile": own.tls_ca,
+    }
 
 
 def _reachable(listen: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
@@ -16,6 +16,7 @@ from zeekfleet.model.management import Configuration
 from zeekfleet.planning.ports import assign_metrics_ports, assign_ports, lacking_ports
 from zeekfleet.planning.validate import DEFAULT_SIZES, Sizes, validate
 from zeekfleet.transport.bus import Bus
+from zeekfleet.transport.encryption import Encryption, PlainText
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Completion:
         controller_name: what nothing in a configuration may be named.
         request_timeout: seconds that agents have to tell their ports.
         sizes: how large a configuration may be.
+        encryption: decides which instances may be connected to.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Completion:
         controller_name: str,
         request_timeout: float,
         sizes: Sizes = DEFAULT_SIZES,
+        encryption: Encryption | None = None,
     ) -> None:
         self._bus = bus
         self._instances = instances
@@ -61,6 +64,7 @@ class Completion:
         self._controller_name = controller_name
         self._timeout = request_timeout
         self._sizes = sizes
+        self._encryption = encryption or PlainText()
 
     def complete(
         self,
@@ -85,6 +89,7 @@ class Completion:
             controller_name=self._controller_name,
             sizes=self._sizes,
         )
+        errors += tuple(self._unreachable(configuration))
         if errors:
             raise ConfigurationError(errors)
         ready = self._instances.with_addresses(configuration)
@@ -96,6 +101,12 @@ class Completion:
                 ready, start=how.metrics_start, reserved=how.reserved, taken=taken, former=former
             )
         return ready
+
+    def _unreachable(self, configuration: Configuration) -> Iterator[str]:
+        """Why instances must not be connected to."""
+        for instance in configuration.instances:
+            if instance.listen_port is not None and (problem := self._encryption.problem(str(instance.host))):
+                yield f"instance '{instance.name}': {problem}"
 
     async def complete_with_agents(self, configuration: Configuration, former: Configuration | None) -> Configuration:
         """The same, but no port is filled in that somebody else has on an instance's host, as far as its agent tells.

@@ -63,11 +63,12 @@ class Controller:
             controller_name=options.name,
             request_timeout=base,
             sizes=options.sizes,
+            encryption=options.encryption,
         )
         self._stage = Stage(store, completion)
         checking = Checking(bus, self._instances, base)
         welcoming = Welcoming(bus, self._instances, changed, base, self._tasks, self._check_ready)
-        self._membership = Membership(self._instances, Dialling(connections), welcoming, changed)
+        self._membership = Membership(self._instances, Dialling(connections, options.encryption), welcoming, changed)
         timeouts = ProgressTimeouts()
         handover = Handover(bus, self._instances, changed, timeouts, base)
         self._presence = Presence(bus, self._instances, store, base)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from zeekfleet.broker import topics
 from zeekfleet.model.enums import Role
 from zeekfleet.model.management import Instance
 from zeekfleet.transport.connections import Connections
+from zeekfleet.transport.encryption import Encryption
+
+logger = logging.getLogger(__name__)
 
 Place = tuple[str, int]
 
@@ -17,10 +21,12 @@ class Dialling:
 
     Args:
         connections: the controller's.
+        encryption: how they are encrypted.
     """
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, encryption: Encryption) -> None:
         self._connections = connections
+        self._encryption = encryption
         self._connected: set[Place] = set()
 
     def connect_to(self, instances: Iterable[Instance]) -> None:
@@ -30,7 +36,12 @@ class Dialling:
         """
         wanted: dict[Place, Instance] = {}
         for instance in instances:
-            if instance.listen_port is not None:
+            if instance.listen_port is None:
+                continue
+            if problem := self._encryption.problem(str(instance.host)):
+                facts = {"instance": instance.name, "error": problem}
+                logger.error("instance %s is not connected to: %s", instance.name, problem, extra=facts)
+            else:
                 wanted.setdefault((str(instance.host), instance.listen_port.number), instance)
         for place in sorted(self._connected - wanted.keys()):
             self._connections.hang_up(*place)
@@ -38,5 +49,6 @@ class Dialling:
             if place not in self._connected:
                 own = (topics.agent(instance.name), topics.secrets(instance.name))
                 label = f"the agent of instance {instance.name} at"
-                self._connections.dial(*place, publish=own, role=Role.AGENT, instance=instance, label=label)
+                tls = self._encryption.towards_agent(place[0], instance.name)
+                self._connections.dial(*place, publish=own, tls=tls, role=Role.AGENT, instance=instance, label=label)
         self._connected = set(wanted)

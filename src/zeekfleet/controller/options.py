@@ -10,6 +10,7 @@ from zeekfleet.controller.completion import PortAssignment
 from zeekfleet.controller.notifications import NotificationLimits
 from zeekfleet.model.defaults import CONTROLLER_PORT
 from zeekfleet.planning.validate import Sizes
+from zeekfleet.transport.encryption import Encryption, PlainText
 
 
 class ControllerOptions(msgspec.Struct, frozen=True):
@@ -25,6 +26,7 @@ class ControllerOptions(msgspec.Struct, frozen=True):
         key_file: where the keys of a cluster on several hosts are kept.
         notifications: how much agents may tell.
         sizes: how large a configuration may be.
+        encryption: how connections to agents are encrypted.
         loss: a sentence that connecting clients are told until a configuration is staged; none if empty.
     """
 
@@ -37,4 +39,5 @@ class ControllerOptions(msgspec.Struct, frozen=True):
     key_file: Path | None = None
     notifications: NotificationLimits = NotificationLimits()
     sizes: Sizes = Sizes()
+    encryption: Encryption = PlainText()
     loss: str = ""

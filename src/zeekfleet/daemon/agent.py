@@ -19,6 +19,7 @@ from zeekfleet.daemon.directories import check_name
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.engine_options import zeek_options
 from zeekfleet.daemon.run import until
+from zeekfleet.daemon.tls import DaemonTls
 from zeekfleet.daemon.workplace import workplace
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.defaults import LOOPBACK
@@ -27,6 +28,7 @@ from zeekfleet.model.names import AGENT_SOCKET
 from zeekfleet.model.types import Address
 from zeekfleet.node.engines import engine_of
 from zeekfleet.settings import Settings
+from zeekfleet.transport.connections import ConnectedBus
 
 
 async def serve(settings: Settings, engine_name: str, stop: asyncio.Event) -> None:
@@ -44,11 +46,16 @@ async def serve(settings: Settings, engine_name: str, stop: asyncio.Event) -> No
     engine = engine_of(engine_name, zeek_options(settings.supervisor))
     check_name("agent.name", own.name)
     controller = parse_controller(own.controller)
+    tls = DaemonTls("agent", own, settings.common)
+    listening = tls.for_fleet(own.listen)
+    dialling = tls.towards_controller(controller[0]) if controller is not None else None
+    tls.warn()
     with workplace(settings.common, own.name, Role.AGENT) as directory:
         access = access_control(settings.common)
         async with buses.own_bus(own.name, settings.common, access) as bus:
             supervisor = buses.supervisor_bus(own.name, settings.common, access, label="supervisor")
-            port = await bus.listen(own.listen, own.port, policy=buses.agent_policy(own.name), access=access)
+            policy = buses.agent_policy(own.name)
+            port = await bus.listen(own.listen, own.port, policy=policy, tls=listening, access=access)
             await bus.listen(f"unix:{directory / AGENT_SOCKET}", 0, policy=buses.NODES, access=access)
             options = AgentOptions(
                 name=own.name,
@@ -82,14 +89,15 @@ async def serve(settings: Settings, engine_name: str, stop: asyncio.Event) -> No
             # The agent has subscribed in its making. Connections tell subscriptions when they are made.
             if controller is not None:
                 own_topic = (topics.agent(own.name),)
-                bus.dial(*controller, publish=own_topic, role=Role.CONTROLLER, label="controller")
+                bus.dial(*controller, publish=own_topic, tls=dialling, role=Role.CONTROLLER, label="controller")
             async with supervisor:
                 readiness.announce(f"agent {own.name} {address_text(own.listen, port)}, {whom}")
-                await until(stop, _run(agent, disk, archiver))
+                await until(stop, _run(agent, disk, archiver, tls, bus))
 
 
-async def _run(agent: Agent, disk: DiskWatch, archiver: Archiver | None) -> None:
+async def _run(agent: Agent, disk: DiskWatch, archiver: Archiver | None, tls: DaemonTls, bus: ConnectedBus) -> None:
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(tls.run(bus.recheck))
         tasks.create_task(agent.run())
         tasks.create_task(disk.run())
         if archiver is not None:

@@ -8,10 +8,11 @@ from zeekfleet.model.enums import Role
 from zeekfleet.model.names import SUPERVISOR_SOCKET
 from zeekfleet.security import permissions
 from zeekfleet.security.access import AccessControl
+from zeekfleet.security.identity import CLIENT_ROLES, Identity, PeerRole
 from zeekfleet.security.permissions import Actor
 from zeekfleet.settings import CommonSettings
 from zeekfleet.transport.bus import Bus
-from zeekfleet.transport.connections import ConnectedBus, ListenerPolicy, Refused
+from zeekfleet.transport.connections import Certified, ConnectedBus, ListenerPolicy, Refused
 from zeekfleet.transport.opening import DialledBus
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus
@@ -29,13 +30,23 @@ SUPERVISOR = ListenerPolicy(actors=(Actor(permissions.Role.SUPERVISOR_CLIENT),))
 """A process that may connect to the supervisor may send it any request."""
 
 
-def clients_policy(refused: Refused | None = None) -> ListenerPolicy:
+def clients_policy(name: str, unnamed: str, refused: Refused | None = None) -> ListenerPolicy:
     """The controller's port for clients.
 
     Args:
+        name: the controller's. Its own certificate makes an admin: whoever has it can do everything anyway.
+        unnamed: the role of a client whose certificate names none; ``none`` if it is not served.
         refused: called with what a client was not allowed to say.
     """
-    return ListenerPolicy(actors=(ADMIN,), refused=refused)
+
+    def certified(identity: Identity | None) -> tuple[Actor, ...]:
+        if identity is None:
+            return () if unnamed == "none" else (Actor(permissions.Role(unnamed)),)
+        if identity == Identity(PeerRole.CONTROLLER, name):
+            return (ADMIN,)
+        return (_actor(identity),) if identity.role in CLIENT_ROLES else ()
+
+    return ListenerPolicy(actors=(ADMIN,), certified=certified, refused=refused)
 
 
 def agents_policy(*, and_clients: bool, refused: Refused | None = None) -> ListenerPolicy:
@@ -46,12 +57,29 @@ def agents_policy(*, and_clients: bool, refused: Refused | None = None) -> Liste
         refused: called with what an agent or client was not allowed to say.
     """
     agent = Actor(permissions.Role.AGENT)
-    return ListenerPolicy(actors=(ADMIN, agent) if and_clients else (agent,), refused=refused)
+    return ListenerPolicy(
+        actors=(ADMIN, agent) if and_clients else (agent,), certified=_only(PeerRole.AGENT), refused=refused
+    )
 
 
 def agent_policy(name: str) -> ListenerPolicy:
     """An agent's port, for controllers. They talk about this instance only."""
-    return ListenerPolicy(Role.CONTROLLER, (Actor(permissions.Role.CONTROLLER),), instance=name)
+    return ListenerPolicy(
+        Role.CONTROLLER, (Actor(permissions.Role.CONTROLLER),), _only(PeerRole.CONTROLLER), instance=name
+    )
+
+
+def _only(role: PeerRole) -> Certified:
+    """Serve the owners of certificates with this role, each under its own name."""
+
+    def certified(identity: Identity | None) -> tuple[Actor, ...]:
+        return () if identity is None or identity.role is not role else (_actor(identity),)
+
+    return certified
+
+
+def _actor(identity: Identity) -> Actor:
+    return Actor(permissions.Role(identity.role.value), identity.name)
 
 
 def own_bus(name: str, common: CommonSettings, access: AccessControl) -> ConnectedBus:

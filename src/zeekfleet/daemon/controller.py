@@ -16,7 +16,7 @@ from zeekfleet.daemon.access import access_control
 from zeekfleet.daemon.directories import DATABASE, check_name
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.run import until
-from zeekfleet.daemon.tls import ServerContext, server_context
+from zeekfleet.daemon.tls import DaemonTls
 from zeekfleet.daemon.workplace import workplace
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import Role
@@ -25,7 +25,8 @@ from zeekfleet.settings import Settings
 from zeekfleet.store import quarantine
 from zeekfleet.store.interface import Store
 from zeekfleet.store.sqlite import SqliteStore
-from zeekfleet.transport.encryption import ServerTls
+from zeekfleet.transport.connections import ConnectedBus
+from zeekfleet.transport.encryption import Encryption
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,9 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
     """
     own = settings.controller
     check_name("controller.name", own.name)
-    tls = server_context(own)
+    tls = DaemonTls("controller", own, settings.common)
+    for_clients, for_agents = tls.for_clients(own.websocket_listen), tls.for_fleet(own.listen)
+    tls.warn()
     with workplace(settings.common, own.name, Role.CONTROLLER) as directory:
         store = None
         try:
@@ -55,38 +58,37 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
                 logger.error(loss)
             access = access_control(settings.common)
             async with buses.own_bus(own.name, settings.common, access) as bus:
-                controller = Controller(_options(settings, directory, loss), bus, bus, store)
+                controller = Controller(_options(settings, directory, loss, tls), bus, bus, store)
                 places = []
                 if own.websocket_port:
                     await bus.listen(
                         own.websocket_listen,
                         own.websocket_port,
-                        policy=buses.clients_policy(),
-                        tls=ServerTls(lambda: tls) if tls is not None else None,
+                        policy=buses.clients_policy(own.name, own.tls_role),
+                        tls=for_clients,
                         access=access,
                     )
-                    places.append(
-                        f"clients {address_text(own.websocket_listen, own.websocket_port)}{' (TLS)' if tls else ''}"
-                    )
+                    place = address_text(own.websocket_listen, own.websocket_port)
+                    places.append(f"clients {place}{' (TLS)' if for_clients else ''}")
                 if own.port:
                     policy = buses.agents_policy(and_clients=own.first_generation_clients and not own.tls_ca)
-                    await bus.listen(own.listen, own.port, policy=policy, access=access)
-                    places.append(f"agents {address_text(own.listen, own.port)}")
+                    await bus.listen(own.listen, own.port, policy=policy, tls=for_agents, access=access)
+                    place = address_text(own.listen, own.port)
+                    places.append(f"agents {place}{' (TLS)' if for_agents else ''}")
                 names.keep(Path(settings.common.state_dir), Role.CONTROLLER, own.name)
                 readiness.announce(", ".join([f"controller {own.name}", *places]))
                 disk = DiskWatch((directory,), logger.error, logger.info)
-                await until(stop, _run(controller, disk, tls))
+                await until(stop, _run(controller, disk, tls, bus))
         finally:
             if store is not None:
                 store.close()
 
 
-async def _run(controller: Controller, disk: DiskWatch, tls: ServerContext | None) -> None:
+async def _run(controller: Controller, disk: DiskWatch, tls: DaemonTls, bus: ConnectedBus) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(controller.run())
         tasks.create_task(disk.run())
-        if tls is not None:
-            tasks.create_task(tls.watch.run())
+        tasks.create_task(tls.run(bus.recheck))
 
 
 def _loss(path: Path, store: Store) -> str:
@@ -100,7 +102,7 @@ def _loss(path: Path, store: Store) -> str:
     )
 
 
-def _options(settings: Settings, directory: Path, loss: str) -> ControllerOptions:
+def _options(settings: Settings, directory: Path, loss: str, encryption: Encryption) -> ControllerOptions:
     own = settings.controller
     return ControllerOptions(
         name=own.name,
@@ -119,5 +121,6 @@ def _options(settings: Settings, directory: Path, loss: str) -> ControllerOption
         key_file=directory / KEYS,
         notifications=NotificationLimits(own.notification_size, own.notification_rate),
         sizes=Sizes(own.node_limit, own.node_limit_each),
+        encryption=encryption,
         loss=loss,
     )

@@ -1,29 +1,46 @@
-"""TLS for clients' connections, as zeek-client's ``[ssl]`` settings expect it."""
+"""TLS of a daemon: what is encrypted, with whose certificates, and where that may be done without.
+
+Connections on loopback need none: the kernel tells whose they are. On all others both sides show a certificate, unless
+``--insecure`` says otherwise. The files are read again when they change.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
 
 from zeekfleet.errors import SettingsError, TlsFileError
+from zeekfleet.model.defaults import LOCALHOST
+from zeekfleet.model.names import AUTHORITY, CERTIFICATES, PKI, REVOKED
 from zeekfleet.security.certificates import Validity, validity_of_file
-from zeekfleet.settings import ControllerSettings
+from zeekfleet.security.identity import PeerRole
+from zeekfleet.security.web_pages import is_loopback
+from zeekfleet.settings import AgentSettings, CommonSettings, ControllerSettings
+from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MOVED_TO, Inotify
 from zeekfleet.transport import tls
+from zeekfleet.transport.encryption import ClientTls, ServerTls
 from zeekfleet.transport.tls import TlsFiles
 
 logger = logging.getLogger(__name__)
 
-CHECK_INTERVAL = 60.0
+CHECK_INTERVAL: Final = 60.0
 """Seconds between two checks of our certificate. They are regular because the clock may be set at any time."""
 
-WARN_BEFORE = 14 * 86400.0
+WARN_BEFORE: Final = 14 * 86400.0
 """Seconds before the end of a certificate at which a warning is logged."""
+
+SETTLING: Final = 1.0
+"""Seconds after a file has changed until all are read again: certificate, key and list are often replaced together."""
 
 
 class CertificateWatch:
-    """Logs once when the certificate for clients expires soon, and once when it is not valid.
+    """Logs once when a certificate expires soon, and once when it is not valid.
 
     Args:
         validity: the period in which the certificate is valid.
@@ -33,17 +50,11 @@ class CertificateWatch:
         self._validity = validity
         self._told = ""
 
-    async def run(self) -> None:
-        """Check until cancelled."""
-        while True:
-            self.check()
-            await asyncio.sleep(CHECK_INTERVAL)
-
     def check(self) -> None:
         """Check once."""
         now = time.time()
         if problem := self._validity.problem(now):
-            self._tell(logging.ERROR, f"{problem}: clients that verify it do not connect")
+            self._tell(logging.ERROR, f"{problem}: whoever verifies it does not connect")
         elif problem := self._validity.problem(now + WARN_BEFORE):
             self._tell(logging.WARNING, problem.replace(" has expired on ", " expires on "))
         else:
@@ -86,33 +97,229 @@ class ServerContext(ssl.SSLContext):
     sslobject_class = _Handshake
 
 
-def server_context(settings: ControllerSettings) -> ServerContext | None:
-    """The context for the clients' listener; None if it does without TLS.
+class DaemonTls:
+    """The certificates of a daemon, and what they are used for.
 
-    With ``tls_ca``, clients need a certificate that one of these authorities signed.
+    Args:
+        section: the settings' section, ``controller`` or ``agent``.
+        own: its settings. If they name no certificate, one that ``zeekfleet pki`` has written for this daemon is used.
+        common: the settings of all daemons.
+
+    Attributes:
+        insecure: whether connections to other hosts may do without.
+        files: the files that are used.
 
     Raises:
-        SettingsError: a file cannot be used, or others can read the private key.
+        SettingsError: a file is missing or cannot be used, or others can read the private key.
     """
-    if not settings.tls_certificate:
-        for key in ("tls_key", "tls_ca"):
-            if getattr(settings, key):
-                raise SettingsError(f"controller.{key}", "needs controller.tls_certificate, too")
-        return None
-    files = TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_ca)
-    try:
-        context = tls.server_context(files, ServerContext)
-        context.watch = CertificateWatch(validity_of_file(files.certificate))
-    except TlsFileError as error:
-        raise SettingsError(_SETTINGS[error.kind], str(error)) from None
-    except ValueError as error:
-        raise SettingsError(_SETTINGS["certificate"], f"{files.certificate} cannot be used: {error}") from None
-    return context
+
+    def __init__(self, section: str, own: ControllerSettings | AgentSettings, common: CommonSettings) -> None:
+        self._section = section
+        self.insecure = common.insecure
+        self.files = TlsFiles(own.tls_certificate, own.tls_key, own.tls_ca, own.tls_revoked)
+        self._is_asked_for = bool(self.files.certificate)
+        if not self._is_asked_for:
+            for key in ("tls_key", "tls_ca", "tls_revoked"):
+                if getattr(own, key):
+                    raise SettingsError(f"{section}.{key}", f"needs {section}.tls_certificate, too")
+        if self.files.revoked and not self.files.authorities:
+            raise SettingsError(f"{section}.tls_revoked", f"needs {section}.tls_ca, too")
+        if not self._is_asked_for:
+            self.files = found_files(Path(common.state_dir), f"{section}-{own.name}")
+        self._server: tls.CurrentContext[ServerContext] | None = None
+        self._client: tls.CurrentContext[ssl.SSLContext] | None = None
+        if self.files.certificate:
+            self._server = tls.CurrentContext(self._make_server)
+        if self.is_mutual:
+            self._client = tls.CurrentContext(self._make_client)
+
+    @property
+    def is_mutual(self) -> bool:
+        """Whether there is all that both sides need to show each other certificates."""
+        return bool(self.files.certificate and self.files.authorities)
+
+    def for_clients(self, host: str) -> ServerTls | None:
+        """TLS of the listener for clients; None if it does without.
+
+        Args:
+            host: where it listens.
+
+        Raises:
+            SettingsError: it must not do without.
+        """
+        self._check(host)
+        if self._server is None or (is_here(host) and not self._is_asked_for):
+            return None
+        return ServerTls(self._server_context, plain_here=not self._is_asked_for)
+
+    def for_fleet(self, host: str) -> ServerTls | None:
+        """TLS of the listener for agents, or of an agent for controllers; None if it does without.
+
+        Args:
+            host: where it listens.
+
+        Raises:
+            SettingsError: it must not do without.
+        """
+        self._check(host)
+        return None if is_here(host) or not self.is_mutual else ServerTls(self._server_context, plain_here=True)
+
+    def problem(self, host: str) -> str:
+        """Why this host must not be connected to, or listened at; ``""`` if it may."""
+        if self.insecure or self.is_mutual or is_here(host):
+            return ""
+        return (
+            f"{host} is not loopback, so {self._section}.tls_certificate, tls_key and tls_ca are needed: see 'zeekfleet"
+            " pki', or accept with --insecure that whoever reaches the port commands the nodes"
+        )
+
+    def towards_agent(self, host: str, name: str) -> ClientTls | None:
+        """TLS of a connection to an agent; None if it does without."""
+        return self._towards(host, PeerRole.AGENT, name)
+
+    def towards_controller(self, host: str) -> ClientTls | None:
+        """TLS of a connection to a controller; None if it does without.
+
+        Raises:
+            SettingsError: it must not do without.
+        """
+        self._check(host)
+        return self._towards(host, PeerRole.CONTROLLER)
+
+    def _towards(self, host: str, role: PeerRole, name: str = "") -> ClientTls | None:
+        return None if is_here(host) or self._client is None else ClientTls(self._client_context, role, name)
+
+    def _check(self, host: str) -> None:
+        if problem := self.problem(host):
+            raise SettingsError(f"{self._section}.tls_certificate", problem)
+
+    def warn(self) -> None:
+        """Say that connections to other hosts may be open to everybody, if they may."""
+        if self.insecure:
+            logger.warning(
+                "--insecure: whoever can reach a port that is not on loopback, and has no certificate to show there,"
+                " commands this host's nodes"
+            )
+
+    async def run(self, changed: Callable[[], None] = lambda: None) -> None:
+        """Watch the files and the certificate until cancelled.
+
+        Args:
+            changed: called when other certificates count than before, so that peers should show theirs again.
+        """
+        if self._server is None:
+            return
+        arrived = asyncio.Event()
+        inotify = Inotify(arrived.set)
+        try:
+            files = [Path(path) for path in _paths(self.files)]
+            for directory in {file.parent for file in files}:
+                inotify.watch(directory, IN_CLOSE_WRITE | IN_MOVED_TO)
+            known = _stamps(files)
+            while True:
+                self._server.context.watch.check()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(CHECK_INTERVAL):
+                        await arrived.wait()
+                if not arrived.is_set():
+                    continue
+                await asyncio.sleep(SETTLING)
+                arrived.clear()
+                for _ in inotify.read():
+                    pass
+                if (found := _stamps(files)) == known:
+                    continue
+                about_peers = [Path(path) for path in (self.files.authorities, self.files.revoked) if path]
+                others_count = any(known[file] != found[file] for file in about_peers)
+                known = found
+                if self._reload() and others_count:
+                    changed()
+        finally:
+            inotify.close()
+
+    def _reload(self) -> bool:
+        """Read the files again; whether they could be used."""
+        try:
+            for current in (self._server, self._client):
+                if current is not None:
+                    current.reload()
+        except SettingsError as error:
+            logger.error("the former certificates stay in use: %s", error, extra={"error": str(error)})
+            return False
+        logger.info("certificates were read again")
+        return True
+
+    def _server_context(self) -> ssl.SSLContext:
+        assert self._server is not None  # noqa: S101 - only used where there is one
+        return self._server.context
+
+    def _client_context(self) -> ssl.SSLContext:
+        assert self._client is not None  # noqa: S101 - only used where there is one
+        return self._client.context
+
+    def _make_server(self) -> ServerContext:
+        with self._named():
+            context = tls.server_context(self.files, ServerContext)
+            context.watch = CertificateWatch(validity_of_file(self.files.certificate))
+        return context
+
+    def _make_client(self) -> ssl.SSLContext:
+        with self._named():
+            return tls.client_context(self.files)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name the setting whose file cannot be used."""
+        try:
+            yield
+        except TlsFileError as error:
+            raise SettingsError(f"{self._section}.{_SETTINGS[error.kind]}", str(error)) from None
+        except ValueError as error:
+            raise SettingsError(
+                f"{self._section}.tls_certificate", f"{self.files.certificate} cannot be used: {error}"
+            ) from None
 
 
-_SETTINGS = {
-    "certificate": "controller.tls_certificate",
-    "key": "controller.tls_key",
-    "authorities": "controller.tls_ca",
+def found_files(state: Path, owner: str) -> TlsFiles:
+    """The files that ``zeekfleet pki`` has written for a daemon in its state directory; no paths if there are none.
+
+    Args:
+        state: the state directory.
+        owner: such as ``agent-sensor-1``.
+    """
+    directory = state / PKI
+    certificate, key = (directory / CERTIFICATES / f"{owner}.{ending}" for ending in ("pem", "key"))
+    authorities = directory / CERTIFICATES / AUTHORITY
+    if not all(file.exists() for file in (certificate, key, authorities)):
+        return TlsFiles()
+    revoked = directory / REVOKED
+    return TlsFiles(str(certificate), str(key), str(authorities), str(revoked) if revoked.exists() else "")
+
+
+def is_here(host: str) -> bool:
+    """Whether this is loopback, where the kernel tells who is at the other end."""
+    return host == LOCALHOST or is_loopback(host)
+
+
+def _paths(files: TlsFiles) -> list[str]:
+    return [path for path in (files.certificate, files.key, files.authorities, files.revoked) if path]
+
+
+def _stamps(files: list[Path]) -> dict[Path, tuple[int, int, int] | None]:
+    """Of each file, what changes when it is replaced or written; None if it is missing."""
+    stamps: dict[Path, tuple[int, int, int] | None] = {}
+    for file in files:
+        stamps[file] = None
+        with contextlib.suppress(OSError):
+            status = file.stat()
+            stamps[file] = status.st_ino, status.st_size, status.st_mtime_ns
+    return stamps
+
+
+_SETTINGS: Final = {
+    "certificate": "tls_certificate",
+    "key": "tls_key",
+    "authorities": "tls_ca",
+    "revoked": "tls_revoked",
 }
 """The setting that names each kind of file."""

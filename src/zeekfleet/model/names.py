@@ -24,6 +24,18 @@ SUPERVISOR_SOCKET = "supervisor.sock"
 DAEMON_LOCK = "daemon.lock"
 """A file that a daemon locks in its directory, so that no second daemon uses the directory."""
 
+PKI = "pki"
+"""The folder of the state directory with an authority, or with what an agent got from one."""
+
+CERTIFICATES = "certificates"
+"""The folder in ``PKI`` with certificates and keys of this host."""
+
+AUTHORITY = "ca.pem"
+"""In ``PKI`` and in ``CERTIFICATES``: the certificate of the authority."""
+
+REVOKED = "crl.pem"
+"""In ``PKI``: the list of revoked certificates."""
+
 LONGEST_NAME = 64
 """The most characters of a name."""
 

@@ -25,7 +25,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from zeekfleet.errors import PkiError
-from zeekfleet.model.names import name_problem
+from zeekfleet.model.names import AUTHORITY, CERTIFICATES, REVOKED, name_problem
 from zeekfleet.pki import building, reading
 from zeekfleet.pki.building import Authority
 from zeekfleet.pki.hosts import LOOPBACK_RANGES
@@ -35,11 +35,8 @@ from zeekfleet.security.identity import Identity
 from zeekfleet.system.exposure import directory_problem, private_directory_problem, private_file_problem
 from zeekfleet.system.files import create_private, make_private_directory, open_own, sync_directory, write_private
 
-CERTIFICATE: Final = "ca.pem"
 KEY: Final = "ca.key"
-REVOKED: Final = "crl.pem"
 RECORDS: Final = "issued"
-CERTIFICATES: Final = "certificates"
 LOCK: Final = "lock"
 
 KEPT: Final = 365 * 86400.0
@@ -68,13 +65,13 @@ class PkiDirectory:
         self._clock = clock
         with _sentences():
             try:
-                (path / CERTIFICATE).lstat()
+                (path / AUTHORITY).lstat()
             except (FileNotFoundError, NotADirectoryError):
                 raise PkiError(f"there is no authority in {path}: make one with 'zeekfleet pki init'") from None
         for each in (path, path / RECORDS):
             _check_directory(each)
-        where = str(path / CERTIFICATE)
-        self.certificate = reading.read_certificate(read_file(path / CERTIFICATE), where)
+        where = str(path / AUTHORITY)
+        self.certificate = reading.read_certificate(read_file(path / AUTHORITY), where)
         if not reading.is_authority(self.certificate):
             raise PkiError(f"{where} is not the certificate of an authority: it may not sign others")
 
@@ -105,7 +102,7 @@ class PkiDirectory:
             make_private_directory(path)
             _check_directory(path)
             with _locked(path):
-                there = [name for name in (CERTIFICATE, KEY, REVOKED, RECORDS) if os.path.lexists(path / name)]
+                there = [name for name in (AUTHORITY, KEY, REVOKED, RECORDS) if os.path.lexists(path / name)]
                 if there and not replace:
                     raise PkiError(
                         f"{path / there[0]} is there already: with --force, a new authority is made, and no certificate"
@@ -120,7 +117,7 @@ class PkiDirectory:
                 revoked = building.make_revocation_list(authority, (), _moment(clock()))
                 create_private(path / REVOKED, reading.list_pem(revoked).encode())
                 # With this file, the authority is there.
-                create_private(path / CERTIFICATE, reading.certificate_pem(authority.certificate).encode())
+                create_private(path / AUTHORITY, reading.certificate_pem(authority.certificate).encode())
                 sync_directory(path)
         return cls(path, clock)
 
@@ -128,7 +125,7 @@ class PkiDirectory:
     def validity(self) -> Validity:
         """When the authority is valid."""
         begin, end = self.certificate.not_valid_before_utc, self.certificate.not_valid_after_utc
-        return Validity(f"authority {self.path / CERTIFICATE}", begin.timestamp(), end.timestamp())
+        return Validity(f"authority {self.path / AUTHORITY}", begin.timestamp(), end.timestamp())
 
     @property
     def certificates(self) -> Path:
@@ -295,7 +292,7 @@ class PkiDirectory:
                 raise PkiError(problem)
         key = reading.read_key(content, str(file))
         authority = Authority(self.certificate, key)
-        reading.check_authority(authority, str(self.path / CERTIFICATE), str(file))
+        reading.check_authority(authority, str(self.path / AUTHORITY), str(file))
         return authority
 
     def _revoked(self) -> dict[int, datetime]:
@@ -349,7 +346,7 @@ def _set_aside(path: Path, now: float) -> None:
     former = path / f"former-{_moment(now):%Y%m%dT%H%M%S.%fZ}"
     former.mkdir(mode=0o700)
     # First of all the file by which an authority is there.
-    for name in (CERTIFICATE, KEY, REVOKED, RECORDS, CERTIFICATES):
+    for name in (AUTHORITY, KEY, REVOKED, RECORDS, CERTIFICATES):
         if os.path.lexists(path / name):
             (path / name).rename(former / name)
 

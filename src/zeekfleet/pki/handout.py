@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.errors import PkiError
-from zeekfleet.pki.directory import CERTIFICATE, read_file
+from zeekfleet.model.names import AUTHORITY
+from zeekfleet.pki.directory import read_file
 from zeekfleet.pki.records import Issued
 from zeekfleet.security.identity import Identity
 from zeekfleet.system.exposure import directory_problem
@@ -34,7 +35,7 @@ class Handout(msgspec.Struct, frozen=True):
     @property
     def authority(self) -> Path:
         """The certificate of the authority, by which peers are known."""
-        return self.directory / CERTIFICATE
+        return self.directory / AUTHORITY
 
     def prepare(self, authority: str, *, replace: bool = False) -> None:
         """Make the directory and write the authority's certificate, before a certificate is issued.

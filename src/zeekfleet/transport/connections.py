@@ -163,6 +163,10 @@ class Connections(abc.ABC):
         """
 
     @abc.abstractmethod
+    def recheck(self) -> None:
+        """Close the connections whose other side has shown a certificate, so that it shows it again."""
+
+    @abc.abstractmethod
     def peers(self) -> tuple[Peer, ...]:
         """The connections that are ready."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -60,3 +61,32 @@ class ClientTls(msgspec.Struct, frozen=True):
         if identity.role is not self.role or self.name not in ("", identity.name):
             return f"its certificate is that of {identity}: expected {wanted}"
         return ""
+
+
+class Encryption(Protocol):
+    """Decides how connections that we make are encrypted."""
+
+    def problem(self, host: str) -> str:
+        """Why this host must not be connected to, as a sentence without its subject; ``""`` if it may."""
+        ...
+
+    def towards_agent(self, host: str, name: str) -> ClientTls | None:
+        """TLS of a connection to an agent; None if it does without.
+
+        Args:
+            host: whom we connect to; one without :meth:`problem`.
+            name: the agent's.
+        """
+        ...
+
+
+class PlainText:
+    """No connection is encrypted."""
+
+    def problem(self, host: str) -> str:
+        """There is never one."""
+        return ""
+
+    def towards_agent(self, host: str, name: str) -> ClientTls | None:
+        """There is no TLS."""
+        return None

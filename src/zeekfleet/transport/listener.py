@@ -206,6 +206,7 @@ class Listener:
         peer = self._peer(connection, request.headers, names[0] if names and problem is None else "")
         link = WebSocketLink(peer, (), connection, self.settings, self.metrics)
         link.permissions = self._policy.permissions(peer.name, connection.owner)
+        link.is_certified = connection.owner is not None
         link.frame_limit = frame_limit(request.headers)
         if problem is not None:
             await self._turn_away(link, problem)

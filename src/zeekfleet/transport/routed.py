@@ -117,6 +117,9 @@ class RoutedBus(ConnectedBus):
     def probe(self, peer: Peer, timeout: float) -> None:
         self._router.probe(peer, timeout)
 
+    def recheck(self) -> None:
+        self._router.recheck()
+
     def peers(self) -> tuple[Peer, ...]:
         return self._router.peers()
 

@@ -139,6 +139,12 @@ class Router:
             if link.peer.is_same(peer):
                 link.probe(timeout)
 
+    def recheck(self) -> None:
+        """Cut each link whose peer has shown a certificate."""
+        for link in (*self._inbound.values(), *self._dialled.values()):
+            if link.is_certified:
+                link.cut("other certificates count now")
+
     def attach(self, link: Link) -> None:
         """Take a link that is ready.
 

@@ -77,6 +77,7 @@ class WebSocketBus(RoutedBus):
         name = told if APPLICATION_NAME.fullmatch(told) else ""
         peer = self._dialled_peer(name, host, port)
         link = WebSocketLink(peer, subscriptions, stream, self.settings, self.metrics)
+        link.is_certified = tls is not None
         link.frame_limit = upgrade.frame_limit(answer)
         return link
 

@@ -29,6 +29,9 @@ from zeekfleet.transport.unix_sockets import SCHEME
 from zeekfleet.transport.upgrade import REFUSAL, first
 from zeekfleet.transport.websocket_stream import LIBRARY, WebSocketStream
 
+NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+"""What OpenSSL finds wrong with an answer that is not of TLS."""
+
 NEXT_ADDRESS_AFTER = 0.25
 """Seconds without an answer from one address of a name until the next is tried beside it (RFC 8305)."""
 
@@ -167,6 +170,8 @@ def _reason(error: Exception) -> str:
     """Why a connection failed, for a person."""
     if isinstance(error, socket.gaierror):
         return f"the name cannot be resolved ({error.strerror})"
+    if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
+        return "no TLS is spoken there"
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and (error.errno or 0) > 0:
         return os.strerror(error.errno or 0)  # asyncio's own text repeats the address
     return str(error) or type(error).__name__

@@ -192,6 +192,21 @@ class Fleet:
         assert "Traceback" not in done.stderr, done.stderr
         return Answer(done.returncode, done.stdout, done.stderr)
 
+    def pki(self, *words: str) -> Answer:
+        """``zeekfleet pki`` with the authority of the controller's host."""
+        command = (sys.executable, "-m", "zeekfleet", "pki", *words, "--state-dir", str(self.root / "c"))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 0, done.stderr
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def certify(self, controller: str, agents: Mapping[str, str]) -> None:
+        """Make certificates where each daemon looks for its own, by names and addresses."""
+        self.pki("init")
+        self.pki("issue", "controller", "controller", "--host", controller)
+        for name, host in agents.items():
+            place = self.root / name / "pki" / "certificates"
+            self.pki("issue", "agent", name, "--host", host, "--out", str(place))
+
     def deploy(self, configuration: str) -> Answer:
         """Deploy, all of which must work."""
         answer = self.client("deploy-config", "-", text=configuration)
@@ -228,6 +243,6 @@ class Fleet:
 
 
 def _options(given: Mapping[str, object]) -> list[str]:
-    """The command line; None leaves an option out."""
-    words = ((f"--{key.replace('_', '-')}", str(value)) for key, value in given.items() if value is not None)
-    return [word for pair in words for word in pair]
+    """The command line; None leaves an option out, and True gives one without a value."""
+    words = ((f"--{key.replace('_', '-')}", value) for key, value in given.items() if value is not None)
+    return [word for option, value in words for word in ((option,) if value is True else (option, str(value)))]

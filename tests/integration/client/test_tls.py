@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,7 +90,9 @@ async def test_certificates_of_our_own_authority(controller: Any, run: Any, tmp_
     files = {"certificate": client.certificate, "keyfile": client.key, "cafile": client.authorities}
 
     async def codes(**more: str) -> set[int]:
-        port = await controller.endpoint.listen("127.0.0.1", 0, tls=server_context(server))
+        port = await controller.endpoint.listen(
+            "127.0.0.1", 0, tls=ServerTls(functools.partial(server_context, server))
+        )
         words = (*options(port, **files, **more), "get-instances")
         done = await asyncio.gather(run("zeek-client", *words), run("zeekfleet", "--json", *words))
         return {each.code for each in done}

@@ -257,7 +257,7 @@ async def test_a_client_that_takes_leave_over_tls(caplog: pytest.LogCaptureFixtu
     """The transport may have let go of everything by the time the connection is closed on our side."""
     server, client = contexts()
     async with WebSocketBus("hub") as hub:
-        port = await hub.listen(HOST, 0, tls=server)
+        port = await hub.listen(HOST, 0, tls=ServerTls(lambda: server))
         peer = RawPeer(port)
         peer._reader, peer._writer = await asyncio.open_connection(HOST, port, ssl=client)
         await peer.subscribe()
