@@ -15,6 +15,7 @@ from websockets.uri import parse_uri
 
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.settings import TransportSettings
+from zeekfleet.transport.unfinished_frames import UnfinishedFrames
 from zeekfleet.transport.websocket_stream import WebSocketStream
 from zeekfleet.transport.whole_texts import size_of, whole_texts
 
@@ -51,7 +52,7 @@ class Accepting(WebSocketStream):
 
     def __init__(self) -> None:
         self._server = ServerProtocol()
-        super().__init__(self._server, TransportSettings(), TransportMetrics())
+        super().__init__(self._server, TransportSettings(), TransportMetrics(), UnfinishedFrames(2**20))
 
     def shake_hands(self, event: Request | Response) -> None:
         assert isinstance(event, Request)

@@ -132,7 +132,8 @@ def needs_of(
         # Groups of nodes stop one after another.
         stop_timeout=round(len(START_ORDER) * supervisor.grace) + STOP_MARGIN,
         has_low_ports=any(
-            one.setting.within is ranges.PORT and 0 < value < FREE_PORTS for one, value in _values(resolved)
+            one.setting.within is ranges.PORT and value is not None and 0 < value < FREE_PORTS
+            for one, value in _values(resolved)
         ),
         reads_homes=at_home is not None,
         state=state,

@@ -87,7 +87,7 @@ async def scene() -> AsyncIterator[Scene]:
     network = MemoryNetwork()
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         endpoint = await stack.enter_async_context(MemoryBus(network, "controller"))
-        await endpoint.listen("127.0.0.1", CLIENTS, policy=buses.clients_policy())
+        await endpoint.listen("127.0.0.1", CLIENTS, policy=buses.clients_policy("c", "admin"))
         await endpoint.listen("127.0.0.1", AGENTS, policy=buses.agents_policy(and_clients=True))
         options = ControllerOptions("c", request_timeout=PATIENCE)
         running = tasks.create_task(Controller(options, endpoint, endpoint, MemoryStore()).run())

@@ -21,7 +21,7 @@ from zeekfleet.errors import TransportError
 from zeekfleet.security.access import AccessControl, SocketOwner
 from zeekfleet.security.users import ServedUsers
 from zeekfleet.security.web_pages import own_names
-from zeekfleet.transport.encryption import ServerTls
+from zeekfleet.transport.encryption import ClientTls, ServerTls
 from zeekfleet.transport.websocket import WebSocketBus
 
 STRANGER = 2**31 - 7
@@ -183,7 +183,7 @@ async def test_where_tls_is_spoken_the_certificate_tells_who_listens():
     authority.issue_cert("127.0.0.1").configure_cert(server)
     authority.configure_trust(client)
     async with WebSocketBus() as listening, WebSocketBus(access=access(STRANGER)) as dialling:
-        port = await listening.listen("127.0.0.1", 0, tls=server)
+        port = await listening.listen("127.0.0.1", 0, tls=ServerTls(lambda: server))
         async with Recorder(dialling) as sees:
-            dialling.dial("127.0.0.1", port, tls=client)
+            dialling.dial("127.0.0.1", port, tls=ClientTls(lambda: client))
             await sees.added()
