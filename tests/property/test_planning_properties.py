@@ -41,7 +41,7 @@ DOUBTS = re.compile(r"; write \[.*\]:\d+$|is read as a part of it; comments stan
 """Warnings about values that zeek-client writes, and that we write in the same way."""
 
 
-names = words.filter(lambda word: word != "=" and not (word.endswith(",") and "=" not in word))
+script_names = words.filter(lambda word: word != "=" and not (word.endswith(",") and "=" not in word))
 """Names of scripts: what looks like a slip of the pen is refused in a file."""
 
 
@@ -53,7 +53,9 @@ def nodes(draw: st.DrawFn, name: str, instance: str) -> Node:
         role=draw(st.sampled_from(sorted(ROLE_ORDER, key=str))),
         state=State.RUNNING,
         p=draw(ports),
-        scripts=draw(st.none() | st.lists(names, min_size=1, max_size=3).map(lambda found: tuple(sorted(found)))),
+        scripts=draw(
+            st.none() | st.lists(script_names, min_size=1, max_size=3).map(lambda found: tuple(sorted(found)))
+        ),
         interface=draw(st.none() | interfaces),
         cpu_affinity=draw(st.none() | st.integers(0, 255)),
         env=draw(st.dictionaries(st.text(string.ascii_uppercase, min_size=1, max_size=5), words, max_size=3)),
