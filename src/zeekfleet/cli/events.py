@@ -6,7 +6,9 @@ import argparse
 import re
 import time
 from collections import deque
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from zeekfleet.broker import topics
 from zeekfleet.cli.absent import TONES
@@ -22,6 +24,7 @@ from zeekfleet.client.requests import DAY
 from zeekfleet.client.results import Document
 from zeekfleet.errors import ConnectionLostError
 from zeekfleet.model.notifications import Notification, NotificationKind
+from zeekfleet.model.texts import shown
 
 COLUMNS = ("TIME", "INSTANCE", "NODE", "EVENT")
 
@@ -33,6 +36,10 @@ OVERLAP = 5.0
 
 RECENT = 1000
 """Events that are remembered, so that none of these is shown again."""
+
+YEAR = 365 * DAY
+YEARS = 100
+"""How far away a moment may be."""
 
 UNITS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": DAY}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d)")
@@ -68,12 +75,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _follow(session: Session, args: argparse.Namespace) -> int:
     """Show what happens, without end; a controller that is started again is waited for."""
-    patience, seconds = PATIENCE, args.since
+    patience, since = PATIENCE, time.monotonic() - args.since
     screen = _Screen(session)
     while True:
         try:
             with session.connected(topics.NOTIFICATIONS, patience=patience) as controller:
-                events = controller.follow_events(seconds)
+                events = controller.follow_events(time.monotonic() - since)
                 while True:
                     event = result_of(anext(events))
                     if _is_wanted(event, args):
@@ -82,7 +89,7 @@ def _follow(session: Session, args: argparse.Namespace) -> int:
             session.messages.warning(f"{error}; waiting for the controller")
             patience = REVIVAL
             if screen.shown_at is not None:
-                seconds = time.monotonic() - screen.shown_at + OVERLAP
+                since = screen.shown_at - OVERLAP
 
 
 class _Screen:
@@ -108,8 +115,8 @@ class _Screen:
             write_out(json_text(document(event), pretty=False))
             return
         widths = widths_of(self._above)[:-1] if self._above else WIDTHS
-        shown = self._above = Table(COLUMNS, (_row(event),), widths=widths, heading=self._above is None)
-        self._output.show({}, lambda: [shown])
+        row = self._above = Table(COLUMNS, (_row(event),), widths=widths, heading=self._above is None)
+        self._output.show({}, lambda: [row])
 
 
 def table(*events: Notification) -> Table:
@@ -164,30 +171,40 @@ def _event(event: Notification) -> Cell:
 
 def _seconds(text: str) -> float:
     """How many seconds ago that was."""
-    seconds = seconds_ago(text, datetime.now().astimezone())
+    seconds = seconds_ago(text, datetime.now(UTC))
     if seconds is None:
         expected = "expected a duration such as 15min or 2d, or a past time such as 14:03 or '2026-03-01 14:03'"
-        raise argparse.ArgumentTypeError(f"{expected}, not '{text}'")
+        raise argparse.ArgumentTypeError(f"{expected}, of the last {YEARS} years, not '{shown(text, 40)}'")
     return seconds
 
 
 def seconds_ago(text: str, now: datetime) -> float | None:
-    """How many seconds lie between the moment that a text names and ``now``; None if it names none, or a future one.
+    """How many seconds lie between the moment that a text names and ``now``.
 
-    A time of day without a date is the latest that has passed.
+    A time of day without a date is the latest that has passed, and a time without a zone is this host's, by the zone's
+    rules at that time: clocks may have changed since.
+
+    Returns:
+        None if the text names no moment, one that is yet to come, or one that is further away than :data:`YEARS`.
     """
     if (parts := _DURATION.findall(text)) and "".join(map("".join, parts)) == text:
-        return sum(float(number) * UNITS[unit] for number, unit in parts)
+        found = [sum(float(number) * UNITS[unit] for number, unit in parts)]
+    else:
+        found = [(now - then).total_seconds() for then in _moments(text, now)]
+    return min((seconds for seconds in found if 0 <= seconds <= YEARS * YEAR), default=None)
+
+
+def _moments(text: str, now: datetime) -> Iterator[datetime]:
+    """The moments that a text may name."""
     for form in ("%H:%M", "%H:%M:%S"):
-        try:
-            clock = datetime.strptime(text, form)
-        except ValueError:
-            continue
-        then = now.replace(hour=clock.hour, minute=clock.minute, second=clock.second, microsecond=0)
-        return (now - (then if then <= now else then - timedelta(days=1))).total_seconds()
-    try:
-        then = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    seconds = (now - (then if then.tzinfo else then.astimezone())).total_seconds()
-    return seconds if seconds >= 0 else None
+        with suppress(ValueError):
+            clock = datetime.strptime(text, form).time()
+            today = now.astimezone().date()
+            for day in (today, today - timedelta(days=1)):
+                # An hour that clocks were set back by has each time of day twice.
+                for fold in (0, 1):
+                    yield datetime.combine(day, clock.replace(fold=fold)).astimezone(UTC)
+            return
+    # A moment at either end of the calendar has no place in some zones.
+    with suppress(ValueError, OverflowError):
+        yield datetime.fromisoformat(text).astimezone(UTC)

@@ -175,8 +175,6 @@ class Client(Requests):
                 await self._arrived.next()
         except TimeoutError:
             return False
-        if not self._connected.is_set():
-            raise self._connection_lost()
         return True
 
     def _connection_lost(self) -> TransportError:
@@ -212,6 +210,7 @@ class Client(Requests):
                 case PeerLost():
                     self._connected.clear()
                     self._lost.set()
+                    self._end_watching(self._connection_lost())
                     self._arrived.notify()
                 case Delivery(event=NotifyAlive()):
                     pass  # no news

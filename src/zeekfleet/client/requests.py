@@ -15,7 +15,7 @@ from __future__ import annotations
 import abc
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -35,7 +35,7 @@ from zeekfleet.client.releases import NOTHING_DEPLOYED, ZEEK_VERSION, Releases, 
 from zeekfleet.client.results import Checked, Deployed, IdValues, NodesSeen, Restarted, Staged
 from zeekfleet.client.status import Status, status_of
 from zeekfleet.client.wanted import Wanted
-from zeekfleet.errors import ConfigurationError, RequestFailedError
+from zeekfleet.errors import ConfigurationError, RequestFailedError, TransportError
 from zeekfleet.model.dispatches import NET_STATS, PEER_STATS, SET_OPTION
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, NodeStatus, Result, fresh_id
@@ -47,15 +47,53 @@ R = TypeVar("R", bound=Response)
 
 DAY = 86400.0
 
+BACKLOG = 100_000
+"""Events that may wait for a program that follows them."""
+
 ROLLING_WAIT = 120.0
 """Seconds for a batch of a rolling restart to run again."""
+
+
+class Watching:
+    """Sees events as they arrive, until the first that it may have missed.
+
+    Args:
+        watch: is called with each event.
+        wait: waits for the next one; see :meth:`Requests.wait`.
+    """
+
+    def __init__(self, watch: Watch, wait: Callable[[float], Awaitable[bool]]) -> None:
+        self._watch = watch
+        self._wait = wait
+        self._error: TransportError | None = None
+
+    def show(self, topic: str, event: Event) -> None:
+        """An event has arrived."""
+        if self._error is None:
+            self._watch(topic, event)
+
+    def end(self, error: TransportError) -> None:
+        """From now on events may be missed, for this reason."""
+        self._error = self._error or error
+
+    async def next(self, timeout: float) -> bool:
+        """Wait until another event has arrived and was seen; False if none came within ``timeout`` seconds.
+
+        Raises:
+            TransportError: events may have been missed since watching began. Those before were seen.
+        """
+        if self._error is None and not await self._wait(timeout):
+            return False
+        if self._error is not None:
+            raise self._error
+        return True
 
 
 class Requests(abc.ABC):
     """The verbs. Subclasses carry the events."""
 
     def __init__(self) -> None:
-        self._watches: list[Watch] = []
+        self._watching: list[Watching] = []
 
     # --- how they are carried
 
@@ -91,20 +129,27 @@ class Requests(abc.ABC):
         """
 
     @contextmanager
-    def watching(self, watch: Watch) -> Iterator[None]:
+    def watching(self, watch: Watch) -> Iterator[Watching]:
         """Have every event that arrives meanwhile seen by ``watch``, but for responses that are awaited.
 
-        What ``watch`` returns does not count here.
+        What ``watch`` returns does not count here. It sees no event after the connection was lost, even if there is a
+        new one.
         """
-        self._watches.append(watch)
+        watching = Watching(watch, self.wait)
+        self._watching.append(watching)
         try:
-            yield
+            yield watching
         finally:
-            self._watches.remove(watch)
+            self._watching.remove(watching)
 
     def _show(self, topic: str, event: Event) -> None:
-        for watch in tuple(self._watches):
-            watch(topic, event)
+        for watching in tuple(self._watching):
+            watching.show(topic, event)
+
+    def _end_watching(self, error: TransportError) -> None:
+        """The connection is lost: whoever watches has missed what happens until there is a new one."""
+        for watching in self._watching:
+            watching.end(error)
 
     # --- configurations
 
@@ -266,16 +311,21 @@ class Requests(abc.ABC):
         """The same, then each event as it happens, without end; none is missed between the two, none told twice.
 
         Raises:
-            TransportError: the connection is lost.
+            TransportError: the connection was lost, even if there is a new one by now, or :data:`BACKLOG` events wait
+                to be taken. All events before that were told.
         """
         live: deque[Notification] = deque()
 
         def hear(_: str, event: Event) -> bool:
             if isinstance(event, NotificationKept):
                 live.append(event.notification)
+                if len(live) == BACKLOG:
+                    watching.end(
+                        TransportError(f"{BACKLOG} events were not taken in time: those after them are missed")
+                    )
             return False
 
-        with self.watching(hear):
+        with self.watching(hear) as watching:
             kept = await self.events(seconds)
             for event in kept:
                 yield event
@@ -284,7 +334,7 @@ class Requests(abc.ABC):
                 while live:
                     if (event := live.popleft()) not in told:
                         yield event
-                await self.wait(DAY)
+                await watching.next(DAY)
 
     # --- nodes at work
 
@@ -363,11 +413,11 @@ class Requests(abc.ABC):
         async def all_running(batch: frozenset[str]) -> frozenset[str]:
             deadline = time.monotonic() + wait
             while missing := frozenset(name for name in batch if states[name] is not State.RUNNING):
-                if not await self.wait(deadline - time.monotonic()):
+                if not await watching.next(deadline - time.monotonic()):
                     return missing
             return frozenset()
 
-        with self.watching(note):
+        with self.watching(note) as watching:
             seen = await self.get_nodes()
             deployed = {member.name: member.instance for member in await self.deployed_nodes()}
             return await rolling.restart(seen, sorted(names), max_unavailable, restart, all_running, deployed)

@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 
+from support.proxy import FaultyProxy
+from support.waiting import PATIENCE
 from zeekfleet import Client
+from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.events import controller as api
+from zeekfleet.broker.events.notifications import NotificationKept, NotificationsRequest, NotificationsResponse
 from zeekfleet.broker.generations import FIRST, GENERATIONS
+from zeekfleet.client import requests
 from zeekfleet.errors import ConfigurationError, RequestFailedError, RequestTimeoutError, TransportError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, Result
+from zeekfleet.model.notifications import Notification, NotificationKind
 from zeekfleet.transport.bus import Delivery
 from zeekfleet.transport.websocket import WebSocketBus
 
@@ -175,6 +181,44 @@ async def test_a_controller_that_does_not_serve_us_says_why():
         with pytest.raises(TransportError, match=r"within 0\.2 s: user guest is not served"):
             async with Client("127.0.0.1", port, connect_timeout=0.2):
                 raise AssertionError
+
+
+def event_of(number: int) -> Notification:
+    return Notification(NotificationKind.ERROR, float(number), "a", message=f"event {number}")
+
+
+async def test_who_follows_events_is_told_of_a_loss_that_happened_while_it_was_busy(controller):
+    """The connection is lost and there again before the next event is asked for: what came between is not known."""
+    kept, before = event_of(1), event_of(2)
+    answered = Result("", data=(kept,))
+    controller.on(NotificationsRequest, lambda r: NotificationsResponse(r.reqid, answered))
+    async with FaultyProxy("127.0.0.1", controller.port) as proxy, Client("127.0.0.1", proxy.port) as client:
+        events = client.follow_events(60.0)
+        assert await anext(events) == kept
+        controller.endpoint.publish(topics.NOTIFICATIONS, NotificationKept(before))
+        assert await anext(events) == before
+        controller.met.clear()
+        proxy.drop()
+        async with asyncio.timeout(PATIENCE):
+            await controller.met.wait()
+        controller.endpoint.publish(topics.NOTIFICATIONS, NotificationKept(event_of(4)))
+        assert await client.events()  # so the connection is there, and what was published before has arrived
+        with pytest.raises(TransportError, match="is lost"):
+            await anext(events)
+
+
+async def test_who_takes_events_too_slowly_is_told(controller, monkeypatch):
+    monkeypatch.setattr(requests, "BACKLOG", 2)
+    controller.on(NotificationsRequest, lambda r: NotificationsResponse(r.reqid, Result("", data=(event_of(0),))))
+    async with Client("127.0.0.1", controller.port) as client:
+        events = client.follow_events(60.0)
+        assert await anext(events) == event_of(0)
+        for number in (1, 2, 3):
+            controller.endpoint.publish(topics.NOTIFICATIONS, NotificationKept(event_of(number)))
+        assert await client.events()
+        assert [await anext(events) for _ in range(2)] == [event_of(1), event_of(2)]
+        with pytest.raises(TransportError, match="2 events were not taken in time"):
+            await anext(events)
 
 
 async def test_rolling_restart_waits_for_each_node(controller):
