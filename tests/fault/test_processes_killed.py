@@ -55,7 +55,10 @@ class Site:
 
     def link(self) -> Link:
         return connect(
-            "127.0.0.1", self.clients, (topics.CONTROLLER, topics.AGENT_PREFIX), retry=Retry(attempts=10, delay=2)
+            "127.0.0.1",
+            self.clients,
+            (topics.CONTROLLER, topics.AGENT_PREFIX, topics.DEPLOYMENTS),
+            retry=Retry(attempts=10, delay=2),
         )
 
     def left(self) -> dict[int, str]:

@@ -40,9 +40,6 @@ logger = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Response)
 
-OWN_NAME = "zeekfleet"
-"""How the names of our own clients begin: the controller lets these wait as long as a deployment makes progress."""
-
 LONGEST_WAIT = 86400.0
 """Seconds that a request may take, however long the controller is seen to work on it."""
 
@@ -87,7 +84,7 @@ class Client(Requests):
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._watcher = watcher
-        self._bus: Bus = bus or WebSocketBus(name=name if name.startswith(OWN_NAME) else f"{OWN_NAME}-client/{name}")
+        self._bus: Bus = bus or WebSocketBus(name)
         self._is_own_transport = bus is None
         self._connected = asyncio.Event()
         self._lost = asyncio.Event()

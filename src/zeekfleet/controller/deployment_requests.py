@@ -1,7 +1,7 @@
 """Clients' requests to stage and deploy configurations and to give deployments up.
 
 zeek-client waits for an answer for a fixed time only. So it is answered within that time with what is known by then,
-and is refused a place in the queue. zeekfleet's own clients wait as long as there is progress.
+and is refused a place in the queue. Clients that hear of the progress of deployments wait as long as there is any.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from zeekfleet.broker import topics
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import deployments as deployment_api
 from zeekfleet.controller.deployment import Deployment, without_id
@@ -24,9 +25,6 @@ from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.service import Context, handler
 
 logger = logging.getLogger(__name__)
-
-PATIENT = "zeekfleet"
-"""The beginning of the names of zeekfleet's own clients; others are taken for zeek-client."""
 
 
 class DeploymentRequests:
@@ -125,4 +123,5 @@ def longest_wait(client: Peer) -> float:
 
 
 def _is_patient(client: Peer) -> bool:
-    return client.name.startswith(PATIENT)
+    """Whether a client can wait as long as there is progress: it has subscribed to the topic on which that is told."""
+    return client.hears(topics.DEPLOYMENTS)

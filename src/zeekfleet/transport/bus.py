@@ -46,6 +46,7 @@ class Peer(msgspec.Struct, frozen=True):
         endpoint: the id of its bus, where it tells one: two connections may lead to the same program.
         uid: the user on this host that it belongs to, where that is known.
         identity: the role and name in the certificate that it has shown; None if it has shown none.
+        subscriptions: prefixes of the topics that it hears, by their names on the wire, where it has told them.
     """
 
     id: int
@@ -57,6 +58,11 @@ class Peer(msgspec.Struct, frozen=True):
     endpoint: str = ""
     uid: int | None = None
     identity: Identity | None = None
+    subscriptions: tuple[str, ...] = ()
+
+    def hears(self, topic: str) -> bool:
+        """Whether it has told that it hears a topic."""
+        return topic.startswith(self.subscriptions)
 
     def is_same(self, other: Peer) -> bool:
         """Whether these are one program, as far as is known."""

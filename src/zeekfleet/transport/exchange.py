@@ -51,6 +51,7 @@ async def serve(router: Router, link: Link, session: ServerSession, policy: List
     def subscribed(ready: Ready) -> None:
         allowed = on_the_wire(EVERYTHING if link.permissions is None else link.permissions.subscribable())
         link.subscriptions = common(reduced(ready.subscriptions), allowed)
+        link.peer = msgspec.structs.replace(link.peer, subscriptions=link.subscriptions)
         refused = [prefix for prefix in ready.subscriptions if not common([prefix], allowed)]
         if refused:
             context = f"subscribing to topic '{shown(refused[0])}' is not allowed on this connection"

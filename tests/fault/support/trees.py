@@ -142,11 +142,11 @@ class Tree:
     # --- processes
 
     def link(self) -> Link:
-        """A client's connection, which hears the agents, too."""
+        """A client's connection, which hears the agents and of deployments, too."""
         return connect(
             "127.0.0.1",
             self.clients,
-            (topics.CONTROLLER, topics.AGENT_PREFIX),
+            (topics.CONTROLLER, topics.AGENT_PREFIX, topics.DEPLOYMENTS),
             tls=self._tls,
             retry=Retry(attempts=20, delay=1),
         )

@@ -43,7 +43,7 @@ LONG = 3600.0
 
 
 async def deploy(it: Scene, reqid: str) -> tuple[Result, ...]:
-    """As zeek-client does it, which gives no name."""
+    """As zeek-client does it, which hears nothing of progress."""
     answer = await it.asks(api.DeployRequest(reqid))
     assert isinstance(answer, api.DeployResponse)
     return answer.results
@@ -202,10 +202,10 @@ async def test_what_the_controller_changes_by_itself_is_told(caplog: pytest.LogC
     assert record.kind == "deployment"  # type: ignore[attr-defined]
 
 
-async def test_zeekfleets_clients_wait_for_their_turn_and_others_are_told_who_is_before_them() -> None:
+async def test_who_hears_of_progress_waits_for_its_turn_and_others_are_told_who_is_before_them() -> None:
     async with scene(instance_wait=LONG) as it:
         news = await it.listener()
-        first, second = await it.calling_itself("zeekfleet-one"), await it.calling_itself("zeekfleet-two")
+        first, second = await it.another_client(), await it.another_client()
         waiting, known = configuration("a9"), configuration("a1")
         one = await it.agent("a1")
         await it.known("a1")
@@ -245,7 +245,7 @@ async def test_not_more_than_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(turns, "MAX_WAITING", 1)
     async with scene(instance_wait=LONG) as it:
         news = await it.listener()
-        client = await it.calling_itself("zeekfleet-one")
+        client = await it.another_client()
         assert (await client.stage(configuration("a9"))).ok
         answers = [asyncio.create_task(client.deploy())]
         await step_of(news, Step.MEETING)
@@ -299,7 +299,7 @@ async def test_a_client_that_leaves_gives_up_waiting_for_instances_and_not_work(
         news = await it.listener()
         one = await it.agent("a1")
         await it.known("a1")
-        leaving = await it.calling_itself("zeekfleet-leaving")
+        leaving = await it.another_client()
         waiting = configuration("a9")
         assert (await leaving.stage(waiting)).ok
         abandoned = asyncio.create_task(leaving.deploy())
@@ -309,7 +309,7 @@ async def test_a_client_that_leaves_gives_up_waiting_for_instances_and_not_work(
         with pytest.raises(TransportError):
             await abandoned
         # Where agents are at work, they finish it.
-        leaving = await it.calling_itself("zeekfleet-leaving-too")
+        leaving = await it.another_client()
         one.may_answer.clear()
         wanted = configuration("a1")
         assert (await leaving.stage(wanted)).ok
@@ -335,7 +335,7 @@ async def test_a_client_that_cannot_wait_is_told_what_is_known_and_the_work_goes
             nodes=tuple(Node(name, "a1", ClusterRole.WORKER, State.PENDING) for name in ("w1", "w2", "w3")),
         )
         assert (await it.client.stage(wanted)).ok
-        ahead = await it.calling_itself("zeekfleet-ahead")
+        ahead = await it.another_client()
         patient = asyncio.create_task(ahead.deploy())
         await one.was_asked(agent_api.DeployRequest)
         (request,) = [event for event in one.asked if isinstance(event, agent_api.DeployRequest)]
@@ -351,7 +351,7 @@ async def test_a_client_that_cannot_wait_is_told_what_is_known_and_the_work_goes
         one.may_answer.set()
         assert (await patient).ok
         assert (await outcome_of(news, wanted.id)).actions == actions
-        # And the same by somebody without a name, who is answered at once.
+        # And the same by somebody who does not hear of it, and is answered at once.
         monkeypatch.setattr("zeekfleet.controller.deployment_requests.ZEEK_CLIENT_ANSWER", 0.0)
         one.may_answer.clear()
         later = renewed(wanted)

@@ -155,9 +155,9 @@ class Scene:
         self.run(agent.serve())
         return agent
 
-    async def calling_itself(self, name: str) -> Client:
-        """Another client."""
-        endpoint = MemoryBus(self.network, name)
+    async def another_client(self) -> Client:
+        """A client beside the first."""
+        endpoint = MemoryBus(self.network)
         client = Client("127.0.0.1", 2150, timeout=DEADLINE, bus=endpoint)
         return await self._stack.enter_async_context(client)
 
@@ -172,8 +172,8 @@ class Scene:
         return recorder
 
     async def asks(self, event: Event, generation: Generation = SECOND) -> Event:
-        """What the controller answers somebody who asks this."""
-        endpoint = await self._stack.enter_async_context(MemoryBus(self.network))
+        """What the controller answers somebody who asks this, and subscribes to its answers alone, as zeek-client."""
+        endpoint = await self._stack.enter_async_context(MemoryBus(self.network, "zeekfleet-by-name"))
         endpoint.subscribe(topics.CONTROLLER)
         recorder = await self._stack.enter_async_context(Recorder(endpoint))
         endpoint.dial("127.0.0.1", 2150)
