@@ -204,6 +204,12 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
             within=Range(0.1, 1_000_000, "a number a second"),
         ),
     ] = 100.0
+    audit_limit: Annotated[
+        int, Setting("bytes of the audit log before another part begins", within=Range(4096, 2**40, "bytes"))
+    ] = 16 * 2**20
+    audit_kept: Annotated[
+        int, Setting("how many older parts of the audit log are kept", within=Range(0, 1000, "a number of files"))
+    ] = 10
     tls_certificate: Annotated[str, Setting("PEM file with the controller's certificate", names="path")] = ""
     tls_key: Annotated[str, Setting("PEM file with the certificate's private key", names="path")] = ""
     tls_ca: Annotated[

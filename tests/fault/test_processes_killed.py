@@ -13,9 +13,9 @@ import pytest
 from support.daemons import Daemon, processes_mentioning, wait_for_end_of
 from support.ports import free_ports
 from zeekfleet.broker import topics
-from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import details as details_api
+from zeekfleet.broker.events.deployments import DeploymentOutcome
 from zeekfleet.client.histories import read_histories
 from zeekfleet.client.link import Link, Retry, connect
 from zeekfleet.client.results import read_nodes
@@ -196,8 +196,8 @@ def test_controller_killed_and_started_again(site: Site, how: str) -> None:
             with site.link() as link:
                 # The persisted configuration is deployed again by itself: the agent says that it runs it.
                 while (received := link.receive(ANSWER)) is not None:
-                    if isinstance(received[1], agent_api.DeployResponse):
-                        assert all(result.success for result in received[1].results)
+                    if isinstance(received[1], DeploymentOutcome):
+                        assert received[1].success
                         break
                 assert received is not None
                 after = nodes_when(link, all_running)

@@ -74,6 +74,7 @@ def test_documents_have_the_same_keys() -> None:
         "new": "CRASHED",
         "config": None,
         "success": None,
+        "by": None,
     }
     assert (deployment["config"], deployment["success"], deployment["instance"]) == ("c-1", True, None)
 
@@ -159,7 +160,7 @@ def test_days_when_clocks_change(now: str, text: str, hours: float) -> None:
 def test_a_moment_that_is_not_in_the_past_is_refused(text: str) -> None:
     assert events.seconds_ago(text, NOW) is None
     with pytest.raises(argparse.ArgumentTypeError) as caught:
-        events._seconds(text)
+        events.seconds_of(text)
     said = str(caught.value)
     assert said.startswith("expected a duration such as 15min or 2d, or a past time such as 14:03")
     assert len(said) < 200

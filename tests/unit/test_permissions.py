@@ -107,6 +107,7 @@ def test_what_clients_may_ask() -> None:
     assert asks(Role.VIEWER) == {
         "get_instances_request", "get_configuration_request", "get_nodes_request", "test_timeout_request",
         "status_request", "diagnosis_request", "presence_request", "releases_request", "notifications_request",
+        "deployer_request",
     }  # fmt: skip
     assert asks(Role.OPERATOR) - asks(Role.VIEWER) == {
         "get_id_value_request", "restart_request", "dispatch_request", "abort_deployment_request", "hurry",

@@ -52,7 +52,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--since",
         metavar="WHEN",
-        type=_seconds,
+        type=seconds_of,
         default=DAY,
         help="A duration (30s, 15min, 1h30min, 2d) or a time (14:03, '2026-03-01 14:03'). Default: 1d.",
     )
@@ -136,6 +136,7 @@ def document(event: Notification) -> Document:
         "new": event.new.name if event.new else None,
         "config": event.config or None,
         "success": event.success,
+        "by": event.by or None,
     }
 
 
@@ -164,12 +165,13 @@ def _event(event: Notification) -> Cell:
         case NotificationKind.ERROR:
             return Cell(event.message, BAD)
         case NotificationKind.DEPLOYMENT:
-            return Cell(event.message, GOOD if event.success else BAD)
+            by = f" (by {event.by})" if event.by else ""
+            return Cell(event.message + by, GOOD if event.success else BAD)
         case _:
             return Cell(event.message, FAINT)
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
     """How many seconds ago that was."""
     seconds = seconds_ago(text, datetime.now(UTC))
     if seconds is None:

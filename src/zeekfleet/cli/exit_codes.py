@@ -27,6 +27,7 @@ _DAEMONS = frozenset({"agent", "controller", "supervise", "up"})
 _NO_DEPLOYMENT = "The configuration is not deployed, or a node did not come up."
 
 _OWN: Mapping[str, Mapping[int, str]] = {
+    "audit": {1: "The audit log cannot be read, or with --verify: its chain is broken."},
     "check": {0: "Nothing was found.", 1: "Something was found, or an instance could not be checked."},
     "deploy": {1: _NO_DEPLOYMENT},
     "deploy-config": {1: _NO_DEPLOYMENT},

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.cli.showing import json_text
 from zeekfleet.cli.streams import write_out
-from zeekfleet.client.blocking import result_of
-from zeekfleet.errors import ConfigurationError
+from zeekfleet.client.blocking import BlockingClient, result_of
+from zeekfleet.errors import ConfigurationError, RequestTimeoutError
 from zeekfleet.planning.ini_writer import format_configuration
 from zeekfleet.planning.json_document import configuration_to_json
 
@@ -34,8 +35,11 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb; the file is written only after the configuration has arrived."""
     session = Session(args)
-    with session.connected() as controller:
+    with session.linked() as link:
+        controller = BlockingClient(link, session.settings.request_timeout)
         configuration = result_of(controller.get_configuration(deployed=args.deployed))
+        if args.deployed and link.leads_to_zeekfleet:
+            _tell_deployer(session, controller, configuration.id)
     if args.as_json or session.output.as_json:
         text = json_text(configuration_to_json(configuration), pretty=session.settings.pretty_json)
     else:
@@ -48,3 +52,15 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise ConfigurationError(f"{args.filename} cannot be written: {error.strerror}") from None
     return 0
+
+
+def _tell_deployer(session: Session, controller: BlockingClient, config: str) -> None:
+    """Say who had it deployed, beside the configuration, which stays as zeek-client prints it."""
+    try:
+        found = result_of(controller.deployer(config))
+    except RequestTimeoutError:
+        return  # a controller of an earlier release
+    if found is not None:
+        by, when = found
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+        session.messages.note(f"deployed {moment} by {by}")

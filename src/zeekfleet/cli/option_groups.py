@@ -19,6 +19,7 @@ _GROUPS = (
     ("agent.tls_", "agent: certificates"),
     ("controller.auto_assign_", "controller: ports that nodes lack"),
     ("controller.node_limit", "controller: limits"),
+    ("controller.audit_", "controller: limits"),
     ("controller.notification_", "controller: limits"),
     ("controller.", "controller"),
     ("agent.health_", "agent: health of nodes"),

@@ -16,6 +16,7 @@ VERBS = {
     "get-id-value": "Show the value of a global identifier in Zeek cluster nodes.",
     "get-instances": "Show instances connected to the controller.",
     "get-nodes": "Show active Zeek nodes at each instance.",
+    "audit": "Show who asked the controller of this host for changes.",
     "events": "Show what happened: changes of nodes, errors, deployments, instances that come and go.",
     "monitor": "For troubleshooting: do nothing, just report events.",
     "net-stats": "Show how many packets Zeek cluster nodes have seen and lost.",

@@ -92,6 +92,11 @@ class Link:
     ) -> None:
         self.close()
 
+    @property
+    def leads_to_zeekfleet(self) -> bool:
+        """Whether the controller is one of zeekfleet's; one of Zeek's does not answer requests that are ours alone."""
+        return LIMIT_HEADER in self._socket.fields
+
     def close(self) -> None:
         """Close without waiting for the other side."""
         self._socket.close()

@@ -23,7 +23,7 @@ from zeekfleet.broker.events import checks, deployments, details, dispatches, pr
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.broker.events.base import Event, Request, Response
-from zeekfleet.broker.events.notifications import NotificationKept, NotificationsRequest
+from zeekfleet.broker.events.notifications import DeployerRequest, NotificationKept, NotificationsRequest
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.client import results, rolling
 from zeekfleet.client.dispatched import Dispatched, read_dispatched
@@ -44,6 +44,9 @@ from zeekfleet.model.presence import InstancePresence
 from zeekfleet.model.supervision import Diagnosis, NodeDetails, NodeReport
 
 R = TypeVar("R", bound=Response)
+
+DEPLOYER_TIMEOUT = 5.0
+"""Seconds to wait for who has had something deployed: that is only said beside something else."""
 
 DAY = 86400.0
 
@@ -212,6 +215,14 @@ class Requests(abc.ABC):
         """
         request = api.GetConfigurationRequest(fresh_id(), deployed)
         return results.read_configuration((await self.ask(request)).result)
+
+    async def deployer(self, config: str) -> tuple[str, float] | None:
+        """Who had the configuration with this id deployed last, and when, in seconds since 1970.
+
+        None if that is not known: the controller, which must be zeekfleet's, keeps it as long as its notifications.
+        """
+        answer = await self.ask(DeployerRequest(fresh_id(), config), timeout=DEPLOYER_TIMEOUT)
+        return (answer.by, answer.time) if answer.by else None
 
     # --- what is there
 

@@ -43,10 +43,16 @@ def announce_outcome(bus: Bus, keeper: NotificationKeeper, tracker: Tracker) -> 
     """
     deployment, outcome = tracker.deployment, tracker.outcome()
     changes = [action for action in outcome.actions if action.action != KEEP] if deployment.is_own else []
-    facts = {"reqid": deployment.reqid, "config": deployment.configuration.id, "success": outcome.success}
+    facts: dict[str, object] = {
+        "reqid": deployment.reqid,
+        "config": deployment.configuration.id,
+        "success": outcome.success,
+    }
     is_news = bool(changes) or not (deployment.is_own and outcome.success)
     if is_news:
         facts["kind"] = "deployment"
+    if deployment.by:
+        facts["by"] = deployment.by
     told = "success" if outcome.success else "; ".join(outcome.errors)
     if changes:
         told += f" ({_some(changes)})"
@@ -55,7 +61,7 @@ def announce_outcome(bus: Bus, keeper: NotificationKeeper, tracker: Tracker) -> 
     sentence = f"{what} configuration {deployment.configuration.id}: {told}"
     logger.log(level, "%s", sentence, extra=facts)
     if is_news:
-        keeper.deployed(deployment.configuration.id, sentence, success=outcome.success)
+        keeper.deployed(deployment.configuration.id, sentence, success=outcome.success, by=deployment.by)
     bus.publish(topics.DEPLOYMENTS, outcome)
 
 

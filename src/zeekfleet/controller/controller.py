@@ -9,6 +9,7 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as agent_api
 from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.controller.agents import Agents
+from zeekfleet.controller.audit import AuditTrail
 from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.completion import Completion
 from zeekfleet.controller.deployment_queue import DeploymentQueue
@@ -45,9 +46,17 @@ class Controller:
         bus: shared with clients and agents.
         connections: for dialling agents that do not connect to us; what listens for the others is open.
         store: where it keeps what must outlive it.
+        audit: records who asks for changes; without one, nobody does.
     """
 
-    def __init__(self, options: ControllerOptions, bus: Bus, connections: Connections, store: Store) -> None:
+    def __init__(
+        self,
+        options: ControllerOptions,
+        bus: Bus,
+        connections: Connections,
+        store: Store,
+        audit: AuditTrail | None = None,
+    ) -> None:
         self._bus = bus
         self._name = options.name
         self._loss = options.loss
@@ -119,6 +128,7 @@ class Controller:
             self._tasks,
             (deployment_requests, self._requests, self._presence, self._keeper),
             Admission(MAX_REQUESTS, MAX_OF_A_CLIENT, "requests"),
+            witness=audit,
         )
         bus.subscribe(topics.CONTROLLER)
         bus.subscribe(topics.AGENT_PREFIX)

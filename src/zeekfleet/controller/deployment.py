@@ -39,6 +39,7 @@ class Deployment(msgspec.Struct, frozen=True):
         is_own: whether the controller wants it by itself.
         check: whether the agents are to check it first.
         client: number of the connection of the client that wants it, 0 if there is none.
+        by: who wants it, and from where, for a person; ``""`` for the controller itself.
         step: see there.
         former: the configuration that is the deployed one until this one is.
         plan: what it changes about the cluster's instances.
@@ -54,6 +55,7 @@ class Deployment(msgspec.Struct, frozen=True):
     is_own: bool = False
     check: bool = False
     client: int = 0
+    by: str = ""
     step: Step = Step.QUEUED
     former: Configuration | None = None
     plan: Plan = Plan()

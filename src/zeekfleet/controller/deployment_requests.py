@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import deployments as deployment_api
+from zeekfleet.controller.audit import whence
 from zeekfleet.controller.deployment import Deployment, without_id
 from zeekfleet.controller.deployment_queue import DeploymentQueue
 from zeekfleet.controller.staging import Stage
@@ -108,7 +109,9 @@ class DeploymentRequests:
         Raises:
             RequestFailedError: too many wait already.
         """
-        deployment = Deployment(reqid or fresh_id(), configuration, check=self._check, client=client.id)
+        deployment = Deployment(
+            reqid or fresh_id(), configuration, check=self._check, client=client.id, by=whence(client)
+        )
         return self._queue.submit(deployment)
 
     async def _outcome(self, tracker: Tracker, client: Peer) -> Sequence[Result]:

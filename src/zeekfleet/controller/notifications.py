@@ -12,7 +12,13 @@ import msgspec
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as api
-from zeekfleet.broker.events.notifications import NotificationKept, NotificationsRequest, NotificationsResponse
+from zeekfleet.broker.events.notifications import (
+    DeployerRequest,
+    DeployerResponse,
+    NotificationKept,
+    NotificationsRequest,
+    NotificationsResponse,
+)
 from zeekfleet.errors import StoreError
 from zeekfleet.model.management import Result
 from zeekfleet.model.notifications import Notification, NotificationKind
@@ -98,10 +104,10 @@ class NotificationKeeper:
         """Keep that an instance's agent is gone."""
         self._keep(Notification(NotificationKind.GONE, time.time(), instance, message=reason))
 
-    def deployed(self, config: str, sentence: str, *, success: bool) -> None:
-        """Keep what came of a deployment."""
+    def deployed(self, config: str, sentence: str, *, success: bool, by: str = "") -> None:
+        """Keep what came of a deployment, and who wanted it."""
         kind = NotificationKind.DEPLOYMENT
-        self._keep(Notification(kind, time.time(), message=sentence, config=config, success=success))
+        self._keep(Notification(kind, time.time(), message=sentence, config=config, success=success, by=by))
 
     def failed(self, controller: str, error: str) -> None:
         """Keep an error of the controller itself."""
@@ -114,6 +120,15 @@ class NotificationKeeper:
         since = time.time() - request.seconds
         latest = _latest(one for one in reversed(kept) if one.time >= since)
         return NotificationsResponse(request.reqid, Result(request.reqid, data=latest))
+
+    @handler
+    async def deployer(self, request: DeployerRequest, context: Context) -> DeployerResponse:
+        """Tell who has had a configuration deployed, as long as that is kept."""
+        kept = await asyncio.to_thread(self._store.notifications)
+        for one in reversed(kept):
+            if one.kind == NotificationKind.DEPLOYMENT and one.config == request.config and one.success and one.by:
+                return DeployerResponse(request.reqid, one.by, one.time)
+        return DeployerResponse(request.reqid, "", 0.0)
 
     async def run(self) -> None:
         """Write and publish until cancelled."""

@@ -76,6 +76,7 @@ class Tracker:
             dict(self.deployment.missing),
             self.awaited_nodes(),
             self._all_actions(),
+            self.deployment.by,
         )
 
     def outcome(self) -> DeploymentOutcome:
@@ -88,6 +89,7 @@ class Tracker:
             tuple(_sentence(result) for result in failed),
             dict(self.deployment.missing),
             self._all_actions(),
+            self.deployment.by,
         )
 
     def results_so_far(self) -> list[Result]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from zeekfleet.controller.audit import AuditTrail
 from zeekfleet.controller.completion import PortAssignment
 from zeekfleet.controller.controller import Controller
 from zeekfleet.controller.notifications import NotificationLimits
@@ -20,6 +21,7 @@ from zeekfleet.daemon.tls import DaemonTls
 from zeekfleet.daemon.workplace import workplace
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import Role
+from zeekfleet.model.names import AUDIT_LOG
 from zeekfleet.planning.validate import Sizes
 from zeekfleet.settings import Settings
 from zeekfleet.store import quarantine
@@ -51,6 +53,7 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
     for_clients, for_agents = tls.for_clients(own.websocket_listen), tls.for_fleet(own.listen)
     tls.warn()
     with workplace(settings.common, own.name, Role.CONTROLLER) as directory:
+        trail = AuditTrail(Path(settings.common.state_dir) / AUDIT_LOG, own.audit_limit, own.audit_kept)
         store = None
         try:
             store = quarantine.open_or_quarantine(directory / DATABASE, open_store)
@@ -58,36 +61,39 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
                 logger.error(loss)
             access = access_control(settings.common)
             async with buses.own_bus(own.name, settings.common, access) as bus:
-                controller = Controller(_options(settings, directory, loss, tls), bus, bus, store)
+                controller = Controller(_options(settings, directory, loss, tls), bus, bus, store, trail)
                 places = []
                 if own.websocket_port:
                     await bus.listen(
                         own.websocket_listen,
                         own.websocket_port,
-                        policy=buses.clients_policy(own.name, own.tls_role),
+                        policy=buses.clients_policy(own.name, own.tls_role, trail.refused),
                         tls=for_clients,
                         access=access,
                     )
                     place = address_text(own.websocket_listen, own.websocket_port)
                     places.append(f"clients {place}{' (TLS)' if for_clients else ''}")
                 if own.port:
-                    policy = buses.agents_policy(and_clients=own.first_generation_clients and not own.tls_ca)
+                    and_clients = own.first_generation_clients and not own.tls_ca
+                    policy = buses.agents_policy(and_clients=and_clients, refused=trail.refused)
                     await bus.listen(own.listen, own.port, policy=policy, tls=for_agents, access=access)
                     place = address_text(own.listen, own.port)
                     places.append(f"agents {place}{' (TLS)' if for_agents else ''}")
                 names.keep(Path(settings.common.state_dir), Role.CONTROLLER, own.name)
                 readiness.announce(", ".join([f"controller {own.name}", *places]))
                 disk = DiskWatch((directory,), logger.error, logger.info)
-                await until(stop, _run(controller, disk, tls, bus))
+                await until(stop, _run(controller, disk, trail, tls, bus))
         finally:
+            trail.close()
             if store is not None:
                 store.close()
 
 
-async def _run(controller: Controller, disk: DiskWatch, tls: DaemonTls, bus: ConnectedBus) -> None:
+async def _run(controller: Controller, disk: DiskWatch, trail: AuditTrail, tls: DaemonTls, bus: ConnectedBus) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(controller.run())
         tasks.create_task(disk.run())
+        tasks.create_task(trail.run())
         tasks.create_task(tls.run(bus.recheck))
 
 

@@ -21,6 +21,9 @@ AGENT_SOCKET = "agent.sock"
 SUPERVISOR_SOCKET = "supervisor.sock"
 """The Unix socket, in the state directory, on which the agent of the host connects to its supervisor."""
 
+AUDIT_LOG = "audit.log"
+"""The file, in the state directory, in which the controller records who asked for changes."""
+
 DAEMON_LOCK = "daemon.lock"
 """A file that a daemon locks in its directory, so that no second daemon uses the directory."""
 

@@ -36,6 +36,7 @@ class Notification(Record, frozen=True):
         new: the node's state after a change.
         config: the id of the configuration that was deployed, or ``""``.
         success: whether the deployment succeeded.
+        by: who wanted the deployment, and from where; ``""`` for the controller itself.
     """
 
     zeek_name: ClassVar[str] = "Zeekfleet::Notification"
@@ -49,3 +50,4 @@ class Notification(Record, frozen=True):
     new: State | None = None
     config: str = ""
     success: bool | None = None
+    by: str = ""

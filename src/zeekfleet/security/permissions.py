@@ -164,6 +164,7 @@ TABLE: Final[Mapping[type[Event], Row]] = {
             presence.PresenceRequest,
             releases.ControllerReleasesRequest,
             notifications.NotificationsRequest,
+            notifications.DeployerRequest,
         ),
     ),
     **_requests(_OPERATORS, (controller.GetIdValueRequest,)),

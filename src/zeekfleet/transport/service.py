@@ -50,7 +50,7 @@ import logging
 import types
 import typing
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -77,6 +77,16 @@ class Context(msgspec.Struct, frozen=True):
 
     peer: Peer
     generation: Generation = SECOND
+
+
+class Witness(Protocol):
+    """Is told of requests, such as to keep a record of them."""
+
+    def asked(self, event: Event, peer: Peer) -> None:
+        """A peer has asked for this, and it will be carried out now."""
+
+    def answered(self, event: Event, peer: Peer, response: Response | None) -> None:
+        """This is what came of it; None for an event that is not answered."""
 
 
 Rule = Callable[[Event, Context], str | None]
@@ -120,6 +130,7 @@ class Service:
         admission: how many requests may be under way.
         rule: who may ask what; without one, everybody everything.
         instance: the instance that an agent answers for.
+        witness: told of each request before it is carried out, and of its response.
     """
 
     def __init__(
@@ -133,6 +144,7 @@ class Service:
         *,
         rule: Rule = lambda event, context: None,
         instance: str | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._bus = bus
         self._topic = topic
@@ -141,6 +153,7 @@ class Service:
         self._admission = admission
         self._rule = rule
         self._instance = instance
+        self._witness = witness
         self._handlers: dict[type[Event], Callable[[Any, Context], Any]] = {}
         for holder in holders:
             for event, method in handlers_of(holder):
@@ -177,6 +190,8 @@ class Service:
 
     async def _work(self, method: Callable[[Any, Context], Any], delivery: Delivery, context: Context) -> None:
         try:
+            if self._witness is not None:
+                self._witness.asked(delivery.event, delivery.peer)
             response = method(delivery.event, context)
             if inspect.isawaitable(response):
                 response = await response
@@ -209,6 +224,8 @@ class Service:
 
     def _reply(self, delivery: Delivery, response: Response | None) -> None:
         """Answer whoever asked, and nobody else: an answer may hold what others are not to know."""
+        if self._witness is not None:
+            self._witness.answered(delivery.event, delivery.peer, response)
         if response is not None and isinstance(delivery.event, Request) and delivery.event.wants_answer:
             self._bus.reply(delivery, response, to=delivery.peer)
 

@@ -38,6 +38,7 @@ class DeploymentProgress(Event, frozen=True):
         instances: the instances that it waits for, by name, each with ``never connected`` or ``gone since 14:03``.
         nodes: the nodes that it waits for.
         actions: what is done about each node, as far as the agents have reported it.
+        by: who wants it, and from where; ``""`` for the controller itself.
     """
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::deployment_progress"
@@ -48,6 +49,7 @@ class DeploymentProgress(Event, frozen=True):
     instances: dict[str, str] = msgspec.field(default_factory=dict)
     nodes: tuple[str, ...] = ()
     actions: tuple[NodeAction, ...] = ()
+    by: str = ""
 
 
 class DeploymentOutcome(Event, frozen=True):
@@ -60,6 +62,7 @@ class DeploymentOutcome(Event, frozen=True):
         errors: what went wrong, one sentence for each problem.
         missing: the instances for whose absence it was given up, by name, each with since when it is gone.
         actions: what was done about each node, as far as the agents have reported it.
+        by: as in :class:`DeploymentProgress`.
     """
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::deployment_outcome"
@@ -69,6 +72,7 @@ class DeploymentOutcome(Event, frozen=True):
     errors: tuple[str, ...] = ()
     missing: dict[str, str] = msgspec.field(default_factory=dict)
     actions: tuple[NodeAction, ...] = ()
+    by: str = ""
 
 
 class AbortDeploymentResponse(ResultResponse, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from zeekfleet.broker.events.base import Event, Request, ResultResponse
+from zeekfleet.broker.events.base import Event, Request, Response, ResultResponse
 from zeekfleet.model.notifications import Notification
 
 
@@ -26,3 +26,24 @@ class NotificationKept(Event, frozen=True):
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::notification_kept"
     notification: Notification
+
+
+class DeployerResponse(Response, frozen=True):
+    """Who has had a configuration deployed last, and when; nothing is known if ``by`` is empty.
+
+    Attributes:
+        reqid: the request's id.
+        by: who, and from where, for a person.
+        time: when it was deployed, in seconds since 1970.
+    """
+
+    event_name: ClassVar[str] = "Zeekfleet::Controller::API::deployer_response"
+    by: str
+    time: float
+
+
+class DeployerRequest(Request[DeployerResponse], frozen=True):
+    """Ask who has had the configuration with this id deployed."""
+
+    event_name: ClassVar[str] = "Zeekfleet::Controller::API::deployer_request"
+    config: str
