@@ -26,6 +26,9 @@ NEEDED = ("state_dir", "spool_dir")
 ROLES = ("controller", "agent")
 """Sections that one daemon may have both of. Names that stand in both are told apart by the section's name."""
 
+PLAIN = ("port", "listen", "tls_certificate", "tls_key", "tls_ca", "tls_revoked")
+"""The controller's settings that keep their plain names where both roles meet in one daemon."""
+
 PREFIXED = ("archive",)
 """Sections whose options always begin with the section's name."""
 
@@ -99,16 +102,14 @@ class Declaration(msgspec.Struct, frozen=True):
         """Its command line options in a daemon with these sections, the one to speak of first.
 
         A daemon of one role needs no role's name in its options. Where both roles meet in one
-        daemon, the controller keeps the plain names of its address and port.
+        daemon, the controller keeps some plain names.
         """
         if self.section not in ROLES or self.name not in _SHARED[self.section]:
             return (self.option,)
         plain = f"--{self.name.replace('_', '-')}"
         if not all(role in sections for role in ROLES):
             return (plain,)
-        return (
-            (self.option, plain) if self.section == "controller" and self.name in ("port", "listen") else (self.option,)
-        )
+        return (self.option, plain) if self.section == "controller" and self.name in PLAIN else (self.option,)
 
 
 class Resolved(msgspec.Struct, frozen=True):

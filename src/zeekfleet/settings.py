@@ -114,7 +114,7 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
             "connections to a port that have not begun to talk; beyond it the oldest of these is closed",
             within=Range(1, 1_000_000, "a number of connections"),
         ),
-    ] = 128
+    ] = 256
     handshake_timeout: Annotated[
         float, Setting("seconds that a new connection has to begin to talk", within=ranges.SECONDS)
     ] = 10.0
@@ -186,10 +186,10 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     check_before_deploy: Annotated[bool, Setting("have agents check a configuration before it is deployed")] = True
     node_limit: Annotated[
         int, Setting("how many nodes a configuration may have", within=Range(1, 1_000_000, "a number of nodes"))
-    ] = 20_000
+    ] = 100_000
     node_limit_each: Annotated[
         int, Setting("how many of them one instance may have", within=Range(1, 1_000_000, "a number of nodes"))
-    ] = 2_000
+    ] = 10_000
     notification_size: Annotated[
         int,
         Setting(
@@ -210,13 +210,28 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     audit_kept: Annotated[
         int, Setting("how many older parts of the audit log are kept", within=Range(0, 1000, "a number of files"))
     ] = 10
-    tls_certificate: Annotated[str, Setting("PEM file with the controller's certificate", names="path")] = ""
-    tls_key: Annotated[str, Setting("PEM file with the certificate's private key", names="path")] = ""
+    tls_certificate: Annotated[
+        str,
+        Setting("PEM file with the controller's certificate", names="path", variable="ZEEKFLEET_TLS_CERTIFICATE"),
+    ] = ""
+    tls_key: Annotated[
+        str, Setting("PEM file with the certificate's private key", names="path", variable="ZEEKFLEET_TLS_KEY")
+    ] = ""
     tls_ca: Annotated[
-        str, Setting("PEM file with the authorities whose certificates clients and agents need", names="path")
+        str,
+        Setting(
+            "PEM file with the authorities whose certificates clients and agents need",
+            names="path",
+            variable="ZEEKFLEET_TLS_CA",
+        ),
     ] = ""
     tls_revoked: Annotated[
-        str, Setting("PEM file with the authorities' lists of revoked certificates", names="path")
+        str,
+        Setting(
+            "PEM file with the authorities' lists of revoked certificates",
+            names="path",
+            variable="ZEEKFLEET_TLS_REVOKED",
+        ),
     ] = ""
     tls_role: Annotated[
         Literal["viewer", "operator", "admin", "none"],

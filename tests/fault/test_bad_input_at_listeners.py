@@ -644,7 +644,7 @@ def test_duplicate_and_replayed_requests(house: House) -> None:
 
 
 def test_floods_of_requests(house: House) -> None:
-    """More requests than can be worked on: what is beyond the limit is dropped, and told once."""
+    """More requests than can be worked on: what is beyond the limit is refused, and told once."""
     listener = house.listeners()["clients"]
 
     async def case() -> None:
@@ -655,12 +655,12 @@ def test_floods_of_requests(house: House) -> None:
                 await peer.writer.drain()
             peer.text(encode_event(topics.CONTROLLER, api.GetInstancesRequest("who")))
             await peer.heard(api.GetInstancesResponse, reqid="who")
-            assert listener.log().count("what comes beyond is dropped") == 1
+            assert listener.log().count("what comes beyond is refused") == 1
             async with listener.peer() as other:  # whose requests are not those that are too many
                 await other.subscribe(topics.CONTROLLER)
                 other.text(encode_event(topics.CONTROLLER, api.GetConfigurationRequest("other", True)))
                 await other.heard(api.GetConfigurationResponse, reqid="other")
-            await peer.heard(api.TestTimeoutResponse, reqid="255")
+            await peer.heard(api.TestTimeoutResponse, reqid="63")
 
     survive(house, listener, case())
 

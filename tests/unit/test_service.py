@@ -135,7 +135,7 @@ async def test_a_plain_function_is_answered_at_once_in_the_senders_generation() 
         await made.hear(agent.GetNodesRequest("slow"))
         await made.hear(agent.AgentWelcomeRequest("r"), FIRST)
         answer = agent.AgentWelcomeResponse("r", Result("r"))
-        assert made.bus.published == [(TOPIC, answer, FIRST, PEER)]
+        assert made.bus.published == [(TOPIC, answer, FIRST, None)]
         assert made.handlers.heard == [(agent.AgentWelcomeRequest("r"), Context(PEER, FIRST))]
         made.handlers.go_on.set()
     assert made.bus.events[1:] == [agent.GetNodesResponse("slow", Result("slow"))]
@@ -164,7 +164,7 @@ async def test_responses_of_the_supervisor_have_their_own_topics_and_errors(
     async with scene() as made:
         await made.hear(supervisor.CreateRequest("r", NodeConfig("n")))
     answer = supervisor.CreateResponse("r", "the agent failed; see its log")
-    assert made.bus.published == [("zeek/supervisor/create_response/r", answer, SECOND, PEER)]
+    assert made.bus.published == [("zeek/supervisor/create_response/r", answer, SECOND, None)]
     [line] = caplog.records
     assert (line.levelno, line.exc_info is not None) == (logging.ERROR, True)
 

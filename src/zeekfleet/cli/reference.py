@@ -50,7 +50,7 @@ Every setting can be given in four ways. The first one in this list wins:
 the current directory; in a settings file it begins beside that file.
 
 In `zeekfleet up` the controller and the agent meet. Options that both have begin with the role's name there: these
-are the names in brackets. The plain `--port` and `--listen` are the controller's.
+are the names in brackets. The plain `--port`, `--listen` and `--tls-…` are the controller's.
 """
 
 ABOUT_CLIENTS = """\

@@ -33,8 +33,8 @@ class Sizes(msgspec.Struct, frozen=True):
         nodes_each: how many of them one instance may run.
     """
 
-    nodes: int = 20_000
-    nodes_each: int = 2_000
+    nodes: int = 100_000
+    nodes_each: int = 10_000
 
 
 DEFAULT_SIZES = Sizes()

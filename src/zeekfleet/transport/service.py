@@ -172,7 +172,7 @@ class Service:
         context = Context(delivery.peer, delivery.generation)
         if problem := self._rule(delivery.event, context):
             if isinstance(delivery.event, Request) and delivery.event.reqid:
-                self._reply(delivery, self._failure(delivery.event, (problem,)))
+                self._reply(delivery, self._failure(delivery.event, (problem,)), to=delivery.peer)
             return
         logger.debug("received %s", type(delivery.event).event_name)
         if not inspect.iscoroutinefunction(method):
@@ -180,7 +180,7 @@ class Service:
         elif await self._admission.admit(_kind(delivery)):
             self._tasks.create_task(self._work_in_turn(method, delivery, context))
         else:
-            self._reply(delivery, self._failure(delivery.event, (self._admission.problem,)))
+            self._reply(delivery, self._failure(delivery.event, (self._admission.problem,)), to=delivery.peer)
 
     async def _work_in_turn(self, method: Callable[[Any, Context], Any], delivery: Delivery, context: Context) -> None:
         try:
@@ -222,12 +222,12 @@ class Service:
         sendable = [error.encode(errors="replace").decode() for error in errors]
         return event.response.failure(event.reqid, sendable, self._instance)
 
-    def _reply(self, delivery: Delivery, response: Response | None) -> None:
-        """Answer whoever asked, and nobody else: an answer may hold what others are not to know."""
+    def _reply(self, delivery: Delivery, response: Response | None, to: Peer | None = None) -> None:
+        """Answer a request. Others hear that, too, if they may: ``zeek-client monitor`` shows all answers."""
         if self._witness is not None:
             self._witness.answered(delivery.event, delivery.peer, response)
         if response is not None and isinstance(delivery.event, Request) and delivery.event.wants_answer:
-            self._bus.reply(delivery, response, to=delivery.peer)
+            self._bus.reply(delivery, response, to=to)
 
 
 def _kind(delivery: Delivery) -> Hashable:

@@ -39,7 +39,7 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
     unfinished_bytes: int = 64 * MEBIBYTE
     connections: int = 4096
     connections_each: int = 2048
-    handshakes: int = 128
+    handshakes: int = 256
     subscriptions: int = SUBSCRIPTIONS_MAX
     inbox_events: int = 1024
     inbox_bytes: int = 64 * MEBIBYTE
