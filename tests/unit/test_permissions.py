@@ -15,6 +15,7 @@ from zeekfleet.broker.messages import UnknownEvent
 from zeekfleet.model.management import Result
 from zeekfleet.security.permissions import (
     CLIENTS,
+    MOST_REMEMBERED,
     OPERATORS_ACTIONS,
     TABLE,
     Actor,
@@ -233,3 +234,15 @@ def test_a_check_runs_what_the_configuration_names() -> None:
 def test_only_the_supervisors_clients_ask_it() -> None:
     for event in (supervisor.CreateRequest, supervisor.StopRequest, supervision.FailRequest):
         assert TABLE[event].say == {Role.SUPERVISOR_CLIENT}
+
+
+def test_remembered_decisions_stay_few_and_right() -> None:
+    permissions = Permissions((Actor(Role.CONTROLLER),))
+    for _ in range(2):
+        for number in range(1000):
+            name = f"a{number}" if number % 2 else "x" * 100_000 + str(number)
+            assert permissions.may_say(agent.RestartRequest("r"), topics.agent(name))
+            assert not permissions.may_hear(agent.RestartRequest, topics.agent(name))
+    assert len(permissions._sayers) <= MOST_REMEMBERED
+    assert len(permissions._heard) <= MOST_REMEMBERED
+    assert max(len(topic) for _, topic in permissions._heard) < 400

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -49,6 +49,8 @@ class Role(enum.StrEnum):
     NODE = "node"
     SUPERVISOR = "supervisor"
     SUPERVISOR_CLIENT = "supervisor client"
+
+    __hash__ = str.__hash__  # the inherited hash is slower, since it runs Python code
 
 
 CLIENTS: Final = (Role.VIEWER, Role.OPERATOR, Role.ADMIN)
@@ -91,6 +93,8 @@ class Place(enum.Enum):
     STARTS = topics.NODE_STATUS
     EXITS = topics.NODE_EXITS
     ANY = "any"
+
+    __hash__ = object.__hash__  # members are singletons; as above
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -350,10 +354,12 @@ def allowed(actor: Actor | None, event: type[Event], topic: str, direction: Dire
     says = direction is Direction.SAY
     if row is None:
         roles = _SAY_AT[place] if says else _NOBODY
+    elif row.place is place:
+        roles = row.say if says else row.hear
     elif row.place is Place.ANY:
         roles = row.say & _SAY_AT[place] if says else row.hear & _HEAR_AT[place]
     else:
-        roles = (row.say if says else row.hear) if row.place is place else _NOBODY
+        return False
     if actor.role not in roles:
         return False
     if actor.role not in _ALONE:
@@ -374,6 +380,14 @@ def speaker_of(event: Event) -> str:
     return instance if isinstance(instance, str) else ""
 
 
+LONGEST_REMEMBERED: Final = 300
+MOST_REMEMBERED: Final = 256
+"""Characters of a topic with a name, and decisions of one connection, that are remembered."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
 class Permissions:
     """What the peer at one connection may say and hear.
 
@@ -387,6 +401,9 @@ class Permissions:
         self._actors = tuple(actors)
         self._instance = instance
         self.relays = relays
+        # A connection says and hears the same few things again and again.
+        self._sayers: dict[tuple[type[Event], str, str], Actor] = {}
+        self._heard: dict[tuple[type[Event], str], bool] = {}
 
     @property
     def actors(self) -> tuple[Actor, ...]:
@@ -396,19 +413,34 @@ class Permissions:
     def may_say(self, event: Event, topic: str) -> bool:
         """Whether the peer may say this."""
         speaker = "" if self.relays else speaker_of(event)
-        found = place_of(topic)
-        if found is None or (self._instance and found[1] not in ("", self._instance)):
-            return False
-        for actor in self._actors:
-            if allowed(actor, type(event), topic, Direction.SAY, speaker=speaker) and _is_within(actor, event):
-                if actor.role in _ALONE and not actor.name and not self.relays:
-                    self._bind(actor, found[1] or speaker)
-                return True
-        return False
+        key = (type(event), topic, speaker)
+        actor = self._sayers.get(key)
+        if actor is None:
+            if (actor := self._sayer(event, topic, speaker)) is None:
+                return False
+            _remember(self._sayers, key, actor, topic + speaker)
+        return _is_within(actor, event)
 
     def may_hear(self, event: type[Event], topic: str) -> bool:
         """Whether the peer may hear this."""
-        return any(allowed(actor, event, topic, Direction.HEAR) for actor in self._actors)
+        key = (event, topic)
+        if (known := self._heard.get(key)) is not None:
+            return known
+        may = any(allowed(actor, event, topic, Direction.HEAR) for actor in self._actors)
+        _remember(self._heard, key, may, topic)
+        return may
+
+    def _sayer(self, event: Event, topic: str, speaker: str) -> Actor | None:
+        """As what the peer may say this; from now on, an agent or node without a name has the one that it used."""
+        found = place_of(topic)
+        if found is None or (self._instance and found[1] not in ("", self._instance)):
+            return None
+        for actor in self._actors:
+            if allowed(actor, type(event), topic, Direction.SAY, speaker=speaker):
+                if actor.role in _ALONE and not actor.name and not self.relays and (name := found[1] or speaker):
+                    return self._bind(actor, name)
+                return actor
+        return None
 
     def subscribable(self) -> tuple[str, ...]:
         """Prefixes of the topics to which it may subscribe; others are refused, so that mistakes are noticed."""
@@ -440,15 +472,26 @@ class Permissions:
         """Whether the peer is a client, which is told in the response to its request why that is refused."""
         return topic == topics.CONTROLLER and any(actor.role in CLIENTS for actor in self._actors)
 
-    def _bind(self, unnamed: Actor, name: str) -> None:
+    def _bind(self, unnamed: Actor, name: str) -> Actor:
         named = Actor(unnamed.role, name)
         self._actors = tuple(named if actor is unnamed else actor for actor in self._actors)
+        self._sayers.clear()
+        self._heard.clear()
+        return named
 
 
 def event_name(event: Event) -> str:
     """The name of an event without its module, such as ``deploy_request``; one of another release has none here."""
     row = TABLE.get(type(event))
     return "this event" if row is None else event.event_name.rpartition("::")[2]
+
+
+def _remember(known: dict[K, V], key: K, value: V, text: str) -> None:
+    """Keep a decision, unless a text in its key is long; when there are many, all are forgotten."""
+    if len(text) <= LONGEST_REMEMBERED:
+        if len(known) >= MOST_REMEMBERED:
+            known.clear()
+        known[key] = value
 
 
 def _is_within(actor: Actor, event: Event) -> bool:
