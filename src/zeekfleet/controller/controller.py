@@ -80,7 +80,7 @@ class Controller:
         self._membership = Membership(self._instances, Dialling(connections, options.encryption), welcoming, changed)
         timeouts = ProgressTimeouts()
         handover = Handover(bus, self._instances, changed, timeouts, base)
-        self._presence = Presence(bus, self._instances, store, base)
+        self._presence = Presence(bus, self._instances, store, base, insecure=options.encryption.insecure)
         pipeline = Pipeline(
             self._stage,
             membership=self._membership,

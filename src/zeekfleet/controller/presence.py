@@ -43,6 +43,7 @@ class Presence:
         store: where it is kept, to survive this process.
         request_timeout: seconds that an agent has to tell its reports.
         clock: the time, in seconds since 1970.
+        insecure: whether other hosts are served that show no certificate, for whoever asks.
     """
 
     def __init__(
@@ -52,12 +53,15 @@ class Presence:
         store: Store,
         request_timeout: float,
         clock: Callable[[], float] = time.time,
+        *,
+        insecure: bool = False,
     ) -> None:
         self._bus = bus
         self._instances = instances
         self._store = store
         self._timeout = request_timeout
         self._clock = clock
+        self._insecure = insecure
         self._heard: dict[str, LastHeard] = {}
         self._silent: dict[str, float] = {}
         self._away: dict[str, float] = {}
@@ -164,7 +168,7 @@ class Presence:
     @handler
     def tell(self, request: PresenceRequest, context: Context) -> PresenceResponse:
         """Tell all of it without asking anybody."""
-        return PresenceResponse(request.reqid, self._clock(), self.all())
+        return PresenceResponse(request.reqid, self._clock(), self.all(), self._insecure)
 
     def _one(self, name: str) -> InstancePresence:
         heard = self._heard.get(name)

@@ -28,6 +28,9 @@ Refused = Callable[[Peer, Event, str], None]
 """Told of what a peer was not allowed to publish: the peer, the event, and why, a sentence for a person."""
 
 
+READERS = frozenset({permissions.Role.VIEWER, permissions.Role.OPERATOR})
+"""Clients that may not deploy."""
+
 Certified = Callable[[Identity | None], tuple[Actor, ...]]
 """What the owner of a certificate is taken for. Without identity, the certificate names no role of this fleet."""
 
@@ -60,6 +63,10 @@ class ListenerPolicy(msgspec.Struct, frozen=True):
     instance: str = ""
     is_named: bool = False
     refused: Refused | None = None
+
+    def sends_large_frames(self, owner: CertificateOwner) -> bool:
+        """Whether the owner of a certificate may have large things to say, such as configurations."""
+        return not self.actors or any(actor.role not in READERS for actor in self.certified(owner.identity))
 
     def serves(self, owner: CertificateOwner) -> bool:
         """Whether the owner of a certificate is served."""

@@ -64,7 +64,13 @@ class ClientTls(msgspec.Struct, frozen=True):
 
 
 class Encryption(Protocol):
-    """Decides how connections that we make are encrypted."""
+    """Decides how connections that we make are encrypted.
+
+    Attributes:
+        insecure: whether other hosts are served, and connected to, that show no certificate.
+    """
+
+    insecure: bool
 
     def problem(self, host: str) -> str:
         """Why this host must not be connected to, as a sentence without its subject; ``""`` if it may."""
@@ -82,6 +88,8 @@ class Encryption(Protocol):
 
 class PlainText:
     """No connection is encrypted."""
+
+    insecure = False
 
     def problem(self, host: str) -> str:
         """There is never one."""

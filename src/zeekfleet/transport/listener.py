@@ -147,6 +147,11 @@ class Listener:
             self.metrics.handshakes_failed += 1
             logger.debug("%s: a connection ended without an upgrade to WebSocket", self._address)
 
+    def frame_bytes(self, owner: CertificateOwner) -> int:
+        """The largest frame that is accepted of the owner of a certificate."""
+        largest = self.settings.frame_bytes
+        return largest if self._policy.sends_large_frames(owner) else min(largest, self.settings.reader_frame_bytes)
+
     def _begin(self, connection: socket.socket, peer: CheckedPeer) -> Entry:
         """Count a connection that was just accepted; another one may have to give way."""
 
@@ -197,7 +202,7 @@ class Listener:
         elif problem := self.admit(connection):
             connection.refuse(HTTPStatus.SERVICE_UNAVAILABLE, problem, {REFUSAL: problem})
         else:
-            connection.grant(request, own_fields(self._name, self.settings.frame_bytes))
+            connection.grant(request, own_fields(self._name, connection.frame_bytes))
 
     async def converse(self, connection: _Connection, request: Request) -> None:
         """Serve an upgraded connection until it is over."""
@@ -267,6 +272,7 @@ class _Connection(WebSocketStream, Served):
         super().connection_made(transport)
         if self._is_certified:
             self.owner = CertificateOwner(identity_of_peer(transport.get_extra_info("peercert")))
+            self.accept_up_to(self._listener.frame_bytes(self.owner))
         self._expire_in(self._settings.handshake_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:

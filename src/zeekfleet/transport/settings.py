@@ -14,6 +14,7 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         frame_bytes: the largest frame accepted; more closes the connection with 1009.
+        reader_frame_bytes: the same for clients that may not deploy: what they send is never large.
         queue_frames: frames that may wait for one peer to read; more cuts it off.
         queue_bytes: the same in bytes; one frame is always let through.
         unfinished_bytes: bytes of frames that have arrived in part, of all connections; more cuts off the oldest of
@@ -34,6 +35,7 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     frame_bytes: int = 16 * MEBIBYTE
+    reader_frame_bytes: int = MEBIBYTE
     queue_frames: int = 65536
     queue_bytes: int = 32 * MEBIBYTE
     unfinished_bytes: int = 64 * MEBIBYTE

@@ -57,6 +57,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         unfinished: the memory of unfinished frames of all connections.
 
     Attributes:
+        frame_bytes: the largest message that is accepted.
         heard: when the peer last answered a ping, in the loop's time.
         faulty: whether the connection ended by the peer's fault.
     """
@@ -72,6 +73,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._settings = settings
         self._metrics = metrics
         self._unfinished = unfinished
+        self.frame_bytes = settings.frame_bytes
         self._has_taken = False
         """Whether a message has arrived in full since ``unfinished`` was told last."""
         self._held = 0
@@ -94,6 +96,10 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._goodbye: list[bytes] = []
         self._gone = asyncio.Event()
 
+    def accept_up_to(self, size: int) -> None:
+        """Accept messages of at most this size."""
+        self.frame_bytes = self._protocol.max_message_size = size
+
     @abc.abstractmethod
     def shake_hands(self, event: Request | Response) -> None:
         """The other side's half of the upgrade has arrived."""
@@ -114,7 +120,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
             data, behind = self._split_at_end_of_head(data)
         elif not self._unread and self._fragments is None and self._protocol.state is State.OPEN:
             end = 0
-            for message, end in whole_texts(data, not self._is_masked, self._settings.frame_bytes):  # noqa: B007
+            for message, end in whole_texts(data, not self._is_masked, self.frame_bytes):  # noqa: B007
                 self._take(message)
             if end == len(data):
                 return

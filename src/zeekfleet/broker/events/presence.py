@@ -23,11 +23,18 @@ RENEWAL = LEASE / 3
 
 
 class PresenceResponse(Response, frozen=True):
-    """Every instance that is configured or connected, sorted by name; ``now`` is the controller's time."""
+    """What the controller knows of instances without asking their agents.
+
+    Attributes:
+        now: the controller's time, in seconds since 1970.
+        instances: those that are configured or connected, sorted by name.
+        insecure: whether the controller serves other hosts that show no certificate.
+    """
 
     event_name: ClassVar[str] = "Zeekfleet::Controller::API::presence_response"
     now: float
     instances: tuple[InstancePresence, ...]
+    insecure: bool = False
 
 
 class PresenceRequest(Request[PresenceResponse], frozen=True):
