@@ -35,8 +35,8 @@ def heard_of(fleet: Fleet, instance: str) -> set[str]:
 
     async def ask() -> set[str]:
         async with Client("127.0.0.1", fleet.client_port) as client:
-            presences = await client.get_presence()
-        return {report.state.name for one in presences if one.name == instance for report in one.reports}
+            presences = (await client.wanted()).presences or {}
+        return {report.state.name for report in presences[instance].reports}
 
     return asyncio.run(ask())
 

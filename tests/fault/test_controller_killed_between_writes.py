@@ -19,7 +19,9 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import supervisor as supervisor_api
 from zeekfleet.client.link import Link, Retry, connect
-from zeekfleet.client.results import read_configuration, read_instances, read_nodes
+from zeekfleet.client.verbs.get_config import read_configuration
+from zeekfleet.client.verbs.get_instances import read_instances
+from zeekfleet.client.verbs.get_nodes import read_nodes
 from zeekfleet.errors import TransportError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, fresh_id

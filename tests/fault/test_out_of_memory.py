@@ -28,7 +28,7 @@ from support.ports import free_ports
 from support.waiting import async_until
 from zeekfleet import Client
 from zeekfleet.broker.events.agent import NotifyError
-from zeekfleet.client.histories import last_exit
+from zeekfleet.client.verbs.status import last_exit
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.launch import Resources, RevivalSettings
 from zeekfleet.model.management import Configuration, Instance, Node

@@ -16,9 +16,9 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events import details as details_api
 from zeekfleet.broker.events.deployments import DeploymentOutcome
-from zeekfleet.client.histories import read_histories
 from zeekfleet.client.link import Link, Retry, connect
-from zeekfleet.client.results import read_nodes
+from zeekfleet.client.verbs.get_nodes import read_nodes
+from zeekfleet.client.verbs.status import read_histories
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, fresh_id
 

@@ -6,12 +6,11 @@ import time
 
 import pytest
 
-from zeekfleet.cli import status, tables
-from zeekfleet.cli.absent import next_try, state_cell, summary
-from zeekfleet.cli.output import Table
-from zeekfleet.client.histories import Histories
-from zeekfleet.client.results import NodesSeen
-from zeekfleet.client.status import status_of
+from zeekfleet.client.node_cells import next_try, state_cell, summary
+from zeekfleet.client.verbs import get_instances, get_nodes, status
+from zeekfleet.client.verbs.get_nodes import NodesSeen
+from zeekfleet.client.verbs.status import Histories, status_of
+from zeekfleet.client.views import Table
 from zeekfleet.client.wanted import Wanted, merged, split
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, Result
@@ -90,7 +89,7 @@ def test_zeeks_own_controller_reports_less():
 def test_get_nodes_shows_present_and_absent_nodes():
     one = wanted(InstancePresence("b1", gone_since=NOW - 5, reported_at=NOW - 9, reports=(REPORT,)))
     seen = NodesSeen({"a1": (NodeStatus("m", State.RUNNING, Role.NONE, ClusterRole.MANAGER, 7),)})
-    view = tables.nodes(seen, one.absent({"a1": ["m"]}, NOW), one.reports, NOW)
+    view = get_nodes.view(seen, one.absent({"a1": ["m"]}, NOW), one.reports, NOW)
     assert rows(view) == [
         ["a1", "m", "manager", "running", "7", "-", "-"],
         ["b1", "w1", "worker", "unreachable, last seen 5 s ago (running)", "-", "-", "-"],
@@ -113,7 +112,7 @@ def test_status_shows_and_counts_absent_nodes():
 def test_get_instances_shows_absent_instances():
     spare = InstancePresence("spare", connected=True)
     one = wanted(InstancePresence("a1", connected=True), InstancePresence("b1", gone_since=NOW - 5), spare)
-    assert rows(tables.instances((Instance("a1"), Instance("spare")), one, NOW)) == [
+    assert rows(get_instances.view((Instance("a1"), Instance("spare")), one, NOW)) == [
         ["a1", "-", "-", "connected"],
         ["b1", "-", "-", "unreachable, last seen 5 s ago"],
         ["spare", "-", "-", "connected"],
@@ -146,7 +145,7 @@ def test_a_failed_node_shows_no_process_that_has_ended():
             )
         }
     )
-    shown = rows(tables.nodes(seen, {}, {"w1": failed, "w2": deaf}, NOW))
+    shown = rows(get_nodes.view(seen, {}, {"w1": failed, "w2": deaf}, NOW))
     assert [row[3:5] for row in shown] == [["failed, next try in 9 s", "-"], ["failed", "18"]]
     (one, two) = rows(status.view(status_of(Histories({"b1": (failed, deaf)}), NOTHING, NOW)))
     assert (one[5], two[5]) == ("-", "18")

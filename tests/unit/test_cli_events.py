@@ -13,9 +13,10 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events.notifications import NotificationKept
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.broker.messages import decode_data, decode_event, encode_event
-from zeekfleet.cli import events
 from zeekfleet.cli.layout import plain_text, terminal_text
-from zeekfleet.cli.output import BAD, GOOD
+from zeekfleet.cli.since import seconds_ago, seconds_of
+from zeekfleet.client.verbs import events
+from zeekfleet.client.views import BAD, GOOD
 from zeekfleet.model.enums import State
 from zeekfleet.model.notifications import Notification, NotificationKind
 
@@ -39,7 +40,7 @@ ALL = (CHANGE, ERROR, DEPLOYMENT, GONE, CONNECTED)
 
 
 def test_each_kind_of_event_has_a_row() -> None:
-    assert plain_text([events.table(CHANGE, DEPLOYMENT, GONE, CONNECTED)]).splitlines() == [
+    assert plain_text([events.table([CHANGE, DEPLOYMENT, GONE, CONNECTED])]).splitlines() == [
         "TIME                 INSTANCE  NODE      EVENT",
         "2026-03-01 14:03:05  sensor-1  worker-1  running -> crashed",
         "2026-03-01 14:03:05  -         -         deployment of configuration c-1: success",
@@ -49,12 +50,12 @@ def test_each_kind_of_event_has_a_row() -> None:
 
 
 def test_good_and_bad_events_have_different_tones() -> None:
-    rows = events.table(*ALL).rows
+    rows = events.table(ALL).rows
     assert [row[-1].tone for row in rows] == [BAD, BAD, GOOD, BAD, GOOD]
 
 
 def test_long_messages_are_folded_at_eighty_columns_and_nothing_is_lost() -> None:
-    lines = terminal_text([events.table(*ALL)], 80, in_colour=False).splitlines()
+    lines = terminal_text([events.table(ALL)], 80, in_colour=False).splitlines()
     assert max(map(len, lines)) <= 80
     told = " ".join(line[41:].strip() for line in lines)
     assert ERROR.message in told
@@ -86,7 +87,7 @@ def test_events_arrive_as_they_were_sent(event: Notification) -> None:
 
 
 def test_kinds_of_newer_releases_are_shown() -> None:
-    (row,) = events.table(Notification("drained", MOMENT, "sensor-1", message="is drained")).rows
+    (row,) = events.table([Notification("drained", MOMENT, "sensor-1", message="is drained")]).rows
     assert [cell.text for cell in row[1:]] == ["sensor-1", "-", "is drained"]
 
 
@@ -126,7 +127,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     ],
 )
 def test_moments_in_the_past(text: str, seconds: float) -> None:
-    assert events.seconds_ago(text, NOW) == seconds
+    assert seconds_ago(text, NOW) == seconds
 
 
 @pytest.mark.usefixtures("zone")
@@ -144,7 +145,7 @@ def test_moments_in_the_past(text: str, seconds: float) -> None:
     ],
 )
 def test_days_when_clocks_change(now: str, text: str, hours: float) -> None:
-    assert events.seconds_ago(text, datetime.fromisoformat(now)) == hours * 3600
+    assert seconds_ago(text, datetime.fromisoformat(now)) == hours * 3600
 
 
 @pytest.mark.usefixtures("zone")
@@ -158,9 +159,9 @@ def test_days_when_clocks_change(now: str, text: str, hours: float) -> None:
     ],
 )
 def test_a_moment_that_is_not_in_the_past_is_refused(text: str) -> None:
-    assert events.seconds_ago(text, NOW) is None
+    assert seconds_ago(text, NOW) is None
     with pytest.raises(argparse.ArgumentTypeError) as caught:
-        events.seconds_of(text)
+        seconds_of(text)
     said = str(caught.value)
     assert said.startswith("expected a duration such as 15min or 2d, or a past time such as 14:03")
     assert len(said) < 200

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeekfleet.cli import tables
 from zeekfleet.cli.layout import cells, plain_text, terminal_text, widths_of
-from zeekfleet.cli.output import BAD, Cell, Note, Table, problem
-from zeekfleet.client.results import NodesSeen
+from zeekfleet.client.verbs.get_nodes import NodesSeen
+from zeekfleet.client.verbs.get_nodes import view as nodes_view
+from zeekfleet.client.views import BAD, Cell, Note, Table, problem
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import NodeStatus
 from zeekfleet.model.types import Port
@@ -22,7 +22,7 @@ def status(name: str) -> NodeStatus:
 
 
 def nodes_at(width: int, name: str = LONG) -> list[str]:
-    view = tables.nodes(NodesSeen({LONG[:20]: (status(name), status("w"))}))
+    view = nodes_view(NodesSeen({LONG[:20]: (status(name), status("w"))}))
     return terminal_text(view, width, in_colour=False).splitlines()
 
 

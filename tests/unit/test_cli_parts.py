@@ -10,16 +10,19 @@ from rich.console import Console
 
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.broker.events.deployments import DeploymentProgress
-from zeekfleet.cli import tables
-from zeekfleet.cli.absent import TONES
 from zeekfleet.cli.layout import plain_text
 from zeekfleet.cli.messages import Messages
-from zeekfleet.cli.output import BUSY, GOOD, Cell, Note, Table
 from zeekfleet.cli.progress import LARGEST_TABLE, LiveProgress, NodeStates
 from zeekfleet.cli.purposes import VERBS
 from zeekfleet.cli.verbs import find_verb
 from zeekfleet.client.news import News
-from zeekfleet.client.results import Checked, Deployed, IdValues, NodeDeployment, Staged
+from zeekfleet.client.node_cells import TONES
+from zeekfleet.client.verbs import check, deploy, get_id_value, stage_config
+from zeekfleet.client.verbs.check import Checked
+from zeekfleet.client.verbs.deploy import Deployed, NodeDeployment
+from zeekfleet.client.verbs.get_id_value import IdValues
+from zeekfleet.client.verbs.stage_config import Staged
+from zeekfleet.client.views import BUSY, GOOD, Cell, Note, Table
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Node, NodeOutputs
 from zeekfleet.model.texts import printable
@@ -138,14 +141,14 @@ def test_progress_fits_on_the_terminal_and_ends_with_the_awaited_nodes(height: i
 
 
 def test_views_say_what_went_wrong():
-    assert plain_text(tables.staged(Staged(None, ("first", "second")))) == "error: first\nerror: second\n"
+    assert plain_text(stage_config.view(Staged(None, ("first", "second")))) == "error: first\nerror: second\n"
     nothing = Deployed(None, (), ("no configuration available to deploy",), ok=False)
-    assert plain_text(tables.deployed(nothing)) == "error: no configuration available to deploy\n"
+    assert plain_text(deploy.view(nothing)) == "error: no configuration available to deploy\n"
     some = Deployed("c", (NodeDeployment("n", "a", success=True),), (), ok=True)
-    assert plain_text(tables.deployed(some)) == (
+    assert plain_text(deploy.view(some)) == (
         "INSTANCE  NODE  RESULT\na         n     running\ndeployed configuration c, 1 node\n"
     )
-    assert "ä" in plain_text(tables.id_values(IdValues({"n": {"k": "ä"}})))
+    assert "ä" in plain_text(get_id_value.view(IdValues({"n": {"k": "ä"}})))
 
 
 def test_a_node_that_is_cut_off_looks_different_from_one_that_runs() -> None:
@@ -153,13 +156,13 @@ def test_a_node_that_is_cut_off_looks_different_from_one_that_runs() -> None:
         NodeDeployment("w1", "i", True),
         NodeDeployment("w2", "i", True, NodeOutputs("", "zeekfleet: the node runs, but is not connected to logger\n")),
     )
-    shown = plain_text(tables.deployed(Deployed("c", nodes, (), ok=True)))
+    shown = plain_text(deploy.view(Deployed("c", nodes, (), ok=True)))
     assert "w1    running\n" in shown
     assert "w2    running, cut off\n" in shown
     assert "not connected to logger" in shown
 
 
 def test_unchecked_instances_are_not_reported_as_valid() -> None:
-    part = tables.checked(Checked((), ("here",), {"far": "not checked: without a controller, only this host can be"}))
+    part = check.view(Checked((), ("here",), {"far": "not checked: without a controller, only this host can be"}))
     assert part[-1] == Note("what was checked is sound; the rest was not looked at", BUSY)
-    assert tables.checked(Checked((), ("here",), {}))[-1] == Note("nothing speaks against this configuration", GOOD)
+    assert check.view(Checked((), ("here",), {}))[-1] == Note("nothing speaks against this configuration", GOOD)

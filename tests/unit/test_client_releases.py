@@ -6,10 +6,10 @@ import msgspec
 
 from zeekfleet.broker import values
 from zeekfleet.broker.generations import SECOND
-from zeekfleet.cli.output import Note
 from zeekfleet.cli.version import view
-from zeekfleet.client.releases import read_releases
 from zeekfleet.client.results import Failure
+from zeekfleet.client.verbs.version import read_releases
+from zeekfleet.client.views import Note
 from zeekfleet.model.management import Result
 from zeekfleet.model.releases import PartRelease
 

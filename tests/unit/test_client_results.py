@@ -8,9 +8,12 @@ from zeekclient.types import Result as TheirResult
 
 from zeekfleet.broker.values import Count, String, Vector
 from zeekfleet.cli.showing import json_text
-from zeekfleet.client import results
-from zeekfleet.client.histories import report_document
-from zeekfleet.client.results import Failure
+from zeekfleet.client.results import Failure, in_order
+from zeekfleet.client.verbs.deploy import read_deployed
+from zeekfleet.client.verbs.get_id_value import read_id_values
+from zeekfleet.client.verbs.get_nodes import read_nodes
+from zeekfleet.client.verbs.restart import read_restarted
+from zeekfleet.client.verbs.status import report_document
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Result
 from zeekfleet.model.supervision import NodeDetails, NodeReport
@@ -22,37 +25,35 @@ def test_order_is_zeek_clients():
     for _ in range(300):
         drawn = [(dice.choice(names), dice.choice(names), str(place)) for place in range(dice.randrange(9))]
         theirs = sorted(TheirResult("r", instance=instance, node=node, error=error) for instance, node, error in drawn)
-        ours = results.in_order(
-            Result("r", instance=instance, node=node, error=error) for instance, node, error in drawn
-        )
+        ours = in_order(Result("r", instance=instance, node=node, error=error) for instance, node, error in drawn)
         assert [result.error for result in ours] == [result.error for result in theirs]
 
 
 def test_deployed_without_nodes():
-    outcome = results.read_deployed([Result("r", instance="a"), Result("r", data=String("c"))])
+    outcome = read_deployed([Result("r", instance="a"), Result("r", data=String("c"))])
     assert outcome.ok
     assert outcome.document() == {"results": {"id": "c"}, "errors": []}
 
 
 def test_deploy_failure_without_any_text_still_fails():
-    outcome = results.read_deployed([Result("r", success=False)])
+    outcome = read_deployed([Result("r", success=False)])
     assert not outcome.ok
     assert outcome.skipped == ("error (reqid r)",)
 
 
 def test_deploy_with_an_empty_data_vector_is_no_id():
-    assert results.read_deployed([Result("r", data=Vector([]))]).id is None
+    assert read_deployed([Result("r", data=Vector([]))]).id is None
 
 
 def test_nodes_of_an_instance_with_an_invalid_answer():
-    outcome = results.read_nodes([Result("r", instance="a", data=Count(1))])
+    outcome = read_nodes([Result("r", instance="a", data=Count(1))])
     assert outcome.instances == {"a": ()}
     assert not outcome.ok
     assert outcome.malformed[0].startswith("node status data of instance 'a' is invalid: ")
 
 
 def test_id_values():
-    outcome = results.read_id_values(
+    outcome = read_id_values(
         [
             Result("r", instance="a", node="n", data=String("18446744073709551616")),
             Result("r", instance="a", node="deep", data=String("[" * 100_000)),
@@ -72,9 +73,9 @@ def test_json_is_sorted_indented_ascii():
 def test_asked_nodes_without_a_result_have_not_answered():
     found = [Result("r", instance="a", node="w1", data=String("1")), Result("r", success=False, node="w2", error="no")]
     asked = {"w1", "w2", "w4", "w3"}
-    for outcome in (results.read_id_values(found, asked), results.read_restarted(found, asked)):
+    for outcome in (read_id_values(found, asked), read_restarted(found, asked)):
         assert outcome.silent == ("w3", "w4")
-    only = results.read_id_values(found[:1], {"w1", "w2"})
+    only = read_id_values(found[:1], {"w1", "w2"})
     assert (only.errors, only.silent, only.ok) == ((), ("w2",), False)
 
 

@@ -11,10 +11,9 @@ from zeekfleet.broker.events.agent import NotifyLog
 from zeekfleet.broker.events.deployments import DeploymentOutcome, DeploymentProgress, NotifyNodeActions
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.broker.messages import decode_data, decode_event, encode_event
-from zeekfleet.cli import tables
-from zeekfleet.cli.output import Table
 from zeekfleet.client.news import News
-from zeekfleet.client.results import Deployed, NodeDeployment
+from zeekfleet.client.verbs.deploy import Deployed, NodeDeployment, view
+from zeekfleet.client.views import Table
 from zeekfleet.controller import instances
 from zeekfleet.controller.instances import Instances
 from zeekfleet.model.deployments import NodeAction, action_text
@@ -110,7 +109,7 @@ def test_the_result_says_for_each_node_what_was_done_about_it() -> None:
         NodeAction("w2", "a1", "start"),
         NodeAction("w3", "a1", "stop"),
     )
-    (table, *_) = tables.deployed(outcome, actions)
+    (table, *_) = view(outcome, actions)
     assert isinstance(table, Table)
     assert table.columns == ("INSTANCE", "NODE", "RESULT", "CHANGE")
     assert [tuple(cell.text for cell in row) for row in table.rows] == [
@@ -118,6 +117,6 @@ def test_the_result_says_for_each_node_what_was_done_about_it() -> None:
         ("a1", "w2", "failed", "started"),
         ("a1", "w3", "gone", "stopped"),
     ]
-    (table, *_) = tables.deployed(outcome)
+    (table, *_) = view(outcome)
     assert isinstance(table, Table)
     assert table.columns == ("INSTANCE", "NODE", "RESULT")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
@@ -161,7 +162,7 @@ def test_paths_in_contributing_are_there() -> None:
 def test_methods_for_programs_are_listed() -> None:
     page = (ROOT / "docs/python.md").read_text()
     listed = set(re.findall(r"`(\w+)`", page.partition("## Methods")[2].partition("\n## ")[0]))
-    verbs = {name for name, method in vars(Requests).items() if not name.startswith("_") and callable(method)}
+    verbs = {name for name, method in inspect.getmembers(Requests, callable) if not name.startswith("_")}
     assert verbs - {"ask", "tell", "wait", "watching", "dispatch"} - listed == set()
 
 

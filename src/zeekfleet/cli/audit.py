@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zeekfleet.cli.daemon_options import add_options, resolve_options
-from zeekfleet.cli.events import seconds_of
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.cli.output import BAD, GOOD, Cell, Note, Table, View, problem
 from zeekfleet.cli.session import Session
 from zeekfleet.cli.showing import json_text
+from zeekfleet.cli.since import seconds_of
 from zeekfleet.cli.streams import write_out
-from zeekfleet.cli.tables import ABSENT
+from zeekfleet.client.views import ABSENT, BAD, GOOD, Cell, Note, Table, View, problem
 from zeekfleet.errors import StateDirectoryError
 from zeekfleet.model.names import AUDIT_LOG
 from zeekfleet.security.audit import Asked, AuditRecord, Verification, parts, verify

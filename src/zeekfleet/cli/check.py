@@ -6,12 +6,11 @@ import argparse
 
 import msgspec
 
-from zeekfleet.cli import tables
 from zeekfleet.cli.config_file import add_allow_empty, add_file, read_given
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.client.blocking import result_of
-from zeekfleet.client.results import Checked, Finding
+from zeekfleet.client.verbs.check import Checked, Finding, view
 from zeekfleet.errors import UnreachableError
 from zeekfleet.planning.review import missing_logs, review
 from zeekfleet.planning.validate import validate
@@ -52,5 +51,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(session: Session, outcome: Checked) -> int:
-    session.output.show(outcome.document(), lambda: tables.checked(outcome))
+    session.output.show(outcome.document(), lambda: view(outcome))
     return 0 if outcome.ok else 1

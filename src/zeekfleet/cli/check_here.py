@@ -6,7 +6,7 @@ import asyncio
 import socket
 
 from zeekfleet.cli.daemon_options import SECTIONS
-from zeekfleet.client.results import Checked, Finding
+from zeekfleet.client.verbs.check import Checked, Finding
 from zeekfleet.daemon.checking import check_here
 from zeekfleet.model.management import Configuration, Instance
 from zeekfleet.model.types import UNSPECIFIED

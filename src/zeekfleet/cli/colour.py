@@ -7,7 +7,7 @@ import rich.table
 from rich.console import RenderableType
 from rich.text import Text
 
-from zeekfleet.cli.output import Note, Table
+from zeekfleet.client.views import Note, Table
 from zeekfleet.model.texts import one_line, printable
 
 

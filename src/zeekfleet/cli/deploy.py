@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from zeekfleet.cli import deploying, tables
+from zeekfleet.cli import deploying
 from zeekfleet.cli.config_file import add_allow_empty, without_nodes
 from zeekfleet.cli.hurry import add_now
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import NEWS, Session
 from zeekfleet.client.blocking import BlockingClient, result_of
+from zeekfleet.client.verbs.deploy import given_up
 from zeekfleet.errors import CommandLineError, RequestFailedError
 from zeekfleet.model.management import Configuration
 
@@ -43,7 +44,7 @@ def _abort(session: Session) -> int:
     """Have the controller give up the current deployment, and show what that leaves behind; the exit code."""
     with session.connected() as controller:
         told = result_of(controller.abort_deployment())
-    session.output.show({"errors": [], "results": {"given_up": told}}, lambda: tables.given_up(told))
+    session.output.show({"errors": [], "results": {"given_up": told}}, lambda: given_up(told))
     return 0
 
 

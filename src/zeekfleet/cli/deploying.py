@@ -5,18 +5,19 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 from zeekfleet.broker.events.base import Event
-from zeekfleet.cli import tables
 from zeekfleet.cli.session import Session
 from zeekfleet.client.blocking import BlockingClient, result_of
 from zeekfleet.client.news import News
 from zeekfleet.client.patience import Watch
-from zeekfleet.client.results import Staged
+from zeekfleet.client.verbs import deploy as deploy_verb
+from zeekfleet.client.verbs import stage_config
+from zeekfleet.client.verbs.stage_config import Staged
 from zeekfleet.model.management import Configuration, fresh_id
 
 
 def show_staged(session: Session, outcome: Staged) -> int:
     """Print the outcome of staging; the exit code."""
-    session.output.show(outcome.document(), lambda: tables.staged(outcome))
+    session.output.show(outcome.document(), lambda: stage_config.view(outcome))
     if outcome.id is None and not outcome.errors:
         session.messages.error("the controller does not say that the configuration is staged")
     return 0 if outcome.ok else 1
@@ -45,7 +46,7 @@ def deploy(session: Session, controller: BlockingClient, configuration: Configur
         raise
     for text in outcome.skipped:
         session.messages.warning(f"skipping unexpected response: {text}")
-    session.output.show(outcome.document(), lambda: tables.deployed(outcome, news.actions))
+    session.output.show(outcome.document(), lambda: deploy_verb.view(outcome, news.actions))
     if not outcome.ok and not outcome.errors and all(node.success for node in outcome.nodes):
         session.messages.error("the controller does not say that all of the configuration is deployed")
     return 0 if outcome.ok else 1

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from zeekfleet.cli import tables
 from zeekfleet.cli.nodes import add_nodes, tell_silent
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.client.blocking import result_of
+from zeekfleet.client.verbs.get_id_value import view
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -23,6 +23,6 @@ def run(args: argparse.Namespace) -> int:
     session = Session(args)
     with session.connected() as controller:
         outcome = result_of(controller.get_id_value(args.id, args.nodes))
-    session.output.show(outcome.document(), lambda: tables.id_values(outcome))
+    session.output.show(outcome.document(), lambda: view(outcome))
     tell_silent(session, outcome.silent)
     return 0 if outcome.ok else 1

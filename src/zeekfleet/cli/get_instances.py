@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import time
 
-from zeekfleet.cli import tables
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.client.blocking import result_of
-from zeekfleet.client.results import instances_document, read_instances
+from zeekfleet.client.verbs.get_instances import document, read_instances, view
 from zeekfleet.errors import ValueMismatchError
 from zeekfleet.model.management import Instance
 
@@ -35,5 +34,5 @@ def run(args: argparse.Namespace) -> int:
             # zeek-client prints a document whatever came, and so do we; the exit code tells that it is not complete.
             session.messages.error(f"instance data invalid: {error}")
             code = 1
-    session.output.show(instances_document(found), lambda: tables.instances(found, wanted, time.time()))
+    session.output.show(document(found), lambda: view(found, wanted, time.time()))
     return code

@@ -6,14 +6,13 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from zeekfleet.cli import tables
-from zeekfleet.cli.absent import summary
 from zeekfleet.cli.nodes import add_nodes
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.client.blocking import result_of
+from zeekfleet.client.node_cells import summary
 from zeekfleet.client.node_groups import Member, members_of, narrow
-from zeekfleet.client.results import NodesSeen
+from zeekfleet.client.verbs.get_nodes import NodesSeen, view
 from zeekfleet.client.wanted import Absent, merged, split
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import NodeStatus
@@ -47,9 +46,7 @@ def run(args: argparse.Namespace) -> int:
     for problem in outcome.malformed:
         session.messages.error(problem)
     running = {one.node for found in outcome.instances.values() for one in found if one.state is State.RUNNING}
-    session.output.show(
-        {}, lambda: [*tables.nodes(outcome, absent, wanted.reports, now), *summary(names, running & names)]
-    )
+    session.output.show({}, lambda: [*view(outcome, absent, wanted.reports, now), *summary(names, running & names)])
     return 0 if outcome.ok else 1
 
 

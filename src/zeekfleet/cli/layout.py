@@ -6,7 +6,7 @@ import itertools
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from zeekfleet.cli.output import FAINT, Cell, Table, View
+from zeekfleet.client.views import FAINT, Cell, Table, View
 from zeekfleet.model.texts import one_line, printable
 
 GAP = "  "

@@ -7,7 +7,7 @@ import argparse
 from zeekfleet.cli import dispatching
 from zeekfleet.cli.nodes import add_nodes
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.model.dispatches import NET_STATS
+from zeekfleet.client.verbs.net_stats import view
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -18,4 +18,4 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    return dispatching.run(args, (NET_STATS,), dispatching.network_view)
+    return dispatching.run(args, lambda controller: controller.net_stats(args.nodes), view)

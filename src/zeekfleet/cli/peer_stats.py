@@ -7,7 +7,7 @@ import argparse
 from zeekfleet.cli import dispatching
 from zeekfleet.cli.nodes import add_nodes
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.model.dispatches import PEER_STATS
+from zeekfleet.client.verbs.peer_stats import view
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -18,4 +18,4 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    return dispatching.run(args, (PEER_STATS,), dispatching.peers_view)
+    return dispatching.run(args, lambda controller: controller.peer_stats(args.nodes), view)

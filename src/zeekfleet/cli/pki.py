@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from zeekfleet.cli.daemon_options import add_options, resolve_options
 from zeekfleet.cli.messages import Messages
 from zeekfleet.cli.options import HelpFormatter, Subparsers
-from zeekfleet.cli.output import BAD, BUSY, FAINT, GOOD, Cell, Note, Table, View
 from zeekfleet.cli.purposes import VERBS
 from zeekfleet.cli.showing import Output
 from zeekfleet.client.results import Document
+from zeekfleet.client.views import BAD, BUSY, FAINT, GOOD, Cell, Note, Table, View
 from zeekfleet.errors import PkiError
 from zeekfleet.model.names import PKI
 from zeekfleet.pki.hosts import LOOPBACK, parse_host, parse_range

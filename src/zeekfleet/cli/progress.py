@@ -16,11 +16,11 @@ from rich.text import Text
 
 from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.broker.events.base import Event
-from zeekfleet.cli.absent import TONES
 from zeekfleet.cli.colour import renderable
-from zeekfleet.cli.output import BAD, FAINT, Cell, Note, Table
 from zeekfleet.client.news import News
+from zeekfleet.client.node_cells import TONES
 from zeekfleet.client.patience import Watch
+from zeekfleet.client.views import BAD, FAINT, Cell, Note, Table
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration
 from zeekfleet.model.texts import printable

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 
-from zeekfleet.cli import tables
 from zeekfleet.cli.hurry import add_now
 from zeekfleet.cli.nodes import add_nodes, tell_silent
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import NEWS, Session
 from zeekfleet.client.blocking import result_of
-from zeekfleet.client.requests import ROLLING_WAIT
+from zeekfleet.client.verbs.restart import view
+from zeekfleet.client.verbs.rolling_restart import ROLLING_WAIT
 from zeekfleet.errors import CommandLineError
 
 UNAVAILABLE = 1
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             verb = controller.restart(args.nodes, now=args.now)
         outcome = result_of(verb)
-    session.output.show(outcome.document(), lambda: tables.restarted(outcome))
+    session.output.show(outcome.document(), lambda: view(outcome))
     tell_silent(session, outcome.silent)
     return 0 if outcome.ok else 1
 

@@ -7,7 +7,7 @@ import argparse
 from zeekfleet.cli import dispatching
 from zeekfleet.cli.nodes import add_nodes
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.model.dispatches import SET_OPTION
+from zeekfleet.client.verbs.set_option import view
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -20,4 +20,4 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    return dispatching.run(args, (SET_OPTION, args.name, args.value), dispatching.option_view)
+    return dispatching.run(args, lambda controller: controller.set_option(args.name, args.value, args.nodes), view)

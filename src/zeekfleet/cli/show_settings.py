@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from zeekfleet.cli import tables
 from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
 from zeekfleet.cli.options import Parser, Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.cli.streams import write_out
+from zeekfleet.client.views import FAINT, Cell, Table, View
 from zeekfleet.errors import CommandLineError
 from zeekfleet.resolution import declarations
 
@@ -39,7 +39,7 @@ def _show_client(session: Session, with_origin: bool) -> int:
             section: {key: {"value": value, "origin": origins[section, key]} for key, value in keys.items()}
             for section, keys in items.items()
         }
-        session.output.show(document, lambda: tables.settings(items, origins))
+        session.output.show(document, lambda: _view(items, origins))
     elif session.output.as_json:
         session.output.show_document(dict(items))
     else:
@@ -70,5 +70,15 @@ def _show_daemon(session: Session, args: argparse.Namespace) -> int:
         section: {key: {"value": value, "origin": origins[section, key]} for key, value in keys.items()}
         for section, keys in items.items()
     }
-    session.output.show(document, lambda: tables.settings(items, origins))
+    session.output.show(document, lambda: _view(items, origins))
     return 0
+
+
+def _view(items: dict[str, dict[str, str]], origins: dict[tuple[str, str], str]) -> View:
+    """A setting a row, with its origin."""
+    rows = tuple(
+        (Cell(f"{section}.{key}"), Cell(value), Cell(origins[section, key], FAINT))
+        for section, keys in items.items()
+        for key, value in keys.items()
+    )
+    return [Table(("SETTING", "VALUE", "ORIGIN"), rows)]

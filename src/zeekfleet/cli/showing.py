@@ -10,9 +10,9 @@ from typing import TextIO
 
 from zeekfleet.cli.layout import plain_text, terminal_text
 from zeekfleet.cli.options import terminal_columns
-from zeekfleet.cli.output import Note, View
 from zeekfleet.cli.streams import write_error, write_out
 from zeekfleet.client.results import Document
+from zeekfleet.client.views import Note, View
 
 
 class Output:

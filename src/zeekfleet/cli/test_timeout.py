@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from zeekfleet.cli import tables
 from zeekfleet.cli.options import Subparsers, add_verb
 from zeekfleet.cli.session import Session
 from zeekfleet.client.blocking import result_of
+from zeekfleet.client.verbs import test_timeout
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -21,6 +21,5 @@ def run(args: argparse.Namespace) -> int:
     session = Session(args)
     with session.connected() as controller:
         result = result_of(controller.test_timeout(with_state=args.with_state))
-    document = {"success": result.success, "error": result.error}
-    session.output.show(document, lambda: tables.timed_out(result))
+    session.output.show(test_timeout.document(result), lambda: test_timeout.view(result))
     return 0

@@ -1,4 +1,4 @@
-"""What should run, beside what does: the nodes of the deployed configuration that no instance reports, and why. Pure.
+"""What should run, beside what does: the nodes of the deployed configuration that no instance reports, and why.
 
 The controller tells, without asking anybody, which instances are there and what it last heard of the others. Zeek's own
 controller does not know that question; then the deployed configuration and the connected instances are all there is to

@@ -24,7 +24,8 @@ from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.supervisor import StatusRequest, StatusResponse
 from zeekfleet.client.link import Link, Retry, connect
-from zeekfleet.client.results import read_configuration, read_nodes
+from zeekfleet.client.verbs.get_config import read_configuration
+from zeekfleet.client.verbs.get_nodes import read_nodes
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, Result, fresh_id
 

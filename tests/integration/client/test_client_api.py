@@ -17,7 +17,7 @@ from zeekfleet.broker.events import agent
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.notifications import NotificationKept, NotificationsRequest, NotificationsResponse
 from zeekfleet.broker.generations import FIRST, GENERATIONS
-from zeekfleet.client import requests
+from zeekfleet.client.verbs import events as events_verb
 from zeekfleet.errors import ConfigurationError, RequestFailedError, RequestTimeoutError, TransportError
 from zeekfleet.model.enums import ClusterRole, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeStatus, Result
@@ -208,7 +208,7 @@ async def test_who_follows_events_is_told_of_a_loss_that_happened_while_it_was_b
 
 
 async def test_who_takes_events_too_slowly_is_told(controller, monkeypatch):
-    monkeypatch.setattr(requests, "BACKLOG", 2)
+    monkeypatch.setattr(events_verb, "BACKLOG", 2)
     controller.on(NotificationsRequest, lambda r: NotificationsResponse(r.reqid, Result("", data=(event_of(0),))))
     async with Client("127.0.0.1", controller.port) as client:
         events = client.follow_events(60.0)

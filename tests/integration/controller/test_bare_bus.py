@@ -53,7 +53,7 @@ class News:
 
 async def present(it: Scene) -> dict[str, bool]:
     """Which instances are connected."""
-    return {one.name: one.connected for one in await it.client.get_presence()}
+    return {one.name: one.connected for one in (await it.client.wanted()).presences.values()}
 
 
 async def test_a_silent_agent_is_gone_and_comes_back() -> None:

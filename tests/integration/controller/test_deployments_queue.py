@@ -22,7 +22,7 @@ from zeekfleet.broker.events.deployments import (
 )
 from zeekfleet.broker.events.notifications import NotificationKept
 from zeekfleet.broker.events.stops import NotifyNodeStopping
-from zeekfleet.client.results import Deployed
+from zeekfleet.client.verbs.deploy import Deployed
 from zeekfleet.controller import turns
 from zeekfleet.controller.deployment import Deployment, Step
 from zeekfleet.controller.deployment_queue import DeploymentQueue

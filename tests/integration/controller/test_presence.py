@@ -85,7 +85,7 @@ class Scene:
         return agent
 
     async def presences(self) -> dict[str, InstancePresence]:
-        return {one.name: one for one in await self.client.get_presence()}
+        return (await self.client.wanted()).presences or {}
 
     async def status(self) -> None:
         await self.endpoint.request(topics.CONTROLLER, ControllerStatusRequest(fresh_id()), PATIENCE)

@@ -1,4 +1,4 @@
-"""Restarting a cluster a few nodes at a time: pure planning, and the loop that goes on only while all is well.
+"""Restart nodes a few at a time: pure planning, and the loop that goes on only while all is well.
 
 The loop runs in the client on purpose: if the client or its connection dies, the
 restart stops there, with at most one batch of nodes being restarted.
@@ -6,10 +6,18 @@ restart stops there, with at most one batch of nodes being restarted.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from zeekfleet.client.results import Failure, NodesSeen, Restarted
+from zeekfleet.broker.events.agent import NotifyChange
+from zeekfleet.broker.events.base import Event
+from zeekfleet.client.results import Failure
+from zeekfleet.client.verbs.get_nodes import GetNodesVerb, NodesSeen
+from zeekfleet.client.verbs.restart import Restarted, RestartVerb
 from zeekfleet.model.enums import ClusterRole, State
+
+ROLLING_WAIT = 120.0
+"""Seconds for a batch to run again."""
 
 ROLE_ORDER = (ClusterRole.LOGGER, ClusterRole.MANAGER, ClusterRole.PROXY, ClusterRole.WORKER)
 
@@ -18,6 +26,45 @@ RestartNodes = Callable[[frozenset[str]], Awaitable[Restarted]]
 
 AllRunning = Callable[[frozenset[str]], Awaitable[frozenset[str]]]
 """Waits until these nodes run, with a deadline; returns those that do not."""
+
+
+class RollingRestartVerb(RestartVerb, GetNodesVerb):
+    """Restarts nodes a few at a time."""
+
+    async def rolling_restart(
+        self, nodes: Collection[str] = (), *, max_unavailable: int = 1, wait: float = ROLLING_WAIT, now: bool = False
+    ) -> Restarted:
+        """Restart nodes a few at a time; it stops at the first batch that does not come back.
+
+        Args:
+            nodes: names and groups; none: all.
+            max_unavailable: how many may be down at a time.
+            wait: seconds for each batch to run again.
+            now: as for :meth:`deploy`.
+        """
+        names = await self.resolve(nodes)
+        states: dict[str, State] = {}
+
+        def note(_: str, event: Event) -> bool:
+            if isinstance(event, NotifyChange):
+                states[event.n.name] = event.new
+            return False
+
+        async def restart(batch: frozenset[str]) -> Restarted:
+            states.update(dict.fromkeys(batch, State.PENDING))
+            return await self.restart(batch, now=now)
+
+        async def all_running(batch: frozenset[str]) -> frozenset[str]:
+            deadline = time.monotonic() + wait
+            while missing := frozenset(name for name in batch if states[name] is not State.RUNNING):
+                if not await watching.next(deadline - time.monotonic()):
+                    return missing
+            return frozenset()
+
+        with self.watching(note) as watching:
+            seen = await self.get_nodes()
+            deployed = {member.name: member.instance for member in await self.deployed_nodes()}
+            return await restart_in_batches(seen, sorted(names), max_unavailable, restart, all_running, deployed)
 
 
 def states_of(seen: NodesSeen) -> dict[str, tuple[ClusterRole, State]]:
@@ -41,7 +88,7 @@ def batches(
             yield frozenset(group[start : start + max_unavailable])
 
 
-async def restart(
+async def restart_in_batches(
     seen: NodesSeen,
     wanted: Sequence[str],
     max_unavailable: int,

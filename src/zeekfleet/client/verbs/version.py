@@ -1,4 +1,4 @@
-"""What ``version --all`` tells: which release each part of a fleet runs, and which Zeek each node. Pure."""
+"""What ``version --all`` tells: which release each part of a fleet runs, and which Zeek each node."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 
 import msgspec
 
+from zeekfleet.broker.events.releases import ControllerReleasesRequest
 from zeekfleet.broker.generations import SECOND
-from zeekfleet.client.results import Document, Failure
-from zeekfleet.model.management import Result
+from zeekfleet.client.results import Document, Failure, failures
+from zeekfleet.client.verbs.get_id_value import GetIdValueVerb
+from zeekfleet.client.views import ABSENT, BUSY, Cell, Note, Table, View
+from zeekfleet.model.management import Result, fresh_id
 from zeekfleet.model.releases import PartRelease
 
 ZEEK_VERSION = "Version::info"
@@ -51,6 +54,18 @@ class Releases(msgspec.Struct, frozen=True):
         }
 
 
+class VersionVerb(GetIdValueVerb):
+    """Tells releases."""
+
+    async def releases(self) -> Releases:
+        """Which release every part of the fleet runs, and which Zeek every node."""
+        request = ControllerReleasesRequest(fresh_id())
+        told = (await self.ask(request)).results
+        values = await self.get_id_value(ZEEK_VERSION)
+        missing = [failure for failure in values.errors if failure.error != NOTHING_DEPLOYED]
+        return read_releases(told, values.values, missing)
+
+
 def read_releases(results: Iterable[Result], versions: Mapping[str, Any], failures: Iterable[Failure]) -> Releases:
     """The answers to a releases request, and those for the nodes' versions.
 
@@ -85,3 +100,27 @@ def _version(value: Any) -> str:
 
 def _document(part: PartRelease) -> Document:
     return {"pid": part.pid, "version": part.version, "build": part.build, "place": part.place, "python": part.python}
+
+
+def view(outcome: Releases) -> View:
+    """A row a part, then a row a node, and a note if the parts do not all run the same build."""
+    rows = tuple(_row(instance, part) for instance, parts in outcome.parts.items() for part in parts)
+    tables: list[Table | Note] = [Table(("INSTANCE", "PART", "RELEASE", "BUILD", "PID", "PLACE"), rows)]
+    if outcome.nodes:
+        nodes = tuple((Cell(name), Cell(version)) for name, version in outcome.nodes.items())
+        tables.append(Table(("NODE", "ZEEK"), nodes))
+    builds = {part.build for parts in outcome.parts.values() for part in parts}
+    if len(builds) > 1:
+        tables.append(Note(f"{len(builds)} different builds run: an upgrade is not complete", BUSY))
+    return [*tables, *failures(outcome.errors)]
+
+
+def _row(instance: str, part: PartRelease) -> tuple[Cell, ...]:
+    return (
+        Cell(instance) if instance else ABSENT,
+        Cell(part.part),
+        Cell(part.version) if part.version else Cell("a former one", BUSY),
+        Cell(part.build) if part.build else ABSENT,
+        Cell(str(part.pid)),
+        Cell(part.place) if part.place else ABSENT,
+    )

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from zeekfleet.model.types import Port
+
 GOOD, BAD, BUSY, FAINT = "green", "bold red", "yellow", "dim"
 """Tones of cells and notes, named as rich names them; plain text has none."""
 
@@ -52,7 +54,15 @@ class Note(msgspec.Struct, frozen=True):
 
 View = Sequence[Table | Note]
 
+ABSENT = Cell("-", FAINT)
+"""What there is none of, or what nobody knows."""
+
 
 def problem(sentence: str) -> Note:
     """What went wrong, as a line for stderr."""
     return Note(f"error: {sentence}", BAD, is_problem=True)
+
+
+def port_cell(port: Port | None) -> Cell:
+    """A port's number."""
+    return ABSENT if port is None else Cell(str(port.number))

@@ -1,17 +1,20 @@
-"""What ``net-stats``, ``peer-stats`` and ``set-option`` tell: a record of ``model/dispatches.py`` a node. Pure."""
+"""What ``net-stats``, ``peer-stats`` and ``set-option`` have in common: nodes run an action and answer a record."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
+from zeekfleet.broker.events.dispatches import ControllerDispatchRequest
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.broker.values import Vector
-from zeekfleet.client.results import Document, Failure, in_order, silent
+from zeekfleet.client.results import Document, Failure, failures, in_order, silent
+from zeekfleet.client.verbs.resolve import ResolveVerb
+from zeekfleet.client.views import Cell, Table, View
 from zeekfleet.errors import ValueMismatchError
 from zeekfleet.model.dispatches import DATA
-from zeekfleet.model.management import Result
+from zeekfleet.model.management import Result, fresh_id
 from zeekfleet.model.types import Record
 
 
@@ -41,6 +44,19 @@ class Dispatched(msgspec.Struct, frozen=True):
         }
 
 
+class DispatchVerb(ResolveVerb):
+    """Has nodes run an action."""
+
+    async def dispatch(
+        self, action: Sequence[str], nodes: Collection[str] = (), *, timeout: float | None = None
+    ) -> Dispatched:
+        """Have nodes run an action of ``model.dispatches.DATA``: its name, then its arguments."""
+        names = await self.resolve(nodes)
+        request = ControllerDispatchRequest(fresh_id(), tuple(action), names)
+        response = await self.ask(request, timeout=timeout)
+        return read_dispatched(action[0], response.results, names)
+
+
 def read_dispatched(action: str, results: Iterable[Result], asked: Collection[str] = ()) -> Dispatched:
     """What ``dispatch_response`` tells of an action that is in ``DATA``.
 
@@ -63,3 +79,8 @@ def read_dispatched(action: str, results: Iterable[Result], asked: Collection[st
             except ValueMismatchError as error:
                 errors.append(Failure(str(error), result.node))
     return Dispatched(nodes, tuple(errors), silent(asked, nodes, errors))
+
+
+def table(columns: tuple[str, ...], rows: tuple[tuple[Cell, ...], ...], outcome: Dispatched) -> View:
+    """The rows, if there are any, and who could not do it."""
+    return [*([Table(columns, rows)] if rows else []), *failures(outcome.errors)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from zeekfleet.cli.output import BAD, BUSY, FAINT, GOOD, Cell, Note
 from zeekfleet.client.results import role_name
+from zeekfleet.client.views import BAD, BUSY, FAINT, GOOD, Cell, Note
 from zeekfleet.client.wanted import Absent, Standing, Wanted
 from zeekfleet.lifecycle.wording import duration
 from zeekfleet.model.enums import State

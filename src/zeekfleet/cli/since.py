@@ -1,0 +1,60 @@
+"""``--since``: how long ago a moment is that a person names."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from zeekfleet.model.texts import shown
+
+DAY = 86400.0
+YEAR = 365 * DAY
+YEARS = 100
+"""How far away a moment may be."""
+
+UNITS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": DAY}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d)")
+
+
+def seconds_of(text: str) -> float:
+    """How many seconds ago that was."""
+    seconds = seconds_ago(text, datetime.now(UTC))
+    if seconds is None:
+        expected = "expected a duration such as 15min or 2d, or a past time such as 14:03 or '2026-03-01 14:03'"
+        raise argparse.ArgumentTypeError(f"{expected}, of the last {YEARS} years, not '{shown(text, 40)}'")
+    return seconds
+
+
+def seconds_ago(text: str, now: datetime) -> float | None:
+    """How many seconds lie between the moment that a text names and ``now``.
+
+    A time of day without a date is the latest that has passed, and a time without a zone is this host's, by the zone's
+    rules at that time: clocks may have changed since.
+
+    Returns:
+        None if the text names no moment, one that is yet to come, or one that is further away than :data:`YEARS`.
+    """
+    if (parts := _DURATION.findall(text)) and "".join(map("".join, parts)) == text:
+        found = [sum(float(number) * UNITS[unit] for number, unit in parts)]
+    else:
+        found = [(now - then).total_seconds() for then in _moments(text, now)]
+    return min((seconds for seconds in found if 0 <= seconds <= YEARS * YEAR), default=None)
+
+
+def _moments(text: str, now: datetime) -> Iterator[datetime]:
+    """The moments that a text may name."""
+    for form in ("%H:%M", "%H:%M:%S"):
+        with suppress(ValueError):
+            clock = datetime.strptime(text, form).time()
+            today = now.astimezone().date()
+            for day in (today, today - timedelta(days=1)):
+                # An hour that clocks were set back by has each time of day twice.
+                for fold in (0, 1):
+                    yield datetime.combine(day, clock.replace(fold=fold)).astimezone(UTC)
+            return
+    # A moment at either end of the calendar has no place in some zones.
+    with suppress(ValueError, OverflowError):
+        yield datetime.fromisoformat(text).astimezone(UTC)

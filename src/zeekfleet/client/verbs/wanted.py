@@ -1,0 +1,46 @@
+"""What should run, and which instances are there (``client/wanted.py``)."""
+
+from __future__ import annotations
+
+import time
+
+from zeekfleet.broker.events.base import Event
+from zeekfleet.broker.events.controller import GetInstancesRequest
+from zeekfleet.broker.events.presence import PresenceRequest, PresenceResponse
+from zeekfleet.client.verbs.get_config import GetConfigVerb
+from zeekfleet.client.verbs.get_instances import read_instances
+from zeekfleet.client.wanted import Wanted
+from zeekfleet.errors import RequestFailedError
+from zeekfleet.model.management import Configuration, fresh_id
+
+
+class WantedVerb(GetConfigVerb):
+    """Tells what should run."""
+
+    async def wanted(self) -> Wanted:
+        """What should run, and which instances are there; the controller answers all of it at once."""
+        asked = PresenceRequest(fresh_id())
+        heard: list[PresenceResponse] = []
+
+        def watch(_: str, event: Event) -> bool:
+            if isinstance(event, PresenceResponse) and event.reqid == asked.reqid:
+                heard.append(event)
+            return False
+
+        with self.watching(watch):
+            # Its answer comes before the next one, or never: so a controller that does not know it costs no time.
+            self.tell(asked)
+            instances = (await self.ask(GetInstancesRequest(fresh_id()))).result
+            try:
+                configuration = await self.get_configuration(deployed=True)
+            except RequestFailedError:
+                configuration = Configuration()
+        if heard:
+            presences = {one.name: one for one in heard[-1].instances}
+            connected = frozenset(name for name, one in presences.items() if one.connected)
+            return Wanted(configuration, presences, connected, instances, time.time() - heard[-1].now)
+        try:
+            connected = frozenset(instance.name for instance in read_instances(instances))
+        except RequestFailedError:
+            connected = frozenset()
+        return Wanted(configuration, None, connected, instances)
