@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from zeekfleet.cli.messages import Messages
-from zeekfleet.client.config_file import LARGEST, parse, read_configuration, unreadable
+from zeekfleet.client.config_file import LARGEST, parse, parse_file, unreadable
 from zeekfleet.errors import ConfigurationError
 from zeekfleet.model.management import Configuration
 from zeekfleet.planning.review import missing_logs, review
@@ -49,7 +49,7 @@ def read_cluster_file(
         parsed = parse(_standard_input(source), source=source, directory=Path.cwd(), instance=instance, lax=lax)
     else:
         source = path
-        parsed = read_configuration(path, instance=instance, lax=lax)
+        parsed = parse_file(path, instance=instance, lax=lax)
     if not parsed.configuration.nodes and not allow_empty:
         raise without_nodes(f"cluster configuration {source}")
     for warning in parsed.warnings:

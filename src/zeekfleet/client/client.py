@@ -1,7 +1,7 @@
 """The public asynchronous API of a controller.
 
     async with Client("127.0.0.1", 2149) as client:
-        outcome = await client.deploy_config(Client.read_configuration("cluster.ini"))
+        outcome = await client.deploy_config(read_configuration("cluster.ini"))
         if not outcome.ok: ...
 
 One client is one connection; its methods may run at the same time. All times
@@ -11,7 +11,6 @@ are in seconds.
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -23,20 +22,17 @@ from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.events.notifications import NotificationKept
 from zeekfleet.broker.events.presence import NotifyAlive
 from zeekfleet.broker.generations import SECOND
-from zeekfleet.client import config_file, link
+from zeekfleet.client import link
 from zeekfleet.client.patience import Patience, Watch
 from zeekfleet.client.requests import Requests
 from zeekfleet.errors import CannotConnectError, RequestTimeoutError, TransportError
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.defaults import CLIENT_PORT, LOOPBACK
-from zeekfleet.model.management import Configuration
 from zeekfleet.transport.bus import Bus, Delivery, PeerAdded, PeerLost
 from zeekfleet.transport.connections import Connections
 from zeekfleet.transport.encryption import ClientTls
 from zeekfleet.transport.websocket import WebSocketBus
 from zeekfleet.waiting import Signal, first_of
-
-logger = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Response)
 
@@ -91,23 +87,6 @@ class Client(Requests):
         self._arrived = Signal()
         self._agents_of_both: set[str] = set()
         self._stack = AsyncExitStack()
-
-    @staticmethod
-    def read_configuration(path: str, *, instance: str = "", lax: bool = False) -> Configuration:
-        """The cluster configuration in an INI file; what its writer should know is logged as warnings.
-
-        Args:
-            path: the file's; relative paths in it start in its directory.
-            instance: the instance of nodes that name none; ``agent-<hostname>`` if empty.
-            lax: unknown keys are warnings, not errors.
-
-        Raises:
-            ConfigurationError: the file cannot be read, or what it says is wrong.
-        """
-        parsed = config_file.read_configuration(path, instance=instance, lax=lax)
-        for warning in parsed.warnings:
-            logger.warning("%s", warning)
-        return parsed.configuration
 
     async def __aenter__(self) -> Self:
         """Connect.

@@ -6,13 +6,33 @@ import socket
 from pathlib import Path
 
 from zeekfleet.errors import ConfigurationError
+from zeekfleet.model.management import Configuration
 from zeekfleet.planning.ini import ParsedConfiguration, parse_configuration
 
 LARGEST = 16 * 2**20
 """Bytes of a file: one that is larger is the wrong file, or has no end."""
 
 
-def read_configuration(path: str, *, instance: str = "", lax: bool = False) -> ParsedConfiguration:
+def read_configuration(path: str, *, instance: str = "", lax: bool = False) -> Configuration:
+    """The cluster configuration in an INI file, for programs; what its writer should know is logged as warnings.
+
+    Args:
+        path: the file's; relative paths in it start in its directory.
+        instance: the instance of nodes that name none; ``agent-<hostname>`` if empty.
+        lax: unknown keys are warnings, not errors.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or what it says is wrong.
+    """
+    import logging  # noqa: PLC0415 - the commands, which must start fast, do not log
+
+    parsed = parse_file(path, instance=instance, lax=lax)
+    for warning in parsed.warnings:
+        logging.getLogger(__name__).warning("%s", warning)
+    return parsed.configuration
+
+
+def parse_file(path: str, *, instance: str = "", lax: bool = False) -> ParsedConfiguration:
     """The configuration in a file, with what its writer should know about it.
 
     Relative paths in it start in the file's directory.
@@ -45,7 +65,7 @@ def parse(data: bytes, *, source: str, directory: Path, instance: str = "", lax:
         data: the file's content.
         source: what to call the file in errors.
         directory: where relative paths start.
-        instance: see :func:`read_configuration`.
+        instance: see :func:`parse_file`.
         lax: see there.
 
     Raises:

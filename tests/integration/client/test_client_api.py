@@ -11,7 +11,7 @@ import pytest
 
 from support.proxy import FaultyProxy
 from support.waiting import PATIENCE
-from zeekfleet import Client
+from zeekfleet import Client, read_configuration
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.events import controller as api
@@ -263,14 +263,17 @@ async def test_rolling_restart_ends_at_a_node_that_does_not_come_back(controller
     assert outcome.errors[0].error == "did not come back; stopped here"
 
 
-async def test_reads_configuration_files(tmp_path):
+def test_reads_configuration_files(tmp_path, caplog):
     file = tmp_path / "cluster.ini"
-    file.write_text("[w]\ninstance = a\nrole = worker\nscripts = beside.zeek\n")
+    file.write_text("[w]\ninstance = a\nrole = worker\nscripts = beside.zeek\nmisspelt = 1\n")
     (tmp_path / "beside.zeek").touch()
-    (node,) = Client.read_configuration(str(file)).nodes
+    (node,) = read_configuration(str(file), lax=True).nodes
     assert (node.name, node.scripts) == ("w", (str(tmp_path / "beside.zeek"),))
+    assert "misspelt" in caplog.text
+    with pytest.raises(ConfigurationError, match="misspelt"):
+        read_configuration(str(file))
     with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
-        Client.read_configuration(str(tmp_path / "missing.ini"))
+        read_configuration(str(tmp_path / "missing.ini"))
 
 
 def test_the_package_offers_the_client_without_loading_it():
