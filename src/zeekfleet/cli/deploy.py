@@ -8,10 +8,10 @@ from zeekfleet.cli import deploying
 from zeekfleet.cli.config_file import add_allow_empty, without_nodes
 from zeekfleet.cli.hurry import add_now
 from zeekfleet.cli.options import Subparsers, add_verb
-from zeekfleet.cli.session import NEWS, Session
+from zeekfleet.cli.session import Session
 from zeekfleet.client.blocking import BlockingClient, result_of
 from zeekfleet.client.verbs.deploy import given_up
-from zeekfleet.errors import CommandLineError, RequestFailedError
+from zeekfleet.errors import CommandLineError, ConfigurationError, RequestFailedError
 from zeekfleet.model.management import Configuration
 
 
@@ -33,11 +33,19 @@ def run(args: argparse.Namespace) -> int:
     session = Session(args)
     if args.abort:
         return _abort(session)
-    with session.connected(*NEWS) as controller:
+    first: Configuration | None = None
+
+    def deploy(controller: BlockingClient) -> int:
+        nonlocal first
         staged = _staged(controller)
         if staged is not None and not staged.nodes and not args.allow_empty:
             raise without_nodes("the staged configuration")
+        if first is not None and staged is not None and staged.id != first.id:
+            raise ConfigurationError(f"meanwhile configuration {staged.id} was staged, which is not deployed")
+        first = staged
         return deploying.deploy(session, controller, staged, now=args.now)
+
+    return deploying.insist(session, deploy)
 
 
 def _abort(session: Session) -> int:

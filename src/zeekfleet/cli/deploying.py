@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from zeekfleet.broker.events.base import Event
-from zeekfleet.cli.session import Session
+from zeekfleet.cli.session import NEWS, PATIENCE, REVIVAL, Session
 from zeekfleet.client.blocking import BlockingClient, result_of
 from zeekfleet.client.news import News
 from zeekfleet.client.patience import Watch
 from zeekfleet.client.verbs import deploy as deploy_verb
 from zeekfleet.client.verbs import stage_config
 from zeekfleet.client.verbs.stage_config import Staged
+from zeekfleet.errors import ConnectionLostError
 from zeekfleet.model.management import Configuration, fresh_id
+
+ATTEMPTS = 3
+"""How often a deployment is asked for if its controller is lost meanwhile."""
+
+
+def insist(session: Session, deploy: Callable[[BlockingClient], int]) -> int:
+    """Connect and have a configuration deployed, once more whenever the controller is lost meanwhile.
+
+    A controller that is started again deploys the former configuration, which is not what was asked for.
+
+    Args:
+        session: the verb's.
+        deploy: stages and deploys; returns the exit code, which is the result.
+
+    Raises:
+        ConnectionLostError: the controller was lost :data:`ATTEMPTS` times.
+    """
+    patience = PATIENCE
+    for _ in range(ATTEMPTS - 1):
+        try:
+            with session.connected(*NEWS, patience=patience) as controller:
+                return deploy(controller)
+        except ConnectionLostError as error:
+            session.messages.warning(f"{error}; the deployment is asked for again")
+            patience = REVIVAL
+    with session.connected(*NEWS, patience=patience) as controller:
+        return deploy(controller)
 
 
 def show_staged(session: Session, outcome: Staged) -> int:

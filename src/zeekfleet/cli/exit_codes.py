@@ -42,6 +42,7 @@ _OWN: Mapping[str, Mapping[int, str]] = {
         1: "All that is wanted runs, but an instance has not told all.",
         3: "Something that is wanted does not run, or nobody can tell whether it does.",
     },
+    "stop": {0: "Nothing runs any more, or nothing ran before; standard output tells which."},
     "systemd": {1: "The unit cannot be made, cannot be written, or another one is there; nothing is changed."},
     "up": {1: "It could not start, a trace was not read or written completely, or a second signal ended it."},
 }

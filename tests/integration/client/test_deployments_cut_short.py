@@ -15,7 +15,8 @@ from support.waiting import async_until
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.deployments import DeploymentProgress
-from zeekfleet.model.management import Configuration, Instance, Result
+from zeekfleet.model.enums import ClusterRole, State
+from zeekfleet.model.management import Configuration, Instance, Node, Result
 
 BIN = Path(sys.executable).parent
 INI = "[instances]\na1\n[m]\nrole = manager\ninstance = a1\n[p]\nrole = proxy\ninstance = a1\n"
@@ -30,7 +31,11 @@ def staging(controller):
 
 
 @pytest.mark.parametrize(("losses", "code"), [(1, 0), (2, 0), (3, 1)])
-async def test_a_deployment_is_asked_for_again_when_the_controller_is_lost(staging, run, losses: int, code: int):
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [(("deploy-config", "-"), api.StageConfigurationRequest), (("deploy",), api.GetConfigurationRequest)],
+)
+async def test_a_deployment_is_asked_for_again_when_the_controller_is_lost(staging, run, words, first, losses, code):
     async with FaultyProxy("127.0.0.1", staging.port) as proxy:
 
         def deploy(request):
@@ -42,12 +47,28 @@ async def test_a_deployment_is_asked_for_again_when_the_controller_is_lost(stagi
             )
 
         staging.on(api.DeployRequest, deploy)
-        done = await run("zeekfleet", "--controller", f":{proxy.port}", "deploy-config", "-", stdin=INI)
+        done = await run("zeekfleet", "--controller", f":{proxy.port}", *words, stdin=INI)
     assert done.code == code
     warnings = [line for line in done.stderr.splitlines() if line.endswith("the deployment is asked for again")]
     assert len(warnings) == min(losses, 2)
     asked = [type(event) for event in staging.heard]
-    assert asked == [api.StageConfigurationRequest, api.DeployRequest] * (min(losses, 2) + 1)
+    assert asked == [first, api.DeployRequest] * (min(losses, 2) + 1)
+
+
+async def test_what_was_staged_while_the_controller_was_away_is_not_deployed_by_chance(staging, run):
+    manager = Node("m", "a1", ClusterRole.MANAGER, State.RUNNING)
+    async with FaultyProxy("127.0.0.1", staging.port) as proxy:
+
+        def staged(request):
+            found = Configuration(f"c-{proxy.accepted}", (Instance("a1"),), (manager,))
+            return api.GetConfigurationResponse(request.reqid, Result(request.reqid, data=found))
+
+        staging.on(api.GetConfigurationRequest, staged)
+        staging.on(api.DeployRequest, lambda _: proxy.drop())
+        done = await run("zeekfleet", "--controller", f":{proxy.port}", "deploy")
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.endswith("error: meanwhile configuration c-2 was staged, which is not deployed\n")
+    assert sum(isinstance(event, api.DeployRequest) for event in staging.heard) == 1
 
 
 @pytest.mark.parametrize("size", [0, 40])

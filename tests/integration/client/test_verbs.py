@@ -18,6 +18,7 @@ import pytest
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.events import controller as api
 from zeekfleet.broker.events.presence import NotifyAlive
+from zeekfleet.broker.generations import GENERATIONS
 from zeekfleet.broker.messages import encode_event
 from zeekfleet.model.enums import ClusterRole, Role, State
 from zeekfleet.model.management import Configuration, Instance, Node, NodeOutputs, NodeStatus, Result
@@ -371,8 +372,10 @@ async def test_monitor_reports_until_interrupted(controller):
     async with asyncio.timeout(30):
         await controller.met.wait()
         controller.endpoint.publish("zeek/management/agent/a1", NotifyAlive("a1"))  # no news
-        controller.endpoint.publish("zeek/management/agent/a1", agent.NotifyLog("a1", "hello", "w"))
-        line = json.loads(await process.stdout.readline())
+        for said in ("hello", "goodbye"):
+            for generation in GENERATIONS:  # as our agents do
+                controller.endpoint.publish("zeek/management/agent/a1", agent.NotifyLog("a1", said, "w"), generation)
+        line, next_one = [json.loads(await process.stdout.readline()) for _ in range(2)]
         process.send_signal(signal.SIGINT)
         code = await process.wait()
     assert line == {
@@ -380,6 +383,7 @@ async def test_monitor_reports_until_interrupted(controller):
         "event": "Management::Agent::API::notify_log",
         "arguments": {"instance": "a1", "msg": "hello", "node": "w"},
     }
+    assert next_one["arguments"]["msg"] == "goodbye"
     assert code == 130
 
 
