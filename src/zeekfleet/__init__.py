@@ -1,6 +1,6 @@
 """Cluster management for Zeek, outside Zeek.
 
-    from zeekfleet import Client, read_configuration
+    from zeekfleet import Client, Configuration
 
 Both are loaded when they are first used, so that importing this package stays cheap.
 """
@@ -12,9 +12,9 @@ from zeekfleet.version import __version__
 TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
 if TYPE_CHECKING:
     from zeekfleet.client.client import Client
-    from zeekfleet.client.config_file import read_configuration
+    from zeekfleet.model.management import Configuration
 
-__all__ = ["Client", "__version__", "read_configuration"]
+__all__ = ["Client", "Configuration", "__version__"]
 
 
 def __getattr__(name: str) -> object:
@@ -23,8 +23,8 @@ def __getattr__(name: str) -> object:
             from zeekfleet.client.client import Client  # noqa: PLC0415 - it imports asyncio and the transport
 
             return Client
-        case "read_configuration":
-            from zeekfleet.client.config_file import read_configuration  # noqa: PLC0415 - it imports the parser
+        case "Configuration":
+            from zeekfleet.model.management import Configuration  # noqa: PLC0415 - it imports msgspec
 
-            return read_configuration
+            return Configuration
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -125,3 +125,6 @@ def test_without_certificates_no_other_host_is_served_unless_insecure(site: Site
     site.agent("a1", there, insecure=True)
     fleet.wait_for_instances("a1")
     site.told("controller", "--insecure: whoever can reach a port")
+    shown = fleet.zeekfleet("status")
+    assert "the controller was started with --insecure" in shown.out
+    assert fleet.zeekfleet("--json", "status").json["insecure"] is True

@@ -1,7 +1,7 @@
 """The public asynchronous API of a controller.
 
     async with Client("127.0.0.1", 2149) as client:
-        outcome = await client.deploy_config(read_configuration("cluster.ini"))
+        outcome = await client.deploy_config(Configuration.from_file("cluster.ini"))
         if not outcome.ok: ...
 
 One client is one connection; its methods may run at the same time. All times

@@ -14,16 +14,7 @@ LARGEST = 16 * 2**20
 
 
 def read_configuration(path: str, *, instance: str = "", lax: bool = False) -> Configuration:
-    """The cluster configuration in an INI file, for programs; what its writer should know is logged as warnings.
-
-    Args:
-        path: the file's; relative paths in it start in its directory.
-        instance: the instance of nodes that name none; ``agent-<hostname>`` if empty.
-        lax: unknown keys are warnings, not errors.
-
-    Raises:
-        ConfigurationError: the file cannot be read, or what it says is wrong.
-    """
+    """What :meth:`~zeekfleet.model.management.Configuration.from_file` does."""
     import logging  # noqa: PLC0415 - the commands, which must start fast, do not log
 
     parsed = parse_file(path, instance=instance, lax=lax)

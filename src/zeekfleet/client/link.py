@@ -43,6 +43,7 @@ from zeekfleet.errors import (
     UnreachableError,
 )
 from zeekfleet.model.addresses import address_text
+from zeekfleet.transport.tls import NO_TLS, NO_TLS_THERE
 
 R = TypeVar("R", bound=Response)
 
@@ -361,5 +362,7 @@ def _cannot_connect(reason: str, tls: ssl.SSLContext | None, introduction: str =
 def _reason(error: Exception) -> str:
     if isinstance(error, RefusedError) and error.status == HTTPStatus.FORBIDDEN:
         return " ".join(error.body.split())[:200].removeprefix("403: ") or "not served (403)"
+    if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
+        return f"{NO_TLS_THERE} (enable = false in the section [ssl])"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (" ".join(text.split()) or type(error).__name__).removesuffix(".")

@@ -62,6 +62,7 @@ class Wanted(msgspec.Struct, frozen=True):
         connected: the names of the connected instances.
         instances: the answer to ``get_instances_request``, not decoded yet.
         age: how many seconds this host's clock is ahead of the controller's.
+        insecure: whether the controller serves other hosts that show no certificate.
     """
 
     configuration: Configuration
@@ -69,6 +70,7 @@ class Wanted(msgspec.Struct, frozen=True):
     connected: frozenset[str]
     instances: Result
     age: float = 0.0
+    insecure: bool = False
 
     @property
     def nodes(self) -> frozenset[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import uuid
 from typing import Any, ClassVar, Final
 
@@ -68,6 +70,23 @@ class Configuration(Record, frozen=True):
     id: str = msgspec.field(default_factory=fresh_id)
     instances: SetOf[Instance] = ()
     nodes: SetOf[Node] = ()
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, instance: str = "", lax: bool = False) -> Configuration:
+        """Read a cluster configuration file (docs/protocol.md, section 10); warnings about it are logged.
+
+        Args:
+            path: the file's; relative paths in it start in its directory.
+            instance: the instance of nodes that name none; ``agent-<hostname>`` if empty.
+            lax: unknown keys are warnings, not errors.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or what it says is wrong; its ``errors`` has every problem.
+        """
+        # Records import nothing: what reads files is loaded when it is needed.
+        reader = importlib.import_module("zeekfleet.client.config_file")
+        read: Configuration = reader.read_configuration(os.fspath(path), instance=instance, lax=lax)
+        return read
 
 
 class NodeStatus(Record, frozen=True):

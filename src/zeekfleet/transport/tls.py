@@ -17,6 +17,11 @@ import msgspec
 from zeekfleet.errors import TlsFileError
 from zeekfleet.system.exposure import private_file_problem
 
+NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+"""The reasons of OpenSSL's errors where the other side has answered without TLS."""
+
+NO_TLS_THERE = "no TLS is spoken there"
+
 C = TypeVar("C", bound=ssl.SSLContext)
 
 FileKind = Literal["certificate", "key", "authorities", "revoked"]

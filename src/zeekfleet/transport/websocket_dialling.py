@@ -24,13 +24,11 @@ from zeekfleet.system.unix_sockets import short_path
 from zeekfleet.transport.encryption import ClientTls
 from zeekfleet.transport.metrics import TransportMetrics
 from zeekfleet.transport.settings import TransportSettings
+from zeekfleet.transport.tls import NO_TLS, NO_TLS_THERE
 from zeekfleet.transport.unfinished_frames import UnfinishedFrames
 from zeekfleet.transport.unix_sockets import SCHEME
 from zeekfleet.transport.upgrade import REFUSAL, first
 from zeekfleet.transport.websocket_stream import LIBRARY, WebSocketStream
-
-NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-"""What OpenSSL finds wrong with an answer that is not of TLS."""
 
 NEXT_ADDRESS_AFTER = 0.25
 """Seconds without an answer from one address of a name until the next is tried beside it (RFC 8305)."""
@@ -171,7 +169,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return f"the name cannot be resolved ({error.strerror})"
     if isinstance(error, ssl.SSLError) and error.reason in NO_TLS:
-        return "no TLS is spoken there"
+        return NO_TLS_THERE
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and (error.errno or 0) > 0:
         return os.strerror(error.errno or 0)  # asyncio's own text repeats the address
     return str(error) or type(error).__name__

@@ -11,7 +11,7 @@ import pytest
 
 from support.proxy import FaultyProxy
 from support.waiting import PATIENCE
-from zeekfleet import Client, read_configuration
+from zeekfleet import Client
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.events import controller as api
@@ -267,13 +267,13 @@ def test_reads_configuration_files(tmp_path, caplog):
     file = tmp_path / "cluster.ini"
     file.write_text("[w]\ninstance = a\nrole = worker\nscripts = beside.zeek\nmisspelt = 1\n")
     (tmp_path / "beside.zeek").touch()
-    (node,) = read_configuration(str(file), lax=True).nodes
+    (node,) = Configuration.from_file(str(file), lax=True).nodes
     assert (node.name, node.scripts) == ("w", (str(tmp_path / "beside.zeek"),))
     assert "misspelt" in caplog.text
     with pytest.raises(ConfigurationError, match="misspelt"):
-        read_configuration(str(file))
+        Configuration.from_file(str(file))
     with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
-        read_configuration(str(tmp_path / "missing.ini"))
+        Configuration.from_file(str(tmp_path / "missing.ini"))
 
 
 def test_the_package_offers_the_client_without_loading_it():

@@ -14,7 +14,7 @@ from zeekfleet.client.node_groups import Member, members_of, narrow
 from zeekfleet.client.results import Document, Failure, failures, role_name
 from zeekfleet.client.verbs.get_nodes import GetNodesVerb
 from zeekfleet.client.verbs.wanted import WantedVerb
-from zeekfleet.client.views import ABSENT, Cell, Note, Table, View
+from zeekfleet.client.views import ABSENT, BUSY, Cell, Note, Table, View
 from zeekfleet.client.wanted import Absent, Wanted, merged, split
 from zeekfleet.lifecycle.wording import duration
 from zeekfleet.model.enums import ClusterRole, State
@@ -22,6 +22,9 @@ from zeekfleet.model.management import Result, fresh_id
 from zeekfleet.model.supervision import NodeDetails, NodeReport
 
 COLUMNS = ("INSTANCE", "NODE", "ROLE", "STATE", "SINCE", "PID", "RESTARTS", "LAST EXIT", "RESOURCES")
+
+
+INSECURE = "the controller was started with --insecure: it serves other hosts that show no certificate"
 
 
 class Histories(msgspec.Struct, frozen=True):
@@ -85,6 +88,7 @@ class Status(msgspec.Struct, frozen=True):
             "errors": [failure.document() for failure in self.errors],
             "instances": instances,
             "nodes": {"wanted": len(self.names), "running": len(self.running)},
+            **({"insecure": True} if self.wanted.insecure else {}),
         }
 
 
@@ -159,7 +163,8 @@ def view(outcome: Status) -> View:
                 rows.append(_row(instance, one, outcome.time, outcome.wanted.away(instance, outcome.time)))
     table = [Table(COLUMNS, tuple(rows), essential=4)] if rows else []
     nothing = [] if rows or outcome.errors or outcome.names else [Note("no node is deployed")]
-    return [*table, *nothing, *failures(outcome.errors), *summary(outcome.names, outcome.running)]
+    insecure = [Note(INSECURE, BUSY)] if outcome.wanted.insecure else []
+    return [*table, *nothing, *failures(outcome.errors), *summary(outcome.names, outcome.running), *insecure]
 
 
 def _row(instance: str, report: NodeReport, now: float, away: str) -> tuple[Cell, ...]:

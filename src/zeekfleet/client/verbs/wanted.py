@@ -38,7 +38,8 @@ class WantedVerb(GetConfigVerb):
         if heard:
             presences = {one.name: one for one in heard[-1].instances}
             connected = frozenset(name for name, one in presences.items() if one.connected)
-            return Wanted(configuration, presences, connected, instances, time.time() - heard[-1].now)
+            age = time.time() - heard[-1].now
+            return Wanted(configuration, presences, connected, instances, age, heard[-1].insecure)
         try:
             connected = frozenset(instance.name for instance in read_instances(instances))
         except RequestFailedError:
