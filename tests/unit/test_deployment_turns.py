@@ -149,9 +149,9 @@ async def test_the_outcome_of_giving_up_depends_on_the_step() -> None:
     advance(tracker, Step.HANDING_OVER)
     assert tracker.activity() == "waiting for nodes"
     assert "what its agents have begun goes on (2 nodes were not up yet)" in tracker.what_giving_up_leaves()
-    tracker.heard_state("w1", State.RUNNING)
+    tracker.heard_state("a1", "w1", State.RUNNING)
     assert "(1 node was not up yet)" in tracker.what_giving_up_leaves()
-    tracker.heard_state("w2", State.FAILED)
+    tracker.heard_state("a1", "w2", State.FAILED)
     assert "goes on, and the former" in tracker.what_giving_up_leaves()
 
 
@@ -170,8 +170,10 @@ async def test_a_deployment_that_was_given_up_says_why(why: str, error: str) -> 
 
 async def test_progress_names_awaited_nodes_and_ignores_states_of_earlier_steps() -> None:
     tracker = client("1")
-    tracker.heard_state("w1", State.RUNNING)  # of what runs now
+    tracker.heard_state("a1", "w1", State.RUNNING)  # of what runs now
     advance(tracker, Step.HANDING_OVER)
+    assert tracker.progress().nodes == ("w1", "w2")
+    tracker.heard_state("a2", "w1", State.RUNNING)  # another instance's agent does not speak for this node
     assert tracker.progress().nodes == ("w1", "w2")
     tracker.heard_actions("a1", (NodeAction("w1", "a1", "keep"), NodeAction("w2", "a1", "start")))
     assert tracker.progress().nodes == ("w2",)

@@ -128,7 +128,8 @@ class Agents:
                 self._heard_actions(delivery.event)
             case api.NotifyChange() | api.NotifyError() | api.NotifyLog() as notice if is_heard:
                 # Our agents say everything in both generations' names; one is enough.
-                if notice.instance == sender and (known is None or known.generation is delivery.generation):
+                is_told_once = known is None or known.generation is delivery.generation
+                if notice.instance == sender and not name_problem(sender) and is_told_once:
                     self._notified(notice)
             case presence_api.NotifySupervisor(instance=name, away_since=since) if name == sender:
                 if not name_problem(name) and is_heard:
@@ -160,7 +161,7 @@ class Agents:
         self._keeper.heard(notice)
         if isinstance(notice, api.NotifyChange):
             if self._queue.current is not None:
-                self._queue.current.heard_state(notice.n.name, notice.new)
+                self._queue.current.heard_state(notice.instance, notice.n.name, notice.new)
             self._presence.changed(notice.instance)
 
     def _heard_actions(self, notice: deployment_api.NotifyNodeActions) -> None:

@@ -21,6 +21,7 @@ from zeekfleet.broker.events.notifications import (
 )
 from zeekfleet.errors import StoreError
 from zeekfleet.model.management import Result
+from zeekfleet.model.names import LONGEST_NAME
 from zeekfleet.model.notifications import Notification, NotificationKind
 from zeekfleet.store.interface import Store
 from zeekfleet.transport.bus import Bus
@@ -83,7 +84,11 @@ class NotificationKeeper:
         if not self._is_within_rate(notice.instance):
             return
         notification = _notification(notice)
-        notification = msgspec.structs.replace(notification, message=_cut(notification.message, self._limits.size))
+        notification = msgspec.structs.replace(
+            notification,
+            node=_cut(notification.node, LONGEST_NAME),
+            message=_cut(notification.message, self._limits.size),
+        )
         facts = {"instance": notification.instance} | ({"node": notification.node} if notification.node else {})
         if notification.kind == NotificationKind.ERROR:
             logger.error("instance %s: %s", notification.instance, notification.message, extra=facts)

@@ -8,7 +8,7 @@ from zeekfleet.broker.events.deployments import DeploymentOutcome, DeploymentPro
 from zeekfleet.controller.deployment import Deployment, Step, missing_results
 from zeekfleet.model.deployments import KEEP, STOP, NodeAction
 from zeekfleet.model.enums import State
-from zeekfleet.model.management import TIMED_OUT, Result
+from zeekfleet.model.management import TIMED_OUT, Node, Result
 from zeekfleet.waiting import Signal
 
 
@@ -32,7 +32,8 @@ class Tracker:
         self.given_up = ""
         self.changed = Signal()
         self.ended: asyncio.Future[Deployment] = asyncio.get_running_loop().create_future()
-        self._states: dict[str, State] = {}
+        self._states: dict[tuple[str, str], State] = {}
+        """By instance and node: an agent speaks for its own nodes only."""
         self._actions: dict[str, tuple[NodeAction, ...]] = {}
 
     def advance(self, deployment: Deployment) -> None:
@@ -49,13 +50,13 @@ class Tracker:
     def heard_actions(self, instance: str, actions: tuple[NodeAction, ...]) -> None:
         """An agent has decided what it does about its nodes."""
         self._actions[instance] = actions
-        self._states |= {action.node: State.RUNNING for action in actions if action.action == KEEP}
+        self._states |= {(instance, action.node): State.RUNNING for action in actions if action.action == KEEP}
         self.changed.notify()
 
-    def heard_state(self, node: str, state: State) -> None:
-        """A node's state has changed."""
+    def heard_state(self, instance: str, node: str, state: State) -> None:
+        """An instance's node has changed its state."""
         if self.deployment.step is Step.HANDING_OVER:
-            self._states[node] = state
+            self._states[instance, node] = state
             self.changed.notify()
 
     def awaited_nodes(self) -> tuple[str, ...]:
@@ -63,8 +64,11 @@ class Tracker:
         if self.deployment.step is not Step.HANDING_OVER:
             return ()
         known = (State.RUNNING, State.FAILED)
-        names = (node.name for node in self.deployment.configuration.nodes)
-        return tuple(sorted(name for name in names if self._states.get(name) not in known))
+        nodes = self.deployment.configuration.nodes
+        return tuple(sorted(node.name for node in nodes if self._state(node) not in known))
+
+    def _state(self, node: Node) -> State | None:
+        return self._states.get((node.instance, node.name))
 
     def progress(self) -> DeploymentProgress:
         """How far it has come."""
@@ -98,7 +102,7 @@ class Tracker:
         results = [Result(reqid, False, error=TIMED_OUT), *missing_results(reqid, self.deployment.missing)]
         if self.deployment.step is Step.HANDING_OVER:
             results += [
-                Result(reqid, self._states.get(node.name) is State.RUNNING, node.instance, node=node.name)
+                Result(reqid, self._state(node) is State.RUNNING, node.instance, node=node.name)
                 for node in sorted(configuration.nodes, key=lambda node: (node.instance, node.name))
             ]
         return results

@@ -78,6 +78,17 @@ async def test_a_flood_of_an_agent_is_cut_and_does_not_drown_another(caplog: pyt
     ]
 
 
+async def test_names_that_an_agent_tells_are_bounded_as_well() -> None:
+    async with scene() as made:
+        agent, nameless = await made.agent("a1"), await made.agent("i" * 1000)
+        await made.known("a1")
+        nameless.tell(NotifyError("i" * 1000, "no instance has such a name", ""))
+        agent.tell(NotifyError("a1", "it smokes", "w" * 1000))
+        while not (found := [one for one in made.store.notifications() if one.kind == "error"]):
+            await made.client.get_instances()  # each try is a round trip
+    assert [(one.instance, len(one.node) < 100, one.message) for one in found] == [("a1", True, "it smokes")]
+
+
 async def test_clients_ask_for_what_happened_and_follow_what_happens() -> None:
     async with scene() as made:
         agent = await made.agent("a1")
