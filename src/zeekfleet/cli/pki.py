@@ -16,7 +16,7 @@ from zeekfleet.client.results import Document
 from zeekfleet.client.views import BAD, BUSY, FAINT, GOOD, Cell, Note, Table, View
 from zeekfleet.errors import PkiError
 from zeekfleet.model.names import PKI
-from zeekfleet.pki.hosts import LOOPBACK, parse_host, parse_range
+from zeekfleet.pki.hosts import THIS_HOST, parse_host, parse_range
 from zeekfleet.pki.records import AUTHORITY_DAYS, DAYS, LIFE, Issued, find
 from zeekfleet.security.certificates import date_text
 from zeekfleet.security.identity import CLIENT_ROLES, Identity, PeerRole
@@ -205,7 +205,7 @@ def _issue(directory: Path, args: argparse.Namespace, settings: Settings, messag
     role = PeerRole(args.client_role if args.role == "client" else args.role)
     hosts = [parse_host(host) for host in getattr(args, "host", ())]
     if role is PeerRole.CONTROLLER:
-        hosts = [*(hosts or [parse_host(hostname())]), *LOOPBACK]
+        hosts = [*(hosts or [parse_host(hostname())]), *THIS_HOST]
     passphrase = ""
     if given := getattr(args, "passphrase_file", None):
         passphrase = _passphrase(given)

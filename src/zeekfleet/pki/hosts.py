@@ -9,11 +9,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from zeekfleet.errors import PkiError
 from zeekfleet.model.addresses import numeric_host_problem
+from zeekfleet.model.defaults import LOCALHOST, LOOPBACK, LOOPBACK_V6
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+THIS_HOST = (LOCALHOST, LOOPBACK, LOOPBACK_V6)
 """How a host calls itself."""
 
-LOOPBACK_RANGES = ("localhost", "127.0.0.0/8", "::1/128")
+LOOPBACK_RANGES = (LOCALHOST, "127.0.0.0/8", "::1/128")
 
 LONGEST = 253
 """Characters of a host name (RFC 1035)."""
