@@ -203,11 +203,16 @@ def test_recovery_leaves_a_replaced_file_alone(file: Path, way: str, monkeypatch
 
 
 WRITER = """
-import os, sys
+import os, select, sys
 descriptor = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-for number in range(100_000):
-    os.write(descriptor, b"line %09d\\n" % number)
+number = 0
+while number < 100_000 or not select.select([0], [], [], 0)[0]:
+    for _ in range(1000):
+        os.write(descriptor, b"line %09d\\n" % number)
+        number += 1
+print(number)
 """
+"""Writes until its standard input is closed."""
 
 
 @pytest.mark.parametrize("place", ["where tests are", "in memory"])
@@ -220,13 +225,18 @@ def test_nothing_is_lost_while_a_process_writes(tmp_path: Path, place: str) -> N
         if not Rotation(path, 1).can():
             pytest.skip("this file system cannot free a part of a file")
         rotations = 0
-        with subprocess.Popen([sys.executable, "-c", WRITER, str(path)]) as writer:
+        pipe = subprocess.PIPE
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdin=pipe, stdout=pipe) as writer:
+            assert writer.stdin is not None
+            assert writer.stdout is not None
             while True:
                 is_last = writer.poll() is not None
                 if rotation.excess(path, LIMIT) is not None:
                     rotated(path, kept=1000)
                     rotations += 1
+                    if rotations == 3:
+                        writer.stdin.close()
                 elif is_last:
                     break
-        assert rotations > 2
-        assert kept_in(path) == lines(0, 100_000)
+            written = int(writer.stdout.read())
+        assert kept_in(path) == lines(0, written)
