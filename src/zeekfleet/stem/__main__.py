@@ -34,13 +34,13 @@ def _log(text: str) -> None:
 
 
 def _raise_file_limit() -> None:
-    """Allow ourselves as many descriptors as we may have: a node may need one. The nodes inherit the limit."""
+    """Raise our soft limit of descriptors to the hard one: each node may take a descriptor. Nodes inherit the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _lock(state: Path) -> bool:
-    """Lock the directory for the life of this process; False if another one has."""
+    """Lock the directory until this process ends. Returns False if another process has locked it."""
     descriptor = open_own(state / LOCK_NAME, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,8 +51,8 @@ def _lock(state: Path) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Run until shut down; the exit code."""
-    core_files.hide_memory()  # nobody needs our entries in /proc, and the nodes' limit for cores stays as it is
+    """Run until shut down. Returns the exit code."""
+    core_files.hide_memory()  # nobody needs our entries in /proc; unlike a limit for cores, nodes do not inherit this
     state = Path(arguments[0]).absolute()
     ready = int(arguments[1]) if len(arguments) > 1 else None
     if ready is not None:
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> int:
         tell(reason)
         return EXIT_FAILED
     tell("ready")
-    gc.freeze()  # objects so far stay: do not look through them again, which would also copy them after a fork
+    gc.freeze()  # these objects stay for ever; to scan them again would also copy their pages after each fork
     server.run()
     return 0
 

@@ -1,10 +1,10 @@
 """Finds what an earlier stem of the same state directory left: each node's launch, record and process.
 
-A process is a node's if the journal says so, by process id and start time. It is also
-a node's if it leads its session and carries the tag of a launch that the journal does not
-know: the stem may have died before it could write, or the journal may be torn. If even
-the launch is lost, it is read from the process. A process with our tag that is no node's
-is killed: nobody would watch it, and it would run beside its own replacement.
+A process is a node's own process if the journal names its process id and start time. It is
+one, too, if it leads its session and carries the tag of a launch that the journal does not
+know: the stem may have died before it could write, or the journal may be torn. If the
+launch specification is lost as well, it is read from the process. A process that has our
+tag but belongs to no node is killed: nobody would watch it, and it would run beside its replacement.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _KILL_PATIENCE = 2.0
 
 
 class Inherited(msgspec.Struct, frozen=True):
-    """A node of the last stem.
+    """A node that the last stem ran.
 
     Attributes:
         spec: what it is launched with.
         record: what the journal says of it.
         process: the process id and start time of its process, if that is there.
-        launch: the number of that launch, where only the tag tells of it.
+        launch: the number of that launch, if it is known from the tag only.
         recovered: the launch could not be read, and ``spec`` was made from the process.
     """
 
@@ -50,10 +50,7 @@ class Inherited(msgspec.Struct, frozen=True):
 
 
 class Tagged(msgspec.Struct, frozen=True):
-    """A process with a tag of ours; ``node`` and ``launch`` as the tag tells them.
-
-    ``leads``: it is the first of its session, as a node's own process is.
-    """
+    """A process with our environment tag. ``node`` and ``launch`` are what the tag says."""
 
     pid: int
     start_time: int
@@ -64,21 +61,22 @@ class Tagged(msgspec.Struct, frozen=True):
 
     @property
     def leads(self) -> bool:
+        """Whether it is the leader of its session, as a node's own process is."""
         return self.pid == self.session
 
 
 class _Named(msgspec.Struct):
-    """Of a node's own configuration, what is needed here."""
+    """The part of a node's configuration file that is needed here."""
 
     name: str
 
 
 def inherit(records: Records, problem_with: Callable[[LaunchSpec], str], log: Callable[[str], None]) -> list[Inherited]:
-    """Find all of it, and kill tagged processes that are no node's.
+    """Find the nodes of an earlier stem, and kill tagged processes that belong to no node.
 
     Args:
-        records: of the state directory.
-        problem_with: why a launch cannot become a node; empty if it can.
+        records: the records of the state directory.
+        problem_with: returns the reason why a specification cannot become a node; empty if it can.
         log: writes a line.
     """
     known = records.processes()
@@ -107,11 +105,11 @@ def inherit(records: Records, problem_with: Callable[[LaunchSpec], str], log: Ca
     return nodes
 
 
-# --- which process is whose
+# --- which process belongs to which node
 
 
 def _tagged(tree: str) -> list[Tagged]:
-    """All living processes with a tag of this tree, oldest first."""
+    """All living processes with a tag of this tree, the oldest first."""
     found = []
     for pid, text in procfs.processes_with(LAUNCH, f"{tree}:"):
         start, session, parent = procfs.start_time(pid), procfs.session(pid), procfs.parent(pid)
@@ -126,7 +124,8 @@ def _candidates(processes: Sequence[Tagged], specs: Iterable[LaunchSpec]) -> dic
     """For each node, the processes that may be its own.
 
     A former release forked simulated nodes from a server process. Such a node may carry that server's tag, which
-    names no node; but it works in the node's directory, which a launch names or which holds its configuration.
+    names no node. It is then known by its working directory: a launch specification names that directory, or the
+    node's configuration file lies in it.
     """
     places = {os.path.realpath(spec.directory): spec.name for spec in specs}
     nodes = {process.pid: process.node for process in processes}
@@ -139,14 +138,14 @@ def _candidates(processes: Sequence[Tagged], specs: Iterable[LaunchSpec]) -> dic
             place = procfs.working_directory(process.pid)
             name = places.get(place) or _configured(place)
         elif nodes.get(process.parent) == name:
-            continue  # the node has started it; a child of the dead stem has another parent by now
+            continue  # the node has started it: a child of the dead stem would have another parent by now
         if name is not None:
             found.setdefault(name, []).append(process)
     return found
 
 
 def _configured(directory: str) -> str | None:
-    """The name of the node whose directory this is; None if it is none."""
+    """The name of the node whose directory this is; None if it is no node's directory."""
     try:
         return msgspec.json.decode(procfs.read(f"{directory}/{CONFIG_FILE}"), type=_Named).name or None
     except msgspec.MsgspecError:
@@ -154,16 +153,16 @@ def _configured(directory: str) -> str | None:
 
 
 def _recorded(record: ProcessRecord | None) -> tuple[int, int] | None:
-    """The process and its start time that the journal names, if it still is there."""
+    """The process id and start time that the journal names, if that process still runs."""
     if record is None or record.pid is None or record.start_time is None:
         return None
     return (record.pid, record.start_time) if procfs.start_time(record.pid) == record.start_time else None
 
 
 def _own(processes: Iterable[Tagged], record: ProcessRecord | None, spec: LaunchSpec | None) -> Tagged | None:
-    """Of the candidates, the node's own process; None if its last launch has ended.
+    """Choose the node's own process among the candidates; None if its last launch has ended.
 
-    If the journal knows a launch, its remaining processes are ones that the node has started.
+    If the journal knows a launch, processes that still carry its tag were started by the node.
     """
     return min(
         (process for process in processes if _is_of_unknown_launch(process, record)),
@@ -174,14 +173,14 @@ def _own(processes: Iterable[Tagged], record: ProcessRecord | None, spec: Launch
 
 def _is_of_unknown_launch(process: Tagged, record: ProcessRecord | None) -> bool:
     if record is None or (record.pid is None and not record.ended and record.due is None):
-        return True  # the journal does not tell what has become of it
+        return True  # the journal does not say what became of the launch
     if process.launch is not None:
         return process.launch > record.restarts
     return record.pid is None and not record.ended
 
 
 def _runs(pid: int, spec: LaunchSpec | None) -> bool:
-    """Whether a process still runs the very program of the launch: it may have executed another since."""
+    """Whether a process still runs the program of the specification: it may have executed another one since."""
     return spec is not None and _command_line(pid) == spec.argv
 
 
@@ -189,14 +188,14 @@ def _command_line(pid: int) -> tuple[str, ...]:
     return tuple(os.fsdecode(word) for word in procfs.read(f"/proc/{pid}/cmdline").split(b"\0")[:-1])
 
 
-# --- what is lost
+# --- replacing what is lost
 
 
 def _spec_from(name: str, pid: int) -> LaunchSpec:
-    """What a node was launched with, as far as its process shows it.
+    """Rebuild a node's launch specification from what its process shows.
 
-    Without a program if that is not enough to run it again: a node that a former release
-    has forked shows the command line and environment of the process that forked it.
+    If that is not enough to run the node again, the specification has no program: a node that
+    a former release has forked shows the command line and environment of the process that forked it.
     """
     env = _environment(pid)
     tag = environment_tag.read(env.pop(LAUNCH, ""))
@@ -219,7 +218,7 @@ def _environment(pid: int) -> dict[str, str]:
 
 
 def _target(link: str) -> str:
-    """Where a link of the kernel's leads, or led; empty if that is not ours to know."""
+    """The path that a link in ``/proc`` points to, even if that file is deleted; empty if we may not read the link."""
     try:
         return os.readlink(link).removesuffix(" (deleted)")
     except OSError:
@@ -227,10 +226,10 @@ def _target(link: str) -> str:
 
 
 def lost_tree(state: Path) -> str | None:
-    """The tree whose nodes have their directories in this state directory; None if there is none.
+    """Find the name of the tree from processes of nodes below this state directory; None if there are none.
 
-    For when the file with its name is lost. Processes of other users, of containers with
-    directories of the same name, and of a stem that still lives do not count.
+    This is for a lost ``tree`` file. Processes of other users, of containers with directories
+    of the same name, and children of a living stem do not count.
     """
     places = f"{state}/{NODES}/"
     trees: dict[str, int] = {}
@@ -271,7 +270,7 @@ def _kill_strays(tagged: Iterable[Tagged], running: dict[str, int], log: Callabl
 
 
 def _kill(processes: Iterable[Tagged]) -> None:
-    """SIGKILL each, if it is still the process that it was, and wait a short time for their end."""
+    """Send SIGKILL to each process, unless its pid was reused, and wait a short time until they have ended."""
     descriptors = [descriptor for process in processes if (descriptor := _killed(process)) is not None]
     deadline = time.monotonic() + _KILL_PATIENCE
     for descriptor in descriptors:
@@ -282,12 +281,12 @@ def _kill(processes: Iterable[Tagged]) -> None:
 
 
 def _killed(process: Tagged) -> int | None:
-    """A descriptor of the process, which has been killed; None if it is no more."""
+    """Kill a process. Returns a pidfd of it; None if it had ended already."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except OSError:
         return None
-    # From here on the descriptor names one process; whether it is the right one, its start time tells.
+    # The pidfd stays with one process even if the pid is reused. The start time tells whether it is the right one.
     if procfs.start_time(process.pid) == process.start_time:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)

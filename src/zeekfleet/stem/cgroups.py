@@ -1,13 +1,14 @@
-"""Control groups (version 2) of nodes, where we may make them; everything works without.
+"""Control groups (version 2) for nodes, where we may make them. Everything works without them, too.
 
-The group of a node is ``<parent>/zeekfleet-<tree>/node-<name>``. A group that limits the
-memory of groups below it must not contain a process itself, unless it is the root group. So
-the parent is our own group, which can only kill a node as a whole. Or it is the group
-above, if systemd has marked that as handed over to us (``Delegate=yes`` with
-``DelegateSubgroup=``): there memory can be limited, too. Nobody else's group is touched.
+The group of a node is ``<parent>/zeekfleet-<tree>/node-<name>``. Only two groups can be the
+parent; groups of others are not touched. If systemd has delegated the group above ours to us
+(``Delegate=yes`` with ``DelegateSubgroup=``), the parent is that group: below it, memory can
+be limited. Otherwise the parent is our own group, where a node can only be killed as a whole:
+a group that limits the memory of groups below it must not contain processes itself, unless
+it is the root group.
 
-A process is started inside its group (``forked_spawn``), so that nothing it starts can be
-outside. That takes several times as long as ``posix_spawn``, and moving it afterwards
+A process is started inside its group (``forked_spawn``), so that whatever it starts is in the
+group, too. That takes several times as long as ``posix_spawn``; but to move a running process
 would stop the whole loop for some 15 ms. So only nodes that need a group get one.
 """
 
@@ -25,11 +26,11 @@ from zeekfleet.system.cgroup import Cgroup
 
 
 class Cgroups:
-    """The groups of one stem, in a group of its own.
+    """The groups of one stem's nodes, below a group of the stem's own.
 
     Args:
-        tree: names that group.
-        log: takes one line if there can be none.
+        tree: the tree's name, which is part of the group's name.
+        log: writes a line if no group can be made.
     """
 
     def __init__(self, tree: str, log: Callable[[str], None]) -> None:
@@ -40,7 +41,7 @@ class Cgroups:
         self._bases: set[Path] = set()
 
     def of(self, node: str) -> Cgroup | None:
-        """The group for a node's next process, made if missing; None if there can be none."""
+        """The group for a node's next process, made if missing; None if it cannot be made."""
         if not self._probed:
             self._probed = True
             self._base = self._probe()
@@ -48,7 +49,7 @@ class Cgroups:
                 self._bases.add(self._base)
         if self._base is None:
             return None
-        path = self._base / f"node-{short_file_name(node)}"  # no file of the kernel's begins with this
+        path = self._base / f"node-{short_file_name(node)}"  # none of the kernel's own files here begins with "node-"
         try:
             path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         except OSError as error:
@@ -57,7 +58,7 @@ class Cgroups:
         return Cgroup(path)
 
     def found(self, pid: int) -> Cgroup | None:
-        """The group of a running process that an earlier stem started; None if it is in none of ours."""
+        """The group of a running process that an earlier stem started; None if it is in no group of ours."""
         place, name = cgroup_paths.unified(), cgroup_paths.group_of(pid)
         if place is None or name is None:
             return None
@@ -65,7 +66,7 @@ class Cgroups:
         return Cgroup(group.path) if group is not None else None
 
     def left(self, path: str) -> Cgroup | None:
-        """The group of a process that has ended unseen, by the journal's path; None if it is not there or not ours."""
+        """The group at the path that the journal has for an ended process; None if it is missing or not ours."""
         group = Path(path)
         if group.parent.name != self._name or not group.is_dir():
             return None
@@ -95,12 +96,12 @@ class Cgroups:
         return self._make(own.directory)
 
     def _make(self, parent: Path) -> Path | None:
-        """Our group below a parent; None if no process can be started in it."""
+        """Make our group below a parent; None if no process can be started in it."""
         base = parent / self._name
         try:
             base.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
             for directory in (parent, base):
-                # Without the controller a group can still be killed as a whole.
+                # Without the memory controller, a group can still be killed as a whole.
                 with contextlib.suppress(OSError):
                     (directory / "cgroup.subtree_control").write_text("+memory")
             cgroup.try_out(base / "trial")

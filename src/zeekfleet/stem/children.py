@@ -1,4 +1,4 @@
-"""Every process that belongs to a stem: whose end is awaited, and what is left when a node's process has ended."""
+"""The processes of a stem: waits for nodes' processes to end, and kills what such a process leaves behind."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SWEEP_PATIENCE = 10.0
 """Seconds to wait for the last killed processes when all is shut down."""
 
 _WATCH_AGAIN = 0.2
-"""Seconds until we try again to watch a process that is no child of ours, if there was no descriptor for it."""
+"""Seconds until we try again to watch a process that is not our child, if no pidfd could be had for it."""
 
 
 class Children:
-    """The processes.
+    """Waits for processes.
 
     Args:
-        selector: gets the pidfds, each with a callable taking the event mask.
-        timers: the loop's.
+        selector: takes the pidfds, each with a callable that takes the event mask.
+        timers: the loop's timers.
         pool: starts processes.
         log: writes a line.
     """
@@ -51,7 +51,7 @@ class Children:
         """Have ``process.on_end`` called when it ends."""
         self._by_pid[process.pid] = process
         if process.is_child:
-            return  # SIGCHLD tells
+            return  # SIGCHLD tells when a child ends
         try:
             process.pidfd = os.pidfd_open(process.pid)
         except ProcessLookupError:
@@ -72,17 +72,20 @@ class Children:
             process.on_end(ProcessEnd())
 
     def unwatch(self, process: Process) -> None:
-        """It has ended."""
+        """Stop watching a process that has ended."""
         self._by_pid.pop(process.pid, None)
         if process.pidfd is not None:
             self._selector.unregister(process.pidfd)
             os.close(process.pidfd)
             process.pidfd = None
 
-    # --- what they leave
+    # --- processes that they leave behind
 
     def kill_leftovers(self, process: Process) -> set[int]:
-        """SIGKILL what it has left (``ownership``); ``process.on_leftover_end`` will tell of each of these."""
+        """Send SIGKILL to the processes that it has left (``ownership``), and return their process ids.
+
+        ``process.on_leftover_end`` is called when one of them has ended.
+        """
         grouped: set[int] = set()
         if process.cgroup is not None:
             grouped = set(process.cgroup.processes()) - {process.pid}
@@ -96,7 +99,7 @@ class Children:
         return found
 
     def _kill_elsewhere(self, process: Process, grouped: set[int]) -> set[int]:
-        """What an adopted process leaves does not come to us: a pidfd for each tells its end."""
+        """Kill what an adopted process has left. These do not become our children, so pidfds tell us when they end."""
         found: set[int] = set()
         reapers = {1, *(each.reaper for each in (process, *self._by_pid.values()) if each.reaper is not None)}
         for pid in (ownership.found_elsewhere(process, reapers) | grouped) - self._leftovers.keys():
@@ -136,7 +139,7 @@ class Children:
         with contextlib.suppress(ChildProcessError):
             while (result := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
                 ended.append(self._reaped(result))
-        # All of them have left their own children to us by now, so that one list of these serves for all.
+        # All children of the ended processes are ours by now, so our children need to be listed only once.
         self._listed = self._list.read() if len(ended) > 1 else None
         with self._pool.together() if len(ended) > 1 else contextlib.nullcontext():
             for pid, how in ended:
@@ -165,7 +168,7 @@ class Children:
             owner.on_leftover_end(pid)
 
     def _ended_elsewhere(self, process: Process) -> None:
-        """Another process reaps it, and may have done so already."""
+        """A process has ended that is not our child: its parent reaps it, and may have done so already."""
         if self._by_pid.get(process.pid) is not process:
             return
         process.send_signal(signal.SIGKILL)
@@ -174,10 +177,10 @@ class Children:
             status = process_end.status_of_reaped(process.pidfd)
         process.on_end(ProcessEnd() if status is None else process_end.from_status(status))
 
-    # --- the end of all
+    # --- shutting down
 
     def sweep(self, done: Callable[[], None]) -> None:
-        """Kill whatever else is a child of ours, and call back when nothing is left."""
+        """Kill all children that are left, and call ``done`` when none is left."""
 
         def finish() -> None:
             if self._swept is not None:
@@ -198,6 +201,6 @@ class Children:
 
 
 def _kill(pid: int) -> None:
-    """SIGKILL a child of ours that has not been reaped, so that the id is its own."""
+    """Send SIGKILL to a child that has not been reaped: until then its process id cannot be reused."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)

@@ -10,11 +10,11 @@ from zeekfleet.errors import StemError
 from zeekfleet.stem.protocol import MAX_FRAME, FrameReader, Message, append
 
 MAX_UNSENT = 2 * MAX_FRAME
-"""Bytes kept for a supervisor that does not read; beyond that it is disconnected."""
+"""Bytes kept for a supervisor that does not read. If there are more, it is disconnected."""
 
 _CHUNK = 256 * 1024
 _ENOUGH = 16384
-"""Gathered bytes that are sent at once: the supervisor can begin with them while the stem is still busy."""
+"""So many bytes are not held back any longer: the supervisor can read them while the stem is still busy."""
 _LAST_WORDS_TIMEOUT = 2.0
 
 
@@ -23,9 +23,9 @@ class Connection:
 
     Args:
         stream: the accepted socket.
-        selector: the loop's.
+        selector: the loop's selector.
         received: takes the body of each frame.
-        closed: called once when the connection is no more.
+        closed: called once when the connection has ended.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can still be sent to."""
+        """Whether messages can still be sent."""
         return self._socket.fileno() >= 0
 
     @property
     def is_ripe(self) -> bool:
-        """Whether enough is gathered for a :meth:`flush` at once."""
+        """Whether so much is gathered that it should be flushed now."""
         return len(self._unsent) >= _ENOUGH and not self._blocked
 
     def send(self, message: Message) -> None:
@@ -98,7 +98,7 @@ class Connection:
             continue
 
     def _read(self) -> bool:
-        """Read what has arrived, up to a limit; whether there was anything."""
+        """Read what has arrived, up to a limit. Returns whether there was anything."""
         try:
             data = self._socket.recv(_CHUNK)
         except (BlockingIOError, InterruptedError):

@@ -18,9 +18,9 @@ class Tag(msgspec.Struct, frozen=True):
     """A tag that was read.
 
     Attributes:
-        tree: which stem's.
-        node: which node's; None where the tag does not tell.
-        launch: the number of the launch, from 0; None where the tag does not tell.
+        tree: the stem's tree.
+        node: the name of the node; None if the tag does not tell.
+        launch: the number of the launch, from 0; None if the tag does not tell.
     """
 
     tree: str
@@ -34,7 +34,7 @@ def of_launch(tree: str, name: str, number: int) -> str:
 
 
 def read(text: str) -> Tag | None:
-    """The inverse; None if the text is no tag."""
+    """Read a tag, the inverse of :func:`of_launch`; None if the text is not a tag."""
     tree, _, rest = text.partition(":")
     kind, _, rest = rest.partition(":")
     match kind:

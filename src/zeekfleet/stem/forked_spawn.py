@@ -1,9 +1,9 @@
 """Starts a process that must be limited before its first instruction, or be in a control group from the beginning.
 
-No code of ours runs between ``posix_spawn`` and the program, so this is a real fork. The
-child limits itself, reports through a pipe what took effect, and executes the program;
-the pipe closes when it has. That takes several times as long as ``posix_spawn``, and only
-nodes with limits or a group pay it.
+With ``posix_spawn`` no code of ours can run before the program does, so this is a real fork.
+The child limits itself, reports through a pipe which limits took effect, and executes the
+program, which closes the pipe. That takes several times as long as ``posix_spawn``, so it is
+used only for nodes with limits or a control group.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ class _Told(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ForkedSpawn(Spawn):
-    """As :class:`Spawn`, with:
+    """A :class:`Spawn` with limits or a control group.
 
     Args:
-        limits: the process puts them on itself.
+        program: what to run.
+        limits: the limits that the process sets for itself.
         group: the directory of its control group, if it is to have one.
     """
 
@@ -90,7 +91,7 @@ class ForkedSpawn(Spawn):
             effects = resources.limit(self._limits)
             memory = resources.allowed_memory(self._limits, effects)
             os.write(told, msgspec.json.encode(_Told(effects)) + b"\n")
-            # From here on nothing may need memory: what the program is executed with was made before.
+            # From here on nothing may need memory: argument list and environment were made before.
             if memory is not None and (corrected := resources.limit_memory(memory)):
                 os.write(told, msgspec.json.encode(_Told(corrected)) + b"\n")
             number = execve(self.path, self.argv, self.env)
@@ -104,7 +105,7 @@ class ForkedSpawn(Spawn):
 
     def _take_descriptors(self) -> None:
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        # Ours may lie where another's place is: all are copied out of the way first.
+        # A descriptor of ours may have a number that another one is to get: first copy all to higher numbers.
         lowest = 3 + max(self.descriptors)
         copies = {
             theirs: fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, lowest)
@@ -115,7 +116,7 @@ class ForkedSpawn(Spawn):
 
 
 def _forget_signals() -> None:
-    """Reset what Python handles or ignores, and block nothing: as a new program expects it."""
+    """Reset the signals that Python handles or ignores, and unblock all, as a new program expects it."""
     signal.set_wakeup_fd(-1)
     for number in (*HANDLED, *ignored_signals()):
         signal.signal(number, signal.SIG_DFL)

@@ -1,8 +1,9 @@
-"""What nodes are launched with, on disk: one file for all, since making a file is what costs most of a start.
+"""Keeps nodes' launch specifications on disk, in one file: a file for each node would cost most of its start.
 
-``launches`` has a line a launch, appended by a single write for all nodes that are created together; the last line of a
-name counts. A destroyed node is first marked in the journal (``records``), a moment later by a line here. The file is
-written anew when the lines that no longer count outweigh the others.
+The file ``launches`` has a line for each specification. The lines of nodes that are created together are appended by
+a single write. If a node has several lines, the last one counts. A destroyed node is first marked in the journal
+(``records``), and a moment later by a line here. The file is written anew when the lines that no longer count
+outweigh the others.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ LAUNCHES_NAME = "launches"
 UNREADABLE_NAME = "launches.unreadable"
 LAUNCH_VERSION = 3
 _SLACK = 1024 * 1024
-"""Bytes of lines that do not count any more, before the file is written anew."""
+"""Bytes of lines that no longer count which the file may hold before it is written anew."""
 
 
 class LaunchRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line: what a node is launched with, its files included; or names of nodes that are gone.
+    """A line: a node's launch specification, including its files; or the names of destroyed nodes.
 
-    ``recovered``: the launch was made from the process, and not all of it is known.
+    ``recovered``: the specification was rebuilt from the process, and parts of it are unknown.
     """
 
     version: int
@@ -40,7 +41,7 @@ class _Files(msgspec.Struct, frozen=True):
 
 
 class _FilesRecord(msgspec.Struct, frozen=True):
-    """Of a line, what is not kept in memory."""
+    """The part of a line that is not kept in memory."""
 
     spec: _Files
 
@@ -49,12 +50,12 @@ class Launches:
     """The file.
 
     Args:
-        directory: where it is.
-        log: takes one line about each thing that cannot be used.
+        directory: the directory of the file.
+        log: writes a line about whatever cannot be used.
 
     Attributes:
-        recovered: nodes whose launch was made from their process.
-        dead: nodes that are gone and may still have a line; the journal has to say so.
+        recovered: nodes whose specification was rebuilt from their process.
+        dead: destroyed nodes that may still have a line here; the journal has to keep them marked as gone.
     """
 
     def __init__(self, directory: Path, log: Callable[[str], None]) -> None:
@@ -70,11 +71,11 @@ class Launches:
     def load(
         self, gone: Collection[str], problem_with: Callable[[LaunchSpec], str] = lambda _: ""
     ) -> Iterator[LaunchSpec]:
-        """All launches that count, without their files; lines that cannot be used are set aside.
+        """All specifications that count, without their files. Lines that cannot be used are set aside.
 
         Args:
-            gone: nodes that the journal tells to be no more.
-            problem_with: why one cannot become a node; empty if it can.
+            gone: nodes that the journal marks as destroyed.
+            problem_with: returns the reason why a specification cannot become a node; empty if it can.
         """
         decoder = msgspec.json.Decoder(LaunchRecord)
         specs: dict[str, LaunchSpec] = {}
@@ -95,7 +96,7 @@ class Launches:
         for name in self.dead:
             del self._places[name]
         if not is_clean:
-            self._rewrite()  # what has been set aside is told once
+            self._rewrite()  # without the lines that were set aside, so that they are reported only once
         yield from (spec for name, spec in specs.items() if name not in self.dead)
 
     def _read(
@@ -105,7 +106,7 @@ class Launches:
         gone: Collection[str],
         problem_with: Callable[[LaunchSpec], str],
     ) -> LaunchRecord | None:
-        """A line; None if it cannot be used, and was set aside."""
+        """Read a line; None if it cannot be used and was set aside."""
         try:
             record = decoder.decode(line)
         except msgspec.MsgspecError as error:
@@ -121,10 +122,10 @@ class Launches:
         return None if problem else record
 
     def put_away(self, specs: Sequence[LaunchSpec], recovered: bool = False) -> list[LaunchSpec]:
-        """Keep launches on disk, before their first start, and give them back without their files.
+        """Write specifications to disk before their first start, and return them without their files.
 
-        In a large cluster every node's files hold the whole layout: that is too much to keep in memory. If the disk
-        refuses, that is logged, and they come back whole: the nodes are started anyway.
+        In a large cluster the files of every node hold the whole layout: that is too much to keep in memory. If they
+        cannot be written, that is logged, and they are returned with their files: the nodes are started anyway.
         """
         if not specs:
             return []
@@ -145,7 +146,7 @@ class Launches:
         (self.recovered.add if recovered else self.recovered.discard)(spec.name)
 
     def files_of(self, spec: LaunchSpec) -> dict[str, str]:
-        """What was put away for a node.
+        """The files that :meth:`put_away` wrote to disk for a node.
 
         Raises:
             LaunchError: it cannot be read.
@@ -158,13 +159,13 @@ class Launches:
             raise LaunchError(spec.name, f"its files cannot be read from {self._path}: {error}") from error
 
     def forget(self, node: str) -> None:
-        """Its line does not count any more."""
+        """Note that the line of a node no longer counts."""
         self.recovered.discard(node)
         if self._places.pop(node, None) is not None:
             self.dead.add(node)
 
     def sweep(self) -> None:
-        """Write down which nodes are gone, or write the file anew without them if that saves enough."""
+        """Append a line with the nodes that are gone, or write the file anew without them if that saves enough."""
         if not self._file.is_open:
             return
         live = sum(length + 1 for _, length in self._places.values())
@@ -182,7 +183,7 @@ class Launches:
         self._file.remove()
 
     def _rewrite(self) -> None:
-        """Remove the lines that do not count."""
+        """Write the file anew, without the lines that no longer count."""
         places: dict[str, tuple[int, int]] = {}
         size = 0
         for name, (_, length) in self._places.items():

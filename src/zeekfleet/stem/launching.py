@@ -1,4 +1,4 @@
-"""From a launch specification to the start of a process."""
+"""Makes the start of a process (a :class:`Spawn`) out of a launch specification."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from zeekfleet.system.programs import find
 
 
 def check(spec: LaunchSpec) -> None:
-    """Refuse what can never be launched, or cannot be recorded.
+    """Refuse a specification that can never be launched or cannot be recorded.
 
     Raises:
-        LaunchError: the specification is such.
+        LaunchError: it is refused.
     """
     if not spec.argv or not spec.argv[0]:
         raise LaunchError(spec.name, "there is no program to run")
@@ -43,13 +43,13 @@ def spawn_of(
     Args:
         spec: the node.
         tag: the value of ``ZEEKFLEET_LAUNCH``.
-        rlimit_tag: by which descendants are known that have lost the other tag.
+        rlimit_tag: the tag by which descendants are recognized that have lost ``ZEEKFLEET_LAUNCH``.
         outputs: its output files.
         group: the directory of its control group, if it has one.
         has_memory_limit: the group limits its memory.
 
     Raises:
-        LaunchError: the program is missing, or a text is none that a process can be given.
+        LaunchError: the program is missing, or a text cannot be passed to a process.
     """
     env = {**spec.env, LAUNCH: tag}
     descriptors = {1: outputs.stdout, 2: outputs.stderr}
@@ -63,7 +63,7 @@ def spawn_of(
             return Spawn(program)
         return ForkedSpawn(program, limits, group)
     except Exception as error:
-        # Whatever is wrong with one node, the others need this process.
+        # Whatever is wrong with one node must not end the stem: the other nodes need it.
         raise failure(spec.name, error) from error
 
 

@@ -9,8 +9,8 @@
        └────────────────────────────────────────────────────────────────────────┘
                  revived at once, later, or never; restarted; or forgotten
 
-``intent`` is what to do when the process has ended. It may change while the node is stopped: a restart that is
-overtaken by a destroy ends in the node's removal.
+``intent`` is what to do when the process has ended. It may change while the node is being stopped: if a destroy
+arrives during a restart, the node is removed.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from zeekfleet.system.process_end import ProcessEnd
 from zeekfleet.system.timers import Timer, Timers
 
 CLEARING_PATIENCE = 10.0
-"""Seconds to wait for killed leftovers: one stuck in the kernel must not hold up its node for ever."""
+"""Seconds to wait for killed leftovers to end: one that is stuck in the kernel must not block its node for ever."""
 
 _AT_ONCE = Decision(delay=0.0)
 
 Finished = Callable[[str], None]
-"""Takes an error text, empty when what was asked for is done."""
+"""Called with an error text, which is empty if what was asked for is done."""
 
 
 class Phase(enum.Enum):
-    """Where a node is."""
+    """What a node is doing."""
 
     WAITING = enum.auto()
     STARTING = enum.auto()
@@ -69,7 +69,7 @@ class Intent(enum.Enum):
 
 
 class NodeHost(NamedTuple):
-    """What all nodes of a stem share; ``forget`` is called with the name of a node that has been destroyed."""
+    """What all nodes of a stem share. ``forget`` is called with the name of a node that has been destroyed."""
 
     timers: Timers
     pool: SpawnPool
@@ -94,14 +94,14 @@ class Node:
         self._process: Process | None = None
         """Its process, or the last one."""
         self._record = ProcessRecord(spec.name, None, None, restarts=-1, since=time.time())
-        """What the next stem must know. ``due`` is the next start as it was last decided."""
+        """What the next stem must know. ``due`` is the time of the next start, as last decided."""
         self._cgroup: Cgroup | None = None
         self._group_limits_memory = False
         self._leftovers: set[int] = set()
         self._decision = NEVER
         self._started_at = 0.0
         self._stop: Stop | None = None
-        """While its process has been asked to end."""
+        """Set while its process has been asked to end."""
         self._timer: Timer | None = None
         self._finished: list[Finished] = []
 
@@ -111,7 +111,7 @@ class Node:
         """Start its process.
 
         Args:
-            files: what must be in its directory; as it was put away, when left out.
+            files: the files that its directory must contain. If left out, they are read from the records.
         """
         self._set_timer(None)
         self._started_at = self._now()
@@ -140,7 +140,7 @@ class Node:
         self._host.pool.start(spawn, done)
 
     def _spawn(self, outputs: preparation.Outputs) -> Spawn:
-        """Its next start, with a control group if it is to have one."""
+        """The start of its next process, in a control group if it is to have one."""
         wanted = self.spec.resources
         tag = environment_tag.of_launch(self._host.records.tree, self.spec.name, self._record.restarts + 1)
         self._cgroup, self._group_limits_memory = None, False
@@ -153,7 +153,7 @@ class Node:
         return launching.spawn_of(self.spec, tag, self._rlimit_tag, outputs, group, self._group_limits_memory)
 
     def _up(self, spawn: Spawn) -> None:
-        """It has a process: a child of ours, not reaped yet."""
+        """It has a process: our child, not reaped yet."""
         record = self._record
         record.effects = spawn.effects
         if resources.cpus_of(self.spec):
@@ -171,14 +171,15 @@ class Node:
         self._host.emit(Started(self.spec.name, process.pid, process.start_time, *offsets, restarts, since, effects))
         if self.intent is Intent.RUN:
             self._answer("")
-        else:  # asked for meanwhile
+        else:  # it was asked to stop during the start
             self._terminate(process)
 
     def adopt(self, pid: int, start_time: int, launch: int | None = None) -> None:
         """Watch a process that an earlier stem started.
 
         Args:
-            pid: the process; ``start_time`` is its own.
+            pid: the process id.
+            start_time: the start time of that process, in clock ticks since boot.
             launch: the number of its launch, if the journal may lack it.
         """
         self._record.restarts = max(0, self._record.restarts, launch or 0)
@@ -189,13 +190,13 @@ class Node:
         self._run(pid, start_time, reaper=procfs.parent(pid) or 1)
 
     def ended_unseen(self, pid: int, start_time: int, group: Cgroup | None) -> None:
-        """A process that an earlier stem started has ended while there was none."""
+        """A process that an earlier stem started has ended while no stem ran."""
         self._cgroup = group
         self._started_at = self._now() - procfs.uptime(start_time)
         self._ended(self._made(pid, start_time, reaper=os.getppid()), ProcessEnd())
 
     def complete(self, spec: LaunchSpec) -> None:
-        """Learn what it is launched with. Its process stays; if it waits for one, it gets one."""
+        """Take a launch specification in place of a lost one. A running process stays; without one, it is started."""
         former, self.spec = self.spec, spec
         self.recovered = False
         history = self._revival.history()
@@ -207,12 +208,12 @@ class Node:
             self._answer("")
 
     def resume(self) -> None:
-        """Go on waiting for the start that an earlier stem had planned, if it had planned one."""
+        """Wait for the start that an earlier stem had planned, if there was one."""
         if self._record.due is not None:
             self._launch_in(max(0.0, self._record.due - self._now()))
 
     def _launch_failed(self, error: LaunchError) -> None:
-        """There is no process; it is tried again as the policy says."""
+        """The launch failed. It is tried again as the policy says."""
         self.phase = Phase.WAITING
         if self.intent is Intent.DESTROY:
             self._forget()
@@ -252,7 +253,7 @@ class Node:
     # --- going down
 
     def stop(self, intent: Intent, finished: Finished) -> None:
-        """Destroy or restart; ``finished`` is called once when that is done."""
+        """Stop its process, then do as ``intent`` says; ``finished`` is called once when that is done."""
         if self.intent is Intent.DESTROY and intent is Intent.RESTART:
             finished("it is being destroyed")
             return
@@ -265,11 +266,11 @@ class Node:
             self._terminate(self._process)
 
     def when_started(self, finished: Finished) -> None:
-        """Call once the first launch has come to an end."""
+        """Call ``finished`` once the first launch has succeeded or failed."""
         self._finished.append(finished)
 
     def hurry(self) -> None:
-        """If it is being stopped, give it no more than its grace, whatever it still has to do."""
+        """If it is being stopped, kill it when its grace is over, even if it is still working."""
         if self._stop is not None and self._process is not None:
             self._stop.hurry()
             self._look(self._process, self._stop)
@@ -278,7 +279,7 @@ class Node:
         process.is_stopping = True
         process.note_descendants()
         process.send_signal(signal.SIGTERM)
-        process.send_signal(signal.SIGCONT)  # a stopped one would never hear of it
+        process.send_signal(signal.SIGCONT)  # a process that is suspended (SIGSTOP) would not act on SIGTERM
         spec = self.spec
         stop = self._stop = Stop(self._now(), spec.grace, spec.grace_ceiling)
         if stop.work_counts:
@@ -289,7 +290,7 @@ class Node:
         self._set_timer(self._host.timers.after(stop.next_measurement - self._now(), lambda: self._look(process, stop)))
 
     def _look(self, process: Process, stop: Stop) -> None:
-        """Kill it, or wait on while it has something to do."""
+        """Kill it, or wait longer while it still works."""
         now = self._now()
         if stop.work_counts:
             stop.measured(now, process.work())
@@ -310,7 +311,7 @@ class Node:
         self._leftovers |= self._host.children.kill_leftovers(process)
 
     def _ended(self, process: Process, end: ProcessEnd) -> None:
-        """Its process has ended, its group has been killed, and a child of ours has been reaped."""
+        """Its process has ended, its group has been killed, and the process is reaped if it was our child."""
         self._set_timer(None)
         self._stop = None
         self._host.children.unwatch(process)
@@ -327,7 +328,7 @@ class Node:
         record.since = time.time()
         short = not requested and end.is_kill and self._cgroup is not None and self._cgroup.was_short_of_memory
         last = record.last_exit = LastExit(record.since, end.code, end.signal, end.core_dumped, requested, short)
-        self.save()  # before anybody is told: the next stem must not tell the same again
+        self.save()  # before anybody is told: the next stem must not report the same end again
         self._host.emit(self._exited(process, end, last))
         self._leftovers |= self._host.children.kill_leftovers(process)
         if self._leftovers:
@@ -336,7 +337,7 @@ class Node:
             self._cleared()
 
     def _leftover_ended(self, pid: int) -> None:
-        """One of what it left has ended, and may have left processes of its own."""
+        """One of its leftover processes has ended, and may have left children in turn."""
         self._leftovers.discard(pid)
         if self.phase is Phase.CLEARING and not self._leftovers and self._process is not None:
             self._leftovers = self._host.children.kill_leftovers(self._process)
@@ -344,7 +345,7 @@ class Node:
                 self._cleared()
 
     def _cleared(self) -> None:
-        """No process of it is left."""
+        """None of its processes is left."""
         self._set_timer(None)
         self._leftovers = set()
         self.phase = Phase.WAITING
@@ -366,7 +367,7 @@ class Node:
 
     def _launch_after(self, decision: Decision, was_running: bool = True) -> None:
         if decision.delay == 0.0 and was_running:
-            self.launch()  # a start that fails at once would come back here: it has the loop's next round
+            self.launch()  # only if it was running: a launch that fails at once comes back here and must not recurse
             return
         self._record.due = self._due_in(decision.delay)
         self.save()
@@ -395,7 +396,7 @@ class Node:
     # --- telling
 
     def taken_out(self, path: str, size: int) -> None:
-        """So many bytes have been removed from the beginning of an output file since its process began."""
+        """Note that ``size`` bytes were removed from the beginning of an output file: its offsets become smaller."""
         record = self._record
         if path == self.spec.stdout_file:
             record.stdout_offset = max(0, record.stdout_offset - size)
@@ -405,7 +406,7 @@ class Node:
             self.save()
 
     def report(self) -> NodeReport:
-        """All there is to know, except the content of its files: it may be large, and lies in the node's directory."""
+        """Everything that is known, except the content of its files, which may be large; they are in its directory."""
         record = self._record
         return NodeReport(
             spec=msgspec.structs.replace(self.spec, files={}),
@@ -449,14 +450,14 @@ class Node:
         )
 
     def save(self) -> None:
-        """Have the journal say what the next stem must know."""
+        """Write what the next stem must know to the journal."""
         history = self._revival.history()
         self._record.past = history if history.ends else None
         self._record.ended = self.phase is not Phase.RUNNING and self._record.due is None
         self._host.records.save(self._record)
 
     def recall(self, record: ProcessRecord) -> None:
-        """Know what an earlier stem knew of the node."""
+        """Take over what an earlier stem knew about the node."""
         self._record = msgspec.structs.replace(record, pid=None, start_time=None)
         if record.past is not None:
             self._revival.restore(record.past)

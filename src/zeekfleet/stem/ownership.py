@@ -1,14 +1,14 @@
-"""Which processes come from a node beside its own one: none of them may survive it.
+"""Tells which processes a node has started, directly or not: none of them may outlive the node.
 
-The stem is a subreaper, so an orphan that comes to us is of some node. Whose it is, we
-tell by what it still carries: its process group, its control group, the tag in its
-environment, the tag in its resource limits, or where it works and writes. Who was a
-descendant when the node was asked to stop is also known by process id and start time.
+The stem is a subreaper, so orphans of nodes become its children. An orphan belongs to a node
+if it has the node's process group, control group, environment tag, rlimit tag, working
+directory or output files. Processes that were descendants when the node was asked to stop
+are also known by process id and start time.
 
-A node that was adopted from an earlier stem leaves its orphans to another process, where
-they are among strangers. There less counts: any process may share a working directory,
-and any may carry a resource limit, so the limit's tag counts only on processes whose
-parent is one that such orphans go to.
+Orphans of a node that was adopted from an earlier stem become children of another process,
+together with unrelated processes. So less counts as proof there: any process may share a
+working directory. Any process may set a resource limit, too, so the rlimit tag counts only
+on processes whose parent is one that such orphans go to.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from zeekfleet.system import procfs
 
 
 def is_orphan_of(pid: int, process: Process, grouped: AbstractSet[int]) -> bool:
-    """Whether an unknown child of ours comes from this process.
+    """Whether an unknown child of ours descends from this process.
 
     Args:
         pid: the child.
-        process: the node's.
-        grouped: the process ids in its control group.
+        process: the node's process.
+        grouped: the process ids in the node's control group.
     """
     if (
         pid in grouped
@@ -42,10 +42,10 @@ def is_orphan_of(pid: int, process: Process, grouped: AbstractSet[int]) -> bool:
 
 
 def found_elsewhere(process: Process, reapers: AbstractSet[int]) -> set[int]:
-    """What an adopted process has left among all processes of the host.
+    """Find what an adopted process has left, among all processes of the host.
 
     Args:
-        process: the node's.
+        process: the node's process.
         reapers: the processes that orphans of adopted nodes go to.
     """
     tagged = {pid for pid, tag in procfs.processes_with(LAUNCH, f"{process.tree}:") if process.has_launched(tag)}
@@ -55,7 +55,7 @@ def found_elsewhere(process: Process, reapers: AbstractSet[int]) -> set[int]:
 
 
 def is_from_elsewhere(pid: int, process: Process, reapers: AbstractSet[int]) -> bool:
-    """Whether a process id is still one that :func:`found_elsewhere` gives; to be asked once a pidfd holds it."""
+    """Whether :func:`found_elsewhere` would still find this pid. Ask after opening a pidfd: the pid may be reused."""
     return (
         _is_remembered(pid, process)
         or _is_tagged_orphan(pid, process, reapers)
@@ -78,7 +78,7 @@ def _is_tagged_orphan(pid: int, process: Process, reapers: AbstractSet[int]) -> 
 
 
 def _works_there(pid: int, process: Process) -> bool:
-    """Whether a child of ours works or writes where this node does."""
+    """Whether a child of ours has the node's working directory or writes to its output files."""
     spec = process.spec
     return procfs.working_directory(pid) == os.path.realpath(spec.directory) or not {
         os.path.realpath(path) for path in (spec.stdout_file, spec.stderr_file)

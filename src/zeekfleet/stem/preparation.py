@@ -1,4 +1,4 @@
-"""What a program finds when it starts: its directory, its files, and its output files, open.
+"""Prepares what a program needs before it starts: its working directory, its files, and its open output files.
 
 Its output goes straight to files. A pipe would need a reader, and the program would stop when that reader dies.
 """
@@ -18,7 +18,7 @@ from zeekfleet.model.launch import LaunchSpec
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 SHORTAGES = frozenset({EAGAIN, EMFILE, ENFILE, ENOMEM})
-"""Errors of a system that is short of something for the moment."""
+"""Error numbers that mean that the system is short of a resource at the moment."""
 
 
 class Outputs(msgspec.Struct):
@@ -34,13 +34,13 @@ class Outputs(msgspec.Struct):
 
 
 def reason_of(error: OSError) -> str:
-    """An operating system error as part of a sentence."""
+    """The text of an operating system error, as part of a sentence."""
     text = error.strerror or str(error)
     return f"{text}: {os.fsdecode(error.filename)}" if error.filename else text
 
 
 def failure(name: str, problem: Exception) -> LaunchError:
-    """What a node's launch fails with, by the problem of its start."""
+    """The :class:`LaunchError` for a problem that prevented a start."""
     if not isinstance(problem, OSError):
         return LaunchError(name, str(problem) or type(problem).__name__)
     kind = ShortageError if problem.errno in SHORTAGES else LaunchError
@@ -53,7 +53,7 @@ def open_output(path: str) -> int:
     Raises:
         OSError: it cannot be opened.
     """
-    # Without O_NONBLOCK, a named pipe that nobody reads would stop the whole loop here.
+    # Without O_NONBLOCK, opening a named pipe that nobody reads would block the whole loop.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags, FILE_MODE)
@@ -91,14 +91,14 @@ def prepare(spec: LaunchSpec, files: Mapping[str, str]) -> Outputs:
         stdout = open_output(spec.stdout_file)
         stderr = open_output(spec.stderr_file)
         return Outputs(stdout, stderr, (os.fstat(stdout).st_size, os.fstat(stderr).st_size))
-    except (OSError, ValueError) as error:  # the latter for a NUL in a path
+    except (OSError, ValueError) as error:  # ValueError: a path contains a NUL
         if stdout >= 0:
             os.close(stdout)
         raise failure(spec.name, error) from error
 
 
 def _write_file(path: str, content: str) -> None:
-    """Give a file this content. A file that is there is replaced, not changed: a process may be reading it."""
+    """Write a file. If it exists, it is replaced and not changed in place: a process may be reading it."""
     encoded = content.encode("utf-8", "surrogateescape")
     if _has(path, encoded):
         return
@@ -113,7 +113,7 @@ def _write_file(path: str, content: str) -> None:
 
 
 def _has(path: str, content: bytes) -> bool:
-    """Whether a file has this content already: comparing costs less than writing, and a node is started often."""
+    """Whether a file already has this content: to compare takes less time than to write."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

@@ -20,16 +20,16 @@ class Process:
     Args:
         pid: its process id; with ``start_time`` it names this process and no later one.
         start_time: clock ticks since boot; 0 if that could not be read.
-        tree: of its stem.
+        tree: the name of the stem's tree.
         spec: what it was launched with.
-        rlimit_tag: what its descendants carry.
+        rlimit_tag: the tag that its descendants carry.
         cgroup: its control group, if it has one.
         reaper: the process that its orphans go to; None for a child of ours, whose orphans come to us.
         on_end: called once when it has ended and its group has been killed.
         on_leftover_end: called with each process id of ``Children.kill_leftovers`` that has been reaped.
 
     Attributes:
-        pidfd: a descriptor that tells its end; a child of ours needs none.
+        pidfd: a descriptor that tells when it ends; a child of ours needs none.
         descendants: the processes below it when it was last looked at, with their start times.
         is_stopping: it was asked to end.
     """
@@ -62,8 +62,9 @@ class Process:
         self.descendants: dict[int, int] = {}
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Signal its whole process group, or it alone while it has no group of its own yet."""
-        # A child of ours keeps its pid until we reap it. Of another's, the group may have survived the leader.
+        """Send a signal to its whole process group, or to it alone while it does not lead a group yet."""
+        # A child of ours keeps its pid until we reap it. If it is not our child, its pid may have been reused; or it
+        # has ended (None), but its group still exists.
         if not self.is_child and procfs.start_time(self.pid) not in (None, self.start_time):
             return
         try:
@@ -71,7 +72,7 @@ class Process:
         except ProcessLookupError:
             self._signal_leader(number)
         except PermissionError:
-            return  # some of the group belong to another user; the others have got the signal
+            return  # part of the group belongs to another user; the rest has got the signal
 
     def _signal_leader(self, number: signal.Signals) -> None:
         try:
@@ -83,7 +84,7 @@ class Process:
             return
 
     def note_descendants(self) -> None:
-        """Remember who is below it while it lives: that may be all by which some of them are known later."""
+        """Remember its descendants while it lives: some of them may not be recognizable by anything else later."""
         self.descendants |= _descendants(self.pid, self.start_time)
         if not self.is_child and (life := procfs.life(self.pid)) is not None and life.start_time == self.start_time:
             self.reaper = life.parent
@@ -94,18 +95,18 @@ class Process:
         return Work(sum(map(procfs.bytes_written, pids)), sum(map(procfs.cpu_time, pids)))
 
     def has_launched(self, tag: str | None) -> bool:
-        """Whether an environment tag is of its node, of whichever launch."""
+        """Whether an environment tag names its node, whichever launch it names."""
         read = None if tag is None else environment_tag.read(tag)
         return read is not None and (read.tree, read.node) == (self.tree, self.spec.name)
 
 
 def _descendants(pid: int, start: int) -> dict[int, int]:
-    """The living descendants of a process, with their start times, down to any whose parent has ended."""
+    """The living descendants of a process, with their start times. Those whose parent has ended are not found."""
     found: dict[int, int] = {}
     parents = [(pid, start)]
     for parent, since in parents:
         lives = [(child, procfs.life(child)) for child in procfs.children(parent)]
-        # The parent is still the same process, so the children were read of it and not of a successor to its pid.
+        # If the parent is no longer the same process, these may be the children of one that has reused its pid.
         if lives and procfs.start_time(parent) == since:
             new = {child: life.start_time for child, life in lives if life is not None and life.parent == parent}
             parents += ((child, new[child]) for child in new.keys() - found.keys())

@@ -21,7 +21,7 @@ from zeekfleet.release import Release
 from zeekfleet.system.process_end import Usage
 
 VERSION = 3
-"""Raised whenever an older peer could misunderstand a message."""
+"""Increase it whenever an older peer could misunderstand a message."""
 
 MAX_FRAME = 64 * 1024 * 1024
 """The largest body accepted, in bytes: enough for a welcome with some thousand nodes."""
@@ -40,9 +40,9 @@ class Hello(Message, frozen=True):
 
 
 class Create(Message, frozen=True):
-    """Run nodes. The outcome of each is an error text; empty once it is a node, even if its start failed.
+    """Run nodes. The outcome for each is an error text, which is empty if the node exists, even if its start failed.
 
-    A ``recovered`` node keeps its process, and uses the specification from its next start on.
+    A ``recovered`` node keeps its process, and is launched with the new specification from its next start on.
     """
 
     request: int
@@ -50,7 +50,7 @@ class Create(Message, frozen=True):
 
 
 class Destroy(Message, frozen=True):
-    """Stop nodes, all in parallel, and forget them; answered when nothing of them is left."""
+    """Stop nodes, all in parallel, and forget them; answered when none of their processes is left."""
 
     request: int
     names: tuple[str, ...]
@@ -64,9 +64,9 @@ class Restart(Message, frozen=True):
 
 
 class Hurry(Message, frozen=True):
-    """Give nodes that are being stopped no more than their grace, whatever they still have to do; answered at once.
+    """Kill nodes that are being stopped when their grace is over, even if they still work; answered at once.
 
-    Without names: all, and those as well that a ``Shutdown`` has yet to stop.
+    Without names, this is for all nodes, including those that a ``Shutdown`` has not begun to stop.
     """
 
     request: int
@@ -74,7 +74,7 @@ class Hurry(Message, frozen=True):
 
 
 class TakenOut(Message, frozen=True):
-    """So many bytes have been removed from the beginning of an output file: its offsets become smaller by that."""
+    """``size`` bytes were removed from the beginning of an output file: its offsets become smaller by as many."""
 
     request: int
     path: str
@@ -82,12 +82,12 @@ class TakenOut(Message, frozen=True):
 
 
 class Shutdown(Message, frozen=True):
-    """Stop all nodes and exit: group after group, in parallel within one, then those not named."""
+    """Stop all nodes and exit: group after group, each group in parallel, at last the nodes in no group."""
 
     request: int
     groups: tuple[tuple[str, ...], ...] = ()
     now: bool = False
-    """No node gets more than its grace, as by a ``Hurry``."""
+    """No node gets more time than its grace, as after a ``Hurry``."""
 
 
 class LastExit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -102,7 +102,7 @@ class LastExit(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class NodeReport(msgspec.Struct, frozen=True):
-    """All the stem knows of one node.
+    """All that the stem knows about one node.
 
     Attributes:
         spec: what it is launched with, without ``files``.
@@ -164,10 +164,10 @@ class Exited(Message, frozen=True):
         at: the Unix time of its end.
         uptime: seconds that it lived.
         restarts: how often the node had been started again.
-        out_of_memory: the kernel killed it for want of memory, as its own control group says.
-        usage: what it used up, where it was a child of the stem.
+        out_of_memory: the kernel killed it because it used too much memory; its own control group says so.
+        usage: the resources that it used, if it was a child of the stem.
         limits: ``/proc/<pid>/limits`` at an abnormal end.
-        effects: what it was allowed to use.
+        effects: which limits of its process took effect, for a person.
     """
 
     name: str
@@ -202,7 +202,9 @@ class LaunchFailed(Message, frozen=True):
 
 
 class Stopping(Message, frozen=True):
-    """A node that was asked to end gets more time, because it still works. Sent every few seconds, and never kept.
+    """A node that was asked to end gets more time, because it still works.
+
+    Sent every few seconds; not kept for a supervisor that connects later.
 
     Attributes:
         written: bytes that it has written to anything since it was asked.
@@ -231,10 +233,10 @@ class Welcome(Message, frozen=True):
 
     Attributes:
         pid: the stem's.
-        release: which zeekfleet it runs, in words; a former release told its version only.
-        running: the same, in parts.
+        release: which zeekfleet it runs, in words; former releases sent their version only.
+        running: the same, as a record.
         nodes: all nodes as they are now.
-        missed: events since the last commander left, oldest first; ``dropped`` older ones were not kept.
+        missed: events since the last supervisor disconnected, oldest first; ``dropped`` older ones were not kept.
         stopping: it has been told to stop all nodes and exit.
     """
 

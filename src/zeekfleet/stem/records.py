@@ -1,13 +1,13 @@
-"""The stem's table on disk, from which the next stem takes the nodes over.
+"""The stem's records on disk, from which the next stem takes the nodes over.
 
-In ``<state>/stem/``: ``launches``, what nodes are launched with; a journal, ``processes``,
-with a line for every change of a node's process, written together for all that change
-together; and ``tree``, a random name that the environment variable ``ZEEKFLEET_LAUNCH`` of
-every process carries. If any of these is torn or lost, that variable finds the processes
-again (``adoption``).
+They are three files in ``<state>/stem/``. ``launches`` has nodes' launch specifications.
+``processes`` is a journal with a line for every change of a node's process; lines of
+changes that happen together are written together. ``tree`` has a random name, which every
+process carries in the environment variable ``ZEEKFLEET_LAUNCH``. If any of these files is
+torn or lost, the processes are found by that variable (``adoption``).
 
-The journal is not synced: it matters when the stem has died, and not when the machine has
-stopped, because then all processes are gone (``boot`` tells).
+The journal is not synced. It is needed when the stem has died; after a crash of the machine
+it is not, because then all processes are gone (the journal says of which boot it is).
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _JOURNAL_SLACK = 2000
 
 
 class ProcessRecord(msgspec.Struct, omit_defaults=True, gc=False):
-    """A node's process as the stem knows it; ``pid`` None: no process.
+    """What the stem knows of a node's process. If ``pid`` is None, there is no process.
 
-    Times are Unix times, except ``due`` and the ends in ``past``: these are of
+    Times are Unix times, except ``due`` and the times in ``past``: these are of
     ``CLOCK_MONOTONIC``, which nobody sets, and which all processes of one boot share.
     """
 
@@ -55,15 +55,15 @@ class ProcessRecord(msgspec.Struct, omit_defaults=True, gc=False):
     former: int | None = None
     """Its last process, if it has none now."""
     ended: bool = False
-    """It is not started again by itself."""
+    """It has ended and will not be started again."""
     failed: bool = False
     """It is in a crash loop, or cannot be started."""
     due: float | None = None
     """When it is to be started again."""
     past: RevivalHistory | None = None
-    """What its policy of revival knows."""
+    """The node's history, by which its revival policy decides."""
     gone: bool = False
-    """The node has been destroyed, and its file may still be there."""
+    """The node has been destroyed, and its launch may still be in ``launches``."""
 
 
 def _gone(node: str) -> ProcessRecord:
@@ -71,7 +71,7 @@ def _gone(node: str) -> ProcessRecord:
 
 
 def _of_another_boot(record: ProcessRecord) -> ProcessRecord:
-    """The same without its process: all nodes are started anew."""
+    """A record of another boot, without its process: all nodes are started anew."""
     return msgspec.structs.replace(
         record, pid=None, start_time=None, former=None, ended=False, failed=False, due=None, past=None
     )
@@ -97,8 +97,8 @@ class Records:
 
     Args:
         state: the state directory.
-        log: takes one line about each file that cannot be used.
-        find_tree: tells the name that processes of this state directory carry, if there are any.
+        log: writes a line about each file that cannot be used.
+        find_tree: returns the name of the tree that processes of this state directory carry, if there are any.
 
     Raises:
         OSError: the directory cannot be made.
@@ -115,7 +115,7 @@ class Records:
         self._processes: dict[str, ProcessRecord] = {}
         self._journal = LineFile(self._directory / JOURNAL_NAME, log)
         self._is_written = False
-        """The journal is ours, and whole: lines can be appended."""
+        """This stem has written the whole journal, so lines can be appended."""
         self._lines = 0
         self._changed: dict[str, ProcessRecord] = {}
         self._gone: set[str] = set()
@@ -125,7 +125,10 @@ class Records:
     # --- what nodes are launched with
 
     def load(self, problem_with: Callable[[LaunchSpec], str]) -> Iterator[LaunchSpec]:
-        """All launches that can become nodes, without their files. ``processes`` comes first: it reads who is gone."""
+        """All specifications that can become nodes, without their files.
+
+        Call :meth:`processes` first: it reads which nodes are gone.
+        """
         return self.launches.load(self._gone, problem_with)
 
     def remove(self, node: str) -> None:
@@ -166,13 +169,14 @@ class Records:
         return found
 
     def save(self, record: ProcessRecord) -> None:
-        """Have the next :meth:`flush` write the record, as it is then."""
+        """Let the next :meth:`flush` write the record, with the values that it has then."""
         self._processes[record.name] = self._changed[record.name] = record
 
     def flush(self) -> None:
-        """Write all changes to the journal, in one go; a failure is logged.
+        """Write all changes to the journal with a single write; a failure is logged.
 
-        A death before that loses nothing: a process is found by its tag, and a node without one has ended unseen.
+        If the stem dies before that, nothing is lost: the next stem finds a process by its tag, and takes a node
+        without one as ended.
         """
         if not self._changed:
             return
@@ -180,12 +184,12 @@ class Records:
         if not self._is_written or self._lines > len(self._processes) + _JOURNAL_SLACK:
             self.rewrite()
         else:
-            # A list: of any other iterable the encoder never lets the iterator go (msgspec 0.22).
+            # A list, because the encoder leaks the iterator of any other iterable (msgspec 0.22).
             self._is_written = self._journal.append(self._encoder.encode_lines(list(changed.values())))
             self._lines += len(changed)
 
     def rewrite(self) -> None:
-        """Write the journal anew, with one line a node, and one for each that is gone but not removed yet."""
+        """Write the journal anew: a line for each node, and for each destroyed one that is not removed yet."""
         records = [*self._processes.values(), *(_gone(name) for name in self.launches.dead)]
         lines = [self._encoder.encode(_Head(RECORD_VERSION, self._boot)), *map(self._encoder.encode, records), b""]
         self._is_written = self._journal.replace([b"\n".join(lines)])

@@ -1,4 +1,4 @@
-"""Limits of a process: it puts them on itself before it executes its program, and tells which took effect."""
+"""Limits of a process. It sets them for itself before it executes its program, and reports which took effect."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from zeekfleet.model.launch import LaunchSpec, Resources
 from zeekfleet.stem.preparation import reason_of
 
 Effects = dict[str, str]
-"""What took effect, for a person: ``{"nice": "5", "memory": "104857600 bytes (RLIMIT_DATA)"}``."""
+"""The limits that took effect, for a person: ``{"nice": "5", "memory": "104857600 bytes (RLIMIT_DATA)"}``."""
 
 
 def cpus_of(spec: LaunchSpec) -> frozenset[int]:
-    """Where a node may run; empty for everywhere."""
+    """The CPUs on which a node may run; empty for all."""
     return frozenset((spec.cpu_affinity,) if spec.cpu_affinity is not None else spec.resources.cpus)
 
 
 def are_limited(wanted: Resources) -> bool:
-    """Whether a process has to limit itself. CPUs do not count: it begins on them."""
+    """Whether a process has to set limits for itself. CPUs do not count, since it is started on them."""
     return any(limit is not None for limit in (wanted.nice, wanted.open_files, wanted.core, wanted.memory))
 
 
 def limit(wanted: Resources) -> Effects:
-    """Limit this process in all but its memory. A limit that is refused is told; the process goes on without it."""
+    """Set all limits of this process but the one of memory.
+
+    If one is refused, the process goes on without it, and the effects say so.
+    """
     effects: Effects = {}
     if (nice := wanted.nice) is not None:
         _try(effects, "nice", lambda: _nice(nice))
@@ -36,7 +39,10 @@ def limit(wanted: Resources) -> Effects:
 
 
 def allowed_memory(wanted: Resources, effects: Effects) -> int | None:
-    """The limit for :func:`limit_memory`; told as an effect in advance, since nothing may need memory afterwards."""
+    """The limit for :func:`limit_memory`, in bytes.
+
+    It is added to ``effects`` in advance, since nothing may need memory once it is set.
+    """
     if wanted.memory is None:
         return None
     memory = _allowed(resource.RLIMIT_DATA, wanted.memory)
@@ -45,7 +51,7 @@ def allowed_memory(wanted: Resources, effects: Effects) -> int | None:
 
 
 def limit_memory(memory: int) -> Effects:
-    """Limit this process's memory, soft and hard; the effect, if it is another one than was told."""
+    """Limit this process's memory, soft and hard. Returns the effect if :func:`allowed_memory` told another one."""
     effects: Effects = {}
     try:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
@@ -67,7 +73,7 @@ def _nice(nice: int) -> str:
 
 
 def _limit(which: int, wanted: int) -> int:
-    """Set a limit, soft and hard, as far as the present hard one allows; the new value."""
+    """Set a limit, soft and hard, as far as the present hard limit allows. Returns the new value."""
     value = _allowed(which, wanted)
     resource.setrlimit(which, (value, value))
     return value

@@ -3,10 +3,10 @@
 A program that becomes a daemon may leave its session, directory and files, and execute
 the next program with an empty environment. It keeps its resource limits. One of them,
 ``RLIMIT_LOCKS``, has limited nothing since Linux 2.4.25: its soft value is free for a
-tag of 62 bits, and the hard value stays as it is. A process can change its limits, so
-one that wants to escape can. Nodes that may do so on purpose are held by a control group.
+tag of 62 bits, and the hard value stays as it is. A process can change its limits and so
+escape on purpose; against that, give the node a control group.
 
-The tag follows from the tree and the node's name, so the next stem knows it, too.
+The tag is computed from the tree and the node's name, so the next stem knows it, too.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ def of_node(tree: str, name: str) -> int:
 def put_on(pid: int, tag: int) -> None:
     """Tag a process (0: this one), and so whatever it starts from then on.
 
-    A process whose hard limit is lower than any tag, or that belongs to another user by now, stays without. It is
-    then known by its other traces only (``ownership``).
+    A process gets no tag if its hard limit is lower than any tag, or if it belongs to another user by now. It is
+    then recognized in other ways (``ownership``).
     """
     with contextlib.suppress(OSError, ValueError, OverflowError):
         resource.prlimit(pid, _LIMIT, (tag, resource.getrlimit(_LIMIT)[1]))
 
 
 def of_process(pid: int) -> int | None:
-    """The tag that a process carries; None if it has none, has ended, or is not ours to look at."""
+    """The tag that a process carries; None if it has none, has ended, or may not be looked at."""
     try:
         soft, _ = resource.prlimit(pid, _LIMIT)
     except OSError:

@@ -73,7 +73,7 @@ class Server:
         remove(self._state / sockets.SOCKET_NAME, self._log)
 
     def _settle(self) -> None:
-        """Write what has changed to disk, then send what has been gathered."""
+        """Write what has changed to disk, then send the messages that were gathered."""
         self._table.flush()
         for connection in list(self._connections):
             connection.flush()
@@ -92,7 +92,7 @@ class Server:
             # Handlers instead of SIG_IGN: nodes would inherit that a signal is ignored.
             signal.signal(number, lambda _number, _frame: None)
         self._selector.register(self._signals, selectors.EVENT_READ, self._signalled)
-        # Blocked, and read from a descriptor: a hundred ends at once are one wake-up.
+        # Signals are blocked and read from a descriptor: if a hundred children end at once, the loop wakes up once.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, (signal.SIGCHLD,))
         self._ends = signalfd.open_for(signal.SIGCHLD)
@@ -139,7 +139,10 @@ class Server:
         self._connections.append(Connection(stream, self._selector, self._received, self._connections.remove))
 
     def _turn_away(self) -> None:
-        """With a spare descriptor, close a connection for which there was none: waiting, it would wake us for ever."""
+        """Without free descriptors, accept a connection with the spare one and close it.
+
+        If it were left waiting, the listening socket would wake the loop again and again.
+        """
         os.close(self._spare)
         try:
             self._listener.accept()[0].close()
@@ -165,7 +168,7 @@ class Server:
         if hello.version != protocol.VERSION:
             self._refuse(connection, f"version {hello.version} is not spoken here, but {protocol.VERSION}")
             return
-        # Commands of others that have arrived are carried out first, so that the welcome tells their effect.
+        # First carry out commands that other supervisors have sent already, so that the welcome shows their effect.
         for other in [each for each in self._connections if each is not connection]:
             other.read_all()
         connection.welcomed = True

@@ -1,8 +1,8 @@
-"""Starts a process: its own session, default signals, nothing inherited but the descriptors that are listed.
+"""Starts a process in its own session, with default signals. It inherits only the descriptors that are listed.
 
-The child of ``posix_spawn`` shares our memory until it executes its program, so that no
-code of ours runs in it, and the cost does not grow with our size. The call returns once
-the program has been executed; other threads can do the same meanwhile (``spawn_pool``).
+The child of ``posix_spawn`` shares our memory until it executes its program: no code of ours
+runs in it, and a start takes no longer if we are large. The call returns once the program has
+been executed; meanwhile other threads can start processes, too (``spawn_pool``).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Program(NamedTuple):
     """What to run.
 
     Attributes:
-        path: of the program; a relative one begins at ``directory``.
+        path: the program; a relative path begins at ``directory``.
         argv: its command line.
         env: its whole environment.
         directory: its working directory.
-        descriptors: what it finds open, beside ``/dev/null`` to read: its number for each of ours.
-        cpus: where it may run; empty for where we may.
-        tag: in its resource limits, by which its descendants are known (``rlimit_tag``).
+        descriptors: the descriptors that it gets besides 0, which is ``/dev/null``: a mapping from its number to ours.
+        cpus: the CPUs on which it may run; empty for those of the stem.
+        tag: the rlimit tag, by which its descendants are recognized (``rlimit_tag``).
     """
 
     path: str
@@ -52,8 +52,8 @@ class Spawn:
     Attributes:
         pid: its process id.
         start_time: see ``procfs.start_time``.
-        problem: why it could not be started.
-        effects: what limits took effect, for a person.
+        problem: the error because of which it could not be started; None if it was.
+        effects: which limits took effect, for a person.
     """
 
     def __init__(self, program: Program) -> None:
@@ -90,11 +90,12 @@ class Spawn:
             raise self.failure(error.errno or 0) from error
         after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         if self.tag is not None:
-            rlimit_tag.put_on(self.pid, self.tag)  # a child that it has started before this is known by other traces
+            # The program runs already. A child that it started before this is recognized in other ways (``ownership``).
+            rlimit_tag.put_on(self.pid, self.tag)
         self.start_time = _clock.start_time(self.pid, before, after)
 
     def failure(self, number: int) -> OSError:
-        """What the system's refusal means."""
+        """The error for an error number of ``posix_spawn``: it names the directory or the program, and the cause."""
         if not os.access(self.directory, os.X_OK):
             return OSError(number, os.strerror(number), os.fsdecode(self.directory))
         program = os.path.join(os.fsdecode(self.directory), os.fsdecode(self.path))

@@ -1,4 +1,4 @@
-"""Starts several processes side by side: most of a start is waiting until the child executes its program."""
+"""Starts several processes in parallel: most of a start is spent waiting until the child executes its program."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _HELPERS = 3
 """Threads beside our own. They sleep while there is nothing to start."""
 
 _MOST_AT_ONCE = 32
-"""Starts whose ``done`` has not been called yet: each holds two descriptors."""
+"""The most starts whose ``done`` has not been called yet: each holds two descriptors."""
 
 Done = Callable[[Spawn], None]
 
 
 class SpawnPool:
-    """Starts processes: one at once, or several side by side."""
+    """Starts processes, one by one or in parallel."""
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
@@ -46,7 +46,10 @@ class SpawnPool:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is started within is started side by side; ``done`` is called in the order of the starts."""
+        """Processes that are started in this context are started in parallel.
+
+        Their ``done`` is called in the order of the calls of :meth:`start`.
+        """
         if self._is_gathering:
             yield
             return
@@ -69,7 +72,7 @@ class SpawnPool:
             done(spawn)
 
     def _start_threads(self) -> None:
-        # Signals are for the main thread; new threads have its mask.
+        # Signals are handled by the main thread only: new threads inherit its mask, which blocks all for the moment.
         before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         try:
             for number in range(_HELPERS):
@@ -77,7 +80,7 @@ class SpawnPool:
                 thread.start()
                 self._threads.append(thread)
         except RuntimeError:
-            return  # no more threads to be had: with fewer, or none, it takes longer
+            return  # the system allows no more threads: with fewer, or none, starts take longer
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

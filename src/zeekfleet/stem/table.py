@@ -44,18 +44,18 @@ class Gathering:
             self._done(self._outcomes)
 
     def succeed(self, name: str, _: str) -> None:
-        """One name's answer: all is well, whatever text it has."""
+        """One name's answer, which counts as a success whatever the text says."""
         self.answer(name, "")
 
 
 class Table:
-    """The nodes.
+    """The nodes of a stem.
 
     Args:
         state: the state directory.
-        selector: the loop's.
-        timers: the loop's.
-        emit: tells whoever listens.
+        selector: the loop's selector.
+        timers: the loop's timers.
+        emit: sends an event to the supervisors.
         log: writes a line.
     """
 
@@ -82,7 +82,7 @@ class Table:
     # --- commands
 
     def create(self, specs: Sequence[LaunchSpec], done: Outcomes) -> None:
-        """Add nodes and start them. An outcome is empty once it is a node, even if its start failed."""
+        """Add nodes and start them. An outcome is an error text, empty if the node exists even if its start failed."""
         if not specs:
             done({})
             return
@@ -107,7 +107,10 @@ class Table:
                 node.launch(fresh[spec.name].files)
 
     def _problem_with(self, spec: LaunchSpec) -> str:
-        """Why it cannot become a node. Asked before it is recorded: a bad record would trouble every later stem."""
+        """Why a specification cannot become a node; empty if it can.
+
+        It is checked before it is recorded, since a bad record would trouble every later stem.
+        """
         try:
             launching.check(spec)
             self._made(spec)
@@ -142,7 +145,7 @@ class Table:
                     node.hurry()
 
     def hurry(self, names: Iterable[str]) -> None:
-        """Give nodes that are being stopped no more than their grace. Without names: all, now and later."""
+        """Kill nodes that are being stopped when their grace is over. Without names: all, now and later."""
         names = tuple(names)
         self._is_hurried = self._is_hurried or (self._shutting_down and not names)
         for name in names or list(self._nodes):
@@ -150,7 +153,7 @@ class Table:
                 node.hurry()
 
     def taken_out(self, path: str, size: int) -> None:
-        """So many bytes have been taken out from the beginning of an output file."""
+        """Note that ``size`` bytes were removed from the beginning of an output file."""
         for node in self._nodes.values():
             node.taken_out(path, size)
 
@@ -179,7 +182,7 @@ class Table:
 
     @property
     def is_shutting_down(self) -> bool:
-        """Whether all nodes are being stopped, and none is taken any more."""
+        """Whether all nodes are being stopped, so that no new ones are accepted."""
         return self._shutting_down
 
     def reports(self) -> tuple[NodeReport, ...]:
@@ -187,28 +190,28 @@ class Table:
         return tuple(node.report() for node in self._nodes.values())
 
     def reap(self) -> None:
-        """Some child has ended."""
+        """Take the exit status of children that have ended."""
         self._children.reap()
 
     def flush(self) -> None:
-        """Put on disk what has changed: to be called before anybody is told of it."""
+        """Write what has changed to disk. Call this before anybody is told of the change."""
         self._records.flush()
 
     # --- taking over from an earlier stem
 
     def adopt(self) -> None:
-        """Watch what an earlier stem started. A process that is gone has ended in a way that nobody knows."""
+        """Watch the processes that an earlier stem started. If one is gone, nobody knows how it ended."""
         nodes = adoption.inherit(self._records, self._problem_with, self._log)
         with self._pool.together():
             for inherited in nodes:
-                # The journal's record may be at fault: without it, the node is at least watched, or started.
+                # Perhaps the journal's record is bad: try without it, so that the node is at least watched or started.
                 if not self._tried(inherited):
                     self._tried(msgspec.structs.replace(inherited, record=None))
         self._records.sweep()
         self._records.flush()
 
     def _tried(self, inherited: Inherited) -> bool:
-        """Take over; False if that failed. Whatever is wrong with one record, the other nodes need this process."""
+        """Take a node over; False if that failed. A bad record must not end the stem: the other nodes need it."""
         try:
             self._take_over(inherited)
         except Exception as error:
@@ -256,14 +259,14 @@ class Table:
 
 
 def _completes(spec: LaunchSpec, node: Node) -> bool:
-    """Whether it is the launch of a node of which only the process is known."""
+    """Whether a specification is that of a node of which only the process is known."""
     return node.recovered and node.spec.paths == spec.paths
 
 
 def _shared(spec: LaunchSpec) -> LaunchSpec:
-    """The same with its texts shared: there may be a thousand nodes, and their environments are much alike.
+    """The same with interned texts: there may be a thousand nodes, and their environments are much alike.
 
-    The names of variables are shared already: the decoder keeps those that it has met.
+    The names of variables are shared already, because the decoder reuses the keys that it has met.
     """
     return msgspec.structs.replace(
         spec,

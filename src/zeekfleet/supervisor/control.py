@@ -39,7 +39,7 @@ class SupervisorControl:
 
     async def run(self) -> None:
         """Serve until the bus is closed, then finish the requests under way."""
-        # What comes beyond waits in the bus's queue, which is bounded.
+        # Requests beyond this limit wait in the bus's inbox, which is bounded, too.
         room = Admission(MAX_REQUESTS, MAX_REQUESTS, "requests", waits=True)
         async with asyncio.TaskGroup() as tasks:
             service = Service(self._bus, topics.SUPERVISOR, "the supervisor", tasks, (self,), room)

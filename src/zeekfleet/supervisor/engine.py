@@ -16,8 +16,8 @@ class CommandEngine:
     Args:
         argv: the program and its arguments.
         grace: seconds between SIGTERM and SIGKILL.
-        grace_ceiling: the same for a process that still works, for programs that may write a lot when they end; 0: no
-            longer than the grace.
+        grace_ceiling: the same, for a process that is still working, since some programs write a lot when they end; 0:
+            such a process gets no longer than the grace.
         revival: when it is started again after it ended by itself.
         resources: limits of its process.
     """

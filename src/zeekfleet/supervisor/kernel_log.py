@@ -15,7 +15,7 @@ _RECORD = 8192
 _MOST_RECORDS = 100_000
 _MICROSECONDS = 1_000_000
 _DRIFT = 5e-4
-"""By which share of the time since boot that clock may be off."""
+"""How far that clock may be off, as a fraction of the time since boot."""
 
 _SLACK = 1.0
 _FIRST_NAMES = "pid:[4026531836]"

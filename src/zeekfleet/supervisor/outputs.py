@@ -66,7 +66,7 @@ class Outputs:
         self._watches: dict[int, Path] = {}
         self._written: asyncio.Queue[Path] = asyncio.Queue()
         self._bounded: dict[Path, bool] = {}
-        """By file, whether it was checked since we started: an earlier process may have left a rotation half done."""
+        """Whether each file was checked since we started: an earlier process may have left a rotation half done."""
         self._waiting: dict[Path, bool] = {}
         """Files that are watched again when the pause is over, and whether they must be checked then in any case."""
         self._sizes: dict[Path, int] = {}

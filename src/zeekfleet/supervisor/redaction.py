@@ -32,7 +32,7 @@ def tells_of_secret(name: str) -> bool:
 
 
 def redact_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables. Those whose names tell of secrets have no values, the others none of the secrets in theirs."""
+    """The variables with secrets replaced: whole values where the name tells of a secret, else secrets in the value."""
     return {
         name: REDACTED if tells_of_secret(name) else redact_text(value) for name, value in sorted(environment.items())
     }

@@ -82,7 +82,11 @@ class Rotation:
             os.close(descriptor)
 
     def rotate(self, part: Part) -> int:
-        """Rotate a head, as :func:`excess` gives it; by how many bytes the file became shorter (0: there is a hole)."""
+        """Rotate a head that :func:`excess` found.
+
+        Returns:
+            By how many bytes the file became shorter; 0 if the head was punched and is now a hole.
+        """
         self._copy(part)
         return self._remove_head(part, COPIED)
 

@@ -185,7 +185,7 @@ class Watcher:
         tracked.next_start = None if report.next_in is None else time.time() + report.next_in
         tracked.since, tracked.restarts, tracked.effects = report.since, report.restarts, report.effects
         known, told = tracked.last_exit, report.last_exit
-        # Of the same end, our own record is kept: it has what the crash report found out.
+        # If both records are of the same end, keep ours: it has what the crash report found out.
         if known is None or told is None or known.at != told.at:
             tracked.last_exit = told if told is None else self._reporter.recalled(tracked.config.name, told)
 

@@ -1,1 +1,1 @@
-"""What the kernel offers and Python's library does not: small wrappers, no idea of what they are used for."""
+"""Small wrappers of what the kernel offers and Python's library lacks. They know nothing of nodes or daemons."""

@@ -62,7 +62,7 @@ def state_directory_problem(directory: Path) -> str | None:
     """Who else could put something into a directory of ours, and how to mend this; None if nobody could.
 
     Unlike :func:`directory_problem`, this refuses a directory such as /tmp as well: it may be empty, and others could
-    lay down what we look for. It is a clause about the directory.
+    put files there that we look for. The text is a clause, to be put after the name of the directory.
 
     Raises:
         OSError: it cannot be looked at.

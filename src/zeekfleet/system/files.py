@@ -90,7 +90,7 @@ def _draft(file: Path, content: bytes, like: os.stat_result | None = None) -> Pa
     """A new file beside this one, with this content."""
     draft = file.with_name(f".{file.name}.new")
     draft.unlink(missing_ok=True)
-    # What is there now is not ours: neither a link nor a file is written to.
+    # A file or link that has this name already is not ours: with O_EXCL, it is not written to.
     descriptor = open_own(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -53,7 +53,7 @@ def posix_spawn(program: bytes, argv: Texts, env: Texts, directory: bytes, descr
         argv: its command line.
         env: its whole environment.
         directory: its working directory.
-        descriptors: the descriptors that it gets in addition to 0, which is ``/dev/null``: by its number, our number.
+        descriptors: the descriptors that it gets besides 0, which is ``/dev/null``: a mapping from its number to ours.
 
     Raises:
         OSError: it could not be executed; ``errno`` tells why.
