@@ -15,11 +15,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from zeekfleet.model import defaults, ranges
+from zeekfleet.model import defaults, ranges, variables
 from zeekfleet.model.launch import AUTO, EngineName
 from zeekfleet.model.names import shortened
 from zeekfleet.model.ranges import Range
-from zeekfleet.model.variables import STATE_DIRECTORY
 
 BackendName = Literal["zeromq", "broker"]
 LogFormat = Literal["text", "json"]
@@ -157,7 +156,7 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
         defaults.LOOPBACK
     )
     port: Annotated[
-        int, Setting("port for agents; 0 switches it off", within=ranges.PORT, variable="ZEEK_CONTROLLER_PORT")
+        int, Setting("port for agents; 0 switches it off", within=ranges.PORT, variable=variables.PORT_FOR_AGENTS)
     ] = defaults.CONTROLLER_PORT
     request_timeout: Annotated[
         float,
@@ -476,7 +475,7 @@ def service_directory(variable: str, environment: Mapping[str, str] = os.environ
 
 def _default_directory(kind: str) -> str:
     """systemd's place for a service, the system's for root, a place of the user's own for others."""
-    if state := service_directory(STATE_DIRECTORY):
+    if state := service_directory(variables.STATE_DIRECTORY):
         # Both in one: systemd mounts each directory by itself, and files cannot be moved from one mount to another.
         return state if kind == "lib" else f"{state}/{kind}"
     if os.geteuid() == 0:

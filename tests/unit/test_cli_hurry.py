@@ -10,7 +10,7 @@ from zeekfleet.broker.events.controller import RestartRequest, RestartResponse
 from zeekfleet.broker.events.stops import ControllerHurry, NotifyNodeStopping
 from zeekfleet.cli.verbs import make_parser
 from zeekfleet.client.blocking import BlockingClient, result_of
-from zeekfleet.client.patience import Watch
+from zeekfleet.client.carrier import Watch
 from zeekfleet.model.management import Result
 
 TOPIC = "zeek/management/agent/i"

@@ -10,7 +10,7 @@ from zeekfleet.model.management import TIMED_OUT, NodeOutputs, NodeStatus, Resul
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.supervisor import NodeStatus as SupervisorNodeStatus
 from zeekfleet.model.types import NO_PORT, Port
-from zeekfleet.model.variables import CONTROLLER_PORT, MANAGEMENT_NODE
+from zeekfleet.model.variables import MANAGEMENT_NODE, PORT_FOR_AGENTS
 
 LEFT = "no longer part of the configuration"
 
@@ -72,7 +72,7 @@ def node_statuses(
 def _management_status(process: SupervisorNodeStatus, role: Role, agent_port: int | None) -> NodeStatus:
     port: int | None = agent_port
     if role is Role.CONTROLLER:
-        text = process.node.env.get(CONTROLLER_PORT, "")
+        text = process.node.env.get(PORT_FOR_AGENTS, "")
         port = int(text) if text.isdigit() and int(text) else None
     return NodeStatus(process.node.name, State.RUNNING, mgmt_role=role, pid=process.pid, p=Port(port) if port else None)
 

@@ -20,6 +20,12 @@ LARGEST_MESSAGE = 16 * 1024 * 1024
 LARGEST_HEAD = 16 * 1024
 PATH = "/v1/messages/json"
 
+NAME = "X-Application-Name"
+"""The header field that says what its sender calls itself (docs/protocol.md, section 2)."""
+
+LIMIT = "X-Zeekfleet-Frame-Limit"
+"""The one that has the largest frame that its sender accepts, in bytes; both sides tell it."""
+
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _ACCEPT_SALT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -47,7 +53,7 @@ class ClientFrames:
 
     Args:
         host: for the ``Host`` field, as in a URL.
-        name: for ``X-Application-Name``.
+        name: what we call ourselves.
         largest: bytes of a message that are taken.
 
     Attributes:
@@ -75,7 +81,7 @@ class ClientFrames:
             "Connection: Upgrade",
             f"Sec-WebSocket-Key: {self._key}",
             "Sec-WebSocket-Version: 13",
-            f"X-Application-Name: {self._name}",
+            f"{NAME}: {self._name}",
         )
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 

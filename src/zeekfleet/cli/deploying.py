@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from zeekfleet.broker.events.base import Event
 from zeekfleet.cli.session import NEWS, PATIENCE, REVIVAL, Session
 from zeekfleet.client.blocking import BlockingClient, result_of
+from zeekfleet.client.carrier import Watch
 from zeekfleet.client.news import News
-from zeekfleet.client.patience import Watch
 from zeekfleet.client.verbs import deploy as deploy_verb
 from zeekfleet.client.verbs import stage_config
 from zeekfleet.client.verbs.stage_config import Staged

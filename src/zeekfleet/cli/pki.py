@@ -15,8 +15,9 @@ from zeekfleet.cli.showing import Output
 from zeekfleet.client.results import Document
 from zeekfleet.client.views import BAD, BUSY, FAINT, GOOD, Cell, Note, Table, View
 from zeekfleet.errors import PkiError
+from zeekfleet.model.defaults import THIS_HOST
 from zeekfleet.model.names import PKI
-from zeekfleet.pki.hosts import THIS_HOST, parse_host, parse_range
+from zeekfleet.pki.hosts import parse_host, parse_range
 from zeekfleet.pki.records import AUTHORITY_DAYS, DAYS, LIFE, Issued, find
 from zeekfleet.security.certificates import date_text
 from zeekfleet.security.identity import CLIENT_ROLES, Identity, PeerRole

@@ -17,9 +17,9 @@ from rich.text import Text
 from zeekfleet.broker.events.agent import NotifyChange, NotifyError
 from zeekfleet.broker.events.base import Event
 from zeekfleet.cli.colour import renderable
+from zeekfleet.client.carrier import Watch
 from zeekfleet.client.news import News
 from zeekfleet.client.node_cells import TONES
-from zeekfleet.client.patience import Watch
 from zeekfleet.client.views import BAD, FAINT, Cell, Note, Table
 from zeekfleet.model.enums import State
 from zeekfleet.model.management import Configuration

@@ -16,7 +16,7 @@ from zeekfleet.client.settings import ClientSettings
 from zeekfleet.client.tls import client_context
 from zeekfleet.client.websocket import trace
 from zeekfleet.errors import UnreachableError
-from zeekfleet.model.defaults import LOCALHOST, LOOPBACK, LOOPBACK_V6
+from zeekfleet.model.defaults import THIS_HOST
 
 PATIENCE = Retry(delay=0.2, limit=3.0)
 """How long a verb waits for a controller, unless zeek-client's settings say otherwise."""
@@ -26,8 +26,6 @@ REVIVAL = Retry(delay=0.2, limit=15.0)
 
 NEWS = (topics.AGENT_PREFIX, topics.DEPLOYMENTS)
 """Topics on which agents and controller tell how they get on."""
-
-THIS_HOST = (LOOPBACK, LOCALHOST, LOOPBACK_V6, f"[{LOOPBACK_V6}]")
 
 
 def load_settings(args: argparse.Namespace) -> ClientSettings:
@@ -57,9 +55,9 @@ def make_messages(args: argparse.Namespace, settings: ClientSettings) -> Message
 
 def hint(host: str) -> str:
     """What to do if no controller answers: by default one listens on loopback only."""
-    if host in THIS_HOST:
-        return "start one with 'zeekfleet up' or 'zeekfleet controller', or name another with --controller HOST:PORT"
     listen = host.strip("[]")
+    if listen in THIS_HOST:
+        return "start one with 'zeekfleet up' or 'zeekfleet controller', or name another with --controller HOST:PORT"
     return f"start one there with 'zeekfleet controller --websocket-listen {listen}', or name another with --controller"
 
 

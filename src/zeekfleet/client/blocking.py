@@ -13,8 +13,8 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from zeekfleet.broker.events.base import Event, Request, Response
+from zeekfleet.client.carrier import Watch
 from zeekfleet.client.link import Link
-from zeekfleet.client.patience import Watch
 from zeekfleet.client.requests import Requests
 
 R = TypeVar("R", bound=Response)

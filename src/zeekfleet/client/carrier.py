@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from zeekfleet.broker.events.base import Event, Request, Response
-from zeekfleet.client.patience import Watch
 from zeekfleet.errors import TransportError
 
 R = TypeVar("R", bound=Response)
+
+Watch = Callable[[str, Event], bool]
+"""Called with each event that is not the awaited answer, and its topic; True if it is a sign of progress."""
 
 
 class Watching:

@@ -23,7 +23,8 @@ from zeekfleet.broker.events.notifications import NotificationKept
 from zeekfleet.broker.events.presence import NotifyAlive
 from zeekfleet.broker.generations import SECOND
 from zeekfleet.client import link
-from zeekfleet.client.patience import Patience, Watch
+from zeekfleet.client.carrier import Watch
+from zeekfleet.client.deadline import AnswerDeadline
 from zeekfleet.client.requests import Requests
 from zeekfleet.errors import CannotConnectError, RequestTimeoutError, TransportError
 from zeekfleet.model.addresses import address_text
@@ -121,14 +122,14 @@ class Client(Requests):
         timeout = self._timeout if timeout is None else timeout
         await self._wait_connected(timeout)
         loop = asyncio.get_running_loop()
-        patience = Patience(loop.time(), timeout)
+        deadline = AnswerDeadline(loop.time(), timeout)
         try:
-            async with asyncio.timeout_at(patience.at) as wait:
+            async with asyncio.timeout_at(deadline.at) as wait:
 
                 def watched(topic: str, event: Event) -> bool:
                     is_progress = watch is not None and watch(topic, event)
                     if is_progress and not wait.expired():
-                        wait.reschedule(patience.progressed(event, loop.time()))
+                        wait.reschedule(deadline.progressed(event, loop.time()))
                     return is_progress
 
                 asking = self._bus.request(topics.CONTROLLER, request, LONGEST_WAIT)

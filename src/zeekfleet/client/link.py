@@ -17,7 +17,7 @@ from typing import Self, TypeVar, cast
 import msgspec
 
 from zeekfleet.broker import topics
-from zeekfleet.broker.client_frames import RefusedError
+from zeekfleet.broker.client_frames import LIMIT, RefusedError
 from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.generations import canonical_topic
 from zeekfleet.broker.messages import (
@@ -31,7 +31,8 @@ from zeekfleet.broker.messages import (
     encode_event,
     encode_message,
 )
-from zeekfleet.client.patience import Patience, Watch
+from zeekfleet.client.carrier import Watch
+from zeekfleet.client.deadline import AnswerDeadline
 from zeekfleet.client.tls import own_problem, peer_problem
 from zeekfleet.client.websocket import ClosedError, WebSocket, open_connection
 from zeekfleet.errors import (
@@ -48,7 +49,6 @@ from zeekfleet.transport.tls import NO_TLS, NO_TLS_THERE
 R = TypeVar("R", bound=Response)
 
 APPLICATION_NAME = "zeekfleet-cli"
-LIMIT_HEADER = "x-zeekfleet-frame-limit"
 MEBIBYTE = 1024 * 1024
 
 AT_ONCE = 0.5
@@ -67,6 +67,8 @@ HANDSHAKE = 10.0
 class Retry(msgspec.Struct, frozen=True):
     """How to insist on a connection.
 
+    The pause between two attempts does not grow: it is a setting of zeek-client's, and somebody waits for the command.
+
     Attributes:
         attempts: how often to try in all.
         delay: seconds that an attempt may take, and that lie between two.
@@ -79,11 +81,16 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 class Link:
-    """A connection that is ready; made by :func:`connect`, closed as a context manager."""
+    """A connection that is ready; made by :func:`connect`, closed as a context manager.
 
-    def __init__(self, socket: WebSocket, remote: str) -> None:
+    Args:
+        socket: the connection.
+        name: what to call the other side in a sentence.
+    """
+
+    def __init__(self, socket: WebSocket, name: str) -> None:
         self._socket = socket
-        self._remote = remote
+        self._name = name
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +103,7 @@ class Link:
     @property
     def leads_to_zeekfleet(self) -> bool:
         """Whether the controller is one of zeekfleet's; one of Zeek's does not answer requests that are ours alone."""
-        return LIMIT_HEADER in self._socket.fields
+        return LIMIT.lower() in self._socket.fields
 
     def close(self) -> None:
         """Close without waiting for the other side."""
@@ -110,11 +117,11 @@ class Link:
             ValueMismatchError: the event holds what the wire cannot carry.
         """
         content = encode_event(topic, event)
-        told = self._socket.fields.get(LIMIT_HEADER, "")
+        told = self._socket.fields.get(LIMIT.lower(), "")
         if told.isdigit() and len(content) > int(told):
             name = event.event_name.rpartition("::")[2]
             size, limit = len(content) / MEBIBYTE, int(told) / MEBIBYTE
-            text = f"{name} of {size:.1f} MiB is more than the {limit:.1f} MiB that controller {self._remote} accepts"
+            text = f"{name} of {size:.1f} MiB is more than the {limit:.1f} MiB that {self._name} accepts"
             raise TransportError(text)
         self._send(content)
 
@@ -132,17 +139,17 @@ class Link:
             ProtocolError: what came is no event of the protocol.
         """
         started = time.monotonic()
-        patience = Patience(started, timeout)
+        deadline = AnswerDeadline(started, timeout)
         self.publish(event)
         while True:
-            received = self.receive(max(0.0, patience.at - time.monotonic()))
+            received = self.receive(max(0.0, deadline.at - time.monotonic()))
             if received is None:
                 raise RequestTimeoutError(event.reqid, round(time.monotonic() - started, 1))
             topic, other = received
             if isinstance(other, event.response) and other.reqid == event.reqid:
                 return cast("R", other)  # found by its class
             if watch is not None and watch(topic, other):
-                patience.progressed(other, time.monotonic())
+                deadline.progressed(other, time.monotonic())
 
     def receive(self, timeout: float) -> tuple[str, Event] | None:
         """The next event with its topic, or None if none came within ``timeout`` seconds.
@@ -167,7 +174,7 @@ class Link:
                         continue  # events of others are only watched
                     return topic, event
                 case ErrorMessage():
-                    raise TransportError(f"controller {self._remote} reports {message.code}: {message.context}")
+                    raise TransportError(f"{self._name} reports {message.code}: {message.context}")
 
     def _receive_message(self, timeout: float) -> Message | None:
         if timeout <= 0:
@@ -176,7 +183,7 @@ class Link:
             message = self._socket.receive(timeout)
         except ClosedError as closed:
             reason = f": {closed}" if str(closed) else ""
-            raise ConnectionLostError(f"controller {self._remote} closed the connection{reason}") from None
+            raise ConnectionLostError(f"{self._name} closed the connection{reason}") from None
         except (OSError, TransportError) as error:
             raise self._lost(error) from None
         return None if message is None else decode_message(message)
@@ -195,12 +202,12 @@ class Link:
                 case Ack():
                     return
                 case None:
-                    raise TransportError(f"controller {self._remote} did not answer the handshake in time")
+                    raise TransportError(f"{self._name} did not answer the handshake in time")
                 case ErrorMessage(code=code, context=context) if code != TOPIC_FORBIDDEN:
-                    raise TransportError(f"controller {self._remote} refused the handshake: {code}: {context}")
+                    raise TransportError(f"{self._name} refused the handshake: {code}: {context}")
 
     def _lost(self, error: Exception) -> ConnectionLostError:
-        return ConnectionLostError(f"connection to controller {self._remote} is lost: {_reason(error)}")
+        return ConnectionLostError(f"connection to {self._name} is lost: {_reason(error)}")
 
 
 def connect(
@@ -238,7 +245,8 @@ def connect(
 def _connect(
     host: str, port: int, subscriptions: Sequence[str], tls: ssl.SSLContext | None, retry: Retry, telling: _Telling
 ) -> Link:
-    remote = address_text(host, port)
+    place, address = address_text(host, port), host.strip("[]")
+    name = f"controller {place}"
     tries = _Tries(retry)
     # A controller that dies while it accepts us resets the connection, which is worth another attempt. With TLS a
     # controller that refuses our certificate does the same, which is not.
@@ -247,9 +255,9 @@ def _connect(
     while tries.next():
         telling.is_accepted = False
         try:
-            connection = open_connection(host.strip("[]"), port, tls, tries.timeout)
+            connection = open_connection(address, port, tls, tries.timeout)
             telling.is_accepted = True
-            socket = WebSocket(remote, connection, APPLICATION_NAME, tries.timeout)
+            socket = WebSocket(place, connection, APPLICATION_NAME, tries.timeout)
         except (ConnectionRefusedError, *ending, TimeoutError) as error:
             reason = _reason(error)
             if tries.remain:
@@ -257,9 +265,9 @@ def _connect(
             continue
         except (OSError, ValueError, TransportError) as error:
             telling.end()  # no attempt follows, though it may take a while to find out the reason
-            reason = (tls and peer_problem(error, host.strip("[]"), port)) or _reason(error)
-            raise _cannot_connect(reason, tls, f"cannot connect to controller {remote}: ") from None
-        link = Link(socket, remote)
+            reason = (tls and peer_problem(error, address, port)) or _reason(error)
+            raise _cannot_connect(reason, tls, f"cannot connect to {name}: ") from None
+        link = Link(socket, name)
         try:
             link._handshake(subscriptions, tries.patience)
         except ConnectionLostError as error:
@@ -276,7 +284,7 @@ def _connect(
             link.close()
             raise
         return link
-    raise UnreachableError(host, port, f"cannot connect to controller {remote}: {reason} ({tries})", reason)
+    raise UnreachableError(host, port, f"cannot connect to {name}: {reason} ({tries})", reason)
 
 
 class _Telling:

@@ -21,7 +21,7 @@ from zeekfleet.settings import Settings
 from zeekfleet.store.disk_space import NO_SPACE, try_allocation
 
 ROLE_VARIABLES = frozenset(
-    {variables.MANAGEMENT_NODE, variables.NOTIFY_SOCKET, variables.CONTROLLER_PORT, variables.LAUNCH}
+    {variables.MANAGEMENT_NODE, variables.NOTIFY_SOCKET, variables.PORT_FOR_AGENTS, variables.LAUNCH}
 )
 """Variables that the supervisor sets for an agent only, and that nodes do not have."""
 

@@ -28,7 +28,7 @@ from zeekfleet.model.enums import Role
 from zeekfleet.model.launch import MANAGEMENT_REVIVAL
 from zeekfleet.model.names import SUPERVISOR_SOCKET
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.model.variables import CONTROLLER_PORT, MANAGEMENT_NODE, NOTIFY_SOCKET
+from zeekfleet.model.variables import MANAGEMENT_NODE, NOTIFY_SOCKET, PORT_FOR_AGENTS
 from zeekfleet.node.engines import select
 from zeekfleet.release import RUNNING
 from zeekfleet.security.access import AccessControl
@@ -101,7 +101,7 @@ class Tree:
                 env={
                     MANAGEMENT_NODE: role.name,
                     NOTIFY_SOCKET: receiver.address,
-                    CONTROLLER_PORT: str(self._settings.controller.port),
+                    PORT_FOR_AGENTS: str(self._settings.controller.port),
                 },
             )
             argv = (sys.executable, "-P", "-m", "zeekfleet.daemon.role", str(file))

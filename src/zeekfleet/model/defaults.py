@@ -13,6 +13,9 @@ LOOPBACK_V6: Final = "::1"
 LOCALHOST: Final = "localhost"
 """The name of these addresses."""
 
+THIS_HOST: Final = (LOCALHOST, LOOPBACK, LOOPBACK_V6)
+"""What reaches this host and no other."""
+
 EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - nothing is bound here
 EVERY_ADDRESS_V6: Final = "::"
 """To listen on all addresses of a host."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MANAGEMENT_NODE: Final = "ZEEK_MANAGEMENT_NODE"
 """In agents and controllers, which run below the stem like nodes: ``AGENT`` or ``CONTROLLER``."""
 
-CONTROLLER_PORT: Final = "ZEEK_CONTROLLER_PORT"
+PORT_FOR_AGENTS: Final = "ZEEK_CONTROLLER_PORT"
 """In a controller: the port for agents, which ``get-nodes`` shows. Zeek's own variable."""
 
 AGENT_LINK: Final = "ZEEKFLEET_AGENT_LINK"

@@ -9,12 +9,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from zeekfleet.errors import PkiError
 from zeekfleet.model.addresses import numeric_host_problem
-from zeekfleet.model.defaults import LOCALHOST, LOOPBACK, LOOPBACK_V6
-
-THIS_HOST = (LOCALHOST, LOOPBACK, LOOPBACK_V6)
-"""How a host calls itself."""
+from zeekfleet.model.defaults import LOCALHOST
 
 LOOPBACK_RANGES = (LOCALHOST, "127.0.0.0/8", "::1/128")
+"""What reaches this host and no other."""
 
 LONGEST = 253
 """Characters of a host name (RFC 1035)."""

@@ -14,6 +14,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
+from zeekfleet.broker.client_frames import NAME
 from zeekfleet.broker.session import POLICY_VIOLATION, Problem, ServerSession, check_request
 from zeekfleet.model.addresses import address_text
 from zeekfleet.security.access import AccessControl, CheckedPeer, Refusal
@@ -31,7 +32,7 @@ from zeekfleet.transport.forbidden import LINGER, REFUSALS_MAX, Forbidden
 from zeekfleet.transport.router import Router
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.upgrade import ENDPOINT as ENDPOINT_FIELD
-from zeekfleet.transport.upgrade import NAME, REFUSAL, first, frame_limit, own_fields, refusal
+from zeekfleet.transport.upgrade import REFUSAL, first, frame_limit, own_fields, refusal
 from zeekfleet.transport.websocket_link import WebSocketLink
 from zeekfleet.transport.websocket_stream import LIBRARY, WebSocketStream
 from zeekfleet.version import __version__

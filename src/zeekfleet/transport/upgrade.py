@@ -8,16 +8,11 @@ from http import HTTPStatus
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
+from zeekfleet.broker.client_frames import LIMIT, NAME
 from zeekfleet.broker.session import APPLICATION_NAME
-
-NAME = "X-Application-Name"
-"""What the sender calls itself (docs/protocol.md, section 2)."""
 
 ENDPOINT = "X-Zeekfleet-Endpoint"
 """The dialling side's endpoint id; the other side tells its own in the acknowledgement."""
-
-LIMIT = "X-Zeekfleet-Frame-Limit"
-"""The largest frame that the sender accepts, in bytes; both sides tell it."""
 
 REFUSAL = "X-Zeekfleet-Refusal"
 """Why an upgrade is refused, for clients that do not read the body of a refusal."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+from zeekfleet.broker.client_frames import NAME
 from zeekfleet.broker.session import APPLICATION_NAME
 from zeekfleet.errors import ListenError, NotObeyedError
 from zeekfleet.model.addresses import address_text
@@ -73,7 +74,7 @@ class WebSocketBus(RoutedBus):
                 stream.abort()
                 self.metrics.strangers_refused += 1
                 raise NotObeyedError(problem)
-        told = upgrade.first(answer, upgrade.NAME)
+        told = upgrade.first(answer, NAME)
         name = told if APPLICATION_NAME.fullmatch(told) else ""
         peer = self._dialled_peer(name, host, port)
         link = WebSocketLink(peer, subscriptions, stream, self.settings, self.metrics)

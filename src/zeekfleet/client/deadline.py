@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.deployments import DeploymentProgress
 
 LONGEST_EXTENSION = 30
 """How many times its time-out a request may wait in all because agents are at work."""
 
-Watch = Callable[[str, Event], bool]
-"""Called with each event that is not the awaited answer, and its topic; True if it is a sign of progress."""
 
-
-class Patience:
+class AnswerDeadline:
     """The instant until which an answer is awaited.
 
     Args:
