@@ -15,14 +15,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from zeekfleet.errors import SettingsError, TlsFileError
 from zeekfleet.model.defaults import LOCALHOST
 from zeekfleet.model.names import AUTHORITY, CERTIFICATES, PKI, REVOKED
 from zeekfleet.security.certificates import Validity, validity_of_file
 from zeekfleet.security.identity import PeerRole
+from zeekfleet.security.reports import Reports
 from zeekfleet.security.web_pages import is_loopback
 from zeekfleet.settings import AgentSettings, CommonSettings, ControllerSettings
-from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MOVED_TO, Inotify
+from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_CREATE, IN_MOVED_TO, Inotify
 from zeekfleet.transport import tls
 from zeekfleet.transport.encryption import ClientTls, ServerTls
 from zeekfleet.transport.tls import TlsFiles
@@ -30,7 +33,8 @@ from zeekfleet.transport.tls import TlsFiles
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL: Final = 60.0
-"""Seconds between two checks of our certificate. They are regular because the clock may be set at any time."""
+"""Seconds between two checks of our certificate. They are regular because the clock may be set at any time, and network
+file systems do not tell of files that another host has written."""
 
 WARN_BEFORE: Final = 14 * 86400.0
 """Seconds before the end of a certificate at which a warning is logged."""
@@ -69,7 +73,7 @@ class CertificateWatch:
 
 
 class _Handshake(ssl.SSLObject):
-    """Logs why a handshake failed. Asyncio does not."""
+    """Logs why a handshake failed, each reason at most once a minute. Asyncio does not log it."""
 
     def do_handshake(self) -> None:
         if isinstance(self.context, ServerContext):
@@ -79,21 +83,24 @@ class _Handshake(ssl.SSLObject):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLCertVerificationError as error:
-            logger.warning(
-                "refused a client because of its certificate: %s",
-                error.verify_message,
-                extra={"error": error.verify_message},
-            )
+            self._tell(logging.WARNING, "refused a client because of its certificate", error.verify_message)
             raise
         except ssl.SSLError as error:
-            logger.info("a client's TLS handshake failed: %s", error.reason or error)
+            self._tell(logging.INFO, "a client's TLS handshake failed", str(error.reason or error))
             raise
+
+    def _tell(self, level: int, what: str, why: str) -> None:
+        if isinstance(self.context, ServerContext) and (
+            line := self.context.reports.line(why, lambda: f"{what}: {why}")
+        ):
+            logger.log(level, "%s", line, extra={"error": why})
 
 
 class ServerContext(ssl.SSLContext):
-    """A context with the watch of its certificate."""
+    """A context with the watch of its certificate, and a limit for what is logged of handshakes."""
 
     watch: CertificateWatch
+    reports: Reports
     sslobject_class = _Handshake
 
 
@@ -126,6 +133,11 @@ class DaemonTls:
             raise SettingsError(f"{section}.tls_revoked", f"needs {section}.tls_ca, too")
         if not self._is_asked_for:
             self.files = found_files(Path(common.state_dir), f"{section}-{own.name}")
+        self._revoked_later = "" if self._is_asked_for else str(Path(common.state_dir) / PKI / REVOKED)
+        self._known = _stamps(self._watched())
+        self._others_count = False
+        """Whether authorities or lists have changed since the files could be read."""
+        self._reports = Reports()
         self._server: tls.CurrentContext[ServerContext] | None = None
         self._client: tls.CurrentContext[ssl.SSLContext] | None = None
         if self.files.certificate:
@@ -212,30 +224,40 @@ class DaemonTls:
         arrived = asyncio.Event()
         inotify = Inotify(arrived.set)
         try:
-            files = [Path(path) for path in _paths(self.files)]
+            files = self._watched()
             for directory in {file.parent for file in files}:
-                inotify.watch(directory, IN_CLOSE_WRITE | IN_MOVED_TO)
-            known = _stamps(files)
+                inotify.watch(directory, IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO)
+            arrived.set()  # the files may have changed since we have read them
             while True:
                 self._server.context.watch.check()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CHECK_INTERVAL):
                         await arrived.wait()
-                if not arrived.is_set():
+                if arrived.is_set():
+                    await asyncio.sleep(SETTLING)
+                    arrived.clear()
+                    for _ in inotify.read():
+                        pass
+                if (found := _stamps(files)) == self._known:
                     continue
-                await asyncio.sleep(SETTLING)
-                arrived.clear()
-                for _ in inotify.read():
-                    pass
-                if (found := _stamps(files)) == known:
-                    continue
+                if (revoked := self._revoked_later) and found[Path(revoked)] is not None:
+                    self.files = self._files_to_come()
                 about_peers = [Path(path) for path in (self.files.authorities, self.files.revoked) if path]
-                others_count = any(known[file] != found[file] for file in about_peers)
-                known = found
-                if self._reload() and others_count:
+                self._others_count |= any(self._known[file] != found[file] for file in about_peers)
+                self._known = found
+                if self._reload() and self._others_count:
+                    self._others_count = False
                     changed()
         finally:
             inotify.close()
+
+    def _files_to_come(self) -> TlsFiles:
+        """The files that are used, and the list of revoked certificates of the state directory even if there is none
+        yet: the first one may come while we run."""
+        return msgspec.structs.replace(self.files, revoked=self.files.revoked or self._revoked_later)
+
+    def _watched(self) -> list[Path]:
+        return [Path(path) for path in _paths(self._files_to_come())]
 
     def _reload(self) -> bool:
         """Read the files again; whether they could be used."""
@@ -261,6 +283,7 @@ class DaemonTls:
         with self._named():
             context = tls.server_context(self.files, ServerContext)
             context.watch = CertificateWatch(validity_of_file(self.files.certificate))
+            context.reports = self._reports
         return context
 
     def _make_client(self) -> ssl.SSLContext:
