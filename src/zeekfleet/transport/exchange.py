@@ -114,7 +114,6 @@ async def _run(
     router: Router, link: Link, session: Session, on_ready: Callable[[Ready], None], refused: Refused | None
 ) -> None:
     inbox, metrics = router.inbox, router.metrics
-    problems = 0
     while True:
         if not inbox.has_room(link.peer.id):
             link.hold(True)
@@ -135,18 +134,18 @@ async def _run(
                 case Ready():
                     on_ready(output)
                 case Problem():
-                    problems += 1
-                    _tell(router, link, output, logging.WARNING if problems == 1 else logging.DEBUG)
+                    _tell(router, link, output)
                 case Close():
                     link.reason = output.reason
                     await link.close(output.code, output.reason)
                     return
 
 
-def _tell(router: Router, link: Link, problem: Problem, level: int) -> None:
-    """Log a problem (a peer's first as a warning, so that bad peers cannot fill the log), count and answer it."""
-    fields = {"address": link.peer.place, "error": problem.context}
-    logger.log(level, "%s: %s: %s", link, problem.code, problem.context, extra=fields)
+def _tell(router: Router, link: Link, problem: Problem) -> None:
+    """Log a problem, unless the same user had one of its kind a short time ago; count and answer it."""
+    key = link.peer.host, link.peer.uid, problem.code
+    if text := router.reports.line(key, lambda: f"{link}: {problem.code}: {problem.context}"):
+        logger.warning("%s", text, extra={"address": link.peer.place, "error": problem.context})
     if problem.received:
         router.metrics.errors_received += 1
     else:

@@ -175,7 +175,8 @@ class Listener:
 
     def malformed(self, connection: _Connection, problem: str) -> None:
         """Answer what is no request for a WebSocket."""
-        logger.warning("bad request from %s: %s", connection.remote or self._address, problem)
+        source = connection.remote or self._address
+        self._report(("malformed", connection.entry.who), f"bad request from {source}: {problem}")
         connection.refuse(HTTPStatus.BAD_REQUEST, problem)
 
     def no_upgrade(self, connection: _Connection) -> None:
@@ -215,14 +216,14 @@ class Listener:
         link.is_certified = connection.owner is not None
         link.frame_limit = frame_limit(request.headers)
         if problem is not None:
-            await self._turn_away(link, problem)
+            await self._turn_away(link, problem, connection.entry.who)
             return
         session = ServerSession(self._endpoint_id, __version__, self.settings.subscriptions)
         await serve(self._router, link, session, self._policy, connection.deadline.when)
 
-    async def _turn_away(self, link: WebSocketLink, problem: Problem) -> None:
-        fields = {"address": link.peer.place, "error": problem.context}
-        logger.warning("%s: %s: %s", link, problem.code, problem.context, extra=fields)
+    async def _turn_away(self, link: WebSocketLink, problem: Problem, who: Hashable) -> None:
+        if line := self._reports.line((problem.code, who), lambda: f"{link}: {problem.code}: {problem.context}"):
+            logger.warning("%s", line, extra={"address": link.peer.place, "error": problem.context})
         self.metrics.handshakes_failed += 1
         if problem.reply is not None:
             link.send(problem.reply)

@@ -167,15 +167,16 @@ class Router:
         if links.pop(link.peer.id, None) is not None:
             self._find_double_links()
             reason = link.reason or "connection closed"
-            # Clients come and go with every command, so only faults are warnings.
-            logger.log(
-                logging.WARNING if link.faulty else logging.DEBUG,
-                "peer lost: %s: %s",
-                link,
-                reason,
-                extra={"address": link.peer.place, "error": reason},
-            )
+            self._log_end(link, reason)
             self.inbox.put(PeerLost(link.peer, reason))
+
+    def _log_end(self, link: Link, reason: str) -> None:
+        """Log the end of a link. Clients come and go with every command, so only faults are warnings."""
+        text = f"peer lost: {link}: {reason}"
+        level = logging.DEBUG
+        if link.faulty and (line := self.reports.line((link.peer.host, link.peer.uid, "lost"), lambda: text)):
+            level, text = logging.WARNING, line
+        logger.log(level, "%s", text, extra={"address": link.peer.place, "error": reason})
 
     def close(self) -> None:
         """End all requests, and the reader's iteration."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -117,6 +118,28 @@ async def test_a_request_that_is_none_gets_400_and_one_line_in_the_log(request_b
             assert b" 400 " in (await peer.ended())[:20]
         assert not [record for record in caplog.records if record.exc_info]
         await served(port)
+
+
+async def test_who_errs_again_and_again_does_not_fill_the_log(caplog):
+    async with listening() as (_, port):
+        for _ in range(5):
+            async with RawPeer(port) as peer:
+                peer.raw(b"garbage\r\n\r\n")
+                await peer.ended()
+            async with RawPeer(port) as peer:
+                await peer.upgrade("/elsewhere")
+                await peer.ended()
+            async with RawPeer(port) as peer:
+                await peer.subscribe()
+                peer.text("nonsense")
+                assert (await peer.message())["code"] == "deserialization_failed"
+                peer.raw(b"\x83\x80mask")
+                assert await peer.close_code() == 1002
+        await served(port)
+    logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    expected = ("bad request", "invalid_uri", "deserialization_failed", "peer lost")
+    assert [sum(problem in line for line in logged) for problem in expected] == [1] * 4
+    assert len(logged) == 4
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /v1/messages/json HT", b"\x16\x03\x01\x02\x00\x01", b"\0" * 100])
