@@ -54,7 +54,7 @@ PING_AFTER = 1.0
 """Seconds between two pings of a started node that has not said hello."""
 
 JITTER = 0.2
-"""By which part the time between two signs of life may be shorter."""
+"""The fraction by which the time between two signs of life may be shorter."""
 
 
 class Agent:
@@ -213,7 +213,7 @@ class Agent:
                 await self._service.hear(received)
 
     def _introduce(self) -> None:
-        """Say hello; without a supervisor, which an agent needs for everything, tell of that instead."""
+        """Say hello. Without its supervisor, an agent can do nothing: then report that instead."""
         if self._supervised:
             self._notifier.hello()
         else:
@@ -226,7 +226,7 @@ class Agent:
             self._notifier.alive()
 
     def _hello_to_others(self, former: Peer | None = None) -> None:
-        """Say hello once more if there is another controller than ``former``, which does not need us any more."""
+        """Say hello once more if there is a controller besides ``former``, which does not need us any more."""
         others = any(former is None or not peer.is_same(former) for peer in self._controllers.values())
         if self._supervised and others:
             self._notifier.hello()

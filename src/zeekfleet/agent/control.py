@@ -90,7 +90,7 @@ class SupervisorControl:
 
     @contextmanager
     def extending(self, deadline: asyncio.Timeout, seconds: float) -> Iterator[None]:
-        """Meanwhile, extend a deadline whenever a node that is being stopped still works.
+        """While the context lasts, extend a deadline whenever a node that is being stopped reports that it still works.
 
         Args:
             deadline: the deadline.

@@ -51,6 +51,6 @@ class ProgressTimeout:
 
     @contextmanager
     def while_stopping(self, control: SupervisorControl) -> Iterator[None]:
-        """Meanwhile, a node that is being stopped and still works counts as progress, too."""
+        """While the context lasts, it counts as progress, too, if a node that is being stopped still works."""
         with control.extending(self._timeout, self._seconds):
             yield

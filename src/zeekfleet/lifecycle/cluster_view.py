@@ -23,7 +23,7 @@ CONNECTS_TO: Mapping[ClusterRole, frozenset[ClusterRole]] = {
     _PROXY: frozenset({_LOGGER, _MANAGER}),
     _WORKER: frozenset({_LOGGER, _MANAGER, _PROXY}),
 }
-"""By role, the roles whose ports a node dials. A node without a role may dial all."""
+"""For each role, the roles of the nodes that it connects to. A node without a role may connect to all."""
 
 SOME_TRACE = ""
 """Replaces the path of another node's trace. All nodes need to know whether there is a trace, but not which one."""

@@ -130,7 +130,7 @@ class ManagementFile:
 
 
 def _opened(path: str, flags: int) -> int:
-    """For our user only. A symbolic link is not followed."""
+    """Open a file that only our user can read. A symbolic link is not followed."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 

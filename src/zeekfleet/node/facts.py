@@ -44,7 +44,7 @@ def gather(needs: Iterable[Needs], likely: frozenset[int], program: str | None) 
 def node_capabilities(program: str | None, status: str | None = None) -> frozenset[str]:
     """The capabilities that a program would have if this process started it.
 
-    It would have this process' own, since our own program's file has none, and those of its file.
+    It would have the capabilities of its own file, and those that this process has; our own program's file has none.
 
     Args:
         program: the program's path.

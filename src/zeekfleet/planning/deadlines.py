@@ -25,7 +25,7 @@ CONTROLLER_BASE = 10.0
 """The controller's request time-out if no instance has more than one node."""
 
 ZEEK_CLIENT_ANSWER = 18.0
-"""When the controller answers zeek-client at the latest: two seconds before that gives up."""
+"""The controller answers zeek-client after this time at the latest, two seconds before zeek-client gives up."""
 
 GRACE = 10.0
 """The default time that agents give a node to stop."""

@@ -1,7 +1,7 @@
 """The systemd unit of a daemon: what it may see and do, and how it starts and stops. Pure.
 
-Whatever a daemon needs is given to it, and all else is taken away. What bounds this: nodes have to be reached by
-network, those that read live traffic need packet sockets, and an agent makes control groups below its own.
+A daemon gets the rights that it needs, and no others. It needs these: nodes have to be reached by network, those that
+read live traffic need packet sockets, and an agent makes control groups below its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SINCE = {
 ROOT = "root"
 
 CAPTURE = ("CAP_NET_ADMIN", "CAP_NET_RAW")
-"""What a node needs to read live traffic."""
+"""The capabilities that a node needs to read live traffic."""
 
 LOW_PORTS = "CAP_NET_BIND_SERVICE"
 
@@ -52,7 +52,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: which one.
         command: its command line; the program is an absolute path.
-        user: whom it runs as.
+        user: the user that it runs as.
         captures: whether its nodes read live traffic.
         keeps_nodes: whether its nodes run on when it stops.
         stop_timeout: seconds that it may take to stop.
@@ -61,7 +61,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         state: its state directory below ``/var/lib``, such as ``zeekfleet``; empty if it is elsewhere.
         logs: its directory for archived logs below ``/var/log``; empty if it has none, or it is elsewhere.
         writable: absolute paths of other directories that it writes to.
-        search_path: where it looks for programs; as systemd has it if empty.
+        search_path: the PATH on which it looks for programs; empty for the one that systemd sets.
     """
 
     name: ServiceName
@@ -93,7 +93,7 @@ def unit_file(service: Service, version: int) -> str:
 
     Args:
         service: the service.
-        version: of the systemd that reads it: keys that it does not know are left out.
+        version: the version of systemd that will read it; keys that this version does not know are left out.
 
     Raises:
         UnitFileError: the version is too old, or a value cannot stand in a unit file.

@@ -11,7 +11,7 @@ _SIMPLE = re.compile(r"[\w@%+=:,./~\\$-]+", re.ASCII)
 """Words that need no quotes once they are escaped."""
 
 _NEVER_IN_PROGRAMS = "\"'\\"
-"""What systemd takes in no path of a program, however it is escaped."""
+"""Characters that systemd refuses in the path of a program, even if they are escaped."""
 
 
 def escaped(text: str, *, variables: bool = False) -> str:
@@ -19,11 +19,11 @@ def escaped(text: str, *, variables: bool = False) -> str:
 
     Args:
         text: any text on one line.
-        variables: whether systemd puts environment variables in where the word stands, as it does in the arguments of
-            ``ExecStart=``, but not in its program or in a path.
+        variables: whether systemd replaces environment variables in this word. It does so in the arguments of
+            ``ExecStart=``, but not in the program or in a path.
 
     Raises:
-        UnitFileError: it has a line break or another control character, or is not UTF-8: no unit file can have it.
+        UnitFileError: it has a line break or another control character, or is not UTF-8; no unit file can hold that.
     """
     if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in text):
         raise UnitFileError(f"{text!r} cannot stand in a unit file: it has a control character")
@@ -50,6 +50,6 @@ def command(words: Sequence[str]) -> str:
 
 
 def section(name: str, *parts: Iterable[str]) -> str:
-    """A section; its parts, which are lines, are set apart by empty lines, and parts without lines are left out."""
+    """A section. Each part is a series of lines; parts are separated by an empty line, and empty parts left out."""
     blocks = ["\n".join(lines) for part in parts if (lines := list(part))]
     return f"[{name}]\n" + "\n\n".join(blocks) + "\n"

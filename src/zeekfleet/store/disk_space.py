@@ -1,4 +1,4 @@
-"""Finding out whether a disk has room for so many bytes, before work begins whose result must be kept."""
+"""Finds out whether a disk has room for a number of bytes, before work begins whose result must be stored there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = ".room"
 
 
 def try_allocation(directory: Path, size: int) -> None:
-    """Allocate so many bytes on a directory's disk, and free them again.
+    """Allocate ``size`` bytes on a directory's disk, and free them again.
 
     Free space alone would not tell of quotas, of blocks that only root may use, or of a disk that has become
     read-only.

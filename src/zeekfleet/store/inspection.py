@@ -66,7 +66,7 @@ def inspect(path: Path) -> None:
 
 
 def inspect_copy(path: Path, content: BinaryIO) -> None:
-    """Check as :func:`inspect` does, but a copy: that reads every byte, and works while we hold SQLite's lock.
+    """Check a copy of the file like :func:`inspect`. This reads every byte, and works while we hold SQLite's lock.
 
     Args:
         path: the file; its logs are read from beside it.
@@ -96,7 +96,7 @@ def _as_store_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_ERROR:
-            # Our statements are correct for a database of ours, so this is none.
+            # Our statements are correct for a database of ours, so this is not one.
             raise StoreCorruptError(path, str(error)) from error
         raise store_error(path, error) from error
     except UnicodeDecodeError as error:  # damaged text in SQLite's own message
@@ -116,7 +116,7 @@ def _check(path: Path, uri: str) -> None:
 
 
 def _check_copy(path: Path, content: BinaryIO | None = None) -> None:
-    """Check a copy in memory if there is enough of it, else in the temporary directory."""
+    """Check a copy, which is made in memory if there is enough memory, else in the temporary directory."""
     places = [_MEMORY] if _MEMORY.is_dir() else []
     for place in (*places, Path(tempfile.gettempdir())):
         with tempfile.TemporaryDirectory(dir=place) as directory:

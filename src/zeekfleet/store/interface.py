@@ -29,7 +29,7 @@ NOTIFICATION_LIMIT = 10_000
 """Notifications that are kept; the oldest go first."""
 
 NOTIFICATION_AGE = 30 * 86400.0
-"""Seconds after which a notification goes, counted until the latest one."""
+"""Seconds after which a notification is removed, counted back from the latest one."""
 INSTANCE_LIMIT = 10_000
 """Instances that are remembered; those that were heard of longest ago go first."""
 
@@ -85,7 +85,7 @@ class LastHeard(msgspec.Struct, frozen=True):
         instance: its name.
         heard_at: when anything was heard of it.
         gone_since: when it went; None if it was there.
-        reported_at: the time that ``reports`` is of.
+        reported_at: when its agent sent ``reports``.
         reports: its nodes, as its agent told them.
     """
 
@@ -134,7 +134,7 @@ class Store(Protocol):
     def record(self, notification: Notification) -> None:
         """Keep a notification. A power failure may lose the latest ones, but never leaves half of one.
 
-        Those that are more than :data:`NOTIFICATION_AGE` older go.
+        Notifications that are older than it by more than :data:`NOTIFICATION_AGE` are removed.
 
         Raises:
             StoreWriteError: it was not kept; the store stays usable.

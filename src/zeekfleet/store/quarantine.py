@@ -82,7 +82,7 @@ def latest(path: Path) -> Path | None:
 
 
 def _quarantine(path: Path, found: Unusable, now: float) -> StoreError:
-    """Look once more, with the file locked, and rename it if it still is unusable; the error to raise.
+    """Check once more, with the file locked, and rename it if it is still unusable. Returns the error to raise.
 
     Raises:
         OSError: it could not be renamed, and is where it was.

@@ -9,7 +9,7 @@ from zeekfleet.node.simulator import process
 
 
 def main(arguments: list[str]) -> int:
-    """Run; the exit status."""
+    """Run one node. Returns the exit status."""
     if arguments:
         print("error: there are no options; a node takes all it needs from its environment", file=sys.stderr)
         return 1

@@ -1,13 +1,13 @@
-"""What a simulated node does beside working well, on request by environment variables.
+"""Environment variables that make a simulated node misbehave, or write output.
 
 ==============================  =====================================================================
-``ZEEKFLEET_SIM_START_DELAY``   seconds before it does anything but say what it is
+``ZEEKFLEET_SIM_START_DELAY``   seconds that it waits at its start, after its first line of output
 ``ZEEKFLEET_SIM_FAIL_AT_START`` exit status (1 to 255) to end with at once, after a line on stderr
-``ZEEKFLEET_SIM_CRASH_AFTER``   seconds after its start to die of SIGABRT, after a line on stderr
+``ZEEKFLEET_SIM_CRASH_AFTER``   seconds after its start at which SIGABRT ends it, after a line on stderr
 ``ZEEKFLEET_SIM_IGNORE_SIGTERM``  ``1``: only SIGKILL ends it
 ``ZEEKFLEET_SIM_END_WRITING``   seconds that it goes on writing into ``last.log`` when it is told to end
 ``ZEEKFLEET_SIM_SILENT``        ``1``: connects, but neither says hello nor answers
-``ZEEKFLEET_SIM_MISSING_PEERS`` names, with commas, of nodes that it is not connected to; ``all``: to none
+``ZEEKFLEET_SIM_MISSING_PEERS`` nodes that it claims not to be connected to, separated by commas, or ``all``
 ``ZEEKFLEET_SIM_OUTPUT``        text for standard output at the start; ``\\n`` starts a new line
 ``ZEEKFLEET_SIM_ERRORS``        the same for standard error
 ``ZEEKFLEET_SIM_OUTPUT_REPEAT`` how many times the two are written (default 1)
@@ -27,10 +27,10 @@ MOST_REPEATS = 10_000_000
 
 
 class Behaviour:
-    """What to do; the defaults are a node that works well. Times in seconds.
+    """How the node behaves; by default it works well. Times are in seconds.
 
     Raises:
-        SettingsError: a variable holds what it cannot.
+        SettingsError: a variable has an invalid value.
     """
 
     def __init__(self, given: Mapping[str, str]) -> None:
@@ -48,10 +48,10 @@ class Behaviour:
 
 
 def read(environment: Mapping[str, str]) -> Behaviour:
-    """The behaviour that the variables ask for; an empty variable is like an absent one.
+    """The behaviour that the variables ask for. An empty variable counts as absent.
 
     Raises:
-        SettingsError: a variable holds what it cannot, or is unknown.
+        SettingsError: a variable has an invalid value, or is unknown.
     """
     given = {name.removeprefix(PREFIX): text for name, text in environment.items() if name.startswith(PREFIX) and text}
     known = {name.upper() for name in vars(Behaviour({}))}

@@ -1,4 +1,4 @@
-"""How a simulated node gets its configuration: a ``Supervisor::NodeConfig`` in a file, in Broker's JSON form."""
+"""Reads a simulated node's configuration from its file: a ``Supervisor::NodeConfig`` in Broker's JSON form."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zeekfleet.errors import ConfigurationError
 from zeekfleet.node.simulator import events
 
 CONFIG_VARIABLE = "ZEEKFLEET_NODE_FILE"
-"""The file's path; relative ones start at the working directory."""
+"""The variable with the file's path; a relative path starts at the working directory."""
 
 CONFIG_FILE = "node-config.json"
 CLUSTER_FILE = "cluster-nodes.json"
-"""The text of ``Cluster::nodes``, read only when asked for."""
+"""The file with the text of ``Cluster::nodes``, which is read only when somebody asks for it."""
 
 NAME_VARIABLE = "CLUSTER_NODE"
 
@@ -32,7 +32,7 @@ FIELDS = (
     "cpu_affinity",
     "cluster",
 )
-"""Of a ``NodeConfig``, in their order."""
+"""The fields of a ``NodeConfig``, in their order."""
 
 
 class Row:
@@ -44,13 +44,13 @@ class Row:
 
 
 class Configuration:
-    """Of a ``NodeConfig``, what a simulated node uses.
+    """The part of a ``NodeConfig`` that a simulated node uses.
 
     Attributes:
-        name: the node's.
-        interface: what it would listen on.
+        name: the node's name.
+        interface: the interface that it would read traffic from.
         pcap_file: the trace that it would read.
-        bare_mode: whether only the core's globals are known.
+        bare_mode: whether it has only the globals of Zeek's core, without those of the default scripts.
         scripts: scripts and options, in the order in which Zeek would load them.
         cluster: the nodes that matter to this one, by name.
     """
@@ -79,7 +79,7 @@ class Configuration:
 
 
 def load(environment: Mapping[str, str], directory: str) -> Configuration:
-    """The node's configuration: from the file, or, without one, just the name that CLUSTER_NODE gives.
+    """The node's configuration, from its file. Without a file it has just a name, from CLUSTER_NODE.
 
     Raises:
         ConfigurationError: the file cannot be used, or there is neither file nor name.
@@ -113,7 +113,7 @@ def _read(document: object) -> Configuration:
 
 
 def _row(role: str, _host: str, _port: str, _interface: str, _pcap_file: str, metrics_port: str | None = None) -> Row:
-    """A ``Supervisor::ClusterEndpoint``: the role is such as ``Supervisor::LOGGER``, the port such as ``9001/tcp``."""
+    """From the fields of a ``Supervisor::ClusterEndpoint``, such as ``Supervisor::LOGGER`` and ``9001/tcp``."""
     return Row(role.rpartition("::")[2], int(metrics_port.partition("/")[0]) if metrics_port else None)
 
 
@@ -124,9 +124,9 @@ def cluster_file(environment: Mapping[str, str], directory: str) -> str | None:
 
 
 def missing_input(scripts: Iterable[str], pcap_file: str | None, directory: str) -> str | None:
-    """Zeek's words for a script or capture file that is not there, or None.
+    """Zeek's error text for a missing script or trace; None if none is missing.
 
-    Only scripts with an absolute path can be looked for: the others would be on Zeek's path.
+    Only scripts with an absolute path can be looked for: others would be found on Zeek's script path.
     """
     for script in scripts:
         if script.startswith("/") and "=" not in script and not _script_exists(script):

@@ -1,6 +1,6 @@
-"""What a node answers to a dispatch (docs/protocol.md, section 7); pure.
+"""A simulated node's answers to dispatches (docs/protocol.md, section 7); pure.
 
-The data of an answer is a text, or the fields of a record of ``zeekfleet.model.dispatches`` in their order.
+The data of an answer is a text, or the list of a record's fields in their order (``zeekfleet.model.dispatches``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from zeekfleet.node.simulator import identifiers, options
 from zeekfleet.node.simulator.identifiers import NOT_OPTIONS, Identifiers
 
-TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
+TYPE_CHECKING = False  # defined here, because importing ``typing`` takes time; type checkers know the name
 if TYPE_CHECKING:
     from typing import Any
 
@@ -23,13 +23,13 @@ _MUST_BE_SEEN = frozenset({"Cluster::LOGGER", "Cluster::MANAGER", "Cluster::PROX
 
 
 def answer(action: list[str], node: str, table: Identifiers, since: float = 0.0) -> Outcome:
-    """What there is to answer.
+    """The answer to a dispatch.
 
     Args:
-        action: what is asked for, such as ``["get_id_value", "bits_per_uid"]``.
-        node: who we are.
-        table: our identifiers; an option that is set changes there.
-        since: since when we claim to be connected to the others, in seconds since the epoch.
+        action: the name of the action and its arguments, such as ``["get_id_value", "bits_per_uid"]``.
+        node: this node's name.
+        table: this node's identifiers. ``set_option`` changes the table.
+        since: since when this node claims to be connected to the others, in seconds since 1970.
     """
     match action:
         case []:
@@ -52,7 +52,7 @@ def answer(action: list[str], node: str, table: Identifiers, since: float = 0.0)
 
 
 def missing_peers(node: str, table: Identifiers) -> tuple[str, ...]:
-    """The nodes that it must be connected to, and is told not to be."""
+    """The nodes that this node should be connected to, and was told to report as missing."""
     text, _ = _value(table, identifiers.MISSING_PEERS)
     wanted = {name.strip() for name in json.loads(text or '""').split(",")} - {""}
     if not wanted:
@@ -88,7 +88,7 @@ def _set(table: Identifiers, name: str, text: str) -> Outcome:
         return None, "unknown option"
     kind = table[name][0]
     before, _ = _value(table, name)
-    # On a command line a set stands in braces; here it need not.
+    # On Zeek's command line, a set must be written in braces; here the braces may be left out.
     written = "{" + text + "}" if kind == "set" and not text.strip().startswith("{") else text
     try:
         now = options.render(written, kind)[1]

@@ -1,15 +1,15 @@
 """The events of a simulated node in Broker's JSON form (docs/protocol.md, sections 1, 2 and 7), written by hand.
 
-``zeekfleet.broker`` does this for every event from its declaration, but takes longer to import than a node may take to
-start. Values lose their types when they are read, and get them back from Python's own: a text is a ``string``, an int a
-``count``, a float a ``real``, a list a ``vector``.
+``zeekfleet.broker`` does the same from the declarations of events, but importing it takes longer than a node may take
+to start. Values are read without their Broker types. When a value is written, its Python type decides: a text becomes
+a ``string``, an int a ``count``, a float a ``real``, a list a ``vector``.
 """
 
 from __future__ import annotations
 
 import json
 
-TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
+TYPE_CHECKING = False  # defined here, because importing ``typing`` takes time; type checkers know the name
 if TYPE_CHECKING:
     from typing import Any
 
@@ -30,7 +30,7 @@ def plain(value: Any) -> Any:
     """A value without its types: vectors and sets are lists, tables are dicts, ``none`` is None.
 
     Raises:
-        ValueError: it is no value.
+        ValueError: it is not a value in Broker's JSON form.
     """
     match value:
         case {"@data-type": "none"}:
@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
 
 
 def typed(value: Any) -> dict[str, Any]:
-    """The inverse, for what a node has to tell."""
+    """The inverse of :func:`plain`, for the types that a node sends."""
     if value is None:
         return _NONE
     if isinstance(value, list | tuple):
@@ -70,5 +70,5 @@ def decode(message: Any) -> tuple[str, list[Any]]:
             case [_, _, [str(name), list(arguments), *_], *_]:
                 return name, arguments
     except (TypeError, KeyError, RecursionError):
-        pass  # a table that is none, or no end of vectors
+        pass  # a malformed table, or vectors that are nested too deeply
     raise ValueError("not an event")

@@ -1,4 +1,4 @@
-"""The files that a simulated node finds in its directory, as the engine makes them."""
+"""The files that the engine puts into a simulated node's directory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zeekfleet.node.simulator.configuration import CLUSTER_FILE, CONFIG_FILE
 from zeekfleet.node.simulator.zeek_json import mapping, port, string
 
 ROWS_KEPT = 4096
-"""How many rows of clusters are remembered as text: nodes of one cluster differ in few of theirs."""
+"""How many rows of cluster tables are cached as text: the tables of one cluster's nodes have most rows in common."""
 
 
 def files(config: NodeConfig) -> dict[str, str]:
-    """What the node's directory must hold: file name to content."""
+    """The files that the node's directory must have: file name to content."""
     own_file = SECOND.codec.to_json(_without_others(config), NodeConfig) + "\n"
     return {CONFIG_FILE: own_file, CLUSTER_FILE: cluster_nodes(config)}
 
@@ -29,9 +29,10 @@ def cluster_nodes(config: NodeConfig) -> str:
 
 
 def _without_others(config: NodeConfig) -> NodeConfig:
-    """The configuration with no more of the cluster than the node needs beside ``Cluster::nodes``.
+    """The configuration, with only those rows of the cluster table that the node itself needs.
 
-    A thousand nodes that each hold a thousand rows would take gigabytes.
+    The whole table is in another file, as ``Cluster::nodes``: if each of a thousand nodes had a thousand rows in
+    memory, they would take gigabytes.
     """
     logger = next((name for name, row in config.cluster.items() if row.role is ClusterRole.LOGGER), None)
     kept = {name: row for name, row in config.cluster.items() if name in (config.name, logger)}

@@ -11,13 +11,13 @@ from zeekfleet.node.simulator.zeek_json import boolean, interval, mapping, seque
 from zeekfleet.version import __version__
 
 Text = str | None | Callable[[], str | None]
-"""JSON text, at once or when asked for; None is declared but without a value."""
+"""JSON text, or a function that returns it; None for an identifier that is declared but has no value."""
 
 Identifiers = dict[str, tuple[str, Text]]
-"""Name to kind and text."""
+"""The kind and the text of each identifier, by name."""
 
 MISSING_PEERS = "Zeekfleet::missing_peers"
-"""What a simulated node is told to be cut off from."""
+"""The identifier that lists the nodes to which a simulated node claims not to be connected."""
 
 NOT_OPTIONS = frozenset(
     {
@@ -43,16 +43,16 @@ NOT_OPTIONS = frozenset(
         "Zeekfleet::without_value",
     }
 )
-"""Names that a running Zeek does not let anybody change."""
+"""Identifiers that cannot be changed while Zeek runs."""
 
 PRIVATE_NETS = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 
 
 def identifiers(config: Configuration, cluster_file: str | None = None, missing_peers: str = "") -> Identifiers:
-    """What ``get_id_value`` knows of a node with this configuration.
+    """The identifiers that ``get_id_value`` can read from a node with this configuration.
 
     Options among the node's scripts (``Name::option=value``) give values to known
-    identifiers and make new ones, in the order in which Zeek would take them.
+    identifiers and make new ones, in the order in which Zeek would process them.
 
     Args:
         config: the configuration.
@@ -60,7 +60,7 @@ def identifiers(config: Configuration, cluster_file: str | None = None, missing_
         missing_peers: names of nodes that it is not connected to, or ``all``; an option, which can be changed.
 
     Raises:
-        TypeClashError: an option's value is not of the identifier's type; the text is Zeek's.
+        TypeClashError: an option's value is not of the identifier's type; has Zeek's error text.
     """
     table = _core(config) | _cluster(config)
     table[MISSING_PEERS] = ("string", string(missing_peers))
@@ -135,5 +135,5 @@ def has_logger(config: Configuration) -> bool:
 
 
 def _rotation(role: str) -> float:
-    """Seconds, as the scripts that Zeek loads for the role set them."""
+    """The rotation interval in seconds that Zeek's scripts set for nodes of this role."""
     return {"NONE": 0.0, "LOGGER": 3600.0, "MANAGER": 3600.0}.get(role, 86400.0)

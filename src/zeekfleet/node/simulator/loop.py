@@ -1,4 +1,4 @@
-"""The loop of a simulated node: descriptors, timers and signals, in one thread."""
+"""The event loop of a simulated node: descriptors, timers and signals, in one thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 class Loop:
-    """Calls back until :meth:`stop`.
+    """Waits for events and calls callbacks, until :meth:`stop`.
 
     Attributes:
         timers: set timers with ``timers.after``; seconds of ``time.monotonic``.
@@ -31,29 +31,29 @@ class Loop:
         self.watch(self._signals, READ, self._signalled)
 
     def watch(self, descriptor: socket.socket, events: int, callback: Callable[[int], None]) -> None:
-        """Call back, with the events that have come, whenever the descriptor is ready; replaces an earlier call."""
+        """Call ``callback`` with the events whenever the descriptor is ready. Replaces a former watch of it."""
         if descriptor in self._selector.get_map():
             self._selector.modify(descriptor, events, callback)
         else:
             self._selector.register(descriptor, events, callback)
 
     def forget(self, descriptor: socket.socket) -> None:
-        """Watch it no more; to be called before it is closed."""
+        """Stop watching a descriptor; call this before it is closed."""
         if descriptor in self._selector.get_map():
             self._selector.unregister(descriptor)
 
     def on_signal(self, number: signal.Signals, callback: Callable[[], None]) -> None:
-        """Call back from the loop when the signal has come."""
+        """Call ``callback`` from the loop when the signal has come."""
         self._handlers[number] = callback
         signal.set_wakeup_fd(self._wakeup.fileno())
         signal.signal(number, lambda _number, _frame: None)
 
     def stop(self) -> None:
-        """Have :meth:`run` return."""
+        """Let :meth:`run` return."""
         self._stopped = True
 
     def run(self) -> None:
-        """Call back until stopped; what a callback raises ends it, too."""
+        """Run until stopped, or until a callback raises an exception."""
         while not self._stopped:
             for key, events in self._selector.select(self.timers.wait()):
                 # An earlier callback of this round may have closed the descriptor.

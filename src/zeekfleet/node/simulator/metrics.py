@@ -1,7 +1,6 @@
-"""The simulated node's Prometheus port: the smallest HTTP server that a scraper is content with.
+"""The simulated node's Prometheus port: the smallest HTTP server that satisfies a scraper.
 
-The format is six lines of text. ``prometheus-client`` would write them too, but importing it takes longer than starting
-the whole node.
+The format is simple, and the package ``prometheus-client`` takes longer to import than the whole node takes to start.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ _HELP = {
 
 
 class Metrics:
-    """What is told, and the server that tells it.
+    """The metrics, and the server for them.
 
     Args:
-        labels: of the information metric.
+        labels: the labels of the ``info`` metric.
 
     Attributes:
         connected: whether the link to the agent is up.
@@ -89,7 +88,7 @@ class Metrics:
         try:
             stream, _address = self._listener.accept()
         except OSError:
-            return  # it has gone away
+            return  # the scraper has closed the connection
         if len(self._connections) >= MOST_CONNECTIONS:
             stream.close()
             return
@@ -109,7 +108,7 @@ class Metrics:
         except BlockingIOError:
             return
         except OSError:
-            pass  # the scraper has gone away
+            pass  # the scraper has closed the connection
         self._close(stream)
 
     def _close(self, stream: socket.socket) -> None:

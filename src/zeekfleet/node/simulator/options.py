@@ -1,4 +1,4 @@
-"""``Name::option=value`` as on Zeek's command line: the value's text to its JSON form."""
+"""Reads options as on Zeek's command line, ``Name::option=value``, and converts their values to JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TypeClashError(ValueError):
 
 
 def split(script: str) -> tuple[str, str] | None:
-    """Name and value, or None for what is no option but a script."""
+    """Name and value of an option; None if the word is a script and not an option."""
     name, equals, text = script.partition("=")
     return (name, text) if equals and name else None
 
@@ -29,10 +29,10 @@ def render(text: str, kind: str | None = None) -> tuple[str, str]:
 
     Args:
         text: the value, such as ``T``, ``5 min``, ``{10.0.0.0/8,::1/128}`` or free text.
-        kind: the option's own kind when that is known; without it the text decides.
+        kind: the option's kind, if it is known; otherwise it is guessed from the text.
 
     Raises:
-        TypeClashError: the text is no value of that kind.
+        TypeClashError: the text is not a value of that kind.
     """
     for candidate in (kind,) if kind else _KINDS:
         rendered = _render(text.strip() if candidate != "string" else text, candidate)

@@ -19,7 +19,7 @@ from zeekfleet.node.simulator.loop import Loop
 from zeekfleet.node.simulator.metrics import Metrics
 from zeekfleet.node.simulator.uplink import Uplink
 
-TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
+TYPE_CHECKING = False  # defined here, because importing ``typing`` takes time; type checkers know the name
 if TYPE_CHECKING:
     from typing import Any
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 FAILURE = 1
 BLOCK = 64 * 1024
 BETWEEN_BLOCKS = 0.05
-"""Bytes, and the seconds between two of them, of a node that goes on writing."""
+"""A node that goes on writing writes so many bytes at a time, with so many seconds in between."""
 
 
 def run(environment: Mapping[str, str], directory: str) -> int:
     """Be a node until SIGTERM or SIGINT, or until it fails.
 
     Args:
-        environment: its configuration, link and behaviour.
+        environment: has the variables for its configuration, its agent's address and its behaviour.
         directory: its working directory.
 
     Returns:
-        The exit status: 0 after a signal, 1 (or what the behaviour says) after a failure, told on stderr.
+        The exit status: 0 after a signal, 1 (or what the behaviour says) after a failure, which is reported on stderr.
     """
     try:
         conduct = behaviour.read(environment)
@@ -78,7 +78,7 @@ def _fail(message: str, status: int = FAILURE) -> int:
 
 
 def _show_name(name: str) -> None:
-    """Show the node's name in process lists, where they would show Python's; if that fails, nothing depends on it."""
+    """Show the node's name instead of Python's in lists of processes. Failures are ignored: nothing depends on it."""
     try:
         with open("/proc/self/comm", "w") as file:
             file.write(f"sim:{name}"[:15])
@@ -87,7 +87,7 @@ def _show_name(name: str) -> None:
 
 
 class Globals:
-    """The node's global identifiers, made when somebody first asks for them.
+    """The node's global identifiers, which are made when they are first needed.
 
     Args:
         config: the node's configuration.
@@ -103,7 +103,11 @@ class Globals:
 
     @property
     def table(self) -> Identifiers:
-        """All of them; ``TypeClashError`` if an option among the scripts has no value of its type."""
+        """All identifiers.
+
+        Raises:
+            TypeClashError: an option among the scripts has a value of another type.
+        """
         from zeekfleet.node.simulator.identifiers import identifiers  # noqa: PLC0415 - most nodes start without
 
         if self._table is None:
@@ -111,7 +115,7 @@ class Globals:
         return self._table
 
     def problem(self) -> str:
-        """Zeek's words for an option with a value of another type; empty if there is none."""
+        """Zeek's error text for an option whose value has a wrong type; empty if there is none."""
         from zeekfleet.node.simulator.options import TypeClashError  # noqa: PLC0415 - most nodes have no options
 
         try:
@@ -121,10 +125,10 @@ class Globals:
         return ""
 
     def missing_peers(self) -> tuple[str, ...]:
-        """The nodes that it must be connected to, and is told not to be."""
+        """The nodes that this node should be connected to, and was told to report as missing."""
         if self._table is None and not self._missing_peers:
             return ()
-        from zeekfleet.node.simulator.dispatch import missing_peers  # noqa: PLC0415 - most nodes miss nobody
+        from zeekfleet.node.simulator.dispatch import missing_peers  # noqa: PLC0415 - most nodes have no missing peers
 
         return missing_peers(self._config.name, self.table)
 
@@ -135,8 +139,8 @@ class SimulatedNode:
     Args:
         config: its configuration.
         globals_: its identifiers.
-        conduct: what it does beside working well.
-        link: where its agent is, if it has one.
+        conduct: how it misbehaves, if it does.
+        link: the address of its agent, if it has one.
         log: its management log.
     """
 
@@ -197,11 +201,11 @@ class SimulatedNode:
 
     def _connected(self) -> None:
         if self._uplink is not None and not self._conduct.silent:
-            self._tell_peers(again=True)  # first, so that whoever hears the hello knows
+            self._tell_peers(again=True)  # before the hello: it may end a deployment, which reports missing peers
             self._uplink.send(events.HELLO, self._name)
 
     def _tell_peers(self, *, again: bool = False) -> None:
-        """Tell who is missing, if that has changed, or somebody is and may not be known to be."""
+        """Report missing peers if they have changed; with ``again`` also if there are any and the agent may be new."""
         missing = self._globals.missing_peers()
         if self._uplink is not None and (missing != self._missing or (again and missing)):
             self._uplink.send(events.MISSING_PEERS, self._name, missing)
@@ -236,7 +240,7 @@ class SimulatedNode:
                 stream.flush()
 
     def _write_on(self, seconds: float) -> None:
-        """As a logger does that has much to write when it ends; the last line says that it is all there."""
+        """Go on writing, like a logger that has much to write when it ends. The last line says that all is written."""
         if not seconds:
             return
         until = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""The simulated node's link to its agent: dial, subscribe, talk; dial again when it is lost."""
+"""The simulated node's connection to its agent, which is opened again when it is lost."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from zeekfleet.node.simulator import events
 from zeekfleet.node.simulator.loop import READ, WRITE, Loop
 from zeekfleet.system import unix_sockets
 
-TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
+TYPE_CHECKING = False  # defined here, because importing ``typing`` takes time; type checkers know the name
 if TYPE_CHECKING:
     from typing import Any
 
 DIAL_TIMEOUT = 5.0
 HANDSHAKE_TIMEOUT = 10.0
 IDLE_TIMEOUT = 30.0
-"""Seconds without a word: the agent pings every few seconds."""
+"""A connection on which nothing arrives for so many seconds is given up: the agent pings every few seconds."""
 DRAIN_TIMEOUT = 1.0
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 0.5
-"""The agent is on the same host, and its socket costs nothing to try: a node should be found again within a second."""
+"""The longest delay between two attempts, in seconds.
+
+An attempt costs little, since the agent is on the same host. So a node comes back within a second after its agent.
+"""
 LARGEST_BACKLOG = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
 _IN_NAMES = frozenset("-/_.=:*@abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
@@ -36,15 +39,15 @@ class Uplink:
     """Keeps one connection to the agent.
 
     Args:
-        loop: the node's.
+        loop: the node's event loop.
         link: the agent's address and port, or ``unix:PATH`` and 0.
         name: the node's name.
-        connected: called at every connection, once the agent has acknowledged.
-        received: called with name and arguments of every event that arrives.
+        connected: called for each new connection, once the agent has acknowledged the subscription.
+        received: called with the name and the arguments of each event that arrives.
         log: called with a sentence when a connection is made or lost.
 
     Attributes:
-        is_up: the agent has acknowledged, and can be talked to.
+        is_up: whether the agent has acknowledged, so that events can be sent.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class Uplink:
         self.is_up = False
 
     def dial(self) -> None:
-        """Connect, and again whenever the connection is lost."""
+        """Connect now, and again whenever the connection is lost."""
         self._unsent.clear()
         try:
             self._socket, shown, error = self._dialled()
@@ -86,12 +89,12 @@ class Uplink:
             self._begin()
 
     def send(self, name: str, *arguments: Any) -> None:
-        """Publish an event on the nodes' topic; lost when there is no connection."""
+        """Publish an event on the nodes' topic. Without a connection it is dropped."""
         if self.is_up:
             self._send(frames.frame(frames.TEXT, events.encode(name, *arguments)))
 
     def close(self) -> None:
-        """Say good-bye, let what was written go out, for a second at most, and close."""
+        """Send a close frame, wait at most a second until everything has been sent, and close."""
         if self._socket is None:
             return
         if self._client.is_open:
@@ -100,11 +103,11 @@ class Uplink:
                 self._socket.settimeout(DRAIN_TIMEOUT)
                 self._socket.sendall(self._unsent)
             except OSError as error:
-                self._log(f"the agent was not told the last words: {error}")
+                self._log(f"the last messages could not be sent to the agent: {error}")
         self._drop()
 
     def _dialled(self) -> tuple[socket.socket, str, int]:
-        """A socket that is connecting, the host's name in the request, and an error number."""
+        """A socket that is connecting, the host for the HTTP request, and the error number of ``connect``."""
         if self._host.startswith("unix:"):
             with unix_sockets.short_path(self._host.removeprefix("unix:")) as path:
                 stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -124,7 +127,7 @@ class Uplink:
             self._begin()
 
     def _begin(self) -> None:
-        """There is a connection: ask for WebSocket."""
+        """The connection is there: send the WebSocket handshake."""
         self._watchdog.cancel()
         self._watchdog = self._loop.timers.after(HANDSHAKE_TIMEOUT, self._check)
         self._send(self._client.request())
@@ -205,7 +208,7 @@ class Uplink:
         self._loop.watch(self._socket, READ | WRITE if self._unsent else READ, self._ready)
 
     def _check(self) -> None:
-        """Give up a connection on which nothing came for long."""
+        """Give up a connection on which nothing has arrived for a long time."""
         silence = self._loop.timers.clock() - self._heard
         if self.is_up and silence < IDLE_TIMEOUT:
             self._watchdog = self._loop.timers.after(IDLE_TIMEOUT - silence, self._check)

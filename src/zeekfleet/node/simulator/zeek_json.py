@@ -16,7 +16,7 @@ _UNITS = (
 
 
 def string(text: str) -> str:
-    """``"text"``; strings, enums, addresses and subnets all look like this."""
+    """Such as ``"text"``; strings, enums, addresses and subnets all look like this."""
     return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False)
 
 
@@ -26,17 +26,17 @@ def boolean(value: bool) -> str:
 
 
 def double(value: float) -> str:
-    """``0.5``; always with a point."""
+    """Such as ``0.5``; always with a decimal point."""
     return repr(float(value))
 
 
 def port(number: int = 0, protocol: str = "?") -> str:
-    """``{"port":80,"proto":"tcp"}``; no port is number 0 of an unknown protocol."""
+    """Such as ``{"port":80,"proto":"tcp"}``; a missing port is number 0 with an unknown protocol."""
     return f'{{"port":{number},"proto":{string("unknown" if protocol == "?" else protocol)}}}'
 
 
 def interval(seconds: float) -> str:
-    """``"1.0 day 2.0 hrs"``: every unit that is not zero; ``"0 secs"`` for nothing at all."""
+    """Such as ``"1.0 day 2.0 hrs"``, with every unit that is not zero; ``"0 secs"`` for zero."""
     sign = -1.0 if seconds < 0 else 1.0
     rest = round(abs(seconds) * 1_000_000)
     words = []
