@@ -323,6 +323,10 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     engine: Annotated[EngineName, Setting("what a node is: zeek, sim, or auto")] = AUTO
+    node_user: Annotated[
+        str, Setting("user that nodes run as, by name or number, where the daemon is root; by default its own")
+    ] = ""
+    node_group: Annotated[str, Setting("group that nodes run as; by default that of their user")] = ""
     backend: Annotated[BackendName, Setting("cluster back end of real Zeek nodes")] = "zeromq"
     zeromq_xpub_port: Annotated[
         int,

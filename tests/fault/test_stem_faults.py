@@ -50,7 +50,7 @@ def test_nodes_whose_records_are_torn_or_newer_are_known_by_their_processes(tmp_
         process.wait(DEADLINE)
     file = tmp_path / records.DIRECTORY_NAME / launches.LAUNCHES_NAME
     first, newer, torn = file.read_bytes().splitlines()
-    newer = newer.replace(b'"version":3', b'"version":4')
+    newer = newer.replace(b'"version":3', b'"version":5')
     file.write_bytes(b"\n".join([first, newer, torn[:100]]))
     with stem(tmp_path):
         nodes = {node.spec.name: node for node in Commander(tmp_path).hello().nodes}

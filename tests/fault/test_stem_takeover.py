@@ -329,7 +329,9 @@ def test_no_process_is_lost_with_what_it_was_launched_with(
         case "lost":
             file.unlink()
         case "newer" | "older":
-            version = b'"version":%d' % (launches.LAUNCH_VERSION + (1 if damage == "newer" else -1))
+            version = b'"version":%d' % (
+                launches.VERSION_WITH_USER + 1 if damage == "newer" else launches.LAUNCH_VERSION - 1
+            )
             file.write_bytes(content.replace(b'"version":%d' % launches.LAUNCH_VERSION, version))
     if journal == "lost":
         file.with_name(records.JOURNAL_NAME).unlink()

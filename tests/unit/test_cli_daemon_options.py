@@ -17,6 +17,7 @@ DAEMONS = sorted(SECTIONS)
 NO_DEFAULT = {
     f"{role}.tls_{file}" for role in ("controller", "agent") for file in ("certificate", "key", "ca", "revoked")
 } | {*("archive.directory", "archive.command", "common.allow_user", "common.server_name")}
+NO_DEFAULT |= {"supervisor.node_user", "supervisor.node_group"}
 
 
 def parser(daemon: str) -> argparse.ArgumentParser:

@@ -68,7 +68,8 @@ def test_precedence_and_origin(setting: Declaration, tmp_path: Path, monkeypatch
         found = resolve_options(command_line(sections, *arguments))
         return value_of(found.settings, setting), found.sources[setting.key].text
 
-    beside = ("--archive-command", "x") if setting.key == "archive.interval" else ()  # without, it is refused
+    others = {"archive.interval": ("--archive-command", "x"), "supervisor.node_group": ("--node-user", "x")}
+    beside = others.get(setting.key, ())  # without, it is refused
     assert resolved()[1] == "default"
     assert resolved("--settings", str(file)) == (by_file, f"{setting.key} in {file}")
     monkeypatch.setenv(variable, str(by_variable))

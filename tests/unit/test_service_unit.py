@@ -174,6 +174,11 @@ def test_a_state_directory_that_a_service_cannot_keep_is_refused(
         host.needs("[common]\nstate_dir = '/data/zf'\nspool_dir = '/data/zf/spool'\n")
 
 
+def test_nodes_of_a_service_have_its_user(host: Host) -> None:
+    with pytest.raises(SettingsError, match=r"supervisor\.node_user: a service and its nodes run as one user"):
+        host.needs("[supervisor]\nnode_user = 'zeek'\n")
+
+
 @pytest.mark.parametrize("user", ["", "a b", "-x", "a\nUser=root", "%u", "x" * 40])
 def test_what_is_no_user_is_refused(host: Host, user: str) -> None:
     with pytest.raises(SettingsError, match="--user: expected the name or the number of a user"):

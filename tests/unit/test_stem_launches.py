@@ -125,7 +125,7 @@ def test_files_that_cannot_be_read_are_reported(tmp_path: Path, kept: Launches) 
 def test_lines_of_another_version_are_set_aside(tmp_path: Path, kept: Launches, logged: list[str]) -> None:
     kept.put_away([spec("a")])
     file = tmp_path / LAUNCHES_NAME
-    newer = msgspec.json.encode(launches.LaunchRecord(launches.LAUNCH_VERSION + 1, spec("b")))
+    newer = msgspec.json.encode(launches.LaunchRecord(launches.VERSION_WITH_USER + 1, spec("b")))
     file.write_bytes(file.read_bytes() + newer + b"\n")
     assert loaded(tmp_path, logged) == bare("a")
     assert (tmp_path / UNREADABLE_NAME).read_bytes() == newer + b"\n"

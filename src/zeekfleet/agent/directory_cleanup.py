@@ -20,6 +20,7 @@ from pathlib import Path
 
 from zeekfleet.model.names import CONFIG_FILE, DAEMON_LOCK, NODES
 from zeekfleet.system import crash_reports
+from zeekfleet.system.privileges import acting_as_owner, owner_of
 
 logger = logging.getLogger(__name__)
 
@@ -107,10 +108,11 @@ def set_aside(state: Path, spared: Collection[str], keep: float, now: float) -> 
     for directory in sorted(_nodes_directories(state)):
         since = directory / GONE_SINCE
         try:
-            if directory.name in spared:
-                since.unlink(missing_ok=True)
-                continue
-            left = _gone_since(since, now)
+            with acting_as_owner(directory):
+                if directory.name in spared:
+                    since.unlink(missing_ok=True)
+                    continue
+                left = _gone_since(since, now)
             if now - left < keep:
                 pause = min(pause, left + keep - now)
             elif not _is_used(directory):
@@ -142,8 +144,14 @@ def _nodes_directories(state: Path) -> Iterator[Path]:
         for entry in os.scandir(state / NODES):
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
                 directory = Path(entry.path)
-                if (directory / CONFIG_FILE).is_file() and not (directory / DAEMON_LOCK).exists():
+                if (directory / CONFIG_FILE).is_file() and not _is_of_daemon(directory):
                     yield directory
+
+
+def _is_of_daemon(directory: Path) -> bool:
+    """Whether a directory is that of an agent or controller. A node of another user may make any file in its own."""
+    owner = owner_of(directory)
+    return owner is not None and owner.uid == os.geteuid() and (directory / DAEMON_LOCK).exists()
 
 
 def _gone_since(file: Path, now: float) -> float:

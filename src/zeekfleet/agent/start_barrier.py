@@ -15,6 +15,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from zeekfleet.system.privileges import acting_as_owner
+
 logger = logging.getLogger(__name__)
 
 BARRIER_FILE = ".hold"
@@ -36,7 +38,8 @@ def block(directory: Path) -> None:
     """
     directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     release(directory)  # a process that waits at a former FIFO could not be released once that is replaced
-    os.mkfifo(directory / BARRIER_FILE, 0o600)
+    with acting_as_owner(directory):
+        os.mkfifo(directory / BARRIER_FILE, 0o600)
 
 
 def release(directory: Path) -> None:
@@ -44,7 +47,8 @@ def release(directory: Path) -> None:
     fifo = directory / BARRIER_FILE
     try:
         # With O_NONBLOCK the call returns at once; it wakes a node that waits at the other end.
-        end = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with acting_as_owner(directory):
+            end = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             logger.warning("%s cannot be opened: %s", fifo, error.strerror, extra={"error": error.strerror})
@@ -53,7 +57,7 @@ def release(directory: Path) -> None:
             asyncio.get_running_loop().call_later(LINGER, release, directory)
         return
     asyncio.get_running_loop().call_later(LINGER, os.close, end)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), acting_as_owner(directory):
         fifo.unlink()
 
 

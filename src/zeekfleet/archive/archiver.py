@@ -22,6 +22,9 @@ from zeekfleet.archive.compression import Compression, require
 from zeekfleet.archive.names import RotatedLog, parse_rotated
 from zeekfleet.archive.watch import DirectoryWatch
 from zeekfleet.archive.writer import ArchiveWriter, Outcome
+from zeekfleet.model.launch import Account
+from zeekfleet.system.files import open_own
+from zeekfleet.system.privileges import make_directory
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ class ArchiveOptions(msgspec.Struct, frozen=True):
         interval: seconds between two runs of that command.
         first_delay: seconds before the first retry after a failure; doubles with each retry.
         last_delay: the longest delay, in seconds.
+        user: to whom the queue belongs, if it is made; None: to us.
     """
 
     queue: Path
@@ -64,6 +68,7 @@ class ArchiveOptions(msgspec.Struct, frozen=True):
     interval: float = 3600.0
     first_delay: float = 1.0
     last_delay: float = 300.0
+    user: Account | None = None
 
 
 class Archiver:
@@ -93,7 +98,7 @@ class Archiver:
         """Archive until cancelled. A failure is reported, and tried again later."""
         while True:
             try:
-                with _held(self._options.queue) as queue, _held(self._options.logs) as logs:
+                with _held(self._options.queue, self._options.user) as queue, _held(self._options.logs) as logs:
                     await (self._command_runs((queue, logs)) if self._command else self._archive())
             except BlockingIOError:
                 logger.info("another archiver is using %s or %s", self._options.queue, self._options.logs)
@@ -247,15 +252,16 @@ class Archiver:
 
 
 @contextlib.contextmanager
-def _held(directory: Path) -> Iterator[int]:
-    """Make the directory, and hold its lock while the context lasts; the lock's descriptor.
+def _held(directory: Path, user: Account | None = None) -> Iterator[int]:
+    """Make the directory, for a user if one is given, and hold its lock while the context lasts; the lock's descriptor.
 
     Raises:
         BlockingIOError: another archiver has the lock.
         OSError: the directory cannot be used.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(directory, 0o700, user)
+    descriptor = open_own(directory / LOCK, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield descriptor

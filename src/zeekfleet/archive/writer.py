@@ -108,6 +108,8 @@ class ArchiveWriter:
         except FileNotFoundError:
             return Outcome.GONE
         with os.fdopen(descriptor, "rb", buffering=0) as stream:
+            if not self._queue_is_ours() and os.fstat(descriptor).st_nlink != 1:
+                raise OSError(errno.EMLINK, "it has another name elsewhere, and need not be a log", str(source))
             self._done(Step.OPENED)
             try:
                 return self._put(source, stream, log)
@@ -123,7 +125,7 @@ class ArchiveWriter:
             outcome = Outcome.ARCHIVED
             form = Compression.NONE if log.compressed else self._form
             stream.seek(0)
-            if form is Compression.NONE and before.st_dev == day.stat().st_dev:
+            if form is Compression.NONE and before.st_dev == day.stat().st_dev and self._queue_is_ours():
                 self._move(source, stream, day, log)
                 return outcome
             self._copy(source.name, stream, day, log, form)
@@ -134,6 +136,10 @@ class ArchiveWriter:
         _remove_unless_replaced(source, before)
         self._done(Step.SOURCE_REMOVED)
         return outcome
+
+    def _queue_is_ours(self) -> bool:
+        """Whether only we can change what is in the queue. Another user, as whom nodes run, may lay links there."""
+        return self._queue.stat().st_uid == os.geteuid()
 
     def _day(self, log: RotatedLog) -> Path:
         """The directory of its day, with the same permissions as the archive itself."""
@@ -175,7 +181,8 @@ class ArchiveWriter:
                 raise _NotNowError(Outcome.CHANGED)
             target.flush()
             self._done(Step.WRITTEN)
-            os.fchmod(descriptor, stat.S_IMODE(source.st_mode) & 0o666)
+            most = 0o666 if self._queue_is_ours() else 0o644
+            os.fchmod(descriptor, stat.S_IMODE(source.st_mode) & most)
             os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))
             os.fsync(descriptor)
         self._done(Step.FORCED)

@@ -51,6 +51,7 @@ _CONDITIONS = (
     ),
     _Condition("supervisor.backend", "supervisor.engine", _has_backend, "auto or zeek"),
     _Condition("supervisor.zeromq_", "supervisor.backend", lambda backend: backend == "zeromq", "zeromq"),
+    _Condition("supervisor.node_group", "supervisor.node_user", bool, "given"),
     _Condition("supervisor.revival_", "supervisor.revival"),
     _Condition("supervisor.crash_days", "supervisor.crash_reports", _is_positive, "more than 0"),
     _Condition("archive.", "archive.enabled"),

@@ -12,7 +12,7 @@ import msgspec
 from zeekfleet.broker import topics
 from zeekfleet.cli import supervise_file
 from zeekfleet.cli.supervise_file import Program, SuperviseFile
-from zeekfleet.daemon import buses, readiness
+from zeekfleet.daemon import buses, node_user, readiness
 from zeekfleet.daemon.access import access_control
 from zeekfleet.daemon.directories import held
 from zeekfleet.daemon.engine_options import zeek_options
@@ -24,12 +24,13 @@ from zeekfleet.daemon.supervising import outputs_of, supervisor_of
 from zeekfleet.errors import SupervisionError
 from zeekfleet.lifecycle.order import start_groups
 from zeekfleet.model.defaults import LOOPBACK
-from zeekfleet.model.launch import Engine
+from zeekfleet.model.launch import Account, Engine
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.resolution import Resolved
 from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.supervisor import CommandEngine, Supervisor
 from zeekfleet.supervisor.control import SupervisorControl
+from zeekfleet.supervisor.tree import SPOOL
 from zeekfleet.transport.bus import Bus
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,10 @@ async def _supervise(
     served: tuple[Bus, int] | None = None,
 ) -> None:
     own = manner.settings.supervisor
-    engines = _engines(content, own)
+    user = node_user.node_user(own)
+    if user is not None:
+        node_user.let_in(user, state, state / SPOOL)
+    engines = _engines(content, own, user)
     # Every node has its own engine; the Supervisor's default is that of the first.
     default = engines[content.nodes[0][1]]
     outputs = outputs_of(manner.settings.common)
@@ -130,7 +134,7 @@ async def _bring_up(supervisor: Supervisor, content: SuperviseFile, engines: Map
                 raise SupervisionError(problem)
 
 
-def _engines(content: SuperviseFile, own: SupervisorSettings) -> dict[Program, Engine]:
+def _engines(content: SuperviseFile, own: SupervisorSettings, user: Account | None) -> dict[Program, Engine]:
     engines: dict[Program, Engine] = {}
     for _, program in content.nodes:
         if program in engines:
@@ -141,6 +145,7 @@ def _engines(content: SuperviseFile, own: SupervisorSettings) -> dict[Program, E
             program.revival or revival_of(own),
             program.resources or resources_of(own),
             grace_ceiling=own.grace_ceiling if program.grace_ceiling is None else program.grace_ceiling,
+            user=user,
         )
     return engines
 

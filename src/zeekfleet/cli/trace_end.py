@@ -32,7 +32,9 @@ from zeekfleet.model.management import fresh_id
 from zeekfleet.node.zeek.engine import management_script
 from zeekfleet.settings import Settings, SupervisorSettings
 from zeekfleet.system import procfs
+from zeekfleet.system.files import read_regular
 from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MODIFY, Inotify
+from zeekfleet.system.privileges import acting_as_owner
 from zeekfleet.transport.bus import Bus, PeerAdded
 from zeekfleet.waiting import Signal
 
@@ -44,6 +46,9 @@ HEARD_FILE = ".heard"
 
 END_LOG = "zeekfleet-end.log"
 """In a logger's directory: the marks up to which all log lines have arrived."""
+
+MOST_MARKS = 2**20
+"""Bytes of a file with marks that are read; there are a few marks."""
 
 ANSWER = 60.0
 """Seconds that the supervisor, which runs in this process, gets to answer beyond the time that a node has."""
@@ -181,7 +186,8 @@ class _Listener:
         changed = Signal()
         inotify = Inotify(lambda: _noted(inotify, changed))
         try:
-            inotify.watch(self._file.parent, IN_MODIFY | IN_CLOSE_WRITE)
+            with acting_as_owner(self._file.parent):
+                inotify.watch(self._file.parent, IN_MODIFY | IN_CLOSE_WRITE)
             patience = Stop(loop.time(), own.grace, own.grace_ceiling, process.work)
             while True:
                 if wanted <= _lines(self._file):
@@ -204,6 +210,6 @@ def _noted(inotify: Inotify, changed: Signal) -> None:
 
 
 def _lines(file: Path) -> set[str]:
-    with suppress(OSError):
-        return set(file.read_text(errors="replace").splitlines())
+    with suppress(OSError), acting_as_owner(file.parent):
+        return set(read_regular(file, MOST_MARKS).decode(errors="replace").splitlines())
     return set()

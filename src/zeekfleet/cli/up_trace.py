@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from zeekfleet import Client
 from zeekfleet.broker.events.agent import NotifyChange
 from zeekfleet.broker.events.dispatches import NotifyTraceDone
 from zeekfleet.cli.trace_end import END_LOG, SCRIPT, stop_in_turn
-from zeekfleet.daemon import tree
+from zeekfleet.daemon import node_user, tree
 from zeekfleet.daemon.directories import node_directory
 from zeekfleet.daemon.run import run as run_daemon
 from zeekfleet.errors import ConfigurationError, SettingsError, SupervisionError, ZeekfleetError
@@ -31,7 +32,9 @@ from zeekfleet.node.engines import FOR_TRAFFIC, engine_of
 from zeekfleet.planning.node_settings import variable
 from zeekfleet.resolution import Origin, Resolved
 from zeekfleet.settings import Settings
+from zeekfleet.system.files import open_regular
 from zeekfleet.system.ports import ReservedPorts, reserve_any
+from zeekfleet.system.privileges import acting_as, acting_as_owner, owner_of
 from zeekfleet.transport.bus import Delivery
 
 logger = logging.getLogger(__name__)
@@ -70,14 +73,17 @@ def run(trace: Path, resolved: Resolved) -> int:
         if source.origin is Origin.OPTION and key.startswith(WITHOUT_EFFECT):
             raise SettingsError(source.text, "does not apply to a trace")
     trace = trace.absolute()
+    user = node_user.node_user(resolved.settings.supervisor)
     try:
-        with trace.open("rb"):
+        with acting_as(user), trace.open("rb"):
             pass
     except OSError as error:
         raise ConfigurationError(f"trace file {trace} cannot be read: {error.strerror}") from None
     target = Path.cwd() / LOGS
     # Ports are reserved until all has ended, so that no other program takes them before they are used.
     with tempfile.TemporaryDirectory(prefix="zeekfleet-") as scratch, _reserved_ports() as reserved:
+        if user is not None:
+            node_user.open_to_group(Path(scratch), user)
         clients, agents, *listening = reserved.numbers
         settings = _settings(resolved, Path(scratch), clients, agents)
         if not resolved.sources["controller.auto_assign_start_port"].is_default:
@@ -238,6 +244,15 @@ def _keep_logs(directory: Path, target: Path) -> int:
     found = sorted(directory.glob("*.log"))
     logs = [file for file in found if not file.name.startswith("management-") and file.name != END_LOG]
     target.mkdir(exist_ok=True)
+    owner = owner_of(directory)
+    is_ours = owner is not None and owner.uid == os.geteuid()
     for file in logs:
-        shutil.move(file, target / file.name)
+        if is_ours:
+            shutil.move(file, target / file.name)
+            continue
+        # Its owner may replace the file by a link at any moment: copy what we have opened with the owner's rights.
+        with acting_as_owner(directory):
+            source = open_regular(file)
+        with source, (target / file.name).open("wb") as copy:
+            shutil.copyfileobj(source, copy)
     return len(logs)

@@ -12,7 +12,7 @@ from zeekfleet.agent.notifier import Notifier
 from zeekfleet.agent.options import AgentOptions
 from zeekfleet.archive.archiver import Archiver
 from zeekfleet.broker import topics
-from zeekfleet.daemon import archiving, buses, checking, names, readiness
+from zeekfleet.daemon import archiving, buses, checking, names, node_user, readiness
 from zeekfleet.daemon.access import access_control
 from zeekfleet.daemon.controller_address import parse_controller
 from zeekfleet.daemon.directories import check_name
@@ -50,13 +50,17 @@ async def serve(settings: Settings, engine_name: str, stop: asyncio.Event) -> No
     listening = tls.for_fleet(own.listen)
     dialling = tls.towards_controller(controller[0]) if controller is not None else None
     tls.warn()
+    user = node_user.node_user(settings.supervisor)
     with workplace(settings.common, own.name, Role.AGENT) as directory:
         access = access_control(settings.common)
-        async with buses.own_bus(own.name, settings.common, access) as bus:
+        nodes_access = access if user is None else access.including(user.uid)
+        async with buses.own_bus(own.name, settings.common, access, nodes_access) as bus:
             supervisor = buses.supervisor_bus(own.name, settings.common, access, label="supervisor")
             policy = buses.agent_policy(own.name)
             port = await bus.listen(own.listen, own.port, policy=policy, tls=listening, access=access)
-            await bus.listen(f"unix:{directory / AGENT_SOCKET}", 0, policy=buses.NODES, access=access)
+            await bus.listen(f"unix:{directory / AGENT_SOCKET}", 0, policy=buses.NODES, access=nodes_access)
+            if user is not None:
+                node_user.open_socket(directory / AGENT_SOCKET, user)
             options = AgentOptions(
                 name=own.name,
                 state_directory=Path(settings.common.state_dir),
@@ -78,10 +82,10 @@ async def serve(settings: Settings, engine_name: str, stop: asyncio.Event) -> No
                 bus,
                 supervisor,
                 engine.links(bus, bus, directory),
-                checker=checking.node_checker(settings, engine),
+                checker=checking.node_checker(settings, engine, user),
             )
             notifier = Notifier(bus, own.name, controller is not None, options.host)
-            archiver = archiving.archiver(settings, notifier.error)
+            archiver = archiving.archiver(settings, notifier.error, user)
             places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
             disk = DiskWatch(places, notifier.error, notifier.log)
             names.keep(Path(settings.common.state_dir), Role.AGENT, own.name)

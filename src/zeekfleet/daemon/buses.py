@@ -82,8 +82,17 @@ def _actor(identity: Identity) -> Actor:
     return Actor(permissions.Role(identity.role.value), identity.name)
 
 
-def own_bus(name: str, common: CommonSettings, access: AccessControl) -> ConnectedBus:
-    """The bus on which a daemon listens and dials, with the configured limits; it obeys only whom ``access`` serves."""
+def own_bus(
+    name: str, common: CommonSettings, access: AccessControl, nodes_access: AccessControl | None = None
+) -> ConnectedBus:
+    """The bus on which a daemon listens and dials, with the configured limits; it obeys only whom ``access`` serves.
+
+    Args:
+        name: what it calls itself.
+        common: the limits.
+        access: whom it obeys.
+        nodes_access: whom it takes for a node where it dials one; ``access`` by default.
+    """
     settings = TransportSettings(
         frame_bytes=common.frame_limit,
         unfinished_bytes=common.unfinished_limit,
@@ -93,7 +102,7 @@ def own_bus(name: str, common: CommonSettings, access: AccessControl) -> Connect
         handshake_timeout=common.handshake_timeout,
         backoff_first=common.connect_retry,
     )
-    return WebSocketBus(name, settings, access)
+    return WebSocketBus(name, settings, access, nodes_access)
 
 
 def supervisor_bus(name: str, common: CommonSettings, access: AccessControl, label: str = "") -> Bus:

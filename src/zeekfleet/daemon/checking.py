@@ -9,7 +9,9 @@ from pathlib import Path
 
 from zeekfleet.agent.plan import node_configs
 from zeekfleet.daemon.engine_options import zeek_options
+from zeekfleet.daemon.node_user import FOR_TRAFFIC, node_user
 from zeekfleet.model import variables
+from zeekfleet.model.launch import Account
 from zeekfleet.model.launch_context import HostContext
 from zeekfleet.model.management import Configuration
 from zeekfleet.model.supervisor import NodeConfig
@@ -19,6 +21,7 @@ from zeekfleet.node.engines import select
 from zeekfleet.planning.checks import Problem
 from zeekfleet.settings import Settings
 from zeekfleet.store.disk_space import NO_SPACE, try_allocation
+from zeekfleet.system.privileges import ROOT
 
 ROLE_VARIABLES = frozenset(
     {variables.MANAGEMENT_NODE, variables.NOTIFY_SOCKET, variables.PORT_FOR_AGENTS, variables.LAUNCH}
@@ -67,15 +70,16 @@ class RoomChecker:
         return found
 
 
-def node_checker(settings: Settings, engine: Engine) -> RoomChecker:
+def node_checker(settings: Settings, engine: Engine, user: Account | None = None) -> RoomChecker:
     """A checker for this host.
 
     Args:
         settings: of the tree.
         engine: the supervisor's engine.
+        user: whom nodes run as, if not as we do.
     """
     places = (Path(settings.common.state_dir), Path(settings.common.spool_dir))
-    return RoomChecker(_checker(settings, engine), places)
+    return RoomChecker(_checker(settings, engine, user), places)
 
 
 async def check_here(configuration: Configuration, instance: str, settings: Settings) -> list[Problem]:
@@ -94,11 +98,13 @@ async def check_here(configuration: Configuration, instance: str, settings: Sett
     configs = node_configs(configuration, instance, Path(settings.common.state_dir), {})
     own = settings.supervisor
     engine = await asyncio.to_thread(select, own.engine, zeek_options(own))
-    return await _checker(settings, engine).check(tuple(configs.values()), (), frozenset())
+    user = node_user(own) if os.geteuid() == ROOT else None  # others can look with their own rights only
+    return await _checker(settings, engine, user).check(tuple(configs.values()), (), frozenset())
 
 
-def _checker(settings: Settings, engine: Engine) -> NodeChecker:
+def _checker(settings: Settings, engine: Engine, user: Account | None) -> NodeChecker:
     environment = {key: value for key, value in os.environ.items() if key not in ROLE_VARIABLES}
     common = settings.common
-    host = HostContext(Path(common.state_dir), Path(common.spool_dir), settings.supervisor.bare_mode, environment)
-    return NodeChecker(engine, host.launch_context)
+    state, spool, bare = Path(common.state_dir), Path(common.spool_dir), settings.supervisor.bare_mode
+    host = HostContext(state, spool, bare, environment, user)
+    return NodeChecker(engine, host.launch_context, capabilities=None if user is None else frozenset(FOR_TRAFFIC))

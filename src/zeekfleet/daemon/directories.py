@@ -13,6 +13,7 @@ from zeekfleet.model.names import DAEMON_LOCK, NODES, name_problem
 from zeekfleet.settings import CommonSettings
 from zeekfleet.system.exposure import state_directory_problem
 from zeekfleet.system.files import open_own
+from zeekfleet.system.privileges import Owner, owner_of
 
 LOCK = DAEMON_LOCK
 SETTINGS_FILE = "settings.json"
@@ -104,3 +105,18 @@ def check_name(key: str, name: str) -> None:
 def node_directory(common: CommonSettings, name: str) -> Path:
     """The working directory of a process of that name: ``<state>/nodes/<name>`` (docs/protocol.md, section 13)."""
     return Path(common.state_dir) / NODES / name
+
+
+def daemon_directories(state: Path, file: str) -> list[Path]:
+    """The directories of agents and controllers in a state directory that have this file, sorted.
+
+    Directories of another user are those of nodes. They may have any file: it was not made by a daemon.
+    """
+    nodes = state / NODES
+    owner = owner_of(nodes)
+    found = (path.parent for path in nodes.glob(f"*/{file}"))
+    return sorted(path for path in found if not path.is_symlink() and _uid(owner_of(path)) == _uid(owner))
+
+
+def _uid(owner: Owner | None) -> int | None:
+    return None if owner is None else owner.uid

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from zeekfleet.daemon import node_user
 from zeekfleet.errors import LaunchError
-from zeekfleet.model.launch import Engine, LaunchContext, LaunchSpec, Resources, RevivalSettings
+from zeekfleet.model.launch import Account, Engine, LaunchContext, LaunchSpec, Resources, RevivalSettings
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.planning import node_settings
 from zeekfleet.settings import SupervisorSettings
@@ -21,6 +22,7 @@ class LaunchDefaults:
         resources: limits of the nodes' processes.
         grace_ceiling: seconds between SIGTERM and SIGKILL for nodes that still work. It applies only to nodes for
             which the engine sets a ceiling.
+        user: whom nodes run as, if not as we do. Those of an engine that reads traffic get what they need for this.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class LaunchDefaults:
         resources: Resources | None = None,
         *,
         grace_ceiling: float | None = None,
+        user: Account | None = None,
     ) -> None:
         self.name = engine.name
         self._engine = engine
@@ -38,6 +41,9 @@ class LaunchDefaults:
         self._ceiling = grace_ceiling
         self._revival = revival
         self._resources = resources
+        self._user = user
+        self._reads_traffic: bool = getattr(engine, "reads_traffic", False)  # engines of other programs do not say
+        self._variables = {} if user is None else node_user.variables(user)
 
     def launch(self, config: NodeConfig, context: LaunchContext) -> LaunchSpec:
         """The launch of a node.
@@ -58,7 +64,14 @@ class LaunchDefaults:
             grace_ceiling=ceiling if own.grace_ceiling is None else own.grace_ceiling,
             revival=own.revival_from(self._revival or spec.revival),
             resources=own.resources_from(self._resources or spec.resources),
+            user=self._user_of(config),
+            env=spec.env | {name: config.env.get(name, value) for name, value in self._variables.items()},
         )
+
+    def _user_of(self, config: NodeConfig) -> Account | None:
+        if self._user is None:
+            return None
+        return node_user.of_node(self._user, looks_at_traffic=self._reads_traffic and config.interface is not None)
 
 
 def revival_of(own: SupervisorSettings) -> RevivalSettings:

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from zeekfleet.daemon.directories import DATABASE, SETTINGS_FILE
+from zeekfleet.daemon.directories import DATABASE, SETTINGS_FILE, daemon_directories
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.enums import Role
-from zeekfleet.model.names import NODES
 from zeekfleet.resolution import Resolved
 from zeekfleet.settings import Settings
 from zeekfleet.system.files import write_private
@@ -105,13 +104,13 @@ class _Started(msgspec.Struct):
 def _found(state: Path, role: Role) -> list[str]:
     """The names under which this role has run in this state directory, in a tree or (a controller) by itself."""
     if role is Role.CONTROLLER:
-        return sorted(path.parent.name for path in (state / NODES).glob(f"*/{DATABASE}"))
+        return [directory.name for directory in daemon_directories(state, DATABASE)]
     names = []
-    for path in (state / NODES).glob(f"*/{SETTINGS_FILE}"):
+    for directory in daemon_directories(state, SETTINGS_FILE):
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            if msgspec.json.decode(path.read_bytes(), type=_Started).role == role.name:
-                names.append(path.parent.name)
-    return sorted(names)
+            if msgspec.json.decode((directory / SETTINGS_FILE).read_bytes(), type=_Started).role == role.name:
+                names.append(directory.name)
+    return names
 
 
 def _read(state: Path) -> dict[str, str]:

@@ -107,6 +107,8 @@ def needs_of(
     # The variables of whoever calls this are not there when systemd starts the daemon.
     resolved = resolve(sections, {}, {}, file)
     supervisor, has_nodes = resolved.settings.supervisor, name != "controller"
+    if has_nodes and supervisor.node_user:
+        raise SettingsError("supervisor.node_user", "a service and its nodes run as one user: leave it out")
     public = tuple(one.absolute() for one in (file, config) if one is not None)
     private = tuple(Path(value) for one, value in _values(resolved) if _is_file(one) and value)
     program, zeek = _program(), None

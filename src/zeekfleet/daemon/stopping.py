@@ -7,9 +7,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from zeekfleet.daemon.directories import LOCK, held
+from zeekfleet.daemon.directories import LOCK, daemon_directories, held
 from zeekfleet.errors import DirectoryHeldError, SettingsError, SupervisionError
-from zeekfleet.model.names import NODES
 from zeekfleet.supervisor import CommandEngine, Supervisor
 from zeekfleet.system.processes import ended, has_open
 
@@ -56,8 +55,7 @@ def _directories_of_daemons(state: Path) -> tuple[list[Path], list[Path]]:
     """
     if not state.is_dir():
         raise SettingsError("common.state_dir", f"there is no directory {state}: nothing of zeekfleet has run there")
-    alone = sorted(lock.parent for lock in (state / NODES).glob(f"*/{LOCK}"))
-    return [state] if (state / LOCK).exists() else [], alone
+    return [state] if (state / LOCK).exists() else [], daemon_directories(state, LOCK)
 
 
 async def _stop_daemon(directory: Path, timeout: float, tell: Tell, now: bool) -> list[str]:

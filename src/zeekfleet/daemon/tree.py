@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from zeekfleet.broker import topics
-from zeekfleet.daemon import buses, journal, readiness
+from zeekfleet.daemon import buses, journal, node_user, readiness
 from zeekfleet.daemon.access import access_control
 from zeekfleet.daemon.directories import SETTINGS_FILE, check_name, held, node_directory, prepare
 from zeekfleet.daemon.engine_options import zeek_options
@@ -202,15 +202,18 @@ async def serve(
     logger.info("engine %s: %s", engine.name, engine.description)
     state, spool = Path(settings.common.state_dir), Path(settings.common.spool_dir)
     own = settings.supervisor
+    user = node_user.node_user(own)
     with held(state):
         prepare(spool)
+        if user is not None:
+            node_user.let_in(user, state, spool, node_user.programs_of(engine))
         access = access_control(settings.common)
         async with buses.own_bus("supervisor", settings.common, access) as bus:
             # Subscribe before listening: a request that arrives without a subscription is lost.
             bus.subscribe(topics.SUPERVISOR)
             places = await _listen(bus, settings, access)
             engine_with_defaults = LaunchDefaults(
-                engine, own.grace, revival_of(own), resources_of(own), grace_ceiling=own.grace_ceiling
+                engine, own.grace, revival_of(own), resources_of(own), grace_ceiling=own.grace_ceiling, user=user
             )
             async with (
                 journal.received(state, lambda news: _is_wanted(news, settings, roles, stop)),
@@ -220,6 +223,7 @@ async def serve(
             ):
                 supervisor.on_node_exit(log_exit)
                 await supervisor.complete()
+                node_user.warn_of_others(supervisor, user)
                 tree = Tree(settings, supervisor, engine.name)
                 on_hangup(tree.hang_up)
                 # Without nodes, agent and controller, end: a service manager that sees only this process must not think

@@ -72,6 +72,22 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
     cgroup: bool = False
 
 
+class Account(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A user that a process runs as.
+
+    Attributes:
+        uid: the user's id.
+        gid: the id of its group.
+        groups: the ids of further groups, sorted.
+        capabilities: what it may do beside the user's rights, such as ``CAP_NET_RAW``, sorted.
+    """
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    capabilities: tuple[str, ...] = ()
+
+
 class LaunchSpec(msgspec.Struct, frozen=True):
     """One process to run.
 
@@ -89,6 +105,7 @@ class LaunchSpec(msgspec.Struct, frozen=True):
             used) renews its grace, but it is killed this many seconds after SIGTERM. 0: its grace is not renewed.
         revival: how it is started again when it ends by itself.
         resources: its limits.
+        user: whom it runs as; None: whom the stem runs as. Only a stem of root can run it as another user.
     """
 
     name: str
@@ -103,6 +120,7 @@ class LaunchSpec(msgspec.Struct, frozen=True):
     grace_ceiling: float = 0.0
     revival: RevivalSettings = RevivalSettings()
     resources: Resources = Resources()
+    user: Account | None = None
 
     @property
     def longest_stop(self) -> float:
@@ -126,6 +144,7 @@ class LaunchContext(msgspec.Struct, frozen=True):
         spool_directory: the tree's spool directory; rotated logs wait in its ``log-queue``.
         bare_mode: the node's own setting, else the supervisor's.
         environment: what every node's environment begins with (PATH, HOME, locale ...); its own ``env`` is added.
+        user: whose rights a check of the node is done with; None: our own.
     """
 
     directory: str
@@ -135,6 +154,7 @@ class LaunchContext(msgspec.Struct, frozen=True):
     spool_directory: str
     bare_mode: bool
     environment: dict[str, str]
+    user: Account | None = None
 
 
 class Engine(Protocol):

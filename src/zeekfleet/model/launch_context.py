@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from zeekfleet.model.launch import LaunchContext
+from zeekfleet.model.launch import Account, LaunchContext
 from zeekfleet.model.names import NODES, directory_name
 from zeekfleet.model.supervisor import NodeConfig
 
@@ -27,12 +27,14 @@ class HostContext(msgspec.Struct, frozen=True):
         spool: the tree's spool directory, absolute.
         bare_mode: whether a node whose configuration does not say so runs in bare mode.
         environment: what every node's environment begins with.
+        user: whose rights nodes are checked with; None: our own.
     """
 
     state: Path
     spool: Path
     bare_mode: bool
     environment: dict[str, str]
+    user: Account | None = None
 
     def paths(self, config: NodeConfig) -> NodePaths:
         """A node's paths, from its configuration; by default ``<state>/nodes/<name>``, ``stdout`` and ``stderr``.
@@ -58,4 +60,5 @@ class HostContext(msgspec.Struct, frozen=True):
             spool_directory=str(self.spool),
             bare_mode=self.bare_mode if config.bare_mode is None else config.bare_mode,
             environment=self.environment,
+            user=self.user,
         )

@@ -45,6 +45,7 @@ class NodeChecker:
         engine: the engine of the nodes.
         make_context: gives a node's launch context on this host.
         parallel: how many Zeeks read scripts at the same time; by default one for each CPU.
+        capabilities: the only ones that nodes are given, if they run as another user; None: all that we have.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class NodeChecker:
         engine: Engine,
         make_context: Callable[[NodeConfig], LaunchContext],
         parallel: int | None = None,
+        capabilities: frozenset[str] | None = None,
     ) -> None:
+        self._capabilities = capabilities
         self._engine = engine
         self._make_context = make_context
         self._parallel = asyncio.Semaphore(parallel or len(os.sched_getaffinity(0)))
@@ -90,10 +93,10 @@ class NodeChecker:
         return await asyncio.to_thread(_ports_of_others, own)
 
     async def _host(self, engine: Engine, needs: Sequence[Needs], own: OwnPorts) -> list[Problem]:
-        facts = await asyncio.to_thread(gather, needs, own.pids, engine.program)
+        facts = await asyncio.to_thread(gather, needs, own.pids, engine.program, self._capabilities)
         if leaving := _nodes_in_the_way(needs, facts, own):
             await asyncio.to_thread(_wait_for_ends, leaving)
-            facts = await asyncio.to_thread(gather, needs, own.pids, engine.program)
+            facts = await asyncio.to_thread(gather, needs, own.pids, engine.program, self._capabilities)
         return host_problems(needs, facts, own)
 
     async def _parse(self, engine: Engine, group: Sequence[NodeConfig]) -> list[Problem]:
@@ -102,7 +105,10 @@ class NodeChecker:
         async with self._parallel:
             try:
                 with tempfile.TemporaryDirectory(prefix="zeekfleet-check-") as scratch:
-                    texts = await engine.check(config, self._make_context(config), Path(scratch))
+                    context = self._make_context(config)
+                    if context.user is not None:
+                        os.chown(scratch, context.user.uid, context.user.gid)
+                    texts = await engine.check(config, context, Path(scratch))
             except OSError as error:
                 texts = [f"its scripts cannot be checked: {error.strerror or error}"]
             except LaunchError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from zeekfleet.node.port_owners import owners
 from zeekfleet.planning.checks import HostFacts, Listener, Needs, PortUse
+from zeekfleet.system import procfs
 from zeekfleet.system.capabilities import of_mask
 from zeekfleet.system.cpus import can_pin
 
@@ -23,16 +24,21 @@ FILE_EFFECTIVE = 0x1
 ADDRESS_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
-def gather(needs: Iterable[Needs], likely: frozenset[int], program: str | None) -> HostFacts:
+def gather(
+    needs: Iterable[Needs], likely: frozenset[int], program: str | None, given: frozenset[str] | None = None
+) -> HostFacts:
     """The facts about these needs; takes milliseconds.
 
     Args:
         needs: what the nodes need.
         likely: the processes that probably use the ports, and are looked at first.
         program: the nodes' program, if its file may have capabilities.
+        given: the only capabilities that nodes are given, those of their program's file included; None: all.
     """
     wanted = list(needs)
     capabilities = node_capabilities(program)
+    if given is not None:
+        capabilities &= given
     return HostFacts(
         interfaces=frozenset(name for _, name in socket.if_nameindex()),
         cpus=frozenset(cpu for cpu in {cpu for need in wanted for cpu in need.cpus} if can_pin(cpu)),
@@ -83,6 +89,8 @@ def _ports(
     refused: dict[tuple[str, int], PortUse] = {}
     for place in {(listener.host, listener.port) for listener in listeners}:
         number = _refusal(*place)
+        if number is None and "CAP_NET_BIND_SERVICE" not in capabilities and 0 < place[1] < _first_free_port():
+            number = errno.EACCES  # it is only we who may
         if number == errno.EACCES and "CAP_NET_BIND_SERVICE" in capabilities:
             continue
         if number == errno.EADDRINUSE:
@@ -96,6 +104,12 @@ def _ports(
         if owner is not None:
             refused[place] = PortUse("is in use", owner.pid, owner.program, owner.is_node)
     return refused
+
+
+def _first_free_port() -> int:
+    """The first port on which every user may listen."""
+    text = procfs.read("/proc/sys/net/ipv4/ip_unprivileged_port_start").decode("ascii", "replace").strip()
+    return int(text) if text.isdecimal() else 1024
 
 
 def _refusal(host: str, port: int) -> int | None:

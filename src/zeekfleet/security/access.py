@@ -73,6 +73,11 @@ class AccessControl:
         self._caller_of = owner_of
         self._reports = reports or Reports()
 
+    def including(self, uid: int) -> AccessControl:
+        """The same for a listener, or a program that we dial, of which one more user may be at the other end."""
+        users = msgspec.structs.replace(self._users, uids=self._users.uids | {uid})
+        return AccessControl(users, self._names, self._caller_of, self._reports)
+
     def check(self, connection: socket.socket) -> CheckedPeer:
         """Check a peer that has just connected. Call this while it is connected, before anything is read from it.
 

@@ -5,6 +5,9 @@ one, too, if it leads its session and carries the tag of a launch that the journ
 know: the stem may have died before it could write, or the journal may be torn. If the
 launch specification is lost as well, it is read from the process. A process that has our
 tag but belongs to no node is killed: nobody would watch it, and it would run beside its replacement.
+
+Any process may carry any tag, also one of a user that nodes run as, which has fewer rights than we. So a process can be
+that of a node only if it runs as the node's user, and a launch that is read from a process is one of its user.
 """
 
 from __future__ import annotations
@@ -19,13 +22,14 @@ from pathlib import Path
 
 import msgspec
 
-from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.model.launch import Account, LaunchSpec
 from zeekfleet.model.names import CONFIG_FILE, NODES
 from zeekfleet.model.variables import LAUNCH, NODE_CONFIG
 from zeekfleet.stem import environment_tag
-from zeekfleet.stem.environment_tag import FORKED_VARIABLE
+from zeekfleet.stem.environment_tag import FORKED_VARIABLE, is_name
 from zeekfleet.stem.records import ProcessRecord, Records
-from zeekfleet.system import procfs
+from zeekfleet.system import capabilities, procfs
+from zeekfleet.system.privileges import owner_of
 
 _KILL_PATIENCE = 2.0
 """Seconds to wait for strays to end: the next processes need their ports and files."""
@@ -50,9 +54,10 @@ class Inherited(msgspec.Struct, frozen=True):
 
 
 class Tagged(msgspec.Struct, frozen=True):
-    """A process with our environment tag. ``node`` and ``launch`` are what the tag says."""
+    """A process with our environment tag. ``node`` and ``launch`` are what the tag says, ``uid`` is its user."""
 
     pid: int
+    uid: int
     start_time: int
     session: int
     parent: int
@@ -113,10 +118,10 @@ def _tagged(tree: str) -> list[Tagged]:
     found = []
     for pid, text in procfs.processes_with(LAUNCH, f"{tree}:"):
         start, session, parent = procfs.start_time(pid), procfs.session(pid), procfs.parent(pid)
-        tag = environment_tag.read(text)
-        if start is None or session is None or parent is None or tag is None or pid == os.getpid():
+        uid, tag = procfs.user(pid), environment_tag.read(text)
+        if start is None or session is None or parent is None or uid is None or tag is None or pid == os.getpid():
             continue
-        found.append(Tagged(pid, start, session, parent, tag.node, tag.launch))
+        found.append(Tagged(pid, uid, start, session, parent, tag.node, tag.launch))
     return sorted(found, key=lambda process: process.start_time)
 
 
@@ -134,7 +139,7 @@ def _candidates(processes: Sequence[Tagged], specs: Iterable[LaunchSpec]) -> dic
         if not process.leads:
             continue
         name = process.node
-        if name is None:
+        if name is None and process.uid == os.geteuid():  # a former release ran all nodes as its own user
             place = procfs.working_directory(process.pid)
             name = places.get(place) or _configured(place)
         elif nodes.get(process.parent) == name:
@@ -165,7 +170,7 @@ def _own(processes: Iterable[Tagged], record: ProcessRecord | None, spec: Launch
     If the journal knows a launch, processes that still carry its tag were started by the node.
     """
     return min(
-        (process for process in processes if _is_of_unknown_launch(process, record)),
+        (each for each in processes if _is_of_unknown_launch(each, record) and _runs_as(each, spec)),
         key=lambda each: (-(each.launch or 0), not _runs(each.pid, spec), each.start_time, each.pid),
         default=None,
     )
@@ -177,6 +182,13 @@ def _is_of_unknown_launch(process: Tagged, record: ProcessRecord | None) -> bool
     if process.launch is not None:
         return process.launch > record.restarts
     return record.pid is None and not record.ended
+
+
+def _runs_as(process: Tagged, spec: LaunchSpec | None) -> bool:
+    """Whether a process runs as the user of the launch, if that is known."""
+    if spec is None:
+        return True
+    return process.uid == (os.geteuid() if spec.user is None else spec.user.uid)
 
 
 def _runs(pid: int, spec: LaunchSpec | None) -> bool:
@@ -209,6 +221,21 @@ def _spec_from(name: str, pid: int) -> LaunchSpec:
         directory=directory,
         stdout_file=stdout,
         stderr_file=stderr,
+        user=_account(pid),
+    )
+
+
+def _account(pid: int) -> Account | None:
+    """The user that a process runs as; None if it is our own."""
+    status = procfs.status(pid)
+    uids, gids = status.get("Uid", "").split(), status.get("Gid", "").split()
+    if len(uids) < 2 or len(gids) < 2 or int(uids[1]) == os.geteuid():
+        return None
+    return Account(
+        uid=int(uids[1]),
+        gid=int(gids[1]),
+        groups=tuple(sorted(int(group) for group in status.get("Groups", "").split())),
+        capabilities=tuple(sorted(capabilities.of_mask(int(status.get("CapAmb", "0"), 16)))),
     )
 
 
@@ -228,7 +255,7 @@ def _target(link: str) -> str:
 def lost_tree(state: Path) -> str | None:
     """Find the name of the tree from processes of nodes below this state directory; None if there are none.
 
-    This is for a lost ``tree`` file. Processes of other users, of containers with directories
+    This is for a lost ``tree`` file. Processes of users that own no such directory, of containers with directories
     of the same name, and children of a living stem do not count.
     """
     places = f"{state}/{NODES}/"
@@ -236,15 +263,18 @@ def lost_tree(state: Path) -> str | None:
     for pid, path in procfs.processes_with(NODE_CONFIG, places):
         directory, _, file = path.removeprefix(places).rpartition("/")
         tag = environment_tag.read(procfs.variable(pid, LAUNCH) or "")
-        if tag is None or file != CONFIG_FILE or "/" in directory or not _is_ours(pid):
+        if tag is None or file != CONFIG_FILE or "/" in directory or not is_name(tag.tree):
+            continue
+        owner = owner_of(f"{places}{directory}")
+        if not _is_ours(pid, os.geteuid() if owner is None else owner.uid):
             continue
         trees[tag.tree] = max(procfs.start_time(pid) or 0, trees.get(tag.tree, 0))
     return max(trees, key=trees.__getitem__, default=None)
 
 
-def _is_ours(pid: int) -> bool:
+def _is_ours(pid: int, owner: int) -> bool:
     try:
-        is_owner = os.stat(f"/proc/{pid}").st_uid == os.geteuid()
+        is_owner = procfs.user(pid) in (os.geteuid(), owner)
         is_of_stem = "zeekfleet.stem" in _command_line(procfs.parent(pid) or 0)
         return is_owner and os.path.samefile(f"/proc/{pid}/root", "/") and not is_of_stem
     except OSError:

@@ -28,6 +28,11 @@ class Tag(msgspec.Struct, frozen=True):
     launch: int | None = None
 
 
+def is_name(tree: str) -> bool:
+    """Whether this can be the name of a tree. A tag may have been made by anybody."""
+    return len(tree) == 16 and tree.isascii() and tree.isalnum()
+
+
 def of_launch(tree: str, name: str, number: int) -> str:
     """The tag for the processes of one launch of a node."""
     return f"{tree}:l:{number}:{name}"

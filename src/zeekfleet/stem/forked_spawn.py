@@ -1,9 +1,9 @@
-"""Starts a process that must be limited before its first instruction, or be in a control group from the beginning.
+"""Starts a process that must be limited, or become another user, before it runs, or that has a control group.
 
 With ``posix_spawn`` no code of ours can run before the program does, so this is a real fork.
-The child limits itself, reports through a pipe which limits took effect, and executes the
-program, which closes the pipe. That takes several times as long as ``posix_spawn``, so it is
-used only for nodes with limits or a control group.
+The child limits itself, becomes the other user, reports through a pipe what took effect, and
+executes the program, which closes the pipe. That takes several times as long as
+``posix_spawn``, so it is used only for nodes with a user, limits or a control group.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 from zeekfleet.model.launch import Resources
 from zeekfleet.stem import resources, rlimit_tag
 from zeekfleet.stem.spawn import Program, Spawn
-from zeekfleet.system import procfs
+from zeekfleet.system import privileges, procfs
 from zeekfleet.system.posix_spawn import execve, fork, ignored_signals
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
@@ -27,10 +27,11 @@ HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.
 
 
 class _Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line in the pipe: what took effect, or the error that ended the child."""
+    """A line in the pipe: what took effect, or the error that ended the child, and whether it changed its user then."""
 
     effects: resources.Effects = msgspec.field(default_factory=dict)
     error: int = 0
+    becoming: bool = False
 
 
 class ForkedSpawn(Spawn):
@@ -44,6 +45,7 @@ class ForkedSpawn(Spawn):
 
     def __init__(self, program: Program, limits: Resources = Resources(), group: str | None = None) -> None:  # noqa: B008 - frozen
         super().__init__(program)
+        self._user = program.user
         self._limits = limits
         self._group = group
 
@@ -64,7 +66,7 @@ class ForkedSpawn(Spawn):
             words = msgspec.json.decode(line, type=_Told)
             if words.error:
                 os.waitpid(pid, 0)
-                raise self.failure(words.error)
+                raise self._not_become(words.error) if words.becoming else self.failure(words.error)
             self.effects |= words.effects
         self.pid = pid
         self.start_time = procfs.start_time(pid)
@@ -80,15 +82,20 @@ class ForkedSpawn(Spawn):
 
     def _become(self, told: int) -> NoReturn:
         """In the child: become the program, or tell why not."""
-        number = errno.EIO
+        number, becoming = errno.EIO, b"false"
         try:
             _forget_signals()
             os.setsid()
             self._take_descriptors()
-            os.chdir(self.directory)
             if self.tag is not None:
                 rlimit_tag.put_on(0, self.tag)
             effects = resources.limit(self._limits)
+            if (user := self._user) is not None:
+                becoming = b"true"
+                kept = privileges.become(user, user.groups, user.capabilities)
+                becoming = b"false"
+                effects["user"] = " ".join([f"{user.uid}:{user.gid}", *sorted(kept)])
+            os.chdir(self.directory)  # after that: it must be a directory that the user may enter
             memory = resources.allowed_memory(self._limits, effects)
             os.write(told, msgspec.json.encode(_Told(effects)) + b"\n")
             # From here on nothing may need memory: argument list and environment were made before.
@@ -100,8 +107,24 @@ class ForkedSpawn(Spawn):
         except MemoryError:
             number = errno.ENOMEM
         finally:
-            os.write(told, b'{"error":%d}\n' % number)
+            os.write(told, b'{"error":%d,"becoming":%s}\n' % (number, becoming))
             os._exit(127)
+
+    def _not_become(self, number: int) -> OSError:
+        uid = None if self._user is None else self._user.uid
+        return OSError(number, f"it cannot become user {uid}: {os.strerror(number)}")
+
+    def failure(self, number: int) -> OSError:
+        """What the system's refusal means."""
+        if self._user is None:
+            return super().failure(number)
+        with privileges.acting_as(self._user):
+            try:
+                os.stat(self.directory + b"/.")
+            except OSError as error:
+                return OSError(error.errno, f"{error.strerror}, for user {self._user.uid}", os.fsdecode(self.directory))
+        problem = super().failure(number)
+        return OSError(number, f"{problem.strerror}, for user {self._user.uid}", problem.filename)
 
     def _take_descriptors(self) -> None:
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

@@ -20,6 +20,9 @@ from zeekfleet.system.line_file import LineFile
 LAUNCHES_NAME = "launches"
 UNREADABLE_NAME = "launches.unreadable"
 LAUNCH_VERSION = 3
+VERSION_WITH_USER = 4
+"""Of a launch as another user: an older stem would start it as its own, and so does not use it."""
+
 _SLACK = 1024 * 1024
 """Bytes of lines that no longer count which the file may hold before it is written anew."""
 
@@ -113,8 +116,8 @@ class Launches:
             self._set_aside(line, str(error))
             return None
         problem = ""
-        if record.version != LAUNCH_VERSION:
-            problem = f"it has version {record.version}, not {LAUNCH_VERSION}"
+        if record.version not in (LAUNCH_VERSION, VERSION_WITH_USER):
+            problem = f"it has version {record.version}, not {VERSION_WITH_USER}"
         elif record.spec is not None and record.spec.name not in gone:
             problem = problem_with(record.spec)
         if problem:
@@ -131,7 +134,7 @@ class Launches:
             return []
         for spec in specs:
             self._note(spec, recovered)
-        lines = [self._encoder.encode(LaunchRecord(LAUNCH_VERSION, spec, recovered=recovered)) for spec in specs]
+        lines = [self._encoder.encode(LaunchRecord(_version_for(spec), spec, recovered=recovered)) for spec in specs]
         content = b"\n".join([*lines, b""])
         if not self._file.append(content):
             return list(specs)
@@ -199,3 +202,7 @@ class Launches:
         aside = LineFile(self._aside, self._log)
         aside.append(line + b"\n")
         aside.close()
+
+
+def _version_for(spec: LaunchSpec) -> int:
+    return LAUNCH_VERSION if spec.user is None else VERSION_WITH_USER

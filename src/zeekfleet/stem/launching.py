@@ -58,8 +58,9 @@ def spawn_of(
         path = find(spec.argv[0], spec.env.get("PATH", os.defpath))
         _check_names(env)
         cpus = resources.cpus_of(spec)
-        program = Program(path, spec.argv, env, spec.directory, descriptors, cpus, rlimit_tag)
-        if group is None and posix_spawn.IS_AVAILABLE and not resources.are_limited(limits):
+        program = Program(path, spec.argv, env, spec.directory, descriptors, cpus, rlimit_tag, spec.user)
+        is_plain = group is None and spec.user is None and not resources.are_limited(limits)
+        if is_plain and posix_spawn.IS_AVAILABLE:
             return Spawn(program)
         return ForkedSpawn(program, limits, group)
     except Exception as error:

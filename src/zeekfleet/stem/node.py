@@ -69,7 +69,10 @@ class Intent(enum.Enum):
 
 
 class NodeHost(NamedTuple):
-    """What all nodes of a stem share. ``forget`` is called with the name of a node that has been destroyed."""
+    """What all nodes of a stem share.
+
+    ``forget`` is called with the name of a node that has been destroyed; nodes have their directories in ``nodes``.
+    """
 
     timers: Timers
     pool: SpawnPool
@@ -78,6 +81,7 @@ class NodeHost(NamedTuple):
     records: Records
     emit: Callable[[Event], None]
     forget: Callable[[str], None]
+    nodes: str
 
 
 class Node:
@@ -118,7 +122,7 @@ class Node:
         try:
             launching.check(self.spec)
             wanted = self._host.records.launches.files_of(self.spec) if files is None else files
-            outputs = preparation.prepare(self.spec, wanted)
+            outputs = preparation.prepare(self.spec, wanted, self._host.nodes)
             self._record.stdout_offset, self._record.stderr_offset = outputs.offsets
             try:
                 spawn = self._spawn(outputs)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
+from errno import EAGAIN, ELOOP, EMFILE, ENFILE, ENOMEM
+from pathlib import Path
 
 import msgspec
 
 from zeekfleet.errors import LaunchError, ShortageError
 from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.system import privileges
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
@@ -35,7 +37,7 @@ class Outputs(msgspec.Struct):
 
 def reason_of(error: OSError) -> str:
     """The text of an operating system error, as part of a sentence."""
-    text = error.strerror or str(error)
+    text = "a symbolic link is not followed" if error.errno == ELOOP else error.strerror or str(error)
     return f"{text}: {os.fsdecode(error.filename)}" if error.filename else text
 
 
@@ -47,14 +49,20 @@ def failure(name: str, problem: Exception) -> LaunchError:
     return kind(name, reason_of(problem))
 
 
-def open_output(path: str) -> int:
+def open_output(path: str, directory: str = "") -> int:
     """A descriptor that appends to ``path``; the file and its directory are made if missing.
+
+    Args:
+        path: the file. A symbolic link is followed, except in ``directory``.
+        directory: the node's.
 
     Raises:
         OSError: it cannot be opened.
     """
     # Without O_NONBLOCK, opening a named pipe that nobody reads would block the whole loop.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    if os.path.dirname(path) == directory:
+        flags |= os.O_NOFOLLOW
     try:
         descriptor = os.open(path, flags, FILE_MODE)
     except FileNotFoundError:
@@ -72,12 +80,32 @@ def size_of(path: str) -> int:
         return 0
 
 
-def prepare(spec: LaunchSpec, files: Mapping[str, str]) -> Outputs:
+def prepare(spec: LaunchSpec, files: Mapping[str, str], nodes: str = "") -> Outputs:
     """Make the working directory, the files the node wants to find, and its output files.
+
+    If the node runs as another user, this is done with that user's rights: in the user's directory, there may be links
+    to where root should not write. Only a directory in ``nodes``, where that user cannot write, is made for it.
+
+    Args:
+        spec: the node.
+        files: what it wants to find: by path, the content.
+        nodes: the directory of the state directory with those of nodes.
 
     Raises:
         LaunchError: one of them cannot be made.
     """
+    if spec.user is None:
+        return _prepare(spec, files)
+    try:
+        if os.path.dirname(spec.directory) == nodes:
+            privileges.make_directory(Path(spec.directory), DIRECTORY_MODE, spec.user)
+        with privileges.acting_as(spec.user):
+            return _prepare(spec, files)
+    except OSError as error:
+        raise failure(spec.name, error) from error
+
+
+def _prepare(spec: LaunchSpec, files: Mapping[str, str]) -> Outputs:
     stdout = -1
     try:
         try:
@@ -88,8 +116,8 @@ def prepare(spec: LaunchSpec, files: Mapping[str, str]) -> Outputs:
             os.makedirs(spec.directory, DIRECTORY_MODE, exist_ok=True)
         for name, content in files.items():
             _write_file(f"{spec.directory}/{name}", content)
-        stdout = open_output(spec.stdout_file)
-        stderr = open_output(spec.stderr_file)
+        stdout = open_output(spec.stdout_file, spec.directory)
+        stderr = open_output(spec.stderr_file, spec.directory)
         return Outputs(stdout, stderr, (os.fstat(stdout).st_size, os.fstat(stderr).st_size))
     except (OSError, ValueError) as error:  # ValueError: a path contains a NUL
         if stdout >= 0:

@@ -238,6 +238,7 @@ class Welcome(Message, frozen=True):
         nodes: all nodes as they are now.
         missed: events since the last supervisor disconnected, oldest first; ``dropped`` older ones were not kept.
         stopping: it has been told to stop all nodes and exit.
+        changes_user: it can run processes as other users, if it runs as root; a former release cannot.
     """
 
     version: int
@@ -248,6 +249,7 @@ class Welcome(Message, frozen=True):
     release: str = ""
     stopping: bool = False
     running: Release | None = None
+    changes_user: bool = False
 
 
 class Refused(Message, frozen=True):

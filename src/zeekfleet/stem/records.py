@@ -21,6 +21,7 @@ import msgspec
 
 from zeekfleet.lifecycle.revival import RevivalHistory
 from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.stem.environment_tag import is_name
 from zeekfleet.stem.launches import Launches
 from zeekfleet.stem.preparation import DIRECTORY_MODE
 from zeekfleet.stem.protocol import LastExit
@@ -227,7 +228,7 @@ class Records:
     def _read_tree(self, find_tree: Callable[[], str | None]) -> str:
         path = self._directory / TREE_NAME
         name = procfs.read(str(path)).decode("ascii", "replace").strip()
-        if len(name) == 16 and name.isalnum():
+        if is_name(name):
             return name
         found = find_tree()
         if found is not None:

@@ -15,8 +15,13 @@ import contextlib
 import resource
 from random import Random
 
+from zeekfleet.system import procfs
+
 _LIMIT = 10
 """``RLIMIT_LOCKS``, on all architectures."""
+
+_NAME = "Max file locks"
+"""What the kernel calls it in ``/proc/<pid>/limits``, which everybody may read."""
 
 _LEAST = 1 << 62
 """Nobody sets a limit this high: a lower value, or unlimited, is no tag."""
@@ -40,9 +45,11 @@ def put_on(pid: int, tag: int) -> None:
 
 
 def of_process(pid: int) -> int | None:
-    """The tag that a process carries; None if it has none, has ended, or may not be looked at."""
+    """The tag that a process carries; None if it has none, or has ended."""
     try:
         soft, _ = resource.prlimit(pid, _LIMIT)
+    except PermissionError:  # it belongs to another user, and we have no CAP_SYS_RESOURCE, as in many containers
+        soft = procfs.soft_limit(pid, _NAME)
     except OSError:
         return None
     return soft if soft >= _LEAST else None

@@ -184,6 +184,7 @@ class Server:
             release=str(RUNNING),
             running=RUNNING,
             stopping=self._table.is_shutting_down,
+            changes_user=True,
         )
         connection.send(welcome)
 

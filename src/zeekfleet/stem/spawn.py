@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from zeekfleet.model.launch import Account
 from zeekfleet.stem import rlimit_tag
 from zeekfleet.system import procfs
 from zeekfleet.system.cpus import pinned
@@ -32,6 +33,7 @@ class Program(NamedTuple):
         descriptors: the descriptors that it gets besides 0, which is ``/dev/null``: a mapping from its number to ours.
         cpus: the CPUs on which it may run; empty for those of the stem.
         tag: the rlimit tag, by which its descendants are recognized (``rlimit_tag``).
+        user: the user as which it runs; None for that of the stem.
     """
 
     path: str
@@ -41,6 +43,7 @@ class Program(NamedTuple):
     descriptors: Mapping[int, int]
     cpus: frozenset[int] = frozenset()
     tag: int | None = None
+    user: Account | None = None
 
 
 class Spawn:

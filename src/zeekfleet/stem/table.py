@@ -12,6 +12,7 @@ import msgspec
 
 from zeekfleet.errors import LaunchError
 from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.model.names import NODES
 from zeekfleet.stem import adoption, launching
 from zeekfleet.stem.adoption import Inherited
 from zeekfleet.stem.cgroups import Cgroups
@@ -73,7 +74,9 @@ class Table:
         self._pool = SpawnPool()
         self._children = Children(selector, timers, self._pool, log)
         self._cgroups = Cgroups(self._records.tree, log)
-        self._host = NodeHost(timers, self._pool, self._children, self._cgroups, self._records, emit, self._forget)
+        self._host = NodeHost(
+            timers, self._pool, self._children, self._cgroups, self._records, emit, self._forget, str(state / NODES)
+        )
         self._nodes: dict[str, Node] = {}
         self._sweeping: Timer | None = None
         self._shutting_down = False

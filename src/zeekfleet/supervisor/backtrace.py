@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from shutil import which
 
+from zeekfleet.system.privileges import Ids, command_as
+
 DEBUGGER_TIMEOUT = 30.0
 """Seconds. A large core on a slow disk may need them, and nothing waits for the backtrace."""
 
@@ -35,15 +37,26 @@ def find_core(directory: Path, pid: int, since: float) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def backtrace(program: str, core: Path) -> str:
-    """The backtraces of all threads; the reason if gdb fails; empty if there is no gdb."""
+def backtrace(program: str, core: Path, user: Ids | None = None) -> str:
+    """The backtraces of all threads; the reason if gdb fails; empty if there is no gdb.
+
+    Args:
+        program: what left the core.
+        core: the core.
+        user: whom the program ran as, if not as we do. So does gdb, which was not made for cores that somebody forged.
+    """
     debugger = which("gdb")
     if debugger is None:
         return ""
     command = [debugger, "-batch", "-nx", "-ex", "thread apply all backtrace", program, str(core)]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=DEBUGGER_TIMEOUT, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=DEBUGGER_TIMEOUT,
+            check=False,
+            **command_as(user),
         )
     except subprocess.TimeoutExpired:
         return f"the debugger was not done after {DEBUGGER_TIMEOUT:g} s\n"

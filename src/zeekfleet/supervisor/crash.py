@@ -23,6 +23,7 @@ from zeekfleet.supervisor import backtrace
 from zeekfleet.supervisor.records import NodeExit
 from zeekfleet.supervisor.redaction import redact_command, redact_environment
 from zeekfleet.system.crash_reports import DIRECTORY_NAME, reports_below
+from zeekfleet.system.privileges import acting_as
 from zeekfleet.system.process_end import Usage
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,8 @@ class CrashReports:
         if self._settings.count <= 0:
             return None
         started = event.at - event.uptime
-        core = backtrace.find_core(Path(spec.directory), event.pid, started) if event.signal is not None else None
+        with acting_as(spec.user):
+            core = backtrace.find_core(Path(spec.directory), event.pid, started) if event.signal is not None else None
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(event.at))
         home = self._home(event.name)
         try:
@@ -117,9 +119,9 @@ class CrashReports:
         self._prune(home, final)
         return final, core
 
-    def add_backtrace(self, report: Path, program: str, core: Path) -> None:
+    def add_backtrace(self, report: Path, spec: LaunchSpec, core: Path) -> None:
         """Add the backtrace of a core to a report; gdb may take half a minute."""
-        if text := backtrace.backtrace(program, core):
+        if text := backtrace.backtrace(spec.argv[0], core, spec.user):
             try:
                 _write_private(report / "backtrace", text.encode("utf-8"))
             except OSError as error:

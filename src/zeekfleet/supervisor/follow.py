@@ -14,6 +14,7 @@ from pathlib import Path
 from zeekfleet.supervisor.lines import LineSplitter
 from zeekfleet.system.holes import first_data
 from zeekfleet.system.inotify import IN_IGNORED, Inotify
+from zeekfleet.system.privileges import Ids, acting_as
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +24,18 @@ Deliver = Callable[[str], None]
 
 
 class Follower:
-    """Follows one file. Several tasks may call ``read_on``: a lock lets one read at a time."""
+    """Follows one file. Several tasks may call ``read_on``: a lock lets one read at a time.
 
-    def __init__(self, path: Path, offset: int, deliver: Deliver) -> None:
+    Args:
+        path: the file.
+        offset: where to begin.
+        deliver: takes each line.
+        user: whose file it is, if it is not ours.
+    """
+
+    def __init__(self, path: Path, offset: int, deliver: Deliver, user: Ids | None = None) -> None:
         self.path = path
+        self.user = user
         self.grown = asyncio.Event()
         self.grown.set()
         self._deliver = deliver
@@ -45,7 +54,8 @@ class Follower:
 
     async def _read_to(self, end: int | None, is_end: bool = True) -> None:
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            with acting_as(self.user):
+                descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
             return
         try:
@@ -98,10 +108,17 @@ class Followers:
         self._followers: dict[Path, tuple[Follower, asyncio.Task[None]]] = {}
         self._watches: dict[Path, int] = {}
 
-    def follow(self, path: Path, offset: int, deliver: Deliver) -> None:
-        """Deliver the lines of ``path`` from ``offset`` on; if it is followed already, ``offset`` is ignored."""
+    def follow(self, path: Path, offset: int, deliver: Deliver, user: Ids | None = None) -> None:
+        """Deliver the lines of ``path`` from ``offset`` on; if it is followed already, ``offset`` is ignored.
+
+        Args:
+            path: the file.
+            offset: where to begin.
+            deliver: takes each line.
+            user: whose file it is, if it is not ours.
+        """
         if path not in self._followers:
-            follower = Follower(path, offset, deliver)
+            follower = Follower(path, offset, deliver, user)
             self._followers[path] = (follower, self._tasks.create_task(self._run(follower)))
         self._watch(path)
 
@@ -132,7 +149,8 @@ class Followers:
     def _watch(self, path: Path) -> None:
         """Watch the file that has this name now: somebody may have replaced it."""
         try:
-            self._watches[path] = self._inotify.watch(path)
+            with acting_as(self._followers[path][0].user):
+                self._watches[path] = self._inotify.watch(path)
         except OSError as error:
             logger.warning("cannot follow %s: %s", path, error.strerror, extra={"error": error.strerror})
         self._followers[path][0].grown.set()

@@ -18,6 +18,7 @@ import msgspec
 from zeekfleet.supervisor import rotation
 from zeekfleet.supervisor.rotation import Rotation
 from zeekfleet.system.inotify import IN_MODIFY, IN_ONESHOT, Inotify
+from zeekfleet.system.privileges import Ids, acting_as
 
 T = TypeVar("T")
 
@@ -69,26 +70,31 @@ class Outputs:
         """Whether each file was checked since we started: an earlier process may have left a rotation half done."""
         self._waiting: dict[Path, bool] = {}
         """Files that are watched again when the pause is over, and whether they must be checked then in any case."""
+        self._users: dict[Path, Ids | None] = {}
+        """Whose files they are, where they are not ours."""
         self._sizes: dict[Path, int] = {}
         """The sizes of files when they were last checked."""
         self._pause: asyncio.TimerHandle | None = None
         self._told: set[str] = set()
         self._task = tasks.create_task(self._run())
 
-    def bound(self, path: Path, *, is_found: bool = False) -> None:
+    def bound(self, path: Path, user: Ids | None = None, *, is_found: bool = False) -> None:
         """Rotate this file from now on when it becomes too large.
 
         Args:
             path: the file. Call this again when another file has taken its place.
+            user: whose file it is, if it is not ours.
             is_found: it was written to before this process started: check it once in any case.
         """
         if self._limits.size:
             self._bounded.setdefault(path, False)
+            self._users[path] = user
             self._wait_for(path, is_found)
 
     def forget(self, path: Path) -> None:
         """Stop watching a file."""
         self._bounded.pop(path, None)
+        self._users.pop(path, None)
         self._waiting.pop(path, None)
         self._sizes.pop(path, None)
 
@@ -117,7 +123,8 @@ class Outputs:
 
     def _watch(self, path: Path) -> None:
         try:
-            self._watches[self._inotify.watch(path, IN_MODIFY | IN_ONESHOT)] = path
+            with acting_as(self._users.get(path)):
+                self._watches[self._inotify.watch(path, IN_MODIFY | IN_ONESHOT)] = path
         except FileNotFoundError:
             return  # the next start of its node makes it
         except OSError as error:
@@ -151,19 +158,19 @@ class Outputs:
                 self._wait_for(path, False)
 
     async def _check(self, path: Path) -> None:
-        rotated = Rotation(path, self._limits.kept)
+        rotated, user = Rotation(path, self._limits.kept), self._users[path]
         if not self._bounded[path]:
             self._bounded[path] = True
-            await _in_thread(rotated.recover)
-        part = await _in_thread(lambda: rotation.excess(path, self._limits.size))
+            await _in_thread(rotated.recover, user)
+        part = await _in_thread(lambda: rotation.excess(path, self._limits.size), user)
         if part is None:
             return
-        if not await _in_thread(rotated.can):
+        if not await _in_thread(rotated.can, user):
             self._tell(f"output file {path} cannot be rotated while it is written: its file system cannot free a part")
             return
 
         async def remove_head() -> int:
-            taken = await _in_thread(lambda: rotated.rotate(part))
+            taken = await _in_thread(lambda: rotated.rotate(part), user)
             if taken:
                 self._taken_out(path, taken)
             return taken
@@ -178,9 +185,17 @@ class Outputs:
             logger.warning("%s", sentence)
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Do work in a thread. If cancelled, wait for its end first: two threads must not work on the same file."""
-    doing = asyncio.ensure_future(asyncio.to_thread(work))
+async def _in_thread(work: Callable[[], T], user: Ids | None) -> T:
+    """Do work in a thread, as the file's user.
+
+    If cancelled, wait for its end first: two threads must not work on the same file.
+    """
+
+    def act() -> T:
+        with acting_as(user):
+            return work()
+
+    doing = asyncio.ensure_future(asyncio.to_thread(act))
     try:
         return await asyncio.shield(doing)
     except asyncio.CancelledError:

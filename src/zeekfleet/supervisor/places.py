@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shlex
 from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from zeekfleet.model import ranges
-from zeekfleet.model.launch import LaunchSpec
+from zeekfleet.model.launch import Account, LaunchSpec
 from zeekfleet.model.launch_context import NodePaths
-from zeekfleet.model.names import NODES, directory_problem
+from zeekfleet.model.names import DAEMON_LOCK, NODES, directory_problem
 from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.model.variables import LAUNCH, NODE_CONFIG, NOTIFY_SOCKET
+from zeekfleet.system.privileges import ROOT, acting_as, hand_over, owner_of
 
 DIRECTORY_MODE = 0o700
 _LONGEST_SHOWN = 200
@@ -67,20 +70,58 @@ def _texts_of_cluster(config: NodeConfig) -> Iterator[str]:
         yield from (name, endpoint.interface or "", endpoint.pcap_file or "")
 
 
-def make_directory(config: NodeConfig, paths: NodePaths, state: Path) -> str:
+def make_directory(config: NodeConfig, paths: NodePaths, state: Path, user: Account | None = None) -> str:
     """Make a node's working directory; an error text, empty on success.
 
-    A symbolic link in its place is refused if it would be in the state directory.
+    In the state directory, a symbolic link in its place is refused. Elsewhere, it is made with the rights of its user.
     """
-    if paths.directory.parent == state / NODES and paths.directory.is_symlink():
+    is_below = paths.directory.parent == state / NODES
+    if is_below and paths.directory.is_symlink():
         return f"working directory {paths.directory} is a symbolic link, expected a directory"
     try:
-        if not config.directory:
-            paths.directory.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        paths.directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        with acting_as(None if is_below else user):
+            if not config.directory:
+                paths.directory.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+            paths.directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return f"failed to create working directory {config.directory or paths.directory}"
     return ""
+
+
+def problem_with_owner(spec: LaunchSpec, state: Path) -> str:
+    """Why a node cannot run as its user in its directory; empty if it can, perhaps after :func:`give_directory`.
+
+    What a user has left in a directory, such as a script that Zeek loads, would run with the rights of the next one.
+    """
+    directory = Path(spec.directory)
+    owner, wanted = owner_of(directory), os.geteuid() if spec.user is None else spec.user.uid
+    if owner is None or owner.uid == wanted or _is_given(spec, state):
+        return ""
+    if spec.user is None and (wanted != ROOT or directory.parent != state / NODES):
+        return ""  # as an operator has it
+    return (
+        f"directory {directory} belongs to user {owner.uid}, and the node is to run as user {wanted}:"
+        f" move it away, or, if you trust what is in it, run 'chown -R {wanted} {shlex.quote(str(directory))}'"
+    )
+
+
+async def give_directory(spec: LaunchSpec, state: Path) -> str:
+    """Give a node's directory to the user that it runs as, if it is root's; an error text, empty on success."""
+    if spec.user is None or not _is_given(spec, state):
+        return ""
+    try:
+        await asyncio.to_thread(hand_over, Path(spec.directory), spec.user)
+    except OSError as error:
+        return f"directory {spec.directory} cannot be given to user {spec.user.uid}: {error.strerror}"
+    return ""
+
+
+def _is_given(spec: LaunchSpec, state: Path) -> bool:
+    """Whether the directory is one of root's for nodes, and none of an agent or controller, and so is given away."""
+    directory = Path(spec.directory)
+    owner, is_for_nodes = owner_of(directory), directory.parent == state / NODES
+    is_roots = owner is not None and owner.uid == ROOT and os.geteuid() == ROOT
+    return spec.user is not None and is_for_nodes and is_roots and not (directory / DAEMON_LOCK).exists()
 
 
 def base_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:

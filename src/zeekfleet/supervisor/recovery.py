@@ -24,13 +24,13 @@ _TIMEOUT = 60.0
 
 
 def shows(known: LaunchSpec, spec: LaunchSpec) -> bool:
-    """Whether a running process fits a launch.
+    """Whether a running process fits a launch, and has the same rights.
 
     Args:
         known: the launch as it was rebuilt from the process.
         spec: what would be launched now.
     """
-    return known.argv in ((), spec.argv) and known.paths == spec.paths
+    return known.argv in ((), spec.argv) and known.paths == spec.paths and known.user == spec.user
 
 
 def lost(welcome: protocol.Welcome, nodes: Mapping[str, Tracked]) -> tuple[LaunchSpec, ...]:

@@ -16,6 +16,7 @@ from zeekfleet.supervisor.crash import CrashReports
 from zeekfleet.supervisor.memory_kills import MemoryKills
 from zeekfleet.supervisor.records import NodeExit, Recurrence, exit_of
 from zeekfleet.supervisor.tail import last_lines
+from zeekfleet.system.privileges import acting_as
 from zeekfleet.system.process_end import is_kill
 
 REFUSED = 1
@@ -57,10 +58,11 @@ class Reporter:
 
     def report(self, spec: LaunchSpec, event: Exited, recurrence: Recurrence) -> tuple[NodeExit, Path | None]:
         """The report of one end, and the core file if there is one. Reads and writes files: call it in a thread."""
-        outputs = NodeOutputs(
-            stdout=self._last(spec.stdout_file, event.stdout_offset, event.stdout_end),
-            stderr=self._last(spec.stderr_file, event.stderr_offset, event.stderr_end),
-        )
+        with acting_as(spec.user):
+            outputs = NodeOutputs(
+                stdout=self._last(spec.stdout_file, event.stdout_offset, event.stdout_end),
+                stderr=self._last(spec.stderr_file, event.stderr_offset, event.stderr_end),
+            )
         exit_ = msgspec.structs.replace(
             exit_of(event, recurrence),
             outputs=outputs,
@@ -91,4 +93,4 @@ class Reporter:
             if now - self._debugged.get(exit_.node, -BACKTRACE_PAUSE) < BACKTRACE_PAUSE:
                 return
             self._debugged[exit_.node] = now
-            await asyncio.to_thread(self._crashes.add_backtrace, Path(exit_.crash_report), spec.argv[0], core)
+            await asyncio.to_thread(self._crashes.add_backtrace, Path(exit_.crash_report), spec, core)

@@ -21,11 +21,15 @@ def last_lines(path: Path, start: int, end: int, count: int) -> str:
     if count <= 0:
         return ""
     try:
-        with path.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
+        # A pipe in its place would hold us up without O_NONBLOCK.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            size = os.fstat(descriptor).st_size
             start, end = (start, end) if start <= end <= size else (0, size)
-            start = first_data(file.fileno(), max(start, end - MAX_BYTES))
-            content = _read_back(file.fileno(), start, end, count)
+            start = first_data(descriptor, max(start, end - MAX_BYTES))
+            content = _read_back(descriptor, start, end, count)
+        finally:
+            os.close(descriptor)
     except OSError:
         return ""
     lines = content.removesuffix(b"\n").split(b"\n")[-count:]

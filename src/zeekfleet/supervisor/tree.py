@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from zeekfleet.model.launch_context import HostContext
 from zeekfleet.model.releases import PartRelease
 from zeekfleet.model.supervision import NodeDetails
 from zeekfleet.model.supervisor import NodeConfig, Status
+from zeekfleet.model.variables import MANAGEMENT_NODE
 from zeekfleet.release import part
 from zeekfleet.stem import protocol
 from zeekfleet.supervisor import failing, identity, places, recovery, stem
@@ -34,6 +36,9 @@ from zeekfleet.supervisor.watcher import Watcher
 logger = logging.getLogger(__name__)
 
 MAX_STARTING = 64
+
+SPOOL = "spool"
+"""The spool directory in a state directory, unless another one is given."""
 
 COMMAND_TIMEOUT = 60.0
 """Seconds for the stem to do what does not depend on a node's own time."""
@@ -94,7 +99,7 @@ class Supervisor(Registry):
         self._engine = engine
         self._host = HostContext(
             self.state_directory,
-            Path(spool_directory).absolute() if spool_directory else self.state_directory / "spool",
+            Path(spool_directory).absolute() if spool_directory else self.state_directory / SPOOL,
             bare_mode,
             places.base_environment(environment),
         )
@@ -115,6 +120,7 @@ class Supervisor(Registry):
         self._connection: asyncio.Task[None] | None = None
         self._open = False
         self._stopped = False
+        self._stem_changes_user = False
 
     # --- life
 
@@ -332,6 +338,17 @@ class Supervisor(Registry):
         self._check_open()
         return {key: node.details() for key, node in self._watcher.nodes.items() if name in ("", key)}
 
+    def run_by_others(self, uid: int) -> list[str]:
+        """The nodes that run as another user than this one; agents and controllers are none."""
+        self._check_open()
+        specs = (tracked.spec for tracked in self._watcher.nodes.values())
+        own = os.geteuid()
+        return [
+            spec.name
+            for spec in specs
+            if MANAGEMENT_NODE not in spec.env and uid != (own if spec.user is None else spec.user.uid)
+        ]
+
     # --- creating
 
     async def _create(self, configs: Sequence[NodeConfig], engine: Engine) -> dict[str, str]:
@@ -360,20 +377,30 @@ class Supervisor(Registry):
         """The launch of a node, or the reason why it cannot be launched."""
         if problem := places.problem_with(config, taken):
             return problem
-        if problem := places.make_directory(config, self._host.paths(config), self._host.state):
-            return problem
         try:
             spec = identity.given_to(engine.launch(config, self._host.launch_context(config)), config)
         except LaunchError as error:
             return str(error)
-        return places.problem_with_launch(spec) or spec
+        if spec.user is not None and not self._stem_changes_user:
+            return (
+                f"node '{config.name}' cannot run as another user: the stem that runs is of a former release;"
+                " stop everything ('zeekfleet stop') and start it again"
+            )
+        if problem := places.make_directory(config, self._host.paths(config), self._host.state, spec.user):
+            return problem
+        return places.problem_with_owner(spec, self._host.state) or places.problem_with_launch(spec) or spec
 
     async def _start(self, specs: tuple[LaunchSpec, ...]) -> dict[str, str]:
+        outcomes: dict[str, str] = {}
+        for spec in specs:
+            if problem := await places.give_directory(spec, self._host.state):
+                outcomes[spec.name] = problem
+        specs = tuple(spec for spec in specs if spec.name not in outcomes)
         try:
             async with self._starting:
-                outcomes = await self._handle.create(specs, COMMAND_TIMEOUT)
+                outcomes |= await self._handle.create(specs, COMMAND_TIMEOUT)
         except StemError as error:
-            outcomes = dict.fromkeys((spec.name for spec in specs), str(error))
+            outcomes |= dict.fromkeys((spec.name for spec in specs), str(error))
         for name, problem in outcomes.items():
             if problem:
                 self._watcher.drop(name)
@@ -384,6 +411,7 @@ class Supervisor(Registry):
 
         If all nodes are gone, somebody told the stem to stop them: the nodes of a stem that is merely killed run on.
         """
+        self._stem_changes_user = welcome.changes_user
         had_nodes = any(tracked.pid is not None for tracked in self._watcher.nodes.values())
         self._watcher.welcomed(welcome)
         if had_nodes and not self._watcher.nodes and not self._stopped:

@@ -15,7 +15,7 @@ import msgspec
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.model.management import NodeOutputs
 from zeekfleet.model.supervisor import NodeConfig
-from zeekfleet.model.variables import NODE_CONFIG
+from zeekfleet.model.variables import MANAGEMENT_NODE, NODE_CONFIG
 from zeekfleet.stem import protocol
 from zeekfleet.supervisor import stem
 from zeekfleet.supervisor.crash import CrashReports, CrashSettings
@@ -25,8 +25,13 @@ from zeekfleet.supervisor.listeners import Listeners
 from zeekfleet.supervisor.outputs import OutputLimits, Outputs
 from zeekfleet.supervisor.records import NodeExit, NodeStopping, Recurrence, Tracked, exit_of
 from zeekfleet.supervisor.report import Reporter
+from zeekfleet.system.files import read_regular
+from zeekfleet.system.privileges import acting_as
 
 logger = logging.getLogger(__name__)
+
+LARGEST_CONFIG = 64 * 2**20
+"""Bytes of a node's configuration that are read: it has the layout of its cluster."""
 
 
 class Watcher:
@@ -193,8 +198,9 @@ class Watcher:
         tracked.started(pid, start_time)
         self._follow(tracked, offsets)
         if self._outputs is not None:
-            self._outputs.bound(Path(tracked.spec.stdout_file), is_found=self._is_catching_up)
-            self._outputs.bound(Path(tracked.spec.stderr_file), is_found=self._is_catching_up)
+            spec, is_found = tracked.spec, self._is_catching_up
+            self._outputs.bound(Path(spec.stdout_file), spec.user, is_found=is_found)
+            self._outputs.bound(Path(spec.stderr_file), spec.user, is_found=is_found)
         if self._can_tell(tracked):
             self._listeners.started(tracked.config.name, pid)
         elif self._tasks is not None:
@@ -208,8 +214,8 @@ class Watcher:
         name, spec = tracked.config.name, tracked.spec
         stdout, stderr = Path(spec.stdout_file), Path(spec.stderr_file)
         at_stdout, at_stderr = offsets if offsets is not None else (_size(stdout), _size(stderr))
-        self._followers.follow(stdout, at_stdout, lambda line: self._listeners.stdout_line(name, line))
-        self._followers.follow(stderr, at_stderr, lambda line: self._listeners.stderr_line(name, line))
+        self._followers.follow(stdout, at_stdout, lambda line: self._listeners.stdout_line(name, line), spec.user)
+        self._followers.follow(stderr, at_stderr, lambda line: self._listeners.stderr_line(name, line), spec.user)
 
     # --- reporting to listeners
 
@@ -296,17 +302,32 @@ class Watcher:
 
 
 def _config_of(spec: LaunchSpec) -> NodeConfig:
-    """The configuration that a node was created with, from its directory; only name and directory if that fails."""
+    """The configuration that a node was created with, from its directory; only name and directory if that fails.
+
+    A node that runs as another user can change the file. It must still say who and where the node is.
+    """
     try:
-        return decode_config(Path(spec.env[NODE_CONFIG]).read_bytes())
+        with acting_as(spec.user):
+            config = decode_config(read_regular(spec.env[NODE_CONFIG], LARGEST_CONFIG))
+        problem = "" if spec.user is None or _is_of(config, spec) else "it is that of another node"
     except (KeyError, OSError, msgspec.MsgspecError) as error:
-        logger.warning(
-            "the configuration of node '%s' cannot be read: %s",
-            spec.name,
-            error,
-            extra={"node": spec.name, "error": str(error)},
-        )
-        return NodeConfig(name=spec.name, directory=spec.directory)
+        problem = str(error)
+    if not problem:
+        return config
+    logger.warning(
+        "the configuration of node '%s' cannot be read: %s",
+        spec.name,
+        problem,
+        extra={"node": spec.name, "error": problem},
+    )
+    return NodeConfig(name=spec.name, directory=spec.directory)
+
+
+def _is_of(config: NodeConfig, spec: LaunchSpec) -> bool:
+    directory = Path(config.directory or spec.directory).absolute()
+    files = (directory / (config.stdout_file or "stdout"), directory / (config.stderr_file or "stderr"))
+    is_there = (str(directory), *map(str, files)) == spec.paths
+    return config.name == spec.name and is_there and MANAGEMENT_NODE not in config.env
 
 
 def _size(path: Path) -> int:

@@ -26,4 +26,9 @@ def of_mask(mask: int) -> frozenset[str]:
 
 def effective() -> frozenset[str]:
     """Those that this thread has."""
-    return of_mask(int(procfs.status("self").get("CapEff", "0"), 16))
+    return of_mask(int(procfs.status("thread-self").get("CapEff", "0"), 16))
+
+
+def permitted() -> frozenset[str]:
+    """Those that this thread may give itself, or keep when it changes its user."""
+    return of_mask(int(procfs.status("thread-self").get("CapPrm", "0"), 16))

@@ -22,6 +22,7 @@ from zeekfleet.system import capabilities
 _PR_SET_DUMPABLE = 4
 _LIMIT = 1
 
+_library = ctypes.CDLL(None)
 _inherited = resource.getrlimit(resource.RLIMIT_CORE)
 """The limits that this process was started with."""
 
@@ -39,7 +40,7 @@ def leave_none() -> None:
 
 def hide_memory() -> None:
     """Leave no core, and let nobody but root look at this process in ``/proc``."""
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    _library.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def restore_limit(pid: int) -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 MODE = 0o600
 
@@ -23,6 +24,31 @@ def open_own(path: Path | str, flags: int) -> int:
         if error.errno == errno.ELOOP and os.path.islink(path):  # noqa: PTH114 - the path may be a text
             raise OSError(errno.ELOOP, "it is a symbolic link, which is not followed here", str(path)) from None
         raise
+
+
+def open_regular(file: Path | str) -> BinaryIO:
+    """Open a regular file to read that somebody else may have made.
+
+    A pipe in its place does not hold us up, and a symbolic link is not followed.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    stream = os.fdopen(open_own(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb")
+    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        return stream
+    stream.close()
+    raise OSError(errno.EINVAL, "it is no regular file", str(file))
+
+
+def read_regular(file: Path | str, limit: int) -> bytes:
+    """The beginning of such a file (:func:`open_regular`), at most ``limit`` bytes.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    with open_regular(file) as stream:
+        return stream.read(limit)
 
 
 def write_private(file: Path, content: bytes, like: os.stat_result | None = None) -> None:

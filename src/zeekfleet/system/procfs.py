@@ -145,9 +145,24 @@ def session_of_ended(pid: int) -> int | None:
 
 
 def status(pid: int | str) -> dict[str, str]:
-    """The fields of ``/proc/<pid>/status``, also of ``self``; empty if there is no such process."""
+    """The fields of ``/proc/<pid>/status``, also of ``thread-self``; empty if there is no such process."""
     lines = read(f"/proc/{pid}/status").decode("utf-8", "replace").splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def soft_limit(pid: int, name: str) -> int:
+    """A soft limit of a process by its name in ``/proc/<pid>/limits``; -1 if there is none, or no such process."""
+    for line in read(f"/proc/{pid}/limits").decode("ascii", "replace").splitlines():
+        if line.startswith(name):
+            value = line.removeprefix(name).split()[0]
+            return int(value) if value.isdecimal() else -1
+    return -1
+
+
+def user(pid: int) -> int | None:
+    """The effective user of a process; None if there is no such process."""
+    ids = status(pid).get("Uid", "").split()
+    return int(ids[1]) if len(ids) > 1 else None
 
 
 def threads(pid: int) -> list[int]:

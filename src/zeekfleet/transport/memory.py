@@ -13,6 +13,7 @@ from zeekfleet.broker.session import GOING_AWAY, ServerSession
 from zeekfleet.errors import ListenError, TransportError
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.defaults import EVERY_ADDRESS, EVERY_ADDRESS_V6, LOOPBACK
+from zeekfleet.model.enums import Role
 from zeekfleet.security.access import AccessControl
 from zeekfleet.transport.bus import Peer
 from zeekfleet.transport.connections import ListenerPolicy
@@ -210,7 +211,9 @@ class MemoryBus(RoutedBus):
         finally:
             self._accepted.discard(link)
 
-    async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ClientTls | None) -> Link:
+    async def _connect(
+        self, host: str, port: int, subscriptions: tuple[str, ...], tls: ClientTls | None, role: Role
+    ) -> Link:
         return await self._network.connect(host, port, self._dialled_peer("", host, port), subscriptions, self)
 
     async def _close_listeners(self) -> None:

@@ -99,7 +99,7 @@ class RoutedBus(ConnectedBus):
         address = _place(host, port)
 
         async def connect() -> Link:
-            link = await self._connect(host, port, subscriptions, tls)
+            link = await self._connect(host, port, subscriptions, tls, role)
             link.dialled = True
             link.peer = msgspec.structs.replace(link.peer, role=role, dialled_for=instance)
             link.permissions = permissions_of_dialled(role)
@@ -144,7 +144,9 @@ class RoutedBus(ConnectedBus):
                 leaving.create_task(dialler.stop("endpoint closed"))
 
     @abc.abstractmethod
-    async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ClientTls | None) -> Link:
+    async def _connect(
+        self, host: str, port: int, subscriptions: tuple[str, ...], tls: ClientTls | None, role: Role
+    ) -> Link:
         """Make one connection to a peer, up to its upgrade.
 
         Raises:

@@ -9,6 +9,7 @@ from zeekfleet.broker.client_frames import NAME
 from zeekfleet.broker.session import APPLICATION_NAME
 from zeekfleet.errors import ListenError, NotObeyedError
 from zeekfleet.model.addresses import address_text
+from zeekfleet.model.enums import Role
 from zeekfleet.security.access import AccessControl
 from zeekfleet.transport import unix_sockets, upgrade
 from zeekfleet.transport.connections import ListenerPolicy
@@ -29,13 +30,19 @@ class WebSocketBus(RoutedBus):
         name: what it calls itself to peers.
         settings: its limits and times.
         access: which users of this host are obeyed where we dial without TLS; by default all are.
+        nodes_access: the same where a node is dialled; ``access`` by default.
     """
 
     def __init__(
-        self, name: str = "", settings: TransportSettings | None = None, access: AccessControl | None = None
+        self,
+        name: str = "",
+        settings: TransportSettings | None = None,
+        access: AccessControl | None = None,
+        nodes_access: AccessControl | None = None,
     ) -> None:
         super().__init__(name, settings)
         self._access = access
+        self._nodes_access = nodes_access or access
         self._listeners: list[tuple[Listener, str, tuple[int, int] | None]] = []
 
     async def listen(
@@ -62,14 +69,17 @@ class WebSocketBus(RoutedBus):
         self._listeners.append((listener, path, unix_sockets.identity(path) if path else None))
         return port
 
-    async def _connect(self, host: str, port: int, subscriptions: tuple[str, ...], tls: ClientTls | None) -> Link:
+    async def _connect(
+        self, host: str, port: int, subscriptions: tuple[str, ...], tls: ClientTls | None, role: Role
+    ) -> Link:
         fields = upgrade.own_fields(self.name, self.settings.frame_bytes) | {upgrade.ENDPOINT: self.id}
         stream, answer = await dial_websocket(
             host, port, tls, fields, self.settings, self.metrics, self._router.unfinished
         )
-        if self._access is not None and tls is None:
+        access = self._nodes_access if role is Role.NODE else self._access
+        if access is not None and tls is None:
             # Only now is it certain that it has accepted: before, the kernel takes any connection for root's.
-            problem = self._access.problem_of_listener(stream.transport.get_extra_info("socket"))
+            problem = access.problem_of_listener(stream.transport.get_extra_info("socket"))
             if problem:
                 stream.abort()
                 self.metrics.strangers_refused += 1

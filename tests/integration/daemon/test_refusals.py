@@ -8,22 +8,28 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.daemons import Daemon, clean_environment, processes_mentioning
+from support.other_user import NOBODY, as_user, within_reach
 from support.ports import free_ports
 
 INI = "[manager]\nrole = manager\n"
 
 
 def refused(
-    directory: Path, *arguments: str, naming: tuple[str, ...], environment: dict[str, str] | None = None
+    directory: Path,
+    *arguments: str,
+    naming: tuple[str, ...],
+    environment: dict[str, str] | None = None,
+    command: tuple[str, ...] = (sys.executable, "-m", "zeekfleet"),
 ) -> str:
     """Run a daemon that cannot come up; what it says on stderr."""
-    with Daemon(directory / "output", *arguments, environment=environment) as daemon:
+    with Daemon(directory / "output", *arguments, environment=environment, command=command) as daemon:
         code = daemon.wait()
     told = daemon.stderr
     errors = [line for line in told.splitlines() if line.startswith("error: ")]
@@ -113,6 +119,33 @@ def test_a_symbolic_link_in_the_state_directory(site: Site, verb: str) -> None:
     (site.state / "nodes").symlink_to(site.root / "elsewhere")
     refused(site.root, *site.command(verb), naming=(str(site.state / "nodes"), "it is a symbolic link"))
     assert not any((site.root / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("verb", ["agent", "up"])
+def test_nodes_as_a_user_that_does_not_exist(site: Site, verb: str) -> None:
+    naming = ("supervisor.node_user", "there is no user 'no such one'")
+    refused(site.root, *site.command(verb), "--node-user", "no such one", naming=naming)
+    assert not site.state.exists()
+
+
+@pytest.mark.skipif(within_reach() is None, reason="no other user can run our interpreter")
+def test_nodes_as_another_user_without_root() -> None:
+    command = (*as_user(NOBODY), sys.executable, "-m", "zeekfleet")
+    naming = ("supervisor.node_user", "only root can run nodes as another user")
+    with tempfile.TemporaryDirectory(prefix="zeekfleet-") as directory:
+        Path(directory).chmod(0o755)  # to where pytest has its directories, that user does not come
+        site = Site(Path(directory))
+        refused(site.root, *site.agent, "--node-user", "root", naming=naming, command=command)
+        assert not site.state.exists()
+
+
+@pytest.mark.skipif(within_reach() is None, reason="no other user can run our interpreter")
+def test_nodes_as_a_user_that_cannot_come_here(site: Site) -> None:
+    site.root.chmod(0o700)
+    command = (*(within_reach() or ()), sys.executable, "-m", "zeekfleet")
+    naming = ("supervisor.node_user", "cannot enter directory /", "chmod o+x")
+    refused(site.root, *site.agent, "--node-user", str(NOBODY), "--node-group", "1", naming=naming, command=command)
+    assert not any((site.state / "nodes").iterdir())
 
 
 @DAEMONS

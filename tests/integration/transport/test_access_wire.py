@@ -13,11 +13,13 @@ import trustme
 from support.ports import free_ports
 from support.raw_peer import RawPeer
 from support.recorder import Recorder
+from support.waiting import async_until
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent
 from zeekfleet.broker.topics import EVERYTHING
 from zeekfleet.client.link import Retry, connect
 from zeekfleet.errors import TransportError
+from zeekfleet.model.enums import Role
 from zeekfleet.security.access import AccessControl, SocketOwner
 from zeekfleet.security.users import ServedUsers
 from zeekfleet.security.web_pages import own_names
@@ -187,3 +189,17 @@ async def test_where_tls_is_spoken_the_certificate_tells_who_listens():
         async with Recorder(dialling) as sees:
             dialling.dial("127.0.0.1", port, tls=ClientTls(lambda: client))
             await sees.added()
+
+
+async def test_who_may_be_a_node_is_obeyed_only_where_a_node_is_dialled():
+    strangers = access(STRANGER)
+    nodes = strangers.including(STRANGER)
+    async with WebSocketBus() as listening, WebSocketBus(access=strangers, nodes_access=nodes) as dialling:
+        first = await listening.listen("127.0.0.1", 0)
+        second = await listening.listen("127.0.0.1", 0)
+        async with Recorder(dialling) as sees:
+            dialling.dial("127.0.0.1", first, role=Role.CONTROLLER)
+            dialling.dial("127.0.0.1", second, role=Role.NODE)
+            assert (await sees.added()).role is Role.NODE
+            await async_until(lambda: dialling.metrics.strangers_refused)
+            assert len(dialling.peers()) == 1

@@ -17,6 +17,7 @@ from zeekfleet.node.simulator.links import SimulatedNodeLinks
 from zeekfleet.planning import layout, listeners
 from zeekfleet.planning.checks import Needs
 from zeekfleet.planning.node_settings import cpus_of
+from zeekfleet.system.privileges import acting_as
 from zeekfleet.transport.bus import Bus
 from zeekfleet.transport.connections import Connections
 
@@ -61,7 +62,12 @@ class SimulatorEngine:
     async def check(self, config: NodeConfig, context: LaunchContext, _scratch: Path) -> list[str]:
         """Check that the node's scripts and its trace exist."""
         scripts = (*config.addl_base_scripts, *config.addl_user_scripts)
-        problem = await asyncio.to_thread(missing_input, scripts, config.pcap_file, context.directory)
+
+        def look() -> str | None:
+            with acting_as(context.user):
+                return missing_input(scripts, config.pcap_file, context.directory)
+
+        problem = await asyncio.to_thread(look)
         return [problem] if problem is not None else []
 
     def prepare(self) -> None:

@@ -26,6 +26,7 @@ from zeekfleet.planning.layout import Backend, ZeekSettings
 from zeekfleet.planning.mailbox import MAILBOX_DIRECTORY, REQUESTS_FILE, needs_mailbox
 from zeekfleet.planning.node_settings import cpus_of
 from zeekfleet.planning.zeek_versions import zeromq_problem
+from zeekfleet.system.privileges import acting_as
 from zeekfleet.transport.bus import Bus
 from zeekfleet.transport.connections import Connections
 
@@ -200,15 +201,18 @@ class ZeekEngine:
         if problem := self._zeromq_problem(config, encrypted=will_have_keys):
             return [problem]
         spec = self._spec(config, msgspec.structs.replace(context, directory=str(scratch)))
-        for name, content in spec.files.items():
-            (scratch / name).parent.mkdir(exist_ok=True)
-            (scratch / name).write_text(content)
+        with acting_as(context.user):
+            for name, content in spec.files.items():
+                (scratch / name).parent.mkdir(exist_ok=True)
+                (scratch / name).write_text(content)
         # Zeek must find the new layout, in the scratch directory, before the present one in the node's directory.
         zeekpath = f"{scratch}:{context.directory}:{spec.env['ZEEKPATH'].removeprefix(f'{scratch}:')}"
         environment = {**spec.env, **parsing.VARIABLES, "ZEEKPATH": zeekpath}
-        errors = await parse(parsing.command_line(spec.argv, context.directory), environment, scratch)
+        command = parsing.command_line(spec.argv, context.directory)
+        errors = await parse(command, environment, scratch, user=context.user)
         found = [error.replace(str(scratch), context.directory) for error in errors]
-        return [*found, *unreadable_trace(config, context.directory)]
+        with acting_as(context.user):
+            return [*found, *unreadable_trace(config, context.directory)]
 
     def _hub_ports(self, config: NodeConfig) -> tuple[int, int]:
         """The agent's choice, else the operator's, else Zeek's default."""

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,9 @@ from zeekfleet.broker.events.node import NodeDispatchResponse, NotifyNodeHello
 from zeekfleet.model.dispatches import DATA
 from zeekfleet.model.management import Result
 from zeekfleet.planning.mailbox import ANSWER_SUFFIX, REQUESTS_FILE
+from zeekfleet.system.files import open_own, read_regular
 from zeekfleet.system.inotify import IN_MOVED_TO, IN_Q_OVERFLOW, Inotify
+from zeekfleet.system.privileges import acting_as_owner
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +112,8 @@ class Mailboxes:
         try:
             if self._inotify is None:
                 self._inotify = Inotify(self._happened)
-            self._watches[self._inotify.watch(directory, IN_MOVED_TO)] = node
+            with _acting_as_owner(directory):
+                self._watches[self._inotify.watch(directory, IN_MOVED_TO)] = node
         except OSError as error:
             logger.warning(
                 "node %s cannot be reached by its mailbox: %s", node, error, extra={"node": node, "error": str(error)}
@@ -140,19 +144,23 @@ class Mailboxes:
 
     def _read(self, node: str) -> None:
         """Read and remove all answers, the oldest first."""
+        directory = self._directories[node]
         try:
-            found = [path for path in self._directories[node].iterdir() if path.name.endswith(ANSWER_SUFFIX)]
+            with _acting_as_owner(directory):
+                found = [path for path in directory.iterdir() if path.name.endswith(ANSWER_SUFFIX)]
+                found.sort(key=_order)
         except OSError as error:
-            logger.warning("mailbox of node %s: %s", node, error, extra={"node": node, "error": str(error)})
+            self._warn(node, error)
             return
-        for path in sorted(found, key=_order):
+        for path in found:
             try:
-                content = path.read_bytes() if path.stat().st_size <= LARGEST_ANSWER else b""
-                path.unlink()
+                with _acting_as_owner(directory):
+                    content = read_regular(path, LARGEST_ANSWER + 1)
+                    path.unlink()
             except OSError as error:
-                logger.warning("mailbox of node %s: %s", node, error, extra={"node": node, "error": str(error)})
+                self._warn(node, error)
                 continue
-            event = _event(node, content)
+            event = _event(node, content) if len(content) <= LARGEST_ANSWER else None
             if event is None:
                 logger.warning("mailbox of node %s: %s is no valid answer", node, path.name, extra={"node": node})
                 continue
@@ -160,16 +168,25 @@ class Mailboxes:
                 self._open.get(node, {}).pop(event.reqid, None)
             self.on_event(event)
 
+    def _warn(self, node: str, error: OSError) -> None:
+        logger.warning("mailbox of node %s: %s", node, error, extra={"node": node, "error": str(error)})
+
     def _write(self, node: str, requests: list[_Request]) -> None:
         file = self._directories[node] / REQUESTS_FILE
         temporary = file.with_suffix(".new")
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.writelines(msgspec.json.encode(request) + b"\n" for request in requests)
-            temporary.replace(file)
+            with _acting_as_owner(self._directories[node]):
+                descriptor = open_own(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK)
+                with os.fdopen(descriptor, "wb") as stream:
+                    stream.writelines(msgspec.json.encode(request) + b"\n" for request in requests)
+                temporary.replace(file)
         except OSError as error:
-            logger.warning("mailbox of node %s: %s", node, error, extra={"node": node, "error": str(error)})
+            self._warn(node, error)
+
+
+def _acting_as_owner(mailbox: Path) -> AbstractContextManager[None]:
+    """Work in a mailbox as the node's user, to whom the node's directory belongs."""
+    return acting_as_owner(mailbox.parent)
 
 
 def _unheard(event: Event) -> None:

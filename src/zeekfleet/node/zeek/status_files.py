@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from zeekfleet.planning.layout import STATUS_FILE
+from zeekfleet.system.files import read_regular
 from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_MODIFY, IN_Q_OVERFLOW, Inotify
+from zeekfleet.system.privileges import acting_as_owner
 from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
@@ -26,8 +28,8 @@ AGAIN = 1.0
 def says_running(directory: Path) -> bool:
     """Whether the node in this directory is up, by its status file."""
     try:
-        with (directory / STATUS_FILE).open("rb", buffering=0) as file:
-            return file.read(len(RUNNING)) == RUNNING
+        with acting_as_owner(directory):
+            return read_regular(directory / STATUS_FILE, len(RUNNING)) == RUNNING
     except OSError:
         return False
 
@@ -96,7 +98,9 @@ class StatusFiles:
     def _watch(self, names: Iterable[str]) -> None:
         for name in sorted(names):
             try:
-                watch = self._opened.watch(self._nodes[name][1] / STATUS_FILE, IN_MODIFY | IN_CLOSE_WRITE)
+                directory = self._nodes[name][1]
+                with acting_as_owner(directory):
+                    watch = self._opened.watch(directory / STATUS_FILE, IN_MODIFY | IN_CLOSE_WRITE)
             except OSError as error:
                 if name not in self._unwatched:
                     logger.warning(
