@@ -21,6 +21,7 @@ what was expected), and its facts as attributes, so that no program has to parse
     ├── SettingsError            an option, variable or settings file is wrong (.key)
     ├── TlsFileError             a file for TLS cannot be used (.kind, .path)
     ├── PkiError                 a certificate cannot be made, renewed or revoked
+    │   └── JoinRefusedError     an agent may not join with its token (.answer)
     ├── UnitFileError            a systemd unit cannot be made or written
     ├── CommandLineError         a command line cannot be understood (.program)
     ├── StoreError               the store cannot be used
@@ -212,6 +213,18 @@ class TlsFileError(ZeekfleetError):
 
 class PkiError(ZeekfleetError):
     """A certificate cannot be made, renewed or revoked."""
+
+
+class JoinRefusedError(PkiError):
+    """An agent may not join with its token; the sentence is for our log.
+
+    Attributes:
+        answer: what the agent is told. It helps nobody who has no token.
+    """
+
+    def __init__(self, reason: str, answer: str = "the token is not accepted: the controller's log says why") -> None:
+        self.answer = answer
+        super().__init__(reason)
 
 
 class UnitFileError(ZeekfleetError):

@@ -250,7 +250,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[
         int, Setting("port to listen on; 0 takes any free one", within=ranges.PORT, variable="ZEEK_AGENT_PORT")
     ] = defaults.AGENT_PORT
-    controller: Annotated[str, Setting("HOST:PORT of the controller, or none to wait for it")] = (
+    controller: Annotated[str, Setting("HOST or HOST:PORT of the controller, or none to wait for it")] = (
         f"{defaults.LOOPBACK}:{defaults.CONTROLLER_PORT}"
     )
     tls_certificate: Annotated[str, Setting("PEM file with the agent's certificate", names="path")] = ""

@@ -7,7 +7,17 @@ import itertools
 import pytest
 
 from zeekfleet.broker import topics
-from zeekfleet.broker.events import agent, checks, controller, dispatches, node, secrets, supervision, supervisor
+from zeekfleet.broker.events import (
+    agent,
+    certificates,
+    checks,
+    controller,
+    dispatches,
+    node,
+    secrets,
+    supervision,
+    supervisor,
+)
 from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.frames import ResponseTooLarge
 from zeekfleet.broker.generations import FIRST, SECOND
@@ -118,6 +128,14 @@ def test_what_clients_may_ask() -> None:
     }  # fmt: skip
 
 
+def test_an_applicant_may_ask_for_a_certificate_and_nothing_else() -> None:
+    said = {event for event, row in TABLE.items() if Role.APPLICANT in row.say}
+    heard = {event for event, row in TABLE.items() if Role.APPLICANT in row.hear}
+    assert said == {certificates.AuthorityRequest, certificates.JoinRequest}
+    assert heard == {certificates.AuthorityResponse, certificates.JoinResponse}
+    assert Permissions((Actor(Role.APPLICANT),)).subscribable() == (topics.CONTROLLER,)
+
+
 def test_what_changes_something_is_no_viewers() -> None:
     for row in TABLE.values():
         if row.changes:
@@ -138,7 +156,7 @@ def test_clients_hear_no_internal_requests_and_no_secrets() -> None:
 def test_events_of_other_releases_are_said_where_one_may_speak_and_heard_by_nobody() -> None:
     for role, topic in itertools.product(Role, TOPICS.values()):
         actor = Actor(role, "own")
-        speaks = any(allowed(actor, event, topic, SAY) for event in EVENTS)
+        speaks = role is not Role.APPLICANT and any(allowed(actor, event, topic, SAY) for event in EVENTS)
         assert allowed(actor, UnknownEvent, topic, SAY) is speaks
         assert not allowed(actor, UnknownEvent, topic, HEAR)
     assert not allowed(Actor(Role.AGENT, "own"), UnknownEvent, topics.agent("other"), SAY)

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Collection
 
+from zeekfleet.agent.certificates import Certificates
 from zeekfleet.agent.check import ConfigurationCheck, NodeChecker
 from zeekfleet.agent.control import SupervisorControl, cluster_nodes
 from zeekfleet.agent.crash_history import CrashHistory
@@ -28,6 +29,7 @@ from zeekfleet.broker import topics
 from zeekfleet.broker.events import node as node_api
 from zeekfleet.broker.events import supervision
 from zeekfleet.broker.events import supervisor as supervisor_api
+from zeekfleet.broker.events.certificates import RevokedCertificates
 from zeekfleet.broker.events.checks import CHECK, PORTS
 from zeekfleet.broker.events.dispatches import NodePeers, NodeTraceDone
 from zeekfleet.broker.events.presence import RENEWAL, RENEWS, AgentHelloRequest
@@ -66,6 +68,9 @@ class Agent:
         supervisor: the bus of this host's supervisor.
         links: how the nodes are reached.
         checker: finds what would keep nodes from coming up; without one, configurations cannot be checked.
+
+    Attributes:
+        certificates: has the agent's certificate renewed, and is told who is revoked.
     """
 
     def __init__(
@@ -141,6 +146,7 @@ class Agent:
             instance=options.name,
         )
         self._controllers: dict[int, Peer] = {}
+        self.certificates = Certificates(bus, options.name)
         self._supervised = False
         self._launched = Signal()
         links.on_event(self._heard_node)
@@ -198,13 +204,17 @@ class Agent:
         match received:
             case PeerAdded(peer=peer) if peer.role is Role.CONTROLLER:
                 self._controllers[peer.id] = peer
+                self.certificates.found(peer)
                 self._served_controller.found(peer)
                 self._introduce()
             case PeerLost(peer=peer):
                 self._controllers.pop(peer.id, None)
+                self.certificates.lost(peer)
                 self._served_controller.lost(peer, self._controllers.values())
             case Delivery(topic=self._topic, event=AgentHelloRequest()):
                 self._introduce()
+            case Delivery(topic=self._topic, event=RevokedCertificates(list=revoked), peer=peer):
+                self.certificates.told(revoked, peer)
             case Delivery(topic=topics.NODE, event=event):
                 self._heard_node(event)
             case Delivery(topic=topic, event=ClusterKeys(keys=keys)) if topic == topics.secrets(self._options.name):

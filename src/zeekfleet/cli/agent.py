@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 
 from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
+from zeekfleet.cli.messages import Messages
 from zeekfleet.cli.purposes import VERBS
+from zeekfleet.resolution import Resolved
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -16,6 +20,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Run an instance in the foreground: a supervisor, and below it the agent and its nodes."
         " SIGTERM or Ctrl-C stops them all in order.",
     )
+    joining = parser.add_argument_group("joining a fleet", "The token is one of 'zeekfleet token create agent NAME'.")
+    way = joining.add_mutually_exclusive_group()
+    way.add_argument(
+        "--join",
+        metavar="TOKEN",
+        help="Get a certificate from the controller for this token, unless there is one already [ZEEKFLEET_JOIN]",
+    )
+    way.add_argument("--join-file", metavar="FILE", type=Path, help="The same, with the token in a file.")
     add_options(parser, SECTIONS["agent"])
     parser.set_defaults(run=run)
 
@@ -29,4 +41,28 @@ def run(args: argparse.Namespace) -> int:
 
     resolved, roles = resolve_options(args), (Role.AGENT,)
     parse_controller(resolved.settings.agent.controller)
+    resolved = _joined(args, resolved)
     return run_daemon(resolved.settings.common, lambda stop: tree.serve(names.settled(resolved, roles), roles, stop))
+
+
+def _joined(args: argparse.Namespace, resolved: Resolved) -> Resolved:
+    """The settings of an agent that has its certificate, if a token was given; now, if it had none before."""
+    from zeekfleet.daemon import joining, names  # noqa: PLC0415
+    from zeekfleet.model.enums import Role  # noqa: PLC0415
+
+    file: Path | None = args.join_file
+    # A unit file may go on naming it: once the agent has joined, the token is of no use, and better removed.
+    is_gone = file is not None and not file.exists()
+    if is_gone and (there := joining.certificate_there(names.settled(resolved, (Role.AGENT,)))):
+        Messages().note(f"--join-file is ignored: {there}")
+        return resolved
+    token = joining.given_token(args.join, file, os.environ)
+    if token is None:
+        return resolved
+    resolved = joining.named_by(token, resolved)
+    settings = names.settled(resolved, (Role.AGENT,))
+    if there := joining.certificate_there(settings, token):
+        Messages().note(f"the token is ignored: {there}")
+    else:
+        Messages().note(joining.join(settings, token))
+    return resolved

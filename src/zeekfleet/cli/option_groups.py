@@ -41,7 +41,7 @@ _TEXTS = (
     ("_dir", "DIRECTORY"),
     ("directory", "DIRECTORY"),
     ("listen", "ADDRESS"),
-    ("agent.controller", "HOST:PORT"),
+    ("agent.controller", "HOST[:PORT]"),
     ("allow_user", "NAMES"),
     ("allow_group", "NAMES"),
     ("server_name", "NAMES"),

@@ -16,7 +16,7 @@ from zeekfleet.client.results import Document
 from zeekfleet.client.views import BAD, BUSY, FAINT, GOOD, Cell, Note, Table, View
 from zeekfleet.errors import PkiError
 from zeekfleet.model.defaults import THIS_HOST
-from zeekfleet.model.names import PKI
+from zeekfleet.model.names import AUTHORITY_KEY, PKI
 from zeekfleet.pki.hosts import parse_host, parse_range
 from zeekfleet.pki.records import AUTHORITY_DAYS, DAYS, LIFE, Issued, find
 from zeekfleet.security.certificates import date_text
@@ -189,12 +189,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _init(directory: Path, args: argparse.Namespace) -> View:
-    from zeekfleet.pki.directory import KEY, PkiDirectory  # noqa: PLC0415
+    from zeekfleet.pki.directory import PkiDirectory  # noqa: PLC0415
 
     pki = PkiDirectory.create(directory, args.days, tuple(map(parse_range, args.permit)), replace=args.force)
     return [
         _about_authority(pki),
-        Note(f"whoever has {directory / KEY} can make any certificate: keep it secret, and a copy of it safe", FAINT),
+        Note(
+            f"whoever has {directory / AUTHORITY_KEY} can make any certificate: keep it secret, and a copy of it safe",
+            FAINT,
+        ),
     ]
 
 

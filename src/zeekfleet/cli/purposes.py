@@ -9,6 +9,7 @@ VERBS = {
     "supervise": "Run a set of processes from a file, and nothing else.",
     "systemd": "Print or install the systemd unit of a daemon.",
     "pki": "Make certificates for agents, controllers and clients.",
+    "token": "Make tokens by which agents on other hosts join.",
     "check": "Check a cluster configuration without deploying it.",
     "deploy": "Deploy a staged cluster configuration.",
     "deploy-config": "Upload a cluster configuration and deploy it.",

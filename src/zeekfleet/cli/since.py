@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from zeekfleet.cli.durations import parse_duration
 from zeekfleet.model.texts import shown
 
 DAY = 86400.0
 YEAR = 365 * DAY
 YEARS = 100
 """How far away a moment may be."""
-
-UNITS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": DAY}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|min|m|h|d)")
 
 
 def seconds_of(text: str) -> float:
@@ -37,10 +34,8 @@ def seconds_ago(text: str, now: datetime) -> float | None:
     Returns:
         None if the text names no moment, one that is yet to come, or one that is further away than :data:`YEARS`.
     """
-    if (parts := _DURATION.findall(text)) and "".join(map("".join, parts)) == text:
-        found = [sum(float(number) * UNITS[unit] for number, unit in parts)]
-    else:
-        found = [(now - then).total_seconds() for then in _moments(text, now)]
+    duration = parse_duration(text)
+    found = [(now - then).total_seconds() for then in _moments(text, now)] if duration is None else [duration]
     return min((seconds for seconds in found if 0 <= seconds <= YEARS * YEAR), default=None)
 
 

@@ -7,9 +7,11 @@ import logging
 
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent as agent_api
+from zeekfleet.broker.events.certificates import RenewalRequest
 from zeekfleet.broker.generations import FIRST, SECOND
 from zeekfleet.controller.agents import Agents
 from zeekfleet.controller.audit import AuditTrail
+from zeekfleet.controller.certificates import Certificates
 from zeekfleet.controller.checking import Checking
 from zeekfleet.controller.completion import Completion
 from zeekfleet.controller.deployment_queue import DeploymentQueue
@@ -47,6 +49,9 @@ class Controller:
         connections: for dialling agents that do not connect to us; what listens for the others is open.
         store: where it keeps what must outlive it.
         audit: records who asks for changes; without one, nobody does.
+
+    Attributes:
+        certificates: makes those of agents, and tells agents who is revoked.
     """
 
     def __init__(
@@ -121,12 +126,15 @@ class Controller:
             presence=self._presence,
             request_timeout=base,
         )
+        self.certificates = Certificates(
+            bus, options.signer, options.revoked, lambda name: name in self._instances.known, self._tasks
+        )
         self._service = Service(
             bus,
             topics.CONTROLLER,
             "the controller",
             self._tasks,
-            (deployment_requests, self._requests, self._presence, self._keeper),
+            (deployment_requests, self._requests, self._presence, self._keeper, self.certificates),
             Admission(MAX_REQUESTS, MAX_OF_A_CLIENT, "requests"),
             witness=audit,
         )
@@ -166,10 +174,14 @@ class Controller:
             case PeerAdded(peer=peer):
                 logger.debug("peer %s added", peer)
                 self._tell_of_loss()
+                self.certificates.tell((peer,))
             case PeerLost(peer=peer, reason=reason):
                 self._lost(peer, reason)
             case Delivery(topic=topics.CONTROLLER):
                 await self._service.hear(received)
+            case Delivery(event=RenewalRequest(), peer=peer):
+                self._liveness.heard(peer)
+                await self.certificates.hear(received)
             case Delivery(topic=topic, peer=peer):
                 self._liveness.heard(peer)
                 self._agents.hear(topic.removeprefix(topics.AGENT_PREFIX + "/"), received)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from zeekfleet.controller.certificates import Signer
 from zeekfleet.controller.completion import PortAssignment
 from zeekfleet.controller.notifications import NotificationLimits
 from zeekfleet.model.defaults import CONTROLLER_PORT
@@ -27,6 +29,8 @@ class ControllerOptions(msgspec.Struct, frozen=True):
         notifications: how much agents may tell.
         sizes: how large a configuration may be.
         encryption: how connections to agents are encrypted.
+        signer: makes certificates for agents; None if there is no authority here.
+        revoked: gives the list of revoked certificates as PEM, ``""`` if there is none.
         loss: a sentence that connecting clients are told until a configuration is staged; none if empty.
     """
 
@@ -40,4 +44,6 @@ class ControllerOptions(msgspec.Struct, frozen=True):
     notifications: NotificationLimits = NotificationLimits()
     sizes: Sizes = Sizes()
     encryption: Encryption = PlainText()
+    signer: Signer | None = None
+    revoked: Callable[[], str] = lambda: ""
     loss: str = ""

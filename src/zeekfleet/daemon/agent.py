@@ -18,6 +18,7 @@ from zeekfleet.daemon.controller_address import parse_controller
 from zeekfleet.daemon.directories import check_name
 from zeekfleet.daemon.disk import DiskWatch
 from zeekfleet.daemon.engine_options import zeek_options
+from zeekfleet.daemon.renewal import Renewal
 from zeekfleet.daemon.run import until
 from zeekfleet.daemon.tls import DaemonTls
 from zeekfleet.daemon.workplace import workplace
@@ -27,6 +28,7 @@ from zeekfleet.model.enums import Role
 from zeekfleet.model.names import AGENT_SOCKET
 from zeekfleet.model.types import Address
 from zeekfleet.node.engines import engine_of
+from zeekfleet.security.identity import Identity, PeerRole
 from zeekfleet.settings import Settings
 from zeekfleet.transport.connections import ConnectedBus
 
@@ -102,6 +104,10 @@ async def serve(settings: Settings, engine_name: str, stop: asyncio.Event) -> No
 async def _run(agent: Agent, disk: DiskWatch, archiver: Archiver | None, tls: DaemonTls, bus: ConnectedBus) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(tls.run(bus.recheck))
+        if tls.is_found:
+            renewal = Renewal(tls, Identity(PeerRole.AGENT, bus.name))
+            tasks.create_task(renewal.run(agent.certificates.renew))
+            tasks.create_task(renewal.keep_list(agent.certificates.revoked))
         tasks.create_task(agent.run())
         tasks.create_task(disk.run())
         if archiver is not None:

@@ -49,16 +49,20 @@ def clients_policy(name: str, unnamed: str, refused: Refused | None = None) -> L
     return ListenerPolicy(actors=(ADMIN,), certified=certified, refused=refused)
 
 
-def agents_policy(*, and_clients: bool, refused: Refused | None = None) -> ListenerPolicy:
+def agents_policy(*, and_clients: bool, and_applicants: bool = False, refused: Refused | None = None) -> ListenerPolicy:
     """The controller's port for agents.
 
     Args:
         and_clients: serve clients as well, since those of the first generation use this port.
+        and_applicants: serve also whoever has no certificate and asks for one.
         refused: called with what an agent or client was not allowed to say.
     """
     agent = Actor(permissions.Role.AGENT)
     return ListenerPolicy(
-        actors=(ADMIN, agent) if and_clients else (agent,), certified=_only(PeerRole.AGENT), refused=refused
+        actors=(ADMIN, agent) if and_clients else (agent,),
+        certified=_only(PeerRole.AGENT),
+        applicants=(Actor(permissions.Role.APPLICANT),) if and_applicants else (),
+        refused=refused,
     )
 
 

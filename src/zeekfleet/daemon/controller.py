@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from zeekfleet.controller.audit import AuditTrail
@@ -16,19 +17,21 @@ from zeekfleet.daemon import buses, names, readiness
 from zeekfleet.daemon.access import access_control
 from zeekfleet.daemon.directories import DATABASE, check_name
 from zeekfleet.daemon.disk import DiskWatch
+from zeekfleet.daemon.renewal import Renewal
 from zeekfleet.daemon.run import until
+from zeekfleet.daemon.signing import LocalSigner, signer_of
 from zeekfleet.daemon.tls import DaemonTls
 from zeekfleet.daemon.workplace import workplace
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import Role
-from zeekfleet.model.names import AUDIT_LOG
+from zeekfleet.model.names import AUDIT_LOG, PKI
 from zeekfleet.planning.validate import Sizes
+from zeekfleet.security.identity import Identity, PeerRole
 from zeekfleet.settings import Settings
 from zeekfleet.store import quarantine
 from zeekfleet.store.interface import Store
 from zeekfleet.store.sqlite import SqliteStore
 from zeekfleet.transport.connections import ConnectedBus
-from zeekfleet.transport.encryption import Encryption
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +53,9 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
     own = settings.controller
     check_name("controller.name", own.name)
     tls = DaemonTls("controller", own, settings.common)
-    for_clients, for_agents = tls.for_clients(own.websocket_listen), tls.for_fleet(own.listen)
+    signer = signer_of(Path(settings.common.state_dir) / PKI) if tls.is_mutual else None
+    for_clients = tls.for_clients(own.websocket_listen)
+    for_agents = tls.for_fleet(own.listen, with_applicants=True)
     tls.warn()
     with workplace(settings.common, own.name, Role.CONTROLLER) as directory:
         trail = AuditTrail(Path(settings.common.state_dir) / AUDIT_LOG, own.audit_limit, own.audit_kept)
@@ -61,7 +66,7 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
                 logger.error(loss)
             access = access_control(settings.common)
             async with buses.own_bus(own.name, settings.common, access) as bus:
-                controller = Controller(_options(settings, directory, loss, tls), bus, bus, store, trail)
+                controller = Controller(_options(settings, directory, loss, tls, signer), bus, bus, store, trail)
                 places = []
                 if own.websocket_port:
                     await bus.listen(
@@ -74,27 +79,44 @@ async def serve(settings: Settings, stop: asyncio.Event, open_store: Callable[[P
                     place = address_text(own.websocket_listen, own.websocket_port)
                     places.append(f"clients {place}{' (TLS)' if for_clients else ''}")
                 if own.port:
-                    and_clients = own.first_generation_clients and not own.tls_ca
-                    policy = buses.agents_policy(and_clients=and_clients, refused=trail.refused)
+                    policy = buses.agents_policy(
+                        and_clients=own.first_generation_clients and not own.tls_ca,
+                        and_applicants=signer is not None,
+                        refused=trail.refused,
+                    )
                     await bus.listen(own.listen, own.port, policy=policy, tls=for_agents, access=access)
                     place = address_text(own.listen, own.port)
                     places.append(f"agents {place}{' (TLS)' if for_agents else ''}")
                 names.keep(Path(settings.common.state_dir), Role.CONTROLLER, own.name)
                 readiness.announce(", ".join([f"controller {own.name}", *places]))
                 disk = DiskWatch((directory,), logger.error, logger.info)
-                await until(stop, _run(controller, disk, trail, tls, bus))
+                await until(stop, _run(controller, disk, trail, tls, bus, signer))
         finally:
             trail.close()
             if store is not None:
                 store.close()
 
 
-async def _run(controller: Controller, disk: DiskWatch, trail: AuditTrail, tls: DaemonTls, bus: ConnectedBus) -> None:
+async def _run(
+    controller: Controller,
+    disk: DiskWatch,
+    trail: AuditTrail,
+    tls: DaemonTls,
+    bus: ConnectedBus,
+    signer: LocalSigner | None,
+) -> None:
+    def changed(revoked: Container[int] | None) -> None:
+        bus.recheck(revoked)
+        controller.certificates.tell(bus.peers())
+
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(controller.run())
         tasks.create_task(disk.run())
         tasks.create_task(trail.run())
-        tasks.create_task(tls.run(bus.recheck))
+        tasks.create_task(tls.run(changed))
+        if tls.is_found and signer is not None:
+            owner = Identity(PeerRole.CONTROLLER, bus.name)
+            tasks.create_task(Renewal(tls, owner).run(functools.partial(signer.renew, owner)))
 
 
 def _loss(path: Path, store: Store) -> str:
@@ -108,7 +130,9 @@ def _loss(path: Path, store: Store) -> str:
     )
 
 
-def _options(settings: Settings, directory: Path, loss: str, encryption: Encryption) -> ControllerOptions:
+def _options(
+    settings: Settings, directory: Path, loss: str, tls: DaemonTls, signer: LocalSigner | None
+) -> ControllerOptions:
     own = settings.controller
     return ControllerOptions(
         name=own.name,
@@ -127,6 +151,8 @@ def _options(settings: Settings, directory: Path, loss: str, encryption: Encrypt
         key_file=directory / KEYS,
         notifications=NotificationLimits(own.notification_size, own.notification_rate),
         sizes=Sizes(own.node_limit, own.node_limit_each),
-        encryption=encryption,
+        encryption=tls,
+        signer=signer,
+        revoked=lambda: tls.revoked_list,
         loss=loss,
     )

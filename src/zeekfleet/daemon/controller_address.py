@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zeekfleet.errors import SettingsError
 from zeekfleet.model.addresses import numeric_host_problem
+from zeekfleet.model.defaults import CONTROLLER_PORT
 from zeekfleet.model.types import UNSPECIFIED
 
 NO_CONTROLLER = ("none", UNSPECIFIED)
@@ -11,7 +12,7 @@ NO_CONTROLLER = ("none", UNSPECIFIED)
 
 
 def parse_controller(text: str) -> tuple[str, int] | None:
-    """``HOST:PORT``, ``[v6]:PORT``, or None for ``none``.
+    """``HOST:PORT``, ``[v6]:PORT``, either without the port, which is 2150 then, or None for ``none``.
 
     Raises:
         SettingsError: it is neither.
@@ -19,12 +20,14 @@ def parse_controller(text: str) -> tuple[str, int] | None:
     if text in NO_CONTROLLER:
         return None
     host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, str(CONTROLLER_PORT)
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
         host = ""  # an IPv6 address needs its brackets, or the port could be a part of it
-    if not colon or not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
-        raise SettingsError("agent.controller", f"'{text}' is neither HOST:PORT nor none")
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
+        raise SettingsError("agent.controller", f"'{text}' is neither HOST, nor HOST:PORT, nor none")
     if problem := numeric_host_problem(host):
         raise SettingsError("agent.controller", f"'{text}' is wrong, expected {problem}")
     return None if host in NO_CONTROLLER else (host, int(port))

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ import msgspec
 from zeekfleet.errors import SettingsError, TlsFileError
 from zeekfleet.model.defaults import LOCALHOST
 from zeekfleet.model.names import AUTHORITY, CERTIFICATES, PKI, REVOKED
-from zeekfleet.security.certificates import Validity, validity_of_file
+from zeekfleet.security.certificates import Validity, revoked_numbers, validity_of_file
 from zeekfleet.security.identity import PeerRole
 from zeekfleet.security.reports import Reports
 from zeekfleet.security.web_pages import is_loopback
@@ -29,6 +29,7 @@ from zeekfleet.system.inotify import IN_CLOSE_WRITE, IN_CREATE, IN_MOVED_TO, Ino
 from zeekfleet.transport import tls
 from zeekfleet.transport.encryption import ClientTls, ServerTls
 from zeekfleet.transport.tls import TlsFiles
+from zeekfleet.waiting import Signal
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +116,9 @@ class DaemonTls:
     Attributes:
         insecure: whether connections to other hosts may do without.
         files: the files that are used.
+        directory: where the list of revoked certificates is, unless the settings name files.
+        revoked_list: the authorities' lists of revoked certificates, as PEM; ``""`` if there is none.
+        renewed: notified when the files were read again.
 
     Raises:
         SettingsError: a file is missing or cannot be used, or others can read the private key.
@@ -131,19 +135,28 @@ class DaemonTls:
                     raise SettingsError(f"{section}.{key}", f"needs {section}.tls_certificate, too")
         if self.files.revoked and not self.files.authorities:
             raise SettingsError(f"{section}.tls_revoked", f"needs {section}.tls_ca, too")
+        self.directory = Path(common.state_dir) / PKI
         if not self._is_asked_for:
-            self.files = found_files(Path(common.state_dir), f"{section}-{own.name}")
-        self._revoked_later = "" if self._is_asked_for else str(Path(common.state_dir) / PKI / REVOKED)
+            self.files = found_files(self.directory, f"{section}-{own.name}")
+        self._revoked_later = "" if self._is_asked_for else str(self.directory / REVOKED)
         self._known = _stamps(self._watched())
-        self._others_count = False
-        """Whether authorities or lists have changed since the files could be read."""
+        self._changed: set[str] = set()
+        """The files that have changed since they could be read."""
         self._reports = Reports()
         self._server: tls.CurrentContext[ServerContext] | None = None
+        self._door: tls.CurrentContext[ServerContext] | None = None
         self._client: tls.CurrentContext[ssl.SSLContext] | None = None
         if self.files.certificate:
             self._server = tls.CurrentContext(self._make_server)
         if self.is_mutual:
             self._client = tls.CurrentContext(self._make_client)
+        self.revoked_list = self._read_revoked()
+        self.renewed = Signal()
+
+    @property
+    def is_found(self) -> bool:
+        """Whether the files are those in the state directory, which are ours to replace."""
+        return self.is_mutual and not self._is_asked_for
 
     @property
     def is_mutual(self) -> bool:
@@ -164,17 +177,22 @@ class DaemonTls:
             return None
         return ServerTls(self._server_context, plain_here=not self._is_asked_for)
 
-    def for_fleet(self, host: str) -> ServerTls | None:
+    def for_fleet(self, host: str, *, with_applicants: bool = False) -> ServerTls | None:
         """TLS of the listener for agents, or of an agent for controllers; None if it does without.
 
         Args:
             host: where it listens.
+            with_applicants: whether peers may come without certificate, to ask for one or to be told that they may not.
 
         Raises:
             SettingsError: it must not do without.
         """
         self._check(host)
-        return None if is_here(host) or not self.is_mutual else ServerTls(self._server_context, plain_here=True)
+        if is_here(host) or not self.is_mutual:
+            return None
+        if with_applicants and self._door is None:
+            self._door = tls.CurrentContext(self._make_door)
+        return ServerTls(self._door_context if with_applicants else self._server_context, plain_here=True)
 
     def problem(self, host: str) -> str:
         """Why this host must not be connected to, or listened at; ``""`` if it may."""
@@ -213,11 +231,12 @@ class DaemonTls:
                 " commands this host's nodes"
             )
 
-    async def run(self, changed: Callable[[], None] = lambda: None) -> None:
+    async def run(self, changed: Callable[[Container[int] | None], None] = lambda revoked: None) -> None:
         """Watch the files and the certificate until cancelled.
 
         Args:
-            changed: called when other certificates count than before, so that peers should show theirs again.
+            changed: called when other certificates count than before, so that peers should show theirs again: all of
+                them, if it is called with None, else those whose certificates have these serial numbers.
         """
         if self._server is None:
             return
@@ -242,12 +261,15 @@ class DaemonTls:
                     continue
                 if (revoked := self._revoked_later) and found[Path(revoked)] is not None:
                     self.files = self._files_to_come()
-                about_peers = [Path(path) for path in (self.files.authorities, self.files.revoked) if path]
-                self._others_count |= any(self._known[file] != found[file] for file in about_peers)
+                self._changed |= {str(file) for file in found if self._known[file] != found[file]}
                 self._known = found
-                if self._reload() and self._others_count:
-                    self._others_count = False
-                    changed()
+                if self._reload():
+                    new, self._changed = self._changed, set()
+                    self.renewed.notify()
+                    if self.files.authorities in new:
+                        changed(None)
+                    elif self.files.revoked in new:
+                        changed(revoked_numbers(self.revoked_list.encode()))
         finally:
             inotify.close()
 
@@ -262,9 +284,10 @@ class DaemonTls:
     def _reload(self) -> bool:
         """Read the files again; whether they could be used."""
         try:
-            for current in (self._server, self._client):
+            for current in (self._server, self._door, self._client):
                 if current is not None:
                     current.reload()
+            self.revoked_list = self._read_revoked()
         except SettingsError as error:
             logger.error("the former certificates stay in use: %s", error, extra={"error": str(error)})
             return False
@@ -274,6 +297,10 @@ class DaemonTls:
     def _server_context(self) -> ssl.SSLContext:
         assert self._server is not None  # noqa: S101 - only used where there is one
         return self._server.context
+
+    def _door_context(self) -> ssl.SSLContext:
+        assert self._door is not None  # noqa: S101 - only used where there is one
+        return self._door.context
 
     def _client_context(self) -> ssl.SSLContext:
         assert self._client is not None  # noqa: S101 - only used where there is one
@@ -285,6 +312,26 @@ class DaemonTls:
             context.watch = CertificateWatch(validity_of_file(self.files.certificate))
             context.reports = self._reports
         return context
+
+    def _make_door(self) -> ServerContext:
+        """As the server's, for peers that have no certificate yet. One that they show has to be valid all the same."""
+        context = self._make_server()
+        context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
+    def _read_revoked(self) -> str:
+        """The list of revoked certificates.
+
+        Raises:
+            SettingsError: it cannot be read.
+        """
+        file = self.files.revoked
+        try:
+            text = Path(file).read_text(encoding="ascii") if file else ""
+            revoked_numbers(text.encode())
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{self._section}.tls_revoked", f"{file} cannot be read: {error}") from None
+        return text
 
     def _make_client(self) -> ssl.SSLContext:
         with self._named():
@@ -303,14 +350,13 @@ class DaemonTls:
             ) from None
 
 
-def found_files(state: Path, owner: str) -> TlsFiles:
-    """The files that ``zeekfleet pki`` has written for a daemon in its state directory; no paths if there are none.
+def found_files(directory: Path, owner: str) -> TlsFiles:
+    """The files that ``zeekfleet pki`` has written for a daemon, or it has got for a token; no paths if there are none.
 
     Args:
-        state: the state directory.
+        directory: ``pki`` in the state directory.
         owner: such as ``agent-sensor-1``.
     """
-    directory = state / PKI
     certificate, key = (directory / CERTIFICATES / f"{owner}.{ending}" for ending in ("pem", "key"))
     authorities = directory / CERTIFICATES / AUTHORITY
     if not all(file.exists() for file in (certificate, key, authorities)):

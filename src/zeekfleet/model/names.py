@@ -36,6 +36,9 @@ CERTIFICATES = "certificates"
 AUTHORITY = "ca.pem"
 """In ``PKI`` and in ``CERTIFICATES``: the certificate of the authority."""
 
+AUTHORITY_KEY = "ca.key"
+"""In ``PKI``, where the authority is: its private key."""
+
 REVOKED = "crl.pem"
 """In ``PKI``: the list of revoked certificates."""
 

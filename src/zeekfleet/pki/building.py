@@ -116,7 +116,7 @@ def make_certificate(
 
 
 def make_revocation_list(
-    authority: Authority, revoked: Iterable[tuple[int, datetime]], now: datetime
+    authority: Authority, revoked: Iterable[tuple[int, datetime]], now: datetime, former: int = 0
 ) -> x509.CertificateRevocationList:
     """The list of revoked certificates. It is valid as long as the authority: nobody is locked out by an old list.
 
@@ -124,6 +124,7 @@ def make_revocation_list(
         authority: signs it.
         revoked: serial numbers, and since when each is revoked.
         now: the time, with a time zone.
+        former: the number of the list before. This one has a greater number, also if the clock was set back.
     """
     issuer = authority.certificate
     builder = x509.CertificateRevocationListBuilder(
@@ -133,7 +134,7 @@ def make_revocation_list(
         entry = x509.RevokedCertificateBuilder(serial, since).build()
         builder = builder.add_revoked_certificate(entry)
     return (
-        builder.add_extension(x509.CRLNumber(int(now.timestamp() * 1000)), critical=False)
+        builder.add_extension(x509.CRLNumber(max(int(now.timestamp() * 1000), former + 1)), critical=False)
         .add_extension(_issuer_key(authority), critical=False)
         .sign(authority.key, hashes.SHA256())
     )

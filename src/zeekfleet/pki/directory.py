@@ -3,6 +3,7 @@
     ca.pem, ca.key      the authority
     crl.pem             the list of revoked certificates
     issued/SERIAL.json  a record of each certificate
+    tokens/             tokens by which agents join (``tokens``)
     certificates/       certificates and keys that were written nowhere else
 
 Calls wait for the disk, and for other processes that are at work here; daemons make them in a thread.
@@ -25,18 +26,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from zeekfleet.errors import PkiError
-from zeekfleet.model.names import AUTHORITY, CERTIFICATES, REVOKED, name_problem
+from zeekfleet.model.names import AUTHORITY, AUTHORITY_KEY, CERTIFICATES, REVOKED, name_problem
 from zeekfleet.pki import building, reading
 from zeekfleet.pki.building import Authority
 from zeekfleet.pki.hosts import LOOPBACK_RANGES
 from zeekfleet.pki.records import AUTHORITY_DAYS, DAYS, LIFE, Issued
-from zeekfleet.security.certificates import Validity
+from zeekfleet.security.certificates import Validity, list_number
 from zeekfleet.security.identity import Identity
 from zeekfleet.system.exposure import directory_problem, private_directory_problem, private_file_problem
 from zeekfleet.system.files import create_private, make_private_directory, open_own, sync_directory, write_private
 
-KEY: Final = "ca.key"
 RECORDS: Final = "issued"
+TOKENS: Final = "tokens"
 LOCK: Final = "lock"
 
 KEPT: Final = 365 * 86400.0
@@ -63,7 +64,7 @@ class PkiDirectory:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
-        with _sentences():
+        with sentences():
             try:
                 (path / AUTHORITY).lstat()
             except (FileNotFoundError, NotADirectoryError):
@@ -98,11 +99,11 @@ class PkiDirectory:
         Raises:
             PkiError: there is an authority already, or the directory cannot be used.
         """
-        with _sentences():
+        with sentences():
             make_private_directory(path)
             _check_directory(path)
-            with _locked(path):
-                there = [name for name in (AUTHORITY, KEY, REVOKED, RECORDS) if os.path.lexists(path / name)]
+            with locked(path):
+                there = [name for name in (AUTHORITY, AUTHORITY_KEY, REVOKED, RECORDS) if os.path.lexists(path / name)]
                 if there and not replace:
                     raise PkiError(
                         f"{path / there[0]} is there already: with --force, a new authority is made, and no certificate"
@@ -113,7 +114,7 @@ class PkiDirectory:
                 (path / RECORDS).mkdir(mode=0o700)
                 ranges = tuple(dict.fromkeys((*permitted, *LOOPBACK_RANGES))) if permitted else ()
                 authority = building.make_authority(building.make_key(), _moment(clock()), days, ranges)
-                create_private(path / KEY, reading.key_pem(authority.key).encode())
+                create_private(path / AUTHORITY_KEY, reading.key_pem(authority.key).encode())
                 revoked = building.make_revocation_list(authority, (), _moment(clock()))
                 create_private(path / REVOKED, reading.list_pem(revoked).encode())
                 # With this file, the authority is there.
@@ -188,7 +189,8 @@ class PkiDirectory:
         serial, identity = reading.serial_of(certificate), reading.identity_of(certificate)
         if identity is None or not reading.is_issued_by(certificate, self.certificate):
             raise PkiError(f"certificate {serial} was not issued by the authority in {self.path}")
-        if any(record.serial == serial and record.revoked is not None for record in self.issued()):
+        is_recorded = any(record.serial == serial and record.revoked is not None for record in self.issued())
+        if is_recorded or certificate.serial_number in self._revoked():
             raise PkiError(f"certificate {serial} of {identity} was revoked: issue another with a new key")
         if days is None:
             life = certificate.not_valid_after_utc - certificate.not_valid_before_utc - building.BACKDATED
@@ -227,7 +229,7 @@ class PkiDirectory:
         Raises:
             PkiError: a record cannot be read.
         """
-        with _sentences():
+        with sentences():
             files = sorted((self.path / RECORDS).glob("*.json"))
         records = []
         for file in files:
@@ -280,13 +282,15 @@ class PkiDirectory:
         for number, record in records.items():
             if record.revoked is not None and record.end > now - LISTED:
                 numbers[number] = _moment(record.revoked)
-        revocation_list = building.make_revocation_list(authority, sorted(numbers.items()), _moment(now))
+        revocation_list = building.make_revocation_list(
+            authority, sorted(numbers.items()), _moment(now), self._list_number()
+        )
         write_private(self.path / REVOKED, reading.list_pem(revocation_list).encode())
         sync_directory(self.path)
 
     def _authority(self) -> Authority:
-        file = self.path / KEY
-        with _sentences():
+        file = self.path / AUTHORITY_KEY
+        with sentences():
             content = read_file(file)
             if problem := private_file_problem(file):
                 raise PkiError(problem)
@@ -305,6 +309,12 @@ class PkiDirectory:
             return {}
         return {entry.serial_number: entry.revocation_date_utc for entry in revoked}
 
+    def _list_number(self) -> int:
+        try:
+            return list_number(read_file(self.path / REVOKED))
+        except (PkiError, ValueError):
+            return 0
+
     def _keep(self, record: Issued) -> None:
         write_private(self._record_file(record), msgspec.json.format(msgspec.json.encode(record)) + b"\n")
 
@@ -313,7 +323,7 @@ class PkiDirectory:
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
-        with _sentences(), _locked(self.path):
+        with sentences(), locked(self.path):
             yield
 
 
@@ -323,7 +333,7 @@ def read_file(file: Path) -> bytes:
     Raises:
         PkiError: it cannot be read, or is no plain file.
     """
-    with _sentences():
+    with sentences():
         descriptor = open_own(file, os.O_RDONLY | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as stream:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -335,7 +345,7 @@ def read_file(file: Path) -> bytes:
 
 
 def _check_directory(path: Path) -> None:
-    with _sentences():
+    with sentences():
         if path.is_symlink():
             raise PkiError(f"{path} is a symbolic link: expected a directory")
         if problem := private_directory_problem(path) or directory_problem(path.absolute().parent):
@@ -346,13 +356,13 @@ def _set_aside(path: Path, now: float) -> None:
     former = path / f"former-{_moment(now):%Y%m%dT%H%M%S.%fZ}"
     former.mkdir(mode=0o700)
     # First of all the file by which an authority is there.
-    for name in (AUTHORITY, KEY, REVOKED, RECORDS, CERTIFICATES):
+    for name in (AUTHORITY, AUTHORITY_KEY, REVOKED, RECORDS, CERTIFICATES, TOKENS):
         if os.path.lexists(path / name):
             (path / name).rename(former / name)
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Wait until no other process is at work here. Whoever is writes a few small files, and ends its turn by ending."""
     lock = open_own(path / LOCK, os.O_RDWR | os.O_CREAT)
     try:
@@ -363,7 +373,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sentences() -> Iterator[None]:
+def sentences() -> Iterator[None]:
     """Turn errors of the system into ours."""
     try:
         yield

@@ -1,7 +1,8 @@
-"""Whether a certificate is valid at this time, in words that name it."""
+"""Whether a certificate is valid at this time, in words that name it; and which list of revoked ones is newer."""
 
 from __future__ import annotations
 
+import base64
 import re
 import ssl
 import time
@@ -12,6 +13,11 @@ from pathlib import Path
 import msgspec
 
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_LIST = re.compile(rb"-----BEGIN X509 CRL-----(.*?)-----END X509 CRL-----", re.DOTALL)
+
+_EXTENSIONS, _SEQUENCE, _OCTETS, _INTEGER = 0xA0, 0x30, 0x04, 0x02
+_LIST_NUMBER = bytes.fromhex("551d14")
+"""The object identifier 2.5.29.20."""
 
 _VERSION, _TIME, _LONG_TIME = 0xA0, 0x17, 0x18
 """Tags of ASN.1: the field that tells a certificate's version, and times with two and four digits for the year."""
@@ -62,6 +68,47 @@ def validity_of_file(path: str) -> Validity:
         ValueError: there is no certificate in it.
     """
     return validity(Path(path).read_bytes(), f"certificate {path}")
+
+
+def list_number(pem: bytes) -> int:
+    """The number of a list of revoked certificates: of two of one authority, the newer one has the greater number.
+
+    Raises:
+        ValueError: this is not one list, or it has no number.
+    """
+    blocks = _LIST.findall(pem)
+    if len(blocks) != 1:
+        raise ValueError("expected one list of revoked certificates in PEM format")
+    extensions = (content for tag, content in _elements(_signed(blocks[0])) if tag == _EXTENSIONS)
+    for _, extension in _elements(_first(next(extensions, b""))):
+        parts = list(_elements(extension))
+        if parts and parts[0][1] == _LIST_NUMBER:
+            tag, number = next(_elements(parts[-1][1]), (0, b""))
+            if parts[-1][0] == _OCTETS and tag == _INTEGER:
+                return int.from_bytes(number)
+    raise ValueError("the list of revoked certificates has no number")
+
+
+def revoked_numbers(pem: bytes) -> frozenset[int]:
+    """The serial numbers of the certificates that stand in lists of revoked ones.
+
+    Raises:
+        ValueError: a list cannot be read.
+    """
+    numbers: set[int] = set()
+    for block in _LIST.findall(pem):
+        is_after_times = False
+        for tag, content in _elements(_signed(block)):
+            if tag in (_TIME, _LONG_TIME):
+                is_after_times = True
+            elif is_after_times and tag == _SEQUENCE:
+                numbers.update(int.from_bytes(_first(entry)) for _, entry in _elements(content))
+    return frozenset(numbers)
+
+
+def _signed(block: bytes) -> bytes:
+    """The content of a list of revoked certificates, without its signature."""
+    return _first(_first(base64.b64decode(b"".join(block.split()), validate=True)))
 
 
 def _first(der: bytes) -> bytes:

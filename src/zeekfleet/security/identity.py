@@ -64,6 +64,12 @@ def identity_of_uris(uris: Iterable[str]) -> Identity | None:
     return parse_identity(ours[0].removeprefix(f"{SCHEME}:"))
 
 
+def serial_of_peer(certificate: Mapping[str, Any] | None) -> int | None:
+    """The serial number of a peer's certificate, given what ``getpeercert()`` of its connection returns."""
+    number = (certificate or {}).get("serialNumber")
+    return int(number, 16) if number else None
+
+
 def identity_of_peer(certificate: Mapping[str, Any] | None) -> Identity | None:
     """The identity of a peer, given what ``getpeercert()`` of its connection returns.
 

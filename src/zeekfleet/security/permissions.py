@@ -17,6 +17,7 @@ import msgspec
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import (
     agent,
+    certificates,
     checks,
     controller,
     deployments,
@@ -49,6 +50,7 @@ class Role(enum.StrEnum):
     NODE = "node"
     SUPERVISOR = "supervisor"
     SUPERVISOR_CLIENT = "supervisor client"
+    APPLICANT = "applicant"
 
     __hash__ = str.__hash__  # the inherited hash is slower, since it runs Python code
 
@@ -123,6 +125,7 @@ _AGENT = frozenset({Role.AGENT})
 _NODE = frozenset({Role.NODE})
 _SUPERVISOR = frozenset({Role.SUPERVISOR})
 _SUPERVISOR_CLIENT = frozenset({Role.SUPERVISOR_CLIENT})
+_APPLICANT = frozenset({Role.APPLICANT})
 _NOBODY: frozenset[Role] = frozenset()
 
 Events = Iterable[type[Event]]
@@ -201,6 +204,8 @@ TABLE: Final[Mapping[type[Event], Row]] = {
         (deployments.DeploymentProgress, deployments.DeploymentOutcome),
     ),
     **_told(Place.NOTIFICATIONS, _CONTROLLER, _EVERYBODY, (notifications.NotificationKept,)),
+    # Whoever has no certificate yet, and asks for one.
+    **_requests(_APPLICANT, (certificates.AuthorityRequest, certificates.JoinRequest)),
     # An event that Zeek's controller sends to itself.
     **_told(Place.CONTROLLER, _NOBODY, _NOBODY, (controller.NotifyAgentsReady,)),
     # The controller and agents.
@@ -227,6 +232,8 @@ TABLE: Final[Mapping[type[Event], Row]] = {
             stops.AgentHurry,
         ),
     ),
+    **_asked_of(Place.AGENT, _AGENT, _CONTROLLER, (certificates.RenewalRequest,)),
+    **_told(Place.AGENT, _CONTROLLER, _AGENT, (certificates.RevokedCertificates,)),
     **_told(Place.SECRETS, _CONTROLLER, _AGENT, (secrets.ClusterKeys,)),
     **_told(
         Place.AGENT,
@@ -341,7 +348,7 @@ def allowed(actor: Actor | None, event: type[Event], topic: str, direction: Dire
     Args:
         actor: who; None for somebody without any role, who may do nothing.
         event: the event's class. One that is not in the table is of another release: it may be said wherever the actor
-            may say anything, and nobody hears it.
+            may say anything, but not by an applicant, and nobody hears it.
         topic: by its second-generation name.
         direction: say or hear.
         speaker: the agent or node that the event itself names as the one that speaks, if it names any.
@@ -353,7 +360,7 @@ def allowed(actor: Actor | None, event: type[Event], topic: str, direction: Dire
     row = TABLE.get(event)
     says = direction is Direction.SAY
     if row is None:
-        roles = _SAY_AT[place] if says else _NOBODY
+        roles = _SAY_AT[place] - _APPLICANT if says else _NOBODY
     elif row.place is place:
         roles = row.say if says else row.hear
     elif row.place is Place.ANY:

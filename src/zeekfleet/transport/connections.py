@@ -8,7 +8,7 @@ dials).
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import msgspec
 
@@ -40,9 +40,11 @@ class CertificateOwner(msgspec.Struct, frozen=True):
 
     Attributes:
         identity: the role and name in it; None if it has none.
+        serial: its serial number.
     """
 
     identity: Identity | None
+    serial: int | None = None
 
 
 class ListenerPolicy(msgspec.Struct, frozen=True):
@@ -52,6 +54,8 @@ class ListenerPolicy(msgspec.Struct, frozen=True):
         role: what whoever connects here is taken for.
         actors: what a peer without certificate is taken for. If this is left out, all may say and hear everything.
         certified: what a peer with a certificate is taken for, given whose it is; nothing if it is not served here.
+        applicants: what a peer is taken for that could have shown a certificate and has shown none. It is served for a
+            few seconds and with small frames; nothing if it is not served here.
         instance: the instance of the agent that listens.
         is_named: whether the name that a peer tells when it connects is the one for which it speaks.
         refused: called with what a peer was not allowed to say.
@@ -60,6 +64,7 @@ class ListenerPolicy(msgspec.Struct, frozen=True):
     role: Role = Role.NONE
     actors: tuple[Actor, ...] = ()
     certified: Certified = lambda identity: ()
+    applicants: tuple[Actor, ...] = ()
     instance: str = ""
     is_named: bool = False
     refused: Refused | None = None
@@ -170,8 +175,12 @@ class Connections(abc.ABC):
         """
 
     @abc.abstractmethod
-    def recheck(self) -> None:
-        """Close the connections whose other side has shown a certificate, so that it shows it again."""
+    def recheck(self, revoked: Container[int] | None = None) -> None:
+        """Close connections whose other side has shown a certificate, so that it shows it again.
+
+        Args:
+            revoked: the serial numbers of the certificates that matter; None: all.
+        """
 
     @abc.abstractmethod
     def peers(self) -> tuple[Peer, ...]:

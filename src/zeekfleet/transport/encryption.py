@@ -30,8 +30,8 @@ class ServerTls(msgspec.Struct, frozen=True):
 
     @property
     def is_mutual(self) -> bool:
-        """Whether peers need a certificate."""
-        return self.context().verify_mode is ssl.CERT_REQUIRED
+        """Whether certificates decide about peers: each needs one, or may show one."""
+        return self.context().verify_mode is not ssl.CERT_NONE
 
 
 class ClientTls(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ class Link(abc.ABC):
             subscribed to, in the names on the wire. If we dialled, they are what we publish there, in the second
             generation's names.
         permissions: what the peer may say and hear; None for everything.
-        is_certified: whether the peer has shown a certificate.
+        serial: the number of the certificate that the peer has shown; None if it has shown none.
         frame_limit: the largest frame that the peer accepts, in bytes; None if it did not tell.
         reason: why the connection ended; for a person.
         faulty: whether it ended by the peer's fault: it did not read, gave no sign of life, or broke the protocol.
@@ -30,7 +30,7 @@ class Link(abc.ABC):
         self.dialled = False
         self.subscriptions = subscriptions
         self.permissions: Permissions | None = None
-        self.is_certified = False
+        self.serial: int | None = None
         self.frame_limit: int | None = None
         self.reason = ""
         self.faulty = False

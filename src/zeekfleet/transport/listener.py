@@ -18,7 +18,8 @@ from zeekfleet.broker.client_frames import NAME
 from zeekfleet.broker.session import POLICY_VIOLATION, Problem, ServerSession, check_request
 from zeekfleet.model.addresses import address_text
 from zeekfleet.security.access import AccessControl, CheckedPeer, Refusal
-from zeekfleet.security.identity import identity_of_peer
+from zeekfleet.security.identity import identity_of_peer, serial_of_peer
+from zeekfleet.security.permissions import Permissions
 from zeekfleet.security.reports import Reports
 from zeekfleet.security.users import name_of
 from zeekfleet.transport.acceptor import Acceptor, Reception, Served
@@ -46,6 +47,11 @@ WITH_BODY = ("unsupported request body", "transfer codings aren't supported")
 WITHOUT_TLS = "this port speaks TLS, and you do not (zeek-client: enable = true in its section [ssl])"
 
 FOREIGN_CERTIFICATE = "your certificate is not one of those that are served here"
+
+NO_CERTIFICATE = "certificates are needed here, and you have shown none"
+
+APPLICANTS_FRAME = 65536
+"""Bytes of a frame from a peer without certificate."""
 
 ENDPOINT = re.compile(r"[-_.A-Za-z0-9]{1,128}")
 
@@ -114,7 +120,7 @@ class Listener:
         tls = self._tls
         if is_encrypted and tls is not None and tls.is_mutual:
             # Whoever shows a certificate is known by that.
-            return _Connection(self, CheckedPeer(), entry, is_certified=True)
+            return _Connection(self, CheckedPeer(), entry, shows_certificate=True)
         if peer.refusal is not None:
             return self._forbidden(peer.refusal)
         if tls is not None and not is_encrypted and not (tls.plain_here and peer.local):
@@ -198,9 +204,16 @@ class Listener:
             connection.refuse(HTTPStatus.FORBIDDEN, foreign.reason, {REFUSAL: foreign.reason})
         elif connection.owner is not None and not self._policy.serves(connection.owner):
             self._refuse_certificate(connection, connection.owner)
+        elif connection.is_applicant and not self._policy.applicants:
+            self.metrics.strangers_refused += 1
+            self._report(connection.entry.who, f"refused {connection.remote}: it has shown no certificate")
+            connection.refuse(HTTPStatus.FORBIDDEN, NO_CERTIFICATE, {REFUSAL: NO_CERTIFICATE})
         elif first(headers, ENDPOINT_FIELD) == self._endpoint_id:
             # What we say would come back to us, and each request be worked on twice.
             connection.refuse(HTTPStatus.CONFLICT, "you have connected to yourself")
+        elif connection.is_applicant:
+            # It goes on counting as a handshake: it has little time, and gives way to newer ones.
+            connection.grant(request, own_fields(self._name, connection.frame_bytes))
         elif problem := self.admit(connection):
             connection.refuse(HTTPStatus.SERVICE_UNAVAILABLE, problem, {REFUSAL: problem})
         else:
@@ -212,8 +225,12 @@ class Listener:
         problem = check_request(request.path.partition("?")[0], names[0] if names else None)
         peer = self._peer(connection, request.headers, names[0] if names and problem is None else "")
         link = WebSocketLink(peer, (), connection, self.settings, self.metrics)
-        link.permissions = self._policy.permissions(peer.name, connection.owner)
-        link.is_certified = connection.owner is not None
+        link.permissions = (
+            Permissions(self._policy.applicants)
+            if connection.is_applicant
+            else self._policy.permissions(peer.name, connection.owner)
+        )
+        link.serial = connection.owner.serial if connection.owner is not None else None
         link.frame_limit = frame_limit(request.headers)
         if problem is not None:
             await self._turn_away(link, problem, connection.entry.who)
@@ -255,26 +272,42 @@ class Listener:
 
 
 class _Connection(WebSocketStream, Served):
-    """An accepted socket; it is dropped when over the limit, or without an upgrade by the deadline."""
+    """An accepted socket; it is dropped when over the limit, or without an upgrade by the deadline.
+
+    Args:
+        listener: whose it is.
+        peer: who has connected, as far as the socket tells.
+        entry: how it is counted.
+        shows_certificate: whether the peer had to show a certificate, or could.
+
+    Attributes:
+        owner: whose certificate the peer has shown; None if it has shown none.
+        is_applicant: whether it could have shown one. Then it has until the deadline for all that it wants.
+    """
 
     deadline: Deadline
 
-    def __init__(self, listener: Listener, peer: CheckedPeer, entry: Entry, *, is_certified: bool = False) -> None:
+    def __init__(self, listener: Listener, peer: CheckedPeer, entry: Entry, *, shows_certificate: bool = False) -> None:
         self._server = ServerProtocol(max_size=listener.settings.frame_bytes, logger=LIBRARY)
         super().__init__(self._server, listener.settings, listener.metrics, listener.unfinished)
         self._listener = listener
         self.peer = peer
         self.entry = entry
         self.owner: CertificateOwner | None = None
-        self._is_certified = is_certified
+        self.is_applicant = False
+        self._shows_certificate = shows_certificate
         self._upgrade: asyncio.Future[Request | None] = self._loop.create_future()
         self._is_answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if self._is_certified:
-            self.owner = CertificateOwner(identity_of_peer(transport.get_extra_info("peercert")))
-            self.accept_up_to(self._listener.frame_bytes(self.owner))
+        if self._shows_certificate:
+            if certificate := transport.get_extra_info("peercert"):
+                self.owner = CertificateOwner(identity_of_peer(certificate), serial_of_peer(certificate))
+                self.accept_up_to(self._listener.frame_bytes(self.owner))
+            else:
+                self.is_applicant = True
+                self.accept_up_to(APPLICANTS_FRAME)
         self._expire_in(self._settings.handshake_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -317,7 +350,8 @@ class _Connection(WebSocketStream, Served):
         response.headers.update(fields)
         self._server.send_response(response)
         self._is_answered = True
-        self.deadline.cancel()
+        if not self.is_applicant:
+            self.deadline.cancel()
         if not self._upgrade.done():
             self._upgrade.set_result(request)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -117,8 +117,8 @@ class RoutedBus(ConnectedBus):
     def probe(self, peer: Peer, timeout: float) -> None:
         self._router.probe(peer, timeout)
 
-    def recheck(self) -> None:
-        self._router.recheck()
+    def recheck(self, revoked: Container[int] | None = None) -> None:
+        self._router.recheck(revoked)
 
     def peers(self) -> tuple[Peer, ...]:
         return self._router.peers()

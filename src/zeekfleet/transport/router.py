@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Container
 
 from zeekfleet.broker.events.base import Event, Request, Response
 from zeekfleet.broker.events.frames import ResponseTooLarge
@@ -55,6 +56,7 @@ class Router:
         self._inbound: dict[int, Link] = {}
         self._dialled: dict[int, Link] = {}
         self._linked_twice: frozenset[str] = frozenset()
+        self._revoked: Container[int] = ()
         self._peer_ids = itertools.count(1)
         self.reports = Reports()
 
@@ -139,10 +141,11 @@ class Router:
             if link.peer.is_same(peer):
                 link.probe(timeout)
 
-    def recheck(self) -> None:
-        """Cut each link whose peer has shown a certificate."""
+    def recheck(self, revoked: Container[int] | None) -> None:
+        """Cut each link whose peer has shown a certificate; with ``revoked``, only if that has one of these numbers."""
+        self._revoked = self._revoked if revoked is None else revoked
         for link in (*self._inbound.values(), *self._dialled.values()):
-            if link.is_certified:
+            if link.serial is not None and (revoked is None or link.serial in revoked):
                 link.cut("other certificates count now")
 
     def attach(self, link: Link) -> None:
@@ -151,6 +154,8 @@ class Router:
         If the same program has dialled us before from the same host, that link is dead: nobody dials twice.
         """
         peer = link.peer
+        if link.serial in self._revoked:  # since its handshake
+            link.cut("other certificates count now")
         if peer.endpoint and not link.dialled:
             for other in tuple(self._inbound.values()):
                 if other.peer.endpoint == peer.endpoint and other.peer.host == peer.host:

@@ -7,6 +7,7 @@ without showing its certificate, which may have been revoked meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from zeekfleet.errors import TlsFileError
+from zeekfleet.security.identity import Identity, identity_of_peer
 from zeekfleet.system.exposure import private_file_problem
 
 NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
@@ -173,6 +175,32 @@ def _load(kind: FileKind, path: str, context: ssl.SSLContext) -> None:
         context.load_verify_locations(path)
     except OSError as error:
         raise TlsFileError(kind, path, f"{path} cannot be used: {error}") from None
+
+
+def try_out(files: TlsFiles) -> Identity | None:
+    """Shake hands with ourselves: whether these files belong together, and are accepted by peers that have the same.
+
+    Args:
+        files: with a certificate of our own, which may be used on both sides, and authorities.
+
+    Returns:
+        the identity in the certificate.
+
+    Raises:
+        TlsFileError: a file cannot be used.
+        ssl.SSLCertVerificationError: the certificate is not accepted.
+        ssl.SSLError: there is another reason.
+    """
+    ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
+    listening: ssl.SSLObject = server_context(files).wrap_bio(ours, theirs, server_side=True)
+    connecting = client_context(files, check_host=False).wrap_bio(theirs, ours)
+    sides = [connecting, listening]
+    while sides:
+        for side in tuple(sides):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+                sides.remove(side)
+    return identity_of_peer(listening.getpeercert())
 
 
 def plain_context(kind: type[C], protocol: int) -> C:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import msgspec
+
 from zeekfleet.broker.client_frames import NAME
 from zeekfleet.broker.session import APPLICATION_NAME
 from zeekfleet.errors import ListenError, NotObeyedError
 from zeekfleet.model.addresses import address_text
 from zeekfleet.model.enums import Role
 from zeekfleet.security.access import AccessControl
+from zeekfleet.security.identity import identity_of_peer, serial_of_peer
 from zeekfleet.transport import unix_sockets, upgrade
 from zeekfleet.transport.connections import ListenerPolicy
 from zeekfleet.transport.encryption import ClientTls, ServerTls
@@ -86,9 +89,10 @@ class WebSocketBus(RoutedBus):
                 raise NotObeyedError(problem)
         told = upgrade.first(answer, NAME)
         name = told if APPLICATION_NAME.fullmatch(told) else ""
-        peer = self._dialled_peer(name, host, port)
+        certificate = stream.transport.get_extra_info("peercert")
+        peer = msgspec.structs.replace(self._dialled_peer(name, host, port), identity=identity_of_peer(certificate))
         link = WebSocketLink(peer, subscriptions, stream, self.settings, self.metrics)
-        link.is_certified = tls is not None
+        link.serial = serial_of_peer(certificate)
         link.frame_limit = upgrade.frame_limit(answer)
         return link
 

@@ -199,6 +199,14 @@ class Fleet:
         assert done.returncode == 0, done.stderr
         return Answer(done.returncode, done.stdout, done.stderr)
 
+    def token(self, name: str, *words: str) -> str:
+        """A token for an agent, of the authority of the controller's host."""
+        command = (sys.executable, "-m", "zeekfleet", "token", "create", "agent", name, "--json", *words)
+        state = ("--state-dir", str(self.root / "c"))
+        done = subprocess.run((*command, *state), capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 0, done.stderr
+        return str(json.loads(done.stdout)["token"])
+
     def certify(self, controller: str, agents: Mapping[str, str]) -> None:
         """Make certificates where each daemon looks for its own, by names and addresses."""
         self.pki("init")
