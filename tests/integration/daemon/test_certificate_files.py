@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Watched:
         self._count = 0
         self._news = News()
 
-    def changed(self) -> None:
+    def changed(self, revoked: Container[int] | None) -> None:
         self._count += 1
         self._news.notify()
 

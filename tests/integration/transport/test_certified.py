@@ -14,6 +14,7 @@ from support.certificates import issue
 from support.raw_peer import RawPeer
 from support.recorder import Recorder
 from zeekfleet.broker import topics
+from zeekfleet.broker.events.presence import NotifyAlive
 from zeekfleet.daemon import buses
 from zeekfleet.pki.directory import PkiDirectory
 from zeekfleet.security.access import AccessControl, SocketOwner
@@ -151,6 +152,32 @@ async def test_connections_are_made_anew_when_other_certificates_count(
             hub.recheck()
             assert (await hub_sees.lost()).reason == "other certificates count now"
             await leaf_sees.added(start=2)
+
+
+@pytest.mark.parametrize("revoked", ["agent", "server"])
+async def test_only_connections_of_revoked_certificates_end(
+    pki: PkiDirectory, files: dict[str, TlsFiles], revoked: str
+) -> None:
+    """Also one that has had its handshake before, and is ready only now."""
+    tls = ClientTls(functools.partial(client_context, files["agent/a1"]))
+    owners = {one.name: int(one.serial, 16) for one in pki.issued() if one.name in ("a1", "server")}
+    async with WebSocketBus("hub") as hub, WebSocketBus("leaf", TransportSettings(backoff_first=0.01)) as leaf:
+        server = ServerTls(functools.partial(server_context, files["controller/server"]))
+        port = await hub.listen(HOST, 0, policy=POLICIES["agents"], tls=server)
+        bus, number = (hub, owners["a1"]) if revoked == "agent" else (leaf, owners["server"])
+        hub.subscribe(topics.AGENT_PREFIX)
+        async with Recorder(hub) as hub_sees, Recorder(leaf) as leaf_sees:
+            sees = hub_sees if bus is hub else leaf_sees
+            leaf.dial(HOST, port, tls=tls)
+            await hub_sees.added()
+            await leaf_sees.added()
+            bus.recheck({number + 1})
+            leaf.publish(topics.agent("a1"), NotifyAlive("a1"))
+            await hub_sees.event(NotifyAlive)
+            bus.recheck({number})
+            first = await sees.lost()
+            second = await sees.lost(start=sees.seen.index(first) + 1)
+        assert (first.reason, second.reason) == ("other certificates count now",) * 2
 
 
 def _everybody() -> AccessControl:
