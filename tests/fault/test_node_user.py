@@ -106,6 +106,33 @@ async def test_a_node_is_the_user_and_has_its_capabilities_only(state: Path, use
         assert effects["nice"] == "-3"  # set before the rights for it were given up
 
 
+@pytest.mark.parametrize("user", [PLAIN, SNIFFER], ids=["plain", "sniffer"])
+async def test_only_with_capabilities_a_program_sees_traffic(state: Path, user: Account) -> None:
+    interpreter = shutil.which("python3", path="/usr/bin:/bin")
+    if interpreter is None:
+        pytest.skip("no interpreter that everybody can run")
+    text = (
+        f"{interpreter} -c 'import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW).bind((\"lo\", 3))'; exit $?"
+    )
+    async with Supervisor(state, AsUser(text, user)) as supervisor:
+        ends = Ends(supervisor)
+        await supervisor.create(NodeConfig(name="a"))
+        end = await ends.first()
+        assert (end.code, "PermissionError" in end.outputs.stderr) == ((0, False) if user is SNIFFER else (1, True))
+
+
+async def test_a_stem_of_a_former_release_is_not_asked_for_it(state: Path) -> None:
+    """It would not know whom a node is to run as, and run it as root."""
+    former = msgspec.json.encode({"type": "Welcome", "version": 3, "pid": 1, "nodes": [], "missed": [], "dropped": 0})
+    async with Supervisor(state, AsUser("exec sleep 1000")) as supervisor:
+        welcome = protocol.from_stem_decoder.decode(former)
+        assert isinstance(welcome, protocol.Welcome)
+        supervisor._welcomed(welcome)
+        problem = await supervisor.create(NodeConfig(name="a"))
+        assert problem.startswith("node 'a' cannot run as another user: the stem that runs is of a former release")
+        assert not children_of_user()
+
+
 @pytest.mark.parametrize("cgroup", [False, True])
 async def test_limits_hold_for_another_user_as_well(state: Path, cgroup: bool) -> None:
     limits = Resources(open_files=77, memory=300 * 2**20, core=0, cgroup=cgroup)
