@@ -37,6 +37,9 @@ MESSAGE_COST = 128
 
 END_OF_HEAD = b"\r\n\r\n"
 
+HEAD_MAX = 16 * 1024
+"""Bytes of the head of an HTTP message. The library would take 128 lines of 8 KiB, which is a megabyte a connection."""
+
 REASON_MAX = 123
 """Bytes of the reason in a close frame."""
 
@@ -83,6 +86,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._is_upgraded = False
         self._has_head = False
         self._end_of_head = b""
+        self._head_bytes = 0
         self._unread = 0
         """Bytes in which the library has not found a whole frame yet; 0: the next byte begins a frame."""
         self._fragments: bytearray | None = None
@@ -117,7 +121,12 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         behind = b""
         if not self._is_upgraded and not self._has_head:
             # Frames behind the upgrade wait until it is answered: a pong must not come before the answer.
+            self._head_bytes += len(data)
             data, behind = self._split_at_end_of_head(data)
+            if self._head_bytes - len(behind) > HEAD_MAX:
+                self.cannot_shake_hands(TransportError(f"an HTTP head of more than {HEAD_MAX} bytes"))
+                self.flush()
+                return
         elif not self._unread and self._fragments is None and self._protocol.state is State.OPEN:
             end = 0
             for message, end in whole_texts(data, not self._is_masked, self.frame_bytes):  # noqa: B007
@@ -158,8 +167,15 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._metrics.frames_abandoned += 1
         self._held = 0
         self.faulty = True
+        self._drop_unfinished()
         self._ended("its message has not arrived in full while many others had begun one")
         self.abort()
+
+    def _drop_unfinished(self) -> None:
+        """Give back the memory of what has not arrived in full; the library's parser would keep it until the garbage
+        collector finds it."""
+        self._protocol.reader.discard()
+        self._fragments = None
 
     def eof_received(self) -> None:
         """The peer sends no more; asyncio then closes the connection."""
@@ -168,6 +184,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone.set()
         self._ended("connection lost")
+        self._drop_unfinished()
         self._note_unfinished()
 
     def send(self, content: bytes) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ssl
 import struct
+import tracemalloc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -93,6 +95,26 @@ async def test_idle_connections_of_one_peer_are_limited_and_it_is_told_why():
         one.writer.transport.abort()
         async with asyncio.timeout(10), connected(port):
             pass
+
+
+async def test_the_memory_of_what_never_arrived_is_given_back():
+    """Not only when the garbage collector happens to come by: by then there may be much of it."""
+    size, count = 2**20, 8
+    async with listening() as (_, port):
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            for _ in range(count):
+                async with RawPeer(port) as peer:
+                    await peer.subscribe()
+                    peer.raw(struct.pack("!BBQ", 0x81, 0xFF, 2 * size) + bytes(4) + bytes(size))
+                    peer.end()
+                    await peer.ended()
+            assert tracemalloc.get_traced_memory()[0] < 2 * size
+        finally:
+            tracemalloc.stop()
+            gc.enable()
 
 
 async def test_unfinished_frames_are_bounded_and_others_still_served():

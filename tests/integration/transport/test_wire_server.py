@@ -120,6 +120,17 @@ async def test_a_request_that_is_none_gets_400_and_one_line_in_the_log(request_b
         await served(port)
 
 
+async def test_a_head_without_end_is_refused_long_before_it_takes_much_memory():
+    async with listening() as (_, port):
+        async with RawPeer(port) as peer:
+            peer.raw(b"GET /v1/messages/json HTTP/1.1\r\nHost: localhost\r\n")
+            peer.raw(b"".join(b"X-%d: %s\r\n" % (number, b"x" * 4000) for number in range(5)))
+            answer = await peer.ended()
+            assert answer.startswith(b"HTTP/1.1 400 ")
+            assert b"an HTTP head of more than 16384 bytes" in answer
+        await served(port)
+
+
 async def test_who_errs_again_and_again_does_not_fill_the_log(caplog):
     async with listening() as (_, port):
         for _ in range(5):
