@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from zeekfleet.version import __version__
 
-TYPE_CHECKING = False  # as ``typing`` has it, without the time to import that
+TYPE_CHECKING = False  # defined here, because importing ``typing`` takes time; type checkers know the name
 if TYPE_CHECKING:
     from zeekfleet.client.client import Client
     from zeekfleet.model.management import Configuration

@@ -1,7 +1,7 @@
-"""The client's half of a WebSocket connection (RFC 6455), as bytes in and messages out; no I/O.
+"""The client's side of a WebSocket connection (RFC 6455) without I/O: bytes go in, messages come out.
 
-Simulated nodes and the command line use this instead of a WebSocket library: every
-one of them takes longer to import than the rest of a node, or a third of a command.
+Simulated nodes and the command line use this instead of a WebSocket library: importing a
+library takes longer than the whole start of a node, and a third of the time of a command.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _ACCEPT_SALT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 Message = tuple[int, bytes]
-"""``TEXT`` and a whole message, ``PING`` and what the pong repeats, or ``CLOSE`` and what ``close_reason`` reads."""
+"""Opcode and content: ``TEXT`` and a whole message, ``PING`` and the pong's content, ``CLOSE`` and its content."""
 
 
 class RefusedError(TransportError):
-    """The other side does not agree to speak WebSocket.
+    """The server does not accept the WebSocket handshake.
 
     Attributes:
-        status: of HTTP; 0 if what came is no HTTP.
-        body: what it says.
+        status: the HTTP status; 0 if the answer is not HTTP.
+        body: the body of the answer.
     """
 
     def __init__(self, line: str, status: int, body: str) -> None:
@@ -49,16 +49,16 @@ class RefusedError(TransportError):
 
 
 class ClientFrames:
-    """One connection, from the upgrade request on.
+    """One connection, from the handshake on.
 
     Args:
-        host: for the ``Host`` field, as in a URL.
-        name: what we call ourselves.
-        largest: bytes of a message that are taken.
+        host: the value of the ``Host`` header, as in a URL.
+        name: the value of ``X-Application-Name``.
+        largest: the most bytes of a message that is accepted.
 
     Attributes:
-        is_open: the server has agreed to speak WebSocket.
-        fields: those of its answer, by names in lower case.
+        is_open: whether the server has accepted the handshake.
+        fields: the headers of its answer, by names in lower case.
     """
 
     def __init__(self, host: str, name: str, largest: int = LARGEST_MESSAGE) -> None:
@@ -73,7 +73,7 @@ class ClientFrames:
         self._within_message = False
 
     def request(self) -> bytes:
-        """The HTTP request that starts it."""
+        """The HTTP request for the handshake."""
         lines = (
             f"GET {PATH} HTTP/1.1",
             f"Host: {self._host}",
@@ -89,8 +89,8 @@ class ClientFrames:
         """The messages that the bytes complete.
 
         Raises:
-            RefusedError: the other side does not agree to speak WebSocket.
-            TransportError: it does not speak as it should, or sends more than we take.
+            RefusedError: the server does not accept the handshake.
+            TransportError: it violates the protocol, or sends a message that is too large.
         """
         self._buffer += data
         messages: list[Message] = []
@@ -125,7 +125,7 @@ class ClientFrames:
         return True
 
     def _next_frame(self) -> tuple[int, bool, bytes] | None:
-        """Opcode, whether it is the last of its message, and content of the next whole frame."""
+        """Opcode, whether it is the last of its message, and content of the next frame; None if that is incomplete."""
         buffer = self._buffer
         if len(buffer) < 2:
             return None
@@ -147,7 +147,7 @@ class ClientFrames:
         return opcode, last, content
 
     def _message_of(self, opcode: int, last: bool, content: bytes) -> Message | None:
-        """What a frame completes, if it does."""
+        """The message that a frame completes; None if it completes none."""
         if opcode in (CLOSE, PING):
             return opcode, content
         if opcode == PONG:
@@ -170,7 +170,7 @@ def close_reason(content: bytes) -> str:
 
 
 def accept_value(key: str) -> str:
-    """What a server answers to a ``Sec-WebSocket-Key``."""
+    """The ``Sec-WebSocket-Accept`` with which a server answers a ``Sec-WebSocket-Key``."""
     return _base64(sha1((key + _ACCEPT_SALT).encode(), usedforsecurity=False).digest())
 
 

@@ -1,4 +1,4 @@
-"""What agents say and when they go: hellos, notifications, lost connections."""
+"""Handles what arrives from agents: hellos, notifications, and the ends of connections."""
 
 from __future__ import annotations
 
@@ -36,36 +36,36 @@ SIGNS_OF_WORK = (
     deployment_api.NotifyNodeActions,
     stops_api.NotifyNodeStopping,
 )
-"""What an agent says while it starts or stops nodes: whoever waits for it waits on."""
+"""Events by which an agent shows progress in starting or stopping nodes: they renew time-outs for this agent."""
 
 MAX_INSTANCES = 10_000
-"""Instances that may be known at a time."""
+"""The most instances that may be known at the same time."""
 
 RESERVED = 10.0
-"""Seconds for which the name of an instance that has gone is kept: its agent is started again in less."""
+"""Seconds for which the name of a disconnected instance stays reserved: its agent is started again in less time."""
 
 PROBE = 3.0
-"""Seconds in which an agent must show that it is there, when another one of its name has come."""
+"""Seconds that an agent has to show that it is still alive, after another agent with the same name has connected."""
 
 LONGEST_NAME_LOGGED = 200
-"""Characters of a wrong name that a log line shows."""
+"""The most characters of a wrong name that a log line shows."""
 
 
 class Agents:
-    """Hears agents.
+    """Handles events from agents, and the ends of their connections.
 
     Args:
-        bus: the controller's.
-        connections: the controller's.
+        bus: the controller's bus.
+        connections: the controller's connections.
         instances: the bookkeeping, which this keeps up to date.
-        changed: notified whenever an instance comes or goes.
-        welcoming: welcomes agents that have come.
-        presence: told what is heard of each.
-        liveness: told which agents renew their leases.
-        keeper: keeps what agents tell, and when they come and go.
-        timeouts: told who makes progress.
+        changed: notified whenever an instance connects or disconnects.
+        welcoming: welcomes agents that have said hello.
+        presence: records when each instance was last heard, and what it reported.
+        liveness: keeps the leases of agents that renew them.
+        keeper: stores agents' notifications, and when agents connect and disconnect.
+        timeouts: renewed when an instance makes progress.
         queue: has the current deployment, which follows the states of its nodes.
-        handover: knows which of an agent's actions are of the current deployment.
+        handover: knows which of an agent's actions belong to the current deployment.
     """
 
     def __init__(
@@ -97,9 +97,10 @@ class Agents:
         self._told_refusals: dict[int, str] = {}
 
     def hear(self, sender: str, delivery: Delivery) -> None:
-        """Take what was said on the topic of the instance ``sender``.
+        """Handle an event on the topic of the instance ``sender``.
 
-        An agent speaks for itself, on its own topic; another agent of that name is not heard.
+        Only the agent that is known by this name may publish there. Events of another agent with the same name are
+        ignored.
         """
         known, is_its_own = self._instances.known.get(sender), self._instances.has_link(sender, delivery.peer)
         is_heard = is_its_own or (known is None and not self._instances.is_refused(sender, delivery.peer))
@@ -121,13 +122,13 @@ class Agents:
                 if self._instances.told_its_capabilities(name, delivery.peer, names) and presence_api.RENEWS in names:
                     self._liveness.promised(delivery.peer)
             case presence_api.NotifyAlive(instance=name) if name == sender:
-                self._liveness.promised(delivery.peer)  # also without a hello, which is not said without a supervisor
+                self._liveness.promised(delivery.peer)  # even without a hello: an agent without supervisor says none
                 if not is_its_own:
                     self._ask_for_hello(name, delivery.peer)
             case deployment_api.NotifyNodeActions(instance=name) if name == sender and is_heard:
                 self._heard_actions(delivery.event)
             case api.NotifyChange() | api.NotifyError() | api.NotifyLog() as notice if is_heard:
-                # Our agents say everything in both generations' names; one is enough.
+                # Our agents publish every notification in both generations' names: take only one of them.
                 is_told_once = known is None or known.generation is delivery.generation
                 if notice.instance == sender and not name_problem(sender) and is_told_once:
                     self._notified(notice)
@@ -136,7 +137,7 @@ class Agents:
                     self._presence.supervisor(name, since, delivery.peer.id)
 
     def lost(self, peer: Peer, reason: str) -> None:
-        """Handle the end of a connection. Its agent may have another connection, or another agent takes its place."""
+        """Handle the end of a connection. The instance may stay known, by another connection or another agent."""
         self._told_refusals.pop(peer.id, None)
         self._forget(peer, reason)
 
@@ -153,7 +154,7 @@ class Agents:
             self._changed.notify()
 
     def reserve_names(self) -> None:
-        """Reserve, when the controller starts, the names of the configured instances for the agents that had them."""
+        """When the controller starts, reserve configured instances' names for the agents that had them before."""
         for name, reservation in self._instances.reserve_names().items():
             self._end_reservation_later(name, reservation)
 
@@ -184,7 +185,7 @@ class Agents:
             case Hello.REFUSED:
                 self._refuse(name, peer, self._instances.why_refused(name))
                 if (first := self._instances.known.get(name)) is not None:
-                    # Its host may have lost its network, which nothing else would show for long.
+                    # The host of the present agent may have lost its network. Without a probe, that would show late.
                     self._connections.probe(first.peer, PROBE)
             case Hello.NEWS:
                 self._presence.came(name)
@@ -200,7 +201,7 @@ class Agents:
                 self._welcoming.welcome(name)
 
     def _ask_for_hello(self, name: str, peer: Peer) -> None:
-        """Ask an agent who it is that has fallen silent before, or that does not know of this controller yet."""
+        """Ask an agent for a hello: it was given up as silent, or does not know yet that this controller runs."""
         is_refused = peer.id in self._told_refusals
         if not name_problem(name) and not is_refused and len(self._instances.known) < MAX_INSTANCES:
             self._bus.publish(topics.agent(name), presence_api.AgentHelloRequest(), to=peer)
@@ -221,7 +222,7 @@ class Agents:
         self._keeper.connected(name, f"is now the agent at {present.peer.place}")
 
     def _refuse(self, name: str, peer: Peer, reason: str) -> None:
-        """Tell an agent and the log, once a connection, that it is not taken. What becomes of its nodes is up to it."""
+        """Tell an agent that it is refused, and log it, once for each connection. The agent decides about its nodes."""
         if self._told_refusals.get(peer.id) == reason:
             return
         if len(self._told_refusals) >= MAX_INSTANCES:

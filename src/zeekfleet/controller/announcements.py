@@ -1,4 +1,4 @@
-"""Telling of deployments: progress to whoever listens on ``topics.DEPLOYMENTS``, outcomes there and in the log."""
+"""Reports deployments: publishes progress and outcomes on ``topics.DEPLOYMENTS``, and logs outcomes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from zeekfleet.transport.bus import Bus
 logger = logging.getLogger(__name__)
 
 HEARTBEAT = 5.0
-"""Seconds after which progress is published although nothing has changed, so that listeners know it is awaited."""
+"""Progress is published after so many seconds even if nothing has changed: clients know that it still goes on."""
 
 PAUSE = 0.2
-"""Seconds between two publications at least, so that thousands of nodes do not cause thousands of them."""
+"""The fewest seconds between two publications, so that thousands of nodes do not cause thousands of them."""
 
 NODES_NAMED = 6
-"""Nodes that a log line names at most."""
+"""The most nodes that a log line names."""
 
 
 async def announce_progress(bus: Bus, tracker: Tracker) -> None:
@@ -37,9 +37,10 @@ async def announce_progress(bus: Bus, tracker: Tracker) -> None:
 
 
 def announce_outcome(bus: Bus, keeper: NotificationKeeper, tracker: Tracker) -> None:
-    """Publish, log and keep what came of a deployment.
+    """Publish, log and store the outcome of a deployment.
 
-    A client that wanted it is told anyway. Of what the controller does by itself it is news which nodes were touched.
+    If a client asked for the deployment, it gets a response in any case. If the controller did it by itself, the
+    sentence also says which nodes were touched.
     """
     deployment, outcome = tracker.deployment, tracker.outcome()
     changes = [action for action in outcome.actions if action.action != KEEP] if deployment.is_own else []
@@ -66,7 +67,7 @@ def announce_outcome(bus: Bus, keeper: NotificationKeeper, tracker: Tracker) -> 
 
 
 def announce_unreadable(keeper: NotificationKeeper, error: StoreError) -> None:
-    """Log and keep that the controller cannot deploy again what is deployed, because it cannot read what that is."""
+    """Log and store that the deployed configuration cannot be deployed again, because it cannot be read."""
     sentence = f"what is deployed is not deployed again: {error}"
     facts = {"kind": "deployment", "success": False, "error": str(error)}
     logger.error("%s", sentence, extra=facts)

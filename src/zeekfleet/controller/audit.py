@@ -1,4 +1,4 @@
-"""Writes the audit log: every request that changes something, before it is carried out, and what came of it."""
+"""Writes the audit log: each request that changes something, before it is carried out, and then its outcome."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from zeekfleet.waiting import Signal
 logger = logging.getLogger(__name__)
 
 LINES_REMEMBERED = 100
-"""Last lines that are looked through at a start for one that is not torn."""
+"""How many of the last lines are searched at a start for one that is not torn."""
 
 
 class AuditTrail:
     """The audit log of a controller.
 
     A record is in the file when a method returns, so it survives the end of this process; :meth:`run` forces it to disk
-    a moment later. If the log cannot be written, requests are carried out all the same: whoever has to restart a node
-    must not have to free the disk first. The log of the controller then has an error.
+    a moment later. If the log cannot be written, requests are carried out all the same: nobody should have to free the
+    disk before restarting a node. The controller then logs an error.
 
     Args:
         file: the log; ``FILE.1`` and so on are its older parts.
-        limit: bytes of a part.
+        limit: bytes after which a new part is begun.
         kept: how many older parts are kept.
-        clock: seconds since 1970.
+        clock: the time, in seconds since 1970.
     """
 
     def __init__(self, file: Path, limit: int, kept: int, clock: Callable[[], float] = time.time) -> None:
@@ -62,17 +62,17 @@ class AuditTrail:
             self._previous = audit.digest(lines[-1])
 
     def asked(self, event: Event, peer: Peer) -> None:
-        """A peer has asked for something, which will be carried out now; reading requests are not recorded."""
+        """Record a request that is about to be carried out. Requests that only read are not recorded."""
         if _changes(event):
             self._write(event, peer, "asked", _about(event))
 
     def answered(self, event: Event, peer: Peer, response: Response | None) -> None:
-        """What was asked for is done, or not."""
+        """Record the outcome of a request."""
         if _changes(event):
             self._write(event, peer, _outcome(response))
 
     def refused(self, peer: Peer, event: Event, why: str) -> None:
-        """A client was not allowed to ask for this. The same of one user is recorded once a minute at most."""
+        """Record a request that the peer was not allowed to make; for each user and request, once a minute at most."""
         row = TABLE.get(type(event))
         if row is None or row.place is not Place.CONTROLLER or isinstance(event, Response):
             return
@@ -90,7 +90,7 @@ class AuditTrail:
             await asyncio.to_thread(self._sync)
 
     def close(self) -> None:
-        """Write no more."""
+        """Close the log."""
         self._file.close()
 
     def _write(self, event: Event, peer: Peer, outcome: str, about: Asked | None = None) -> None:
@@ -114,7 +114,7 @@ class AuditTrail:
             self._written.notify()
 
     def _rotate(self) -> None:
-        """Begin another part, whose first record follows from the last one of this part."""
+        """Begin a new part. Its first record continues the chain from the last record of this part."""
         self._sync()
         self._file.close()
         try:
@@ -146,7 +146,7 @@ class AuditTrail:
 
 
 def who(peer: Peer) -> str:
-    """Whose request it is: the certificate's owner, such as ``operator/alice``, or the user of this host."""
+    """Who sent the request: the owner of the certificate, such as ``operator/alice``, or the user of this host."""
     if peer.identity is not None:
         return str(peer.identity)
     return "unknown" if peer.uid is None else name_of(peer.uid)
@@ -158,12 +158,12 @@ def origin(peer: Peer) -> str:
 
 
 def whence(peer: Peer) -> str:
-    """Who asks, and from where: ``root (0) from 127.0.0.1:40112, zeek-client``."""
+    """Who sent the request, and from where, such as ``root (0) from 127.0.0.1:40112, zeek-client``."""
     return f"{who(peer)} from {origin(peer)}"
 
 
 def _last_lines(current: LineFile, file: Path) -> list[bytes]:
-    """The last lines of the newest part that has any: the chain goes on from there. A torn one is terminated."""
+    """The last lines of the newest part that has any; the chain continues from there. Terminates a torn last line."""
     lines = _end_of(current)
     if not lines and (older := audit.part(file, 1)).exists():
         former = LineFile(older, lambda problem: logger.error("%s", problem))

@@ -1,4 +1,4 @@
-"""Having agents check whether a configuration's nodes would come up; nothing is changed."""
+"""Asks agents to check whether a configuration's nodes would come up; nothing is changed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Checking:
     """Asks agents to check configurations.
 
     Args:
-        bus: the controller's.
-        instances: who can be asked.
-        request_timeout: base of the deadline, in seconds.
+        bus: the controller's bus.
+        instances: knows which agents can be asked.
+        request_timeout: the base of the deadline, in seconds.
     """
 
     def __init__(self, bus: Bus, instances: Instances, request_timeout: float) -> None:
@@ -37,10 +37,10 @@ class Checking:
         self._timeout = request_timeout
 
     async def check(self, reqid: str, configuration: Configuration, deployed: Configuration | None) -> list[Result]:
-        """What is known of every instance: its problems, a plain success, or why it could not be checked.
+        """The results for every instance: its problems, a success, or why it could not be checked.
 
         Args:
-            reqid: of the client's request.
+            reqid: the id of the client's request.
             configuration: with addresses and ports filled in.
             deployed: the configuration that is deployed now.
         """
@@ -62,7 +62,7 @@ class Checking:
         The results name no node, because zeek-client shows the error only of results without one.
 
         Args:
-            reqid: of the client's request.
+            reqid: the id of the client's request.
             configuration: with addresses and ports filled in.
             deployed: the configuration that is deployed now.
         """

@@ -1,4 +1,4 @@
-"""Completing configurations: their instances' addresses, and ports that are free where these are."""
+"""Completes configurations: fills in instances' addresses, and ports that are free on their hosts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class PortAssignment(msgspec.Struct, frozen=True):
-    """Whether and from where missing ports are filled in; ``reserved`` ports never are."""
+    """Whether missing ports are assigned, and from which number on. ``reserved`` ports are never assigned."""
 
     listening: bool = True
     listening_start: int = 2200
@@ -32,15 +32,15 @@ class PortAssignment(msgspec.Struct, frozen=True):
 
 
 class Completion:
-    """Validates configurations, and fills in what they leave open.
+    """Validates configurations, and fills in missing addresses and ports.
 
     Args:
-        bus: the controller's.
-        instances: whose addresses are filled in, and whose agents know which ports of their hosts are taken.
+        bus: the controller's bus.
+        instances: has the addresses to fill in, and the agents, which know the ports that are taken on their hosts.
         assignment: which ports are filled in.
-        controller_port: the port for agents, None if there is none.
-        controller_name: what nothing in a configuration may be named.
-        request_timeout: seconds that agents have to tell their ports.
+        controller_port: the controller's port for agents; None if it has none.
+        controller_name: the controller's name, which nothing in a configuration may have.
+        request_timeout: how many seconds agents have to report taken ports.
         sizes: how large a configuration may be.
         encryption: decides which instances may be connected to.
     """
@@ -72,15 +72,15 @@ class Completion:
         taken: Mapping[str, Collection[int]] = {},
         former: Configuration | None = None,
     ) -> Configuration:
-        """A copy with addresses and ports filled in, as far as they are known without asking anybody.
+        """A copy with addresses and ports filled in, as far as that is possible without asking agents.
 
         Args:
             configuration: as a client sent it.
-            taken: by instance, ports that others have on its host.
-            former: what is deployed; nodes that stay keep the ports that they have there.
+            taken: by instance, the ports that other programs use on its host.
+            former: the deployed configuration; nodes that stay keep their ports.
 
         Raises:
-            ConfigurationError: it is not sound, or ports do not suffice; every problem is told.
+            ConfigurationError: it is not valid, or there are not enough ports; has every problem.
         """
         errors = validate(
             configuration,
@@ -103,22 +103,22 @@ class Completion:
         return ready
 
     def _unreachable(self, configuration: Configuration) -> Iterator[str]:
-        """Why instances must not be connected to."""
+        """Why the controller must not connect to instances, one text each."""
         for instance in configuration.instances:
             if instance.listen_port is not None and (problem := self._encryption.problem(str(instance.host))):
                 yield f"instance '{instance.name}': {problem}"
 
     async def complete_with_agents(self, configuration: Configuration, former: Configuration | None) -> Configuration:
-        """The same, but no port is filled in that somebody else has on an instance's host, as far as its agent tells.
+        """Like :meth:`complete`, but first ask agents which ports other programs use on their hosts.
 
-        An agent that cannot tell, or does not in time, is taken to know of none.
+        If an agent cannot answer, or does not answer in time, all ports of its host count as free.
 
         Args:
             configuration: as a client sent it.
-            former: what is deployed.
+            former: the deployed configuration.
 
         Raises:
-            ConfigurationError: as above.
+            ConfigurationError: as for :meth:`complete`.
         """
         return self.complete(configuration, await self._taken(configuration, former), former)
 

@@ -1,4 +1,4 @@
-"""The controller: puts its parts together, and passes on what arrives (docs/protocol.md, section 8)."""
+"""The controller: makes its parts, and hands each event to the part that handles it (docs/protocol.md, section 8)."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Controller:
     """A cluster's controller.
 
     Args:
-        options: its options.
-        bus: shared with clients and agents.
-        connections: for dialling agents that do not connect to us; what listens for the others is open.
+        options: the controller's options.
+        bus: the bus that it shares with clients and agents.
+        connections: for dialling agents that do not connect to us. The caller opens the listeners for the others.
         store: where it keeps what must outlive it.
-        audit: records who asks for changes; without one, nobody does.
+        audit: records who asks for changes; None to record nothing.
 
     Attributes:
-        certificates: makes those of agents, and tells agents who is revoked.
+        certificates: makes certificates for agents, and tells agents which certificates are revoked.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class Controller:
         self._queue.client_gone(peer.id)
 
     def _tell_of_loss(self) -> None:
-        """Publish that a database was lost, as agents publish their errors, to whoever listens to those."""
+        """Publish that a database was lost, in the form of an agent's error, for clients that subscribe to those."""
         if self._loss:
             for generation in (SECOND, FIRST):
                 notice = agent_api.NotifyError(self._name, self._loss)
@@ -204,7 +204,10 @@ class Controller:
         self._loss = ""
 
     def _check_ready(self) -> None:
-        """When all instances are ready, deploy what is deployed once more; agents that run it already do nothing."""
+        """If all instances are ready, deploy the deployed configuration again; agents that run it already do nothing.
+
+        This is for agents that have restarted or were out of reach.
+        """
         if self._instances.all_ready and self._instances.configured:
             logger.info("agents ready: %s", ", ".join(sorted(self._instances.configured)))
             self._queue.deploy_again()

@@ -1,4 +1,4 @@
-"""A deployment on its way to the agents: one immutable value, which each step of the pipeline replaces by the next."""
+"""A deployment on its way to the agents: an immutable value, from which each step of the pipeline makes the next."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ class Step(enum.Enum):
 
 
 TOUCHES_NOTHING = frozenset({Step.QUEUED, Step.MEETING, Step.ASSIGNING, Step.CHECKING})
-"""The steps in which no agent has been told to change anything, so that all is as it was before."""
+"""The steps in which no agent has been told to change anything, so that the cluster is as it was before."""
 
 
 class Deployment(msgspec.Struct, frozen=True):
     """A configuration that somebody wants deployed, and how far it has come.
 
     Attributes:
-        reqid: of the client's request, or of the controller's own.
+        reqid: the id of the client's request, or of the controller's own.
         staged: the configuration as it was staged.
-        is_own: whether the controller wants it by itself.
+        is_own: whether the controller started it by itself.
         check: whether the agents are to check it first.
-        client: number of the connection of the client that wants it, 0 if there is none.
-        by: who wants it, and from where, for a person; ``""`` for the controller itself.
-        step: see there.
-        former: the configuration that is the deployed one until this one is.
-        plan: what it changes about the cluster's instances.
-        meeting: the instances that it looks for, and those that it keeps the connections to.
-        completed: the configuration with addresses and ports filled in, once that was done.
-        keys: for the nodes of a cluster on several hosts.
-        missing: by name, instances that are awaited, or have not come in time, and what is known of each.
-        results: what the agents have answered, and in the end what came of it.
+        client: the number of the connection of the client that asked for it; 0 if there is none.
+        by: who asked for it, and from where, for a person; ``""`` for the controller itself.
+        step: the step that it is in.
+        former: the configuration that counts as deployed until this one does.
+        plan: how it changes the cluster's instances.
+        meeting: the instances that it waits for, and those to which connections are kept for it.
+        completed: the configuration with addresses and ports filled in; None until then.
+        keys: the keys for the nodes of a cluster on several hosts.
+        missing: the instances that it waits for, or that did not connect in time: by name, what is known of each.
+        results: the agents' results, and at the end also its own.
     """
 
     reqid: str
@@ -67,7 +67,7 @@ class Deployment(msgspec.Struct, frozen=True):
 
     @property
     def configuration(self) -> Configuration:
-        """The configuration, as complete as it is by now."""
+        """The completed configuration, or the staged one until then."""
         return self.completed or self.staged
 
     @property
@@ -81,16 +81,16 @@ class Deployment(msgspec.Struct, frozen=True):
         return all(result.success for result in self.results)
 
     def having(self, **changes: Any) -> Self:
-        """The same with these attributes changed."""
+        """A copy with these attributes changed."""
         return msgspec.structs.replace(self, **changes)
 
     def failed(self, *errors: str) -> Self:
-        """The same with one failed result an error in place of its results."""
+        """A copy whose results are replaced by failures, one for each error."""
         return self.having(results=tuple(Result(self.reqid, False, error=error) for error in errors))
 
 
 def missing_results(reqid: str, missing: Mapping[str, str]) -> list[Result]:
-    """One failed result an instance that is not there, sorted by name."""
+    """A failed result for each missing instance, sorted by name."""
     return [
         Result(reqid, False, name, error=f"instance '{name}' is missing: {why}")
         for name, why in sorted(missing.items())
@@ -98,5 +98,5 @@ def missing_results(reqid: str, missing: Mapping[str, str]) -> list[Result]:
 
 
 def without_id(results: Iterable[Result]) -> list[Result]:
-    """The agents' results alone, as the first generation has it."""
+    """The agents' results only, without the one with the configuration's id: the first generation does not have it."""
     return [result for result in results if result.instance is not None or not result.success]

@@ -1,4 +1,4 @@
-"""All deployments: carried out one at a time, each followed from its request to its outcome."""
+"""The queue of deployments: they are carried out one at a time, and followed from the request to the outcome."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 class DeploymentQueue:
-    """Takes deployments and has the pipeline carry them out; :class:`Turns` says in which order.
+    """Takes deployments and lets the pipeline carry them out. :class:`Turns` decides about their order.
 
     Args:
         bus: where progress and outcomes are published.
         pipeline: carries deployments out.
-        stage: knows what is deployed.
-        keeper: keeps what came of each.
-        tasks: where work runs.
+        stage: has the deployed configuration.
+        keeper: stores the outcome of each deployment.
+        tasks: the group in which work runs.
     """
 
     def __init__(
@@ -54,27 +54,27 @@ class DeploymentQueue:
         return self._turns.current
 
     def in_the_way(self, *, can_wait: bool) -> str:
-        """The request id of the deployment for which another client's is refused now, or ``""``.
+        """The request id of the pending deployment because of which a new one would be refused now, or ``""``.
 
         Args:
-            can_wait: whether that client waits as long as there is progress.
+            can_wait: whether the client of the new one waits as long as there is progress.
         """
         return self._turns.in_the_way(can_wait=can_wait)
 
     async def run(self) -> None:
-        """Carry out what is wanted, until cancelled."""
+        """Carry out deployments until cancelled."""
         while True:
-            self._wanted.clear()  # before the look, so that nobody who comes during it is missed
+            self._wanted.clear()  # before looking at the queue, to miss no deployment that arrives meanwhile
             if (tracker := await self._next()) is None:
                 await self._wanted.wait()
             else:
                 await self._carry_out(tracker)
 
     def submit(self, deployment: Deployment) -> Tracker:
-        """Have a client's deployment carried out when it is its turn.
+        """Queue a client's deployment.
 
         Raises:
-            RequestFailedError: too many wait already.
+            RequestFailedError: too many are waiting already.
         """
         tracker = Tracker(deployment)
         if (superseded := self._turns.submit(tracker)) is not None:
@@ -84,16 +84,16 @@ class DeploymentQueue:
         return tracker
 
     def deploy_again(self) -> None:
-        """Deploy what is deployed once more, when nothing else is to be done: agents that run it already do nothing."""
+        """Deploy the deployed configuration again once the queue is empty. Agents that run it already do nothing."""
         self._turns.want_own()
         self._wanted.set()
 
     def abort(self, reqid: str, by: str) -> str:
-        """Give a deployment up: the one of this id, or the present one if ``""``; a sentence on what that means.
+        """Give a deployment up. Returns a sentence that says what remains changed.
 
         Args:
-            reqid: the deployment's.
-            by: who wants that, for a person.
+            reqid: the id of the deployment's request; ``""`` for the present deployment.
+            by: who asks for this, for a person.
 
         Raises:
             RequestFailedError: there is none, or it is too late.
@@ -104,7 +104,7 @@ class DeploymentQueue:
         return f"deployment {tracker.deployment.reqid} was given up while {activity}; {left}"
 
     def client_gone(self, client: int) -> None:
-        """The client with this connection is gone: what waits on its behalf waits no longer."""
+        """The client with this connection has disconnected: give up its deployments that still wait."""
         for tracker, why in self._turns.abandoned(client):
             self._give_up(tracker, why)
 
@@ -123,10 +123,10 @@ class DeploymentQueue:
         try:
             configuration = await self._stage.get(ConfigState.DEPLOYED)
         except StoreError as error:
-            self._turns.want_own()  # so that it is tried again when next an instance or a client has come
+            self._turns.want_own()  # so that it is tried again when the next instance or client connects
             announce_unreadable(self._keeper, error)
             return None
-        if (waiting := self._turns.begin_next()) is not None:  # a client came meanwhile
+        if (waiting := self._turns.begin_next()) is not None:  # a client has asked for a deployment meanwhile
             self._turns.want_own()
             return waiting
         if configuration is None:

@@ -1,7 +1,8 @@
-"""Clients' requests to stage and deploy configurations and to give deployments up.
+"""Handles clients' requests to stage and deploy configurations and to give deployments up.
 
-zeek-client waits for an answer for a fixed time only. So it is answered within that time with what is known by then,
-and is refused a place in the queue. Clients that hear of the progress of deployments wait as long as there is any.
+zeek-client waits for an answer only for a fixed time. So it is answered within that time with what is known by then,
+and its deployments are not queued behind others. Clients that subscribe to the progress of deployments wait as long as
+there is progress.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class DeploymentRequests:
     Args:
         stage: where configurations are kept.
         queue: where deployments wait for their turn.
-        check: whether deployments are checked by the agents first.
+        check: whether the agents check configurations before they are deployed.
         on_staged: called when a configuration was staged.
     """
 
@@ -47,13 +48,13 @@ class DeploymentRequests:
 
     @handler
     async def stage(self, request: api.StageConfigurationRequest, context: Context) -> api.StageConfigurationResponse:
-        """Validate and keep a configuration."""
+        """Validate and store a configuration."""
         await self._try_to_stage(request.reqid, request.config)
         return api.StageConfigurationResponse(request.reqid, (Result(request.reqid, data=request.config.id),))
 
     @handler
     async def deploy(self, request: api.DeployRequest, context: Context) -> api.DeployResponse:
-        """Deploy what is staged now, when it is its turn."""
+        """Queue a deployment of the configuration that is staged now, and wait for its outcome."""
         async with self._in_order:
             staged = await self._stage.get(ConfigState.STAGED)
             if staged is None:
@@ -68,7 +69,7 @@ class DeploymentRequests:
         self, request: api.SetConfigurationRequest, context: Context
     ) -> api.SetConfigurationResponse:
         """Validate, stage and deploy in one, for the first generation."""
-        # Staging takes its time in a thread: a second request meanwhile must find the first one's deployment pending.
+        # Staging runs in a thread. A second request that arrives meanwhile must find the first deployment pending.
         async with self._in_order:
             if pending := self._queue.in_the_way(can_wait=False):
                 raise RequestFailedError(request.reqid, f"request {pending} still pending")
@@ -90,8 +91,8 @@ class DeploymentRequests:
         """Stage a configuration.
 
         Raises:
-            ConfigurationError: it is not sound.
-            RequestFailedError: it cannot be kept.
+            ConfigurationError: it is not valid.
+            RequestFailedError: it cannot be stored.
         """
         about: dict[str, object] = {"config": configuration.id}
         try:
@@ -104,10 +105,10 @@ class DeploymentRequests:
         logger.info("configuration %s staged", configuration.id, extra=about)
 
     def _submit(self, reqid: str, configuration: Configuration, client: Peer) -> Tracker:
-        """Put a deployment into the queue; what tracks it.
+        """Put a deployment into the queue. Returns its tracker.
 
         Raises:
-            RequestFailedError: too many wait already.
+            RequestFailedError: too many are waiting already.
         """
         deployment = Deployment(
             reqid or fresh_id(), configuration, check=self._check, client=client.id, by=whence(client)
@@ -115,7 +116,7 @@ class DeploymentRequests:
         return self._queue.submit(deployment)
 
     async def _outcome(self, tracker: Tracker, client: Peer) -> Sequence[Result]:
-        """The results, or what is known by the time at which the client must be answered."""
+        """The results; or what is known so far, when the client must be answered."""
         await asyncio.wait({tracker.ended}, timeout=None if _is_patient(client) else ZEEK_CLIENT_ANSWER)
         return tracker.ended.result().results if tracker.ended.done() else tracker.results_so_far()
 
@@ -126,5 +127,5 @@ def longest_wait(client: Peer) -> float:
 
 
 def _is_patient(client: Peer) -> bool:
-    """Whether a client can wait as long as there is progress: it has subscribed to the topic on which that is told."""
+    """Whether a client waits as long as there is progress: it subscribes to the topic on which that is published."""
     return client.hears(topics.DEPLOYMENTS)

@@ -1,4 +1,4 @@
-"""Connections that the controller makes to agents: to those that have a port and are wanted."""
+"""Dials agents: keeps connections to the wanted instances that have a port."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Place = tuple[str, int]
 
 
 class Dialling:
-    """Has exactly the connections that are wanted. One that is wanted still is left alone.
+    """Keeps exactly the connections that are wanted. An existing connection that is still wanted is not touched.
 
     Args:
-        connections: the controller's.
-        encryption: how they are encrypted.
+        connections: the controller's connections.
+        encryption: how connections are encrypted.
     """
 
     def __init__(self, connections: Connections, encryption: Encryption) -> None:
@@ -30,9 +30,9 @@ class Dialling:
         self._connected: set[Place] = set()
 
     def connect_to(self, instances: Iterable[Instance]) -> None:
-        """Connect to these instances and close the other connections; what was sent over these before still arrives.
+        """Connect to these instances and close other connections, after what was sent over them has been delivered.
 
-        Where several instances name one place, it is for the first of them.
+        If several instances have the same address and port, the connection is for the first of them.
         """
         wanted: dict[Place, Instance] = {}
         for instance in instances:

@@ -1,4 +1,4 @@
-"""Asking several agents at once. Those that do not answer in time do not keep the others' answers back."""
+"""Sends requests to several agents at once. Agents that do not answer in time do not delay the others' answers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from zeekfleet.transport.bus import Bus
 UNSUPPORTED = "not supported by this instance's agent"
 
 MakeRequest = Callable[[str, Generation], Request[Response] | None]
-"""The request for an agent, given a fresh id and the generation it speaks; None if that has none."""
+"""Makes the request for an agent, from a fresh id and the agent's generation; None if that has no such request."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What one agent answered, or None with the reason why it did not."""
+    """The response of one agent, or None and the reason why there is none."""
 
     instance: str
     response: Response | None
@@ -43,12 +43,12 @@ async def ask(
     """Send each agent its request and gather the answers, in the order of the agents.
 
     Args:
-        bus: the controller's.
-        agents: by name.
-        make_request: makes each agent's request.
-        timeout: seconds to wait for each agent; with ``timeouts``, counted anew from its last progress.
-        timeouts: where instances' progress is told.
-        limit: seconds to wait for each agent, whatever progress it makes.
+        bus: the controller's bus.
+        agents: the agents with their instances' names.
+        make_request: makes the request for each agent.
+        timeout: seconds to wait for each agent; with ``timeouts``, counted from its last progress.
+        timeouts: renewed when an instance makes progress.
+        limit: the most seconds to wait for each agent, whatever progress it makes.
     """
 
     async def one(name: str, known: AgentLink) -> Answer:
@@ -70,7 +70,7 @@ async def ask(
 
 
 def results_of(reqid: str, answers: Iterable[Answer]) -> list[Result]:
-    """The agents' results under the client's request id, and an error for each agent without an answer."""
+    """The agents' results, with the client's request id, and an error for each agent that has not answered."""
     results: list[Result] = []
     for answer in answers:
         if answer.response is None:

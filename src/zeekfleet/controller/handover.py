@@ -1,4 +1,4 @@
-"""Giving agents a configuration; once more to an agent that was lost and comes back before its deadline."""
+"""Gives agents a configuration, and gives it again to an agent that is lost and reconnects before its deadline."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from zeekfleet.transport.bus import Bus
 from zeekfleet.waiting import Signal, first_of
 
 LIMIT = CEILING + MARGIN
-"""Seconds to wait for an agent at most, whatever progress it makes. Agents give up earlier, and say so."""
+"""The most seconds to wait for an agent, whatever progress it makes. Agents give up earlier, and report that."""
 
 
 class Handover:
     """Gives each agent a configuration and gathers the answers.
 
     Args:
-        bus: the controller's.
-        instances: who is ready.
+        bus: the controller's bus.
+        instances: knows which instances are ready.
         changed: notified whenever that changes.
-        timeouts: where instances' progress is told.
-        request_timeout: base of the deadlines, in seconds.
+        timeouts: renewed when an instance makes progress.
+        request_timeout: the base of the deadlines, in seconds.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Handover:
         """Each agent's answer, in the order of the names; each agent is waited for while it makes progress.
 
         Args:
-            names: of ready instances.
-            configuration: for them all.
-            keys: for the cluster's nodes, handed out with it; None if they need none.
+            names: the names of ready instances.
+            configuration: the configuration for all of them.
+            keys: the keys for the cluster's nodes, sent before the configuration; None if they need none.
         """
         self._number += 1
         nodes = Counter(node.instance for node in configuration.nodes)
@@ -74,7 +74,7 @@ class Handover:
         return [task.result() for task in tasks]
 
     def has_asked(self, reqid: str) -> bool:
-        """Whether an agent was given the present configuration by a request of this id."""
+        """Whether the request with this id has given an agent the present configuration."""
         return reqid in self._asked
 
     async def _to_one(self, name: str, configuration: Configuration, keys: CurveKeys | None, patience: float) -> Answer:
@@ -93,14 +93,14 @@ class Handover:
                 await self._changed.next()
                 continue
             if keys is not None:
-                # Ahead of the configuration on the same connection, and so in this order.
+                # Sent before the configuration on the same connection, so that the keys arrive first.
                 self._bus.publish(topics.secrets(name), ClusterKeys(keys), to=known.peer)
             response = await self._attempt(name, known, configuration)
             if response is not None:
                 return Answer(name, response)
 
     async def _attempt(self, name: str, known: AgentLink, configuration: Configuration) -> Response | None:
-        """One request; None if the agent is lost before it has answered."""
+        """Send one request; None if the agent disconnects before it has answered."""
         return await first_of(self._answer(name, known, configuration), self._lost(name, known))
 
     async def _answer(self, name: str, known: AgentLink, configuration: Configuration) -> Response:

@@ -1,4 +1,4 @@
-"""Which instances there are, which have said hello, which are ready: pure bookkeeping (docs/protocol.md, section 8)."""
+"""Which instances are configured, which have said hello, which are ready; pure (docs/protocol.md, section 8)."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from zeekfleet.model.types import UNSPECIFIED, Address
 from zeekfleet.transport.bus import Peer
 
 REMEMBERED = 10_000
-"""Instances that are remembered when they are gone; beyond it the one that went first is forgotten."""
+"""The most disconnected instances that are remembered. The one that disconnected first is forgotten first."""
 
 
 class Hello(enum.Enum):
-    """What a hello means."""
+    """What a hello has changed."""
 
     NEWS = enum.auto()
-    """The instance is known now, or by one link more."""
+    """The instance is known now, or has one more link."""
 
     NO_NEWS = enum.auto()
-    """It was known already, by this link."""
+    """The instance was already known by this link."""
 
     REFUSED = enum.auto()
-    """Another agent has this name, or had it a moment ago: this one waits until that is gone for good."""
+    """Another agent has this name, or had it a moment ago. This one waits until the other has gone for good."""
 
     REFUSED_BEFORE = enum.auto()
-    """As REFUSED, and it was told so before."""
+    """As REFUSED, and the agent was told so before."""
 
 
 class Instances:
     """The controller's view of its instances.
 
     Attributes:
-        configured: those of the current configuration, by name.
-        sought: those that a deployment looks for, by name; some may be configured at another place.
-        known: those that said hello and are still connected, by name, each with the link that is used.
+        configured: the instances of the current configuration, by name.
+        sought: the instances that a deployment waits for, by name; they may be configured at another address.
+        known: the link that is used for each instance that has said hello and is still connected, by name.
 
     Args:
         clock: the time, in seconds since 1970.
@@ -63,10 +63,10 @@ class Instances:
         self._clock = clock
 
     def told_its_capabilities(self, name: str, peer: Peer, capabilities: frozenset[str]) -> bool:
-        """Note what the agent at this connection can do beyond the protocol.
+        """Note what the agent at this connection can do in addition to the protocol.
 
         Returns:
-            Whether that was noted: it is not if the agent has not said hello.
+            Whether it was noted; False if the agent has not said hello.
         """
         is_known = any(link.peer == peer for link in self._links.get(name, ()))
         if not is_known and not self._claims.is_waiting(name, peer):
@@ -75,21 +75,21 @@ class Instances:
         return True
 
     def can(self, link: AgentLink, capability: str) -> bool:
-        """Whether the agent at this link has told that it can do this."""
+        """Whether the agent at this link has said that it has this capability."""
         return capability in self._abilities.get((link.instance.name, link.peer.id), ())
 
     def hello(self, name: str, peer: Peer, connecting: bool, generation: Generation, endpoint: str = "") -> Hello:
-        """Note a hello, which an agent says in both generations' names, and on each of its links.
+        """Note a hello. An agent says hello in both generations' names, and on each of its links.
 
-        Only one agent may have a name; see :mod:`~zeekfleet.controller.name_claims`. But one that a deployment looks
-        for at this very connection is always known: the instance moves there.
+        Only one agent may have a name (:mod:`~zeekfleet.controller.name_claims`). There is one exception: if a
+        deployment moves the instance to the address of this connection, the agent there is always accepted.
 
         Args:
-            name: the instance's.
+            name: the instance's name.
             peer: the connection.
-            connecting: whether the agent connects to the controller.
-            generation: whose names it used.
-            endpoint: the id of its endpoint, if it told that in the hello.
+            connecting: whether the agent dials the controller.
+            generation: the generation of the hello's name.
+            endpoint: the agent's endpoint id, if the hello has it.
         """
         said = AgentLink(
             Instance(
@@ -106,7 +106,7 @@ class Instances:
         is_kept_out = not links and not self._claims.may_have(said)
         if (is_another or is_kept_out) and not self._is_looked_for(name, peer):
             return Hello.REFUSED if self._claims.refuse(said) else Hello.REFUSED_BEFORE
-        if not is_kept_out:  # else the reservation outlasts a deployment that is refused
+        if not is_kept_out:  # else keep the reservation: the deployment may be refused, and the instance not move
             self._claims.taken(name)
         self._links[name] = links
         at, present = next(((at, link) for at, link in enumerate(links) if link.peer == peer), (len(links), None))
@@ -118,11 +118,11 @@ class Instances:
         return Hello.NEWS
 
     def is_refused(self, name: str, peer: Peer) -> bool:
-        """Whether the agent at this connection waits for the end of another one of its name."""
+        """Whether the agent at this connection is refused, and waits until another agent with its name has gone."""
         return self._claims.is_waiting(name, peer)
 
     def why_refused(self, name: str) -> str:
-        """Why another agent of this name is not taken now."""
+        """Why another agent with this name is refused now."""
         if (known := self.known.get(name)) is not None:
             return f"another agent named {name} is connected, from {known.peer.place}"
         reservation = self._claims.reservation(name)
@@ -130,11 +130,11 @@ class Instances:
         return f"the agent named {name} at {host} was connected a moment ago, and is waited for"
 
     def reservation(self, name: str) -> Reservation | None:
-        """The reservation of an instance's name, if it has just gone; pass it to :meth:`end_reservation` in time."""
+        """The reservation of a name whose agent has just gone, or None. Later, pass it to :meth:`end_reservation`."""
         return self._claims.reservation(name)
 
     def reserve_names(self) -> dict[str, Reservation]:
-        """Reserve the names of configured instances that connect to us and have not done so yet; by name."""
+        """Reserve the names of configured instances that dial us and have not connected yet; by name."""
         reservations = {
             name: Reservation(str(instance.host))
             for name, instance in self.configured.items()
@@ -144,7 +144,7 @@ class Instances:
         return reservations
 
     def end_reservation(self, name: str, reservation: Reservation) -> bool:
-        """Keep this name no longer; whether another agent has waited for that, and is known now."""
+        """End a reservation. Returns whether another agent was waiting for the name, and has it now."""
         if not self._claims.end_reservation(name, reservation) or name in self.known:
             return False
         self._choose(name)
@@ -161,7 +161,7 @@ class Instances:
             self._welcomed.add((link.instance.name, link.peer.id))
 
     def unwelcome(self, name: str) -> None:
-        """The instance is not part of the cluster any more: when it is wanted again, it is welcomed anew."""
+        """The instance has left the cluster. If it becomes part of it again, it has to be welcomed again."""
         self._welcomed = {mark for mark in self._welcomed if mark[0] != name}
 
     def is_welcomed(self, link: AgentLink) -> bool:
@@ -170,14 +170,14 @@ class Instances:
 
     @property
     def ready(self) -> set[str]:
-        """Names of configured instances that have answered the welcome, on the link that is used."""
+        """The names of configured instances that have answered the welcome on the link that is used."""
         return {name for name, link in self.known.items() if name in self.configured and self.is_welcomed(link)}
 
     def lost(self, peer: Peer) -> list[str]:
-        """Forget a connection; the names of the instances that it was of, which may have another one still.
+        """Forget a connection. Returns the names of its instances, some of which may have another connection.
 
-        Where it was an agent's last one, the next agent that waits for the name has it from now on. But the name of a
-        configured instance stays reserved, until :meth:`end_reservation`, for an agent from the same host.
+        If it was the agent's last connection, the next agent that waits for the name gets it. But the name of a
+        configured instance is first reserved for an agent from the same host, until :meth:`end_reservation`.
         """
         self._claims.forget(peer)
         names = [name for name, links in self._links.items() if any(link.peer == peer for link in links)]
@@ -203,10 +203,10 @@ class Instances:
             self._choose(name)
 
     def look_for(self, instances: Iterable[Instance]) -> None:
-        """Look for these instances, and no others.
+        """Wait for these instances, and no others.
 
-        An agent that was dialled where one of them is looked for has its name at once, beside an agent elsewhere, and
-        also if it was refused before; :meth:`part_namesakes` in the end.
+        An agent that was dialled at the address of one of them gets its name at once, even if it was refused before and
+        although an agent elsewhere may have the same name. :meth:`part_namesakes` resolves this at the end.
         """
         self.sought = {instance.name: instance for instance in instances}
         for name in self.sought:
@@ -217,10 +217,10 @@ class Instances:
                     self._choose(name)
 
     def part_namesakes(self, name: str) -> bool:
-        """One agent keeps this name: the one at the configured place, else the first. The others wait for it.
+        """Let only one agent keep this name: the one at the configured address, else the first. The others wait.
 
         Returns:
-            Whether another agent than before is known by it now.
+            Whether the name now belongs to another agent than before.
         """
         links, before = self._links.get(name, []), self.known.get(name)
         holder = next(iter(self._at_its_place(name)), None) or next(filter(self._claims.may_have, links), None)
@@ -234,18 +234,18 @@ class Instances:
         return present is not None and (before is None or not present.is_same_agent(before))
 
     def _at_its_place(self, name: str) -> list[AgentLink]:
-        """The links of this name that lead to where the instance is configured."""
+        """The links of this name that were dialled at the instance's configured address."""
         instance = self.configured.get(name)
         links = self._links.get(name, [])
         return [link for link in links if instance is not None and is_dialled_at(link.peer, instance)]
 
     def _is_looked_for(self, name: str, peer: Peer) -> bool:
-        """Whether a deployment wants the instance of this name at this very connection."""
+        """Whether a deployment wants the instance of this name at the address that this connection was dialled at."""
         instance = self.sought.get(name)
         return instance is not None and is_dialled_at(peer, instance)
 
     def reached(self, instance: Instance) -> AgentLink | None:
-        """The link to an instance as a configuration wants it: one that moves must be met where it moves to."""
+        """The link to an instance at the address that a configuration gives it: it may be moving there."""
         present = self.known.get(instance.name)
         configured = self.configured.get(instance.name)
         if instance.listen_port is None or configured is None or not moves(configured, instance):
@@ -254,14 +254,14 @@ class Instances:
         return next((link for link in links if self._is_at(link, instance)), None)
 
     def _is_at(self, link: AgentLink, instance: Instance) -> bool:
-        """Whether this link leads to where the instance is. An agent that dials us has one link, whatever we dial."""
+        """Whether this link leads to the instance's address. If the agent dials us, only its host is compared."""
         has_dialled_us = link.peer.dialled_for is None
         return is_dialled_at(link.peer, instance) or (has_dialled_us and link.instance.host == instance.host)
 
     def _choose(self, name: str) -> None:
-        """Use the link to the configured address, else the newest; without any, the next agent's.
+        """Choose the link to use: the one to the configured address, else the newest, else that of a waiting agent.
 
-        A configured instance keeps its first agent, whatever other one a deployment looks for.
+        A configured instance keeps its first agent, even if a deployment waits for another one.
         """
         links = self._links.get(name, [])
         if not links and (next_agent := self._claims.next_agent(name)) is not None:
@@ -282,11 +282,11 @@ class Instances:
                 del self._gone_since[next(iter(self._gone_since))]
 
     def recall(self, gone: Mapping[str, float]) -> None:
-        """Note since when instances were gone, as an earlier controller process knew it."""
+        """Note since when instances have been gone, according to an earlier controller process."""
         self._gone_since = {name: since for name, since in gone.items() if name not in self.known} | self._gone_since
 
     def presence(self, name: str) -> str:
-        """Such as ``connected``, ``never connected`` or ``gone since 14:03``, in this host's time."""
+        """The instance's presence for a person, such as ``never connected`` or ``gone since 14:03`` (local time)."""
         if name in self.known:
             return "connected"
         since = self._gone_since.get(name)
@@ -298,7 +298,7 @@ class Instances:
         return {instance.name: why for instance in by_name if (why := self._why_missing(instance))}
 
     def _why_missing(self, instance: Instance) -> str:
-        """What keeps an instance from being ready, ``""`` if nothing does."""
+        """Why an instance is not ready; ``""`` if it is."""
         link = self.reached(instance)
         if link is not None and self.is_welcomed(link):
             return ""
@@ -315,7 +315,7 @@ class Instances:
         return self.ready == self.configured.keys()
 
     def with_addresses(self, configuration: Configuration) -> Configuration:
-        """A copy in which instances without address have the one that the controller sees."""
+        """A copy in which instances without an address get the one from which their agent has connected."""
         return msgspec.structs.replace(
             configuration, instances=tuple(self._with_address(instance) for instance in configuration.instances)
         )

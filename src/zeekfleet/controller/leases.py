@@ -1,4 +1,4 @@
-"""How long somebody counts as present although nothing is heard of them: pure bookkeeping."""
+"""How long a program counts as present although nothing is heard of it: pure bookkeeping."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ Holder = TypeVar("Holder")
 
 
 class Leases(Generic[Holder]):
-    """Leases of one length. Whoever is heard has a whole one again.
+    """Leases, all of the same length. A holder that is heard gets a whole lease again.
 
-    Nobody is given up as their lease ends, only a while later. A process that stood still finds all leases ended, and
-    in the sockets everything that was said meanwhile; it needs that while to read it. Whoever is late to look after the
-    while stood still again, and gives it once more. What is not noticed is a short pause in that while, right after a
-    long one, before anything was read.
+    A holder is not given up when its lease ends, but only after a reprieve. This is for when our own process was
+    suspended: then all leases have ended, but the holders' signs of life are still unread in the sockets. The reprieve
+    is the time to read them. If :meth:`given_up` is called much too late after a reprieve, our process was suspended
+    again, and the reprieve is granted once more. One case is not noticed: a short pause during the reprieve, before
+    anything was read.
 
     All times are seconds of one monotonic clock.
 
     Args:
         length: for how long a sign of life counts.
-        reprieve: the while between the end of a lease and giving its holder up. More than half of it is late.
+        reprieve: the time between the end of a lease and giving its holder up. A call that comes later than that by
+            more than half of this time is much too late.
     """
 
     def __init__(self, length: float, reprieve: float) -> None:
@@ -29,12 +31,12 @@ class Leases(Generic[Holder]):
         self._reprieved: dict[Holder, float] = {}
 
     def grant(self, holder: Holder, now: float) -> None:
-        """Give somebody a lease who has none, or a new one."""
+        """Give a holder a new lease, whether it has one or not."""
         self._reprieved.pop(holder, None)
         self._ends[holder] = now + self._length
 
     def heard(self, holder: Holder, now: float) -> None:
-        """Renew a lease; do nothing for somebody who has none."""
+        """Renew a holder's lease. Does nothing if it has none."""
         if holder in self._ends or holder in self._reprieved:
             self.grant(holder, now)
 
@@ -49,7 +51,7 @@ class Leases(Generic[Holder]):
         return min((*self._ends.values(), *self._reprieved.values()), default=None)
 
     def given_up(self, now: float) -> list[Holder]:
-        """The holders that have not been heard for too long. They have no leases any more."""
+        """The holders that have not been heard for too long. Their leases are removed."""
         over = [holder for holder, until in self._reprieved.items() if until <= now]
         late = {holder for holder in over if now > self._reprieved[holder] + self._reprieve / 2}
         for holder in over:

@@ -1,4 +1,4 @@
-"""Notices agents that have fallen silent. On a bus without connections nothing else tells that one has gone."""
+"""Notices agents that have fallen silent. On a bus without connections, there is no other sign that one has gone."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ REPRIEVE = 2.0
 
 
 class Liveness:
-    """Keeps leases of the agents that have promised to renew them; others never fall silent.
+    """Keeps leases of the agents that have promised to renew them. Other agents are never taken for silent.
 
-    An agent may have several connections, and is heard on one of them only. So it has one lease for all.
+    An agent may have several connections, but it is heard on only one of them. So it has one lease for all.
 
     Args:
         on_silent: called with each connection of an agent that has fallen silent, and a reason for a person.
@@ -41,20 +41,20 @@ class Liveness:
         self._leases.heard(_program(peer), asyncio.get_running_loop().time())
 
     def lost(self, peer: Peer) -> None:
-        """A connection is gone, or is taken for gone."""
+        """A connection has ended, or counts as ended."""
         peers = self._peers.get(_program(peer), {})
         if peers.pop(peer.id, None) is not None and not peers:
             del self._peers[_program(peer)]
             self._leases.end(_program(peer))
 
     def close(self) -> None:
-        """Wait no longer."""
+        """Stop waiting for leases to end."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _wait(self) -> None:
-        """Look again when the first lease ends, whatever was heard until then: so renewals need no new timer."""
+        """Look again when the first of the present leases ends. Renewals leave the timer alone, so they are cheap."""
         at = self._leases.next_look
         self._timer = None if at is None else asyncio.get_running_loop().call_at(at, self._look)
 
@@ -67,5 +67,5 @@ class Liveness:
 
 
 def _program(peer: Peer) -> str:
-    """What two peers have in common that are one program (:meth:`Peer.is_same`)."""
+    """A key that is the same for all peers of one program (:meth:`Peer.is_same`)."""
     return peer.endpoint or str(peer.id)

@@ -1,4 +1,4 @@
-"""What a deployment needs of the controller's connections while it is under way: an immutable value."""
+"""The instances that a deployment needs connections to while it is under way: an immutable value."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from zeekfleet.model.management import Instance
 
 
 class Meeting(msgspec.Struct, frozen=True):
-    """The instances that are part of a deployment, beside those of the cluster.
+    """The instances that a deployment needs in addition to those of the cluster.
 
     Attributes:
-        wanted: those that the deployment looks for; none once they are the cluster's.
-        former: the places of instances that stay or move, as they were before; none until they are adopted.
+        wanted: the instances that the deployment waits for; none once they are part of the cluster.
+        former: instances that stay or move, with their former addresses; none until the new ones are adopted.
     """
 
     wanted: tuple[Instance, ...] = ()
     former: tuple[Instance, ...] = ()
 
     def connections(self, cluster: Iterable[Instance]) -> tuple[Instance, ...]:
-        """The instances to be connected to meanwhile; where several have one place, the connection is for the first."""
+        """The instances to connect to. If several have the same address and port, the connection is for the first."""
         return (*self.former, *cluster, *self.wanted)
 
 

@@ -1,4 +1,4 @@
-"""Which instances are part of the cluster, and which a deployment would like to have."""
+"""Which instances are part of the cluster, and which ones a deployment waits for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Membership:
         instances: the bookkeeping, which this keeps up to date.
         dialling: connects to agents that do not connect to us.
         welcoming: welcomes agents, and has others stand by.
-        changed: notified whenever an instance comes, goes or is ready.
+        changed: notified whenever an instance connects, disconnects or becomes ready.
     """
 
     def __init__(self, instances: Instances, dialling: Dialling, welcoming: Welcoming, changed: Signal) -> None:
@@ -34,17 +34,17 @@ class Membership:
         self._changed = changed
 
     def plan(self, configuration: Configuration) -> Plan:
-        """What the configuration would change."""
+        """How the configuration would change the cluster's instances."""
         return make_plan(self._instances.configured, configuration.instances)
 
     @contextmanager
     def meeting(self, instances: Iterable[Instance]) -> Iterator[Meeting]:
-        """Look for instances and connect to them for as long as the body runs.
+        """Wait for instances and connect to them while the context lasts.
 
-        Until :meth:`adopt`, the instances of the running cluster stay configured, ready and connected. Instances that
-        move keep the connection to their former place until the end, so that the agent there hears that it is to
-        stand by. At the end, instances that were not adopted are forgotten, and of several agents of one name only the
-        cluster's keeps it.
+        Until :meth:`adopt`, the instances of the running cluster stay configured, ready and connected. For instances
+        that move, the connection to the former address is kept until the end, so that the agent there can be told to
+        stand by. At the end, instances that were not adopted are forgotten. If several agents have the same name, only
+        the one of the cluster keeps it.
         """
         meeting = Meeting(wanted=tuple(instances))
         self._look_and_connect(meeting)
@@ -59,21 +59,21 @@ class Membership:
                     self._instances.unwelcome(instance.name)
 
     def welcome_all(self, meeting: Meeting) -> None:
-        """Welcome the agents of the instances to be met that are known and were not welcomed yet."""
+        """Welcome the agents of the meeting's instances that are known and have not been welcomed yet."""
         for instance in meeting.wanted:
             self._welcoming.welcome(instance.name)
 
     def missing(self, meeting: Meeting) -> dict[str, str]:
-        """The instances to be met that are not ready, with what is known of each, sorted by name."""
+        """The instances of the meeting that are not ready, with what is known of each, sorted by name."""
         return self._instances.missing(meeting.wanted)
 
     def adopt(self, configuration: Configuration, plan: Plan) -> Meeting:
         """Make the configuration's instances the current ones.
 
-        The agents of instances that leave stand by, and so does the former agent of one that has another one now.
+        Agents of instances that leave are told to stand by. So is the former agent of an instance that has another now.
 
         Returns:
-            The meeting from now on: nobody is looked for any more, and former places are still connected.
+            The meeting from now on: it waits for no instances, and keeps the connections to former addresses.
         """
         former = self._instances.configured
         links = {name: self._instances.known.get(name) for name in former}
@@ -94,6 +94,6 @@ class Membership:
         return meeting
 
     def _look_and_connect(self, meeting: Meeting) -> None:
-        """Look for the instances of this meeting and no others, and have exactly the connections that it needs."""
+        """Wait for the instances of this meeting and no others, and keep exactly the connections that it needs."""
         self._instances.look_for(meeting.wanted)
         self._dialling.connect_to(meeting.connections(self._instances.configured.values()))

@@ -1,7 +1,8 @@
-"""Which agent may be the instance of a name, where several claim it: pure bookkeeping.
+"""Decides which agent gets an instance's name if several agents claim it: pure bookkeeping.
 
-The first agent of a name stays while it is connected; the others are refused, and wait. When it goes, its name is
-reserved for a while: it may only be restarting, and its nodes run on. Another agent would run them a second time.
+The first agent with a name keeps it while it is connected; others are refused, and wait. When it disconnects, the name
+is reserved for it for a while, because it may only be restarting while its nodes run on: another agent would run the
+same nodes a second time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from zeekfleet.controller.agent_link import AgentLink
 from zeekfleet.transport.bus import Peer
 
 NAMESAKES_MAX = 16
-"""Refused agents of one name that are remembered."""
+"""The most refused agents with the same name that are remembered."""
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -29,7 +30,7 @@ class Reservation(msgspec.Struct, frozen=True):
     endpoint: str = ""
 
     def is_for(self, link: AgentLink) -> bool:
-        """Whether this may be that agent: its process, or one on its host."""
+        """Whether this may be that agent: the same process, or another one on the same host."""
         return link.peer.host == self.host or bool(self.endpoint and self.endpoint == link.told_endpoint)
 
 
@@ -41,7 +42,7 @@ class NameClaims:
         self._waiting: dict[str, dict[int, AgentLink]] = {}
 
     def may_have(self, link: AgentLink) -> bool:
-        """Whether no reservation keeps this agent from having its name."""
+        """Whether the agent may have its name: the name is not reserved, or reserved for this agent."""
         reservation = self._reserved.get(link.instance.name)
         return reservation is None or reservation.is_for(link)
 
@@ -60,23 +61,23 @@ class NameClaims:
         return self._reserved.get(name)
 
     def end_reservation(self, name: str, reservation: Reservation) -> bool:
-        """End this reservation; False if it had ended already."""
+        """End this reservation. Returns False if it had ended already."""
         if self._reserved.get(name) is not reservation:
             return False
         del self._reserved[name]
         return True
 
     def end_others(self, names: Collection[str]) -> set[str]:
-        """End all reservations but those of these names; the names that are free now."""
+        """End all reservations except those of these names. Returns the names that are free now."""
         freed = self._reserved.keys() - set(names)
         for name in freed:
             del self._reserved[name]
         return freed
 
-    # --- those who wait
+    # --- agents that wait for a name
 
     def refuse(self, link: AgentLink) -> bool:
-        """Have an agent wait for its name; False if it waits already."""
+        """Let an agent wait for its name. Returns False if it waits already."""
         waiting = self._waiting.setdefault(link.instance.name, {})
         before = waiting.get(link.peer.id)
         if before is not None and link.adds_nothing_to(before):
@@ -103,12 +104,12 @@ class NameClaims:
         return tuple(self._waiting.get(name, {}).values())
 
     def forget(self, peer: Peer) -> None:
-        """A connection is gone: whoever waits on it waits no longer."""
+        """A connection has ended: the agents that it belonged to no longer wait."""
         for name in [name for name, waiting in self._waiting.items() if peer.id in waiting]:
             self.stop_waiting(name, peer)
 
     def stop_waiting(self, name: str, peer: Peer) -> None:
-        """The agent at this connection, which has waited for the name, waits no longer."""
+        """The agent at this connection no longer waits for the name."""
         del self._waiting[name][peer.id]
         if not self._waiting[name]:
             del self._waiting[name]

@@ -1,4 +1,4 @@
-"""Keeping what happens in the store, in the background, and telling it to clients that listen."""
+"""Stores what happens, in the background, and publishes it to clients."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from zeekfleet.transport.service import Context, handler
 logger = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 10_000
-"""Notifications that wait to be written; beyond it the newest are dropped, with a log line."""
+"""The most notifications that wait to be written. Further ones are dropped, with a log line."""
 
 LARGEST_ANSWER = 4 * 2**20
-"""Bytes of notifications that one answer holds, roughly; the latest are told."""
+"""The size of one answer in bytes, roughly. If there are more notifications, it has the latest ones."""
 
 NOTIFICATION_SIZE = 512
-"""Bytes of a notification on the wire beside its message, roughly."""
+"""The bytes of a notification on the wire without its message, roughly."""
 
 RATED_MAX = 10_000
-"""Instances whose rates are known; beyond it all rates begin anew."""
+"""The most instances whose rates are measured. If there are more, all rates are reset."""
 
 
 class NotificationLimits(msgspec.Struct, frozen=True):
-    """How much agents may tell.
+    """How many notifications agents may send.
 
     Attributes:
-        size: characters of a message that are kept and logged.
-        per_second: notifications of one instance, on average.
-        burst: how many of one instance may come at once, such as when all its nodes start.
+        size: the most characters of a message that are stored and logged.
+        per_second: the most notifications of one instance per second, on average.
+        burst: how many notifications of one instance may arrive at once, such as when all its nodes start.
     """
 
     size: int = 4096
@@ -66,7 +66,7 @@ class NotificationKeeper:
     Args:
         bus: where they are published.
         store: where they are kept.
-        limits: how much agents may tell.
+        limits: how many notifications agents may send.
     """
 
     def __init__(self, bus: Bus, store: Store, limits: NotificationLimits | None = None) -> None:
@@ -80,7 +80,7 @@ class NotificationKeeper:
         self._lost = 0
 
     def heard(self, notice: Notice) -> None:
-        """Log what an agent tells, and queue it for the store; returns at once."""
+        """Log an agent's notification, and queue it for the store; returns at once."""
         if not self._is_within_rate(notice.instance):
             return
         notification = _notification(notice)
@@ -102,25 +102,25 @@ class NotificationKeeper:
         self._keep(notification)
 
     def connected(self, instance: str, sentence: str) -> None:
-        """Keep that an instance's agent is there."""
+        """Record that an instance's agent has connected."""
         self._keep(Notification(NotificationKind.CONNECTED, time.time(), instance, message=sentence))
 
     def gone(self, instance: str, reason: str) -> None:
-        """Keep that an instance's agent is gone."""
+        """Record that an instance's agent has disconnected."""
         self._keep(Notification(NotificationKind.GONE, time.time(), instance, message=reason))
 
     def deployed(self, config: str, sentence: str, *, success: bool, by: str = "") -> None:
-        """Keep what came of a deployment, and who wanted it."""
+        """Record the outcome of a deployment, and who asked for it."""
         kind = NotificationKind.DEPLOYMENT
         self._keep(Notification(kind, time.time(), message=sentence, config=config, success=success, by=by))
 
     def failed(self, controller: str, error: str) -> None:
-        """Keep an error of the controller itself."""
+        """Record an error of the controller itself."""
         self._keep(Notification(NotificationKind.ERROR, time.time(), controller, message=error))
 
     @handler
     async def notifications(self, request: NotificationsRequest, context: Context) -> NotificationsResponse:
-        """Tell what happened."""
+        """Return the latest notifications."""
         kept = await asyncio.to_thread(self._store.notifications)
         since = time.time() - request.seconds
         latest = _latest(one for one in reversed(kept) if one.time >= since)
@@ -128,7 +128,7 @@ class NotificationKeeper:
 
     @handler
     async def deployer(self, request: DeployerRequest, context: Context) -> DeployerResponse:
-        """Tell who has had a configuration deployed, as long as that is kept."""
+        """Return who asked for the deployment of a configuration, as long as that is stored."""
         kept = await asyncio.to_thread(self._store.notifications)
         for one in reversed(kept):
             if one.kind == NotificationKind.DEPLOYMENT and one.config == request.config and one.success and one.by:
@@ -142,7 +142,7 @@ class NotificationKeeper:
             try:
                 await asyncio.to_thread(self._store.record, notification)
             except StoreError as error:
-                # Logged once: on a full disk, more lines would take what room is left.
+                # Log this only once: on a full disk, more lines would take the last room.
                 if not self._lost:
                     logger.error("notifications are not kept: %s", error, extra={"error": str(error)})
                 self._lost += 1
@@ -153,7 +153,7 @@ class NotificationKeeper:
             self._bus.publish(topics.NOTIFICATIONS, NotificationKept(notification))
 
     def _is_within_rate(self, instance: str) -> bool:
-        """Whether an instance may tell something now. What is beyond is counted, and told once it is over."""
+        """Whether a notification is within the rate of its instance. Others are counted; the count is logged later."""
         rate = self._rates.get(instance)
         if rate is None:
             if len(self._rates) >= RATED_MAX:
@@ -176,7 +176,7 @@ class NotificationKeeper:
         return False
 
     def _keep(self, notification: Notification) -> None:
-        # Errors may name files whose names are not UTF-8, which neither the store nor the wire takes.
+        # Errors may contain file names that are not UTF-8. Neither the store nor the protocol accepts these.
         message = notification.message.encode(errors="replace").decode()
         try:
             self._queue.put_nowait(msgspec.structs.replace(notification, message=message))
@@ -186,12 +186,12 @@ class NotificationKeeper:
 
 
 def _cut(text: str, size: int) -> str:
-    """A text of at most so many characters, and how many are missing."""
+    """The text, cut to ``size`` characters; if it was longer, it says how many are missing."""
     return text if len(text) <= size else f"{text[:size]}… ({len(text) - size} more characters)"
 
 
 def _latest(notifications: Iterable[Notification]) -> tuple[Notification, ...]:
-    """As many as an answer holds, the oldest first; they come with the latest first."""
+    """As many notifications as fit into one answer, the oldest first. ``notifications`` begins with the latest."""
     found: list[Notification] = []
     size = 0
     for notification in notifications:

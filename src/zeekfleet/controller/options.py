@@ -21,17 +21,17 @@ class ControllerOptions(msgspec.Struct, frozen=True):
     Attributes:
         name: the controller's name.
         port: its port for agents, or None if it has none.
-        request_timeout: base of all deadlines, in seconds.
-        instance_wait: seconds that a deployment waits for instances that are not there; ``request_timeout`` if 0.
+        request_timeout: the base of all deadlines, in seconds.
+        instance_wait: seconds that a deployment waits for missing instances; 0 for ``request_timeout``.
         assignment: which ports it fills in.
-        check_before_deploy: whether clients' deployments wait for the agents to find nothing wrong.
-        key_file: where the keys of a cluster on several hosts are kept.
-        notifications: how much agents may tell.
+        check_before_deploy: whether agents check the configurations that clients deploy, before anything is changed.
+        key_file: the file for the keys of a cluster on several hosts.
+        notifications: how many notifications agents may send.
         sizes: how large a configuration may be.
         encryption: how connections to agents are encrypted.
         signer: makes certificates for agents; None if there is no authority here.
         revoked: gives the list of revoked certificates as PEM, ``""`` if there is none.
-        loss: a sentence that connecting clients are told until a configuration is staged; none if empty.
+        loss: a sentence about a lost database, which clients are sent until a configuration is staged; ``""`` for none.
     """
 
     name: str

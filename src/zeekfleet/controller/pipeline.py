@@ -1,4 +1,4 @@
-"""Carrying a configuration to the agents (docs/protocol.md, section 8): one step after the other, from top to bottom.
+"""The steps by which a configuration gets to the agents (docs/protocol.md, section 8), in their order.
 
 ========= =================================================== ==========================================
 step      what it does                                        what undoes it
@@ -46,17 +46,17 @@ from zeekfleet.waiting import Signal
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-"""How often a deployment is prepared at most, where instances go while it is being prepared."""
+"""How often a deployment is prepared at most, if instances disconnect while it is being prepared."""
 
 Report = Callable[[Deployment], None]
-"""Called with the deployment whenever it takes a step, or waits for other instances than before."""
+"""Called with the deployment whenever it begins a step, or waits for other instances than before."""
 
 
 class Refused(Exception):  # noqa: N818 - an outcome rather than an error
-    """A step found that the deployment ends here; every step may raise it.
+    """The deployment ends at this step; every step may raise this.
 
     Attributes:
-        deployment: with the results to answer.
+        deployment: the deployment, with the results for the response.
     """
 
     def __init__(self, deployment: Deployment) -> None:
@@ -67,19 +67,19 @@ class Refused(Exception):  # noqa: N818 - an outcome rather than an error
 class Pipeline:
     """Carries deployments out, one at a time.
 
-    ``carry_out`` takes all steps. Each is a method of its own, so that others can be put between them, and the first
-    ones be taken without the others.
+    ``carry_out`` takes all steps. Each step is a separate method, so that steps can be added between them, and so that
+    the first ones can be taken alone.
 
     Args:
-        stage: where configurations are kept.
-        membership: which instances are part of the cluster.
+        stage: stores configurations.
+        membership: knows which instances are part of the cluster.
         completion: fills in addresses and ports.
         checking: asks agents what would go wrong.
         handover: gives agents configurations.
-        keys: for clusters on several hosts.
-        presence: what is known of instances that do not answer.
-        changed: notified whenever an instance comes, goes or is ready.
-        wait: seconds to wait for instances that are not there.
+        keys: has the keys for clusters on several hosts.
+        presence: knows about instances that do not answer.
+        changed: notified whenever an instance connects, disconnects or becomes ready.
+        wait: seconds to wait for missing instances.
     """
 
     def __init__(
@@ -106,10 +106,10 @@ class Pipeline:
         self._wait = wait
 
     async def carry_out(self, deployment: Deployment, report: Report) -> Deployment:
-        """Take all steps; the deployment with each agent's results, then the outcome of all.
+        """Take all steps. Returns the deployment with each agent's results, then its own.
 
-        On success the last result carries the configuration's id; it is DEPLOYED and durable then. On a time-out
-        there are the results that came, and an error for what did not.
+        On success the last result has the configuration's id, and the configuration is stored as DEPLOYED. After a
+        time-out, there are the results that arrived, and an error for each missing one.
         """
         try:
             deployment = await self.plan(deployment)
@@ -123,7 +123,7 @@ class Pipeline:
             return refusal.deployment
 
     async def plan(self, deployment: Deployment) -> Deployment:
-        """Find out what is deployed now, and what would change about the cluster's instances."""
+        """Find out which configuration is deployed now, and how the cluster's instances would change."""
         try:
             former = await self._stage.get(ConfigState.DEPLOYED)
         except StoreError as error:
@@ -133,7 +133,7 @@ class Pipeline:
         return planned
 
     async def _prepare(self, deployment: Deployment, report: Report) -> Deployment:
-        """Meet, complete and check; once more if instances have gone meanwhile, since these steps take time."""
+        """Meet, complete and check. These steps take time: repeat them if instances have disconnected meanwhile."""
         for _ in range(ATTEMPTS):
             met = await self.meet(deployment, report)
             completed = await self.complete(met, report)
@@ -143,7 +143,7 @@ class Pipeline:
         raise _without(deployment.having(missing=missing))
 
     async def meet(self, deployment: Deployment, report: Report) -> Deployment:
-        """Wait until every instance is there and has answered its welcome."""
+        """Wait until every instance is connected and has answered its welcome."""
         self._membership.welcome_all(deployment.meeting)
         met = deployment.having(step=Step.MEETING, missing=self._membership.missing(deployment.meeting))
         report(met)
@@ -158,7 +158,7 @@ class Pipeline:
         return met
 
     async def complete(self, deployment: Deployment, report: Report) -> Deployment:
-        """Fill in addresses and ports, and see that the result could be kept."""
+        """Fill in addresses and ports, and check that the result could be stored."""
         deployment = deployment.having(step=Step.ASSIGNING)
         report(deployment)
         try:
@@ -176,7 +176,7 @@ class Pipeline:
         return self._keys.keys() if is_wide else None
 
     async def check(self, deployment: Deployment, report: Report) -> Deployment:
-        """Have every agent look for what would go wrong with its nodes, if that is wanted."""
+        """Ask every agent what would go wrong with its nodes, if the deployment is to be checked."""
         if not deployment.check:
             return deployment
         deployment = deployment.having(step=Step.CHECKING)
@@ -190,11 +190,11 @@ class Pipeline:
         raise Refused(deployment.having(missing=missing, results=results))
 
     def adopt(self, deployment: Deployment) -> Deployment:
-        """Make its instances the cluster's; from here on the running cluster changes."""
+        """Make its instances part of the cluster. From here on the running cluster changes."""
         return deployment.having(meeting=self._membership.adopt(deployment.configuration, deployment.plan))
 
     async def hand_over(self, deployment: Deployment, report: Report) -> Deployment:
-        """Give every agent the configuration, and wait for what its nodes come to."""
+        """Give every agent the configuration, and wait until its nodes are up or have failed."""
         configuration = deployment.configuration
         names = sorted(instance.name for instance in configuration.instances)
         if not names:
@@ -217,7 +217,7 @@ class Pipeline:
         raise Refused(deployment.having(missing=missing, results=results))
 
     async def keep(self, deployment: Deployment, report: Report) -> Deployment:
-        """Store the configuration as DEPLOYED; durable on return."""
+        """Store the configuration as DEPLOYED. It is on disk when this returns."""
         deployment = deployment.having(step=Step.KEEPING)
         report(deployment)
         configuration = deployment.configuration
@@ -241,7 +241,7 @@ def answer(deployment: Deployment) -> Deployment:
 
 
 def _without(deployment: Deployment) -> Refused:
-    """The outcome where instances are missing that were waited for long enough."""
+    """The outcome if instances are still missing after the wait."""
     told = "; ".join(f"{name}: {why}" for name, why in deployment.missing.items())
     facts = {"reqid": deployment.reqid}
     logger.warning("deployment %s: instances are missing: %s", deployment.reqid, told, extra=facts)
@@ -250,7 +250,7 @@ def _without(deployment: Deployment) -> Refused:
 
 
 def _not_stored(deployment: Deployment, error: StoreError) -> Refused:
-    """The outcome where the store cannot be used: the configuration could not be kept in the end."""
+    """The outcome if the store cannot be used: the configuration could not be stored at the end."""
     config = deployment.configuration.id
     facts = {"config": config, "error": str(error)}
     logger.error("configuration %s is not deployed: %s", config, error, extra=facts)
@@ -258,7 +258,7 @@ def _not_stored(deployment: Deployment, error: StoreError) -> Refused:
 
 
 def _deployed_in_part(deployment: Deployment) -> list[Result]:
-    """The result that tells that some agents have the configuration and others have not, and what follows."""
+    """The result for when some agents run the configuration and others do not. It also says what follows."""
     if deployment.is_own or deployment.former is None:
         return []
     told = (

@@ -1,4 +1,4 @@
-"""What a configuration would change about the cluster's instances; pure, so that it can be told without being done."""
+"""How a configuration would change the cluster's instances; pure, so that it can be shown without being done."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from zeekfleet.model.types import UNSPECIFIED
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Names of instances, sorted, by what a deployment would mean for each.
+    """The sorted names of instances, by what a deployment does with each.
 
     Attributes:
-        join: not part of the cluster yet.
-        stay: part of it, and still at the same place.
-        move: part of it, but at another address or port from now on.
-        leave: part of it, and no longer wanted.
+        join: instances that are not part of the cluster yet.
+        stay: instances of the cluster that keep their address and port.
+        move: instances of the cluster that get another address or port.
+        leave: instances of the cluster that are no longer wanted.
     """
 
     join: tuple[str, ...] = ()
@@ -46,9 +46,9 @@ def make_plan(current: Mapping[str, Instance], wanted: Iterable[Instance]) -> Pl
 
 
 def moves(present: Instance, wanted: Instance) -> bool:
-    """Whether a configuration wants an instance at another place than the present one.
+    """Whether a configuration gives an instance another address or port than it has now.
 
-    An address that one of the two does not tell is no difference.
+    If one of the two addresses is unknown, the addresses count as equal.
     """
     is_elsewhere = UNSPECIFIED not in (wanted.host, present.host) and wanted.host != present.host
     return is_elsewhere or wanted.listen_port != present.listen_port

@@ -1,7 +1,7 @@
-"""What was last heard of each instance, kept in the store, so that a lost host does not vanish from the views.
+"""Stores what was last heard of each instance, so that clients still see the nodes of a host that is lost.
 
-An agent is asked for its nodes' reports when it has checked in, and a moment after each change that it tells. So when
-its host is lost, the views show it as it was just before.
+An agent is asked for its nodes' reports when it has checked in, and a moment after each change that it reports. So when
+its host is lost, clients see it as it was just before.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ PAUSE = 1.0
 
 
 class Presence:
-    """Notes what is heard of each instance, and tells it to clients.
+    """Records what is heard of each instance, and reports it to clients.
 
     Args:
-        bus: the controller's.
-        instances: who is there.
-        store: where it is kept, to survive this process.
-        request_timeout: seconds that an agent has to tell its reports.
+        bus: the controller's bus.
+        instances: knows which instances are connected.
+        store: where it is stored, so that it outlives this process.
+        request_timeout: how many seconds an agent has to send its reports.
         clock: the time, in seconds since 1970.
-        insecure: whether other hosts are served that show no certificate, for whoever asks.
+        insecure: whether hosts without a certificate are served. Clients are told this.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Presence:
         self._ask_soon(name)
 
     def went(self, name: str) -> None:
-        """An instance's connection is gone."""
+        """An instance has disconnected."""
         now = self._clock()
         self._note(name, gone_since=now)
         self._away.pop(name, None)
@@ -92,17 +92,17 @@ class Presence:
             self._note(name, gone_since=None)
 
     def changed(self, name: str) -> None:
-        """One of an instance's nodes is in another state."""
+        """The state of one of an instance's nodes has changed."""
         if name in self._instances.known:
             self._ask_soon(name)
 
     def supervisor(self, name: str, away_since: float | None, peer: int) -> None:
-        """An instance's agent has lost its supervisor, since then, or has found it again (None).
+        """An instance's agent has lost its supervisor, or has found it again.
 
         Args:
             name: the instance.
-            away_since: in seconds since 1970.
-            peer: the number of the connection on which the agent said so.
+            away_since: since when the supervisor is away, in seconds since 1970; None if it is back.
+            peer: the number of the connection on which the agent reported this.
         """
         if away_since is None:
             self._away.pop(name, None)
@@ -112,7 +112,7 @@ class Presence:
             self._note(name)
 
     def disconnected(self, peer: int) -> None:
-        """A connection is gone. Its agent may not have said hello: without a supervisor it does not."""
+        """A connection has ended. Its agent may not have said hello, because an agent without supervisor does not."""
         for name in [name for name, told_by in self._away_told_by.items() if told_by == peer]:
             del self._away[name], self._away_told_by[name]
             if name not in self._instances.known:
@@ -124,18 +124,18 @@ class Presence:
         self._silent.setdefault(name, self._clock())
 
     def is_silent(self, name: str) -> bool:
-        """Whether an instance's agent has not answered, and nothing was heard of it since."""
+        """Whether an instance's agent has not answered a request, and has sent nothing since."""
         return name in self._silent
 
     def why_silent(self, name: str) -> str:
-        """What is known of an instance that should have answered, such as ``gone since 14:03``."""
+        """Why an instance has not answered, as far as is known, such as ``gone since 14:03``."""
         known = self._instances.presence(name)
         if (since := self._away.get(name)) is not None:
             return f"its supervisor is away since {clock_text(since, self._clock())}"
         return f"{known}, but its agent does not answer" if name in self._instances.known else known
 
     def answered(self, results: Iterable[Result]) -> None:
-        """Note the reports in agents' answers, which are results with their instance."""
+        """Record the reports in agents' results."""
         for result in results:
             if result.instance not in self._instances.known or not result.success or result.data is None:
                 continue
@@ -147,11 +147,11 @@ class Presence:
             name = result.instance
             before, reports = self._heard.get(name), self._with_what_was_known(name, reports)
             self._note(name, reported_at=self._clock(), reports=reports)
-            if before is None or before.reports != reports:  # clients look often, and mostly nothing has changed
+            if before is None or before.reports != reports:  # clients ask often, and mostly nothing has changed
                 self._keep_soon(name)
 
     def _with_what_was_known(self, name: str, reports: tuple[NodeReport, ...]) -> tuple[NodeReport, ...]:
-        """The reports, with earlier ones for nodes of which the agent knows nothing while its supervisor is away."""
+        """The reports. While the agent's supervisor is away, nodes of which it knows nothing keep their earlier one."""
         before = {report.node: report for report in self._heard[name].reports} if name in self._heard else {}
         return tuple(
             before.get(report.node, report) if report.state is State.UNKNOWN and report.details is None else report
@@ -167,7 +167,7 @@ class Presence:
 
     @handler
     def tell(self, request: PresenceRequest, context: Context) -> PresenceResponse:
-        """Tell all of it without asking anybody."""
+        """Return everything that is known, without asking agents."""
         return PresenceResponse(request.reqid, self._clock(), self.all(), self._insecure)
 
     def _one(self, name: str) -> InstancePresence:
@@ -187,7 +187,7 @@ class Presence:
     # --- asking agents, and keeping what they answer
 
     async def load(self) -> None:
-        """Read from the store what an earlier process has heard."""
+        """Read what an earlier controller process has stored."""
         try:
             remembered = await asyncio.to_thread(self._store.remembered)
         except StoreError as error:
@@ -197,7 +197,7 @@ class Presence:
         self._instances.recall({heard.instance: heard.gone_since or heard.heard_at for heard in remembered})
 
     async def run(self) -> None:
-        """Ask and keep until cancelled."""
+        """Ask agents and store what they answer, until cancelled."""
         while True:
             await self._changed.wait()
             await asyncio.sleep(PAUSE)
@@ -220,7 +220,7 @@ class Presence:
         try:
             await asyncio.to_thread(self._store.remember, kept)
         except StoreError as error:
-            if not self._is_failing:  # once: on a full disk every further line would fill what room there is
+            if not self._is_failing:  # log this only once: on a full disk, more lines would take the last room
                 logger.error("what was last heard of instances is not kept: %s", error, extra={"error": str(error)})
             self._is_failing = True
         else:
@@ -246,5 +246,5 @@ class Presence:
 
 
 def status_request(fresh: str, generation: Generation) -> api.AgentStatusRequest | None:
-    """What asks an agent for its reports; None for one of the first generation, which has none."""
+    """The request for an agent's reports; None for an agent of the first generation, which has no such request."""
     return None if generation is FIRST else api.AgentStatusRequest(fresh)

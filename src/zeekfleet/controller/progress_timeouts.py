@@ -10,22 +10,22 @@ from zeekfleet.planning.deadlines import Deadline
 
 
 class ProgressTimeouts:
-    """The time-outs that run at present, by instance."""
+    """The time-outs that are running, by instance."""
 
     def __init__(self) -> None:
         self._timeouts: dict[str, list[tuple[asyncio.Timeout, Deadline]]] = {}
 
     @asynccontextmanager
     async def on(self, instance: str, patience: float, limit: float) -> AsyncIterator[asyncio.Timeout]:
-        """Give up what the body does when an instance has made no progress for too long.
+        """Cancel the body of the context when an instance has made no progress for too long.
 
         Args:
-            instance: its name.
-            patience: seconds to wait without any progress.
-            limit: seconds to wait at most, whatever progress there is.
+            instance: the instance's name.
+            patience: how many seconds to wait without progress.
+            limit: the most seconds to wait, whatever progress there is.
 
         Yields:
-            The time-out, as it is now.
+            The time-out.
 
         Raises:
             TimeoutError: there was no progress for too long.

@@ -1,4 +1,4 @@
-"""Clients' requests that neither stage nor deploy; those that do are handled in ``deployment_requests``."""
+"""Handles clients' requests, except those to stage and deploy, which ``deployment_requests`` handles."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ from zeekfleet.transport.bus import Bus
 from zeekfleet.transport.service import Context, handler
 
 PATIENCE = 1.0
-"""Seconds to wait for an agent that did not answer the last time."""
+"""Seconds to wait for an agent that did not answer the last request."""
 
 
 class ClientRequests:
     """Answers clients, from what the controller knows or by asking agents.
 
     Args:
-        bus: the controller's.
-        instances: who can be asked.
-        stage: where configurations are kept.
-        completion: fills in what a configuration that is to be checked leaves open.
-        checking: has agents check configurations.
-        timeouts: where instances' progress is told.
-        presence: what is known of those that cannot be asked.
-        request_timeout: base of the deadlines, in seconds.
+        bus: the controller's bus.
+        instances: knows which agents can be asked.
+        stage: stores configurations.
+        completion: fills in missing addresses and ports of a configuration that is to be checked.
+        checking: asks agents to check configurations.
+        timeouts: renewed when an instance makes progress.
+        presence: knows about instances that cannot be asked.
+        request_timeout: the base of the deadlines, in seconds.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class ClientRequests:
         """Time out as if an agent had not answered.
 
         Returns:
-            None without state: the protocol has such a request be unanswered.
+            None if the request has no state: by the protocol, such a request is not answered.
         """
         if not request.with_state:
             return None
@@ -114,7 +114,7 @@ class ClientRequests:
 
     @handler
     async def get_nodes(self, request: api.GetNodesRequest, context: Context) -> api.GetNodesResponse:
-        """One result an instance: every known one, or the configured ones for the first generation."""
+        """One result for each known instance; for the first generation, for each configured instance."""
         names = set(self._instances.known)
         if context.generation is FIRST:
             names &= self._instances.configured.keys()
@@ -129,7 +129,7 @@ class ClientRequests:
 
     @handler
     async def get_id_value(self, request: api.GetIdValueRequest, context: Context) -> api.GetIdValueResponse:
-        """One result a node: the value as JSON text."""
+        """One result for each node, with the value as JSON text."""
         results = await self._dispatch(request.reqid, ("get_id_value", request.id), request.nodes)
         return api.GetIdValueResponse(request.reqid, tuple(results))
 
@@ -137,13 +137,13 @@ class ClientRequests:
     async def dispatch(
         self, request: dispatch_api.ControllerDispatchRequest, context: Context
     ) -> dispatch_api.ControllerDispatchResponse:
-        """One result a node: what came of the action."""
+        """One result for each node: the outcome of the action."""
         results = await self._dispatch(request.reqid, request.action, request.nodes)
         return dispatch_api.ControllerDispatchResponse(request.reqid, tuple(results))
 
     @handler
     async def restart(self, request: api.RestartRequest, context: Context) -> api.RestartResponse:
-        """One result a node. A node whose result is not known when the client must be answered has timed out."""
+        """One result for each node. Results that are unknown when the client must be answered are time-outs."""
         reqid, nodes = request.reqid, request.nodes
         if not self._instances.known:
             raise RequestFailedError(reqid, "no instances connected")
@@ -161,7 +161,7 @@ class ClientRequests:
 
     @handler
     def hurry(self, order: stops_api.ControllerHurry, context: Context) -> None:
-        """Have agents give nodes that are being stopped no more than their grace."""
+        """Pass on the order to kill nodes that are being stopped when their grace is over."""
         for name, known in self._instances.known.items():
             if known.generation is SECOND:
                 self._bus.publish(topics.agent(name), stops_api.AgentHurry(order.nodes), to=known.peer)
@@ -170,7 +170,7 @@ class ClientRequests:
     async def status(
         self, request: details_api.ControllerStatusRequest, context: Context
     ) -> details_api.ControllerStatusResponse:
-        """One result an instance, each with its nodes' histories."""
+        """One result for each instance, with its nodes' reports."""
         if not self._instances.known:
             raise RequestFailedError(request.reqid, "no instances connected")
         results = await self._look(request.reqid, set(self._instances.known), status_request)
@@ -181,9 +181,9 @@ class ClientRequests:
     async def diagnosis(
         self, request: details_api.ControllerDiagnosisRequest, context: Context
     ) -> details_api.ControllerDiagnosisResponse:
-        """A node's last crash report: its instance's, else the latest that any other instance has.
+        """A node's last crash report: from the node's instance, else the latest one from any other instance.
 
-        So a report is found of a node that has left, or has moved to another instance.
+        So a report is found even if the node has left, or has moved to another instance.
         """
         return details_api.ControllerDiagnosisResponse(
             request.reqid, await self._diagnosis(request.reqid, request.node)
@@ -193,7 +193,7 @@ class ClientRequests:
     async def releases(
         self, request: releases_api.ControllerReleasesRequest, context: Context
     ) -> releases_api.ControllerReleasesResponse:
-        """The controller's own result, then one an instance, known or configured: which zeekfleet its parts run."""
+        """Which releases run: the controller's own result, then one for each known or configured instance."""
         reqid = request.reqid
         able = {
             name for name, link in self._instances.known.items() if self._instances.can(link, releases_api.RELEASES)
@@ -267,7 +267,7 @@ class ClientRequests:
         timeout: float,
         limit: float | None = None,
     ) -> list[Result]:
-        """Ask the ready agents about nodes; unknown nodes, and those out of reach, are errors beside the others."""
+        """Ask the ready agents about nodes. Unknown nodes and nodes out of reach get results with errors."""
         places = {node.name: node.instance for node in configuration.nodes}
         known = nodes & places.keys()
         results = [Result(reqid, False, error="unknown cluster node", node=name) for name in sorted(nodes - known)]
@@ -284,7 +284,7 @@ class ClientRequests:
         )
 
     async def _look(self, reqid: str, names: Collection[str], make_request: MakeRequest) -> list[Result]:
-        """Ask agents for a view. An agent that did not answer last time, and was not heard since, gets less time."""
+        """Ask agents for information. One that did not answer last time and has sent nothing since gets less time."""
 
         async def one(name: str) -> list[Result]:
             patience = min(self._timeout, PATIENCE) if self._presence.is_silent(name) else self._timeout
@@ -323,7 +323,7 @@ class ClientRequests:
 
 
 def _with_statuses_read(result: Result, generation: Generation) -> Result:
-    """The result with its data as records, which can be written for a client of either generation."""
+    """The result with its data decoded into records, so that it can be encoded for a client of either generation."""
     if not result.success or result.data is None:
         return result
     try:
@@ -334,7 +334,7 @@ def _with_statuses_read(result: Result, generation: Generation) -> Result:
 
 
 def _report_of(result: Result) -> str:
-    """The name of the crash report that a result hands out, which begins with its time; empty if it has none."""
+    """The name of the crash report in a result, which begins with its time; empty if there is none."""
     if not result.success or result.data is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Keeping configurations: the staged one as its client sent it, the one that is ready, and the deployed one."""
+"""Stores configurations: the staged one as its client sent it, the one that is ready, and the deployed one."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Stage:
         self._completion = completion
 
     async def stage(self, configuration: Configuration) -> None:
-        """Keep it as STAGED, and as READY with addresses and ports filled in; durable on return.
+        """Store it as STAGED, and as READY with addresses and ports filled in. It is on disk when this returns.
 
         Raises:
-            ConfigurationError: it is not sound; every problem is told, and nothing was changed.
-            StoreError: it could not be kept; nothing was changed.
+            ConfigurationError: it is not valid; has every problem. Nothing was changed.
+            StoreError: it could not be stored; nothing was changed.
         """
         ready = self._completion.complete(configuration)
         for text in missing_logs(configuration):
@@ -42,7 +42,7 @@ class Stage:
         return await asyncio.to_thread(self._store.get, state)
 
     async def check_room(self, configuration: Configuration) -> None:
-        """See that it could be kept as deployed, before anybody is told to run it.
+        """Check that it could be stored as deployed, before any agent is told to run it.
 
         Raises:
             StoreError: it could not.
@@ -50,9 +50,9 @@ class Stage:
         await asyncio.to_thread(self._store.check_room, configuration)
 
     async def deployed(self, configuration: Configuration) -> None:
-        """Keep it as DEPLOYED, since every agent has answered; durable on return.
+        """Store it as DEPLOYED, after every agent has answered. It is on disk when this returns.
 
         Raises:
-            StoreError: it could not be kept.
+            StoreError: it could not be stored.
         """
         await asyncio.to_thread(self._store.put, {ConfigState.DEPLOYED: configuration})

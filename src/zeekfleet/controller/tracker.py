@@ -1,4 +1,4 @@
-"""What is known of a deployment from the moment it is asked for until it has ended: for clients, views and the log."""
+"""Tracks a deployment from its request to its end, for clients and the log."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Tracker:
     """Follows one deployment.
 
     Args:
-        deployment: as it was asked for.
+        deployment: the deployment as it was requested.
 
     Attributes:
-        deployment: as far as it has come.
+        deployment: the deployment as it is now.
         place: how many deployments come before it.
-        given_up: why it was given up, if it was.
-        changed: notified of every change of what :meth:`progress` tells.
-        ended: the deployment with its results, once it has any.
+        given_up: why it was given up; None if it was not.
+        changed: notified whenever the result of :meth:`progress` changes.
+        ended: a future for the ended deployment, with its results.
     """
 
     def __init__(self, deployment: Deployment) -> None:
@@ -37,18 +37,18 @@ class Tracker:
         self._actions: dict[str, tuple[NodeAction, ...]] = {}
 
     def advance(self, deployment: Deployment) -> None:
-        """The deployment has come this far."""
+        """The deployment has reached another step, or waits for other instances."""
         self.deployment, self.place = deployment, 0
         self.changed.notify()
 
     def wait_behind(self, place: int) -> None:
-        """So many deployments come before it."""
+        """Note how many deployments come before it."""
         if place != self.place:
             self.place = place
             self.changed.notify()
 
     def heard_actions(self, instance: str, actions: tuple[NodeAction, ...]) -> None:
-        """An agent has decided what it does about its nodes."""
+        """An agent has reported what it will do about its nodes."""
         self._actions[instance] = actions
         self._states |= {(instance, action.node): State.RUNNING for action in actions if action.action == KEEP}
         self.changed.notify()
@@ -84,7 +84,7 @@ class Tracker:
         )
 
     def outcome(self) -> DeploymentOutcome:
-        """What came of it."""
+        """Its outcome."""
         failed = [result for result in self.deployment.results if not result.success]
         return DeploymentOutcome(
             self.deployment.reqid,
@@ -97,7 +97,7 @@ class Tracker:
         )
 
     def results_so_far(self) -> list[Result]:
-        """For a client that can wait no longer, while the deployment goes on."""
+        """The results for a client that cannot wait any longer, while the deployment goes on."""
         reqid, configuration = self.deployment.reqid, self.deployment.configuration
         results = [Result(reqid, False, error=TIMED_OUT), *missing_results(reqid, self.deployment.missing)]
         if self.deployment.step is Step.HANDING_OVER:
@@ -113,7 +113,7 @@ class Tracker:
         return f"{self.deployment.step.value} {awaited}".strip()
 
     def what_giving_up_leaves(self) -> str:
-        """What stays behind where it is given up now."""
+        """What remains changed if it is given up now, as a clause."""
         if self.deployment.touches_nothing:
             return "nothing was changed"
         awaited = self.awaited_nodes()
@@ -122,7 +122,7 @@ class Tracker:
         return f"what its agents have begun goes on{nodes}, and the former configuration stays the deployed one"
 
     def was_given_up(self) -> Deployment:
-        """The deployment with the result of having been given up."""
+        """The deployment with a result that says that it was given up."""
         why = self.given_up
         passive = why if why.startswith("given up") else f"given up: {why}"
         return self.deployment.failed(f"deployment {self.deployment.reqid} was {passive}")

@@ -2,12 +2,12 @@
 
 One deployment is carried out at a time. These are the rules:
 
-* Clients' deployments are carried out in the order of their requests. A limited number of them may wait, and none of a
-  client that cannot wait long: that is refused while another deployment of a client is pending.
-* The controller's own deployment, of what is deployed already, never queues. It gives way to a client's, because what
-  the client wants is newer, and is due again if that fails.
-* When a client's connection ends, its deployments that wait are given up. So is the one under way, but only while it
-  waits for instances that are missing.
+* Clients' deployments are carried out in the order of their requests. A limited number of them may wait. Only clients
+  that can wait long may have one in the queue; others are refused while another client's deployment is pending.
+* The controller's own deployment, which deploys the deployed configuration again, never queues. It gives way to a
+  client's, because what the client wants is newer. If that fails, the controller's own is due again.
+* When a client disconnects, its waiting deployments are given up. So is the one under way, but only while it waits for
+  missing instances.
 * Anybody may have a deployment given up until it is about to be stored.
 """
 
@@ -20,11 +20,11 @@ from zeekfleet.controller.tracker import Tracker
 from zeekfleet.errors import RequestFailedError
 
 MAX_WAITING = 16
-"""Deployments that may wait for their turn."""
+"""The most deployments that may wait for their turn."""
 
 
 class Turns:
-    """Whose turn it is.
+    """Decides whose turn it is.
 
     Attributes:
         current: the deployment that is being carried out.
@@ -37,10 +37,10 @@ class Turns:
         self._own_is_due_after_failure = False
 
     def in_the_way(self, *, can_wait: bool) -> str:
-        """The request id of the deployment for which another client's is refused now, or ``""``.
+        """The request id of the pending deployment because of which a new one would be refused now, or ``""``.
 
         Args:
-            can_wait: whether that client waits as long as there is progress.
+            can_wait: whether the client of the new one waits as long as there is progress.
         """
         return "" if can_wait else self.pending
 
@@ -52,13 +52,13 @@ class Turns:
         return self._waiting[0].deployment.reqid if self._waiting else ""
 
     def submit(self, tracker: Tracker) -> Tracker | None:
-        """A client wants a deployment: it waits for its turn.
+        """Queue a client's deployment.
 
         Returns:
             The controller's own deployment, if that has to be given up for it.
 
         Raises:
-            RequestFailedError: too many wait already.
+            RequestFailedError: too many are waiting already.
         """
         if len(self._waiting) >= MAX_WAITING:
             error = f"too many deployments are waiting ({MAX_WAITING}); try again later"
@@ -72,26 +72,26 @@ class Turns:
         return current
 
     def want_own(self) -> None:
-        """The controller wants to deploy what is deployed once more; where a client's is pending, if that fails."""
+        """The controller wants to deploy again. If a client's deployment is pending, only if that one fails."""
         if self.pending:
             self._own_is_due_after_failure = True
         else:
             self._own_is_due = True
 
     def take_own(self) -> bool:
-        """Whether the controller wants a deployment of its own; from now on it has been seen to."""
+        """Whether the controller wants a deployment of its own. This clears the wish."""
         is_due, self._own_is_due = self._own_is_due, False
         return is_due
 
     def begin_next(self) -> Tracker | None:
-        """The client's deployment whose turn it is, which is the current one from now on; None if none waits."""
+        """Make the next waiting deployment of a client the current one and return it; None if none waits."""
         if not self._waiting:
             return None
         self.begin(self._waiting.popleft())
         return self.current
 
     def begin(self, tracker: Tracker) -> None:
-        """This deployment is carried out from now on."""
+        """Make this deployment the current one."""
         self.current = tracker
         self._number()
 
@@ -104,7 +104,7 @@ class Turns:
         self._number()
 
     def leave(self, tracker: Tracker) -> bool:
-        """A deployment waits no longer, if it did: whether it did."""
+        """Remove a deployment from the queue. Returns whether it was waiting."""
         if tracker not in self._waiting:
             return False
         self._waiting.remove(tracker)
@@ -112,10 +112,12 @@ class Turns:
         return True
 
     def find(self, reqid: str) -> Tracker:
-        """The deployment of this request id, or the first one if ``""``, which may be given up.
+        """Find a deployment that can still be given up.
 
+        Args:
+            reqid: its request id; ``""`` for the first pending deployment.
         Raises:
-            RequestFailedError: there is none, or it is too late.
+            RequestFailedError: there is none, or it is too late to give it up.
         """
         present = [tracker for tracker in (self.current, *self._waiting) if tracker is not None]
         found = next((tracker for tracker in present if reqid in ("", tracker.deployment.reqid)), None)
@@ -128,7 +130,7 @@ class Turns:
         return found
 
     def abandoned(self, client: int) -> list[tuple[Tracker, str]]:
-        """The deployments that end because the client with this connection is gone, each with the reason."""
+        """The deployments to give up because the client with this connection has disconnected, each with the reason."""
         if not client:
             return []
         present = [tracker for tracker in (self.current, *self._waiting) if tracker is not None]
@@ -145,7 +147,7 @@ class Turns:
 
 
 def _why_abandoned(deployment: Deployment) -> str:
-    """Why a deployment ends whose client is gone, ``""`` if it goes on."""
+    """Why a deployment is given up after its client has disconnected; ``""`` if it goes on."""
     if deployment.step is Step.QUEUED:
         return "the client that asked for it is gone"
     if deployment.step is Step.MEETING and deployment.missing:

@@ -1,4 +1,4 @@
-"""Welcoming agents into the cluster, and having them stand by when they are not wanted any more."""
+"""Welcomes agents into the cluster, and tells them to stand by when they are not wanted any more."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ logger = logging.getLogger(__name__)
 
 
 class Welcoming:
-    """Sends welcomes and notes the answers; an instance is ready once its agent has given one.
+    """Sends welcomes and notes the answers. An instance is ready once its agent has answered.
 
     Args:
-        bus: the controller's.
+        bus: the controller's bus.
         instances: the bookkeeping, which this keeps up to date.
-        changed: notified whenever an instance is ready or refuses.
-        timeout: seconds that an agent has to answer.
-        tasks: where welcomes run.
+        changed: notified whenever an instance becomes ready or refuses.
+        timeout: how many seconds an agent has to answer.
+        tasks: the group in which welcomes run.
         on_ready: called when the agent of a configured instance has answered.
     """
 
@@ -48,9 +48,9 @@ class Welcoming:
         self._under_way: set[tuple[str, int]] = set()
 
     def welcome(self, name: str) -> None:
-        """Tell an instance's agent, where it is known, that it is part of a cluster; again only if it did not answer.
+        """Welcome an instance's agent, if it is known. It is welcomed again only if it has not answered before.
 
-        An instance that moves may have two agents meanwhile, each of which is welcomed.
+        While an instance moves, it may have two agents; then both are welcomed.
         """
         wanted = [found[name] for found in (self._instances.sought, self._instances.configured) if name in found]
         links = {link.peer.id: link for instance in wanted if (link := self._instances.reached(instance)) is not None}
@@ -62,7 +62,7 @@ class Welcoming:
                 task.add_done_callback(lambda _, mark=mark: self._under_way.discard(mark))  # type: ignore[misc]
 
     def stand_by(self, link: AgentLink | None) -> None:
-        """Have the agent at this link let go of its nodes; no answer is waited for."""
+        """Tell the agent at this link to stop its nodes, without waiting for an answer."""
         if link is not None:
             topic = topics.agent(link.instance.name)
             self._bus.publish(topic, api.AgentStandbyRequest(""), link.generation, to=link.peer)

@@ -6,7 +6,7 @@ Two more families of variables are derived from names elsewhere: those of the da
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as ``typing`` has it: a simulated node imports this module, and must start fast
+TYPE_CHECKING = False  # instead of importing ``typing``: a simulated node imports this module, and must start fast
 if TYPE_CHECKING:
     from typing import Final
 
