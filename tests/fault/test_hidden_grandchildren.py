@@ -23,8 +23,8 @@ from stems import DEADLINE, Commander, spec, stem
 from support.daemons import Daemon, wait_for_end_of
 from support.waiting import until
 from zeekfleet.model.launch import LaunchSpec, Resources
-from zeekfleet.stem import protocol, rlimit_tag
-from zeekfleet.system import procfs
+from zeekfleet.stem import protocol
+from zeekfleet.system import procfs, rlimit_tag
 
 LIMIT_OF_TAGS = 10
 

@@ -16,11 +16,12 @@ import sys
 import time
 from pathlib import Path
 
-from zeekfleet.stem.preparation import DIRECTORY_MODE, reason_of
+from zeekfleet.stem.preparation import reason_of
 from zeekfleet.stem.server import Server
 from zeekfleet.stem.sockets import LOCK_NAME
 from zeekfleet.system import core_files, subreaper
 from zeekfleet.system.files import open_own
+from zeekfleet.system.node_files import DIRECTORY_MODE
 
 EXIT_FAILED = 1
 EXIT_LOCKED = 75

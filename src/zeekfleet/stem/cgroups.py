@@ -20,9 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zeekfleet.model.names import short_file_name
-from zeekfleet.stem.preparation import DIRECTORY_MODE, reason_of
+from zeekfleet.stem.preparation import reason_of
 from zeekfleet.system import cgroup, cgroup_paths
 from zeekfleet.system.cgroup import Cgroup
+from zeekfleet.system.node_files import DIRECTORY_MODE
 
 
 class Cgroups:

@@ -17,9 +17,9 @@ from typing import NoReturn
 import msgspec
 
 from zeekfleet.model.launch import Resources
-from zeekfleet.stem import resources, rlimit_tag
+from zeekfleet.stem import resources
 from zeekfleet.stem.spawn import Program, Spawn
-from zeekfleet.system import privileges, procfs
+from zeekfleet.system import privileges, procfs, rlimit_tag
 from zeekfleet.system.posix_spawn import execve, fork, ignored_signals
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)

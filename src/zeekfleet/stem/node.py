@@ -29,7 +29,7 @@ from zeekfleet.errors import LaunchError, ShortageError
 from zeekfleet.lifecycle.revival import NEVER, Decision, Revival
 from zeekfleet.lifecycle.stopping import Stop
 from zeekfleet.model.launch import LaunchSpec
-from zeekfleet.stem import environment_tag, launching, preparation, resources, rlimit_tag
+from zeekfleet.stem import environment_tag, launching, preparation, resources
 from zeekfleet.stem.cgroups import Cgroups
 from zeekfleet.stem.children import Children
 from zeekfleet.stem.process import Process
@@ -37,7 +37,7 @@ from zeekfleet.stem.protocol import Event, Exited, LastExit, LaunchFailed, NodeR
 from zeekfleet.stem.records import ProcessRecord, Records
 from zeekfleet.stem.spawn import Spawn
 from zeekfleet.stem.spawn_pool import SpawnPool
-from zeekfleet.system import procfs
+from zeekfleet.system import node_files, procfs, rlimit_tag
 from zeekfleet.system.cgroup import Cgroup
 from zeekfleet.system.process_end import ProcessEnd
 from zeekfleet.system.timers import Timer, Timers
@@ -441,9 +441,9 @@ class Node:
             revive_in=self._decision.delay,
             failed=record.failed,
             stdout_offset=record.stdout_offset,
-            stdout_end=preparation.size_of(self.spec.stdout_file),
+            stdout_end=node_files.size_of(self.spec.stdout_file),
             stderr_offset=record.stderr_offset,
-            stderr_end=preparation.size_of(self.spec.stderr_file),
+            stderr_end=node_files.size_of(self.spec.stderr_file),
             at=last.at,
             uptime=procfs.uptime(process.start_time) if process.start_time else 0.0,
             restarts=max(0, record.restarts),

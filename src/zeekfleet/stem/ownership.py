@@ -17,9 +17,8 @@ import os
 from collections.abc import Set as AbstractSet
 
 from zeekfleet.model.variables import LAUNCH
-from zeekfleet.stem import rlimit_tag
 from zeekfleet.stem.process import Process
-from zeekfleet.system import procfs
+from zeekfleet.system import procfs, rlimit_tag
 
 
 def is_orphan_of(pid: int, process: Process, grouped: AbstractSet[int]) -> bool:

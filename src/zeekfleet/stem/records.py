@@ -23,11 +23,11 @@ from zeekfleet.lifecycle.revival import RevivalHistory
 from zeekfleet.model.launch import LaunchSpec
 from zeekfleet.stem.environment_tag import is_name
 from zeekfleet.stem.launches import Launches
-from zeekfleet.stem.preparation import DIRECTORY_MODE
 from zeekfleet.stem.protocol import LastExit
 from zeekfleet.system import procfs
 from zeekfleet.system.files import remove, write_private
 from zeekfleet.system.line_file import LineFile
+from zeekfleet.system.node_files import DIRECTORY_MODE
 
 RECORD_VERSION = 3
 DIRECTORY_NAME = "stem"

@@ -31,19 +31,3 @@ def listen(path: Path) -> socket.socket:
         os.umask(mask)
     listener.listen(16)
     return listener
-
-
-def connect(path: Path) -> socket.socket:
-    """A connection to the socket at ``path``.
-
-    Raises:
-        OSError: nobody listens there.
-    """
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with short_path(str(path)) as address:
-            connection.connect(address)
-    except OSError:
-        connection.close()
-        raise
-    return connection

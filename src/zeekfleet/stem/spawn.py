@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from zeekfleet.model.launch import Account
-from zeekfleet.stem import rlimit_tag
-from zeekfleet.system import procfs
+from zeekfleet.system import procfs, rlimit_tag
 from zeekfleet.system.cpus import pinned
 from zeekfleet.system.posix_spawn import posix_spawn, texts
 from zeekfleet.system.programs import refusal

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zeekfleet.errors import StateDirectoryError, StemError
 from zeekfleet.stem import sockets
-from zeekfleet.system import core_files, processes
+from zeekfleet.system import core_files, processes, unix_sockets
 from zeekfleet.system.files import open_own
 
 STDOUT_NAME = "stem.stdout"
@@ -77,7 +77,7 @@ async def connect(state: Path) -> socket.socket:
     _make_directory(state)
     for _ in range(_RACE_RETRIES):
         try:
-            return sockets.connect(state / sockets.SOCKET_NAME)
+            return unix_sockets.connect(state / sockets.SOCKET_NAME)
         except (FileNotFoundError, ConnectionRefusedError):
             locked = await _start(state)
         except OSError as error:

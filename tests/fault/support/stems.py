@@ -13,6 +13,7 @@ import msgspec
 
 from zeekfleet.model.launch import LaunchSpec, RevivalSettings
 from zeekfleet.stem import protocol, records, sockets
+from zeekfleet.system import unix_sockets
 
 DEADLINE = 30.0
 EAGER = RevivalSettings(initial_delay=0.01, max_delay=0.02, loop_limit=100000)
@@ -22,7 +23,7 @@ class Commander:
     """A client that does nothing by itself."""
 
     def __init__(self, state: Path) -> None:
-        self.socket = sockets.connect(state / sockets.SOCKET_NAME)
+        self.socket = unix_sockets.connect(state / sockets.SOCKET_NAME)
         self.socket.settimeout(DEADLINE)
         self._reader = protocol.FrameReader()
         self._messages: list[protocol.FromStem] = []

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from zeekfleet.stem import rlimit_tag as tags
+from zeekfleet.system import rlimit_tag as tags
 
 TAG = tags.of_node("0123456789abcdef", "a")
 
@@ -21,12 +21,12 @@ def test_the_tag_depends_on_tree_and_name() -> None:
 
 
 def told_by(program: str) -> str:
-    command = [sys.executable, "-c", f"from zeekfleet.stem import rlimit_tag as tags; import os, resource\n{program}"]
+    command = [sys.executable, "-c", f"from zeekfleet.system import rlimit_tag as tags; import os, resource\n{program}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
 
 
 def test_executed_programs_inherit_the_tag() -> None:
-    child = f"from zeekfleet.stem import rlimit_tag as tags; print(tags.of_process(0) == {TAG})"
+    child = f"from zeekfleet.system import rlimit_tag as tags; print(tags.of_process(0) == {TAG})"
     program = f"tags.put_on(0, {TAG}); os.execv({sys.executable!r}, [{sys.executable!r}, '-c', {child!r}])"
     assert told_by(program) == "True"
 
