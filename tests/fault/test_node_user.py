@@ -17,7 +17,6 @@ from stems import DEADLINE, EAGER, Commander, spec, stem
 from supervised import Ends, details, pid_of
 
 from support.daemons import alive, wait_for_end_of
-from support.other_user import NOBODY
 from support.waiting import async_until, until
 from zeekfleet.model.launch import Account, LaunchContext, LaunchSpec, Resources, RevivalSettings
 from zeekfleet.model.names import CONFIG_FILE, DAEMON_LOCK
@@ -28,6 +27,9 @@ from zeekfleet.supervisor import CommandEngine, OutputLimits, Supervisor
 from zeekfleet.system import procfs
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run nodes as another user")
+
+NOBODY = 200_000 + os.getpid() % 50_000
+"""A user that only this process of tests has: others may run beside it, and its processes are counted."""
 
 PLAIN = Account(NOBODY, NOBODY)
 SNIFFER = Account(NOBODY, NOBODY, capabilities=("CAP_NET_ADMIN", "CAP_NET_RAW"))
