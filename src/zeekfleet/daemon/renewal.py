@@ -54,6 +54,7 @@ class Renewal:
         owner: whom the certificate belongs to.
         part: gives a number from 0 to 1.
         clock: seconds since 1970.
+        sleep: waits for so many seconds.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Renewal:
         owner: Identity,
         part: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._tls = tls
         self._owner = owner
         self._directory = tls.directory
         self._later = SHARE_LEFT * JITTER * part()
         self._clock = clock
+        self._sleep = sleep
 
     async def run(self, renew: Renew) -> None:
         """Renew the certificate in time, again and again, until cancelled."""
@@ -80,7 +83,7 @@ class Renewal:
             else:
                 await self._renew(renew)
                 pause = backoff.next() if self._time_left() <= 0 else 0.0
-            await first_of(asyncio.sleep(pause), self._tls.renewed.next())
+            await first_of(self._sleep(pause), self._tls.renewed.next())
 
     async def keep_list(self, revoked: Callable[[], Awaitable[str]]) -> None:
         """Keep the newest list of revoked certificates, until cancelled.
