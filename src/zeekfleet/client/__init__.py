@@ -1,4 +1,4 @@
-"""Talking to a controller: the asynchronous API for programs, and what the command line's verbs are made of.
+"""Requests to a controller: the asynchronous API for programs, and the verbs of the command line.
 
 Importing this package costs nothing; ``zeekfleet.Client`` is the API.
 

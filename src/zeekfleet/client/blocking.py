@@ -1,10 +1,10 @@
-"""The verbs without an event loop, for the command line: importing asyncio alone takes a third of a verb's time.
+"""Runs verbs without an event loop, for the command line: importing asyncio alone takes a third of a verb's time.
 
     with connect(host, port) as link:
         nodes = result_of(BlockingClient(link, timeout=20.0).get_nodes())
 
-The verbs are coroutines. Here nothing that they await ever suspends: the link blocks
-until it has what is wanted. So one step runs a verb to its end.
+The verbs are coroutines. Here nothing that they await ever suspends, because the link blocks
+until the answer is there. So one step runs a verb to its end.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BlockingClient(Requests):
 
     Args:
         link: a connection to a controller.
-        timeout: seconds that a request may take where a verb is not told otherwise.
+        timeout: seconds that a request may take if a verb is not given another time-out.
     """
 
     def __init__(self, link: Link, timeout: float) -> None:

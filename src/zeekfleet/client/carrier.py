@@ -1,4 +1,4 @@
-"""How verbs send requests and hear events, whatever carries these."""
+"""The interface by which verbs send requests and hear events."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Watch = Callable[[str, Event], bool]
 
 
 class Watching:
-    """Sees events as they arrive, until the first that it may have missed.
+    """Watches events as they arrive, until one may have been missed.
 
     Args:
-        watch: is called with each event.
-        wait: waits for the next one; see :meth:`Carrier.wait`.
+        watch: called with each event.
+        wait: waits for the next event; see :meth:`Carrier.wait`.
     """
 
     def __init__(self, watch: Watch, wait: Callable[[float], Awaitable[bool]]) -> None:
@@ -35,14 +35,14 @@ class Watching:
             self._watch(topic, event)
 
     def end(self, error: TransportError) -> None:
-        """From now on events may be missed, for this reason."""
+        """Note that events may be missed from now on, and why."""
         self._error = self._error or error
 
     async def next(self, timeout: float) -> bool:
-        """Wait until another event has arrived and was seen; False if none came within ``timeout`` seconds.
+        """Wait until another event has arrived and been shown. Returns False if none came within ``timeout`` seconds.
 
         Raises:
-            TransportError: events may have been missed since watching began. Those before were seen.
+            TransportError: events may have been missed. All events before that have been shown.
         """
         if self._error is None and not await self._wait(timeout):
             return False
@@ -64,12 +64,12 @@ class Carrier(abc.ABC):
         Args:
             request: what to ask.
             timeout: seconds, counted anew at each sign of progress.
-            watch: tells which of the other events that arrive are signs of progress.
+            watch: called with other events that arrive; returns whether the event is a sign of progress.
 
         Raises:
             RequestTimeoutError: no response came in time.
             TransportError: there is no connection, or it was lost.
-            ProtocolError: what came is no event of the protocol.
+            ProtocolError: something else than an event of the protocol arrived.
         """
 
     @abc.abstractmethod
@@ -82,7 +82,7 @@ class Carrier(abc.ABC):
 
     @abc.abstractmethod
     async def wait(self, timeout: float) -> bool:
-        """Wait until another event has arrived and those who watch have seen it; False if none came in time.
+        """Wait until another event has arrived and been shown to all watchers. Returns False if none came in time.
 
         Raises:
             TransportError: the connection is lost.
@@ -90,10 +90,10 @@ class Carrier(abc.ABC):
 
     @contextmanager
     def watching(self, watch: Watch) -> Iterator[Watching]:
-        """Have every event that arrives meanwhile seen by ``watch``, but for responses that are awaited.
+        """While the context lasts, call ``watch`` with every event except awaited responses.
 
-        What ``watch`` returns does not count here. It sees no event after the connection was lost, even if there is a
-        new one.
+        The return value of ``watch`` is ignored here. After the connection was lost, ``watch`` is not called any more,
+        even if there is a new connection.
         """
         watching = Watching(watch, self.wait)
         self._watching.append(watching)
@@ -107,6 +107,6 @@ class Carrier(abc.ABC):
             watching.show(topic, event)
 
     def _end_watching(self, error: TransportError) -> None:
-        """The connection is lost: whoever watches has missed what happens until there is a new one."""
+        """The connection is lost: watchers will miss events until there is a new one."""
         for watching in self._watching:
             watching.end(error)

@@ -38,10 +38,10 @@ from zeekfleet.waiting import Signal, first_of
 R = TypeVar("R", bound=Response)
 
 LONGEST_WAIT = 86400.0
-"""Seconds that a request may take, however long the controller is seen to work on it."""
+"""The most seconds that a request may take, even if the controller still makes progress with it."""
 
 ONE_MORE = link.Retry(attempts=1, delay=2.0)
-"""The attempt that finds out why there is no connection."""
+"""One more attempt, to find out why there is no connection."""
 
 Watcher = Callable[[Delivery], None]
 """Called for each event that is not the response to a request of ours; must return at once."""
@@ -53,13 +53,14 @@ class Client(Requests):
     Args:
         host: the controller's address or name.
         port: the port of its client listener.
-        tls: a client's context (``zeekfleet.client.tls.client_context``), or None for plain text.
-        timeout: how long each request may take, where a method is not told otherwise.
-        connect_timeout: how long to insist on a connection.
-        watcher: sees, once each, the agents' notifications, the progress of deployments, and other clients' responses.
-        name: what to call this client in the controller's log.
-        bus: what to use instead of a WebSocket of its own. If it is made of connections, the controller is dialled
-            over it; if not, nothing tells whether the controller is there, and requests are simply sent.
+        tls: a TLS context for clients (``zeekfleet.client.tls.client_context``), or None for plain text.
+        timeout: how long each request may take, if a method is not given another time-out.
+        connect_timeout: how long to try to connect.
+        watcher: called once for each notification of an agent, progress of a deployment, and response to another
+            client.
+        name: the name of this client in the controller's log.
+        bus: a bus to use instead of a WebSocket of its own. If it has connections, the controller is dialled over it.
+            If not, there is no way to know whether the controller is there, and requests are simply sent.
     """
 
     def __init__(
@@ -167,7 +168,7 @@ class Client(Requests):
             raise TransportError(f"{text}: {reason}" if reason else text) from None
 
     async def _reason_for_no_connection(self) -> str:
-        """What one more attempt fails with; empty if that is not known."""
+        """The error of one more attempt to connect; empty if it is not known."""
         if not self._is_own_transport:
             return ""
         host = f"[{self._host}]" if ":" in self._host else self._host

@@ -1,4 +1,4 @@
-"""The cluster configuration file: read from disk, with paths and host names resolved on this host."""
+"""Reads the cluster configuration file from disk, and resolves paths and host names on this host."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zeekfleet.model.management import Configuration
 from zeekfleet.planning.ini import ParsedConfiguration, parse_configuration
 
 LARGEST = 16 * 2**20
-"""Bytes of a file: one that is larger is the wrong file, or has no end."""
+"""The largest accepted file, in bytes: a larger one is probably the wrong file, or a device without end."""
 
 
 def read_configuration(path: str, *, instance: str = "", lax: bool = False) -> Configuration:
@@ -24,12 +24,12 @@ def read_configuration(path: str, *, instance: str = "", lax: bool = False) -> C
 
 
 def parse_file(path: str, *, instance: str = "", lax: bool = False) -> ParsedConfiguration:
-    """The configuration in a file, with what its writer should know about it.
+    """Read the configuration in a file, with warnings for the file's author.
 
-    Relative paths in it start in the file's directory.
+    Relative paths in it start at the file's directory.
 
     Args:
-        path: the file's.
+        path: the file.
         instance: the instance of nodes that name none; ``agent-<hostname>`` if empty.
         lax: unknown keys are warnings, not errors.
 
@@ -45,22 +45,22 @@ def parse_file(path: str, *, instance: str = "", lax: bool = False) -> ParsedCon
 
 
 def unreadable(source: str, error: OSError) -> ConfigurationError:
-    """What to tell of a file that the system does not let us read."""
+    """The error for a file that cannot be read."""
     return ConfigurationError(f"cluster configuration {source} cannot be read: {error.strerror}")
 
 
 def parse(data: bytes, *, source: str, directory: Path, instance: str = "", lax: bool = False) -> ParsedConfiguration:
-    """The configuration in what was read of a file, of which one byte more than :data:`LARGEST` is enough.
+    """Parse the content of a file.
 
     Args:
-        data: the file's content.
-        source: what to call the file in errors.
-        directory: where relative paths start.
-        instance: see :func:`parse_file`.
-        lax: see there.
+        data: the file's content; if the file is too large, its first :data:`LARGEST` + 1 bytes.
+        source: the name of the file in errors.
+        directory: the directory at which relative paths start.
+        instance: as for :func:`parse_file`.
+        lax: as for :func:`parse_file`.
 
     Raises:
-        ConfigurationError: it is too large, no text, or what it says is wrong.
+        ConfigurationError: it is too large, is not text, or has errors.
     """
     if len(data) > LARGEST:
         raise ConfigurationError(f"cluster configuration {source} is larger than {LARGEST >> 20} MiB")
@@ -80,11 +80,11 @@ def parse(data: bytes, *, source: str, directory: Path, instance: str = "", lax:
 
 
 class Beside:
-    """Relative paths start in a directory.
+    """Resolves relative paths, which start at a directory.
 
     Args:
-        directory: it is made absolute. The same directory must give the same paths wherever the command is run: a
-            node whose paths are written differently is started anew.
+        directory: the directory; it is made absolute. The same file must give the same paths from whichever directory
+            the command is run, because a node whose paths are written differently is restarted.
     """
 
     def __init__(self, directory: Path) -> None:

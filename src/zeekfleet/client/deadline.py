@@ -1,4 +1,4 @@
-"""How long to wait for an answer: the time-out counts anew at each sign that somebody works on it. Pure."""
+"""How long to wait for an answer: the time-out starts anew at each sign of progress. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from zeekfleet.broker.events.base import Event
 from zeekfleet.broker.events.deployments import DeploymentProgress
 
 LONGEST_EXTENSION = 30
-"""How many times its time-out a request may wait in all because agents are at work."""
+"""Agents' signs of progress extend the wait to at most this many times the time-out."""
 
 
 class AnswerDeadline:
@@ -26,8 +26,8 @@ class AnswerDeadline:
         self.at = now + timeout
 
     def progressed(self, event: Event, now: float) -> float:
-        """There is progress, told by that event: the new instant."""
+        """Extend the wait after an event that is a sign of progress. Returns the new instant."""
         self.at = now + self._timeout
-        if not isinstance(event, DeploymentProgress):  # the controller itself limits how long it tells of progress
+        if not isinstance(event, DeploymentProgress):  # the controller itself limits how long it reports progress
             self.at = min(self.at, self._limit)
         return self.at

@@ -52,27 +52,28 @@ APPLICATION_NAME = "zeekfleet-cli"
 MEBIBYTE = 1024 * 1024
 
 AT_ONCE = 0.5
-"""Seconds after which the user is told that nobody has accepted a connection yet."""
+"""If nobody has accepted the connection after so many seconds, the user is told."""
 
 SLOW = 2.0
-"""Seconds after these until the same is told of a connection that was accepted but does not get ready."""
+"""So many seconds later, the user is also told if the connection was accepted but the handshake is not done yet."""
 
 SHORTEST = 0.1
-"""Seconds that every attempt gets at least."""
+"""The fewest seconds for one attempt."""
 
 HANDSHAKE = 10.0
 """Seconds for a controller that has accepted the connection to answer the handshake."""
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """How to insist on a connection.
+    """How often and how long to try to connect.
 
     The pause between two attempts does not grow: it is a setting of zeek-client's, and somebody waits for the command.
 
     Attributes:
-        attempts: how often to try in all.
-        delay: seconds that an attempt may take, and that lie between two.
-        limit: seconds in all. An attempt then may take all that is left of them, and ``attempts`` does not count.
+        attempts: the number of attempts.
+        delay: seconds that an attempt may take, and seconds between two attempts.
+        limit: if set, the seconds for all attempts. Each attempt may then take all the time that is left, and
+            ``attempts`` is ignored.
     """
 
     attempts: int = 10
@@ -102,7 +103,7 @@ class Link:
 
     @property
     def leads_to_zeekfleet(self) -> bool:
-        """Whether the controller is one of zeekfleet's; one of Zeek's does not answer requests that are ours alone."""
+        """Whether the controller is zeekfleet's. Zeek's own controller does not answer requests that Zeek lacks."""
         return LIMIT.lower() in self._socket.fields
 
     def close(self) -> None:
@@ -114,7 +115,7 @@ class Link:
 
         Raises:
             TransportError: the connection is lost.
-            ValueMismatchError: the event holds what the wire cannot carry.
+            ValueMismatchError: the event holds a value that cannot be encoded.
         """
         content = encode_event(topic, event)
         told = self._socket.fields.get(LIMIT.lower(), "")
@@ -131,7 +132,7 @@ class Link:
         Args:
             event: the request.
             timeout: seconds, counted anew at each sign of progress.
-            watch: sees the other events that arrive, and tells which are signs of progress.
+            watch: called with other events that arrive; returns whether the event is a sign of progress.
 
         Raises:
             RequestTimeoutError: no response came in time.
@@ -155,7 +156,7 @@ class Link:
         """The next event with its topic, or None if none came within ``timeout`` seconds.
 
         Raises:
-            TransportError: the connection is lost, or the controller complains about what it got.
+            TransportError: the connection is lost, or the controller reports an error.
             ProtocolError: what came is no event of the protocol.
         """
         deadline = time.monotonic() + timeout
@@ -229,10 +230,10 @@ def connect(
         subscriptions: prefixes of topics.
         tls: a client's context, or None for plain text.
         retry: how often or how long to try.
-        waiting: called once, maybe in another thread, if there is no connection at once and another attempt follows.
+        waiting: called once, maybe in another thread, if connecting takes long and another attempt will follow.
 
     Raises:
-        UnreachableError: nobody has answered within the attempts or the time.
+        UnreachableError: all attempts failed, or the time is over.
         TransportError: the other side does not speak the protocol, or refuses us.
     """
     telling = _Telling(waiting)
@@ -248,8 +249,8 @@ def _connect(
     place, address = address_text(host, port), host.strip("[]")
     name = f"controller {place}"
     tries = _Tries(retry)
-    # A controller that dies while it accepts us resets the connection, which is worth another attempt. With TLS a
-    # controller that refuses our certificate does the same, which is not.
+    # If the connection is reset, the controller has probably ended while it accepted us: then try again. With TLS, it
+    # may have refused our certificate: another attempt would not help.
     ending = () if tls else (ConnectionResetError, BrokenPipeError)
     reason = "no attempt was allowed"
     while tries.next():
@@ -264,7 +265,7 @@ def _connect(
                 telling.tell()
             continue
         except (OSError, ValueError, TransportError) as error:
-            telling.end()  # no attempt follows, though it may take a while to find out the reason
+            telling.end()  # no attempt follows; finding out the reason may take a while
             reason = (tls and peer_problem(error, address, port)) or _reason(error)
             raise _cannot_connect(reason, tls, f"cannot connect to {name}: ") from None
         link = Link(socket, name)
@@ -288,10 +289,10 @@ def _connect(
 
 
 class _Telling:
-    """Tells once that a connection is awaited: soon if nobody accepts it, later if the other side is only slow.
+    """Tells the user once that we still wait for a connection: soon if nobody accepts it, later if one is accepted.
 
     Attributes:
-        is_accepted: whether somebody has accepted the connection of the current attempt.
+        is_accepted: whether the connection of the present attempt was accepted.
     """
 
     def __init__(self, waiting: Callable[[], None]) -> None:
@@ -308,14 +309,14 @@ class _Telling:
             self.tell()
 
     def tell(self) -> None:
-        """Tell it, unless it was told or nothing is awaited any more."""
+        """Tell the user, unless that was done before, or the wait is over."""
         with self._lock:
             if not self._ended.is_set():
                 self._ended.set()
                 self._waiting()
 
     def end(self) -> None:
-        """There is a connection, or there will be none."""
+        """The wait is over: there is a connection, or there will be none."""
         with self._lock:
             self._ended.set()
 
@@ -362,7 +363,7 @@ class _Tries:
 
 
 def _cannot_connect(reason: str, tls: ssl.SSLContext | None, introduction: str = "") -> CannotConnectError:
-    """A failure to connect; what is wrong with our own certificate may be its cause."""
+    """The error for a failure to connect. If our own certificate is not valid, it says so: that may be the cause."""
     problem = own_problem(tls)
     return CannotConnectError(f"{introduction}{reason}{f'; {problem}' if problem else ''}", problem or reason)
 

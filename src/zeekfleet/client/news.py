@@ -1,4 +1,4 @@
-"""What controller and agents tell of a deployment while it runs. Pure."""
+"""What controller and agents report about a deployment while it runs. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from zeekfleet.model.deployments import NodeAction
 
 
 class News:
-    """What the controller tells of one deployment.
+    """What is reported about one deployment.
 
     Attributes:
         reqid: the deployment's request id.
-        latest: its last progress, None before the first.
+        latest: the last progress that was reported; None before the first.
         actions: what is done about each node, as far as it is known.
     """
 
@@ -25,21 +25,21 @@ class News:
         self._told_again = ""
 
     def concerns(self, topic: str, event: Event) -> bool:
-        """Whether an event tells something of this deployment, or of nodes that it may have touched."""
+        """Whether an event is about this deployment, or about nodes that it may have touched."""
         return self._is_own(event) or is_progress(topic, event)
 
     def heard(self, topic: str, event: Event) -> bool:
-        """Take note of an event; True if it shows that the deployment makes progress."""
+        """Record an event. Returns whether it shows that the deployment makes progress."""
         if isinstance(event, DeploymentProgress | DeploymentOutcome) and self._is_own(event):
             self.actions = event.actions
             if isinstance(event, DeploymentProgress):
                 self.latest = event
             return True
-        # A controller that tells its progress tells all of it; with an older one the agents' signs count.
+        # A controller that reports progress reports all of it. With an older controller, agents' events count.
         return self.latest is None and is_progress(topic, event)
 
     def waiting(self) -> str:
-        """Such as ``waiting for instance a2 (never connected)``; ``""`` if it waits for nothing but nodes."""
+        """Such as ``waiting for instance a2 (never connected)``; ``""`` if it waits only for nodes, or for nothing."""
         if self.latest is None:
             return ""
         if self.latest.place:
@@ -51,15 +51,15 @@ class News:
         return ""
 
     def without_us(self) -> str:
-        """What becomes of the deployment if its client leaves now."""
+        """What happens with the deployment if its client disconnects now."""
         if self.waiting():
             return "the controller gives the deployment up, and what runs is left as it is"
         return "the deployment goes on: 'zeekfleet status' shows its nodes, 'zeekfleet deploy --abort' gives it up"
 
     def lasting_wait(self) -> str:
-        """The text of :meth:`waiting` at the second call in a row that finds it, else ``""``.
+        """The text of :meth:`waiting` if the last call found the same text, once; else ``""``.
 
-        So each wait is told once, and one that is over at once is not told at all.
+        So each wait is shown once, and a wait that is soon over is not shown at all.
         """
         told, self._told = self._told, self.waiting()
         if not self._told or self._told != told or self._told == self._told_again:
@@ -72,5 +72,5 @@ class News:
 
 
 def is_progress(_topic: str, event: Event) -> bool:
-    """Whether an event shows that agents are at work, so that it makes sense to wait on."""
+    """Whether an event shows that agents are at work, so that it makes sense to wait longer."""
     return isinstance(event, NotifyChange | NotifyError | NotifyLog)

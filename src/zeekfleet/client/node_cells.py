@@ -1,4 +1,4 @@
-"""How nodes and instances look that should run and do not: cells of tables, and the count below them. Pure."""
+"""Makes cells of tables for the states of nodes and instances, and counts nodes that do not run. Pure."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _STANDINGS = {Standing.SOUND: GOOD, Standing.DOUBTFUL: BUSY, Standing.BROKEN: BA
 
 
 def standing_cell(wanted: Wanted, instance: str, now: float) -> Cell:
-    """How an instance is."""
+    """Whether an instance is connected, and since when it is not."""
     standing, words = wanted.standing(instance, now)
     return Cell(words, _STANDINGS[standing])
 
 
 def state_cell(state: State, report: NodeReport | None, now: float, away: str = "") -> Cell:
-    """A node's state; for a failed or crashed node also when it is started next, for an unknown state also why.
+    """A node's state. For a failed or crashed node it says when it is started next; for an unknown state, why.
 
     Args:
         state: the state.
         report: what else is known of the node.
         now: the time, in seconds since 1970.
-        away: a sentence if the supervisor of the node's instance is away, else empty.
+        away: a sentence that the supervisor of the node's instance is away; empty if it is not.
     """
     if state is State.UNKNOWN and away:
         return Cell(f"unknown, {away}", TONES[state])
@@ -60,7 +60,7 @@ def next_try(report: NodeReport, now: float) -> str:
 
 
 def summary(wanted: Collection[str], running: Collection[str]) -> list[Note]:
-    """A line that counts the nodes that should run and do not; none if all run."""
+    """A line with the number of nodes that should run but do not; nothing if all run."""
     lacking = len(set(wanted) - set(running))
     if not lacking:
         return []

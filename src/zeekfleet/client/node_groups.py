@@ -38,7 +38,7 @@ _WILDCARDS = frozenset("*?[")
 
 
 class Member(msgspec.Struct, frozen=True):
-    """What groups look at in a node."""
+    """The facts about a node by which groups are resolved."""
 
     name: str
     instance: str
@@ -51,15 +51,15 @@ def members_of(configuration: Configuration) -> tuple[Member, ...]:
 
 
 def may_be_group(word: str) -> bool:
-    """Whether the nodes must be known to tell what a word means."""
+    """Whether a word may stand for several nodes, so that the deployed nodes must be known to resolve it."""
     return word in NAMES or word.startswith(AT) or not _WILDCARDS.isdisjoint(word)
 
 
 def resolve(words: Iterable[str], members: Iterable[Member]) -> frozenset[str]:
     """The names that the words stand for.
 
-    A word that stands for no node is returned as it is. So the controller refuses it by this name, and words never
-    come out as the empty set, which would mean every node.
+    A word that stands for no node is returned unchanged. So the controller's error names it, and the result is never
+    the empty set, which would mean all nodes.
     """
     known = tuple(members)
     return frozenset(name for word in words for name in _named(word, known) or (word,))
@@ -72,17 +72,17 @@ def narrow(
     deployed: Iterable[Member],
     member: Callable[[str, T], Member],
 ) -> tuple[dict[str, tuple[T, ...]], tuple[Failure, ...]]:
-    """The part of an answer about all nodes that concerns the nodes that are meant.
+    """Reduce an answer about all nodes to the nodes that the user named.
 
     Args:
-        rows: by instance.
-        errors: of instances, or of the controller itself.
-        words: names and groups.
+        rows: by instance, the rows about its nodes.
+        errors: the errors of instances, or of the controller itself.
+        words: the names and groups that the user gave.
         deployed: the nodes that should run.
         member: makes a member from an instance's name and a row.
 
     Returns:
-        the rows; and the errors of the nodes' instances, with one for each node that no row is about.
+        The rows about these nodes; and the errors of their instances, with an error for each node without a row.
     """
     seen = [member(instance, row) for instance, found in rows.items() for row in found]
     known = (*deployed, *seen)

@@ -1,7 +1,7 @@
-"""Every request to a controller and the reading of its answer, stated once (docs/protocol.md, section 8).
+"""All verbs in one class: every request to a controller, and how its answer is read (docs/protocol.md, section 8).
 
-Each verb is a module of ``verbs``. Two classes carry all of them: :class:`~zeekfleet.client.Client` over asyncio, and
-:class:`~zeekfleet.client.blocking.BlockingClient`, without an event loop, for the command line, which must start fast.
+Each verb is a module of ``verbs``. Two classes have all of them: :class:`~zeekfleet.client.Client` uses asyncio, and
+:class:`~zeekfleet.client.blocking.BlockingClient` has no event loop, for the command line, which must start fast.
 
 Where a method takes ``nodes``, these are names and groups (``workers``, ``@sensor-1``,
 ``worker-*``: see ``node_groups``); none means all. ``timeout`` is in seconds and
@@ -38,4 +38,4 @@ class Requests(
     TestTimeoutVerb,
     VersionVerb,
 ):
-    """All verbs, with those that they are made of. Subclasses carry the events."""
+    """All verbs. Subclasses implement how requests are sent and events arrive (:class:`~.carrier.Carrier`)."""

@@ -1,6 +1,7 @@
-"""What answers to several verbs have in common: failures, and how results are read (docs/protocol.md, section 8).
+"""Parts that several verbs share: failures, and how results are read (docs/protocol.md, section 8).
 
-The reading rules are zeek-client's, since a stock client and this one must understand every controller in the same way.
+Results are read by zeek-client's rules, since zeek-client and this one must understand every controller in the same
+way.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Failure(msgspec.Struct, frozen=True):
     Attributes:
         error: what went wrong; None if the report does not say.
         source: the instance's or node's name, None if the controller itself reported it.
-        unattributed: whether the result itself was malformed, so that there is no source to speak of.
+        unattributed: whether the result itself was malformed, so that its source is not known.
     """
 
     error: str | None
@@ -38,24 +39,24 @@ class Failure(msgspec.Struct, frozen=True):
     unattributed: bool = False
 
     def document(self) -> Document:
-        """``{"source", "error"}``, without the source where there is none to speak of."""
+        """``{"source", "error"}``, without the source if it is not known."""
         return {"error": self.error} if self.unattributed else {"source": self.source, "error": self.error}
 
 
 def silent(asked: Collection[str], told: Collection[str], errors: Iterable[Failure]) -> tuple[str, ...]:
-    """The nodes that were asked and that neither a result nor an error speaks of, sorted by name."""
+    """The nodes that were asked and for which there is neither a result nor an error, sorted by name."""
     return tuple(sorted(set(asked) - set(told) - {failure.source for failure in errors}))
 
 
 def failures(found: Iterable[Failure]) -> list[Note]:
-    """A line a failure: where, and what."""
+    """A line for each failure: where it happened, and what."""
     return [
         problem(f"{failure.source}: {failure.error}" if failure.source else str(failure.error)) for failure in found
     ]
 
 
 def in_order(results: Iterable[Result]) -> list[Result]:
-    """Sorted by instance (none last), then by node where both have one: zeek-client's order of errors."""
+    """Sort by instance (without one last), then by node if both have one: zeek-client's order of errors."""
     return sorted(results, key=functools.cmp_to_key(_compare))
 
 
@@ -63,8 +64,8 @@ def expect_data(result: Result, what: str) -> Any:
     """The data of a result.
 
     Args:
-        result: the controller's.
-        what: what it should hold, for the error.
+        result: a result of the controller.
+        what: what the data should be, for the error.
 
     Raises:
         RequestFailedError: the controller could not do what was asked, or there is no data.
@@ -77,7 +78,7 @@ def expect_data(result: Result, what: str) -> Any:
 
 
 def has_data(data: Any) -> bool:
-    """Whether there is data; an absent value and an empty container count as none."""
+    """Whether there is data. An absent value and an empty container count as no data."""
     if isinstance(data, values.Vector | values.Set | values.Table):
         return bool(data.data)
     return data is not None

@@ -46,7 +46,7 @@ _LONGEST_WAIT = 86400.0
 
 
 class ClientSettings:
-    """All settings, each with where it came from; values are checked when they are asked for.
+    """All settings, each with its origin. Values are checked when they are read.
 
     Attributes:
         warnings: what was ignored, one sentence each.
@@ -143,7 +143,7 @@ class ClientSettings:
             self._set("controller", "port", port, "--controller")
 
     def origin(self, section: str, key: str) -> str:
-        """Where the value came from: ``default``, a file's path, a variable's or an option's name."""
+        """The origin of the value: ``default``, a file's path, or the name of a variable or an option."""
         return self._origins.get((section, key), "default")
 
     def items(self) -> dict[str, dict[str, str]]:
@@ -222,9 +222,9 @@ class ClientSettings:
         return TlsSettings(**paths, passphrase=self._text("ssl", "passphrase"))
 
     def _path(self, section: str, key: str) -> str:
-        """A path. One from the configuration file is relative to that file, if something is there.
+        """A path. If it is from the configuration file, it is relative to that file, if it exists there.
 
-        Otherwise, and if a variable or an option names it, it is relative to the current directory, as for zeek-client.
+        Otherwise it is relative to the current directory, as for zeek-client.
         """
         path = self._text(section, key)
         if path and self.origin(section, key) == self._file:

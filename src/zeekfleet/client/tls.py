@@ -26,7 +26,7 @@ _NOT_VALID_NOW = frozenset({9, 10})
 
 
 class TlsSettings(msgspec.Struct, frozen=True):
-    """Paths of PEM files (``capath``: an OpenSSL directory), ``""`` where not given.
+    """Paths of PEM files (``capath``: an OpenSSL directory); ``""`` if not given.
 
     Attributes:
         certificate: our own certificate.
@@ -62,12 +62,12 @@ def own_problem(context: ssl.SSLContext | None) -> str | None:
 
 
 def peer_problem(error: BaseException, host: str, port: int) -> str | None:
-    """Which certificate we refused, if we did because it is expired or not valid yet.
+    """Why the peer's certificate is not valid now, if that is why we refused it; else None.
 
     Args:
-        error: what a connection failed with.
-        host: of the peer.
-        port: of the peer, which is asked for its certificate once more.
+        error: the error with which a connection failed.
+        host: the peer's address or name.
+        port: the peer's port. The peer is asked for its certificate once more.
     """
     if not isinstance(error, ssl.SSLCertVerificationError) or error.verify_code not in _NOT_VALID_NOW:
         return None

@@ -1,4 +1,4 @@
-"""What the verbs' results for people are made of: tables, notes, and problems; pure."""
+"""The parts of what verbs show to people: tables, notes, and problems; pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from zeekfleet.model.types import Port
 
 GOOD, BAD, BUSY, FAINT = "green", "bold red", "yellow", "dim"
-"""Tones of cells and notes, named as rich names them; plain text has none."""
+"""The tones (colours) of cells and notes; plain text has none."""
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -24,9 +24,9 @@ class Table(msgspec.Struct, frozen=True):
 
     Attributes:
         columns: the headings.
-        rows: a cell a column each.
-        essential: how many columns, from the left, stay if the terminal is too narrow, while others are left out from
-            the right; 0: all stay, and long texts are folded.
+        rows: the rows, each with a cell for each column.
+        essential: if the terminal is too narrow, columns are left out from the right until only so many are left; 0:
+            all columns stay, and long texts are folded.
         widths: the least widths of the columns, so that a table can continue another one; empty: as wide as needed.
         heading: whether the headings are shown.
     """
@@ -55,11 +55,11 @@ class Note(msgspec.Struct, frozen=True):
 View = Sequence[Table | Note]
 
 ABSENT = Cell("-", FAINT)
-"""What there is none of, or what nobody knows."""
+"""The cell for a value that is absent or unknown."""
 
 
 def problem(sentence: str) -> Note:
-    """What went wrong, as a line for stderr."""
+    """A note for stderr that says what went wrong."""
     return Note(f"error: {sentence}", BAD, is_problem=True)
 
 

@@ -1,8 +1,7 @@
-"""What should run, beside what does: the nodes of the deployed configuration that no instance reports, and why.
+"""Compares what should run with what runs: finds deployed nodes that no instance reports, and why.
 
-The controller tells, without asking anybody, which instances are there and what it last heard of the others. Zeek's own
-controller does not know that question; then the deployed configuration and the connected instances are all there is to
-compare.
+Our controller knows which instances are connected, and what it last heard of the others. Zeek's own controller does not
+know this request; then only the deployed configuration and the connected instances can be compared.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ R = TypeVar("R")
 
 
 class Standing(enum.Enum):
-    """How an instance is."""
+    """Whether an instance is connected and answers."""
 
     SOUND = "sound"
     DOUBTFUL = "doubtful"
@@ -31,17 +30,17 @@ class Standing(enum.Enum):
 
 
 class Absent(msgspec.Struct, frozen=True):
-    """A node that is deployed, and that no instance reports.
+    """A deployed node that no instance reports.
 
     Attributes:
         node: its name.
-        instance: where it should be.
-        role: its part in the cluster.
+        instance: the instance that should run it.
+        role: its role in the cluster.
         state: ``UNREACHABLE``, ``UNKNOWN`` (its instance does not answer), or ``MISSING`` (its instance reports other
             nodes, but not this one).
         why: the same for a person, such as ``unreachable, last seen 2 min ago``.
-        last: what was last heard of it, if anything.
-        reported_at: when that was, in seconds since 1970.
+        last: its last report; None if there is none.
+        reported_at: when that was sent, in seconds since 1970.
     """
 
     node: str
@@ -54,11 +53,11 @@ class Absent(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What should run, and which instances are there.
+    """What should run, and which instances are connected.
 
     Attributes:
-        configuration: what is deployed; empty if nothing is.
-        presences: every instance by name; None if the controller does not know the question.
+        configuration: the deployed configuration; empty if nothing is deployed.
+        presences: the presence of every instance, by name; None if the controller does not know this request.
         connected: the names of the connected instances.
         instances: the answer to ``get_instances_request``, not decoded yet.
         age: how many seconds this host's clock is ahead of the controller's.
@@ -110,12 +109,12 @@ class Wanted(msgspec.Struct, frozen=True):
         return {instance: tuple(nodes) for instance, nodes in found.items()}
 
     def away(self, instance: str, now: float) -> str:
-        """A sentence if the instance's supervisor is away, else empty."""
+        """A sentence that the instance's supervisor is away; empty if it is not."""
         presence = (self.presences or {}).get(instance)
         return _away(presence, now) if presence and presence.supervisor_away_since is not None else ""
 
     def standing(self, instance: str, now: float) -> tuple[Standing, str]:
-        """How an instance is, and the same in words."""
+        """Whether an instance is connected and answers, and the same in words."""
         presence = (self.presences or {}).get(instance)
         if instance not in self.connected:
             return Standing.BROKEN, self._reason(instance, presence, False, now)[1]
@@ -148,14 +147,14 @@ class Wanted(msgspec.Struct, frozen=True):
 def merged(
     rows: Mapping[str, tuple[R, ...]], absent: Mapping[str, tuple[Absent, ...]]
 ) -> dict[str, tuple[R | Absent, ...]]:
-    """The nodes that are there and those that are not, by instance."""
+    """By instance, its reported and its absent nodes in one list."""
     return {name: (*rows.get(name, ()), *absent.get(name, ())) for name in sorted(rows.keys() | absent.keys())}
 
 
 def split(
     rows: Mapping[str, tuple[R | Absent, ...]], kind: type[R]
 ) -> tuple[dict[str, tuple[R, ...]], dict[str, tuple[Absent, ...]]]:
-    """The reverse of :func:`merged`: the rows of that kind, and the absent nodes."""
+    """The reverse of :func:`merged`: the rows of the given kind, and the absent nodes."""
     there = {name: tuple(one for one in found if isinstance(one, kind)) for name, found in rows.items()}
     absent = {name: tuple(one for one in found if isinstance(one, Absent)) for name, found in rows.items()}
     return there, absent

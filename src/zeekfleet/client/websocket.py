@@ -14,7 +14,7 @@ from zeekfleet.model.texts import one_line
 READ_SIZE = 256 * 1024
 
 LARGEST_MESSAGE = 2**30
-"""Bytes of a message: the largest that a controller can be told to send."""
+"""The most bytes of a message: no controller can be configured to send a larger one."""
 
 NORMAL_CLOSURE = 1000
 
@@ -28,13 +28,13 @@ class WebSocket:
 
     Args:
         host: the other side, as in a URL.
-        connection: connected to it; it is ours from now on.
-        name: what we call ourselves.
-        timeout: seconds for the upgrade.
+        connection: a socket that is connected to it; this object closes it.
+        name: the value of ``X-Application-Name``.
+        timeout: seconds for the handshake.
 
     Raises:
         OSError: the connection is lost; a TimeoutError if there was no answer in time.
-        RefusedError: the other side does not agree to speak WebSocket.
+        RefusedError: the other side does not accept the handshake.
         TransportError: what it speaks is not WebSocket.
     """
 
@@ -72,7 +72,7 @@ class WebSocket:
 
         Raises:
             OSError: the connection is lost.
-            TransportError: the other side has closed it, or does not speak as it should.
+            TransportError: the other side has closed it, or violates the protocol.
         """
         deadline = time.monotonic() + timeout
         while not self._texts:
@@ -100,7 +100,7 @@ class WebSocket:
                 raise TimeoutError("timed out")
 
     def _read(self, deadline: float) -> bool:
-        """Take what comes next; whether that was in time."""
+        """Read what arrives next. Returns False if nothing arrived in time."""
         left = deadline - time.monotonic()
         if left <= 0:
             return False
@@ -131,7 +131,7 @@ class WebSocket:
 
 
 def trace() -> None:
-    """Show on standard error what goes over the wire."""
+    """Show all messages that are sent and received on standard error."""
     WebSocket.is_traced = True
 
 

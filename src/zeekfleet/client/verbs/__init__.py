@@ -1,5 +1,5 @@
-"""The verbs: in one module what is asked, how the answer is read, its JSON document, and what a person is shown of it.
+"""The verbs. Each module has one: its request, how the answer is read, the JSON document, and what people see.
 
-A method of a verb's class builds the request, reads the answer and returns it typed. What it returns has ``ok`` (is all
-that was asked for done?) and ``document()``, zeek-client's JSON for it; ``view`` makes tables and notes of it.
+A method of the verb's class builds the request, reads the answer and returns a record. That has ``ok`` (was everything
+done that was asked for?) and ``document()``, the JSON that zeek-client prints. ``view`` makes tables and notes of it.
 """

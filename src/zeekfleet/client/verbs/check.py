@@ -15,7 +15,7 @@ from zeekfleet.model.management import Configuration, Result, fresh_id
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something that would go wrong: a sentence, and the nodes that it is about, if any."""
+    """A problem that would occur: a sentence, and the nodes that it concerns, if any."""
 
     error: str
     instance: str | None = None
@@ -36,8 +36,8 @@ class Checked(msgspec.Struct, frozen=True):
 
     Attributes:
         findings: what would go wrong.
-        instances: names of the instances that checked it and found nothing.
-        unchecked: by instance, why it could not check.
+        instances: the names of the instances that checked it and found no problem.
+        unchecked: by instance, why it could not check the configuration.
     """
 
     findings: tuple[Finding, ...]
@@ -58,7 +58,7 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 class CheckVerb(Carrier):
-    """Checks."""
+    """Checks configurations."""
 
     async def check(self, configuration: Configuration, *, timeout: float | None = None) -> Checked:
         """Have the controller validate a configuration, and its instances check it; nothing is staged or touched."""
@@ -68,7 +68,7 @@ class CheckVerb(Carrier):
 
 
 def read_checked(results: Iterable[Result]) -> Checked:
-    """The outcome that ``check_response`` tells."""
+    """The outcome in a ``check_response``."""
     findings: list[Finding] = []
     instances: list[str] = []
     unchecked: dict[str, str] = {}
@@ -85,7 +85,7 @@ def read_checked(results: Iterable[Result]) -> Checked:
 
 
 def view(outcome: Checked) -> View:
-    """A row an instance, and every problem that was found."""
+    """A row for each instance, and every problem that was found."""
     found = {finding.instance for finding in outcome.findings}
     rows = [(Cell(name), Cell("nothing found", GOOD)) for name in outcome.instances]
     rows += [(Cell(name), Cell(why, BUSY)) for name, why in outcome.unchecked.items()]

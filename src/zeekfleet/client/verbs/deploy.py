@@ -22,7 +22,7 @@ CUT_OFF = Cell("running, cut off", BUSY)
 
 
 class NodeDeployment(msgspec.Struct, frozen=True):
-    """What became of one node in a deployment; the outputs are there if it failed and wrote something."""
+    """The outcome for one node of a deployment. It has outputs if the node failed and wrote something."""
 
     name: str
     instance: str
@@ -30,7 +30,7 @@ class NodeDeployment(msgspec.Struct, frozen=True):
     outputs: NodeOutputs | None = None
 
     def document(self) -> Document:
-        """``{"success", "instance"}``, and ``"stdout"`` and ``"stderr"`` where there are outputs."""
+        """``{"success", "instance"}``, and ``"stdout"`` and ``"stderr"`` if there are outputs."""
         document: Document = {"success": self.success, "instance": self.instance}
         if self.outputs is not None:
             document |= {"stdout": self.outputs.stdout, "stderr": self.outputs.stderr}
@@ -41,11 +41,11 @@ class Deployed(msgspec.Struct, frozen=True):
     """The outcome of a deployment.
 
     Attributes:
-        id: the deployed configuration's id, if it came that far.
-        nodes: one entry a node, in the order of the answer.
-        errors: what concerns no single node.
-        ok: whether there is something deployed and every result was a success.
-        skipped: results that none of zeek-client's rules is for, as text.
+        id: the id of the deployed configuration; None if it was not deployed.
+        nodes: one entry for each node, in the order of the answer.
+        errors: errors that do not concern a single node.
+        ok: whether something was deployed and every result was a success.
+        skipped: results that zeek-client's rules do not cover, as text.
     """
 
     id: str | None
@@ -63,14 +63,14 @@ class Deployed(msgspec.Struct, frozen=True):
 
 
 class DeployVerb(HurryVerb):
-    """Deploys."""
+    """Deploys configurations."""
 
     async def deploy(self, *, news: News | None = None, now: bool = False, timeout: float | None = None) -> Deployed:
         """Deploy the staged configuration.
 
         Args:
             news: follows the deployment, and has its request id.
-            now: nodes that are stopped and still write get no more than their grace.
+            now: whether nodes that are being stopped are killed when their grace is over, even if they still write.
             timeout: how long to wait without any sign of progress.
         """
         news = news or News(fresh_id())
@@ -83,7 +83,7 @@ class DeployVerb(HurryVerb):
         """Give up the deployment of this request id, or the current one if ``""``, whoever asked for it.
 
         Returns:
-            a sentence: which deployment it was, how far it had come, and what that leaves behind.
+            A sentence: which deployment it was, how far it had come, and what remains changed.
 
         Raises:
             RequestFailedError: there is none, or it is too late.
@@ -93,7 +93,7 @@ class DeployVerb(HurryVerb):
 
 
 def read_deployed(results: Iterable[Result]) -> Deployed:
-    """The outcome that ``deploy_response`` tells.
+    """The outcome in a ``deploy_response``.
 
     Raises:
         ValueMismatchError: the data of a node's result are not outputs.
@@ -115,17 +115,17 @@ def read_deployed(results: Iterable[Result]) -> Deployed:
             outputs = SECOND.codec.from_value(result.data, NodeOutputs) if has_data(result.data) else None
             nodes[result.node] = NodeDeployment(result.node, result.instance, result.success, outputs)
         # An instance without nodes answers with a plain success, which needs no entry.
-    # An answer without any node or id does not tell that something is deployed.
+    # If the answer has neither a node nor an id, nothing was deployed.
     ok = ok and (identifier is not None or bool(nodes))
     return Deployed(identifier, tuple(nodes.values()), tuple(errors), ok, tuple(skipped))
 
 
 def view(outcome: Deployed, actions: Iterable[NodeAction] = ()) -> View:
-    """A row a node, the outputs of the nodes that failed, and the configuration's id.
+    """A row for each node, the outputs of the nodes that failed, and the configuration's id.
 
     Args:
         outcome: what the controller answered.
-        actions: what was done about each node, also about those that are gone, as far as it is known.
+        actions: what was done about each node, as far as it is known, including nodes that were removed.
     """
     done = {(action.instance, action.node): action for action in actions}
     view: list[Table | Note] = []
@@ -149,7 +149,7 @@ def view(outcome: Deployed, actions: Iterable[NodeAction] = ()) -> View:
 
 
 def given_up(told: str) -> View:
-    """Which deployment was given up, and what that leaves behind."""
+    """Which deployment was given up, and what remains changed."""
     return [Note(told, BUSY)]
 
 
@@ -160,7 +160,7 @@ def _action(action: NodeAction | None) -> Cell:
 
 
 def _result(node: NodeDeployment) -> Cell:
-    """A node that came up has outputs only if it is not connected to all nodes that it must be; they name these."""
+    """The outcome for a node. If a node that is up has outputs, it has missing peers, and the outputs name them."""
     if not node.success:
         return FAILED
     return RUNNING if node.outputs is None else CUT_OFF

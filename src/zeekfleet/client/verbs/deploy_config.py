@@ -9,15 +9,15 @@ from zeekfleet.model.management import Configuration
 
 
 class DeployConfigVerb(StageConfigVerb, DeployVerb):
-    """Stages and deploys."""
+    """Stages and deploys a configuration."""
 
     async def deploy_config(
         self, configuration: Configuration, *, now: bool = False, timeout: float | None = None
     ) -> Deployed:
-        """Stage a configuration and deploy it; ``timeout`` counts for each of the two.
+        """Stage a configuration and deploy it. ``timeout`` is for each of the two requests.
 
         Raises:
-            ConfigurationError: the controller finds it wrong; ``errors`` has every problem.
+            ConfigurationError: the controller finds it invalid; ``errors`` has every problem.
         """
         staged = await self.stage(configuration, timeout=timeout)
         if not staged.ok:

@@ -18,10 +18,10 @@ FIRST = ("summary", "backtrace", "stderr", "stdout")
 
 
 class DiagVerb(Carrier):
-    """Tells crash reports."""
+    """Asks for crash reports."""
 
     async def diag(self, node: str) -> Diagnosis:
-        """A node's last crash report, also of a node that is not deployed any more; ``path`` is empty if there is none.
+        """A node's last crash report, even if the node is not deployed any more; ``path`` is empty if there is none.
 
         Raises:
             RequestFailedError: there is no such node, or its instance is out of reach.
@@ -71,6 +71,6 @@ def document_of_all(reports: Iterable[Diagnosis], failures: Iterable[RequestFail
 
 
 def view_of_all(reports: Iterable[Diagnosis], failures: Iterable[RequestFailedError]) -> View:
-    """One report after the other, then who has none."""
+    """The reports, one after the other, then the nodes for which there is none."""
     notes = [note for found in reports for note in view(found)]
     return [*notes, *(problem(str(failure)) for failure in failures)]

@@ -1,4 +1,4 @@
-"""What ``net-stats``, ``peer-stats`` and ``set-option`` have in common: nodes run an action and answer a record."""
+"""The common part of ``net-stats``, ``peer-stats`` and ``set-option``: nodes run an action and answer with a record."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Dispatched(msgspec.Struct, frozen=True):
     """What each node answered.
 
     Attributes:
-        nodes: by name, a record of the action's type.
-        errors: who could not do it, and why.
-        silent: nodes that were asked for by name and that no result speaks of.
+        nodes: each node's answer, a record of the action's type, by name.
+        errors: the nodes and instances that failed, and why.
+        silent: nodes that were named in the request and for which there is no result.
     """
 
     nodes: dict[str, Record]
@@ -33,7 +33,7 @@ class Dispatched(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether every node that was asked did it."""
+        """Whether every node that was asked has run the action."""
         return not self.errors and not self.silent
 
     def document(self) -> Document:
@@ -45,12 +45,12 @@ class Dispatched(msgspec.Struct, frozen=True):
 
 
 class DispatchVerb(ResolveVerb):
-    """Has nodes run an action."""
+    """Asks nodes to run an action."""
 
     async def dispatch(
         self, action: Sequence[str], nodes: Collection[str] = (), *, timeout: float | None = None
     ) -> Dispatched:
-        """Have nodes run an action of ``model.dispatches.DATA``: its name, then its arguments."""
+        """Ask nodes to run an action of ``model.dispatches.DATA``; ``action`` has its name, then its arguments."""
         names = await self.resolve(nodes)
         request = ControllerDispatchRequest(fresh_id(), tuple(action), names)
         response = await self.ask(request, timeout=timeout)
@@ -58,11 +58,11 @@ class DispatchVerb(ResolveVerb):
 
 
 def read_dispatched(action: str, results: Iterable[Result], asked: Collection[str] = ()) -> Dispatched:
-    """What ``dispatch_response`` tells of an action that is in ``DATA``.
+    """The nodes' answers in a ``dispatch_response``.
 
     Args:
-        action: its name.
-        results: as they came.
+        action: the name of the action, which is in ``DATA``.
+        results: the results of the response.
         asked: the nodes that were named in the request.
     """
     record = DATA[action]
@@ -82,5 +82,5 @@ def read_dispatched(action: str, results: Iterable[Result], asked: Collection[st
 
 
 def table(columns: tuple[str, ...], rows: tuple[tuple[Cell, ...], ...], outcome: Dispatched) -> View:
-    """The rows, if there are any, and who could not do it."""
+    """A table with the rows, if there are any, and the failures."""
     return [*([Table(columns, rows)] if rows else []), *failures(outcome.errors)]

@@ -1,4 +1,4 @@
-"""What happened, and what happens."""
+"""What happened in the cluster, and what happens now."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from zeekfleet.model.notifications import Notification, NotificationKind
 DAY = 86400.0
 
 BACKLOG = 100_000
-"""Events that may wait for a program that follows them."""
+"""The most events that may wait for a program that follows them."""
 
 COLUMNS = ("TIME", "INSTANCE", "NODE", "EVENT")
 
 
 class EventsVerb(Carrier):
-    """Tells what happened."""
+    """Asks what happened."""
 
     async def events(self, seconds: float = DAY) -> tuple[Notification, ...]:
-        """What happened in the last so many seconds, the oldest first.
+        """The events of the last ``seconds`` seconds, the oldest first.
 
-        These are the changes, errors and steps that agents tell, what came of deployments, and which agents connected
-        and went. The controller, which must be zeekfleet's, keeps the latest, and answers with a few MiB at most.
+        These are the changes of state, errors and steps that agents report, the outcomes of deployments, and when
+        agents connected and disconnected. The controller, which must be zeekfleet's, stores the latest events, and
+        answers with a few MiB at most.
 
         Raises:
             RequestFailedError: the controller cannot read its database.
@@ -43,11 +44,13 @@ class EventsVerb(Carrier):
         return SECOND.codec.sequence_from_value(result.data, Notification)
 
     async def follow_events(self, seconds: float = 0.0) -> AsyncIterator[Notification]:
-        """The same, then each event as it happens, without end; none is missed between the two, none told twice.
+        """The events of the last ``seconds`` seconds, then each event as it happens, without end.
+
+        No event is missed in between, and none comes twice.
 
         Raises:
-            TransportError: the connection was lost, even if there is a new one by now, or :data:`BACKLOG` events wait
-                to be taken. All events before that were told.
+            TransportError: the connection was lost, even if there is a new one by now; or :data:`BACKLOG` events are
+                waiting to be taken. All events before that were delivered.
         """
         live: deque[Notification] = deque()
 
@@ -87,12 +90,12 @@ def document(event: Notification) -> Document:
 
 
 def view(events: Sequence[Notification]) -> View:
-    """A row an event."""
+    """A row for each event."""
     return [table(events) if events else Note("nothing has happened")]
 
 
 def table(events: Iterable[Notification], *, widths: tuple[int, ...] = (), heading: bool = True) -> Table:
-    """A row an event; ``widths`` and ``heading`` as in :class:`Table`."""
+    """A row for each event; ``widths`` and ``heading`` as in :class:`Table`."""
     return Table(COLUMNS, tuple(map(_row, events)), widths=widths, heading=heading)
 
 

@@ -10,11 +10,11 @@ from zeekfleet.client.results import expect_data
 from zeekfleet.model.management import Configuration, Result, fresh_id
 
 DEPLOYER_TIMEOUT = 5.0
-"""Seconds to wait for who has had something deployed: that is only said beside something else."""
+"""Seconds to wait for the name of who deployed something: it is only shown in addition to other information."""
 
 
 class GetConfigVerb(Carrier):
-    """Tells configurations."""
+    """Asks for configurations."""
 
     async def get_configuration(self, *, deployed: bool = False) -> Configuration:
         """The deployed or the staged configuration.
@@ -26,16 +26,16 @@ class GetConfigVerb(Carrier):
         return read_configuration((await self.ask(request)).result)
 
     async def deployer(self, config: str) -> tuple[str, float] | None:
-        """Who had the configuration with this id deployed last, and when, in seconds since 1970.
+        """Who last deployed the configuration with this id, and when, in seconds since 1970.
 
-        None if that is not known: the controller, which must be zeekfleet's, keeps it as long as its notifications.
+        None if that is not known: the controller, which must be zeekfleet's, stores it as long as its notifications.
         """
         answer = await self.ask(DeployerRequest(fresh_id(), config), timeout=DEPLOYER_TIMEOUT)
         return (answer.by, answer.time) if answer.by else None
 
 
 def read_configuration(result: Result) -> Configuration:
-    """The configuration that ``get_configuration_response`` holds.
+    """The configuration in a ``get_configuration_response``.
 
     Raises:
         RequestFailedError: there is none.

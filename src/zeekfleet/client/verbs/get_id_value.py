@@ -20,9 +20,9 @@ class IdValues(msgspec.Struct, frozen=True):
     """The value of an identifier in each node that was asked.
 
     Attributes:
-        values: by node name, as Python data made of the value's JSON.
-        errors: who could not tell, and why.
-        silent: nodes that were asked for by name and that no result speaks of.
+        values: by node name, the value as Python data, decoded from JSON.
+        errors: the nodes and instances that failed, and why.
+        silent: nodes that were named in the request and for which there is no result.
     """
 
     values: dict[str, Any]
@@ -31,7 +31,7 @@ class IdValues(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether every node that was asked told."""
+        """Whether every node that was asked has answered with a value."""
         return not self.errors and not self.silent
 
     def document(self) -> Document:
@@ -53,7 +53,7 @@ class GetIdValueVerb(ResolveVerb):
 
 
 def read_id_values(results: Iterable[Result], asked: Collection[str] = ()) -> IdValues:
-    """The values that ``get_id_value_response`` tells of; ``asked`` are the nodes that were named in the request."""
+    """The values in a ``get_id_value_response``; ``asked`` are the nodes that were named in the request."""
     found: dict[str, Any] = {}
     errors: list[Failure] = []
     for result in in_order(results):
@@ -72,7 +72,7 @@ def read_id_values(results: Iterable[Result], asked: Collection[str] = ()) -> Id
 
 
 def view(outcome: IdValues) -> View:
-    """A node a row."""
+    """A row for each node."""
     rows = tuple((Cell(node), Cell(_value(outcome.values[node]))) for node in sorted(outcome.values))
     return [*([Table(("NODE", "VALUE"), rows)] if rows else []), *failures(outcome.errors)]
 

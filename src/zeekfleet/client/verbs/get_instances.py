@@ -16,25 +16,25 @@ from zeekfleet.model.types import UNSPECIFIED
 
 
 class GetInstancesVerb(Carrier):
-    """Tells the connected instances."""
+    """Asks for the connected instances."""
 
     async def get_instances(self) -> tuple[Instance, ...]:
         """The connected instances, sorted by name.
 
         Raises:
-            RequestFailedError: the controller cannot tell.
-            ValueMismatchError: what it told are not instances.
+            RequestFailedError: the controller could not answer.
+            ValueMismatchError: the data is not a vector of instances.
         """
         request = GetInstancesRequest(fresh_id())
         return read_instances((await self.ask(request)).result)
 
 
 def read_instances(result: Result) -> tuple[Instance, ...]:
-    """The instances that ``get_instances_response`` tells of, sorted by name.
+    """The instances in a ``get_instances_response``, sorted by name.
 
     Raises:
-        RequestFailedError: the controller could not tell.
-        ValueMismatchError: the data is no vector of instances.
+        RequestFailedError: the controller could not answer.
+        ValueMismatchError: the data is not a vector of instances.
     """
     data = expect_data(result, "instances")
     return tuple(sorted(SECOND.codec.sequence_from_value(data, Instance), key=lambda instance: instance.name))
@@ -46,7 +46,7 @@ def document(found: Iterable[Instance]) -> Document:
 
 
 def view(found: Iterable[Instance], wanted: Wanted | None = None, now: float = 0.0) -> View:
-    """A row an instance; a port only where the controller connects to the agent.
+    """A row for each instance; a port only where the controller connects to the agent.
 
     Args:
         found: the connected instances.

@@ -21,10 +21,10 @@ from zeekfleet.model.supervision import NodeReport
 
 
 class NodesSeen(msgspec.Struct, frozen=True):
-    """The processes of every instance, sorted by name, and the instances that could not tell.
+    """The processes of every instance, sorted by name, and the instances that could not answer.
 
     Attributes:
-        malformed: what could not be understood, for a person.
+        malformed: the parts of the answer that could not be decoded, one sentence each.
     """
 
     instances: dict[str, tuple[NodeStatus, ...]]
@@ -33,7 +33,7 @@ class NodesSeen(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether every instance told, and what can be understood."""
+        """Whether every instance has answered, and every answer could be decoded."""
         return not self.errors and not self.malformed
 
     def document(self) -> Document:
@@ -46,7 +46,7 @@ class NodesSeen(msgspec.Struct, frozen=True):
 
 
 class GetNodesVerb(ResolveVerb):
-    """Tells processes."""
+    """Asks for processes."""
 
     async def get_nodes(self, nodes: Collection[str] = ()) -> NodesSeen:
         """The processes of every connected instance."""
@@ -59,7 +59,7 @@ class GetNodesVerb(ResolveVerb):
 
 
 def read_nodes(results: Iterable[Result]) -> NodesSeen:
-    """The processes that ``get_nodes_response`` tells of."""
+    """The processes in a ``get_nodes_response``."""
     instances: dict[str, tuple[NodeStatus, ...]] = {}
     errors: list[Failure] = []
     malformed: list[str] = []
@@ -86,7 +86,7 @@ def view(
     reports: Mapping[str, NodeReport] | None = None,
     now: float = 0.0,
 ) -> View:
-    """A row a process, and a row for each node that should run and that no instance reports.
+    """A row for each process, and a row for each node that should run and that no instance reports.
 
     Args:
         outcome: what the instances reported.
@@ -133,7 +133,7 @@ def _cells(status: NodeStatus, report: NodeReport | None, now: float) -> tuple[C
 
 
 def _is_over(status: NodeStatus, report: NodeReport | None) -> bool:
-    """Whether the process has ended: for a node that failed, the protocol tells the pid of its last process."""
+    """Whether the process has ended. For a failed node, the protocol still gives the pid of its last process."""
     if status.state not in (State.FAILED, State.CRASHED):
         return False
     return report is None or report.details is None or not report.details.runs

@@ -1,4 +1,4 @@
-"""Have nodes that are being stopped get no more than their grace."""
+"""Have nodes that are being stopped killed when their grace is over."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class HurryVerb(Carrier):
     """Hurries nodes that are being stopped."""
 
     def hurry(self, nodes: Collection[str]) -> None:
-        """Have these nodes get no more than their grace if they are being stopped."""
+        """If these nodes are being stopped, have them killed when their grace is over, even if they still write."""
         self.tell(ControllerHurry(frozenset(nodes)))
 
     @contextmanager
     def _hurrying(self, now: bool) -> Iterator[None]:
-        """While the body waits, hurry each node that is reported to take its time; do nothing if ``now`` is False."""
+        """While the context lasts, hurry each node that reports that it still works; if not ``now``, do nothing."""
         if not now:
             yield
             return

@@ -1,4 +1,4 @@
-"""How many packets nodes have seen and lost."""
+"""How many packets each node has seen and lost."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from zeekfleet.model.dispatches import NET_STATS, NetworkStatistics
 
 
 class NetStatsVerb(DispatchVerb):
-    """Asks nodes for their packets."""
+    """Asks nodes for their packet counts."""
 
     async def net_stats(self, nodes: Collection[str] = (), *, timeout: float | None = None) -> Dispatched:
-        """How many packets nodes have seen and lost: a ``model.dispatches.NetworkStatistics`` each."""
+        """How many packets each node has seen and lost: a ``model.dispatches.NetworkStatistics`` for each node."""
         return await self.dispatch((NET_STATS,), nodes, timeout=timeout)
 
 
 def view(outcome: Dispatched) -> View:
-    """A node a row."""
+    """A row for each node."""
     rows = tuple(
         (
             Cell(node),

@@ -1,4 +1,4 @@
-"""Which other nodes nodes are connected to."""
+"""Which other nodes each node is connected to."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class PeerStatsVerb(DispatchVerb):
     """Asks nodes for their peers."""
 
     async def peer_stats(self, nodes: Collection[str] = (), *, timeout: float | None = None) -> Dispatched:
-        """Which other nodes nodes are connected to: a ``model.dispatches.PeerStatistics`` each."""
+        """Which other nodes each node is connected to: a ``model.dispatches.PeerStatistics`` for each node."""
         return await self.dispatch((PEER_STATS,), nodes, timeout=timeout)
 
 
 def view(outcome: Dispatched) -> View:
-    """A node a row."""
+    """A row for each node."""
     rows = tuple(
         (
             Cell(node),

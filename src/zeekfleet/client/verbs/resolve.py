@@ -1,4 +1,4 @@
-"""Which nodes are meant: names, and groups such as ``workers`` (``node_groups``)."""
+"""Resolves names and groups of nodes, such as ``workers`` (``node_groups``)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from zeekfleet.errors import RequestFailedError
 
 
 class ResolveVerb(GetConfigVerb):
-    """Finds the nodes that are meant."""
+    """Resolves names and groups of nodes."""
 
     async def resolve(self, nodes: Collection[str]) -> frozenset[str]:
-        """The names of the nodes that are meant; what is deployed is asked only where that is needed to tell."""
+        """The names of the nodes that these words stand for. The controller is asked only if there may be a group."""
         if not any(map(may_be_group, nodes)):
             return frozenset(nodes)
         return resolve(nodes, await self.deployed_nodes())
 
     async def deployed_nodes(self) -> tuple[Member, ...]:
-        """The nodes that are deployed; none if nothing is."""
+        """The deployed nodes; none if nothing is deployed."""
         try:
             return members_of(await self.get_configuration(deployed=True))
         except RequestFailedError:

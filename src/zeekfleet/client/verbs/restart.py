@@ -16,13 +16,13 @@ from zeekfleet.model.management import Result, fresh_id
 
 
 class Restarted(msgspec.Struct, frozen=True):
-    """Whether each node was restarted, and what the controller could not even try.
+    """Whether each node was restarted, and the nodes that the controller could not try to restart.
 
     Attributes:
         nodes: by name, whether the node was restarted.
-        errors: what concerns no instance: unknown nodes, those out of reach.
-        reasons: by name of a node that was not restarted, why, where its agent said so.
-        silent: nodes that were asked for by name and that no result speaks of.
+        errors: errors about unknown nodes and nodes out of reach.
+        reasons: for nodes that were not restarted, the reason, if the agent gave one; by name.
+        silent: nodes that were named in the request and for which there is no result.
     """
 
     nodes: dict[str, bool]
@@ -55,7 +55,7 @@ class RestartVerb(ResolveVerb, HurryVerb):
 
 
 def read_restarted(results: Iterable[Result], asked: Collection[str] = ()) -> Restarted:
-    """The outcome that ``restart_response`` tells; ``asked`` are the nodes that were named in the request."""
+    """The outcome in a ``restart_response``; ``asked`` are the nodes that were named in the request."""
     nodes: dict[str, bool] = {}
     errors: list[Failure] = []
     reasons: dict[str, str] = {}
@@ -72,7 +72,7 @@ def read_restarted(results: Iterable[Result], asked: Collection[str] = ()) -> Re
 
 
 def view(outcome: Restarted) -> View:
-    """A node a row."""
+    """A row for each node."""
     rows = tuple(
         (Cell(node), Cell("restarted", GOOD) if outcome.nodes[node] else Cell("failed", BAD))
         for node in sorted(outcome.nodes)

@@ -1,4 +1,4 @@
-"""Restart nodes a few at a time: pure planning, and the loop that goes on only while all is well.
+"""Restart nodes a few at a time: pure planning, and a loop that continues only while all nodes run.
 
 The loop runs in the client on purpose: if the client or its connection dies, the
 restart stops there, with at most one batch of nodes being restarted.
@@ -17,7 +17,7 @@ from zeekfleet.client.verbs.restart import Restarted, RestartVerb
 from zeekfleet.model.enums import ClusterRole, State
 
 ROLLING_WAIT = 120.0
-"""Seconds for a batch to run again."""
+"""The most seconds until the nodes of a batch must run again."""
 
 ROLE_ORDER = (ClusterRole.LOGGER, ClusterRole.MANAGER, ClusterRole.PROXY, ClusterRole.WORKER)
 
@@ -80,7 +80,10 @@ def states_of(seen: NodesSeen) -> dict[str, tuple[ClusterRole, State]]:
 def batches(
     nodes: Mapping[str, tuple[ClusterRole, State]], wanted: Iterable[str], max_unavailable: int
 ) -> Iterator[frozenset[str]]:
-    """The wanted nodes (none: all) in batches of at most that size, of one role each, in start order."""
+    """The wanted nodes in batches: at most ``max_unavailable`` nodes each, all of one role, in start order.
+
+    If ``wanted`` is empty, all nodes.
+    """
     names = set(wanted) or set(nodes)
     for role in ROLE_ORDER:
         group = sorted(name for name in names if name in nodes and nodes[name][0] is role)
@@ -96,15 +99,15 @@ async def restart_in_batches(
     all_running: AllRunning,
     deployed: Mapping[str, str] | None = None,
 ) -> Restarted:
-    """Restart batch after batch, each only when all nodes run; stop at the first node that is not restarted.
+    """Restart batch after batch, each only when all nodes run. Stops at the first node that does not come back.
 
     Args:
-        seen: the cluster's nodes. If an instance could not tell its own, nothing is restarted: nodes may be down there.
+        seen: the cluster's nodes. If an instance has not answered, nothing is restarted: nodes may be down there.
         wanted: names of nodes; none: all.
         max_unavailable: nodes that may be down at a time.
         restart_nodes: see :data:`RestartNodes`.
         all_running: see :data:`AllRunning`.
-        deployed: the nodes that should run, each with its instance; those that were not seen count as down.
+        deployed: the instance of each node that should run, by the node's name; nodes not in ``seen`` count as down.
     """
     nodes = states_of(seen)
     absent = {name: instance for name, instance in (deployed or {}).items() if name not in nodes}
@@ -133,7 +136,7 @@ def _obstacles(
     max_unavailable: int,
     absent: Mapping[str, str],
 ) -> tuple[Failure, ...]:
-    """What speaks against beginning."""
+    """The reasons not to begin; none if the restart can begin."""
     if seen.errors or seen.malformed:
         return seen.errors + tuple(Failure(problem) for problem in seen.malformed)
     if unreached := absent.keys() & set(wanted or absent):

@@ -15,11 +15,11 @@ class SetOptionVerb(DispatchVerb):
     async def set_option(
         self, name: str, value: str, nodes: Collection[str] = (), *, timeout: float | None = None
     ) -> Dispatched:
-        """Change an option of Zeek's configuration framework: a ``model.dispatches.OptionChange`` each.
+        """Change an option of Zeek's configuration framework: a ``model.dispatches.OptionChange`` for each node.
 
         Args:
-            name: the option's, such as ``Notice::mail_dest``.
-            value: its new value as text; elements of sets and vectors between commas.
+            name: the option's name, such as ``Notice::mail_dest``.
+            value: its new value as text; elements of sets and vectors are separated by commas.
             nodes: names and groups; none: all.
             timeout: in seconds; None: the client's own.
         """
@@ -27,7 +27,7 @@ class SetOptionVerb(DispatchVerb):
 
 
 def view(outcome: Dispatched) -> View:
-    """A node a row."""
+    """A row for each node."""
     rows = tuple(
         (Cell(node), Cell(found.before), Cell(found.now))
         for node, found in sorted(outcome.nodes.items())

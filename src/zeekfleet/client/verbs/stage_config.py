@@ -30,17 +30,17 @@ class Staged(msgspec.Struct, frozen=True):
 
 
 class StageConfigVerb(Carrier):
-    """Stages."""
+    """Stages configurations."""
 
     async def stage(self, configuration: Configuration, *, timeout: float | None = None) -> Staged:
-        """Have the controller validate and keep a configuration for :meth:`deploy`."""
+        """Have the controller validate and store a configuration for :meth:`deploy`."""
         request = StageConfigurationRequest(fresh_id(), configuration)
         response = await self.ask(request, timeout=timeout)
         return read_staged(response.results)
 
 
 def read_staged(results: Iterable[Result]) -> Staged:
-    """The outcome that ``stage_configuration_response`` tells."""
+    """The outcome in a ``stage_configuration_response``."""
     identifier: str | None = None
     errors = []
     for result in results:
@@ -58,5 +58,5 @@ def view(outcome: Staged) -> View:
 
 
 def identified(identifier: str | None) -> Document:
-    """``{"id"}`` if there is one."""
+    """``{"id"}`` with the id, or ``{}`` if it is None."""
     return {} if identifier is None else {"id": identifier}

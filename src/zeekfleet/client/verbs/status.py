@@ -1,4 +1,4 @@
-"""Every node's state and history, and the nodes that should run and do not."""
+"""Every node's state and history, and the nodes that should run but do not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INSECURE = "the controller was started with --insecure: it serves other hosts th
 
 
 class Histories(msgspec.Struct, frozen=True):
-    """The nodes of every instance with their histories, and the instances that could not tell."""
+    """The nodes of every instance with their histories, and the instances that could not answer."""
 
     instances: dict[str, tuple[NodeReport, ...]]
     errors: tuple[Failure, ...] = ()
@@ -39,8 +39,8 @@ class Status(msgspec.Struct, frozen=True):
 
     Attributes:
         instances: by instance, its nodes' reports.
-        absent: by instance, the nodes that should run there and that nobody reports.
-        errors: the instances that could not tell, and nodes that nobody knows.
+        absent: by instance, the nodes that should run there and that no instance reports.
+        errors: the instances that could not answer, and unknown nodes.
         wanted: what should run.
         names: the nodes that should run.
         time: when this was asked, in seconds since 1970, by this host's clock.
@@ -55,13 +55,13 @@ class Status(msgspec.Struct, frozen=True):
 
     @property
     def running(self) -> frozenset[str]:
-        """The nodes that should run and do."""
+        """The nodes that should run and do run."""
         found = (report for reports in self.instances.values() for report in reports)
         return self.names & {report.node for report in found if report.state is State.RUNNING}
 
     @property
     def ok(self) -> bool:
-        """Whether every instance told, and every node that should run does."""
+        """Whether every instance has answered, and every node that should run does run."""
         return not self.errors and self.running == self.names
 
     def document(self) -> Document:
@@ -93,10 +93,10 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class StatusVerb(GetNodesVerb, WantedVerb):
-    """Tells states and histories."""
+    """Asks for states and histories."""
 
     async def status(self, nodes: Collection[str] = ()) -> Status:
-        """Every node's state and history, and the nodes that should run and do not."""
+        """Every node's state and history, and the nodes that should run but do not."""
         wanted = await self.wanted()
         return status_of(await self._histories(wanted), wanted, time.time(), nodes)
 
@@ -104,7 +104,7 @@ class StatusVerb(GetNodesVerb, WantedVerb):
         if wanted.presences is not None:
             response = await self.ask(ControllerStatusRequest(fresh_id()))
             return read_histories(response.results)
-        # Zeek's own controller knows the nodes' states, and no histories.
+        # Zeek's own controller knows the states of nodes, but not their histories.
         seen = await self.get_nodes()
         reports = {
             instance: tuple(
@@ -134,10 +134,10 @@ def read_histories(results: Iterable[Result]) -> Histories:
 
 
 def status_of(told: Histories, wanted: Wanted, now: float, nodes: Collection[str] = ()) -> Status:
-    """What the instances reported beside what should run.
+    """Compare what the instances reported with what should run.
 
     Args:
-        told: what they reported.
+        told: what the instances reported.
         wanted: what should run.
         now: the time here, in seconds since 1970.
         nodes: names and groups of the nodes to show; none: all.
@@ -153,7 +153,7 @@ def status_of(told: Histories, wanted: Wanted, now: float, nodes: Collection[str
 
 
 def view(outcome: Status) -> View:
-    """A row a node, including those that should run and that nobody reports."""
+    """A row for each node, including those that should run and that nobody reports."""
     rows: list[tuple[Cell, ...]] = []
     for instance, found in merged(outcome.instances, outcome.absent).items():
         for one in found:
@@ -195,7 +195,7 @@ def last_exit(details: NodeDetails | None) -> str:
 
 
 def report_document(report: NodeReport) -> Document:
-    """The keys are always the same; null is what the supervisor does not tell."""
+    """The JSON of a report. The keys are always the same; a value that the supervisor does not report is null."""
     details = report.details
     return {
         "state": report.state.name,

@@ -10,7 +10,7 @@ from zeekfleet.model.management import Result, fresh_id
 
 
 class TestTimeoutVerb(Carrier):
-    """Asks for a time-out."""
+    """Asks the controller for a time-out."""
 
     async def test_timeout(self, *, with_state: bool = False, timeout: float | None = None) -> Result:  # noqa: PT028 - no test
         """Have the controller let a request time out; without state it never answers.

@@ -1,4 +1,4 @@
-"""What ``version --all`` tells: which release each part of a fleet runs, and which Zeek each node."""
+"""Which release of zeekfleet each process of a fleet runs, and which Zeek each node runs (``version --all``)."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ ZEEK_VERSION = "Version::info"
 """The global variable of every Zeek, and of a simulated node, that holds its version."""
 
 NOT_TOLD = "unknown id"
-"""What a simulated node of an older release answers to that."""
+"""The answer of a simulated node of an older release, which does not know this variable."""
 
 NOTHING_DEPLOYED = "no cluster deployed"
-"""What a controller answers to that if there are no nodes, which is no failure here."""
+"""The controller's answer if there are no nodes; here that is not a failure."""
 
 
 class Releases(msgspec.Struct, frozen=True):
-    """All that runs.
+    """The releases that run.
 
     Attributes:
-        parts: by instance; the controller's own under ``""``.
-        nodes: the version of each node's Zeek.
-        errors: who could not tell.
+        parts: the processes of each instance, by its name; the controller's own under ``""``.
+        nodes: the version of each node's Zeek, by the node's name.
+        errors: the instances and nodes that could not answer.
     """
 
     parts: dict[str, tuple[PartRelease, ...]]
@@ -40,7 +40,7 @@ class Releases(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether every part told."""
+        """Whether every instance and node has answered."""
         return not self.errors
 
     def document(self) -> Document:
@@ -55,7 +55,7 @@ class Releases(msgspec.Struct, frozen=True):
 
 
 class VersionVerb(GetIdValueVerb):
-    """Tells releases."""
+    """Asks for releases."""
 
     async def releases(self) -> Releases:
         """Which release every part of the fleet runs, and which Zeek every node."""
@@ -70,12 +70,12 @@ def read_releases(results: Iterable[Result], versions: Mapping[str, Any], failur
     """The answers to a releases request, and those for the nodes' versions.
 
     Args:
-        results: the controller's and one an instance.
-        versions: by node, what its Zeek tells of itself.
-        failures: of nodes that did not tell.
+        results: the controller's result, and one for each instance.
+        versions: by node, the value of :data:`ZEEK_VERSION`.
+        failures: the failures of nodes that did not answer.
 
     Raises:
-        ValueMismatchError: a part sent something else.
+        ValueMismatchError: an instance sent something else.
     """
     parts: dict[str, tuple[PartRelease, ...]] = {}
     errors = []
@@ -103,7 +103,7 @@ def _document(part: PartRelease) -> Document:
 
 
 def view(outcome: Releases) -> View:
-    """A row a part, then a row a node, and a note if the parts do not all run the same build."""
+    """A row for each part, then a row for each node, and a note if the parts do not all run the same build."""
     rows = tuple(_row(instance, part) for instance, parts in outcome.parts.items() for part in parts)
     tables: list[Table | Note] = [Table(("INSTANCE", "PART", "RELEASE", "BUILD", "PID", "PLACE"), rows)]
     if outcome.nodes:

@@ -1,4 +1,4 @@
-"""What should run, and which instances are there (``client/wanted.py``)."""
+"""What should run, and which instances are connected (``client/wanted.py``)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from zeekfleet.model.management import Configuration, fresh_id
 
 
 class WantedVerb(GetConfigVerb):
-    """Tells what should run."""
+    """Asks what should run."""
 
     async def wanted(self) -> Wanted:
-        """What should run, and which instances are there; the controller answers all of it at once."""
+        """What should run, and which instances are connected; the controller answers all of it at once."""
         asked = PresenceRequest(fresh_id())
         heard: list[PresenceResponse] = []
 
@@ -28,7 +28,8 @@ class WantedVerb(GetConfigVerb):
             return False
 
         with self.watching(watch):
-            # Its answer comes before the next one, or never: so a controller that does not know it costs no time.
+            # If the controller knows this request, its answer comes before that of the next one. So there is no need
+            # to wait for it, and a controller that does not know it costs no time.
             self.tell(asked)
             instances = (await self.ask(GetInstancesRequest(fresh_id()))).result
             try:
