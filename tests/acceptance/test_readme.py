@@ -94,13 +94,15 @@ class Terminals:
         self._directory = directory
         self._exported: list[str] = []
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("ZEEK", "MAKE"))}
-        self._environment = {**clean, "HOME": str(directory), "ZEEKFLEET_ENGINE": "sim"}
+        self._environment = {**clean, "HOME": str(directory), "ZEEKFLEET_ENGINE": "sim", **self._places(0)}
+        self._token = ""
         _clone(self.clone)
 
     def run(self, command: str) -> str:
         """Type a command; what it prints. It must end well."""
         if command.startswith("export "):
             self._exported.append(command)
+        command = command.replace("TOKEN", self._token)
         if command.startswith(DAEMONS):
             return self._start(command)
         done = subprocess.run(
@@ -112,14 +114,19 @@ class Terminals:
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}"
+        if found := re.search(r"--join (\S+)", done.stdout):
+            self._token = found[1]
         return str(done.stdout)
+
+    def _places(self, number: int) -> dict[str, str]:
+        """The directories of a host."""
+        host = self._directory / f"host-{number}"
+        return {f"ZEEK_MANAGEMENT_{name}_DIR": str(host / name.lower()) for name in ("STATE", "SPOOL")}
 
     def _start(self, command: str) -> str:
         # Each daemon of the second part is on a host of its own, with directories of its own.
-        host = self._directory / f"host-{len(self.daemons)}"
-        own = {f"ZEEK_MANAGEMENT_{name}_DIR": str(host / name.lower()) for name in ("STATE", "SPOOL")}
         manner = self._manner()
-        manner["env"] = {**self._environment, **own}
+        manner["env"] = {**self._environment, **self._places(len(self.daemons))}
         # A terminal that `make up` is typed in knows nothing yet.
         words = [command] if command == "make up" else [*self._exported, f"exec {command}"]
         process = subprocess.Popen(

@@ -45,6 +45,9 @@ RETRY: Final = Retry(attempts=3, delay=2.0)
 ANSWER: Final = 8.0
 """Seconds for an answer; a controller gives whoever has no certificate ten for everything."""
 
+WRONG_HOST: Final = "certificate is not valid for '"
+"""What OpenSSL says of a certificate with other names and addresses."""
+
 LONGEST_FILE: Final = 4096
 """Bytes of a file with a token that are read."""
 
@@ -222,6 +225,11 @@ def _ask(place: tuple[str, int], request: Request[R], context: ssl.SSLContext) -
         with connect(*place, tls=context, retry=RETRY) as link:
             return link.request(request, ANSWER)
     except CannotConnectError as error:
+        if WRONG_HOST in str(error):
+            raise PkiError(
+                f"the certificate of the controller is not for the name or address {place[0]}: make one there with"
+                f" 'zeekfleet pki issue controller --host {place[0]} --force'"
+            ) from None
         if NO_CERTIFICATE in str(error):
             raise PkiError(
                 f"the controller at {address_text(*place)} takes no tokens: there is no authority on its host, see"

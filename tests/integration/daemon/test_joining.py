@@ -146,7 +146,12 @@ async def test_the_token_is_shown_to_nobody_else(pki: PkiDirectory, token: JoinT
         (issue(foreign, "controller/c1", HOST), pem(foreign), HOST, "its authority has another fingerprint"),
         (issue(foreign, "controller/c1", HOST), pem(pki), HOST, "certificate verify failed"),
         (issue(pki, "agent/a2", HOST), pem(pki), HOST, "its certificate is that of agent/a2: expected a controller's"),
-        (issue(pki, "controller/c1", HOST), pem(pki), "localhost", "certificate is not valid for 'localhost'"),
+        (
+            issue(pki, "controller/c1", HOST),
+            pem(pki),
+            "localhost",
+            "is not for the name or address localhost: make one",
+        ),
         (issue(pki, "controller/c1", HOST), "nonsense", HOST, "this is no certificate in PEM format"),
         (issue(pki, "controller/c1", HOST), "", HOST, "this is no certificate in PEM format"),
     ):
