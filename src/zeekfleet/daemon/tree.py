@@ -92,7 +92,7 @@ class Tree:
             if not ready.done():
                 ready.set_result(status)
 
-        async with readiness.receiver(heard) as receiver:
+        with readiness.receiver(heard) as receiver:
             config = NodeConfig(
                 name=name,
                 directory=str(directory),
