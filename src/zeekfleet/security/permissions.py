@@ -417,6 +417,11 @@ class Permissions:
         """What the peer is taken for. An agent or node without a name gets the first one for which it speaks."""
         return self._actors
 
+    @property
+    def is_client(self) -> bool:
+        """Whether the peer can be nothing but a client."""
+        return all(actor.role in CLIENTS for actor in self._actors)
+
     def may_say(self, event: Event, topic: str) -> bool:
         """Whether the peer may say this."""
         speaker = "" if self.relays else speaker_of(event)

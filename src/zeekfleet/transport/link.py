@@ -63,6 +63,15 @@ class Link(abc.ABC):
             TransportError: the connection is over; the error says why.
         """
 
+    @property
+    @abc.abstractmethod
+    def is_behind(self) -> bool:
+        """Whether the peer has much to read yet of what it was sent."""
+
+    @abc.abstractmethod
+    async def caught_up(self) -> None:
+        """Wait until the peer is not behind any more, or the connection is over."""
+
     @abc.abstractmethod
     def hold(self, held: bool) -> None:
         """Say that reading is held back, or goes on: meanwhile the peer's silence means nothing."""
