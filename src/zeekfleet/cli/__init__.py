@@ -1,4 +1,4 @@
-"""The command ``zeekfleet``: one module a verb, with ``add_parser(subparsers)`` and ``run(args)``.
+"""The command ``zeekfleet``: a module for each verb, with ``add_parser(subparsers)`` and ``run(args)``.
 
 ``main`` finds the verb (``verbs``) and imports only its module. The client verbs
 share ``options`` (arguments), ``session`` (connection and settings),

@@ -33,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until told to stop; the exit code."""
+    """Serve until told to stop. Returns the exit code."""
     from zeekfleet.daemon import names, tree  # noqa: PLC0415 - the other verbs must not pay for its imports
     from zeekfleet.daemon.controller_address import parse_controller  # noqa: PLC0415
     from zeekfleet.daemon.run import run as run_daemon  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""``zeekfleet audit``: the audit log of the controller of this host, and whether its chain is whole."""
+"""``zeekfleet audit``: shows the audit log of this host's controller, and checks that it is complete and unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zeekfleet.security.audit import Asked, AuditRecord, Verification, parts, ve
 COLUMNS = ("TIME", "WHO", "FROM", "REQUEST", "ABOUT", "OUTCOME")
 
 LATEST = 50
-"""Records that are shown unless another number is asked for."""
+"""The number of records that are shown by default."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -36,16 +36,24 @@ def add_parser(subparsers: Subparsers) -> None:
         "--verify", action="store_true", help="Check that no record was changed, removed or added, instead."
     )
     parser.add_argument(
-        "-n", "--lines", metavar="NUMBER", type=_count, default=None, help=f"How many, the latest. Default: {LATEST}."
+        "-n",
+        "--lines",
+        metavar="NUMBER",
+        type=_count,
+        default=None,
+        help=f"How many of the latest records to show. Default: {LATEST}.",
     )
     parser.add_argument(
-        "--since", metavar="WHEN", type=seconds_of, help="All since then: a duration (2h, 1d) or a time (14:03)."
+        "--since",
+        metavar="WHEN",
+        type=seconds_of,
+        help="Show all records since then: a duration (2h, 1d) or a time (14:03).",
     )
     add_options(parser, ("common",), only=("common.state_dir",))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb; with ``--json`` a line is a record, or one document tells what was verified."""
+    """Run the verb. With ``--json``, each line is a record; with ``--verify`` as well, there is one document."""
     session = Session(args)
     found = verify(_lines(Path(resolve_options(args).settings.common.state_dir)))
     if args.verify:
@@ -66,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def document(record: AuditRecord) -> dict[str, object]:
-    """A record; the keys are always the same."""
+    """A record as a JSON document. The keys are always the same."""
     asked = record.asked or Asked()
     return {
         "number": record.number,
@@ -86,7 +94,7 @@ def document(record: AuditRecord) -> dict[str, object]:
 
 
 def verification(found: Verification) -> dict[str, object]:
-    """What was verified, as a document."""
+    """The outcome of a verification, as a JSON document."""
     return {
         "records": len(found.records),
         "first": found.records[0].number if found.records else None,
@@ -97,7 +105,7 @@ def verification(found: Verification) -> dict[str, object]:
 
 
 def verified(found: Verification) -> View:
-    """What was verified, for a person."""
+    """The outcome of a verification, for a person."""
     count = "1 record" if len(found.records) == 1 else f"{len(found.records)} records"
     older = found.records[0].number - 1 if found.records else 0
     notes = [Note(f"{count}; the digest of the last line is {found.digest}")]
@@ -109,7 +117,7 @@ def verified(found: Verification) -> View:
 
 
 def table(*records: AuditRecord) -> Table:
-    """A row a record."""
+    """A row for each record."""
     return Table(COLUMNS, tuple(map(_row, records)))
 
 

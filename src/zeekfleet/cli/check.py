@@ -24,7 +24,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb. A file that is wrong in itself is refused without asking anybody.
+    """Run the verb. A file with errors is refused without asking the controller.
 
     Without a controller only the nodes of this host are checked, and the verb fails if there are others.
     """

@@ -1,4 +1,4 @@
-"""What ``zeekfleet check`` finds without a controller: only the instances on this host are checked."""
+"""Checks a configuration without a controller, for ``zeekfleet check``: only the instances on this host are checked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ELSEWHERE = "not checked: without a controller, only this host can be"
 
 
 def check(configuration: Configuration) -> Checked:
-    """Check what an agent with default settings would check here; other instances are not checked.
+    """Check the instances on this host as an agent with default settings would. Other instances are not checked.
 
     Raises:
         ZeekfleetError: the settings are wrong, or there is no such engine here.

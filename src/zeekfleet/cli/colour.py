@@ -1,4 +1,4 @@
-"""Tables and notes as rich prints them, for views that change while they are shown."""
+"""Converts tables and notes for the library rich, for views that change while they are shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zeekfleet.model.texts import one_line, printable
 
 
 def renderable(part: Table | Note) -> RenderableType:
-    """The same part for rich."""
+    """A table or note as an object of rich."""
     if isinstance(part, Note):
         return Text(printable(part.text), style=part.tone)
     table = rich.table.Table(*part.columns, box=rich.box.SIMPLE_HEAD, pad_edge=False, header_style="bold")

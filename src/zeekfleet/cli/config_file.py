@@ -1,4 +1,4 @@
-"""The cluster configuration file that verbs take: its arguments, and its warnings."""
+"""Shared by the verbs that take a cluster configuration file: its arguments, reading it, and its warnings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STANDARD_INPUT = "-"
 
 
 def add_file(parser: argparse.ArgumentParser) -> None:
-    """The arguments that name the file and say how to read it."""
+    """Add the arguments that name the file and say how to read it."""
     parser.add_argument("config", metavar="FILE", help='Cluster configuration file, "-" for stdin.')
     parser.add_argument(
         "--instance", metavar="NAME", default="", help="Instance of nodes that name none (default: agent-HOSTNAME)."
@@ -25,21 +25,21 @@ def add_file(parser: argparse.ArgumentParser) -> None:
 
 
 def add_allow_empty(parser: argparse.ArgumentParser) -> None:
-    """The option that a configuration without nodes needs: deploying it stops all nodes."""
-    parser.add_argument("--allow-empty", action="store_true", help="Take a configuration without nodes.")
+    """Add the option that is required for a configuration without nodes, because deploying it stops all nodes."""
+    parser.add_argument("--allow-empty", action="store_true", help="Accept a configuration without nodes.")
 
 
 def read_cluster_file(
     path: str, messages: Messages, *, instance: str = "", lax: bool = False, allow_empty: bool = False
 ) -> Configuration:
-    """The configuration in a file; its warnings are told.
+    """Read the configuration in a file, and show its warnings.
 
     Args:
-        path: the file's, or ``-`` for standard input.
+        path: the file, or ``-`` for standard input.
         messages: where warnings go.
         instance: the instance of nodes that name none; ``agent-<hostname>`` if empty.
         lax: unknown keys are warnings, not errors.
-        allow_empty: a configuration without nodes is no error.
+        allow_empty: a configuration without nodes is not an error.
 
     Raises:
         ConfigurationError: the file cannot be read, or what it says is wrong.
@@ -58,7 +58,7 @@ def read_cluster_file(
 
 
 def read_given(args: argparse.Namespace, messages: Messages) -> Configuration:
-    """The configuration in the file that a verb's arguments name; warnings are told.
+    """Read the configuration in the file that a verb's arguments name, and show its warnings.
 
     Raises:
         ConfigurationError: the file cannot be read, or what it says is wrong.
@@ -67,7 +67,7 @@ def read_given(args: argparse.Namespace, messages: Messages) -> Configuration:
 
 
 def read_reviewed(args: argparse.Namespace, messages: Messages) -> Configuration:
-    """As :func:`read_given`; what is doubtful in the configuration is told, too."""
+    """Like :func:`read_given`, but also show probable mistakes in the configuration."""
     configuration = read_given(args, messages)
     for doubt in (*review(configuration), *missing_logs(configuration)):
         messages.warning(doubt)
@@ -84,7 +84,7 @@ def _standard_input(source: str) -> bytes:
 
 
 def without_nodes(what: str) -> ConfigurationError:
-    """Why a configuration without nodes is refused."""
+    """The error for a configuration without nodes."""
     return ConfigurationError(
         f"there is no node in {what}: deploying it would stop all that run (--allow-empty if that is meant)"
     )

@@ -27,9 +27,9 @@ def add_options(parser: argparse.ArgumentParser, sections: tuple[str, ...], only
     """Add an option for each setting of these sections, in groups, and ``--settings FILE``.
 
     Args:
-        parser: gets them.
-        sections: whose settings.
-        only: keys of the settings that get an option, such as ``common.state_dir``; None: all.
+        parser: the parser to which they are added.
+        sections: the sections of settings.
+        only: the keys of the settings that get an option, such as ``common.state_dir``; None for all.
     """
     parser.add_argument("--settings", metavar="FILE", type=Path, default=None, help="TOML file with settings")
     defaults = Settings()
@@ -52,13 +52,13 @@ def add_options(parser: argparse.ArgumentParser, sections: tuple[str, ...], only
                 **usage,
             )
     parser.set_defaults(setting_sections=sections)
-    # The usage line would list seventy options; they are listed below it, in groups.
+    # The usage line would list seventy options. They are in the help below it, in groups.
     arguments = (parser._get_formatter()._format_args(one, one.dest) for one in parser._get_positional_actions())
     parser.usage = " ".join(("%(prog)s [OPTIONS]", *arguments))
 
 
 def resolve_options(args: argparse.Namespace) -> Resolved:
-    """The settings that these options, the environment and the settings file give.
+    """The settings that result from these options, the environment and the settings file.
 
     Raises:
         SettingsError: one of them is wrong, or has no effect together with the others.

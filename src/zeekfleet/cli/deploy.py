@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _abort(session: Session) -> int:
-    """Have the controller give up the current deployment, and show what that leaves behind; the exit code."""
+    """Have the controller give up the current deployment, and show what remains changed. Returns the exit code."""
     with session.connected() as controller:
         told = result_of(controller.abort_deployment())
     session.output.show({"errors": [], "results": {"given_up": told}}, lambda: given_up(told))
@@ -57,7 +57,7 @@ def _abort(session: Session) -> int:
 
 
 def _staged(controller: BlockingClient) -> Configuration | None:
-    """What is staged; None if nothing is, which the answer to the deployment will tell."""
+    """The staged configuration; None if there is none, which the response to the deployment will say."""
     try:
         return result_of(controller.get_configuration())
     except RequestFailedError:

@@ -1,4 +1,4 @@
-"""What ``stage-config``, ``deploy`` and ``deploy-config`` have in common: how they show what comes of it."""
+"""Shared by ``stage-config``, ``deploy`` and ``deploy-config``: how they repeat a request and show its outcome."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from zeekfleet.errors import ConnectionLostError
 from zeekfleet.model.management import Configuration, fresh_id
 
 ATTEMPTS = 3
-"""How often a deployment is asked for if its controller is lost meanwhile."""
+"""How often a deployment is requested if the connection to the controller is lost meanwhile."""
 
 
 def insist(session: Session, deploy: Callable[[BlockingClient], int]) -> int:
-    """Connect and have a configuration deployed, once more whenever the controller is lost meanwhile.
+    """Connect and have a configuration deployed. Try again if the connection to the controller is lost meanwhile.
 
-    A controller that is started again deploys the former configuration, which is not what was asked for.
+    A controller that is started again deploys the former configuration, not the one that was asked for.
 
     Args:
-        session: the verb's.
-        deploy: stages and deploys; returns the exit code, which is the result.
+        session: the verb's session.
+        deploy: stages and deploys; returns the exit code.
 
     Raises:
         ConnectionLostError: the controller was lost :data:`ATTEMPTS` times.
@@ -45,7 +45,7 @@ def insist(session: Session, deploy: Callable[[BlockingClient], int]) -> int:
 
 
 def show_staged(session: Session, outcome: Staged) -> int:
-    """Print the outcome of staging; the exit code."""
+    """Print the outcome of staging. Returns the exit code."""
     session.output.show(outcome.document(), lambda: stage_config.view(outcome))
     if outcome.id is None and not outcome.errors:
         session.messages.error("the controller does not say that the configuration is staged")
@@ -53,12 +53,12 @@ def show_staged(session: Session, outcome: Staged) -> int:
 
 
 def deploy(session: Session, controller: BlockingClient, configuration: Configuration | None, *, now: bool) -> int:
-    """Deploy what is staged, show how it gets on, and print the outcome; the exit code.
+    """Deploy the staged configuration, show the progress, and print the outcome. Returns the exit code.
 
     Args:
-        session: the verb's.
-        controller: where it is staged.
-        configuration: what is staged, if that is known.
+        session: the verb's session.
+        controller: the controller that has the staged configuration.
+        configuration: the staged configuration, if it is known.
         now: see ``--now``.
     """
     news = News(fresh_id())
@@ -82,7 +82,7 @@ def deploy(session: Session, controller: BlockingClient, configuration: Configur
 
 
 def _shown(session: Session, configuration: Configuration | None, news: News) -> AbstractContextManager[Watch]:
-    """What shows the events of a deployment: a live table if a person watches, else a line for each wait that lasts."""
+    """Show the events of a deployment: as a live table if a person watches, else as a line for each longer wait."""
     if session.output.interactive and not session.messages.quiet:
         from zeekfleet.cli.progress import LiveProgress  # noqa: PLC0415 - rich takes its time to import
 

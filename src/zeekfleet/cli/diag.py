@@ -20,7 +20,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb; a single node that is named has a document of its own, several share one."""
+    """Run the verb. With ``--json``, a single named node gives its own document; for several, there is one for all."""
     session = Session(args)
     with session.connected() as controller:
         names = result_of(controller.resolve(args.nodes))

@@ -1,4 +1,4 @@
-"""What ``net-stats``, ``peer-stats`` and ``set-option`` have in common: nodes run an action and answer a row each."""
+"""Shared by ``net-stats``, ``peer-stats`` and ``set-option``: nodes run an action, and each answer becomes a row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run(
     verb: Callable[[BlockingClient], Awaitable[Dispatched]],
     view: Callable[[Dispatched], View],
 ) -> int:
-    """Have nodes run an action, and show what they answer; the exit code."""
+    """Have nodes run an action, and show their answers. Returns the exit code."""
     session = Session(args)
     with session.connected() as controller:
         outcome = result_of(verb(controller))

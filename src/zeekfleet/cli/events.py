@@ -1,4 +1,4 @@
-"""``zeekfleet events [-f] [--since TIME|DURATION]``: what happened, from what the controller keeps, and as it comes."""
+"""``zeekfleet events [-f] [--since TIME|DURATION]``: shows the events that the controller has stored, and new ones."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from zeekfleet.errors import ConnectionLostError
 from zeekfleet.model.notifications import Notification, NotificationKind
 
 WIDTHS = (19, 12, 12)
-"""The least widths of the columns before the last while events are followed: the names to come are not known yet."""
+"""The least widths of all columns but the last while events are followed, since later names are not known yet."""
 
 OVERLAP = 5.0
-"""Seconds that are asked for once more after a lost connection, so that nothing is missed."""
+"""After a lost connection, events of so many seconds before it are requested again, so that none is missed."""
 
 RECENT = 1000
-"""Events that are remembered, so that none of these is shown again."""
+"""The most events that are remembered, so that none of them is shown twice."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -44,7 +44,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb; with ``--json`` a line is a document."""
+    """Run the verb. With ``--json``, each line is a document."""
     session = Session(args)
     if args.follow:
         return _follow(session, args)
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _follow(session: Session, args: argparse.Namespace) -> int:
-    """Show what happens, without end; a controller that is started again is waited for."""
+    """Show events as they happen, without end. If the controller is restarted, wait for it."""
     patience, since = PATIENCE, time.monotonic() - args.since
     screen = _Screen(session)
     while True:
@@ -77,7 +77,7 @@ def _follow(session: Session, args: argparse.Namespace) -> int:
 
 
 class _Screen:
-    """Shows one event after the other, none twice.
+    """Shows events, none of them twice.
 
     Attributes:
         shown_at: when the last was shown, by the monotonic clock.

@@ -1,4 +1,4 @@
-"""What the exit codes of the commands mean: the manual pages and the reference have it from here."""
+"""The meanings of the commands' exit codes, for the manual pages and the reference."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ COMMON: Mapping[int, str] = {
     130: "Interrupted by Ctrl-C.",
     141: "Whoever read the output has closed it.",
 }
-"""Of commands that end by themselves."""
+"""The exit codes of commands that end by themselves."""
 
 DAEMON: Mapping[int, str] = {
     0: "It was told to stop, and has stopped all that it had to stop.",
     1: "It could not start, or a second signal ended it before everything had stopped.",
     2: MISUNDERSTOOD,
 }
-"""Of commands that stay in the foreground."""
+"""The exit codes of commands that stay in the foreground."""
 
 _DAEMONS = frozenset({"agent", "controller", "supervise", "up"})
 
@@ -31,16 +31,16 @@ _OWN: Mapping[str, Mapping[int, str]] = {
     "check": {0: "Nothing was found.", 1: "Something was found, or an instance could not be checked."},
     "deploy": {1: _NO_DEPLOYMENT},
     "deploy-config": {1: _NO_DEPLOYMENT},
-    "get-id-value": {1: "A node that was asked has not told the value."},
-    "get-nodes": {1: "An instance has not told its nodes."},
+    "get-id-value": {1: "A node that was asked has not answered with a value."},
+    "get-nodes": {1: "An instance has not reported its nodes."},
     "monitor": {0: "Never: it goes on until it is interrupted."},
     "net-stats": {1: "A node that was asked has not answered."},
     "peer-stats": {1: "A node that was asked has not answered."},
     "restart": {1: "A node was not restarted."},
     "set-option": {1: "A node that was asked has not set the option."},
     "status": {
-        1: "All that is wanted runs, but an instance has not told all.",
-        3: "Something that is wanted does not run, or nobody can tell whether it does.",
+        1: "Every node that should run does run, but an instance has not reported everything.",
+        3: "A node that should run does not, or it is unknown whether it does.",
     },
     "stop": {0: "Nothing runs any more, or nothing ran before; standard output tells which."},
     "systemd": {1: "The unit cannot be made, cannot be written, or another one is there; nothing is changed."},
@@ -49,6 +49,6 @@ _OWN: Mapping[str, Mapping[int, str]] = {
 
 
 def of(verb: str) -> dict[int, str]:
-    """A command's exit codes, in their order, and what they mean."""
+    """A command's exit codes in ascending order, with their meanings."""
     common = DAEMON if verb in _DAEMONS else COMMON
     return dict(sorted((dict(common) | dict(_OWN.get(verb, {}))).items()))

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tell_deployer(session: Session, controller: BlockingClient, config: str) -> None:
-    """Say who had it deployed, beside the configuration, which stays as zeek-client prints it."""
+    """Say on stderr who had it deployed; the configuration itself is printed as zeek-client does."""
     try:
         found = result_of(controller.deployer(config))
     except RequestTimeoutError:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
                 wanted = result_of(controller.wanted())
                 found = read_instances(wanted.instances)
         except ValueMismatchError as error:
-            # zeek-client prints a document whatever came, and so do we; the exit code tells that it is not complete.
+            # Like zeek-client, print a document even if the data is invalid. The exit code says that it is incomplete.
             session.messages.error(f"instance data invalid: {error}")
             code = 1
     session.output.show(document(found), lambda: view(found, wanted, time.time()))

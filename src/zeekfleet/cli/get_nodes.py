@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _document(session: Session, nodes: Sequence[str]) -> int:
-    """Print zeek-client's document, which does not tell of nodes that should run and do not."""
+    """Print zeek-client's document, which does not have the nodes that should run but do not."""
     with session.connected() as controller:
         outcome = result_of(controller.get_nodes(nodes))
     for problem in outcome.malformed:

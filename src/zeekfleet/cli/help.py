@@ -1,4 +1,4 @@
-"""``zeekfleet help [COMMAND]``: what ``COMMAND --help`` shows, the manual pages, and the pages of the reference."""
+"""``zeekfleet help [COMMAND]``: shows the help of a command, or writes the manual pages or the reference."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     if args.man is not None:
-        from zeekfleet.cli import manual  # noqa: PLC0415 - it has every verb imported
+        from zeekfleet.cli import manual  # noqa: PLC0415 - it imports every verb
 
         return _write(manual.pages(), args.man)
     if args.reference is not None:
-        from zeekfleet.cli import reference  # noqa: PLC0415 - it has every verb imported
+        from zeekfleet.cli import reference  # noqa: PLC0415 - it imports every verb
 
         return _write(reference.pages(), args.reference)
     if args.verb is None:

@@ -1,4 +1,4 @@
-"""``--now``: nodes that are being stopped and still write get no more than their grace."""
+"""``--now``: nodes that are being stopped are killed when their grace is over, even if they still write."""
 
 from __future__ import annotations
 

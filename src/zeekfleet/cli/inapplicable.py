@@ -15,10 +15,10 @@ class _Condition(msgspec.Struct, frozen=True):
     """Settings that have an effect only if another setting has a certain value.
 
     Attributes:
-        beginning: how the keys of these settings begin; the other setting is not among them.
-        other: the other setting's key.
-        holds: whether its value is one with which they have an effect.
-        words: what that value would have to be.
+        beginning: the beginning of these settings' keys; the other setting is not one of them.
+        other: the key of the other setting.
+        holds: returns whether they have an effect with a value of the other setting.
+        words: which values of the other setting these are, for a person.
     """
 
     beginning: str
@@ -36,7 +36,7 @@ def _is_positive(value: Any) -> bool:
 
 
 def _has_backend(engine: str) -> bool:
-    """Whether nodes can be connected by a cluster back end, as those that read traffic are."""
+    """Whether nodes of this engine are connected by a cluster back end: those that read traffic are."""
     from zeekfleet.node.engines import may_read_traffic  # noqa: PLC0415 - takes a tenth of a second, and is seldom needed
 
     return may_read_traffic(engine)
@@ -61,7 +61,7 @@ _CONDITIONS = (
 
 
 def refuse_inapplicable(resolved: Resolved) -> None:
-    """Refuse command line options that have no effect. Variables and files may have them, for other runs.
+    """Refuse command line options that have no effect. In variables and files such settings are accepted.
 
     Raises:
         SettingsError: one has no effect.

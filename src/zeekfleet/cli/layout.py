@@ -25,21 +25,21 @@ def plain_text(view: View) -> str:
 def terminal_text(view: View, width: int, *, in_colour: bool = True) -> str:
     """The view for a terminal of that many cells.
 
-    A table that is too wide loses columns from the right, which a line below it says; its ``essential``
-    columns stay. A table without essential columns keeps all, and its longest texts are folded.
+    If a table is too wide, columns are left out from the right, except its ``essential`` ones, and a line
+    below it names them. A table without essential columns keeps all, and its longest texts are folded.
     """
     return _text(view, width, in_colour=in_colour)
 
 
 def widths_of(table: Table) -> tuple[int, ...]:
-    """How many cells each column takes, wherever there is room for it."""
+    """How many cells each column takes if there is enough room."""
     texts = [table.columns, *(tuple(one_line(cell.text) for cell in row) for row in table.rows)]
     needed = (max(map(cells, column)) for column in zip(*texts, strict=True))
     return tuple(max(pair) for pair in itertools.zip_longest(needed, table.widths, fillvalue=0))
 
 
 def styled(text: str, tone: str) -> str:
-    """Text in its tone, with the terminal's control codes."""
+    """The text in its tone, with control codes for the terminal."""
     return f"\x1b[{_STYLES[tone]}m{text}\x1b[0m" if tone in _STYLES and text else text
 
 
@@ -97,7 +97,7 @@ def _row(row: Sequence[Cell], widths: Sequence[int]) -> Iterator[list[Cell]]:
 
 
 def _folded(text: str, width: int) -> list[str]:
-    """The text in pieces of at most that many cells, between words where that is possible."""
+    """The text in pieces of at most ``width`` cells, split between words if possible."""
     lines = []
     while cells(text) > width:
         end = max(1, _fitting(text, width))
@@ -109,7 +109,7 @@ def _folded(text: str, width: int) -> list[str]:
 
 
 def _fitting(text: str, width: int) -> int:
-    """How many of its characters fit."""
+    """How many characters of the text fit into ``width`` cells."""
     taken = 0
     for number, character in enumerate(text):
         taken += cells(character)

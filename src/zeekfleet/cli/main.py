@@ -34,10 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     streams.open_missing()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names may hold any character, and the terminal may lack it
+        sys.stdout.reconfigure(errors="backslashreplace")  # names may have characters that the terminal cannot show
     try:
         if COMPLETION_VARIABLE in os.environ:
-            from zeekfleet.cli import completion  # noqa: PLC0415 - for shells alone
+            from zeekfleet.cli import completion  # noqa: PLC0415 - needed only when a shell asks for completions
 
             completion.complete()
         code = _run(given)
@@ -82,20 +82,20 @@ def _run(given: Sequence[str]) -> int:
 
 
 def _help_on(program: str, *commands: str) -> str:
-    """The command that shows more about commands, such as ``restart`` or ``pki issue agent``."""
+    """The command that shows the help of a command, such as ``restart`` or ``pki issue agent``."""
     return f"{program} {' '.join(commands)} --help" if len(commands) > 1 else " ".join((program, "help", *commands))
 
 
 def _parse(given: Sequence[str]) -> argparse.Namespace:
-    """What a command line says.
+    """Parse a command line.
 
     Raises:
-        CommandLineError: it cannot be understood; for a misspelt word the nearest known one is named.
+        CommandLineError: it cannot be understood. For a misspelt word, the error suggests the nearest known one.
     """
     verb = find_verb(given)
     parser = make_parser(() if verb is None or verb not in VERBS else (verb,), listed=verb is None)
     if verb is not None and verb not in VERBS:
-        # If an option is misspelt, this word may be its value and no verb.
+        # If an option is misspelt, this word may be the option's value, and not a verb.
         _refuse_unknown(parser, itertools.takewhile(lambda word: word != verb, given))
         raise CommandLineError(f"unknown command '{verb}'{did_you_mean(verb, VERBS)}", parser.prog)
     args, surplus = parser.parse_known_args(given)
@@ -120,9 +120,9 @@ def _refuse_unknown(parser: argparse.ArgumentParser, words: Iterable[str]) -> No
 
 
 def _refuse_client_options(args: argparse.Namespace, verb: str) -> None:
-    """Refuse the options before the verb, which are for talking to a controller, if the verb does not do that.
+    """Refuse options before the verb if the verb does not talk to a controller: they are only for that.
 
-    A verb that takes some of them names these in the default ``client_options`` of its parser.
+    A verb that accepts some of them all the same names these in the default ``client_options`` of its parser.
     """
     given = {
         "--configfile": args.configfile,

@@ -1,4 +1,4 @@
-"""What the verbs say on stderr."""
+"""Writes the verbs' messages to stderr."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Messages:
     """Sentences on stderr, by zeek-client's levels of verbosity.
 
     Args:
-        quiet: say nothing but why the verb failed.
-        verbosity: errors and warnings always, information from 2, details from 3.
+        quiet: write only why the verb failed.
+        verbosity: errors and warnings are always written, information from level 2 on, details from level 3 on.
         timestamps: begin each line with the time.
-        stream: where to write, stderr when left out.
+        stream: where to write; stderr by default.
     """
 
     def __init__(
@@ -37,22 +37,22 @@ class Messages:
         self._write("error", sentence)
 
     def warning(self, sentence: str) -> None:
-        """What was ignored."""
+        """Say that something was ignored, or is probably wrong."""
         if not self.quiet:
             self._write("warning", sentence)
 
     def note(self, sentence: str) -> None:
-        """What the verb is waiting for, or has left out."""
+        """Say what the verb is waiting for, or has left out."""
         if not self.quiet:
             self._write("", sentence)
 
     def information(self, sentence: str) -> None:
-        """A step on the way."""
+        """Report a step."""
         if self.verbosity >= INFORMATION and not self.quiet:
             self._write("info", sentence)
 
     def detail(self, sentence: str) -> None:
-        """For troubleshooting."""
+        """Report a detail, for troubleshooting."""
         if self.verbosity >= DETAIL and not self.quiet:
             self._write("debug", sentence)
 
@@ -65,4 +65,4 @@ class Messages:
         try:
             print(f"{prefix}{one_line(sentence)}", file=stream, flush=True)
         except (OSError, ValueError):
-            abandon(stream)  # it is closed, or its terminal has gone away
+            abandon(stream)  # it is closed, or its terminal is gone

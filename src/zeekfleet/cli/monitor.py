@@ -1,4 +1,4 @@
-"""``zeekfleet monitor``: report what is published on the management topics, until interrupted."""
+"""``zeekfleet monitor``: shows the events on the management topics, until interrupted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb: a line an event, with ``--json`` a document a line."""
+    """Run the verb: a line for each event, which is a document with ``--json``."""
     session = Session(args)
     with session.linked(topics.AGENT_PREFIX) as link:
         while True:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
                 continue
             topic, event = received
             if isinstance(event, NotifyAlive):
-                continue  # every agent gives signs of life all the time, which would hide what happens
+                continue  # every agent sends these all the time, and they would hide other events
             document = describe(topic, event)
             if session.output.as_json:
                 print(json.dumps(document, sort_keys=True))
@@ -62,5 +62,5 @@ def describe(topic: str, event: Event) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Python data for JSON; values without a declared type keep the type tags of the wire."""
+    """Python data for JSON. Values without a declared type keep Broker's type tags."""
     return msgspec.to_builtins(value, enc_hook=str)

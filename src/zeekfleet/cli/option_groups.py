@@ -35,7 +35,7 @@ _GROUPS = (
     ("supervisor.", "supervisor and nodes"),
     ("archive.", "archive of rotated logs"),
 )
-"""Beginnings of settings' keys and the group they belong to; the first that fits counts."""
+"""Beginnings of settings' keys, each with the group of these settings. The first that matches counts."""
 
 _TEXTS = (
     ("_dir", "DIRECTORY"),
@@ -54,11 +54,11 @@ _TEXTS = (
     (".tls_ca", "FILE"),
     (".tls_revoked", "FILE"),
 )
-"""Ends of keys, and what the values of these settings are called."""
+"""Ends of settings' keys, each with the word that stands for the value in help texts."""
 
 
 def grouped(settings: Iterable[Declaration]) -> Iterator[tuple[str, list[Declaration]]]:
-    """The settings by group, groups in the order of their first setting."""
+    """The settings by group. Groups are in the order of their first settings."""
     groups: dict[str, list[Declaration]] = {}
     for setting in settings:
         title = next(title for beginning, title in _GROUPS if setting.key.startswith(beginning))
@@ -67,7 +67,7 @@ def grouped(settings: Iterable[Declaration]) -> Iterator[tuple[str, list[Declara
 
 
 def values(setting: Declaration) -> str:
-    """What the help shows as the option's value: ``{auto,zeek,sim}``, ``{yes,no}``, ``PORT``, ``DIRECTORY``."""
+    """The word for the option's value in help texts: ``{auto,zeek,sim}``, ``{yes,no}``, ``PORT``, ``DIRECTORY``."""
     kind = setting.type
     if kind is bool:
         return "{yes,no}"

@@ -1,4 +1,4 @@
-"""What the client verbs' command lines share: zeek-client's global options, before or after the verb."""
+"""Parsers for the client verbs, with zeek-client's global options, which may stand before or after the verb."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zeekfleet.model.defaults import CLIENT_PORT, LOOPBACK
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 GLOBAL_VALUE_OPTIONS = ("--configfile", "--controller", "--set")
-"""Long options before the verb whose value is the next word; ``-c`` is the only short one."""
+"""The long options before the verb that take a value; ``-c`` is the only short one."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,14 +30,14 @@ class Parser(argparse.ArgumentParser):
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Finds out the terminal's width without importing shutil, which argparse would do for every parser."""
+    """Gets the terminal's width without importing shutil, which argparse would otherwise import for every parser."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=terminal_columns() - 2)
 
 
 def terminal_columns() -> int:
-    """How wide the terminal is: by ``COLUMNS``, by itself, or 80."""
+    """The width of the terminal: from ``COLUMNS``, else from the terminal, else 80."""
     given = os.environ.get("COLUMNS", "")
     if given.isdigit() and int(given) > 0:
         return int(given)
@@ -48,18 +48,18 @@ def terminal_columns() -> int:
 
 
 def add_global_options(parser: argparse.ArgumentParser) -> None:
-    """The options before the verb."""
+    """Add the options before the verb."""
     _add(parser, "", None)
     parser.add_argument("--version", action="store_true", help="Show version number and exit.")
 
 
 def add_verb(subparsers: Subparsers, name: str, description: str = "") -> argparse.ArgumentParser:
-    """A client verb's parser, which takes the global options too.
+    """Add a client verb's parser, which accepts the global options, too.
 
     Args:
-        subparsers: gets it.
+        subparsers: where it is added.
         name: the verb.
-        description: what its help says of it, if that is more than what it is for.
+        description: the description in its help; by default the verb's purpose.
     """
     purpose = VERBS[name]
     parser = subparsers.add_parser(

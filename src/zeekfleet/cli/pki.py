@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from zeekfleet.pki.directory import PkiDirectory
     from zeekfleet.pki.handout import Handout
 
-# The other modules of ``pki`` are imported by the functions that need them: their library takes its time, and whoever
-# asks for help only should not wait for it.
+# The other modules of ``pki`` are imported by the functions that need them. Their library takes long to import, and a
+# user who only asks for help should not wait for it.
 
 SOON = 30 * 86400.0
-"""Seconds before its end from which a certificate is shown as one that ends soon."""
+"""A certificate that ends within so many seconds is shown as ``ends soon``."""
 
 TONES = {"valid": GOOD, "revoked": BAD, "expired": FAINT, "not valid yet": BUSY}
 PASSPHRASE_MAX = 4096
@@ -155,7 +155,7 @@ def _add_action(actions: Subparsers, name: str, about: str) -> argparse.Argument
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
-    """The options that say where the authority is, after all other arguments."""
+    """Add the options that say where the authority is. They come after all other arguments in the help."""
     parser.add_argument(
         "--directory", metavar="DIR", type=Path, help="The authority's directory (default: STATE_DIR/pki)."
     )
@@ -257,7 +257,7 @@ def _renew(directory: Path, args: argparse.Namespace) -> View:
 
 
 def _live(pki: PkiDirectory, text: str) -> list[Issued]:
-    """The certificates of a name that were not revoked, in the order of their making."""
+    """The certificates of a name that were not revoked, in the order in which they were made."""
     found = [one for one in find(pki.issued(), text) if one.revoked is None]
     if not found:
         raise PkiError(f"all certificates of '{text}' were revoked: issue another with a new key")
@@ -269,7 +269,7 @@ def _revoke(directory: Path, args: argparse.Namespace) -> View:
 
     pki = PkiDirectory(directory)
     found = find(pki.issued(), args.what)
-    # A serial number means one certificate, also if it has expired or was revoked; a name means those that count.
+    # A serial number means one certificate, even if it has expired or was revoked. A name means all that are valid.
     meant = [one for one in found if one.counts(time.time())] or found[-1:]
     told = []
     for before, after in zip(meant, pki.revoke(meant), strict=True):
@@ -288,7 +288,7 @@ def _list(directory: Path, *, as_json: bool) -> int:
 
 
 def _passphrase(file: Path) -> str:
-    """The first line of a file that only we can read."""
+    """Read the first line of a file that only our user can read."""
     try:
         if problem := private_file_problem(file):
             raise PkiError(problem)
@@ -330,7 +330,7 @@ def _about_authority(pki: PkiDirectory) -> Note:
 
 
 def _table(records: list[Issued]) -> View:
-    """A row a certificate."""
+    """A row for each certificate."""
     now = time.time()
     rows = tuple(
         (

@@ -1,7 +1,7 @@
-"""What is shown while a deployment runs: which nodes are pending, which run, which failed.
+"""Shows a deployment while it runs: which nodes are pending, which run, which failed.
 
 :class:`NodeStates` is pure; :class:`LiveProgress` shows it with rich on
-stderr and leaves nothing behind but the agents' error messages.
+stderr. At the end only the agents' error messages stay on the screen.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from zeekfleet.model.management import Configuration
 from zeekfleet.model.texts import printable
 
 LARGEST_TABLE = 40
-"""Rows of the table at most, however tall the terminal is."""
+"""The most rows of the table, even on a taller terminal."""
 
 FRAME = 4
 """Lines of a table that are not rows: empty lines, the headings, and a rule."""
 
 NAMED = 6
-"""Awaited nodes that the summary names at most."""
+"""The most awaited nodes that the summary names."""
 
 
 class NodeStates:
@@ -46,13 +46,13 @@ class NodeStates:
         self._moves: dict[tuple[str, str], str] = {}
 
     def update(self, event: Event) -> None:
-        """Take note of a node's change of state."""
+        """Record a node's change of state."""
         if isinstance(event, NotifyChange):
             self._states[event.instance, event.n.name] = event.new
             self._moves[event.instance, event.n.name] = f"{event.old.name.lower()} -> {event.new.name.lower()}"
 
     def summary(self) -> str:
-        """How many nodes are where, such as ``3 running, 1 pending, 2 without news``."""
+        """How many nodes are in which state, such as ``3 running, 1 pending, 2 without news``."""
         known = list(self._states.values())
         counts = {state: known.count(state) for state in (*State, None)}
         order = (State.RUNNING, State.PENDING, State.FAILED, State.CRASHED, State.STOPPED, State.UNKNOWN, None)
@@ -62,7 +62,7 @@ class NodeStates:
         return ", ".join(told) or "waiting for the controller"
 
     def table(self, most: int = LARGEST_TABLE) -> Table:
-        """A row a node. If there are more than ``most``: only nodes that do not run yet, those with news first."""
+        """A row for each node. If there are too many: only nodes that do not run yet, those with news first."""
         shown = list(self._states.items())  # a copy, since rich draws in its own thread
         if len(shown) > most:
             shown = [(place, state) for place, state in shown if state is not State.RUNNING]
@@ -79,7 +79,7 @@ class NodeStates:
 
 
 class LiveProgress:
-    """Shows a deployment's progress from entry to exit. Entering it gives the function that must see the events."""
+    """Shows a deployment's progress while the context lasts. Entering it returns the function to call with events."""
 
     def __init__(self, configuration: Configuration, news: News, console: Console | None = None) -> None:
         self._news = news
@@ -98,7 +98,7 @@ class LiveProgress:
         self._live.stop()
 
     def watch(self, _topic: str, event: Event) -> bool:
-        """Take note of an event. It never counts as a sign of progress, so the result is False."""
+        """Record an event. Returns False: here events never count as signs of progress."""
         self._progress.update(event)
         if isinstance(event, NotifyError):
             place = f"{event.instance}, {event.node}" if event.node else event.instance
@@ -106,7 +106,7 @@ class LiveProgress:
         return False
 
     def view(self) -> Group:
-        """What is shown now. It fits the terminal: rich would cut off the last line, which names awaited nodes."""
+        """The present view. It fits the terminal; else rich would cut off the last line, which names awaited nodes."""
         seconds = time.monotonic() - self._started
         latest = self._news.latest
         step = self._news.waiting() or (latest.step if latest is not None else "deploying")

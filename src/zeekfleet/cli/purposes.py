@@ -1,4 +1,4 @@
-"""What each verb is for, said once: the list of verbs, each verb's help and its manual page have it from here."""
+"""The purpose of each verb, for the list of verbs, each verb's help, and its manual page."""
 
 from __future__ import annotations
 

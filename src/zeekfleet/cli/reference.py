@@ -1,4 +1,4 @@
-"""The pages of ``docs/reference/`` that are made of declarations: settings, keys, commands, and who may say what."""
+"""Generates pages of ``docs/reference/`` from declarations: settings, INI keys, commands, and permissions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OF_NODES_ONLY = {
     "cpus": "the CPUs that the node is bound to",
     "cgroup": "give the node a control group of its own",
 }
-"""Meanings of a node's keys that no setting for all nodes stands beside."""
+"""The meanings of those keys of a node for which there is no setting for all nodes."""
 
 MADE = "<!-- Written by `make reference`. Change the declarations in the code, and run it again. -->\n"
 
@@ -46,7 +46,7 @@ Every setting can be given in four ways. The first one in this list wins:
 3. a key in the TOML file that `--settings FILE` names, in the table of its section,
 4. the default.
 
-`zeekfleet show-settings DAEMON` prints each setting with its value and where it came from. A relative path begins in
+`zeekfleet show-settings DAEMON` prints each setting with its value and its origin. A relative path begins in
 the current directory; in a settings file it begins beside that file.
 
 In `zeekfleet up` the controller and the agent meet. Options that both have begin with the role's name there: these
@@ -57,16 +57,16 @@ ABOUT_CLIENTS = """\
 The commands that talk to a controller read zeek-client's configuration file, an INI file. From weak to strong: the
 defaults, the file (`/etc/zeek-client.cfg`, or the one of `-c FILE` or the variable `ZEEK_CLIENT_CONFIG_FILE`),
 assignments `SECTION.KEY=VALUE` in the variable `ZEEK_CLIENT_CONFIG_SETTINGS`, the same with `--set`, and the options
-`--controller` and `-v`. `zeekfleet show-settings --origin` prints each with where it came from.
+`--controller` and `-v`. `zeekfleet show-settings --origin` prints each setting with its origin.
 """
 
 OF_CLIENTS = {
     "client.request_timeout_secs": "seconds to wait for an answer",
     "client.peering_attempts": "how often to try to connect",
-    "client.peering_retry_delay_secs": "seconds that an attempt may take, and that lie between two",
+    "client.peering_retry_delay_secs": "seconds that an attempt may take, and seconds between two attempts",
     "client.rich_logging_format": "begin messages on standard error with the time",
     "client.pretty_json": "indent JSON",
-    "client.verbosity": "how much is told on standard error; each `-v` adds one",
+    "client.verbosity": "how much is written to standard error; each `-v` adds one",
     "controller.host": "the controller's address or name",
     "controller.port": "the controller's port for clients",
     "ssl.enable": "encrypt the connection",
@@ -84,7 +84,7 @@ name. [Write a configuration](../how-to/write-a-configuration.md) shows how to u
 """
 
 ABOUT_INSTANCES = """\
-Without this section the instances are those that the nodes name. If the nodes name none, it must be absent.
+Without this section the instances are those that the nodes name. If the nodes name none, the section must be absent.
 """
 
 ABOUT_DEFAULTS = """\
@@ -93,13 +93,13 @@ of another key, and `%%` for a percent sign.
 """
 
 ABOUT_NODE_SETTINGS = """\
-These keys go before the daemon's [settings](settings.md) for all nodes. Each stands for a variable in the node's
-`env`, which is how zeek-client can give it, too.
+These keys override the daemon's [settings](settings.md) for all nodes. Each stands for a variable in the node's
+`env`, so zeek-client can set it there, too.
 """
 
 ABOUT_COMMANDS = """\
-`zeekfleet help COMMAND` shows the same for one command; `make man` writes manual pages. What NODES can be is told in
-[See what runs](../how-to/see-what-runs.md#naming-nodes).
+`zeekfleet help COMMAND` shows the same for one command; `make man` writes manual pages. What NODES may be is explained
+in [See what runs](../how-to/see-what-runs.md#naming-nodes).
 """
 
 ABOUT_PERMISSIONS = """\
@@ -155,7 +155,7 @@ def _setting(setting: Declaration, defaults: Settings) -> Row:
 
 
 def _values(setting: Declaration) -> str:
-    """What the setting may be."""
+    """The values that the setting may have."""
     if setting.type is bool:
         return "yes, no"
     if typing.get_origin(setting.type) is typing.Literal:
@@ -185,7 +185,7 @@ def _cluster_configuration() -> Iterator[str]:
 
 
 def _expected(reader: Callable[[str], object]) -> str:
-    """What a reader expects, in the words of its own error."""
+    """The values that a reader accepts, in the words of its own error."""
     try:
         reader("?")
     except ValueError as error:
@@ -221,7 +221,7 @@ def _command(parser: argparse.ArgumentParser, verb: str, what: str, shared: set[
 
 
 def _usage(parser: argparse.ArgumentParser, shared: set[str]) -> Iterator[str]:
-    """How a command is called, and a table of its arguments."""
+    """A command's usage, and a table of its arguments."""
     if not any(action.dest == "verb_set" for action in parser._actions):
         shared = {"-h"}  # it talks to no controller
     own = [
@@ -281,7 +281,7 @@ def _term(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text whose angle brackets no Markdown takes for HTML."""
+    """The text with its angle brackets escaped, so that Markdown does not take them for HTML."""
     return text.replace("<", "&lt;")
 
 

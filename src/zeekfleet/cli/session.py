@@ -1,4 +1,4 @@
-"""What every client verb needs: settings, messages, output, and a connection."""
+"""The session of a client verb: its settings, messages, output and connection."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ PATIENCE = Retry(delay=0.2, limit=3.0)
 """How long a verb waits for a controller, unless zeek-client's settings say otherwise."""
 
 REVIVAL = Retry(delay=0.2, limit=15.0)
-"""The same for a controller that was there a moment ago: it is being started again."""
+"""The same for a controller that was connected a moment ago: it is being started again."""
 
 NEWS = (topics.AGENT_PREFIX, topics.DEPLOYMENTS)
-"""Topics on which agents and controller tell how they get on."""
+"""The topics on which agents and controller report the progress of a deployment."""
 
 
 def load_settings(args: argparse.Namespace) -> ClientSettings:
@@ -44,7 +44,7 @@ def load_settings(args: argparse.Namespace) -> ClientSettings:
 
 
 def make_messages(args: argparse.Namespace, settings: ClientSettings) -> Messages:
-    """Where messages go; those about the settings are told at once."""
+    """The messages of a verb. Warnings about the settings are written at once."""
     messages = Messages(
         quiet=args.quiet or args.verb_quiet, verbosity=settings.verbosity, timestamps=settings.timestamps
     )
@@ -54,7 +54,7 @@ def make_messages(args: argparse.Namespace, settings: ClientSettings) -> Message
 
 
 def hint(host: str) -> str:
-    """What to do if no controller answers: by default one listens on loopback only."""
+    """What to do if no controller answers. By default a controller listens on loopback only."""
     listen = host.strip("[]")
     if listen in THIS_HOST:
         return "start one with 'zeekfleet up' or 'zeekfleet controller', or name another with --controller HOST:PORT"
@@ -75,10 +75,10 @@ class Session:
 
     @contextmanager
     def connected(self, *subscriptions: str, patience: Retry = PATIENCE) -> Iterator[BlockingClient]:
-        """The controller, with a connection to it.
+        """Connect to the controller, for requests.
 
         Args:
-            subscriptions: topics to hear beside its answers.
+            subscriptions: topics to subscribe to, in addition to the controller's.
             patience: how long to wait for it, unless zeek-client's settings say otherwise.
 
         Raises:
@@ -91,10 +91,10 @@ class Session:
 
     @contextmanager
     def linked(self, *subscriptions: str, patience: Retry = PATIENCE) -> Iterator[Link]:
-        """The bare connection.
+        """Connect to the controller, for events.
 
         Args:
-            subscriptions: topics to hear beside the controller's answers.
+            subscriptions: topics to subscribe to, in addition to the controller's.
             patience: how long to wait for it, unless zeek-client's settings say otherwise.
 
         Raises:

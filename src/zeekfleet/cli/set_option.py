@@ -14,7 +14,9 @@ def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
     parser = add_verb(subparsers, "set-option")
     parser.add_argument("name", metavar="NAME", help="The option's name, such as Notice::mail_dest.")
-    parser.add_argument("value", metavar="VALUE", help="Its new value; elements of sets and vectors between commas.")
+    parser.add_argument(
+        "value", metavar="VALUE", help="Its new value. Separate elements of sets and vectors by commas."
+    )
     add_nodes(parser, "Nodes to change")
 
 

@@ -16,7 +16,7 @@ from zeekfleet.resolution import declarations
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
     parser = add_verb(subparsers, "show-settings")
-    parser.add_argument("--origin", action="store_true", help="Client: a table of values with where each comes from.")
+    parser.add_argument("--origin", action="store_true", help="Client: a table of the values and their origins.")
     parser.add_argument(
         "daemon", nargs="?", choices=sorted(SECTIONS), help="A daemon, for its settings instead of the client's."
     )
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show_client(session: Session, with_origin: bool) -> int:
-    """INI as zeek-client prints it, a table with ``--origin``, a document with ``--json``."""
+    """Show INI as zeek-client prints it; with ``--origin`` a table, with ``--json`` a document."""
     settings = session.settings
     items = settings.items()
     origins = {(section, key): settings.origin(section, key) for section, keys in items.items() for key in keys}
@@ -48,8 +48,8 @@ def _show_client(session: Session, with_origin: bool) -> int:
 
 
 def _show_daemon(session: Session, args: argparse.Namespace) -> int:
-    """Every setting with its value and origin, without the secrets in commands."""
-    from zeekfleet.supervisor.redaction import redact_text  # noqa: PLC0415 - the client's settings need it not
+    """Show every setting with its value and origin; secrets in commands are masked."""
+    from zeekfleet.supervisor.redaction import redact_text  # noqa: PLC0415 - not needed for the client's settings
 
     parser = Parser(prog=f"zeekfleet show-settings {args.daemon}")
     sections = SECTIONS[args.daemon]
@@ -75,7 +75,7 @@ def _show_daemon(session: Session, args: argparse.Namespace) -> int:
 
 
 def _view(items: dict[str, dict[str, str]], origins: dict[tuple[str, str], str]) -> View:
-    """A setting a row, with its origin."""
+    """A row for each setting, with its origin."""
     rows = tuple(
         (Cell(f"{section}.{key}"), Cell(value), Cell(origins[section, key], FAINT))
         for section, keys in items.items()

@@ -16,7 +16,7 @@ from zeekfleet.client.views import Note, View
 
 
 class Output:
-    """Where a result goes.
+    """Prints results.
 
     Args:
         as_json: print the document instead of the view.
@@ -29,7 +29,7 @@ class Output:
 
     @property
     def interactive(self) -> bool:
-        """Whether a person watches: both streams are a terminal and no JSON was asked for."""
+        """Whether a person watches: both streams are a terminal, and the output is not JSON."""
         return not self.as_json and sys.stdout.isatty() and sys.stderr.isatty()
 
     def show(self, document: Document, view: Callable[[], View]) -> None:
@@ -42,7 +42,7 @@ class Output:
         write_error(_text([part for part in parts if _is_problem(part)], sys.stderr))
 
     def show_document(self, document: Document) -> None:
-        """Print a document as JSON, whatever was asked for."""
+        """Print a document as JSON, even without ``--json``."""
         write_out(json_text(document, pretty=self._pretty_json))
 
 

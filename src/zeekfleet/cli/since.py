@@ -1,4 +1,4 @@
-"""``--since``: how long ago a moment is that a person names."""
+"""``--since``: reads a time or a duration, and computes how many seconds ago that was."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zeekfleet.model.texts import shown
 DAY = 86400.0
 YEAR = 365 * DAY
 YEARS = 100
-"""How far away a moment may be."""
+"""The most years that a moment may be away."""
 
 
 def seconds_of(text: str) -> float:
-    """How many seconds ago that was."""
+    """Read an argument: how many seconds ago that was."""
     seconds = seconds_ago(text, datetime.now(UTC))
     if seconds is None:
         expected = "expected a duration such as 15min or 2d, or a past time such as 14:03 or '2026-03-01 14:03'"
@@ -26,13 +26,13 @@ def seconds_of(text: str) -> float:
 
 
 def seconds_ago(text: str, now: datetime) -> float | None:
-    """How many seconds lie between the moment that a text names and ``now``.
+    """How many seconds before ``now`` the moment was that a text names.
 
-    A time of day without a date is the latest that has passed, and a time without a zone is this host's, by the zone's
-    rules at that time: clocks may have changed since.
+    A time of day without a date means the last time that it was so late. A time without a zone is in this host's zone,
+    by the rules of that date, since clocks may have been changed in between.
 
     Returns:
-        None if the text names no moment, one that is yet to come, or one that is further away than :data:`YEARS`.
+        None if the text is not a moment, or a moment in the future, or longer ago than :data:`YEARS`.
     """
     duration = parse_duration(text)
     found = [(now - then).total_seconds() for then in _moments(text, now)] if duration is None else [duration]
@@ -46,10 +46,10 @@ def _moments(text: str, now: datetime) -> Iterator[datetime]:
             clock = datetime.strptime(text, form).time()
             today = now.astimezone().date()
             for day in (today, today - timedelta(days=1)):
-                # An hour that clocks were set back by has each time of day twice.
+                # When clocks are set back by an hour, that hour has each time of day twice.
                 for fold in (0, 1):
                     yield datetime.combine(day, clock.replace(fold=fold)).astimezone(UTC)
             return
-    # A moment at either end of the calendar has no place in some zones.
+    # At both ends of the calendar, a moment may not exist in some zones.
     with suppress(ValueError, OverflowError):
         yield datetime.fromisoformat(text).astimezone(UTC)

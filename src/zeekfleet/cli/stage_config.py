@@ -1,4 +1,4 @@
-"""``zeekfleet stage-config FILE``: have the controller keep a configuration."""
+"""``zeekfleet stage-config FILE``: has the controller store a configuration."""
 
 from __future__ import annotations
 

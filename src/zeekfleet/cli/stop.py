@@ -1,4 +1,4 @@
-"""``zeekfleet stop``: end all that runs on this host."""
+"""``zeekfleet stop``: stops all that zeekfleet runs on this host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zeekfleet.cli.messages import INFORMATION, Messages
 from zeekfleet.cli.purposes import VERBS
 
 TIMEOUT = 600.0
-"""Seconds for a daemon to end: a logger with much to write takes its time."""
+"""The most seconds that a daemon may take to end. A logger with much to write takes long."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,8 +19,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "stop",
         help=VERBS["stop"],
-        description="Stop the daemon of the state directory and all its nodes, in order, whatever --on-exit says;"
-        " also nodes that have outlived their daemon, and a controller that runs by itself.",
+        description="Stop the daemon of the state directory and all its nodes, in order, even if --on-exit says to keep"
+        " them. This includes nodes that have outlived their daemon, and a controller that runs by itself.",
     )
     parser.add_argument(
         "--timeout",
@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Stop all; the exit code."""
+    """Stop all. Returns the exit code."""
     import asyncio  # noqa: PLC0415 - the other verbs must not pay for its imports
 
     from zeekfleet.daemon.stopping import stop_all  # noqa: PLC0415

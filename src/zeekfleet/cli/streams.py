@@ -1,4 +1,4 @@
-"""Standard streams that were closed before we began, or whose terminal has gone away.
+"""Handles standard streams that were closed before we began, or whose terminal is gone.
 
 A verb does not fail because nobody reads its output: its exit code tells whether
 the work was done.
@@ -14,7 +14,7 @@ from typing import TextIO
 
 
 def open_missing() -> None:
-    """Give standard streams that are closed the null device.
+    """Open the null device for standard streams that are closed.
 
     Python sets them to None, and the next file or socket that is opened would get their
     descriptors. ``sys.stdin`` stays None: there is nothing to read.

@@ -1,14 +1,15 @@
-"""The file of ``zeekfleet supervise``: nodes and what runs them, in TOML or JSON.
+"""Reads the file of ``zeekfleet supervise``: nodes and the programs that run them, in TOML or JSON.
 
 ::
 
     state_dir = "/var/lib/fleet"        # optional; relative to the file
-    engine = "auto"                     # or command = [...]: for nodes that do not say
-    bare_mode = false                   # likewise
-    grace = 5.0                         # likewise: seconds between SIGTERM and SIGKILL
-    grace_ceiling = 300.0               # likewise: the same while it still writes or computes
-    revival = { retry_delay = 60.0 }    # likewise: the fields of RevivalSettings
-    resources = { nice = 5 }            # likewise: the fields of Resources
+    # These keys are defaults for nodes that do not set them:
+    engine = "auto"                     # or command = [...]
+    bare_mode = false
+    grace = 5.0                         # seconds between SIGTERM and SIGKILL
+    grace_ceiling = 300.0               # the same for a node that still writes or computes
+    revival = { retry_delay = 60.0 }    # the fields of RevivalSettings
+    resources = { nice = 5 }            # the fields of Resources
 
     [[node]]                            # the fields of Supervisor::NodeConfig
     name = "worker-1"
@@ -20,9 +21,9 @@
     host = "127.0.0.1"
     p = "2200/tcp"
 
-Relative paths begin beside the file: of ``directory``, of ``pcap_file``, of a command's program if there is a slash in
-it (else it is looked for on PATH), and of scripts as in a cluster configuration
-(:func:`ini_values.resolve_script`). Only a node's ``stdout_file`` and ``stderr_file`` begin in its own directory.
+Relative paths in ``directory`` and ``pcap_file`` begin in the directory of the file. So does the program of a command
+if it has a slash; otherwise it is looked for on PATH. Scripts are found as in a cluster configuration
+(:func:`ini_values.resolve_script`). Only a node's ``stdout_file`` and ``stderr_file`` begin in the node's directory.
 """
 
 from __future__ import annotations
@@ -66,9 +67,9 @@ class SuperviseFile(msgspec.Struct, frozen=True):
     """The whole file.
 
     Attributes:
-        state_directory: as given, made absolute; None if not given.
-        bare_mode: for nodes without a setting of their own.
-        nodes: the nodes and what runs each, in the order of the file.
+        state_directory: the state directory as an absolute path; None if the file does not set it.
+        bare_mode: the bare mode of nodes that do not set it.
+        nodes: the nodes and the program of each, in the order of the file.
     """
 
     state_directory: Path | None
@@ -77,10 +78,10 @@ class SuperviseFile(msgspec.Struct, frozen=True):
 
 
 def read(path: Path) -> SuperviseFile:
-    """Read a file, JSON if its name ends so and TOML otherwise.
+    """Read a file: JSON if its name ends in ``.json``, else TOML.
 
     Raises:
-        SettingsError: it cannot be read, or what it says is wrong; names file, table and key.
+        SettingsError: it cannot be read or has errors; names file, table and key.
     """
     document = _document(path)
     for key in document.keys() - {"state_dir", "bare_mode", "node", *PROGRAM_KEYS}:
@@ -121,7 +122,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a key that is given twice: TOML does, Python's JSON reader does not."""
+    """Refuse a key that is given twice, as TOML does. Python's JSON reader would accept it."""
     document = dict(pairs)
     if len(document) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -1,4 +1,4 @@
-"""What ``zeekfleet supervise`` does: bring the nodes of a file up, wait, stop them in order."""
+"""Runs ``zeekfleet supervise``: starts the nodes of a file, waits, and stops them in order."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(file: Path, echo: bool, resolved: Resolved) -> int:
-    """Supervise until told to stop; the exit code.
+    """Supervise until told to stop. Returns the exit code.
 
     Raises:
         ZeekfleetError: the file is wrong; nothing was started.
@@ -85,7 +85,7 @@ async def _supervise(
     if user is not None:
         node_user.let_in(user, state, state / SPOOL)
     engines = _engines(content, own, user)
-    # Every node has its own engine; the Supervisor's default is that of the first.
+    # Every node has its own engine. The Supervisor needs a default, so it gets that of the first node.
     default = engines[content.nodes[0][1]]
     outputs = outputs_of(manner.settings.common)
     async with supervisor_of(

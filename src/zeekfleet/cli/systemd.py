@@ -21,8 +21,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "systemd",
         help=VERBS["systemd"],
-        description="Print or install the systemd unit of a daemon. The unit lets the daemon have what it needs by its"
-        " settings file, and nothing else. Install it again when settings have changed that the unit is made from:"
+        description="Print or install the systemd unit of a daemon. The unit gives the daemon the rights that it needs"
+        " according to its settings file, and no others. Install it again when one of these settings has changed:"
         " directories, ports, on_exit, grace, engine.",
     )
     parser.add_argument("action", choices=("install", "print"), help="write the unit, or only show it")
@@ -35,12 +35,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=None,
         help=f"the daemon's settings (default: {SETTINGS.format('DAEMON')}, if there is one)",
     )
-    parser.add_argument("--user", metavar="NAME", default=USER, help=f"whom it runs as (default: {USER})")
+    parser.add_argument("--user", metavar="NAME", default=USER, help=f"the user that it runs as (default: {USER})")
     parser.add_argument(
-        "--no-capture", action="store_true", help="no node of this host reads live traffic: it gets no capabilities"
+        "--no-capture",
+        action="store_true",
+        help="give it no capabilities, because no node of this host reads live traffic",
     )
     parser.add_argument(
-        "--systemd", metavar="RELEASE", type=int, default=None, help="of the host's systemd (default: what is here)"
+        "--systemd",
+        metavar="RELEASE",
+        type=int,
+        default=None,
+        help="the release of systemd that will read the unit (default: this host's)",
     )
     parser.add_argument(
         "--directory", metavar="DIRECTORY", type=Path, default=UNITS, help=f"where to write to (default: {UNITS})"
@@ -50,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print or install the unit; the exit code."""
+    """Print or install the unit. Returns the exit code."""
     from zeekfleet.daemon import service_setup, service_unit  # noqa: PLC0415 - the other verbs must not pay for them
     from zeekfleet.planning.systemd_unit import unit_file  # noqa: PLC0415
 

@@ -13,7 +13,11 @@ from zeekfleet.client.verbs import test_timeout
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the verb."""
     parser = add_verb(subparsers, "test-timeout")
-    parser.add_argument("--with-state", action="store_true", help="Have it answer then; without, it stays silent.")
+    parser.add_argument(
+        "--with-state",
+        action="store_true",
+        help="Let it answer after the time-out. Without this option it never answers.",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

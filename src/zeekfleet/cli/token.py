@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from zeekfleet.pki.join_token import JoinToken
     from zeekfleet.pki.tokens import Kept
 
-# The modules of ``pki`` with certificates in them are imported by the functions that need them: their library takes its
-# time, and whoever asks for help only should not wait for it.
+# Modules of ``pki`` that use the certificate library are imported by the functions that need them. The library takes
+# long to import, and a user who only asks for help should not wait for it.
 
 TONES = {"waiting": GOOD, "used": FAINT, "expired": FAINT, "not valid yet": BUSY}
 
@@ -53,7 +53,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def _add_create(actions: Subparsers) -> None:
-    about = "Make a token, in place of one that the agent has, and show how to use it."
+    about = "Make a token, which replaces the agent's present one, and show how to use it."
     create = actions.add_parser("create", help=about, description=about, formatter_class=HelpFormatter)
     roles = create.add_subparsers(title="owners", dest="role", metavar="ROLE", required=True)
     agent = _add_action(roles, "agent", "Make a token for an agent.")
@@ -83,9 +83,7 @@ def _add_list(actions: Subparsers) -> None:
 
 
 def _add_revoke(actions: Subparsers) -> None:
-    parser = _add_action(
-        actions, "revoke", "Have a token accepted no more. A certificate that it was used for stays valid."
-    )
+    parser = _add_action(actions, "revoke", "Revoke a token. A certificate that was issued for it stays valid.")
     parser.add_argument("name", metavar="NAME", help="The agent's name.")
     _add_place(parser)
 
@@ -178,7 +176,7 @@ def _revoke(directory: Path, name: str, output: Output) -> None:
 
 
 def _table(kept: list[Kept], now: float) -> View:
-    """A row a token."""
+    """A row for each token."""
     rows = tuple(
         (
             Cell(one.role),

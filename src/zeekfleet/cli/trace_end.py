@@ -1,17 +1,17 @@
-"""Stops a cluster that has read a trace. No node is stopped before it has received all that the others had sent.
+"""Stops a cluster that has read a trace. No node is stopped before it has received everything that others have sent.
 
-A Zeek that is told to end drops what it has received but not looked at yet, and with Broker what its peers have not
-taken within three seconds. So the nodes are stopped one after the other: each when it has received all that the nodes
-before it sent, and when the nodes after it have received all that it sent so far. The script ``zeekfleet-end.zeek``
-has the nodes send marks, and write into files which marks they have received::
+A Zeek that is told to end drops messages that it has received but not processed. With Broker it also drops those that
+its peers have not taken within three seconds. So the nodes are stopped one after the other. Each is stopped when it has
+received everything from the nodes before it, and the nodes after it have received everything that it has sent so far.
+The script ``zeekfleet-end.zeek`` makes the nodes send marks, and write down which marks they have received::
 
     all have received the worker's mark, and the marks that answer it ── worker stops
     the proxy has received the worker's end, and the others know that ── proxy stops
     the manager has received both ends, and the logger knows that ── manager stops
     the logger has all lines of all nodes ── the logger may stop
 
-A mark that does not appear is awaited as long as the node that must write it works, and no longer than a node may
-take to stop: its grace without a sign of work, its ceiling at most.
+If a mark does not appear, it is awaited as long as the node that must write it still works, but no longer than a node
+may take to stop: its grace without a sign of work, and its ceiling in all.
 """
 
 from __future__ import annotations
@@ -39,36 +39,36 @@ from zeekfleet.transport.bus import Bus, PeerAdded
 from zeekfleet.waiting import Signal
 
 SCRIPT = str(Path(management_script()).with_name("zeekfleet-end.zeek"))
-"""What every node must load, after all other scripts."""
+"""The script that every node must load, after all other scripts."""
 
 HEARD_FILE = ".heard"
-"""In a node's directory: the marks that it has received; the script has the same name."""
+"""The file in a node's directory with the marks that it has received; the script uses the same name."""
 
 END_LOG = "zeekfleet-end.log"
-"""In a logger's directory: the marks up to which all log lines have arrived."""
+"""The file in the logger's directory with marks: all log lines that were sent before one of them have arrived."""
 
 MOST_MARKS = 2**20
-"""Bytes of a file with marks that are read; there are a few marks."""
+"""The most bytes that are read from a file with marks; normally there are only a few marks."""
 
 ANSWER = 60.0
-"""Seconds that the supervisor, which runs in this process, gets to answer beyond the time that a node has."""
+"""Seconds that the supervisor, which runs in this process, may take to answer in addition to a node's own time."""
 
 
 async def stop_in_turn(
     settings: Settings, directories: dict[str, Path], order: Iterable[str], logger: str
 ) -> list[str]:
-    """Stop all nodes but the logger, each when it has received all from those before it; then wait for the logger.
+    """Stop all nodes but the logger, each when it has received everything from those before it; wait for the logger.
 
-    If something goes wrong, the others are still stopped in order, since each may have much to send.
+    If something goes wrong, the other nodes are still stopped in order, since each may have much to send.
 
     Args:
-        settings: of the tree, whose supervisor is asked to stop the nodes; its grace and ceiling bound each waiting.
-        directories: of all nodes, by name.
+        settings: the tree's settings. Its supervisor is asked to stop the nodes; grace and ceiling limit each wait.
+        directories: the directories of all nodes, by name.
         order: the nodes in the order in which they stop.
-        logger: who gets all log lines.
+        logger: the node that receives all log lines.
 
     Returns:
-        Why logs may lack lines, a clause for each reason; empty if they are complete.
+        The reasons why logs may be incomplete, a clause for each; empty if they are complete.
 
     Raises:
         SupervisionError: the supervisor does not answer.
@@ -155,11 +155,11 @@ async def _stop(link: Bus, name: str, own: SupervisorSettings) -> bool:
 
 
 class _Listener:
-    """A node that receives marks. Once it has not answered in time, it is not waited for again.
+    """A node that receives marks. If it was too late once, it is not waited for again.
 
     Args:
-        file: where it writes the marks that it has received.
-        process: the node's; None if it has ended.
+        file: the file into which it writes the marks that it has received.
+        process: the node's process; None if it has ended.
     """
 
     def __init__(self, file: Path, process: _Process | None) -> None:
@@ -167,11 +167,11 @@ class _Listener:
         self._process = process
 
     async def until_heard(self, marks: Iterable[str], own: SupervisorSettings) -> list[str]:
-        """Wait until it has received the marks, as long as it works; those that it has not received, sorted.
+        """Wait until it has received the marks, as long as it works. Returns the marks that are missing, sorted.
 
         Args:
-            marks: each is a line of the file.
-            own: how long it may take.
+            marks: the marks, each a line of the file.
+            own: says how long it may take.
 
         Raises:
             SupervisionError: its directory cannot be watched.

@@ -34,11 +34,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until told to stop; the exit code."""
+    """Serve until told to stop. Returns the exit code."""
     from zeekfleet.cli import up_trace, up_tree  # noqa: PLC0415 - the other verbs must not pay for their imports
 
     if args.pcap is not None and args.config is not None:
-        raise SettingsError("--pcap", "makes a configuration of its own, and goes with no other")
+        raise SettingsError("--pcap", "makes a configuration of its own, so it cannot be used with INI")
     if args.config is None:
         for option, is_given in (("--lax", args.lax), ("--allow-empty", args.allow_empty)):
             if is_given:

@@ -41,30 +41,30 @@ logger = logging.getLogger(__name__)
 
 MANAGER, LOGGER, PROXY, WORKER = "manager", "logger", "proxy", "worker"
 STOP_ORDER = (WORKER, PROXY, MANAGER)
-"""The logger goes last."""
+"""The nodes in the order in which they stop. The logger stops last, after all of these."""
 
 LOGS = "logs"
 GRACE, CEILING = 60.0, 3600.0
-"""Seconds that a node may take to hand on or write what is left: without a sign of work, and at most."""
+"""The seconds that a node may take to send or write what is left: without a sign of work, and in all."""
 
 AGENT_TIMEOUT, CONTROLLER_TIMEOUT = 55.0, 60.0
-"""Seconds without progress until the cluster counts as failed. They may be long: no zeek-client waits for an answer."""
+"""Seconds without progress after which the cluster counts as failed; long, because no zeek-client waits here."""
 
 START_LIMIT = 600.0
 """Seconds until a worker that reads at full speed must have said hello."""
 
 PORTS = 5
-"""Ports that are chosen: for clients, for agents, for manager, logger and proxy."""
+"""The number of ports to choose: for clients, for agents, and for manager, logger and proxy."""
 
 ENDED = (State.FAILED, State.CRASHED)
 
 
 WITHOUT_EFFECT = ("supervisor.rotation_interval", "supervisor.on_exit", "agent.health_interval", "archive.")
-"""Beginnings of settings that have no effect while a trace is read: nothing is rotated, archived, asked or kept."""
+"""Beginnings of settings that have no effect with a trace: there is no rotation, archive or health check."""
 
 
 def run(trace: Path, resolved: Resolved) -> int:
-    """Read the trace; the exit code.
+    """Read the trace. Returns the exit code.
 
     Raises:
         ZeekfleetError: settings are wrong, or the trace cannot be read; nothing was started.
@@ -105,7 +105,7 @@ class Reading:
     """How far the reading has come.
 
     Attributes:
-        has_begun: the worker reads the trace, so that there are logs.
+        has_begun: whether the worker has begun to read the trace, so that there are logs.
         problems: why logs may be incomplete.
     """
 
@@ -164,11 +164,11 @@ def _configuration(instance: str, trace: Path, listening: Sequence[int], ceiling
     """The cluster. It has a proxy because Zeek's workers send what they find about hosts and services to one.
 
     Args:
-        instance: on which all nodes are.
-        trace: what the worker reads.
-        listening: ports of manager, logger and proxy; empty: the controller assigns them.
-        ceiling: seconds that each node may take to stop while it still works. Elsewhere only loggers get them; here
-            the worker may have much to send as well.
+        instance: the instance of all nodes.
+        trace: the trace that the worker reads.
+        listening: the ports of manager, logger and proxy; if empty, the controller assigns them.
+        ceiling: seconds that each node may take to stop while it still works. Normally only loggers get so much time;
+            here the worker may have much to send as well.
     """
     ports = dict(zip((MANAGER, LOGGER, PROXY), map(Port, listening), strict=False))
 
@@ -191,8 +191,8 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int) -> S
     Args:
         resolved: the settings that were given.
         scratch: a directory that is removed at the end.
-        clients: where the controller may listen for clients.
-        agents: where it may listen for agents.
+        clients: the port on which the controller may listen for clients.
+        agents: the port on which it may listen for agents.
     """
     settings = resolved.settings
 
@@ -240,7 +240,7 @@ def _settings(resolved: Resolved, scratch: Path, clients: int, agents: int) -> S
 
 
 def _keep_logs(directory: Path, target: Path) -> int:
-    """Move the logger's logs to the target directory; how many there were."""
+    """Move the logger's logs to the target directory. Returns how many there were."""
     found = sorted(directory.glob("*.log"))
     logs = [file for file in found if not file.name.startswith("management-") and file.name != END_LOG]
     target.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What ``zeekfleet up`` does: start the tree, then run the verbs that a person would type."""
+"""Runs ``zeekfleet up``: starts the tree, then runs the same verbs as a user would."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from zeekfleet.resolution import Resolved
 from zeekfleet.settings import ControllerSettings, Settings
 
 GRACE = 5.0
-"""Seconds for a verb to end when the tree is told to stop."""
+"""The most seconds that a verb may take to end when the tree is told to stop."""
 
 
 def run(args: argparse.Namespace, resolved: Resolved) -> int:
-    """Serve until told to stop; the exit code.
+    """Serve until told to stop. Returns the exit code.
 
     Raises:
         ZeekfleetError: settings or configuration are wrong; nothing was started.
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, resolved: Resolved) -> int:
     if args.config is not None:
         if not settings.controller.websocket_port:
             raise SettingsError("controller.websocket_port", "must not be 0 where a configuration is to be deployed")
-        # Its warnings are told by the verb that deploys it.
+        # The verb that deploys it shows its warnings.
         read_cluster_file(str(args.config), Messages(quiet=True), lax=args.lax, allow_empty=args.allow_empty)
         chosen = {"--lax": args.lax, "--allow-empty": args.allow_empty}
         words = [str(args.config), *(option for option, is_chosen in chosen.items() if is_chosen)]
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, resolved: Resolved) -> int:
 
 
 def joined(resolved: Resolved) -> Resolved:
-    """The settings, with an agent that dials this tree's own controller unless told otherwise."""
+    """The settings. By default the agent dials this tree's own controller."""
     settings = resolved.settings
     if not resolved.sources["agent.controller"].is_default:
         return resolved
@@ -88,7 +88,7 @@ async def _verb(settings: Settings, *words: str) -> None:
 
 
 def _certificates(own: ControllerSettings) -> dict[str, str]:
-    """The settings with which a verb reaches this tree's own controller over TLS: as the controller itself."""
+    """The settings with which a verb connects to this tree's controller over TLS, with the controller's certificate."""
     if not own.tls_certificate:
         return {}
     if not own.tls_ca:

@@ -1,4 +1,4 @@
-"""The verbs: a list of them, the one that a command line means, and their parsers."""
+"""Finds the verb in a command line, and makes the verbs' parsers."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def module_of(verb: str) -> ModuleType:
 
 
 def make_parser(loaded: Iterable[str], *, listed: bool = False) -> Parser:
-    """The parser of the whole command line.
+    """Make the parser of the whole command line.
 
     Args:
-        loaded: the verbs that get their own arguments; each costs the import of its module.
-        listed: whether the parser also has the other verbs, with name and purpose only.
+        loaded: the verbs whose arguments are added; this imports the module of each.
+        listed: whether the parser also has the other verbs, with only name and purpose.
     """
     parser = Parser(
         prog="zeekfleet",
@@ -83,6 +83,6 @@ def innermost(parser: argparse.ArgumentParser, words: Iterable[str]) -> argparse
 
 
 def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The parsers below this one that take no further command; none if it takes none itself."""
+    """All parsers below this one that have no subcommands; none if this one has no subcommands."""
     for below in subparsers_of(parser).values():
         yield from leaves(below) if subparsers_of(below) else (below,)

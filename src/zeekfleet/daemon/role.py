@@ -27,7 +27,7 @@ class RoleSettings(msgspec.Struct, frozen=True):
 
 
 def main(file: Path) -> int:
-    """Run the agent or the controller, as the file says; the exit code."""
+    """Run the agent or the controller, as the file says. Returns the exit code."""
     own = msgspec.json.decode(file.read_bytes(), type=RoleSettings)
     return run(own.settings.common, lambda stop: _serve(own, stop))
 

@@ -37,7 +37,7 @@ Serve = Callable[[asyncio.Event], Awaitable[None]]
 
 
 def run(common: CommonSettings, serve: Serve) -> int:
-    """Run until SIGTERM, SIGINT or SIGQUIT; the exit code. An error is printed as one sentence.
+    """Run until SIGTERM, SIGINT or SIGQUIT. Returns the exit code. An error is printed as one sentence.
 
     At a second signal it ends without waiting for the nodes, which their stem continues to stop.
     """

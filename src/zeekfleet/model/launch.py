@@ -105,7 +105,7 @@ class LaunchSpec(msgspec.Struct, frozen=True):
             used) renews its grace, but it is killed this many seconds after SIGTERM. 0: its grace is not renewed.
         revival: how it is started again when it ends by itself.
         resources: its limits.
-        user: whom it runs as; None: whom the stem runs as. Only a stem of root can run it as another user.
+        user: the user that it runs as; None for the user of the stem. Only a stem of root can run it as another user.
     """
 
     name: str

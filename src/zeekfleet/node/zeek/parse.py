@@ -36,7 +36,7 @@ async def parse(
         environment: the whole environment.
         scratch: the directory, which must belong to the user.
         timeout: seconds that it may take.
-        user: whom it runs as; None: as we do. Plug-ins that it loads run code.
+        user: the user that it runs as; None for our own. Plug-ins that it loads run code.
 
     Raises:
         OSError: Zeek cannot be run.
