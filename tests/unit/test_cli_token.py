@@ -136,7 +136,8 @@ def test_where_a_token_comes_from(tmp_path: Path) -> None:
     environment["ZEEKFLEET_JOIN"] = other.text
     assert joining.given_token(None, file, environment) == TOKEN
     assert joining.given_token(None, None, {"ZEEKFLEET_JOIN": other.text}) == other
-    assert joining.given_token(None, None, {"ZEEKFLEET_JOIN": ""}) is None
+    with pytest.raises(PkiError, match="the token is not one of 'zeekfleet token create'"):
+        joining.given_token(None, None, {})
 
 
 def test_files_that_hold_no_token(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
 from zeekfleet.cli.messages import Messages
 from zeekfleet.cli.purposes import VERBS
+from zeekfleet.errors import PkiError, SettingsError
+from zeekfleet.model.variables import JOIN
 from zeekfleet.resolution import Resolved
 
 
@@ -47,17 +49,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _joined(args: argparse.Namespace, resolved: Resolved) -> Resolved:
     """The settings of an agent that has its certificate, if a token was given; now, if it had none before."""
+    if args.join is None and args.join_file is None and not os.environ.get(JOIN):
+        return resolved
     from zeekfleet.daemon import joining, names  # noqa: PLC0415
     from zeekfleet.model.enums import Role  # noqa: PLC0415
 
-    file: Path | None = args.join_file
-    # A unit file may go on naming it: once the agent has joined, the token is of no use, and better removed.
-    is_gone = file is not None and not file.exists()
-    if is_gone and (there := joining.certificate_there(names.settled(resolved, (Role.AGENT,)))):
-        Messages().note(f"--join-file is ignored: {there}")
-        return resolved
-    token = joining.given_token(args.join, file, os.environ)
-    if token is None:
+    try:
+        token = joining.given_token(args.join, args.join_file, os.environ)
+    except (PkiError, SettingsError):
+        # A unit file may go on naming a file that is gone: once the agent has joined, it has no use for the token.
+        if not (there := joining.certificate_there(names.settled(resolved, (Role.AGENT,)))):
+            raise
+        Messages().note(f"the token is ignored: {there}")
         return resolved
     resolved = joining.named_by(token, resolved)
     settings = names.settled(resolved, (Role.AGENT,))

@@ -25,6 +25,7 @@ from zeekfleet.model.addresses import address_text
 from zeekfleet.model.management import fresh_id
 from zeekfleet.model.names import AUTHORITY_KEY, CERTIFICATES, PKI, REVOKED
 from zeekfleet.model.texts import shown
+from zeekfleet.model.variables import JOIN
 from zeekfleet.pki.join_token import JoinToken, fingerprint_of, parse_token
 from zeekfleet.resolution import Origin, Resolved, Source
 from zeekfleet.security.certificates import date_text, validity_of_file
@@ -36,7 +37,6 @@ from zeekfleet.transport.listener import NO_CERTIFICATE
 
 R = TypeVar("R", bound=Response)
 
-VARIABLE: Final = "ZEEKFLEET_JOIN"
 OPTION: Final = "--join"
 
 RETRY: Final = Retry(attempts=3, delay=2.0)
@@ -52,8 +52,8 @@ LONGEST_FILE: Final = 4096
 """Bytes of a file with a token that are read."""
 
 
-def given_token(option: str | None, file: Path | None, environment: MutableMapping[str, str]) -> JoinToken | None:
-    """The token that was given by an option, a file or a variable, in this order; None if none was.
+def given_token(option: str | None, file: Path | None, environment: MutableMapping[str, str]) -> JoinToken:
+    """The token that was given by an option, a file or a variable, in this order.
 
     The variable is removed, so that no process that is started from here inherits it.
 
@@ -61,12 +61,12 @@ def given_token(option: str | None, file: Path | None, environment: MutableMappi
         PkiError: it is no token.
         SettingsError: the file cannot be used.
     """
-    variable = environment.pop(VARIABLE, "")
+    variable = environment.pop(JOIN, "")
     if option is not None:
         return parse_token(option)
     if file is not None:
         return parse_token(_read(file))
-    return parse_token(variable) if variable else None
+    return parse_token(variable)
 
 
 def named_by(token: JoinToken, resolved: Resolved) -> Resolved:

@@ -40,6 +40,9 @@ NODE_CONFIG: Final = "ZEEKFLEET_NODE_CONFIG"
 LAUNCH: Final = "ZEEKFLEET_LAUNCH"
 """In every process below a stem, and inherited by its children: the state directory, the node and the launch."""
 
+JOIN: Final = "ZEEKFLEET_JOIN"
+"""In a starting agent: the token by which it joins. No process that it starts inherits it."""
+
 NOTIFY_SOCKET: Final = "NOTIFY_SOCKET"
 """In a daemon that systemd started: the socket on which it reports that it is ready (sd_notify(3))."""
 

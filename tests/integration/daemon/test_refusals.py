@@ -190,7 +190,7 @@ def test_missing_settings_file(site: Site) -> None:
         ("controller", "--state-dir", "~nobody-by-that-name/x", ("--state-dir", "~nobody-by-that-name")),
         ("controller", "--tls-certificate", "nowhere.pem", ("controller.tls_certificate", "No such file")),
         ("agent", "--engine", "steam", ("--engine", "steam")),
-        ("agent", "--controller", "somewhere", ("agent.controller", "somewhere")),
+        ("agent", "--controller", "somewhere:", ("agent.controller", "somewhere")),
         ("agent", "--controller", "127.0.0.1:0", ("agent.controller", "127.0.0.1:0")),
         ("agent", "--name", "a/b", ("agent.name", "a/b")),
         ("agent", "--name", "n" * 300, ("agent.name", "1 to 64")),
