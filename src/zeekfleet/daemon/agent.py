@@ -92,7 +92,7 @@ async def serve(settings: Settings, engine_name: str, stop: asyncio.Event) -> No
             disk = DiskWatch(places, notifier.error, notifier.log)
             names.keep(Path(settings.common.state_dir), Role.AGENT, own.name)
             whom = f"controller {own.controller}" if controller else "waiting for a controller"
-            # The agent has subscribed in its making. Connections tell subscriptions when they are made.
+            # Connect only now: subscriptions are sent when a connection is made, and the agent has just subscribed.
             if controller is not None:
                 own_topic = (topics.agent(own.name),)
                 bus.dial(*controller, publish=own_topic, tls=dialling, role=Role.CONTROLLER, label="controller")

@@ -1,4 +1,4 @@
-"""The buses of the daemons, and whom each listener serves. What those may do is in ``security/permissions.py``."""
+"""Builds the buses of the daemons, and decides the roles of peers at each listener (``security/permissions.py``)."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.websocket import WebSocketBus
 
 LONGEST_LOCAL_PAUSE = 0.5
-"""Seconds, at most, between attempts to connect to the supervisor of this host, to which only two processes connect."""
+"""The most seconds between two attempts to connect to this host's supervisor. Short, as only two processes connect."""
 
 ADMIN = Actor(permissions.Role.ADMIN)
-"""What a client without certificate is taken for: whoever is served on this host at all may do everything."""
+"""The actor for clients without a certificate: every user of this host that is served may do everything."""
 
 NODES = ListenerPolicy(Role.NODE, (Actor(permissions.Role.NODE),), is_named=True)
-"""Whoever connects to the agent's socket speaks as a node, whatever user it is."""
+"""Every program that connects to the agent's socket counts as a node, whichever user it runs as."""
 
 SUPERVISOR = ListenerPolicy(actors=(Actor(permissions.Role.SUPERVISOR_CLIENT),))
 """A process that may connect to the supervisor may send it any request."""
 
 
 def clients_policy(name: str, unnamed: str, refused: Refused | None = None) -> ListenerPolicy:
-    """The controller's port for clients.
+    """The policy of the controller's port for clients.
 
     Args:
-        name: the controller's. Its own certificate makes an admin: whoever has it can do everything anyway.
-        unnamed: the role of a client whose certificate names none; ``none`` if it is not served.
-        refused: called with what a client was not allowed to say.
+        name: the controller's name. A client with the controller's own certificate is an admin: its owner can do
+            everything anyway.
+        unnamed: the role of a client whose certificate names no role; ``none`` to refuse it.
+        refused: called with what a client was not allowed to publish.
     """
 
     def certified(identity: Identity | None) -> tuple[Actor, ...]:
@@ -50,7 +51,7 @@ def clients_policy(name: str, unnamed: str, refused: Refused | None = None) -> L
 
 
 def agents_policy(*, and_clients: bool, and_applicants: bool = False, refused: Refused | None = None) -> ListenerPolicy:
-    """The controller's port for agents.
+    """The policy of the controller's port for agents.
 
     Args:
         and_clients: serve clients as well, since those of the first generation use this port.
@@ -67,14 +68,14 @@ def agents_policy(*, and_clients: bool, and_applicants: bool = False, refused: R
 
 
 def agent_policy(name: str) -> ListenerPolicy:
-    """An agent's port, for controllers. They talk about this instance only."""
+    """The policy of an agent's port for controllers. They may send requests only for this instance."""
     return ListenerPolicy(
         Role.CONTROLLER, (Actor(permissions.Role.CONTROLLER),), _only(PeerRole.CONTROLLER), instance=name
     )
 
 
 def _only(role: PeerRole) -> Certified:
-    """Serve the owners of certificates with this role, each under its own name."""
+    """Serve only owners of certificates with this role; each may act only under its own name."""
 
     def certified(identity: Identity | None) -> tuple[Actor, ...]:
         return () if identity is None or identity.role is not role else (_actor(identity),)
@@ -92,10 +93,10 @@ def own_bus(
     """The bus on which a daemon listens and dials, with the configured limits; it obeys only whom ``access`` serves.
 
     Args:
-        name: what it calls itself.
+        name: our name on the bus.
         common: the limits.
-        access: whom it obeys.
-        nodes_access: whom it takes for a node where it dials one; ``access`` by default.
+        access: the users of this host that are trusted.
+        nodes_access: the users that are trusted as nodes when we dial them; ``access`` by default.
     """
     settings = TransportSettings(
         frame_bytes=common.frame_limit,

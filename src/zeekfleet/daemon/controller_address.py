@@ -1,4 +1,4 @@
-"""Where an agent finds its controller, as the setting ``agent.controller`` says it."""
+"""Parses the setting ``agent.controller``, the address of the agent's controller."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from zeekfleet.model.defaults import CONTROLLER_PORT
 from zeekfleet.model.types import UNSPECIFIED
 
 NO_CONTROLLER = ("none", UNSPECIFIED)
-"""In the protocol, the address means that the agent waits for the controller to connect."""
+"""Values that mean that the agent waits for the controller to connect. The protocol uses the address for this."""
 
 
 def parse_controller(text: str) -> tuple[str, int] | None:
-    """``HOST:PORT``, ``[v6]:PORT``, either without the port, which is 2150 then, or None for ``none``.
+    """Host and port from ``HOST:PORT`` or ``[v6]:PORT``, by default port 2150; None for ``none``.
 
     Raises:
-        SettingsError: it is neither.
+        SettingsError: the text has another form.
     """
     if text in NO_CONTROLLER:
         return None

@@ -8,7 +8,7 @@ from zeekfleet.settings import SupervisorSettings
 
 
 def zeek_options(own: SupervisorSettings) -> ZeekOptions:
-    """The options that the settings say."""
+    """The options that follow from the settings."""
     return ZeekOptions(
         Backend(own.backend),
         own.zeromq_xpub_port,

@@ -1,7 +1,8 @@
-"""Joining a fleet: an agent that has a token gets its certificate from the controller, before it starts.
+"""Lets an agent join a fleet: with a token, it gets its certificate from the controller before it starts.
 
-The key is made here and never leaves this host. The controller is asked twice: first, whoever it is, for the
-certificate of its authority, which has to be the one that the token names; and then, verified by that, for our own.
+The key is made here and never leaves this host. The controller is asked twice. The first request, on a connection that
+is not verified, asks for the certificate of its authority, which must have the fingerprint in the token. The second
+request, on a connection that is verified with that, asks for our own certificate.
 """
 
 from __future__ import annotations
@@ -40,16 +41,16 @@ R = TypeVar("R", bound=Response)
 OPTION: Final = "--join"
 
 RETRY: Final = Retry(attempts=3, delay=2.0)
-"""How to insist on a connection: a person waits."""
+"""How often to try to connect: few times, since a person waits."""
 
 ANSWER: Final = 8.0
-"""Seconds for an answer; a controller gives whoever has no certificate ten for everything."""
+"""Seconds to wait for an answer. A controller closes connections without a certificate after ten seconds in all."""
 
 WRONG_HOST: Final = "certificate is not valid for '"
 """What OpenSSL says of a certificate with other names and addresses."""
 
 LONGEST_FILE: Final = 4096
-"""Bytes of a file with a token that are read."""
+"""The most bytes that are read from a file with a token."""
 
 
 def given_token(option: str | None, file: Path | None, environment: MutableMapping[str, str]) -> JoinToken:
@@ -58,7 +59,7 @@ def given_token(option: str | None, file: Path | None, environment: MutableMappi
     The variable is removed, so that no process that is started from here inherits it.
 
     Raises:
-        PkiError: it is no token.
+        PkiError: it is not a token.
         SettingsError: the file cannot be used.
     """
     variable = environment.pop(JOIN, "")
@@ -86,8 +87,8 @@ def certificate_there(settings: Settings, token: JoinToken | None = None) -> str
     """A sentence about the certificate that the agent has in its state directory; ``""`` if it has none that is valid.
 
     Args:
-        settings: whose agent has its name.
-        token: that was given beside it.
+        settings: the settings, with the agent's name.
+        token: a token that was given, too.
 
     Raises:
         SettingsError: certificates are named by settings; a token is of no use then.
@@ -115,8 +116,8 @@ def join(settings: Settings, token: JoinToken) -> str:
     """Get a certificate for a token, and write it where the agent looks for it. This blocks for some seconds at most.
 
     Args:
-        settings: whose agent has the token's name.
-        token: of the controller's host.
+        settings: the settings, with the token's name as the agent's.
+        token: a token that was made on the controller's host.
 
     Returns:
         a sentence about the certificate.
@@ -126,7 +127,7 @@ def join(settings: Settings, token: JoinToken) -> str:
         PkiError: the controller is not the one that the token is from, or does not accept it.
         TransportError: the controller cannot be reached, or does not answer.
     """
-    # The library for certificates takes its time and memory, and an agent needs it here only.
+    # The library for certificates takes time and memory, and an agent needs it only here.
     from zeekfleet.pki import building, handout, reading  # noqa: PLC0415
 
     place = _controller(settings.agent)
@@ -198,7 +199,7 @@ def _authority(place: tuple[str, int], token: JoinToken) -> str:
 
 
 def _verifying(authority: str) -> ssl.SSLContext:
-    """A context that lets in a controller of this authority, which has the name or address that we connect to."""
+    """A context that accepts only a controller of this authority, with the name or address that we connect to."""
     context = tls.plain_context(ssl.SSLContext, ssl.PROTOCOL_TLS_CLIENT)
     context.sslsocket_class = _ControllersSocket
     context.load_verify_locations(cadata=authority)
@@ -206,7 +207,7 @@ def _verifying(authority: str) -> ssl.SSLContext:
 
 
 class _ControllersSocket(ssl.SSLSocket):
-    """Refuses a peer with the right authority that is no controller."""
+    """Refuses a peer whose certificate is of the right authority but not a controller's."""
 
     def do_handshake(self, block: bool = False) -> None:
         super().do_handshake(block)

@@ -23,7 +23,7 @@ from zeekfleet.system.files import write_private
 logger = logging.getLogger(__name__)
 
 FILE = "names.json"
-"""In the state directory: by role, the name under which it has run there."""
+"""The file in the state directory with the name under which each role has run there."""
 
 SECTIONS = {Role.AGENT: "agent", Role.CONTROLLER: "controller"}
 
@@ -114,7 +114,7 @@ def _found(state: Path, role: Role) -> list[str]:
 
 
 def _read(state: Path) -> dict[str, str]:
-    """The kept names. None if they cannot be read: the directories tell the names as well."""
+    """The kept names. If the file cannot be read, there are none: the names of directories tell them, too."""
     try:
         return msgspec.json.decode((state / FILE).read_bytes(), type=dict[str, str])
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The user that nodes run as, if it is not ours: found from the settings, and let in where its nodes work."""
+"""Finds the user that nodes run as, if it is not our own, and gives it access to the directories of its nodes."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ logger = logging.getLogger(__name__)
 KEY, GROUP_KEY = "supervisor.node_user", "supervisor.node_group"
 
 FOR_TRAFFIC = ("CAP_NET_ADMIN", "CAP_NET_RAW")
-"""What a node needs that looks at traffic."""
+"""The capabilities that a node needs to read live traffic."""
 
 NEEDED = frozenset({"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SYS_PTRACE"})
-"""What we need: to give directories away, to use files of all users, to end, become and recognize others' processes."""
+"""The capabilities that we need: to change owners of directories, to access files of all users, to run programs as
+other users, and to recognize and end these programs."""
 
 _ENTER_AS_GROUP = stat.S_IXGRP
 
@@ -82,7 +83,7 @@ def of_node(account: Account, *, looks_at_traffic: bool) -> Account:
 
 
 def variables(account: Account) -> dict[str, str]:
-    """The variables that tell a program who it is; none for a user without entry."""
+    """The variables that tell a program its user; none for a user without an entry in the system's database."""
     try:
         entry = pwd.getpwuid(account.uid)
     except KeyError:
@@ -91,13 +92,13 @@ def variables(account: Account) -> dict[str, str]:
 
 
 def let_in(account: Account, state: Path, spool: Path, needed: Iterable[Path] = ()) -> None:
-    """Let the user go where its nodes work: to their directories, and to the queue of rotated logs, which becomes its.
+    """Give the user access to its nodes' directories, and make it the owner of the queue of rotated logs.
 
     Args:
         account: the user.
-        state: the state directory, which is held.
+        state: the state directory, whose lock we hold.
         spool: the spool directory.
-        needed: what its nodes need besides.
+        needed: further files and directories that its nodes need.
 
     Raises:
         SettingsError: something is out of the user's reach.
@@ -116,7 +117,7 @@ def let_in(account: Account, state: Path, spool: Path, needed: Iterable[Path] = 
 
 
 def programs_of(engine: Engine) -> tuple[Path, ...]:
-    """What nodes of an engine need to run: the program, our own code, and the library that simulated nodes use."""
+    """The files that nodes of an engine need: the program, our own code, and the library that simulated nodes use."""
     program = Path(engine.program or sys.executable)
     return (program, *map(Path, zeekfleet.__path__), *map(Path, msgspec.__path__))
 
@@ -132,7 +133,7 @@ def warn_of_others(supervisor: Supervisor, account: Account | None) -> None:
 
 
 def open_to_group(directory: Path, account: Account) -> None:
-    """Let the user's group go through a directory of ours, unless the user can do so already; it cannot list it.
+    """Let the user's group pass through a directory of ours, unless the user can already. It cannot list its files.
 
     Raises:
         StateDirectoryError: that is not possible.
@@ -147,7 +148,7 @@ def open_to_group(directory: Path, account: Account) -> None:
 
 
 def open_socket(path: Path, account: Account) -> None:
-    """Let the user's group connect to a socket in a directory of ours, and go to it.
+    """Let the user's group connect to a socket in a directory of ours, and pass through that directory.
 
     Raises:
         StateDirectoryError: that is not possible.
@@ -161,10 +162,10 @@ def open_socket(path: Path, account: Account) -> None:
 
 
 def check_reach(account: Account, places: Iterable[Path]) -> None:
-    """Check that the user gets to each of these files and directories.
+    """Check that the user can reach each of these files and directories.
 
     Raises:
-        SettingsError: one is out of its reach.
+        SettingsError: it cannot reach one of them.
     """
     for place in places:
         for directory in (*reversed(place.parents), *reversed(place.resolve().parents)):

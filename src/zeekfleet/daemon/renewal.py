@@ -1,6 +1,6 @@
-"""Keeps the certificate of a daemon valid, and its list of revoked ones up to date, by replacing the files.
+"""Keeps a daemon's certificate valid, and its list of revoked certificates up to date, by replacing their files.
 
-``daemon/tls.py`` notices that, and new connections use them; connections that there are stay.
+``daemon/tls.py`` notices new files, and new connections use them. Existing connections stay.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ JITTER: Final = 0.2
 """or up to this part of that later, so that a fleet that was set up in one hour does not renew in one."""
 
 LOOK_AGAIN: Final = 3600.0
-"""Seconds after which the time is looked at again, at the latest: the clock may have been set."""
+"""The time is checked at least every so many seconds, since the clock may have been set."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 60.0, 3600.0
 """Seconds between attempts that failed, at most."""
@@ -43,18 +43,18 @@ REVOKED_OURSELVES: Final = 23
 """OpenSSL's code for a certificate that is in the list of revoked ones."""
 
 Renew = Callable[[str], Awaitable[str]]
-"""Gives a new certificate for a present one, both as PEM."""
+"""Called with the present certificate, returns a new one, both as PEM."""
 
 
 class Renewal:
     """Replaces a daemon's own files.
 
     Args:
-        tls: of the daemon; its files are those in the state directory.
-        owner: whom the certificate belongs to.
-        part: gives a number from 0 to 1.
-        clock: seconds since 1970.
-        sleep: waits for so many seconds.
+        tls: the daemon's TLS; its files are those in the state directory.
+        owner: the owner of the certificate.
+        part: returns a random number from 0 to 1.
+        clock: the time, in seconds since 1970.
+        sleep: waits for a number of seconds.
     """
 
     def __init__(
@@ -101,15 +101,15 @@ class Renewal:
                 logger.warning(text, error, extra={"error": str(error)})
 
     def take_list(self, revoked: bytes) -> bool:
-        """Replace the list of revoked certificates, if this one is newer; whether it is.
+        """Replace the list of revoked certificates if this one is newer. Returns whether it is.
 
         Raises:
             PkiError: with this list, no peer would be accepted any more.
-            TlsFileError, OSError, ValueError: it is no such list, or cannot be written.
+            TlsFileError, OSError, ValueError: it is not such a list, or cannot be written.
         """
         file = self._directory / REVOKED
         if (self._directory / AUTHORITY_KEY).exists():
-            return False  # the authority's own list, than which none is newer
+            return False  # this is the authority's own list, so no other can be newer
         number = list_number(revoked)
         if file.exists() and number <= _number_of(file):
             return False
@@ -129,11 +129,11 @@ class Renewal:
         return True
 
     def install(self, certificate: bytes) -> Validity:
-        """Replace the certificate; when the new one is valid.
+        """Replace the certificate. Returns the period in which the new one is valid.
 
         Raises:
             PkiError: it does not belong to us, is not valid for longer than the present one, or is not accepted.
-            TlsFileError, OSError, ValueError: it is no certificate, is not for our key, or cannot be written.
+            TlsFileError, OSError, ValueError: it is not a certificate, is not for our key, or cannot be written.
         """
         file = Path(self._tls.files.certificate)
         present = self._validity()

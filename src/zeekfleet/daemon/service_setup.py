@@ -1,4 +1,4 @@
-"""Puts the unit of a daemon in its place, and tells what else the service needs on this host."""
+"""Writes the unit of a daemon, and lists the commands that prepare this host for the service."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MODE = 0o644
 
 
 def write_unit(directory: Path, name: str, text: str, *, force: bool) -> bool:
-    """Write a unit, completely or not at all; False if it was there already.
+    """Write a unit, completely or not at all. Returns False if it was there already.
 
     Args:
-        directory: where to.
-        name: of the unit.
-        text: the unit.
-        force: replace one that differs.
+        directory: the directory for it.
+        name: the unit's name.
+        text: the unit's text.
+        force: replace a unit that differs.
 
     Raises:
         UnitFileError: there is another one, or it cannot be written.
@@ -52,7 +52,7 @@ def write_unit(directory: Path, name: str, text: str, *, force: bool) -> bool:
 
 
 def preparations(needs: Needs) -> list[str]:
-    """The commands that make what the service needs and does not find on this host."""
+    """The commands that create what the service needs and what is missing on this host."""
     user, commands = needs.service.user, []
     uid = uid_named(user)
     if uid is None:
@@ -68,7 +68,7 @@ def preparations(needs: Needs) -> list[str]:
 
 
 def _can_read(file: Path, uid: int | None) -> bool:
-    """Whether a user can read a file, by its mode; None is a user that there is not yet."""
+    """Whether a user can read a file, by its mode. ``uid`` is None for a user that does not exist yet."""
     try:
         status = file.stat()
     except OSError:
@@ -83,7 +83,7 @@ def _can_read(file: Path, uid: int | None) -> bool:
 
 
 def _group(user: str, uid: int | None) -> str:
-    """The user's own group; a user that there is not yet gets one of the same name."""
+    """The user's own group. A user that does not exist yet will get one of the same name."""
     try:
         return user if uid is None else grp.getgrgid(pwd.getpwuid(uid).pw_gid).gr_name
     except KeyError:

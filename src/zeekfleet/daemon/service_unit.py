@@ -1,4 +1,4 @@
-"""What a daemon needs from systemd, found out from its settings file and this host."""
+"""Finds out what the systemd unit of a daemon must contain, from the daemon's settings file and this host."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OWN = "zeekfleet"
 
 HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - nothing is made there
-"""A service has directories of its own in these places."""
+"""A service sees its own directories here, not those of the host."""
 
 SEARCH_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 """Where a service looks for programs unless its unit says otherwise."""
@@ -45,7 +45,7 @@ WRITTEN = ("common.state_dir", "common.spool_dir", "archive.directory")
 
 ASK_TIMEOUT = 10.0
 STOP_MARGIN = 10
-"""Seconds for a daemon to end, beside those of its nodes."""
+"""Seconds that a daemon may take to end, in addition to its nodes."""
 
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}|[0-9]{1,9}")
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
@@ -53,13 +53,13 @@ _VERSION = re.compile(r"systemd (\d+)")
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """What the unit of a daemon is made from, and what has to be there for it.
+    """What the unit of a daemon is made from, and which files it needs.
 
     Attributes:
         service: the daemon.
-        public: absolute paths of the files that it reads and whose content is no secret: settings, configuration.
-        private: those of other files that it reads: certificates and keys.
-        warnings: sentences about what will be otherwise than one may think.
+        public: absolute paths of files that it reads and that are not secret: settings, configuration.
+        private: absolute paths of other files that it reads: certificates and keys.
+        warnings: sentences about probable surprises.
     """
 
     service: Service
@@ -92,19 +92,19 @@ def needs_of(
 
     Args:
         name: the daemon.
-        sections: those of its settings.
+        sections: the sections of its settings.
         file: its settings file.
         config: the cluster configuration that it deploys.
-        user: whom it is to run as.
+        user: the user that it will run as.
         captures: whether its nodes may read live traffic.
 
     Raises:
-        SettingsError: a setting, the user or a path is wrong, or cannot be had in a service.
+        SettingsError: a setting, the user or a path is wrong, or impossible for a service.
         UnitFileError: there is no program to run.
     """
     if not _USER.fullmatch(user):
         raise SettingsError("--user", f"expected the name or the number of a user, not {user[:200]!r}")
-    # The variables of whoever calls this are not there when systemd starts the daemon.
+    # Our own environment variables are ignored: systemd starts the daemon without them.
     resolved = resolve(sections, {}, {}, file)
     supervisor, has_nodes = resolved.settings.supervisor, name != "controller"
     if has_nodes and supervisor.node_user:
@@ -147,7 +147,7 @@ def needs_of(
 
 
 def _program() -> Path:
-    """This very zeekfleet, as an absolute path."""
+    """The absolute path of the program ``zeekfleet`` that is running."""
     beside = Path(sys.executable).parent / "zeekfleet"
     found = str(beside) if beside.exists() else shutil.which("zeekfleet")
     if found is None:
@@ -174,7 +174,7 @@ def _is_file(one: Declaration) -> bool:
 
 
 def _programs(program: Path, zeek: str | None, resolved: Resolved) -> Iterator[Path]:
-    """What the daemon executes, and where its own code is."""
+    """The programs that the daemon executes, and the directories of its own code."""
     yield from (program, Path(sys.prefix), Path(sys.base_prefix), *map(Path, zeekfleet.__path__))
     if zeek is not None:
         yield Path(zeek)
@@ -184,13 +184,13 @@ def _programs(program: Path, zeek: str | None, resolved: Resolved) -> Iterator[P
 
 
 def _search_path(zeek: str | None) -> tuple[str, ...]:
-    """Where the service has to look for programs to find this zeek; empty if that is the usual search path."""
+    """The PATH with which the service finds this zeek; empty if it is on the usual one."""
     place = "" if zeek is None else str(Path(zeek).parent)
     return () if place in ("", *SEARCH_PATH) else (place, *SEARCH_PATH)
 
 
 def _within(directories: Iterable[Path], paths: Iterable[Path]) -> Iterator[Path]:
-    """The paths that are below one of the directories, also by symbolic links."""
+    """The paths that are below one of the directories, also if they get there by symbolic links."""
     above = tuple(directories)
     return (
         path for path in paths if any(place.is_relative_to(one) for place in (path, path.resolve()) for one in above)
@@ -201,7 +201,7 @@ def _directories(resolved: Resolved, has_nodes: bool) -> tuple[str, str, tuple[s
     """The names of the directories that systemd makes for state and logs, and the paths of others.
 
     Raises:
-        SettingsError: they cannot be had in a service.
+        SettingsError: a service cannot use them.
     """
     common, archive = resolved.settings.common, resolved.settings.archive
     defaults = {key for key, source in resolved.sources.items() if source.is_default}
@@ -228,12 +228,12 @@ def _directories(resolved: Resolved, has_nodes: bool) -> tuple[str, str, tuple[s
 
 
 def _normal(path: str) -> Path:
-    """The path without '..', which systemd does not take."""
+    """The path without ``..``, which systemd does not accept."""
     return Path(os.path.normpath(path))
 
 
 def _made(path: Path, base: Path) -> str:
-    """What a directory is called that systemd makes below a base; empty if it does not make this one."""
+    """The name of a directory that systemd makes below ``base``; empty if it does not make this one."""
     if path == base or not path.is_relative_to(base):
         return ""
     name = str(path.relative_to(base))

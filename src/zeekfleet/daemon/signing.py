@@ -1,4 +1,4 @@
-"""The authority on this host, for a controller. Its library is imported when it has something to sign."""
+"""The authority on the controller's host. The certificate library is imported when there is something to sign."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from zeekfleet.security.identity import Identity
 
 
 class LocalSigner:
-    """Signs with the key in the authority's directory; each call works in a thread of its own.
+    """Signs with the key in the authority's directory. Each call runs in a thread.
 
     Args:
-        directory: the authority's.
+        directory: the authority's directory.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -66,5 +66,5 @@ class LocalSigner:
 
 
 def signer_of(directory: Path) -> LocalSigner | None:
-    """Who signs with the authority in a directory; None if there is none, or its key is elsewhere."""
+    """The signer for the authority in a directory; None if there is no authority, or its key is elsewhere."""
     return LocalSigner(directory) if all((directory / name).exists() for name in (AUTHORITY, AUTHORITY_KEY)) else None

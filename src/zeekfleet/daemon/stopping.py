@@ -13,7 +13,7 @@ from zeekfleet.supervisor import CommandEngine, Supervisor
 from zeekfleet.system.processes import ended, has_open
 
 Tell = Callable[[str], None]
-"""Gets a sentence that says what is waited for."""
+"""Called with a sentence that says what is being waited for."""
 
 
 async def stop_all(state: Path, timeout: float, tell: Tell, *, now: bool = False) -> list[str]:
@@ -25,8 +25,8 @@ async def stop_all(state: Path, timeout: float, tell: Tell, *, now: bool = False
     Args:
         state: the state directory.
         timeout: seconds that each daemon may take to end.
-        tell: called with what is waited for.
-        now: kill nodes after their grace, even if they still write.
+        tell: called with a sentence that says what is being waited for.
+        now: kill nodes when their grace is over, even if they still write.
 
     Returns:
         What was stopped: names of nodes, and ``daemon PID``; empty if nothing ran.

@@ -1,7 +1,7 @@
-"""TLS of a daemon: what is encrypted, with whose certificates, and where that may be done without.
+"""TLS of a daemon: which connections are encrypted, and with which certificates.
 
-Connections on loopback need none: the kernel tells whose they are. On all others both sides show a certificate, unless
-``--insecure`` says otherwise. The files are read again when they change.
+Connections on loopback need no TLS, because the kernel tells which user they belong to. On all others, both sides show
+a certificate, unless ``--insecure`` is set. The files are read again when they change.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class ServerContext(ssl.SSLContext):
 
 
 class DaemonTls:
-    """The certificates of a daemon, and what they are used for.
+    """The certificates of a daemon, and the contexts for connections with them.
 
     Args:
         section: the settings' section, ``controller`` or ``agent``.
@@ -114,7 +114,7 @@ class DaemonTls:
         common: the settings of all daemons.
 
     Attributes:
-        insecure: whether connections to other hosts may do without.
+        insecure: whether connections to other hosts may be without TLS.
         files: the files that are used.
         directory: where the list of revoked certificates is, unless the settings name files.
         revoked_list: the authorities' lists of revoked certificates, as PEM; ``""`` if there is none.
@@ -160,17 +160,17 @@ class DaemonTls:
 
     @property
     def is_mutual(self) -> bool:
-        """Whether there is all that both sides need to show each other certificates."""
+        """Whether there are all files that both sides need to show each other certificates."""
         return bool(self.files.certificate and self.files.authorities)
 
     def for_clients(self, host: str) -> ServerTls | None:
-        """TLS of the listener for clients; None if it does without.
+        """TLS for the listener for clients; None for plain text.
 
         Args:
-            host: where it listens.
+            host: the address on which it listens.
 
         Raises:
-            SettingsError: it must not do without.
+            SettingsError: plain text is not allowed there.
         """
         self._check(host)
         if self._server is None or (is_here(host) and not self._is_asked_for):
@@ -178,14 +178,15 @@ class DaemonTls:
         return ServerTls(self._server_context, plain_here=not self._is_asked_for)
 
     def for_fleet(self, host: str, *, with_applicants: bool = False) -> ServerTls | None:
-        """TLS of the listener for agents, or of an agent for controllers; None if it does without.
+        """TLS for the controller's listener for agents, or an agent's listener for controllers; None for plain text.
 
         Args:
-            host: where it listens.
-            with_applicants: whether peers may come without certificate, to ask for one or to be told that they may not.
+            host: the address on which it listens.
+            with_applicants: whether peers may connect without a certificate, to ask for one, or to be told that they
+                may not.
 
         Raises:
-            SettingsError: it must not do without.
+            SettingsError: plain text is not allowed there.
         """
         self._check(host)
         if is_here(host) or not self.is_mutual:
@@ -195,7 +196,7 @@ class DaemonTls:
         return ServerTls(self._door_context if with_applicants else self._server_context, plain_here=True)
 
     def problem(self, host: str) -> str:
-        """Why this host must not be connected to, or listened at; ``""`` if it may."""
+        """Why we must not connect to this host, or listen on this address; ``""`` if we may."""
         if self.insecure or self.is_mutual or is_here(host):
             return ""
         return (
@@ -204,14 +205,14 @@ class DaemonTls:
         )
 
     def towards_agent(self, host: str, name: str) -> ClientTls | None:
-        """TLS of a connection to an agent; None if it does without."""
+        """TLS for a connection to an agent; None for plain text."""
         return self._towards(host, PeerRole.AGENT, name)
 
     def towards_controller(self, host: str) -> ClientTls | None:
-        """TLS of a connection to a controller; None if it does without.
+        """TLS for a connection to a controller; None for plain text.
 
         Raises:
-            SettingsError: it must not do without.
+            SettingsError: plain text is not allowed there.
         """
         self._check(host)
         return self._towards(host, PeerRole.CONTROLLER)
@@ -224,7 +225,7 @@ class DaemonTls:
             raise SettingsError(f"{self._section}.tls_certificate", problem)
 
     def warn(self) -> None:
-        """Say that connections to other hosts may be open to everybody, if they may."""
+        """Log a warning if connections from other hosts are possible without certificates."""
         if self.insecure:
             logger.warning(
                 "--insecure: whoever can reach a port that is not on loopback, and has no certificate to show there,"
@@ -235,8 +236,8 @@ class DaemonTls:
         """Watch the files and the certificate until cancelled.
 
         Args:
-            changed: called when other certificates count than before, so that peers should show theirs again: all of
-                them, if it is called with None, else those whose certificates have these serial numbers.
+            changed: called when the files have changed, so that peers should show their certificates again. If it is
+                called with None, all peers; else those whose certificates have these serial numbers.
         """
         if self._server is None:
             return
@@ -246,7 +247,7 @@ class DaemonTls:
             files = self._watched()
             for directory in {file.parent for file in files}:
                 inotify.watch(directory, IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO)
-            arrived.set()  # the files may have changed since we have read them
+            arrived.set()  # the files may have changed before we began to watch them
             while True:
                 self._server.context.watch.check()
                 with contextlib.suppress(TimeoutError):
@@ -274,15 +275,15 @@ class DaemonTls:
             inotify.close()
 
     def _files_to_come(self) -> TlsFiles:
-        """The files that are used, and the list of revoked certificates of the state directory even if there is none
-        yet: the first one may come while we run."""
+        """The files that are used, and the state directory's list of revoked certificates, which may not exist yet: the
+        first list may arrive while we run."""
         return msgspec.structs.replace(self.files, revoked=self.files.revoked or self._revoked_later)
 
     def _watched(self) -> list[Path]:
         return [Path(path) for path in _paths(self._files_to_come())]
 
     def _reload(self) -> bool:
-        """Read the files again; whether they could be used."""
+        """Read the files again. Returns whether they could be used."""
         try:
             for current in (self._server, self._door, self._client):
                 if current is not None:
@@ -314,7 +315,7 @@ class DaemonTls:
         return context
 
     def _make_door(self) -> ServerContext:
-        """As the server's, for peers that have no certificate yet. One that they show has to be valid all the same."""
+        """Like the server's context, for peers that may have no certificate yet. If they show one, it must be valid."""
         context = self._make_server()
         context.verify_mode = ssl.CERT_OPTIONAL
         return context

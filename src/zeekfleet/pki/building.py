@@ -2,9 +2,9 @@
 
 All keys are on the curve P-256, which every TLS library of the last ten years knows.
 
-The owner of a certificate has a role and a name in a URI (``security.identity``). No certificate has a common name: old
-rules have programs take one for the name of a host, so that an agent could call itself what the controller's host is
-called.
+The owner of a certificate has a role and a name in a URI (``security.identity``). No certificate has a common name,
+because by old rules some programs accept it as the name of a host: then an agent could choose the name of the
+controller's host.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from zeekfleet.pki.records import AUTHORITY_DAYS
 from zeekfleet.security.identity import CLIENT_ROLES, Identity
 
 BACKDATED: Final = timedelta(minutes=5)
-"""How long before it was made a certificate is valid, for hosts whose clocks are slow."""
+"""A certificate is valid from so long before it was made, for hosts whose clocks are slow."""
 
 LIST_BACKDATED: Final = timedelta(days=1)
-"""The same for a list of revoked certificates. A peer to which the list is too new serves nobody, so this is longer."""
+"""The same for a list of revoked certificates. Longer, because a peer for which the list is too new serves nobody."""
 
 
 class Authority(msgspec.Struct, frozen=True):
@@ -48,13 +48,13 @@ def make_authority(
     """An authority that may sign no further authorities.
 
     Args:
-        key: its key.
+        key: the authority's key.
         now: the time, with a time zone.
         days: how long it is valid.
-        permitted: domains and networks of the hosts that it may vouch for; without any, all hosts.
+        permitted: domains and networks of the hosts that it may vouch for; if empty, all hosts.
     """
     key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    # Two authorities of one name would be taken for each other.
+    # Two authorities with the same name would be confused with each other.
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "zeekfleet"),
@@ -87,9 +87,9 @@ def make_certificate(
         authority: signs it.
         identity: its owner. Agents and controllers may use it to listen and to connect, clients only to connect.
         hosts: canonical names and addresses by which its owner is reached.
-        public_key: its owner's.
+        public_key: the owner's public key.
         now: the time, with a time zone.
-        life: how long it is valid; it ends with the authority at the latest.
+        life: how long it is valid, but no longer than the authority.
     """
     name = x509.Name(
         [
@@ -124,7 +124,7 @@ def make_revocation_list(
         authority: signs it.
         revoked: serial numbers, and since when each is revoked.
         now: the time, with a time zone.
-        former: the number of the list before. This one has a greater number, also if the clock was set back.
+        former: the number of the former list. This one gets a greater number, even if the clock was set back.
     """
     issuer = authority.certificate
     builder = x509.CertificateRevocationListBuilder(

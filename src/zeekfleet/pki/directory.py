@@ -6,7 +6,7 @@
     tokens/             tokens by which agents join (``tokens``)
     certificates/       certificates and keys that were written nowhere else
 
-Calls wait for the disk, and for other processes that are at work here; daemons make them in a thread.
+Calls wait for the disk, and for other processes that use the directory. So daemons make them in a thread.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ TOKENS: Final = "tokens"
 LOCK: Final = "lock"
 
 KEPT: Final = 365 * 86400.0
-"""Seconds after its end for which the record of a certificate is kept."""
+"""Seconds for which the record of a certificate is kept after the certificate's end."""
 
 LISTED: Final = 7 * 86400.0
-"""Seconds after its end for which a revoked certificate is listed, for hosts whose clocks are slow."""
+"""Seconds for which a revoked certificate is listed after its end, for hosts whose clocks are slow."""
 
 LARGEST: Final = 2**20
-"""Bytes of a file that is read."""
+"""The most bytes of a file that is read."""
 
 
 class PkiDirectory:
@@ -86,15 +86,15 @@ class PkiDirectory:
         replace: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> PkiDirectory:
-        """Make an authority in a directory, which is made, too, if it is missing.
+        """Make an authority in a directory. If the directory is missing, it is made, too.
 
         Args:
             path: the directory.
             days: how long the authority is valid.
             permitted: canonical domains and networks of the hosts that it may vouch for; this host is always one of
                 them. Without any, it may vouch for all hosts.
-            replace: whether to set an authority that is there aside, in a directory ``former-TIME`` within.
-            clock: seconds since 1970.
+            replace: whether to move an existing authority into a subdirectory ``former-TIME``.
+            clock: the time, in seconds since 1970.
 
         Raises:
             PkiError: there is an authority already, or the directory cannot be used.
@@ -201,7 +201,7 @@ class PkiDirectory:
         """Revoke certificates, and write the list of revoked ones.
 
         Returns:
-            their records as they are now. What was revoked before stays so since then.
+            Their records as they are now. The dates of earlier revocations are kept.
 
         Raises:
             PkiError: the authority has expired, and so have all its certificates; or a file cannot be used.
@@ -275,7 +275,7 @@ class PkiDirectory:
     def _write_list(self, authority: Authority, now: float) -> None:
         """Write the list of revoked certificates. Those that have expired are refused without it.
 
-        Numbers that stand in the present list stay, also if their records were lost.
+        Numbers in the present list are kept, even if their records were lost.
         """
         records = {int(record.serial, 16): record for record in self.issued()}
         numbers = {number: since for number, since in self._revoked().items() if number not in records}
@@ -300,7 +300,7 @@ class PkiDirectory:
         return authority
 
     def _revoked(self) -> dict[int, datetime]:
-        """What stands in the list of revoked certificates, also without a record; nothing if it cannot be read."""
+        """The entries of the list of revoked certificates, even those without a record; none if it cannot be read."""
         try:
             revoked = x509.load_pem_x509_crl(read_file(self.path / REVOKED))
             if not revoked.is_signature_valid(self.certificate.public_key()):  # type: ignore[arg-type]
@@ -331,7 +331,7 @@ def read_file(file: Path) -> bytes:
     """A file's content. Symbolic links are not followed.
 
     Raises:
-        PkiError: it cannot be read, or is no plain file.
+        PkiError: it cannot be read, or is not a plain file.
     """
     with sentences():
         descriptor = open_own(file, os.O_RDONLY | os.O_NONBLOCK)
@@ -355,7 +355,7 @@ def _check_directory(path: Path) -> None:
 def _set_aside(path: Path, now: float) -> None:
     former = path / f"former-{_moment(now):%Y%m%dT%H%M%S.%fZ}"
     former.mkdir(mode=0o700)
-    # First of all the file by which an authority is there.
+    # First the certificate: without it, there is no authority in the directory.
     for name in (AUTHORITY, AUTHORITY_KEY, REVOKED, RECORDS, CERTIFICATES, TOKENS):
         if os.path.lexists(path / name):
             (path / name).rename(former / name)
@@ -363,7 +363,10 @@ def _set_aside(path: Path, now: float) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Wait until no other process is at work here. Whoever is writes a few small files, and ends its turn by ending."""
+    """Wait until no other process uses the directory, and lock it while the context lasts.
+
+    The wait is short: others only write a few small files. The kernel releases the lock of a process that ends.
+    """
     lock = open_own(path / LOCK, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

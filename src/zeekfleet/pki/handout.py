@@ -38,11 +38,11 @@ class Handout(msgspec.Struct, frozen=True):
         return self.directory / AUTHORITY
 
     def prepare(self, authority: str, *, replace: bool = False) -> None:
-        """Make the directory and write the authority's certificate, before a certificate is issued.
+        """Make the directory and write the authority's certificate. Call this before a certificate is issued.
 
         Args:
             authority: the authority's certificate, as PEM.
-            replace: whether files that are there may be replaced.
+            replace: whether existing files may be replaced.
 
         Raises:
             PkiError: a file is there already, or the directory cannot be used.
@@ -71,7 +71,7 @@ class Handout(msgspec.Struct, frozen=True):
 
         Args:
             pem: the key.
-            replace: whether another key may be replaced.
+            replace: whether an existing key may be replaced.
 
         Raises:
             PkiError: a key is there already, or it cannot be written.
@@ -86,7 +86,7 @@ class Handout(msgspec.Struct, frozen=True):
             raise _unwritten(error, self.key) from None
 
     def write_certificate(self, issued: Issued) -> None:
-        """Write the certificate, in place of one that is there.
+        """Write the certificate. An existing one is replaced.
 
         Raises:
             PkiError: it cannot be written.

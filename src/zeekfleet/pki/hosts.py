@@ -12,10 +12,10 @@ from zeekfleet.model.addresses import numeric_host_problem
 from zeekfleet.model.defaults import LOCALHOST
 
 LOOPBACK_RANGES = (LOCALHOST, "127.0.0.0/8", "::1/128")
-"""What reaches this host and no other."""
+"""Names and networks that mean this host and no other."""
 
 LONGEST = 253
-"""Characters of a host name (RFC 1035)."""
+"""The most characters of a host name (RFC 1035)."""
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -78,7 +78,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         address = ipaddress.ip_address(text.removeprefix("[").removesuffix("]") if text[:1] == "[" else text)
     except ValueError:
         return None
-    # The scope of a link-local address means something on one host only, and has no place in a certificate.
+    # The scope of a link-local address is meaningful only on one host, so it must not be in a certificate.
     return None if isinstance(address, IPv6Address) and address.scope_id else address
 
 

@@ -1,9 +1,9 @@
-"""The token by which an agent joins a fleet: its text, and what it tells. Pure.
+"""The token by which an agent joins a fleet: its text and its content. Pure.
 
     zft1.SECRET.FINGERPRINT.NAME
 
-The secret is worth a certificate for an agent of this name, once. By the fingerprint, which is the SHA-256 of the
-authority's certificate, the agent knows the controller before it shows the secret. Both are in URL-safe base 64.
+With the secret, an agent of this name can get one certificate. The fingerprint is the SHA-256 of the authority's
+certificate: with it, the agent verifies the controller before it sends the secret. Both are in URL-safe base 64.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ PREFIX: Final = "zft1"
 SECRET_BYTES: Final = 20
 
 TTL: Final = 3600.0
-"""Seconds for which a token is accepted, unless something else is said."""
+"""The seconds for which a token is accepted, by default."""
 
 LIFE: Final = Range(60, 30 * 86400)
 
 LONGEST: Final = 256
-"""Characters of a token, at most."""
+"""The most characters of a token."""
 
 _TOKEN = re.compile(rf"{PREFIX}\.([A-Za-z0-9_-]{{27}})\.([A-Za-z0-9_-]{{43}})\.(.+)", re.DOTALL)
 
 
 class JoinToken(msgspec.Struct, frozen=True):
-    """What a token tells.
+    """The content of a token.
 
     Attributes:
-        name: of the agent.
-        secret: as it stands in the token.
-        fingerprint: of the authority, in 64 hexadecimal digits.
+        name: the agent's name.
+        secret: the secret, as it is in the token.
+        fingerprint: the fingerprint of the authority, in 64 hexadecimal digits.
     """
 
     name: str
@@ -51,7 +51,7 @@ class JoinToken(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The token."""
+        """The token as text."""
         return ".".join((PREFIX, self.secret, _encoded(bytes.fromhex(self.fingerprint)), self.name))
 
     def __repr__(self) -> str:
@@ -68,7 +68,7 @@ def parse_token(text: str) -> JoinToken:
     """Read a token; blanks around it do not matter.
 
     Raises:
-        PkiError: it is none. The sentence does not repeat it.
+        PkiError: it is not a token. The sentence does not repeat it, since it may contain a secret.
     """
     text = text.strip()
     found = _TOKEN.fullmatch(text) if len(text) <= LONGEST else None
@@ -85,7 +85,7 @@ def parse_token(text: str) -> JoinToken:
 
 
 def hashed(secret: str) -> str:
-    """What is kept of a secret: its SHA-256, in hexadecimal. It is too long to be guessed, so this needs no salt."""
+    """The form in which a secret is stored: its SHA-256. It is too long to be guessed, so this needs no salt."""
     return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
@@ -93,7 +93,7 @@ def fingerprint_of(pem: str) -> str:
     """The SHA-256 of a certificate in PEM, in 64 hexadecimal digits.
 
     Raises:
-        PkiError: it is no certificate.
+        PkiError: it is not a certificate.
     """
     try:
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip())).hexdigest()

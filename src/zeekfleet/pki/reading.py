@@ -15,7 +15,7 @@ from zeekfleet.pki.hosts import LOOPBACK_RANGES, is_within
 from zeekfleet.security.identity import Identity, identity_of_uris
 
 LONGEST_PASSPHRASE = 1023
-"""Bytes; OpenSSL takes no longer one."""
+"""The most bytes of a passphrase that OpenSSL accepts."""
 
 UNREADABLE = (
     ValueError,
@@ -26,7 +26,7 @@ UNREADABLE = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
-"""What the library says to what it cannot read or verify."""
+"""The errors of the library for input that it cannot read or verify."""
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 
@@ -71,7 +71,7 @@ def read_certificate(pem: bytes, where: str) -> x509.Certificate:
     try:
         if block is not None:
             certificate = x509.load_pem_x509_certificate(block[0])
-            # The library reads these when they are asked for, which nobody should have to expect to fail.
+            # The library reads these only when they are used. Use them here, so that an error is raised here.
             if certificate.extensions and certificate.public_key() and certificate.serial_number > 0:
                 return certificate
     except UNREADABLE:
@@ -106,16 +106,16 @@ def read_key(pem: bytes, where: str) -> ec.EllipticCurvePrivateKey:
 
 
 def make_request(key: ec.EllipticCurvePrivateKey) -> str:
-    """A request for a certificate, as PEM: a public key, and the proof that whoever asks has the private one."""
+    """A request for a certificate, as PEM: a public key, and a proof that the sender has the private one."""
     builder = x509.CertificateSigningRequestBuilder(x509.Name([]))
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode("ascii")
 
 
 def public_key_of_request(pem: bytes) -> ec.EllipticCurvePublicKey:
-    """The public key for which somebody asks for a certificate. What else the request asks for counts for nothing.
+    """The public key in a request for a certificate. Everything else in the request is ignored.
 
     Raises:
-        PkiError: it is no request, is not signed with the key's private key, or is for another kind of key.
+        PkiError: it is not a request, is not signed with the key's private key, or is for another kind of key.
     """
     try:
         request = x509.load_pem_x509_csr(pem)

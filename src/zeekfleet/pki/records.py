@@ -1,4 +1,4 @@
-"""What an authority has issued: one record for each certificate. Pure."""
+"""The records of what an authority has issued, one for each certificate. Pure."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Issued(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         serial: its number, in hexadecimal.
-        role: of its owner.
-        name: of its owner.
+        role: its owner's role.
+        name: its owner's name.
         hosts: names and addresses by which its owner is reached.
         made: when it was issued.
         begin: from when it is valid.
         end: until when it is valid.
         revoked: since when it is revoked; None if it is not.
-        certificate: itself, as PEM.
+        certificate: the certificate, as PEM.
     """
 
     serial: str
@@ -51,7 +51,7 @@ class Issued(msgspec.Struct, frozen=True, kw_only=True):
         return Identity(self.role, self.name)
 
     def state(self, now: float) -> State:
-        """What it is worth now."""
+        """Its state at this time."""
         if self.revoked is not None:
             return "revoked"
         if now > self.end:
@@ -59,12 +59,12 @@ class Issued(msgspec.Struct, frozen=True, kw_only=True):
         return "valid" if now >= self.begin else "not valid yet"
 
     def counts(self, now: float) -> bool:
-        """Whether it is valid, now or later."""
+        """Whether it is valid now, or will be."""
         return self.revoked is None and now <= self.end
 
 
 def find(records: Iterable[Issued], text: str) -> list[Issued]:
-    """The certificates that a text means, in the order of their making: a serial number, a name, or ``ROLE/NAME``.
+    """The certificates for a serial number, a name, or ``ROLE/NAME``, in the order in which they were made.
 
     Raises:
         PkiError: there are none, or several roles have this name.

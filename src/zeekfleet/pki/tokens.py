@@ -2,7 +2,7 @@
 
     tokens/agent-NAME.json
 
-Calls wait for the disk, and for other processes that are at work here; daemons make them in a thread.
+Calls wait for the disk, and for other processes that use the directory. So daemons make them in a thread.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from zeekfleet.system.exposure import private_directory_problem
 from zeekfleet.system.files import make_private_directory, sync_directory, write_private
 
 MAX: Final = 10_000
-"""Tokens that there may be at a time."""
+"""The most tokens that may exist at the same time."""
 
 KEPT: Final = 7 * 86400.0
-"""Seconds for which a token is remembered after its end, so that the log can say what is wrong with it."""
+"""Seconds for which a token is remembered after its end, so that the log can say why it is refused."""
 
 TOLERANCE: Final = 300.0
-"""Seconds by which the clock may be set back without a token being refused for it."""
+"""The clock may be set back by so many seconds without a token being refused."""
 
 NO_HASH: Final = "0" * 64
 
@@ -42,11 +42,11 @@ State = Literal["waiting", "used", "expired", "not valid yet"]
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a token; times are seconds since 1970.
+    """The stored record of a token; times are seconds since 1970.
 
     Attributes:
-        role: of whoever joins.
-        name: of whoever joins.
+        role: the role of the program that may join.
+        name: the name of the program that may join.
         hosts: names and addresses that its certificate is for.
         hash: the SHA-256 of the token's secret, in hexadecimal.
         made: when it was made.
@@ -66,11 +66,11 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> Identity:
-        """Whoever joins by it."""
+        """The identity for which it gives a certificate."""
         return Identity(self.role, self.name)
 
     def state(self, now: float) -> State:
-        """What it is worth now."""
+        """Its state at this time."""
         if self.used is not None:
             return "used"
         if now > self.expires:
@@ -112,10 +112,10 @@ class Tokens:
                 raise PkiError(problem)
 
     def create(self, name: str, ttl: float = TTL, hosts: Sequence[str] = ()) -> tuple[JoinToken, Kept]:
-        """Make a token for an agent, in place of one that it has.
+        """Make a token for an agent. It replaces the agent's present one.
 
         Args:
-            name: the agent's.
+            name: the agent's name.
             ttl: seconds for which it is accepted.
             hosts: canonical names and addresses that its certificate will be for.
 
@@ -168,14 +168,14 @@ class Tokens:
     def redeem(
         self, name: str, secret: str, request: str, address: str, is_taken: Callable[[], bool] = lambda: False
     ) -> Issued:
-        """Issue the certificate that a token is worth, and note that it was used.
+        """Issue a certificate for a token, and record that the token was used.
 
         Args:
-            name: of the agent that wants to join.
-            secret: of its token.
-            request: for a certificate, as PEM.
-            address: of the agent, for the log.
-            is_taken: whether there is an agent of this name at the moment, which no other can take the place of.
+            name: the name of the agent that wants to join.
+            secret: the secret of its token.
+            request: the request for a certificate, as PEM.
+            address: the agent's address, for the log.
+            is_taken: returns whether an agent with this name is connected; then no other agent can have the name.
 
         Raises:
             JoinRefusedError: the token is not accepted. It stays as it was.
@@ -183,7 +183,7 @@ class Tokens:
         """
         with self._at_work():
             kept = None if name_problem(name) else self._find(name)
-            # The comparison takes the same time whether there is a token or not, and whatever is in it.
+            # The comparison takes the same time, whether there is a token or not, and whatever its content is.
             is_right = hmac.compare_digest(NO_HASH if kept is None else kept.hash, hashed(secret))
             if kept is None:
                 raise JoinRefusedError("there is no token for this name")
@@ -201,7 +201,7 @@ class Tokens:
             except PkiError as error:
                 raise JoinRefusedError(str(error)) from None
             self._pki.check(kept.identity, kept.hosts)
-            # On disk first: whatever happens then, nobody joins with it once more.
+            # Write this to disk first: whatever happens afterwards, nobody can use the token again.
             self._keep(msgspec.structs.replace(kept, used=now, used_by=address))
         return self._pki.issue(kept.identity, kept.hosts, key)
 
@@ -210,7 +210,7 @@ class Tokens:
             return _read(self._file(name)) if not name_problem(name) and self._file(name).exists() else None
 
     def _forget(self, now: float) -> list[Kept]:
-        """Remove the tokens that ended long ago; the others."""
+        """Remove the tokens that ended long ago. Returns the others."""
         left = []
         for kept in self.kept():
             if now > kept.expires + KEPT:
@@ -233,7 +233,7 @@ class Tokens:
 
 
 def controller_hosts(records: Iterable[Issued], now: float) -> list[str]:
-    """The hosts by which controllers are reached, by their certificates that count; those of the newest first."""
+    """The hosts of controllers, from their valid certificates; those of the newest certificate first."""
     found = [one for one in records if one.role is PeerRole.CONTROLLER and one.counts(now)]
     newest_first = sorted(found, key=lambda one: one.made, reverse=True)
     return list(dict.fromkeys(host for one in newest_first for host in one.hosts))

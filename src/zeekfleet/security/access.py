@@ -1,4 +1,4 @@
-"""Decides who may use a listener: on this host only certain users, known by the owner of their socket; no web page."""
+"""Decides who may use a listener: on this host only certain users, known by their sockets' owners, and no web page."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class AccessControl:
         self._reports = reports or Reports()
 
     def including(self, uid: int) -> AccessControl:
-        """The same for a listener, or a program that we dial, of which one more user may be at the other end."""
+        """A copy that also serves the user ``uid``, for one listener, or for programs that we dial."""
         users = msgspec.structs.replace(self._users, uids=self._users.uids | {uid})
         return AccessControl(users, self._names, self._caller_of, self._reports)
 

@@ -1,7 +1,7 @@
 """The audit log's records: who asked for what, from where, and what came of it.
 
-A record is a line of JSON. Each has the SHA-256 of the line before it, so whoever changes, removes or adds a line has
-to write all later ones anew. A torn line, as a power failure leaves one, counts like any other.
+A record is a line of JSON. Each has the SHA-256 of the line before it. So if somebody changes, removes or adds a line,
+all later lines have to be changed, too. A torn line, as a power failure may leave, is part of the chain like any other.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Final
 import msgspec
 
 BEGINNING: Final = "0" * 64
-"""In place of a digest, in the first record of all."""
+"""The value in place of a digest in the very first record."""
 
 LONGEST_TEXT: Final = 300
-"""Characters of a text in a record."""
+"""The most characters of a text in a record."""
 
 MOST_NAMES: Final = 50
-"""Names that a record lists."""
+"""The most names that a record lists."""
 
 
 class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,13 +70,13 @@ class AuditRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """What came of reading an audit log.
+    """The outcome of verifying an audit log.
 
     Attributes:
-        records: those that can be read, the oldest first.
+        records: the records that could be read, the oldest first.
         problems: what is wrong with the chain, a sentence each.
         torn: the numbers of lines that were cut short, counted from the first line of the oldest file.
-        digest: of the last line; whoever keeps it elsewhere can tell later whether the end is missing.
+        digest: the digest of the last line. Keep it elsewhere to find out later whether lines at the end are missing.
     """
 
     records: tuple[AuditRecord, ...]
@@ -91,7 +91,7 @@ def part(file: Path, number: int) -> Path:
 
 
 def parts(file: Path) -> list[Path]:
-    """The files of an audit log that there are, the oldest first."""
+    """The existing files of an audit log, the oldest first."""
     older: list[Path] = []
     while (next_older := part(file, len(older) + 1)).exists():
         older.append(next_older)
@@ -114,7 +114,7 @@ def encode(record: AuditRecord) -> bytes:
 
 
 def decode(line: bytes) -> AuditRecord | None:
-    """The record in a line; None if there is none, since the line was cut short."""
+    """The record in a line; None if the line was cut short."""
     try:
         return msgspec.json.decode(line, type=AuditRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -145,7 +145,7 @@ def verify(lines: Iterable[bytes]) -> Verification:
 
 
 def _problems(record: AuditRecord, place: int, previous: str, number: int) -> Iterator[str]:
-    """What is wrong between a record and the line before it; the oldest records of all may have been removed."""
+    """The breaks in the chain between a record and the line before it. The oldest records may have been removed."""
     if place == 1:
         if record.number == 1 and record.previous != BEGINNING:
             yield "line 1 says that it is the first record, and that there is one before it"

@@ -1,4 +1,4 @@
-"""Whether a certificate is valid at this time, in words that name it; and which list of revoked ones is newer."""
+"""Reads when a certificate is valid, and which of two lists of revoked certificates is newer."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _LIST_NUMBER = bytes.fromhex("551d14")
 """The object identifier 2.5.29.20."""
 
 _VERSION, _TIME, _LONG_TIME = 0xA0, 0x17, 0x18
-"""Tags of ASN.1: the field that tells a certificate's version, and times with two and four digits for the year."""
+"""ASN.1 tags: of the field with a certificate's version, and of times with two and four digits for the year."""
 
 
 class Validity(msgspec.Struct, frozen=True):
-    """When a certificate is valid, in seconds since 1970, and what to call it."""
+    """The period in which a certificate is valid, in seconds since 1970, and the certificate's name for sentences."""
 
     name: str
     begin: float
@@ -41,17 +41,17 @@ class Validity(msgspec.Struct, frozen=True):
 
 
 def validity(pem: bytes, name: str) -> Validity:
-    """Of the first certificate in a PEM document.
+    """The validity of the first certificate in a PEM document.
 
     Raises:
-        ValueError: there is none that can be read.
+        ValueError: there is no certificate that can be read.
     """
     block = _BLOCK.search(pem)
     if block is None:
         raise ValueError("there is no certificate in PEM format in it")
     der = ssl.PEM_cert_to_DER_cert(block[0].decode("ascii"))
-    # The library for certificates takes 11 MB of a daemon, and two times are all that is needed of it:
-    # a certificate begins with [version], serial number, algorithm, issuer, and its two times (RFC 5280, 4.1).
+    # The library for certificates would take 11 MB of a daemon's memory, but only two times are needed. A certificate
+    # begins with [version], serial number, algorithm, issuer, and these two times (RFC 5280, 4.1).
     signed = _first(_first(der))
     fields = [content for tag, content in _elements(signed) if tag != _VERSION]
     if len(fields) < 4 or len(times := list(_elements(fields[3]))) != 2:
@@ -61,7 +61,7 @@ def validity(pem: bytes, name: str) -> Validity:
 
 
 def validity_of_file(path: str) -> Validity:
-    """Of the first certificate in a PEM file, by the file's name.
+    """The validity of the first certificate in a PEM file, named after the file.
 
     Raises:
         OSError: it cannot be read.
@@ -71,7 +71,7 @@ def validity_of_file(path: str) -> Validity:
 
 
 def list_number(pem: bytes) -> int:
-    """The number of a list of revoked certificates: of two of one authority, the newer one has the greater number.
+    """The number of a list of revoked certificates. Of two lists of one authority, the newer has the greater number.
 
     Raises:
         ValueError: this is not one list, or it has no number.
@@ -90,7 +90,7 @@ def list_number(pem: bytes) -> int:
 
 
 def revoked_numbers(pem: bytes) -> frozenset[int]:
-    """The serial numbers of the certificates that stand in lists of revoked ones.
+    """The serial numbers in lists of revoked certificates.
 
     Raises:
         ValueError: a list cannot be read.

@@ -1,7 +1,7 @@
 """Who a certificate belongs to: a role and a name, in a URI such as ``zeekfleet:agent/sensor-1``.
 
-The URI stands among the certificate's alternative names, beside the names of its host. A name of a host alone gives
-nobody a role.
+The URI is one of the certificate's alternative names, like the names of its host. A certificate with only names of
+hosts gives no role.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class PeerRole(enum.StrEnum):
 
 
 CLIENT_ROLES: Final = (PeerRole.VIEWER, PeerRole.OPERATOR, PeerRole.ADMIN)
-"""The roles of clients, from the one that may do least."""
+"""The roles of clients, beginning with the one that may do the least."""
 
 _ROLES = {role.value: role for role in PeerRole}
 
@@ -44,7 +44,7 @@ class Identity(msgspec.Struct, frozen=True, order=True):
 
     @property
     def uri(self) -> str:
-        """How a certificate has it, such as ``zeekfleet:agent/sensor-1``."""
+        """Its form in a certificate, such as ``zeekfleet:agent/sensor-1``."""
         return f"{SCHEME}:{self}"
 
 

@@ -1,7 +1,7 @@
-"""Who may say and hear what: one row for each event of the protocol. Pure.
+"""The permissions: who may say (publish) and hear (receive) which event; one row for each event. Pure.
 
-:func:`allowed` is the whole check. Connections ask it through :class:`Permissions`, which also has an agent or a node
-speak for itself only. Whatever carries events (WebSocket, HTTP, a message broker) uses this table.
+:func:`allowed` is the whole check. Connections use it through :class:`Permissions`, which also ensures that an agent or
+a node speaks only for itself. Every way to transport events (WebSocket, HTTP, a message broker) uses this table.
 
 To add an event, add its row to ``TABLE``; a test fails for an event without one.
 """
@@ -56,15 +56,15 @@ class Role(enum.StrEnum):
 
 
 CLIENTS: Final = (Role.VIEWER, Role.OPERATOR, Role.ADMIN)
-"""The roles of clients, from the one that may do least; each may do what the one before it may."""
+"""The roles of clients, beginning with the one that may do the least. Each may do all that the one before it may."""
 
 
 class Actor(msgspec.Struct, frozen=True):
     """Who says or hears something.
 
     Attributes:
-        role: what it is.
-        name: which one, of agents and nodes; ``""`` if that is not known yet.
+        role: its role.
+        name: the name of an agent or node; ``""`` if it is not known yet.
     """
 
     role: Role
@@ -107,7 +107,7 @@ class Row(msgspec.Struct, frozen=True):
         say: who may publish it.
         hear: who may receive it.
         changes: whether it is a client's request that changes something.
-        code: whether it may make programs run that the client names.
+        code: whether it can make nodes run programs that the client chooses.
     """
 
     place: Place
@@ -204,7 +204,7 @@ TABLE: Final[Mapping[type[Event], Row]] = {
         (deployments.DeploymentProgress, deployments.DeploymentOutcome),
     ),
     **_told(Place.NOTIFICATIONS, _CONTROLLER, _EVERYBODY, (notifications.NotificationKept,)),
-    # Whoever has no certificate yet, and asks for one.
+    # Peers that have no certificate yet, and ask for one.
     **_requests(_APPLICANT, (certificates.AuthorityRequest, certificates.JoinRequest)),
     # An event that Zeek's controller sends to itself.
     **_told(Place.CONTROLLER, _NOBODY, _NOBODY, (controller.NotifyAgentsReady,)),
@@ -252,7 +252,7 @@ TABLE: Final[Mapping[type[Event], Row]] = {
             stops.NotifyNodeStopping,
         ),
     ),
-    # The controller tells its own errors in the same way.
+    # The controller reports its own errors with the same event.
     **_told(Place.AGENT, _AGENT | _CONTROLLER, _EVERYBODY | _CONTROLLER, (agent.NotifyError,)),
     # Agents and nodes.
     **_told(Place.NODE, _AGENT, _NODE, (node.NodeDispatchRequest,)),
@@ -298,7 +298,7 @@ TABLE: Final[Mapping[type[Event], Row]] = {
             supervision.NodeStopping,
         ),
     ),
-    # In place of any response.
+    # This replaces any response.
     frames.ResponseTooLarge: Row(
         Place.ANY,
         _CONTROLLER | _AGENT | _SUPERVISOR,
@@ -311,18 +311,18 @@ OPERATORS_ACTIONS: Final = frozenset({"get_id_value", NET_STATS, PEER_STATS, MIS
 """The actions that an operator may have nodes run. An action that is not known here needs an admin."""
 
 _ALONE: Final = frozenset({Role.AGENT, Role.NODE})
-"""Roles whose members speak for themselves only."""
+"""The roles whose members may speak only for themselves."""
 
 _NAMED_PLACES: Final = {Place.AGENT, Place.SECRETS}
 
 _SUBSCRIBED_IN_VAIN: Final = {Role.AGENT: (topics.NODE,), Role.CONTROLLER: (topics.CONTROLLER, topics.NODE)}
-"""Topics that programs subscribe to on all of their connections, although nothing is published there on some."""
+"""Topics that these programs subscribe to on all of their connections, even where nothing is published on them."""
 
 
 _ROWS: Final = tuple(TABLE.values())
 _SAY_AT: Final = {place: _NOBODY.union(*(row.say for row in _ROWS if row.place is place)) for place in Place}
 _HEAR_AT: Final = {place: _NOBODY.union(*(row.hear for row in _ROWS if row.place is place)) for place in Place}
-"""By place, who may say or hear anything there."""
+"""For each place, the roles that may say, and those that may hear, anything there."""
 
 _EXACT: Final = {place.value: place for place in Place if "/" in place.value and place.value.islower()}
 _PREFIXES: Final = ((topics.AGENT_PREFIX + "/", Place.AGENT), (topics.SECRETS_PREFIX + "/", Place.SECRETS))
@@ -349,9 +349,9 @@ def allowed(actor: Actor | None, event: type[Event], topic: str, direction: Dire
         actor: who; None for somebody without any role, who may do nothing.
         event: the event's class. One that is not in the table is of another release: it may be said wherever the actor
             may say anything, but not by an applicant, and nobody hears it.
-        topic: by its second-generation name.
+        topic: the topic's second-generation name.
         direction: say or hear.
-        speaker: the agent or node that the event itself names as the one that speaks, if it names any.
+        speaker: the agent or node that the event itself names as its sender; ``""`` if it names none.
     """
     found = place_of(topic)
     if actor is None or found is None:
@@ -378,7 +378,7 @@ def allowed(actor: Actor | None, event: type[Event], topic: str, direction: Dire
 
 
 def speaker_of(event: Event) -> str:
-    """The agent or node that an event names as the one that speaks; ``""`` if it names none."""
+    """The agent or node that an event names as its sender; ``""`` if it names none."""
     if isinstance(event, node.NodeDispatchResponse):
         return event.result.node or ""
     if isinstance(event, node.NotifyNodeHello | dispatches.NodePeers | dispatches.NodeTraceDone):
@@ -388,8 +388,9 @@ def speaker_of(event: Event) -> str:
 
 
 LONGEST_REMEMBERED: Final = 300
+"""Decisions about longer topics and names, in characters, are not remembered."""
 MOST_REMEMBERED: Final = 256
-"""Characters of a topic with a name, and decisions of one connection, that are remembered."""
+"""The most decisions that are remembered for one connection."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -399,9 +400,9 @@ class Permissions:
     """What the peer at one connection may say and hear.
 
     Args:
-        actors: what it may be taken for; of a client of the first generation at the port for agents, this may be two.
+        actors: the actors that it may be; for a client of the first generation at the port for agents, these are two.
         instance: the instance of the agent that listens; nothing may be said on the topics of other instances.
-        relays: whether it passes on what others say, as a Zeek does. Then any node's name may stand in it.
+        relays: whether it forwards events of others, as a Zeek does. Then an event may name any node as its sender.
     """
 
     def __init__(self, actors: Iterable[Actor], *, instance: str = "", relays: bool = False) -> None:
@@ -414,7 +415,7 @@ class Permissions:
 
     @property
     def actors(self) -> tuple[Actor, ...]:
-        """What the peer is taken for. An agent or node without a name gets the first one for which it speaks."""
+        """The actors that the peer counts as. An agent or node without a name gets the first one that it uses."""
         return self._actors
 
     @property
@@ -443,7 +444,7 @@ class Permissions:
         return may
 
     def _sayer(self, event: Event, topic: str, speaker: str) -> Actor | None:
-        """As what the peer may say this; from now on, an agent or node without a name has the one that it used."""
+        """The actor as which the peer may say this. If that is an agent or node without a name, it gets this one."""
         found = place_of(topic)
         if found is None or (self._instance and found[1] not in ("", self._instance)):
             return None
@@ -455,7 +456,7 @@ class Permissions:
         return None
 
     def subscribable(self) -> tuple[str, ...]:
-        """Prefixes of the topics to which it may subscribe; others are refused, so that mistakes are noticed."""
+        """The prefixes of topics to which it may subscribe. Others are refused, so that mistakes are noticed."""
         prefixes = {
             _prefix(row.place, actor)
             for actor in self._actors
@@ -465,7 +466,7 @@ class Permissions:
         return tuple(prefixes.union(*(_SUBSCRIBED_IN_VAIN.get(actor.role, ()) for actor in self._actors)))
 
     def refusal(self, event: Event, topic: str) -> str:
-        """Why the peer may not say this, a sentence for a person."""
+        """Why the peer may not say this, as a sentence for a person."""
         name = event_name(event)
         found = place_of(topic)
         row = TABLE.get(type(event))
@@ -481,7 +482,7 @@ class Permissions:
         return f"publishing {kind} on topic '{topic}' is not allowed on this connection"
 
     def hears_refusals(self, topic: str) -> bool:
-        """Whether the peer is a client, which is told in the response to its request why that is refused."""
+        """Whether the peer is a client: it gets a response to its request, which says why that was refused."""
         return topic == topics.CONTROLLER and any(actor.role in CLIENTS for actor in self._actors)
 
     def _bind(self, unnamed: Actor, name: str) -> Actor:
@@ -493,7 +494,7 @@ class Permissions:
 
 
 def event_name(event: Event) -> str:
-    """The name of an event without its module, such as ``deploy_request``; one of another release has none here."""
+    """The name of an event without its module, such as ``deploy_request``; ``this event`` if it is not in the table."""
     row = TABLE.get(type(event))
     return "this event" if row is None else event.event_name.rpartition("::")[2]
 
@@ -507,7 +508,7 @@ def _remember(known: dict[K, V], key: K, value: V, text: str) -> None:
 
 
 def _is_within(actor: Actor, event: Event) -> bool:
-    """What depends on more than the event's class."""
+    """The checks that depend on more than the event's class."""
     if actor.role is Role.OPERATOR and isinstance(event, dispatches.ControllerDispatchRequest):
         return bool(event.action) and event.action[0] in OPERATORS_ACTIONS
     return True

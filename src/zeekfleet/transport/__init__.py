@@ -1,1 +1,1 @@
-"""Endpoints: how the roles exchange events, over WebSocket or in memory."""
+"""How agents, controllers, supervisors and nodes exchange events, over WebSocket or in memory."""

@@ -1,7 +1,7 @@
-"""Takes connections from a listening socket, for as long as there are descriptors for them.
+"""Accepts connections on a listening socket, as long as there are descriptors for them.
 
-asyncio's own server tells of each accept that fails, a thousand a second, and
-goes on until the process has no descriptor left for anything else.
+asyncio's own server logs each accept that fails, a thousand times a second, and accepts
+until the process has no descriptor left for anything else.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from zeekfleet.transport.encryption import TLS_RECORD, ServerTls
 logger = logging.getLogger(__name__)
 
 BATCH = 64
-"""Connections taken in one turn of the loop, so that others have theirs."""
+"""The most connections that are accepted in one turn of the event loop, so that other work is not delayed."""
 
 LOOK_AGAIN_AFTER = 1.0
-"""Seconds after which a socket that was left alone is looked at again: nobody tells when a descriptor of another kind
-is free."""
+"""After a shortage, try to accept again in so many seconds: nothing tells when another part of the process has closed
+a descriptor."""
 
 TELL_AGAIN_AFTER = 60.0
-"""Seconds after which a new shortage is told of."""
+"""Seconds after which another shortage is logged."""
 
 
 class Served(asyncio.Protocol, abc.ABC):
-    """What speaks on an accepted connection."""
+    """The protocol that serves an accepted connection."""
 
     @abc.abstractmethod
     async def serve(self) -> None:
@@ -40,11 +40,12 @@ class Served(asyncio.Protocol, abc.ABC):
 
 
 class Reception(msgspec.Struct, frozen=True):
-    """What becomes of a connection that was just accepted.
+    """How to serve a connection that was just accepted.
 
     Attributes:
-        talk: makes what speaks on it, given whether it is encrypted; None has it closed.
-        release: called when it is over, whether it has begun to talk or not.
+        talk: called with whether the connection is encrypted; makes the protocol that serves it. If this returns None,
+            the connection is closed.
+        release: called when the connection is over, even if it was never served.
     """
 
     talk: Callable[[bool], Served | None]
@@ -55,10 +56,10 @@ class Acceptor:
     """Accepts on one socket, and serves each connection in a task of its own.
 
     Args:
-        listening: bound, and listening.
-        address: of it, for the log.
-        receive: says what becomes of a connection just accepted; None has it closed.
-        tls: what is encrypted, and how; None if nothing is.
+        listening: the socket, bound and listening.
+        address: its address, for the log.
+        receive: called with each new connection; decides how to serve it. If this returns None, it is closed.
+        tls: how connections are encrypted; None for plain text.
         handshake_timeout: seconds until the first byte, and seconds that TLS may take to begin.
     """
 
@@ -83,11 +84,11 @@ class Acceptor:
         self._closed = False
 
     def start(self) -> None:
-        """Accept from now on."""
+        """Start accepting connections."""
         self._loop.add_reader(self._listening.fileno(), self._accept)
 
     async def close(self) -> None:
-        """Accept no more, and end all connections, within the time that they take for that."""
+        """Stop accepting, and close all connections, within the time that they have for that."""
         if self._closed:
             return
         self._closed = True
@@ -145,12 +146,12 @@ class Acceptor:
             logger.exception("%s: serving a connection failed", self._address)
         finally:
             reception.release()
-            # Its descriptor is free as soon as the loop has gone round.
+            # Its descriptor is free after this turn of the event loop.
             if self._waiting is not None:
                 self._loop.call_soon(self._resume)
 
     async def _begin(self, connection: socket.socket, reception: Reception) -> Served | None:
-        """Have the connection talk, encrypted if the peer begins with TLS and this is spoken here.
+        """Start the protocol on the connection, with TLS if the peer begins with TLS and this listener has it.
 
         Raises:
             OSError, TimeoutError: it does not begin.
@@ -183,9 +184,9 @@ class Acceptor:
         return self._tls.context() if first == TLS_RECORD else None
 
     async def _peek(self, connection: socket.socket) -> bytes:
-        """The first byte, which stays to be read; empty if the peer has closed.
+        """The first byte, without taking it out of the socket; empty if the peer has closed.
 
-        Until then no TLS is begun: a connection that says nothing costs no more than its descriptor.
+        TLS is not begun before it has arrived: a connection on which nothing is sent costs only its descriptor.
         """
         arrived: asyncio.Future[None] = self._loop.create_future()
 
@@ -201,7 +202,7 @@ class Acceptor:
         return connection.recv(1, socket.MSG_PEEK)
 
     def _pause(self) -> None:
-        """Leave the rest to the kernel's queue until a descriptor is free."""
+        """Leave further connections in the kernel's queue until a descriptor is free."""
         if self._waiting is not None:
             return
         self._loop.remove_reader(self._listening.fileno())

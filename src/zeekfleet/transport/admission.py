@@ -1,4 +1,4 @@
-"""How much may be under way at a time."""
+"""Limits how many requests are under way at the same time."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ controller's, so this is more than :data:`MAX_OF_A_CLIENT`."""
 
 
 class Admission:
-    """Counts what is under way, and has what comes beyond a limit refused, or wait.
+    """Counts what is under way. Beyond a limit, further ones are refused, or have to wait.
 
-    A refusal is logged once, and again only after all was done, so that a flood cannot fill the log.
+    A refusal is logged once, and again only after all of them are done, so that a flood cannot fill the log.
 
     Args:
-        limit: how many at a time, of all peers together.
-        each: how many of one kind, such as one peer's, so that a flood of these leaves room for others.
-        what: in the plural, for the log.
-        waits: whether what comes beyond waits for its turn. It then holds up what comes after it, and so its senders.
+        limit: how many may be under way at the same time, of all peers together.
+        each: how many of one kind, such as those of one peer, so that a flood of these leaves room for others.
+        what: what is counted, in the plural, for the log.
+        waits: whether to wait instead of refusing. This holds up later ones, too, and so their senders.
     """
 
     def __init__(self, limit: int, each: int, what: str, *, waits: bool = False) -> None:
@@ -44,7 +44,7 @@ class Admission:
         self._under_way = 0
 
     async def admit(self, kind: Hashable) -> bool:
-        """Count one more of this kind, if there is room; each admitted one needs its :meth:`release`."""
+        """Count one more of this kind. Returns whether there was room; if so, :meth:`release` must be called later."""
         while self._under_way >= self._limit or self._of_kind[kind] >= self._each:
             if not self._waits:
                 self._tell()
@@ -66,7 +66,7 @@ class Admission:
 
     @property
     def problem(self) -> str:
-        """What to tell whoever is not admitted."""
+        """The error for those that are refused."""
         return (
             f"too many {self._what} are under way: at most {self._each} of one kind and peer, and {self._limit} in all"
         )

@@ -1,6 +1,7 @@
-"""The one interface through which everything in zeekfleet talks.
+"""The interface through which all parts of zeekfleet exchange events.
 
-A bus carries events. Whoever has one subscribes to prefixes of topics, publishes events on topics, asks and answers::
+A bus carries events. A program subscribes to prefixes of topics, publishes events on topics, and sends and answers
+requests::
 
     async with open_bus("ws://127.0.0.1:2150", "agent-1") as bus:
         bus.subscribe(topics.agent("agent-1"))
@@ -8,11 +9,11 @@ A bus carries events. Whoever has one subscribes to prefixes of topics, publishe
             match received:
                 case Delivery(event=agent.GetNodesRequest()): bus.reply(received, ...)
 
-A bus says nothing about how events get from one program to another. Where that is by connections that somebody makes,
-these are an interface of their own (:class:`~zeekfleet.transport.connections.Connections`).
+This interface says nothing about how events get from one program to another. If that needs connections, there is a
+second interface to make them (:class:`~zeekfleet.transport.connections.Connections`).
 
-Who is there is what programs say of themselves: agents and nodes say hello. :class:`PeerLost` is a faster sign that
-somebody is gone, on a bus that notices it.
+Programs announce themselves by events: agents and nodes say hello. On a bus that notices it, :class:`PeerLost` tells
+sooner than a missing sign of life that a program has gone.
 """
 
 from __future__ import annotations
@@ -34,19 +35,19 @@ R = TypeVar("R", bound=Response)
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """Another program on the bus. Where the bus is made of connections, it is the other side of one of them.
+    """Another program on the bus. If the bus has connections, it is the other side of one of them.
 
     Attributes:
-        id: unique among all that this bus ever had.
+        id: a number that is unique among all peers that this bus has ever had.
         name: what the program calls itself, or ``""``.
-        host: the address of its host; ``""`` if it is on this host and has come by a socket file.
+        host: the address of its host; ``""`` if it is connected by a Unix socket.
         place: where it is, for a person: ``192.0.2.1:2150`` or ``unix:PATH``.
-        role: what it is, as far as the way by which it came tells.
+        role: its role, as far as the listener that it connected to tells.
         dialled_for: the instance for whose agent we dialled it; None if we did not, or for something else.
-        endpoint: the id of its bus, where it tells one: two connections may lead to the same program.
-        uid: the user on this host that it belongs to, where that is known.
+        endpoint: the id of its bus, if it sent one. Two connections with the same id lead to the same program.
+        uid: the user on this host that it runs as; None if that is not known.
         identity: the role and name in the certificate that it has shown; None if it has shown none.
-        subscriptions: prefixes of the topics that it hears, by their names on the wire, where it has told them.
+        subscriptions: the topic prefixes that it has subscribed to, as they were sent; empty if they are not known.
     """
 
     id: int
@@ -61,15 +62,15 @@ class Peer(msgspec.Struct, frozen=True):
     subscriptions: tuple[str, ...] = ()
 
     def hears(self, topic: str) -> bool:
-        """Whether it has told that it hears a topic."""
+        """Whether it has subscribed to a topic."""
         return topic.startswith(self.subscriptions)
 
     def is_same(self, other: Peer) -> bool:
-        """Whether these are one program, as far as is known."""
+        """Whether these are the same program, as far as is known."""
         return self.id == other.id or bool(self.endpoint and self.endpoint == other.endpoint)
 
     def __str__(self) -> str:
-        """What to call it in a sentence: its name, or else where it is."""
+        """Its name, for a sentence; without a name, its address."""
         return self.name or self.host or self.place
 
 
@@ -79,8 +80,8 @@ class Delivery(msgspec.Struct, frozen=True):
     Attributes:
         topic: its topic, by the second generation's name.
         event: the event; :class:`~zeekfleet.broker.messages.UnknownEvent` when not of the protocol.
-        generation: whose names the sender used.
-        peer: who sent it.
+        generation: the generation of names that the sender used.
+        peer: the sender.
     """
 
     topic: str
@@ -103,7 +104,7 @@ class PeerLost(msgspec.Struct, frozen=True):
 
 
 BusEvent = Delivery | PeerAdded | PeerLost
-"""What is received from a bus. The last two come only from a bus that is made of connections."""
+"""What is received from a bus. Only a bus with connections gives the last two."""
 
 
 class Bus(abc.ABC):
@@ -127,10 +128,10 @@ class Bus(abc.ABC):
 
     @abc.abstractmethod
     def subscribe(self, prefix: str) -> None:
-        """Hear what is published on topics that start with ``prefix``, under both generations' names.
+        """Receive what is published on topics that start with ``prefix``, under both generations' names.
 
-        Subscribe early: over WebSocket a subscription is told as a connection is made, so another one makes all
-        connections anew.
+        Subscribe early: over WebSocket, subscriptions are sent when a connection is made, so a later subscription makes
+        all connections anew.
         """
 
     @abc.abstractmethod
@@ -138,17 +139,18 @@ class Bus(abc.ABC):
         """Send an event to every subscriber; never waits (queues are bounded, slow readers are cut off).
 
         Args:
-            topic: where.
-            event: what.
-            generation: whose names to use.
-            to: the only one to send it to, if it hears the topic or was dialled by us; nobody hears it if that is gone.
+            topic: the topic to publish it on.
+            event: the event.
+            generation: the generation of names to use.
+            to: the only peer to send it to, if it has subscribed to the topic or was dialled by us. If it has gone, the
+                event is dropped.
 
         Raises:
-            ValueMismatchError: the event holds what the wire cannot carry.
+            ValueMismatchError: the event holds a value that cannot be encoded.
         """
 
     def reply(self, delivery: Delivery, response: Response, *, to: Peer | None = None) -> None:
-        """Publish the response to a request, where the request says, under the names that its sender used.
+        """Publish the response to a request, on the topic that the request names, in the sender's generation.
 
         Args:
             delivery: the request as it arrived.
@@ -171,8 +173,8 @@ class Bus(abc.ABC):
             topic: where to publish it.
             event: the request.
             timeout: seconds.
-            generation: whose names to use.
-            to: whom to ask, and then whose response alone counts; without it, whoever hears it may answer.
+            generation: the generation of names to use.
+            to: the only peer to ask; then only its response counts. Without it, every subscriber may answer.
 
         Raises:
             RequestTimeoutError: no response came in time.
@@ -180,7 +182,7 @@ class Bus(abc.ABC):
 
     @abc.abstractmethod
     def events(self) -> AsyncIterator[BusEvent]:
-        """What arrives, in order, until the bus is closed; for one reader.
+        """What arrives, in order, until the bus is closed. There may be only one reader.
 
-        The queue is bounded: a reader that stalls holds back the senders.
+        The queue is bounded: if the reader stalls, senders have to wait.
         """

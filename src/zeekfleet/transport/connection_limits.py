@@ -9,14 +9,14 @@ from collections.abc import Callable, Hashable
 import msgspec
 
 SUBNET = 64
-"""Bits of an IPv6 address that one peer is counted by: whoever has a network of that size has all its addresses."""
+"""IPv6 peers are counted by so many bits of their address: whoever has a network of that size has all its addresses."""
 
 
 class Entry(msgspec.Struct, eq=False):
     """A connection that is counted.
 
     Attributes:
-        who: whose it is, such as an address or a user.
+        who: its peer, such as an address or a user.
         end: closes it.
         is_upgraded: whether it has been upgraded, and so counts as a connection rather than as a handshake.
     """
@@ -29,14 +29,14 @@ class Entry(msgspec.Struct, eq=False):
 class ConnectionLimits:
     """Counts a listener's connections.
 
-    A connection that has not been upgraded takes memory, for TLS about 400 kB, and costs its sender nothing. If there
-    are too many, the oldest one of whoever has most of them is closed, so that new ones always have their turn. An
-    upgraded connection is never closed for another one; what is beyond the limits is refused.
+    A connection that has not been upgraded takes memory (with TLS about 400 kB), but costs its sender nothing. If there
+    are too many, the peer that has most of them loses its oldest one, so that new peers can always connect. An upgraded
+    connection is never closed in favour of another one; if there are too many, new ones are refused.
 
     Args:
         connections: how many upgraded connections there may be.
         each: how many of them one peer may have.
-        handshakes: how many connections may be on their way to the upgrade.
+        handshakes: how many connections may not have been upgraded yet.
     """
 
     def __init__(self, connections: int, each: int, handshakes: int) -> None:
@@ -52,12 +52,12 @@ class ConnectionLimits:
         """Count a connection that has just been accepted.
 
         Args:
-            who: whose it is.
-            end: closes it; called by the caller, for the entry that is to give way.
+            who: its peer.
+            end: closes it. Not called here: the caller closes the connection that has to give way.
 
         Returns:
-            Its entry, and the entry that has to give way to it, None if there is room. The latter is not counted any
-            more, and its connection has to be closed.
+            Its entry, and the entry that has to give way to it; None if there is room. The latter is not counted any
+            more, and the caller has to close its connection.
         """
         entry = Entry(who, end)
         self._pending.setdefault(who, {})[entry] = None
@@ -70,7 +70,7 @@ class ConnectionLimits:
         return entry, oldest
 
     def upgrade(self, entry: Entry) -> str:
-        """Count a connection as upgraded; why it may not be, as the end of a sentence, ``""`` if it may."""
+        """Count a connection as upgraded. Returns why it must not be upgraded, as the end of a sentence, or ``""``."""
         if self._upgraded_count >= self._connections:
             return f"there are {self._connections} connections already"
         if self._upgraded[entry.who] >= self._each:
@@ -82,7 +82,7 @@ class ConnectionLimits:
         return ""
 
     def forget(self, entry: Entry) -> None:
-        """Count this connection no more; nothing happens if it is not counted."""
+        """Stop counting this connection. Does nothing if it is not counted."""
         if entry.is_upgraded:
             entry.is_upgraded = False
             self._upgraded_count -= 1
@@ -99,11 +99,11 @@ class ConnectionLimits:
 
 
 def peer_of(uid: int | None, host: str) -> Hashable:
-    """By what a peer's connections are counted: its user on this host, else its address or IPv6 network.
+    """The key by which a peer's connections are counted: its user on this host, else its address or IPv6 network.
 
     Args:
-        uid: of the peer; None if it is not on this host, or unknown.
-        host: its address, ``""`` for a Unix socket.
+        uid: the peer's user; None if it is on another host, or unknown.
+        host: the peer's address; ``""`` for a Unix socket.
     """
     if uid is not None:
         return uid

@@ -1,8 +1,7 @@
-"""The connections that a bus is made of, where somebody has to make them: listening and dialling.
+"""The interface for the connections of a bus that needs them: listening and dialling.
 
-Who listens and who dials makes no difference to what can be said, except that on the wire a dialling side tells its
-subscriptions and is sent only what matches, whereas it sends all that it publishes (narrowed by ``publish`` when it
-dials).
+It makes almost no difference which side dials. But only the dialling side sends its subscriptions, and so receives only
+what matches them. It sends everything that it publishes, unless ``publish`` limits that when it dials.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from zeekfleet.transport.encryption import ClientTls, ServerTls
 from zeekfleet.transport.metrics import TransportMetrics
 
 Refused = Callable[[Peer, Event, str], None]
-"""Told of what a peer was not allowed to publish: the peer, the event, and why, a sentence for a person."""
+"""Called when a peer was not allowed to publish something: with the peer, the event, and the reason as a sentence."""
 
 
 READERS = frozenset({permissions.Role.VIEWER, permissions.Role.OPERATOR})
@@ -36,7 +35,7 @@ Certified = Callable[[Identity | None], tuple[Actor, ...]]
 
 
 class CertificateOwner(msgspec.Struct, frozen=True):
-    """Whose certificate a peer has shown, which the listener's authorities have signed.
+    """The owner of a certificate that a peer has shown, and that the listener's authorities have signed.
 
     Attributes:
         identity: the role and name in it; None if it has none.
@@ -105,7 +104,7 @@ def permissions_of_dialled(role: Role) -> Permissions | None:
 
 
 class Connections(abc.ABC):
-    """What listens and dials."""
+    """Listens and dials."""
 
     @abc.abstractmethod
     async def listen(
@@ -117,12 +116,12 @@ class Connections(abc.ABC):
         tls: ServerTls | None = None,
         access: AccessControl | None = None,
     ) -> int:
-        """Accept connections; may be called several times.
+        """Accept connections at an address; may be called several times.
 
         Args:
-            host: address, or ``unix:PATH`` (mode 0600, any path length).
-            port: 0 takes any free one.
-            policy: what peers that connect here may do; everything when left out.
+            host: an address, or ``unix:PATH`` (mode 0600, any path length).
+            port: the port; 0 for any free one.
+            policy: what peers that connect here may do; by default everything.
             tls: how peers are encrypted, None for plain text.
             access: decides which peers are served; by default all are. If ``tls`` requires certificates, these decide
                 about whoever comes with TLS.
@@ -148,30 +147,31 @@ class Connections(abc.ABC):
     ) -> None:
         """Connect, and connect again whenever the connection is lost, until :meth:`hang_up`.
 
-        Attempts are spaced by exponential backoff with jitter. ``PeerAdded`` tells of success.
+        The delays between attempts grow exponentially, with jitter. ``PeerAdded`` reports success.
 
         Args:
-            host: address or name, or ``unix:PATH``.
+            host: an address, a name, or ``unix:PATH``.
             port: the other side's port.
             publish: send only what is published on topics with one of these prefixes
                 (second-generation names; the first generation's twins are included).
-            tls: how the connection is encrypted and who must be there, None for plain text.
-            role: what is there; it may say only what such a program says, and anything for ``NONE``.
-            instance: the one whose agent is there; the peer says so (``dialled_for``).
-            label: what is there, for the log; it is news then if it cannot be reached, and when it can be again.
+            tls: how the connection is encrypted and whose certificate the peer must have; None for plain text.
+            role: the role of the program there. It may publish only what such a program publishes; ``NONE``: anything.
+            instance: the instance whose agent is there; the peer has it as ``dialled_for``.
+            label: a name for the program there, for the log. If it is given, it is logged when the program cannot be
+                reached, and when it can be reached again.
         """
 
     @abc.abstractmethod
     def hang_up(self, host: str, port: int) -> None:
-        """Close what :meth:`dial` keeps open; unknown addresses are ignored."""
+        """Stop dialling an address and close its connection. Unknown addresses are ignored."""
 
     @abc.abstractmethod
     def probe(self, peer: Peer, timeout: float) -> None:
-        """Have a connection end soon if there is nobody at its other end any more; unknown ones are ignored.
+        """Close a connection soon if its peer does not respond. Unknown peers are ignored.
 
         Args:
-            peer: whose connection.
-            timeout: seconds in which it has to give a sign of life.
+            peer: the peer at the connection.
+            timeout: how many seconds it has to respond.
         """
 
     @abc.abstractmethod
@@ -188,12 +188,12 @@ class Connections(abc.ABC):
 
 
 class ConnectedBus(Bus, Connections):
-    """A bus that is made of its own connections: whoever has it can talk, listen and dial.
+    """A bus with connections of its own: it can also listen and dial.
 
-    An event crosses one connection only, where this program and another have dialled each other.
+    If this program and another have dialled each other, an event still crosses only one of the two connections.
 
     Attributes:
-        metrics: what it has counted so far.
+        metrics: its counters.
     """
 
     metrics: TransportMetrics

@@ -1,4 +1,4 @@
-"""Deadlines for peers that do not run out because we were slow ourselves."""
+"""Deadlines for peers that are extended if we were slow ourselves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 TOLERANCE = 0.1
-"""Seconds by which a timer may be late without anything being wrong with our loop."""
+"""Seconds by which a timer may be late although our event loop is not slow."""
 
 EXTENSION = 10.0
 """The most seconds that one delay of ours adds to a deadline."""
@@ -17,8 +17,8 @@ class Deadline:
     """Calls an action at a time, unless it is cancelled before.
 
     If the loop did not run at that time, the peer may have sent what we wait
-    for, and we have not read it. So a deadline that is noticed late is moved by
-    as much as it was late.
+    for, and we have not read it. So if a deadline is noticed late, it is
+    extended by as many seconds as it was late.
 
     Args:
         when: in the loop's time.
@@ -47,9 +47,9 @@ class Deadline:
 
 @contextlib.asynccontextmanager
 async def until(when: float) -> AsyncIterator[Callable[[], None]]:
-    """Cancel what runs inside when a :class:`Deadline` is over, and raise TimeoutError.
+    """Cancel the body of the context when a :class:`Deadline` is over, and raise TimeoutError.
 
-    What it gives is to be called as soon as the time no longer matters.
+    Yields a function that lifts the deadline.
     """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as timeout:

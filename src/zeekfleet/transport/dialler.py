@@ -1,4 +1,4 @@
-"""Keeps one connection to a peer that we dial, for as long as it is wanted."""
+"""Keeps one connection to a peer that we dial, as long as it is wanted."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ class Dialler:
     The pauses between attempts grow until a connection has lasted for a while.
 
     Args:
-        router: the bus's.
-        settings: its times.
-        address: whom we dial, for the log.
-        connect: makes a connection, up to its upgrade.
-        role: what is there; if it is given, a warning tells when it cannot be reached, and a line when it can again.
+        router: the bus's router.
+        settings: has the delays between attempts.
+        address: the address that we dial, for the log.
+        connect: makes a connection and upgrades it.
+        role: a name for the program there. If it is given, it is logged when the program cannot be reached, and when
+            it can be reached again.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Dialler:
             await link.close(GOING_AWAY, link.reason)
 
     async def _attempt(self, deadline: float) -> bool:
-        """Make one connection and run it; whether it ended to be made anew at once."""
+        """Make one connection and run it. Returns whether it ended because it must be made anew at once."""
         self._was_up = False
         self._router.metrics.connection_attempts += 1
         try:
@@ -108,7 +109,7 @@ class Dialler:
         return self._subscriptions != self._router.subscriptions
 
     def _failed(self, what: str, reason: str) -> None:
-        """Tell of it; of failures in a row, only the first is news, and the first stranger."""
+        """Log a failure. Of several in a row, only the first is logged above the debug level."""
         level = logging.DEBUG
         facts: dict[str, object] = {"address": self._address, "error": reason}
         if not self._is_told and not self._stopped:

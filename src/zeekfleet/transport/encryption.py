@@ -11,18 +11,18 @@ import msgspec
 from zeekfleet.security.identity import Identity, PeerRole
 
 TLS_RECORD = b"\x16"
-"""The first byte of whoever begins a TLS handshake. No request of HTTP begins with it."""
+"""The first byte of a TLS handshake. No HTTP request begins with it."""
 
 Context = Callable[[], ssl.SSLContext]
-"""Gives the context for the next handshake. After its files have changed it is another one."""
+"""Returns the context for the next handshake; it is a new one after its files have changed."""
 
 
 class ServerTls(msgspec.Struct, frozen=True):
     """TLS at a listener.
 
     Attributes:
-        context: a server's. If it requires certificates, these decide who is served.
-        plain_here: peers on this host that are served by their user may also come without TLS.
+        context: a context for servers. If it requires certificates, these decide who is served.
+        plain_here: whether peers on this host whose user is served may also connect without TLS.
     """
 
     context: Context
@@ -30,7 +30,7 @@ class ServerTls(msgspec.Struct, frozen=True):
 
     @property
     def is_mutual(self) -> bool:
-        """Whether certificates decide about peers: each needs one, or may show one."""
+        """Whether certificates decide who is served: each peer needs one, or may show one."""
         return self.context().verify_mode is not ssl.CERT_NONE
 
 
@@ -38,9 +38,9 @@ class ClientTls(msgspec.Struct, frozen=True):
     """TLS on a connection that we make.
 
     Attributes:
-        context: a client's.
-        role: the role that the certificate of the other side must tell; None if any will do.
-        name: the name that it must tell beside it; ``""`` if any will do.
+        context: a context for clients.
+        role: the role that the other side's certificate must have; None for any.
+        name: the name that it must have; ``""`` for any.
     """
 
     context: Context
@@ -51,7 +51,7 @@ class ClientTls(msgspec.Struct, frozen=True):
         """Why the owner of a certificate is not who we want to talk to; ``""`` if it is.
 
         Args:
-            identity: of the certificate; None if it has none.
+            identity: the identity in the certificate; None if it has none.
         """
         if self.role is None:
             return ""
@@ -73,15 +73,15 @@ class Encryption(Protocol):
     insecure: bool
 
     def problem(self, host: str) -> str:
-        """Why this host must not be connected to, as a sentence without its subject; ``""`` if it may."""
+        """Why we must not connect to this host, as a sentence; ``""`` if we may."""
         ...
 
     def towards_agent(self, host: str, name: str) -> ClientTls | None:
-        """TLS of a connection to an agent; None if it does without.
+        """TLS for a connection to an agent; None for plain text.
 
         Args:
-            host: whom we connect to; one without :meth:`problem`.
-            name: the agent's.
+            host: the agent's host, for which there is no :meth:`problem`.
+            name: the agent's name.
         """
         ...
 
@@ -92,7 +92,7 @@ class PlainText:
     insecure = False
 
     def problem(self, host: str) -> str:
-        """There is never one."""
+        """There is never a problem."""
         return ""
 
     def towards_agent(self, host: str, name: str) -> ClientTls | None:

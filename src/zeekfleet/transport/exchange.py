@@ -1,4 +1,4 @@
-"""Runs one connection: frames from the link to the session, the session's outputs to link and router."""
+"""Runs one connection: hands frames from the link to the session, and the session's outputs to link and router."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ async def serve(router: Router, link: Link, session: ServerSession, policy: List
     """Run a connection from a peer that dialled, until it is over.
 
     Args:
-        router: the bus's.
-        link: the connection, upgraded.
-        session: its conversation.
-        policy: whom to tell of what the peer was not allowed to say.
+        router: the bus's router.
+        link: the upgraded connection.
+        session: the protocol's state of this connection.
+        policy: the listener's policy; has the function to call if the peer was not allowed to publish something.
         deadline: when the handshake must be complete, in the loop's time.
     """
 
@@ -159,9 +159,9 @@ def _tell(router: Router, link: Link, problem: Problem) -> None:
 
 
 def _refuse(router: Router, link: Link, permissions: Permissions, arrived: Deliver, refused: Refused | None) -> None:
-    """Drop what the peer may not say, and count, log and answer that. An answer to a client is its request's response.
+    """Drop an event that the peer may not publish; count, log and answer that. A client gets a response to its request.
 
-    A Zeek passes on what nodes of other hosts and their agents say, so nothing is wrong there.
+    A Zeek also forwards events of nodes and agents on other hosts, so from a Zeek this is not a fault.
     """
     if permissions.relays:
         return

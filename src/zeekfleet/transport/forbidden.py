@@ -1,4 +1,4 @@
-"""Telling somebody who is not served just that."""
+"""Tells peers that are not served that they are not served."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from zeekfleet.transport.acceptor import Served
 from zeekfleet.transport.upgrade import REFUSAL, refusal
 
 REFUSALS_MAX = 64
-"""Connections of strangers that are given an answer at a time; others are closed without."""
+"""The most connections that are being answered at the same time; others are closed without an answer."""
 
 LINGER = 1.0
-"""Seconds that a stranger has to read the answer and close."""
+"""Seconds that the peer has to read the answer and close."""
 
 READ_MAX = 65536
 
 
 class Forbidden(Served):
-    """Answers at once, whatever is asked, and looks at none of it.
+    """Answers at once with a refusal, without looking at what the peer sends.
 
     Args:
-        reason: in words.
-        present: those that are under way.
+        reason: the reason, for the answer.
+        present: the set of all that are being answered; this one adds and removes itself.
     """
 
     def __init__(self, reason: str, present: set[Forbidden]) -> None:
@@ -41,7 +41,7 @@ class Forbidden(Served):
         if transport.can_write_eof():
             self._timer = asyncio.get_running_loop().call_later(LINGER, transport.abort)
             try:
-                # What we close unread the kernel answers with a reset, which may overtake the response.
+                # If we closed with unread data, the kernel would send a reset, which may overtake the response.
                 transport.write_eof()
             except OSError:
                 transport.abort()  # it has gone, as a port scanner does
@@ -60,7 +60,7 @@ class Forbidden(Served):
         self._gone.set()
 
     async def serve(self) -> None:
-        """Wait until the stranger has gone; cancelled, close at once."""
+        """Wait until the peer has gone. If cancelled, close at once."""
         try:
             await self._gone.wait()
         finally:

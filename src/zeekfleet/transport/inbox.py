@@ -10,10 +10,10 @@ from zeekfleet.transport.bus import BusEvent
 from zeekfleet.transport.metrics import TransportMetrics
 
 EXPECTANT_FACTOR = 16
-"""By which factor the limits are larger while a request is waiting for its response.
+"""The limits are larger by this factor while a request is waiting for its response.
 
-A reader that awaits a response reads nothing else; the response may stand
-behind frames that fill the queue. So connections are read on, up to this.
+A reader that awaits a response reads nothing else, and the response may be
+behind frames that fill the queue. So connections are still read, up to this limit.
 """
 
 EXPECTANT_EACH = 64
@@ -21,10 +21,10 @@ EXPECTANT_EACH = 64
 
 
 class Inbox(AsyncIterator[BusEvent]):
-    """What was received. Peers have their turns: what one has sent is in order, and no peer waits for all of another's.
+    """The events that were received. Peers take turns, so that a peer that sends much does not delay the others.
 
-    Connections wait for :meth:`room` before they read their sockets, so a reader
-    that stalls holds back the senders, and a peer that sends much holds back only itself.
+    Events of one peer stay in order. Connections wait for :meth:`room` before they read their sockets, so senders
+    have to wait if the reader stalls, and a peer that sends much holds up only itself.
 
     Args:
         count: how many events may wait.
@@ -37,7 +37,7 @@ class Inbox(AsyncIterator[BusEvent]):
         self._count, self._size, self._each = count, size, each
         self._metrics = metrics
         self._queues: OrderedDict[int, deque[tuple[BusEvent, int]]] = OrderedDict()
-        """By peer; the first one has its turn next."""
+        """The events of each peer; the first peer has its turn next."""
         self._waiting = 0
         self._waiting_bytes = 0
         self._factor = 1
@@ -48,8 +48,8 @@ class Inbox(AsyncIterator[BusEvent]):
     def has_room(self, peer: int) -> bool:
         """Whether the connection of this peer may read.
 
-        One of whom nothing is waiting may always read an event, unless the bytes are too many: a queue that others have
-        filled is no reason to leave it out.
+        If no event of this peer is waiting, it may read one even if others have filled the queue, unless there are too
+        many bytes.
         """
         if self._closed:
             return True
@@ -76,12 +76,12 @@ class Inbox(AsyncIterator[BusEvent]):
         self._arrived.set()
 
     def expect(self, expectant: bool) -> None:
-        """Say whether requests are waiting for their responses."""
+        """Note whether requests are waiting for their responses."""
         self._factor = EXPECTANT_FACTOR if expectant else 1
         self._let_go(*self._held_back)
 
     def close(self) -> None:
-        """Take no more events; the reader gets those that are there, and then the end."""
+        """Accept no more events. The reader gets the remaining ones, and then the end."""
         self._closed = True
         self._arrived.set()
         self._let_go(*self._held_back)
@@ -119,7 +119,7 @@ class Inbox(AsyncIterator[BusEvent]):
 
     @property
     def _is_full(self) -> bool:
-        """Whether too much is waiting of all peers together."""
+        """Whether too much is waiting, counting all peers."""
         return self._waiting >= self._count * self._factor or self._waiting_bytes >= self._size * self._factor
 
     def _count_in(self, number: int, size: int) -> None:
@@ -128,7 +128,7 @@ class Inbox(AsyncIterator[BusEvent]):
         self._metrics.waiting_events = self._waiting
 
     def _let_go(self, *peers: int) -> None:
-        """Have the connections of those of these peers read on that may."""
+        """Let the connections of these peers continue to read, if they may."""
         for peer in peers:
             waiter = self._held_back.get(peer)
             if waiter is not None and not waiter.done() and self.has_room(peer):

@@ -1,4 +1,4 @@
-"""One connection to a peer, whatever carries it."""
+"""The interface of one connection to a peer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Link(abc.ABC):
     """A connection that carries text frames.
 
     Attributes:
-        peer: who is on the other side.
+        peer: the other side.
         dialled: whether we dialled.
         subscriptions: events on topics with these prefixes are sent to the peer. If the peer dialled, they are what it
             subscribed to, in the names on the wire. If we dialled, they are what we publish there, in the second
             generation's names.
         permissions: what the peer may say and hear; None for everything.
         serial: the number of the certificate that the peer has shown; None if it has shown none.
-        frame_limit: the largest frame that the peer accepts, in bytes; None if it did not tell.
+        frame_limit: the largest frame that the peer accepts, in bytes; None if it did not say.
         reason: why the connection ended; for a person.
         faulty: whether it ended by the peer's fault: it did not read, gave no sign of life, or broke the protocol.
     """
@@ -39,8 +39,8 @@ class Link(abc.ABC):
         """Whether a peer that dialled us has subscribed to this event, and may hear it.
 
         Args:
-            event: its class.
-            topic: by its second-generation name.
+            event: the event's class.
+            topic: the topic's second-generation name.
             on_wire: the topic as it is sent.
         """
         if not on_wire.startswith(self.subscriptions):
@@ -74,7 +74,7 @@ class Link(abc.ABC):
 
     @abc.abstractmethod
     def hold(self, held: bool) -> None:
-        """Say that reading is held back, or goes on: meanwhile the peer's silence means nothing."""
+        """Note that we stop reading, or continue. While we do not read, the peer's silence means nothing."""
 
     @abc.abstractmethod
     def probe(self, timeout: float) -> None:
@@ -86,4 +86,4 @@ class Link(abc.ABC):
 
     @abc.abstractmethod
     async def close(self, code: int, reason: str) -> None:
-        """Close within the time for that; what was sent before still arrives if the peer reads."""
+        """Close the connection, within a time limit. What was sent before still arrives if the peer reads."""

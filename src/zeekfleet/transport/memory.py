@@ -105,7 +105,7 @@ class MemoryLink(Link):
 
 
 class MemoryNetwork:
-    """Where the buses of one process find each other; addresses are as on a network of one host."""
+    """The network on which the buses of one process find each other. It has addresses and ports like a host."""
 
     def __init__(self) -> None:
         self._listeners: dict[tuple[str, int], tuple[MemoryBus, ListenerPolicy]] = {}
@@ -131,13 +131,13 @@ class MemoryNetwork:
         return port
 
     def free(self, host: str, port: int) -> None:
-        """Give an address back."""
+        """Release an address."""
         del self._listeners[host, port]
 
     async def connect(
         self, host: str, port: int, theirs: Peer, subscriptions: tuple[str, ...], ours: MemoryBus
     ) -> Link:
-        """Connect to the bus that listens there; wait until there is one."""
+        """Connect to the bus that listens at an address. Waits until there is one."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._find(host, port) is not None)
         found = self._find(host, port)
@@ -165,7 +165,7 @@ class MemoryBus(RoutedBus):
     """A bus on a :class:`MemoryNetwork`.
 
     Args:
-        network: shared by those who are to find each other.
+        network: the network, shared by all buses that must find each other.
         name: what it calls itself to peers.
         settings: its limits and times.
         host: the address from which it dials.
@@ -194,7 +194,7 @@ class MemoryBus(RoutedBus):
         return port
 
     def new_peer_id(self) -> int:
-        """A number no other peer of this bus has had."""
+        """A number that no other peer of this bus has had."""
         return self._router.new_peer_id()
 
     def accept(self, link: MemoryLink, policy: ListenerPolicy) -> None:

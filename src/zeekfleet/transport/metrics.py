@@ -1,4 +1,4 @@
-"""What a bus counts."""
+"""The counters of a bus."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ class TransportMetrics(msgspec.Struct):
         slow_peers: peers cut off because they did not read.
         silent_peers: peers cut off because they sent no pong.
         handshakes_failed: connections that ended before they were ready.
-        handshakes_evicted: connections that were closed before their upgrade, since there were too many such.
+        handshakes_evicted: connections that were closed before their upgrade, because there were too many of these.
         connections_refused: connections over a listener's limit.
-        strangers_refused: connections of users who are not served, to users who are not obeyed, and upgrades for
-            foreign web pages.
+        strangers_refused: refused connections: those of users that are not served, those to listeners of users that
+            are not trusted, and upgrades for foreign web pages.
         connection_attempts: attempts to connect to peers.
         requests_timed_out: requests without a response in time.
-        frames_abandoned: connections cut since they held an unfinished frame for longest while these took much memory.
-        frames_too_large: frames that were not sent since their peer would not accept them.
+        frames_abandoned: connections that were cut because unfinished frames took too much memory and theirs was the
+            oldest.
+        frames_too_large: frames that were not sent because the peer would not accept frames of that size.
         foreign_responses: responses of peers that were not asked.
         pending_requests: requests that wait for their response.
         waiting_events: events that wait for the reader.

@@ -1,4 +1,4 @@
-"""Opening a bus by its URL, for programs that only take part in it."""
+"""Opens a bus by its URL, for programs that need no other connections."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ def open_bus(
 ) -> Bus:
     """The bus that a URL names; use it as an async context manager.
 
-    Entering it does not wait for others: over WebSocket the place is dialled from then on, again and again, until the
-    bus is closed. So subscribe before.
+    Entering it does not wait for a connection: over WebSocket, the address is dialled from then on, again and again,
+    until the bus is closed. So subscribe first.
 
     Args:
         url: ``ws://HOST:PORT`` and ``wss://HOST:PORT`` over WebSocket, ``ws+unix:PATH`` over a socket file.
         name: what this program calls itself to others.
         settings: limits and times.
         tls: for ``wss``, a client's context; the system's certificates are trusted if it is left out.
-        label: what is at that place, for the log; it is news then if it cannot be reached, and when it can be again.
+        label: a name for the program there, for the log. If it is given, it is logged when the program cannot be
+            reached, and when it can be reached again.
 
     Raises:
         TransportError: there is no such kind of bus.
@@ -55,7 +56,7 @@ def open_bus(
 
 
 class DialledBus(WebSocketBus):
-    """Dials one place for as long as it is open.
+    """Dials one address as long as it is open.
 
     Args:
         name: what it calls itself to others.
@@ -64,7 +65,7 @@ class DialledBus(WebSocketBus):
         port: 0 for ``unix:``.
         tls: how the connection is encrypted, None for plain text.
         label: as in :func:`open_bus`.
-        access: which users of this host are obeyed there; by default all are.
+        access: the users of this host whose listeners are trusted; by default all.
     """
 
     def __init__(

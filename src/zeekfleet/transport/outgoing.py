@@ -1,4 +1,4 @@
-"""The bounded queue of what a peer has yet to read: its transport's own buffer, kept account of."""
+"""The bounded queue of frames that a peer has yet to read: asyncio's own buffer, with a count of what is in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 
 
 class Outgoing:
-    """Writes at once, without a task switch, and says when too much waits.
+    """Writes at once, without a task switch, and refuses frames if too many are waiting.
 
     The kernel takes what it can in :meth:`write`; the transport buffers the
     rest. Where each buffered frame ends is remembered, so that frames can be
@@ -16,7 +16,7 @@ class Outgoing:
     Args:
         transport: the connection's.
         frames: how many frames may wait.
-        size: how many bytes may wait; one frame may, whatever its size.
+        size: how many bytes may wait; a single frame may always wait, whatever its size.
     """
 
     def __init__(self, transport: asyncio.WriteTransport, frames: int, size: int) -> None:
@@ -26,7 +26,7 @@ class Outgoing:
         self._ends: deque[int] = deque()
 
     def write(self, frame: bytes) -> bool:
-        """Send a frame; False if the queue is full and it was not."""
+        """Send a frame. Returns False if the queue is full and the frame was not sent."""
         transport, ends = self._transport, self._ends
         waiting = transport.get_write_buffer_size()
         if waiting:

@@ -1,6 +1,6 @@
 """Sets of topic prefixes.
 
-A set is a tuple of strings, so that ``topic.startswith(prefixes)`` is the match, done in C.
+A set is a tuple of strings: so ``topic.startswith(prefixes)`` is the whole test, and runs in C.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from zeekfleet.broker.generations import FIRST_TOPIC_ROOT, SECOND_TOPIC_ROOT, ca
 
 
 def reduced(prefixes: Iterable[str]) -> tuple[str, ...]:
-    """The set without prefixes that another one covers, sorted."""
+    """The set, sorted, without prefixes that another prefix covers."""
     kept: list[str] = []
     for prefix in sorted(prefixes):
         if not kept or not prefix.startswith(kept[-1]):
@@ -30,7 +30,7 @@ def on_the_wire(prefixes: Iterable[str]) -> tuple[str, ...]:
 
 
 def common(left: Iterable[str], right: Iterable[str]) -> tuple[str, ...]:
-    """The set of the topics that match both sets."""
+    """The set of prefixes for the topics that both sets match."""
     right = tuple(right)
     found = [max(one, other) for one in left for other in right if one.startswith(other) or other.startswith(one)]
     return reduced(found)

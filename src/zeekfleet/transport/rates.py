@@ -1,4 +1,4 @@
-"""How often something may happen: a number a second on average, and a burst at a time. Pure."""
+"""Limits how often something may happen: so many times a second on average, with bursts. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class Rate:
     """A bucket of tokens that fills again at a steady rate.
 
     Args:
-        per_second: how many tokens come back in a second.
-        burst: how many there are at most, and at first.
+        per_second: how many tokens are added in a second.
+        burst: the most tokens that the bucket can hold; it starts full.
         clock: monotonic, in seconds.
     """
 
@@ -23,7 +23,7 @@ class Rate:
         self._filled = clock()
 
     def take(self) -> bool:
-        """Whether it may happen once more now; if it may, it counts."""
+        """Take a token, if there is one. Returns whether there was."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._per_second)
         self._filled = now
@@ -33,7 +33,7 @@ class Rate:
         return True
 
     def give_back(self) -> None:
-        """What was taken last does not count."""
+        """Put the last token back."""
         self._tokens = min(self._burst, self._tokens + 1)
 
 

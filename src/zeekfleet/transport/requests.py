@@ -1,4 +1,4 @@
-"""Requests that are waiting for their responses."""
+"""The requests that are waiting for their responses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RequestTable:
 
     Args:
         metrics: where to count.
-        expect: called with whether any request is waiting, when that changes.
+        expect: called when it changes whether any request is waiting, with True if one is.
     """
 
     def __init__(self, metrics: TransportMetrics, expect: Callable[[bool], None]) -> None:
@@ -50,8 +50,8 @@ class RequestTable:
         Args:
             event: the request.
             timeout: seconds.
-            send: publishes it.
-            asked: the peer whose response is taken; None if anybody may answer.
+            send: publishes the request.
+            asked: the only peer whose response counts; None if anybody may answer.
 
         Raises:
             RequestTimeoutError: no response came in time.
@@ -78,7 +78,7 @@ class RequestTable:
             self._changed()
 
     def fail(self, event: ResponseTooLarge, source: Peer) -> bool:
-        """End the request whose response is too large to be sent; False if no such request is waiting."""
+        """End the request whose response is too large to be sent. Returns False if no such request is waiting."""
         for (_, reqid), pending in self._pending.items():
             was_asked = pending.asked is None or source.is_same(pending.asked)
             if reqid == event.reqid and was_asked and not pending.future.done():
@@ -87,7 +87,7 @@ class RequestTable:
         return False
 
     def resolve(self, event: Event, source: Peer) -> bool:
-        """Hand a response to its request; False if none is waiting for it, or if another peer was asked."""
+        """Hand a response to its request. Returns False if none is waiting for it, or if another peer was asked."""
         if not self._pending or not isinstance(event, Response):
             return False
         key = (type(event), event.reqid)

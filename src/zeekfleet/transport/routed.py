@@ -1,4 +1,4 @@
-"""What every bus that is made of connections has in common: everything but how a connection is made."""
+"""The common part of all buses with connections: everything except how a connection is made."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class RoutedBus(ConnectedBus):
             self._group = None
             if kind is not None and issubclass(kind, asyncio.CancelledError):
                 await group.__aexit__(kind, error, trace)
-            else:  # so that the caller's error is not wrapped in an ExceptionGroup
+            else:  # the error is not passed on: the task group would wrap the caller's error in an ExceptionGroup
                 await group.__aexit__(None, None, None)
 
     def subscribe(self, prefix: str) -> None:
@@ -147,7 +147,7 @@ class RoutedBus(ConnectedBus):
     async def _connect(
         self, host: str, port: int, subscriptions: tuple[str, ...], tls: ClientTls | None, role: Role
     ) -> Link:
-        """Make one connection to a peer, up to its upgrade.
+        """Make one connection to a peer and upgrade it.
 
         Raises:
             OSError, TransportError: it cannot be made.
@@ -155,7 +155,7 @@ class RoutedBus(ConnectedBus):
 
     @abc.abstractmethod
     async def _close_listeners(self) -> None:
-        """Accept no more, and close the connections that were made to us, within the time for that."""
+        """Stop accepting, and close the connections that were made to us, within a time limit."""
 
 
 def _is_socket_file(host: str) -> bool:

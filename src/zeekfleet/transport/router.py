@@ -1,4 +1,4 @@
-"""What a bus that is made of connections does with events, whatever carries these connections.
+"""Routes events on a bus with connections, independent of the kind of connection.
 
 ::
 
@@ -8,8 +8,8 @@
         ├─────────────────> the request that waits for it, or else
         └─────────────────> our reader, if we subscribed to its topic
 
-Two programs may have two links, as each can dial the other. Each event crosses
-one of them, and what a program has said is never sent to it again.
+Two programs may have two links, since each can dial the other. Each event crosses
+only one of them, and a program's own events are never sent back to it.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Router:
     """Passes events between the links that are ready, waiting requests, and the reader.
 
     Attributes:
-        metrics: what the bus counts.
-        inbox: what waits for the reader.
-        requests: those that wait for their responses.
+        metrics: the bus's counters.
+        inbox: the events that wait for the reader.
+        requests: the requests that wait for their responses.
         reports: limits how often the same refusal is logged.
     """
 
@@ -74,7 +74,7 @@ class Router:
         return tuple(link.peer for _, link in sorted({**self._inbound, **self._dialled}.items()))
 
     def subscribe(self, prefix: str) -> bool:
-        """Add a subscription; False if another one covers it."""
+        """Add a subscription. Returns False if an earlier one covers it."""
         widened = canonical([*self._subscriptions, prefix])
         changed = widened != self._subscriptions
         self._subscriptions = widened
@@ -84,21 +84,21 @@ class Router:
         """Send a request, as :meth:`publish` does.
 
         Raises:
-            FrameTooLargeError: it is too large for a peer that is to get it.
-            ValueMismatchError: the event holds what the wire cannot carry.
+            FrameTooLargeError: it is larger than a receiver accepts.
+            ValueMismatchError: the event holds a value that cannot be encoded.
         """
         if problem := self.publish(topic, event, generation, to):
             raise FrameTooLargeError(event.reqid, problem)
 
     def publish(self, topic: str, event: Event, generation: Generation, to: Peer | None = None) -> str:
-        """Send an event to all links with such a subscription, or only to the peer ``to``.
+        """Send an event to all links that subscribe to its topic, or only to the peer ``to``.
 
         Returns:
-            A sentence about a peer for which the event was too large, ``""`` if there is none. Where the event is a
+            A sentence about a peer for which the event was too large; ``""`` if there is none. If the event is a
             response, that peer has been told.
 
         Raises:
-            ValueMismatchError: the event holds what the wire cannot carry.
+            ValueMismatchError: the event holds a value that cannot be encoded.
         """
         frame = encode_event(topic, event, generation)
         on_wire, canonical_name = generation.topic(topic), canonical_topic(topic)
@@ -136,7 +136,7 @@ class Router:
             self.inbox.put(delivery, len(arrived.frame))
 
     def probe(self, peer: Peer, timeout: float) -> None:
-        """Cut each link to this program that gives no sign of life within ``timeout`` seconds."""
+        """Cut each link to this peer's program that gives no sign of life within ``timeout`` seconds."""
         for link in (*self._inbound.values(), *self._dialled.values()):
             if link.peer.is_same(peer):
                 link.probe(timeout)
@@ -149,9 +149,9 @@ class Router:
                 link.cut("other certificates count now")
 
     def attach(self, link: Link) -> None:
-        """Take a link that is ready.
+        """Add a link that is ready.
 
-        If the same program has dialled us before from the same host, that link is dead: nobody dials twice.
+        If the same program has already dialled us from the same host, its former link is dead: no program dials twice.
         """
         peer = link.peer
         if link.serial in self._revoked:  # since its handshake
@@ -167,7 +167,7 @@ class Router:
         self.inbox.put(PeerAdded(peer))
 
     def detach(self, link: Link) -> None:
-        """Remove a link that is gone; do nothing if it never was ready."""
+        """Remove a link that has ended. Does nothing if it was never ready."""
         links = self._dialled if link.dialled else self._inbound
         if links.pop(link.peer.id, None) is not None:
             self._find_double_links()
@@ -176,7 +176,7 @@ class Router:
             self.inbox.put(PeerLost(link.peer, reason))
 
     def _log_end(self, link: Link, reason: str) -> None:
-        """Log the end of a link. Clients come and go with every command, so only faults are warnings."""
+        """Log the end of a link. Every command of a client is a connection, so only faults are warnings."""
         text = f"peer lost: {link}: {reason}"
         level = logging.DEBUG
         if link.faulty and (line := self.reports.line((link.peer.host, link.peer.uid, "lost"), lambda: text)):
@@ -195,7 +195,7 @@ class Router:
         self._linked_twice = frozenset(inbound & dialled - {""})
 
     def _link_to(self, peer: Peer) -> Link | None:
-        """The peer's link, or if that is gone another one to the same program."""
+        """The peer's link, or, if that has ended, another one to the same program."""
         links = self._inbound | self._dialled
         return links.get(peer.id) or next((link for link in links.values() if link.peer.is_same(peer)), None)
 

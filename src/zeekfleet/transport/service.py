@@ -1,4 +1,4 @@
-"""One way to handle a request, for agent, controller and supervisor alike.
+"""Handles requests, in the same way for agent, controller and supervisor.
 
 ::
 
@@ -17,8 +17,8 @@ To add a request to a daemon:
            event_name: ClassVar[str] = "Zeekfleet::Controller::API::uptime_request"
            since: float = 0.0
 
-   The response is declared here only. ``reqid`` is there already, and ``result`` or ``results`` with the base class of
-   the response. A response with other fields is a :class:`~zeekfleet.broker.events.base.Response`.
+   The response is declared only here. The base classes have the fields ``reqid``, and ``result`` or ``results``. A
+   response with other fields is a subclass of :class:`~zeekfleet.broker.events.base.Response`.
 
 2. Write its handler, in one of the classes that the daemon hands to its service::
 
@@ -26,20 +26,20 @@ To add a request to a daemon:
        async def uptime(self, request: UptimeRequest, context: Context) -> UptimeResponse:
            return UptimeResponse(request.reqid, Result(request.reqid, data=await self._uptime(request.since)))
 
-   The annotation of ``request`` says which event the handler is for; a service refuses to be built with a handler
-   whose response is not the one that the request declares. Nothing else in the daemon has to know.
+   The annotation of ``request`` says which event the handler is for. A service cannot be made with a handler whose
+   response is not the one that the request declares. Nothing else in the daemon has to be changed.
 
 Rules for handlers:
 
 * A handler returns its response and publishes nothing, so that anything can call it, such as a test or a web server.
-* One that has nothing to wait for is a plain function: it is answered at once, whatever else is being worked on, and
-  before any event that comes after it. One that waits is an ``async`` function and runs in a task. Tasks begin in the
-  order in which their events came.
-* ``None`` instead of a response means that there is none: the event is no request, or one that the protocol leaves
-  unanswered. Where that follows from the request alone, its class says so (``wants_answer``).
-* What it cannot do it says with :class:`~zeekfleet.errors.RequestFailedError`, or with ``ConfigurationError`` where the
-  client's configuration is wrong: their texts go to the client. Any other error is logged as well. Of one that is not
-  zeekfleet's own, the client is told only that there was one.
+* A handler that waits for nothing is a plain function. It is called at once, whatever other work is under way, and
+  before later events are handled. A handler that waits is an ``async`` function, and runs in a task. Tasks begin in the
+  order in which their events arrived.
+* If a handler returns ``None``, there is no response: the event is not a request, or one that the protocol leaves
+  unanswered. If that follows from the request alone, its class says so (``wants_answer``).
+* If a handler cannot do what was asked, it raises :class:`~zeekfleet.errors.RequestFailedError`, or
+  ``ConfigurationError`` if the client's configuration is wrong: their texts are sent to the client. Any other error is
+  logged, too. If it is not one of zeekfleet's own errors, the client is told only that there was an error.
 """
 
 from __future__ import annotations
@@ -73,11 +73,12 @@ A = TypeVar("A", bound=Response | Awaitable[Response | None] | None)
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Who asks, and how.
+    """Who sent a request, and in which generation.
 
     Attributes:
-        peer: who asks.
-        generation: whose names it used; where the first generation behaves differently, a handler looks here.
+        peer: the sender.
+        generation: the generation of names that it used. Handlers need it where the first generation behaves
+            differently.
     """
 
     peer: Peer
@@ -85,17 +86,17 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Witness(Protocol):
-    """Is told of requests, such as to keep a record of them."""
+    """Is told of requests and their outcomes, for example to record them."""
 
     def asked(self, event: Event, peer: Peer) -> None:
-        """A peer has asked for this, and it will be carried out now."""
+        """The request of a peer is about to be carried out."""
 
     def answered(self, event: Event, peer: Peer, response: Response | None) -> None:
-        """This is what came of it; None for an event that is not answered."""
+        """The request was carried out; ``response`` is None if it is not answered."""
 
 
 Rule = Callable[[Event, Context], str | None]
-"""Why this event is not taken from whoever sent it; None if it is. Called as the event arrives, in order."""
+"""Returns why an event of this sender is refused, or None. Called for each event as it arrives, in order."""
 
 
 def handler(method: Callable[[S, E, Context], A]) -> Callable[[S, E, Context], A]:
@@ -124,17 +125,17 @@ def handlers_of(holder: object) -> Iterator[tuple[type[Event], Callable[[Any, Co
 
 
 class Service:
-    """Answers what arrives on one topic.
+    """Answers the requests on one topic.
 
     Args:
-        bus: where answers go.
-        topic: requests on exactly this one are answered. (Subscriptions match prefixes, and bring others as well.)
-        name: who answers, for a person, such as ``the controller``.
-        tasks: where handlers run.
-        holders: objects whose methods are the handlers.
-        admission: how many requests may be under way.
-        rule: who may ask what; without one, everybody everything.
-        instance: the instance that an agent answers for.
+        bus: the bus on which responses are published.
+        topic: the exact topic of the requests. (Subscriptions match prefixes, so events on other topics arrive, too.)
+        name: the name of this daemon for a person, such as ``the controller``.
+        tasks: the group in which handlers run.
+        holders: the objects whose marked methods are the handlers.
+        admission: limits how many requests are under way.
+        rule: decides who may ask what; by default everybody may ask everything.
+        instance: the instance for which an agent answers.
         witness: told of each request before it is carried out, and of its response.
     """
 
@@ -168,9 +169,9 @@ class Service:
                 self._handlers[event] = method
 
     async def hear(self, delivery: Delivery) -> None:
-        """Take what has arrived; anything that is not for this service is ignored.
+        """Handle an event that has arrived. Events that are not for this service are ignored.
 
-        This waits only for room, if the admission does.
+        This waits only if the admission waits for room.
         """
         method = self._handlers.get(type(delivery.event))
         if method is None or delivery.topic != self._topic:
@@ -206,7 +207,7 @@ class Service:
             self._reply(delivery, self._failure(delivery.event, self._told(delivery.event, error)))
 
     def _told(self, event: Event, error: Exception) -> tuple[str, ...]:
-        """Log an error, as far as it is not the client's own; what the client is told."""
+        """Log an error, unless it is the client's fault. Returns what the client is told."""
         name = type(event).event_name
         match error:
             case RequestFailedError():
@@ -242,9 +243,9 @@ class Service:
 
 
 def _kind(delivery: Delivery) -> Hashable:
-    """What has its own share of the requests under way.
+    """The kind of a request, for the limit of each kind.
 
-    A controller asks an agent for many clients. So requests that hang, such as those to nodes that do not answer, must
-    not keep its requests of another kind from being worked on.
+    A controller sends an agent the requests of many clients. So requests that hang, such as those to nodes that do not
+    answer, must not take the room of its requests of other kinds.
     """
     return delivery.peer.id, type(delivery.event)

@@ -13,25 +13,25 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a bus allows its peers.
 
     Attributes:
-        frame_bytes: the largest frame accepted; more closes the connection with 1009.
+        frame_bytes: the largest frame that is accepted; a larger one closes the connection with 1009.
         reader_frame_bytes: the same for clients that may not deploy: what they send is never large.
-        queue_frames: frames that may wait for one peer to read; more cuts it off.
-        queue_bytes: the same in bytes; one frame is always let through.
-        unfinished_bytes: bytes of frames that have arrived in part, of all connections; more cuts off the oldest of
-            these. One frame is always let through.
-        connections: upgraded connections that a listener has at a time; further ones are refused.
-        connections_each: how many of them one peer may have: one user of this host, or one address.
-        handshakes: connections on their way to the upgrade; more has the oldest closed.
-        subscriptions: topic prefixes a peer may subscribe to.
-        inbox_events: events that may wait for the reader before sockets are not read any more.
-        inbox_bytes: the same, in bytes of their frames.
-        inbox_each: how many events of one peer may wait before its socket is not read any more.
+        queue_frames: the most frames that may wait for one peer to read; a peer with more is cut off.
+        queue_bytes: the same in bytes; a single frame may always wait.
+        unfinished_bytes: the most bytes of frames that have arrived in part, of all connections together. If there are
+            more, the connection with the oldest one is cut. A single frame is always accepted.
+        connections: the most upgraded connections of a listener; further ones are refused.
+        connections_each: the most of these that one peer may have: one user of this host, or one address.
+        handshakes: the most connections that have not been upgraded yet; if there are more, the oldest is closed.
+        subscriptions: the most topic prefixes that a peer may subscribe to.
+        inbox_events: if so many events wait for the reader, sockets are not read any more.
+        inbox_bytes: the same, in bytes of the events' frames.
+        inbox_each: if so many events of one peer wait, its socket is not read any more.
         handshake_timeout: seconds from the connection to the subscriptions.
-        ping_interval: seconds.
-        pong_timeout: seconds without a pong until a connection is given up.
+        ping_interval: seconds between two pings.
+        pong_timeout: seconds without a pong after which a connection is given up.
         close_timeout: seconds that closing a connection may take.
         backoff_first: the longest delay before the second attempt to connect, in seconds.
-        backoff_cap: the longest delay of all, in seconds.
+        backoff_cap: the longest delay between two attempts, in seconds.
     """
 
     frame_bytes: int = 16 * MEBIBYTE

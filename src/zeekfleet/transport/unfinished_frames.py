@@ -1,4 +1,4 @@
-"""The memory of frames that have arrived in part, of all connections of a bus together. Pure."""
+"""Limits the memory of frames that have arrived only in part, for all connections of a bus together. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Hashable
 class UnfinishedFrames:
     """Bounds the memory that unfinished frames take.
 
-    A peer may begin a large frame and never end it. If unfinished frames take too much together, the connection whose
-    frame was begun first is cut: a peer that means well is done in a moment.
+    A peer may begin a large frame and never end it. If all unfinished frames together take too much memory, the
+    connection with the oldest one is cut: a peer without bad intentions finishes a frame in a moment.
 
     Args:
         limit: bytes of all unfinished frames together.
@@ -21,13 +21,13 @@ class UnfinishedFrames:
         self._total = 0
 
     def hold(self, connection: Hashable, size: int, cut: Callable[[], None], *, is_new: bool) -> None:
-        """Note how much of an unfinished frame a connection holds now.
+        """Note how many bytes of an unfinished frame a connection has now.
 
         Args:
-            connection: which one.
-            size: in bytes; 0 if it holds nothing.
+            connection: the connection.
+            size: the bytes; 0 if it has no unfinished frame.
             cut: closes the connection.
-            is_new: whether this is another frame than the last time.
+            is_new: whether this is another frame than in the last call.
         """
         former, _ = self._sizes.get(connection, (0, cut))
         if is_new:

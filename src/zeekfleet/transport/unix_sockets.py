@@ -1,7 +1,7 @@
 """Unix sockets at paths of any length.
 
-The kernel takes 107 bytes of path. A descriptor of the directory (or, to
-connect, of the socket itself) makes a short one of any: ``/proc/self/fd/N``.
+The kernel accepts paths of at most 107 bytes. With a descriptor of the directory (or, to
+connect, of the socket itself), ``/proc/self/fd/N`` is a short path for any of them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ MODE = 0o600
 def bind(path: str) -> socket.socket:
     """A listening socket at ``path``, mode 0600; a stale one is replaced.
 
-    It is made under another name and renamed, so that nobody sees it with
-    other permissions, and nobody finds nothing where the stale one was.
+    It is made under another name and then renamed. So nobody can see it with
+    other permissions, and there is always a socket at the path.
 
     Raises:
         OSError: the path cannot be used; somebody listens there, or it is no socket.
@@ -50,7 +50,7 @@ def bind(path: str) -> socket.socket:
 
 
 def identity(path: str) -> tuple[int, int] | None:
-    """What tells one socket file from another that takes its place; None if there is none."""
+    """Device and inode of a socket file, to recognize whether another one has replaced it; None if it is missing."""
     try:
         found = Path(path).lstat()
     except OSError:

@@ -1,4 +1,4 @@
-"""What the two sides of an upgrade to WebSocket tell each other beside what RFC 6455 has, and refusals."""
+"""Our own HTTP headers in an upgrade to WebSocket, in addition to those of RFC 6455; and refusals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REFUSAL = "X-Zeekfleet-Refusal"
 
 
 def own_fields(name: str, frame_limit: int) -> dict[str, str]:
-    """What either side of an upgrade tells about itself; a name that is no application name is not told."""
+    """The headers that either side sends about itself; a name that is not a valid application name is left out."""
     fields = {LIMIT: str(frame_limit)}
     if APPLICATION_NAME.fullmatch(name):
         fields[NAME] = name
@@ -32,18 +32,18 @@ def first(headers: Headers, name: str) -> str:
 
 
 def frame_limit(headers: Headers) -> int | None:
-    """The largest frame that the sender accepts; None if it tells none, or one that makes no sense."""
+    """The largest frame that the sender accepts, in bytes; None if it sent no size, or an invalid one."""
     told = first(headers, LIMIT)
     return int(told) if told.isascii() and told.isdigit() and len(told) < 12 else None
 
 
 def refusal(status: HTTPStatus, reason: str, fields: Mapping[str, str] | None = None) -> Response:
-    """The answer to a request that is not granted.
+    """The answer to a refused request.
 
     Args:
-        status: of HTTP.
-        reason: in words, for the body.
-        fields: what to tell beside.
+        status: the HTTP status.
+        reason: the reason, for the body.
+        fields: further headers.
     """
     body = f"{status.value}: {reason}\n".encode()
     headers = Headers(

@@ -1,4 +1,4 @@
-"""The endpoint that speaks Broker's WebSocket protocol (docs/protocol.md, section 2)."""
+"""The bus over Broker's WebSocket protocol (docs/protocol.md, section 2)."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class WebSocketBus(RoutedBus):
     Args:
         name: what it calls itself to peers.
         settings: its limits and times.
-        access: which users of this host are obeyed where we dial without TLS; by default all are.
-        nodes_access: the same where a node is dialled; ``access`` by default.
+        access: the users of this host whose listeners are trusted when we dial without TLS; by default all.
+        nodes_access: the same when we dial a node; ``access`` by default.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class WebSocketBus(RoutedBus):
         )
         access = self._nodes_access if role is Role.NODE else self._access
         if access is not None and tls is None:
-            # Only now is it certain that it has accepted: before, the kernel takes any connection for root's.
+            # Only now is it certain that the listener has accepted. Before that, the kernel reports root as the owner.
             problem = access.problem_of_listener(stream.transport.get_extra_info("socket"))
             if problem:
                 stream.abort()
@@ -111,7 +111,7 @@ def _is_unix(host: str) -> bool:
 
 
 async def _bind(host: str, port: int) -> socket.socket:
-    """A bound TCP socket; a name is bound by its first address, IPv4 before IPv6."""
+    """A bound TCP socket. For a name, its first address is used, IPv4 before IPv6."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, number, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)

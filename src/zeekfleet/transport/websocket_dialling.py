@@ -31,18 +31,18 @@ from zeekfleet.transport.upgrade import REFUSAL, first
 from zeekfleet.transport.websocket_stream import LIBRARY, WebSocketStream
 
 NEXT_ADDRESS_AFTER = 0.25
-"""Seconds without an answer from one address of a name until the next is tried beside it (RFC 8305)."""
+"""If one address of a name has not answered after so many seconds, the next one is tried in parallel (RFC 8305)."""
 
 
 class DialledStream(WebSocketStream):
     """A connection that we make.
 
     Args:
-        url: of the other side.
-        fields: what to tell about ourselves in the upgrade.
+        url: the URL of the other side.
+        fields: our headers in the upgrade.
         settings: limits and times.
-        metrics: where to count.
-        unfinished: the memory of unfinished frames of all connections.
+        metrics: the bus's counters.
+        unfinished: limits the memory of unfinished frames of all connections.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class DialledStream(WebSocketStream):
         """The answer to our upgrade.
 
         Raises:
-            TransportError: we are refused, no WebSocket is spoken there, or the connection is lost.
+            TransportError: we are refused, the other side does not speak WebSocket, or the connection is lost.
         """
         try:
             answer = await self._answer
@@ -111,14 +111,14 @@ async def dial_websocket(
     Args:
         host: address, name, or ``unix:PATH``.
         port: 0 for ``unix:``.
-        tls: how the connection is encrypted and who must be there, None for plain text.
-        fields: what to tell about ourselves in the upgrade.
+        tls: how the connection is encrypted and whose certificate the peer must have; None for plain text.
+        fields: our headers in the upgrade.
         settings: limits and times.
         metrics: where to count.
         unfinished: the memory of unfinished frames of all connections.
 
     Returns:
-        The connection, and what the other side has answered.
+        The connection, and the headers of the answer.
 
     Raises:
         TransportError: there is no connection, or no upgrade.

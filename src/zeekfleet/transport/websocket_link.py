@@ -1,4 +1,4 @@
-"""A connection over a WebSocket, of either side."""
+"""A link over a WebSocket connection, for both sides."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zeekfleet.transport.websocket_stream import WebSocketStream
 
 
 class WebSocketLink(Link):
-    """Pings go out at intervals; a peer that has not answered one for too long is cut off.
+    """Sends pings at intervals, and cuts off a peer that does not answer them for too long.
 
     Args:
-        peer: who is on the other side.
-        subscriptions: what to send there (see :class:`Link`).
+        peer: the other side.
+        subscriptions: which events to send there (see :class:`Link`).
         stream: the upgraded connection.
         settings: limits and times.
         metrics: where to count.
@@ -75,7 +75,7 @@ class WebSocketLink(Link):
         self._probe_timer = None
         late = self._loop.time() - (asked + timeout)
         if self._stream.heard < asked and not self._held:
-            if late > timeout:  # we were stopped ourselves, and have read nothing
+            if late > timeout:  # our own process was suspended, and has read nothing
                 self.probe(timeout)
                 return
             self._metrics.silent_peers += 1
@@ -108,7 +108,7 @@ class WebSocketLink(Link):
 
     def _ping(self) -> None:
         now = self._loop.time()
-        # While we did not read, because we were held back or late ourselves, the peer's silence meant nothing.
+        # While we did not read, because we were held back or our loop was late, the peer's silence meant nothing.
         heard = now if self._held else self._stream.heard + (now - self._ping_due)
         self._stream.heard = heard
         if now - heard > self._settings.pong_timeout:

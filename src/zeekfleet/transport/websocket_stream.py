@@ -1,8 +1,7 @@
-"""A byte stream that becomes a WebSocket connection, of either side.
+"""A byte stream that becomes a WebSocket connection, for both sides.
 
-What goes over the wire is the business of the library ``websockets``, of which we
-use the half without I/O; when something is read, and what happens to a peer that
-does not read, is ours.
+The library ``websockets`` encodes and decodes; we use its part without I/O. This module
+decides when the socket is read, and what happens to a peer that does not read.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ from zeekfleet.transport.whole_texts import size_of, whole_texts
 
 LIBRARY = logging.getLogger("websockets")
 LIBRARY.setLevel(logging.ERROR)
-"""The library's own log, which tells of each connection; we do that ourselves."""
+"""The library logs every connection at lower levels; we log connections ourselves."""
 
 READ_AHEAD = 128 * 1024
-"""Bytes of received messages that may wait to be taken before the socket is no longer read."""
+"""If so many bytes of received messages wait to be taken, the socket is not read any more."""
 
 TURN = 1
 """Messages that are taken at a time, if more have arrived, before other connections have their turn."""
 
 MESSAGE_COST = 128
-"""Bytes that a waiting message counts beside its content."""
+"""The bytes that a waiting message counts in addition to its content."""
 
 END_OF_HEAD = b"\r\n\r\n"
 
@@ -57,10 +56,10 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
     Pings are answered by the library. Other messages wait until :meth:`receive` takes them.
 
     Args:
-        protocol: of this connection and side.
+        protocol: the library's state of this connection.
         settings: limits and times.
-        metrics: where to count.
-        unfinished: the memory of unfinished frames of all connections.
+        metrics: the bus's counters.
+        unfinished: limits the memory of unfinished frames of all connections.
 
     Attributes:
         frame_bytes: the largest message that is accepted.
@@ -117,7 +116,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
 
     @abc.abstractmethod
     def cannot_shake_hands(self, error: Exception) -> None:
-        """The other side does not speak as it should before the upgrade."""
+        """The other side has violated the protocol before the upgrade."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for mypy: a stream's transport is one
@@ -127,7 +126,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
     def data_received(self, data: bytes) -> None:
         behind = b""
         if not self._is_upgraded and not self._has_head:
-            # Frames behind the upgrade wait until it is answered: a pong must not come before the answer.
+            # Frames that arrive with the upgrade wait until it is answered: a pong must not be sent before the answer.
             self._head_bytes += len(data)
             data, behind = self._split_at_end_of_head(data)
             if self._head_bytes - len(behind) > HEAD_MAX:
@@ -156,7 +155,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
             self._ended(f"connection failed: {_reason(broken)}{code}")
         self._note_unfinished()
         if self._end and self._messages:
-            # What came before is taken, and answered, before we say goodbye.
+            # Messages that arrived before are taken and answered before we send the close frame.
             self._goodbye += self._protocol.data_to_send()
         else:
             self.flush()
@@ -213,7 +212,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
     def send(self, content: bytes) -> None:
         """Send a text message without waiting; a peer that does not read is cut off.
 
-        Until we have said goodbye, what the peer sent before its own goodbye is still answered.
+        Until our close frame is sent, messages that the peer sent before its own close frame are still answered.
         """
         if self._protocol.state is State.OPEN or self._goodbye:
             # As the library's ``send_text`` does, in half the time: this is what happens most.
@@ -226,7 +225,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
             self.flush()
 
     def flush(self) -> None:
-        """Write what the protocol wants sent."""
+        """Write the bytes that the library wants to send."""
         for data in self._protocol.data_to_send():
             self._write(data)
 
@@ -240,7 +239,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
             self.abort()
 
     def _say_goodbye(self) -> None:
-        """Nothing that came before the end is left to be answered."""
+        """Send the close frame, now that all messages from before the end have been taken."""
         goodbye, self._goodbye = self._goodbye, []
         for data in goodbye:
             self._write(data)
@@ -272,9 +271,9 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         return message
 
     async def close(self, code: int, reason: str) -> bool:
-        """Take leave within the time for that; False if the peer did not answer.
+        """Close with a close frame, within a time limit. Returns False if the peer did not answer it.
 
-        What was sent before still arrives if the peer reads; what it sends is not taken any more.
+        What was sent before still arrives if the peer reads. Messages of the peer are not taken any more.
         """
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code, reason.encode()[:REASON_MAX].decode(errors="ignore"))
@@ -302,9 +301,9 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
             self.transport.resume_reading()
 
     def end_writing(self) -> None:
-        """Send no more. After a proper close, close; else wait for the peer to close.
+        """Send no more. If both close frames were exchanged, close the socket; else wait until the peer closes it.
 
-        With unread bytes in the socket, closing it would send a reset, which may overtake what we have written.
+        If there are unread bytes in the socket, closing it would send a reset, which may overtake what we have written.
         """
         if self._protocol.close_rcvd is not None or not self.transport.can_write_eof():
             self.transport.close()
@@ -363,7 +362,7 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._wake()
 
     def _ended(self, why: str) -> None:
-        """No further message is taken; the first reason counts."""
+        """Take no further messages. If this is called several times, the first reason counts."""
         self._end = self._end or why
         self._caught_up.set()
         self._wake()

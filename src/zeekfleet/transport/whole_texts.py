@@ -1,6 +1,6 @@
-"""Text messages that come in one whole frame each, as nearly all do: read in a fifth of the library's time.
+"""Reads text messages that are one whole frame, as nearly all are, in a fifth of the time that the library takes.
 
-The library reads everything else, and decides on everything that is not as it should be.
+The library reads everything else, and handles all errors.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _KEY = 4
 
 
 def whole_texts(data: bytes, masked: bool, limit: int) -> Iterator[tuple[bytes, int]]:
-    """The text messages at the beginning of some data, each with the place where it ends.
+    """The text messages at the beginning of ``data``, each with the offset of its end.
 
-    It stops at the first byte of whatever is not a whole text frame of less than 64 KiB.
+    It stops at the first frame that is not a whole text frame of less than 64 KiB.
 
     Args:
-        data: from the first byte of a frame on, and not within a message in fragments.
+        data: received bytes, which begin with a frame, and not within a fragmented message.
         masked: whether the other side is a client.
         limit: the largest message, in bytes.
     """
