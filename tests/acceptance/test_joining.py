@@ -84,7 +84,9 @@ def end_of(file: Path) -> datetime:
 
 def test_a_host_joins_and_certificates_are_renewed_under_way(site: Site) -> None:
     fleet = site.fleet
-    site.join("a1", fleet.token("a1"))
+    token = fleet.token("a1")
+    site.join("a1", token)
+    assert token.encode() not in Path(f"/proc/{fleet.agents['a1'].process.pid}/cmdline").read_bytes()
     fleet.wait_for_instances("a1")
     fleet.deploy(ini(["a1"], NODES))
     fleet.wait_for_states("RUNNING", *NODES)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from zeekfleet.cli.agent import without_token
 from zeekfleet.cli.main import main
 from zeekfleet.daemon import joining
 from zeekfleet.daemon.controller_address import parse_controller
@@ -161,6 +162,15 @@ def test_the_agent_has_the_name_in_the_token() -> None:
     assert joining.named_by(TOKEN, resolve(SECTIONS, {"agent.name": "sensor-1"}, {})).settings == named.settings
     with pytest.raises(SettingsError, match="'x' is not the name that the token is for, which is 'sensor-1'"):
         joining.named_by(TOKEN, resolve(SECTIONS, {"agent.name": "x"}, {}))
+
+
+@pytest.mark.parametrize(
+    "options", ["--join T", "--join=T", "--joi T", "--join-file T", "--join-file=T", "--join-f T", ""]
+)
+def test_the_token_leaves_the_command_line(options: str) -> None:
+    words = ["python", "-m", "zeekfleet", "agent", "--name", "T", *options.split(), "--controller=T", "--listen", "::"]
+    left = without_token(words, {"T"} if options else set())
+    assert left == ["python", "-m", "zeekfleet", "agent", "--name", "T", "--controller=T", "--listen", "::"]
 
 
 @pytest.mark.parametrize("controller", ["none", "127.0.0.1", "localhost:2150", "[::1]"])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import sys
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from zeekfleet.cli.daemon_options import SECTIONS, add_options, resolve_options
@@ -68,4 +71,32 @@ def _joined(args: argparse.Namespace, resolved: Resolved) -> Resolved:
         Messages().note(f"the token is ignored: {there}")
     else:
         Messages().note(joining.join(settings, token))
+        names.keep(Path(settings.common.state_dir), Role.AGENT, token.name)
+        _begin_anew(args)
     return resolved
+
+
+def _begin_anew(args: argparse.Namespace) -> None:
+    """Execute this program once more, without the token in its command line, and without what joining has loaded."""
+    given = {str(value) for value in (args.join, args.join_file) if value is not None}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # else it goes on as it is
+        os.execv(sys.executable, without_token(sys.orig_argv, given))  # noqa: S606 - the command that we were started by
+
+
+def without_token(words: Sequence[str], given: Container[str]) -> list[str]:
+    """A command line without the options that give a token.
+
+    Args:
+        words: the command line.
+        given: the values of these options.
+    """
+    kept: list[str] = []
+    for word in words:
+        option, _, value = word.partition("=")
+        if word in given and kept and kept[-1].startswith("--j"):  # options may be abbreviated
+            kept.pop()
+        elif not (option.startswith("--j") and value in given):
+            kept.append(word)
+    return kept
