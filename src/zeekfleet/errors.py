@@ -42,7 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-TYPE_CHECKING = False  # type checkers treat it like that of ``typing``, which would take time to import
+TYPE_CHECKING = False  # defined here, because importing ``typing`` takes time; type checkers know the name
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -155,7 +155,7 @@ class UnreachableError(CannotConnectError):
 
 
 class NotObeyedError(TransportError):
-    """Where we dialled, a program listens whose user is not one of those that are obeyed."""
+    """The program that listens where we dialled runs as a user that is not trusted."""
 
 
 class ListenError(TransportError):
@@ -219,7 +219,7 @@ class JoinRefusedError(PkiError):
     """An agent may not join with its token; the sentence is for our log.
 
     Attributes:
-        answer: what the agent is told. It helps nobody who has no token.
+        answer: the error for the agent. It does not help an attacker who has no token.
     """
 
     def __init__(self, reason: str, answer: str = "the token is not accepted: the controller's log says why") -> None:

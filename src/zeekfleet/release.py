@@ -1,7 +1,7 @@
 """Which release of zeekfleet a process runs: the version, the build, and where it is installed.
 
 The version alone is not enough: a checkout changes between two versions, and one host may have several environments.
-The release is read when this module is imported first. So it tells what the process runs even after an upgrade on disk.
+The release is read when this module is first imported. So even after an upgrade on disk it is what the process runs.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def part(name: str, pid: int = 0, release: Release | None = RUNNING) -> PartRele
     Args:
         name: what the part is, such as ``agent``.
         pid: its process; by default this one.
-        release: its release; None if it is so old that it does not tell.
+        release: its release; None if it is too old to report it.
     """
     if release is None:
         return PartRelease(name, pid)

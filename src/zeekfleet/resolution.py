@@ -1,4 +1,4 @@
-"""Where the value of each setting comes from: option, environment variable, settings file, default, in this order."""
+"""Resolves the value of each setting: from option, environment variable, settings file or default, in this order."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from zeekfleet.model.variables import LOGS_DIRECTORY
 from zeekfleet.settings import Setting, Settings, service_directory
 
 NEEDED = ("state_dir", "spool_dir")
-"""Directories that there must be; an empty text would be the current one."""
+"""Directories that must be set: an empty text would mean the current directory."""
 
 ROLES = ("controller", "agent")
-"""Sections that one daemon may have both of. Names that stand in both are told apart by the section's name."""
+"""Sections that one daemon may have both. Settings with the same name in both get the section's name as a prefix."""
 
 PLAIN = ("port", "listen", "tls_certificate", "tls_key", "tls_ca", "tls_revoked")
-"""The controller's settings that keep their plain names where both roles meet in one daemon."""
+"""The controller's settings that keep their plain names in a daemon with both roles."""
 
 PREFIXED = ("archive",)
 """Sections whose options always begin with the section's name."""
 
 NONE = "none"
-"""How one writes that there is no such number."""
+"""The text for a number that is not set."""
 
 SWITCHES = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 
@@ -48,7 +48,7 @@ class Origin(enum.Enum):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where a value came from; as text ``--port``, ``ZEEK_AGENT_PORT``, ``agent.port in FILE`` or ``default``."""
+    """The origin of a value; as text ``--port``, ``ZEEK_AGENT_PORT``, ``agent.port in FILE`` or ``default``."""
 
     origin: Origin
     text: str
@@ -70,9 +70,9 @@ class Declaration(msgspec.Struct, frozen=True):
 
     Attributes:
         section: its table in the settings file.
-        name: its key there.
+        name: its key in that table.
         type: ``int``, ``float``, ``bool``, ``str`` or a ``Literal``.
-        setting: what it means.
+        setting: its help and limits.
     """
 
     section: str
@@ -99,10 +99,10 @@ class Declaration(msgspec.Struct, frozen=True):
         return self.setting.variable or f"ZEEKFLEET_{self.option[2:].replace('-', '_').upper()}"
 
     def options(self, sections: tuple[str, ...]) -> tuple[str, ...]:
-        """Its command line options in a daemon with these sections, the one to speak of first.
+        """Its command line options in a daemon with these sections, beginning with the one to use in messages.
 
-        A daemon of one role needs no role's name in its options. Where both roles meet in one
-        daemon, the controller keeps some plain names.
+        In a daemon of one role, options have no role's name. In a daemon with both roles, some settings of
+        the controller keep their plain names.
         """
         if self.section not in ROLES or self.name not in _SHARED[self.section]:
             return (self.option,)
@@ -113,7 +113,7 @@ class Declaration(msgspec.Struct, frozen=True):
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """The settings of a daemon, and for each key where its value came from."""
+    """The settings of a daemon, and the origin of each value, by key."""
 
     settings: Settings
     sources: dict[str, Source]
@@ -129,7 +129,7 @@ def declarations(sections: tuple[str, ...]) -> Iterator[Declaration]:
 
 
 def _names_in_several_sections() -> dict[str, frozenset[str]]:
-    """By section, the names that another section has, too."""
+    """For each section, the names of settings that another section has, too."""
     names = {section: set(kind.__struct_fields__) for section, kind in typing.get_type_hints(Settings).items()}
     return {
         section: frozenset(own & set().union(*(others for other, others in names.items() if other != section)))
@@ -146,16 +146,16 @@ def resolve(
     environment: Mapping[str, str] = os.environ,
     file: Path | None = None,
 ) -> Resolved:
-    """Put together a daemon's settings.
+    """Resolve a daemon's settings.
 
     Args:
-        sections: the daemon's, such as ``("common", "agent")``.
-        options: what was given on the command line, by key (``"agent.port"``), as text.
+        sections: the daemon's sections, such as ``("common", "agent")``.
+        options: the options on the command line, by key (``"agent.port"``), as text.
         environment: the environment variables.
         file: a TOML file with a table for each section.
 
     Raises:
-        SettingsError: a value is wrong; the sentence tells which, where it was given, and what was expected.
+        SettingsError: a value is wrong; the sentence says which, where it was given, and what was expected.
     """
     table = _read_file(file) if file is not None else {}
     here = Path.cwd()
@@ -194,7 +194,7 @@ def _logs_beside(spool: str) -> str:
 
 
 def _located(declaration: Declaration, value: Any, base: Path, origin: str) -> Any:
-    """The value, with the path in it made whole: daemons change their working directory."""
+    """The value, with its path made absolute, because daemons change their working directory."""
     match declaration.setting.names:
         case "path" if value:
             return _absolute(value, base, origin)
@@ -220,7 +220,7 @@ def _absolute(path: str, base: Path, origin: str) -> str:
 
 
 def _absolute_command(command: str, base: Path, origin: str) -> str:
-    """The command, whose program is a path if there is a slash in it, and else looked for on PATH."""
+    """The command, with the program's path made absolute if it has a slash; else it is looked for on PATH later."""
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -255,7 +255,7 @@ def _convert(declaration: Declaration, value: Any, source: Source) -> Any:
 
 
 def _from_text(text: str, kind: Any) -> Any:
-    """What a text means where this type is wanted; the text itself if it means nothing."""
+    """Convert a text to this type; if that is not possible, return the text."""
     if kind is bool:
         return SWITCHES.get(text.lower(), text)
     if kind in (int, float) and "_" not in text:
@@ -265,7 +265,7 @@ def _from_text(text: str, kind: Any) -> Any:
 
 
 def _number(declaration: Declaration, value: Any, where: str) -> int | float:
-    """A number within its range; a whole number does for seconds and the like."""
+    """Check that a number is in its range. A whole number is accepted for a float."""
     setting, kind = declaration.setting, declaration.type
     is_number = isinstance(value, kind) or (kind is float and isinstance(value, int))
     if is_number and not isinstance(value, bool) and setting.allows(value):

@@ -26,22 +26,22 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 CompressionName = Literal["gzip", "zstd", "none"]
 
 DEFAULT_GROUP = "zeekfleet"
-"""Whose members are served by default, on a host that has this group."""
+"""The group whose members are served by default, if the host has this group."""
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What a setting means, beside its section, name, type and default.
+    """A setting's help and limits; its section, name, type and default are in the declaration.
 
     Attributes:
-        help: for a person.
-        within: which numbers it may be; every number has such a range.
-        zero: 0 is allowed beside them; the help tells what it means.
-        none: ``none`` is allowed beside them, which stands for None; the help tells what it means.
-        names: what a text stands for: a ``path``, the program of a ``command``, or the ``host`` to listen at. A
-            relative path begins where its writer was: beside the settings file, or in the current directory.
-        flag: the option takes no value: it switches something on.
-        option: the option, where it does not follow from the name.
-        variable: the environment variable, where it does not follow from the option.
+        help: the help text.
+        within: the range of a number; every number has one.
+        zero: 0 is allowed, too; the help says what it means.
+        none: ``none`` is allowed, too, and stands for None; the help says what it means.
+        names: what a text stands for: a ``path``, the program of a ``command``, or the ``host`` to listen on. In the
+            settings file, a relative path begins in that file's directory, elsewhere in the current directory.
+        flag: the option has no value: it switches something on.
+        option: the option, if it does not follow from the name.
+        variable: the environment variable, if it does not follow from the option.
     """
 
     help: str
@@ -55,7 +55,7 @@ class Setting(msgspec.Struct, frozen=True):
 
     @property
     def expected(self) -> str:
-        """Which numbers may be given, as the end of a sentence."""
+        """The allowed numbers, as the end of a sentence."""
         return f"{self.within}{', or 0' if self.zero else ''}{', or none' if self.none else ''}"
 
     def allows(self, number: float | None) -> bool:
@@ -66,7 +66,7 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What all daemons share."""
+    """The settings of all daemons."""
 
     state_dir: Annotated[
         str, Setting("directory for what must outlive the daemon", names="path", variable="ZEEK_MANAGEMENT_STATE_DIR")
@@ -93,7 +93,7 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
     unfinished_limit: Annotated[
         int,
         Setting(
-            "bytes of frames that have arrived in part, of all connections; beyond it the oldest of these is closed",
+            "bytes of frames that have arrived only in part, of all connections; above it, the oldest one is cut",
             within=Range(1024, 2**33, "bytes"),
         ),
     ] = 64 * 2**20
@@ -103,14 +103,14 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
     connection_limit_each: Annotated[
         int,
         Setting(
-            "how many of them one peer may have: a user of this host, or an address",
+            "connections that one peer may have at a time: a user of this host, or an address",
             within=Range(1, 1_000_000, "a number of connections"),
         ),
     ] = 2048
     handshake_limit: Annotated[
         int,
         Setting(
-            "connections to a port that have not begun to talk; beyond it the oldest of these is closed",
+            "connections to a port that are not upgraded to WebSocket yet; if there are more, the oldest is closed",
             within=Range(1, 1_000_000, "a number of connections"),
         ),
     ] = 256
@@ -122,7 +122,9 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.2
     allow_user: Annotated[
         str,
-        Setting("users of this host that are served beside root and our own, by name or number, separated by commas"),
+        Setting(
+            "further users of this host to serve, by name or number, separated by commas; root and our own always are"
+        ),
     ] = ""
     allow_group: Annotated[
         str, Setting("groups of this host whose members are served; the default one need not exist")
@@ -140,7 +142,7 @@ class CommonSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The controller's own."""
+    """The settings of the controller."""
 
     name: Annotated[str, Setting("the controller's name", variable="ZEEK_CONTROLLER_NAME")] = msgspec.field(
         default_factory=lambda: _named_after_host("controller")
@@ -187,7 +189,7 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
         int, Setting("how many nodes a configuration may have", within=Range(1, 1_000_000, "a number of nodes"))
     ] = 100_000
     node_limit_each: Annotated[
-        int, Setting("how many of them one instance may have", within=Range(1, 1_000_000, "a number of nodes"))
+        int, Setting("how many nodes one instance may have", within=Range(1, 1_000_000, "a number of nodes"))
     ] = 10_000
     notification_size: Annotated[
         int,
@@ -234,12 +236,12 @@ class ControllerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     tls_role: Annotated[
         Literal["viewer", "operator", "admin", "none"],
-        Setting("what a client is whose certificate names no role: viewer, operator, admin, or none that is served"),
+        Setting("role of clients whose certificate names none: viewer, operator, admin; or none to refuse them"),
     ] = "admin"
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The agent's own."""
+    """The settings of the agent."""
 
     name: Annotated[str, Setting("the agent's name", variable="ZEEK_AGENT_NAME")] = msgspec.field(
         default_factory=lambda: _named_after_host("agent")
@@ -282,7 +284,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     health_misses: Annotated[
         int,
         Setting(
-            "unanswered health checks in a row that make a node a failed one",
+            "unanswered health checks in a row after which a node has failed",
             within=Range(1, 1000, "a number of checks"),
         ),
     ] = 3
@@ -312,7 +314,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs the nodes of a host."""
+    """The settings of the supervisor and its nodes."""
 
     port: Annotated[
         int | None,
@@ -322,7 +324,7 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
             none=True,
         ),
     ] = None
-    engine: Annotated[EngineName, Setting("what a node is: zeek, sim, or auto")] = AUTO
+    engine: Annotated[EngineName, Setting("kind of nodes: zeek, sim, or auto")] = AUTO
     node_user: Annotated[
         str, Setting("user that nodes run as, by name or number, where the daemon is root; by default its own")
     ] = ""
