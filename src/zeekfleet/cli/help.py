@@ -20,7 +20,10 @@ def add_parser(subparsers: Subparsers) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("verb", metavar="COMMAND", nargs="?", help="The command; all are listed when omitted.")
     what.add_argument(
-        "--man", metavar="DIRECTORY", type=Path, help="Write the manual pages there, one a command and the main one."
+        "--man",
+        metavar="DIRECTORY",
+        type=Path,
+        help="Write the manual pages there: one for each command, and the main one.",
     )
     what.add_argument(
         "--reference", metavar="DIRECTORY", type=Path, help="Write the pages of the reference there, in Markdown."

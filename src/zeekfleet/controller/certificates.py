@@ -1,6 +1,6 @@
-"""Certificates for agents: the first one for a token, further ones for the present one, and who is revoked.
+"""Gives agents certificates (the first for a token, later ones for the present one) and lists of revoked certificates.
 
-Who signs them is an interface (:class:`Signer`): the authority may be on this host or not.
+The authority is behind an interface (:class:`Signer`), because it may be on this host or not.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ RENEWALS_AT_ONCE = 10
 """How often one agent may have its certificate renewed: each renewal leaves a record."""
 
 RENEWALS_MAX = 64
-"""Agents whose certificates are renewed at a time."""
+"""The most agents whose certificates are renewed at the same time."""
 
 REMEMBERED_MAX = 10_000
-"""Addresses, or agents, whose attempts are counted; when there are more, all counts begin anew."""
+"""The most addresses, or agents, whose attempts are counted. If there are more, all counts begin anew."""
 
 AT_A_TIME = 4
-"""Certificates that are made at a time."""
+"""The most certificates that are made at the same time."""
 
 LONGEST_REQUEST = 8192
-"""Characters of a request for a certificate, or of a certificate."""
+"""The most characters of a request for a certificate, or of a certificate."""
 
 
 class Signer(Protocol):
@@ -76,11 +76,11 @@ class Signer(Protocol):
         """The certificate for a token, and the list of revoked ones, as PEM.
 
         Args:
-            name: of the agent.
-            secret: of its token.
-            request: for the certificate, as PEM.
-            address: of the agent.
-            is_taken: whether there is an agent of this name at the moment.
+            name: the agent's name.
+            secret: the secret of its token.
+            request: the request for the certificate, as PEM.
+            address: the agent's address.
+            is_taken: returns whether an agent with this name is connected.
 
         Raises:
             JoinRefusedError: the token is not accepted.
@@ -92,7 +92,7 @@ class Signer(Protocol):
         """A certificate for the same owner, hosts and key, as PEM.
 
         Args:
-            owner: whom the certificate must belong to.
+            owner: the owner that the certificate must have.
             certificate: the present one, as PEM.
 
         Raises:
@@ -102,10 +102,10 @@ class Signer(Protocol):
 
 
 class Certificates:
-    """Answers agents that want certificates, and tells them who is revoked.
+    """Answers agents that ask for certificates, and sends them the list of revoked ones.
 
     Args:
-        bus: the controller's.
+        bus: the controller's bus.
         signer: the authority; None if there is none here.
         revoked: gives the list of revoked certificates as PEM, ``""`` if there is none.
         is_connected: whether an agent of this name is connected.
@@ -133,7 +133,7 @@ class Certificates:
 
     @handler
     async def authority(self, request: AuthorityRequest, context: Context) -> AuthorityResponse:
-        """Tell our authority to whoever wants to join."""
+        """Send the certificate of our authority to a peer that wants to join."""
         if self._signer is None:
             return AuthorityResponse(request.reqid, "", NOBODY_SIGNS)
         try:
@@ -144,7 +144,7 @@ class Certificates:
 
     @handler
     async def join(self, request: JoinRequest, context: Context) -> JoinResponse:
-        """Give an agent that has a token its certificate."""
+        """Give an agent its certificate for a token."""
         host, name = context.peer.host, request.name
         try:
             certificate, revoked = await self._joined(request, host)
@@ -185,7 +185,7 @@ class Certificates:
         self._bus.reply(delivery, RenewalResponse(request.reqid, certificate, error), to=peer)
 
     def tell(self, peers: Iterable[Peer]) -> None:
-        """Tell agents that have connected with a certificate who is revoked."""
+        """Send the list of revoked certificates to agents that have connected with a certificate."""
         revoked = self._revoked()
         for peer in peers if revoked else ():
             if peer.identity is not None and peer.identity.role is PeerRole.AGENT:

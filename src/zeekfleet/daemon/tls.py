@@ -376,7 +376,7 @@ def _paths(files: TlsFiles) -> list[str]:
 
 
 def _stamps(files: list[Path]) -> dict[Path, tuple[int, int, int] | None]:
-    """Of each file, what changes when it is replaced or written; None if it is missing."""
+    """For each file, a value that changes when the file is replaced or written; None if it is missing."""
     stamps: dict[Path, tuple[int, int, int] | None] = {}
     for file in files:
         stamps[file] = None

@@ -52,7 +52,7 @@ class Connection:
         return self._socket.fileno() >= 0
 
     @property
-    def is_ripe(self) -> bool:
+    def should_flush(self) -> bool:
         """Whether so much is gathered that it should be flushed now."""
         return len(self._unsent) >= _ENOUGH and not self._blocked
 

@@ -21,10 +21,10 @@ LAUNCHES_NAME = "launches"
 UNREADABLE_NAME = "launches.unreadable"
 LAUNCH_VERSION = 3
 VERSION_WITH_USER = 4
-"""Of a launch as another user: an older stem would start it as its own, and so does not use it."""
+"""The version of a launch as another user. An older stem, which would start the node as its own user, refuses it."""
 
 _SLACK = 1024 * 1024
-"""Bytes of lines that no longer count which the file may hold before it is written anew."""
+"""The file is written anew when lines that no longer count have more bytes than this, and more than the others."""
 
 
 class LaunchRecord(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -119,7 +119,7 @@ class Server:
         listeners = [connection for connection in self._connections if connection.welcomed]
         for connection in listeners:
             connection.send(event)
-            if connection.is_ripe:
+            if connection.should_flush:
                 self._table.flush()
                 connection.flush()
         if not listeners and not isinstance(event, protocol.Stopping):

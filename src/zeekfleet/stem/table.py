@@ -208,12 +208,12 @@ class Table:
         with self._pool.together():
             for inherited in nodes:
                 # Perhaps the journal's record is bad: try without it, so that the node is at least watched or started.
-                if not self._tried(inherited):
-                    self._tried(msgspec.structs.replace(inherited, record=None))
+                if not self._try_to_take_over(inherited):
+                    self._try_to_take_over(msgspec.structs.replace(inherited, record=None))
         self._records.sweep()
         self._records.flush()
 
-    def _tried(self, inherited: Inherited) -> bool:
+    def _try_to_take_over(self, inherited: Inherited) -> bool:
         """Take a node over; False if that failed. A bad record must not end the stem: the other nodes need it."""
         try:
             self._take_over(inherited)

@@ -1,9 +1,9 @@
-"""Other users' rights: a child takes them on before it executes its program, and we do to work with other users' files.
+"""Acts with other users' rights: in a child before it executes its program, and in us to access other users' files.
 
-Whoever owns a directory can lay links and pipes there. So root never works with files in the directory of another user:
-it acts as that user, and then such traps give nothing that the user does not have anyway. The kernel keeps what file
-accesses are checked by (the "file system user", credentials(7)) for each thread; signals, sockets and processes are not
-concerned.
+The owner of a directory can put symbolic links and pipes there as traps. So root never uses its own rights for files in
+the directory of another user: it acts as that user, and then a trap gives access only to what the user can access
+anyway. The user for file accesses (the "file system user", credentials(7)) is a property of each thread; it does not
+matter for signals, sockets and processes.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Ids(Protocol):
 
 
 class Owner(NamedTuple):
-    """Whom a file belongs to."""
+    """The owner of a file."""
 
     uid: int
     gid: int
 
 
 def owner_of(path: Path | str) -> Owner | None:
-    """Whom a file or directory belongs to; None if there is none. A symbolic link is not followed."""
+    """The owner of a file or directory; None if it does not exist. A symbolic link is not followed."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -56,10 +56,10 @@ def owner_of(path: Path | str) -> Owner | None:
 
 @contextlib.contextmanager
 def acting_as(user: Ids | None) -> Iterator[None]:
-    """Have this thread's file accesses count as those of a user, and files that it makes belong to the user.
+    """Use a user's rights for this thread's file accesses while the context lasts; new files belong to the user.
 
-    Nothing changes if there is no user, or if we are not root and so have our own rights only. Do not await within, and
-    do not start a thread: it would act as the user for ever.
+    Nothing changes if ``user`` is None, or if we are not root. Do not await within the context, and do not start a
+    thread: it would act as the user for ever.
 
     Raises:
         PermissionError: this is not possible; nothing was done.
@@ -68,7 +68,7 @@ def acting_as(user: Ids | None) -> Iterator[None]:
         yield
         return
     if os.getgroups():
-        os.setgroups(())  # these would go on to count; root has no use for them
+        os.setgroups(())  # root's supplementary groups would still give rights; root does not need them
     group, own = _library.setfsgid(user.gid), _library.setfsuid(user.uid)
     try:
         if _library.setfsuid(_ASK) != user.uid or _library.setfsgid(_ASK) != user.gid:
@@ -77,7 +77,7 @@ def acting_as(user: Ids | None) -> Iterator[None]:
     finally:
         _library.setfsuid(own)
         _library.setfsgid(group)
-        core_files.hide_memory()  # as with any change of user, the kernel has set anew who may look at us
+        core_files.hide_memory()  # the kernel resets this with every change of user
 
 
 @contextlib.contextmanager
@@ -93,10 +93,11 @@ def acting_as_owner(directory: Path | str) -> Iterator[None]:
 def become(user: Ids, groups: Collection[int], wanted: Collection[str]) -> frozenset[str]:
     """Become a user for good, with some of our capabilities, which the next program has as well (they are "ambient").
 
-    No program gives more rights from then on, also none that is set-user-ID. Call this in a child with one thread.
+    From then on, no program that is executed gains rights, not even a set-user-ID one. Call this in a child with one
+    thread.
 
     Args:
-        user: whom to become.
+        user: the user to become.
         groups: the supplementary groups.
         wanted: the capabilities to keep.
 
@@ -104,7 +105,7 @@ def become(user: Ids, groups: Collection[int], wanted: Collection[str]) -> froze
         The capabilities that were kept.
 
     Raises:
-        OSError: the kernel refuses. The process must end then: it is anybody.
+        OSError: the kernel refuses. Then the process must end, since it may have any mixture of rights.
     """
     kept = capabilities.permitted() & frozenset(wanted)
     _prctl(_PR_SET_KEEPCAPS, 1)
@@ -128,14 +129,14 @@ class CommandAs(TypedDict, total=False):
 
 
 def command_as(user: Ids | None) -> CommandAs:
-    """What has a command run with a user's rights; empty if it is to have ours, as it is if we are not root."""
+    """The arguments to run a command with a user's rights; empty to run it with ours, as always if we are not root."""
     if user is None or user.uid == ROOT or os.geteuid() != ROOT:
         return {}
     return {"user": user.uid, "group": user.gid, "extra_groups": ()}
 
 
 def make_directory(directory: Path, mode: int, user: Ids | None) -> None:
-    """Make a directory in one of ours for a user, unless it is there.
+    """Make a directory for a user in a directory of ours, unless it exists.
 
     Raises:
         OSError: it cannot be made.
@@ -151,13 +152,13 @@ def make_directory(directory: Path, mode: int, user: Ids | None) -> None:
 
 
 def hand_over(directory: Path, user: Ids) -> None:
-    """Give a directory of root, and all that root has in it, to a user. It may take long where there are many files.
+    """Give a directory of root, and all files of root in it, to a user. With many files this may take long.
 
-    Only root may have been able to write to it so far. The opposite is not safe: what a user has left in a directory
-    may be code for its next owner.
+    So far, only root may have been able to write to the directory. The opposite is not safe: a user may have left files
+    in a directory that its next owner would execute.
 
     Raises:
-        OSError: it is no directory, or cannot be given away.
+        OSError: it is not a directory, or its owner cannot be changed.
     """
     top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 BACKLOG = 1024
 WITH_BODY = ("unsupported request body", "transfer codings aren't supported")
-"""What the library says of a request that is good HTTP and has a body, as no upgrade has."""
+"""The library's errors for a valid HTTP request with a body, which an upgrade never has."""
 
 WITHOUT_TLS = "this port speaks TLS, and you do not (zeek-client: enable = true in its section [ssl])"
 
@@ -51,20 +51,20 @@ FOREIGN_CERTIFICATE = "your certificate is not one of those that are served here
 NO_CERTIFICATE = "certificates are needed here, and you have shown none"
 
 APPLICANTS_FRAME = 65536
-"""Bytes of a frame from a peer without certificate."""
+"""The most bytes of a frame from a peer without a certificate."""
 
 ENDPOINT = re.compile(r"[-_.A-Za-z0-9]{1,128}")
 
 
 class Listener:
-    """One listening socket and the connections it accepted.
+    """One listening socket and the connections that it has accepted.
 
     Args:
-        endpoint_id: ours, told to peers.
-        name: ours, told to peers.
-        address: what we listen on, for the log; peers over a unix socket are named by it.
-        router: the endpoint's.
-        settings: its limits and times.
+        endpoint_id: our endpoint id, which is sent to peers.
+        name: our name, which is sent to peers.
+        address: the address on which we listen, for the log; peers at a Unix socket are named by it.
+        router: the bus's router.
+        settings: limits and times.
         policy: what peers may do.
         access: decides which peers are served; without it, all are.
     """
@@ -95,19 +95,19 @@ class Listener:
         self._acceptor: Acceptor | None = None
 
     def start(self, bound: socket.socket, tls: ServerTls | None) -> None:
-        """Accept connections on a bound socket; it is ours from now on."""
+        """Accept connections on a bound socket, which this object closes later."""
         self._tls = tls
         bound.listen(BACKLOG)
         self._acceptor = Acceptor(bound, self._address, self._receive, tls, self.settings.handshake_timeout)
         self._acceptor.start()
 
     async def close(self) -> None:
-        """Accept no more and close all connections, within the time for that."""
+        """Stop accepting and close all connections, within a time limit."""
         if self._acceptor is not None:
             await self._acceptor.close()
 
     def _receive(self, connection: socket.socket) -> Reception | None:
-        """What becomes of a connection just accepted. Of a stranger, not a word is read."""
+        """Decide how to serve a new connection. Nothing is read from a peer that is not served."""
         peer = CheckedPeer() if self._access is None else self._access.check(connection)
         if self._tls is None and peer.refusal is not None:
             forbidden = self._forbidden(peer.refusal)
@@ -116,7 +116,7 @@ class Listener:
         return Reception(lambda is_encrypted: self._talk(peer, entry, is_encrypted), lambda: self.ended(entry))
 
     def _talk(self, peer: CheckedPeer, entry: Entry, is_encrypted: bool) -> Served | None:
-        """What speaks on a connection, or refuses to."""
+        """The protocol that serves a connection, or refuses it."""
         tls = self._tls
         if is_encrypted and tls is not None and tls.is_mutual:
             # Whoever shows a certificate is known by that.
@@ -129,7 +129,7 @@ class Listener:
         return _Connection(self, peer, entry)
 
     def _forbidden(self, refusal: Refusal) -> Forbidden | None:
-        """What tells a peer that it is not served; None if too many are being told."""
+        """The protocol that tells a peer that it is not served; None if too many peers are being told."""
         self._tell_of_refusal(refusal)
         return Forbidden(refusal.reason, self._refusals) if len(self._refusals) < REFUSALS_MAX else None
 
@@ -147,7 +147,7 @@ class Listener:
         return problem
 
     def ended(self, entry: Entry) -> None:
-        """A connection is gone."""
+        """A connection has ended."""
         was_upgraded = entry.is_upgraded
         self._limits.forget(entry)
         if not was_upgraded:
@@ -175,18 +175,18 @@ class Listener:
         return entry
 
     def _report(self, key: Hashable, text: str) -> None:
-        """Log a limit that strikes, at most once a minute."""
+        """Log that a limit is exceeded, at most once a minute."""
         if line := self._reports.line(key, lambda: text):
             logger.warning("%s: %s", self._address, line, extra={"address": self._address})
 
     def malformed(self, connection: _Connection, problem: str) -> None:
-        """Answer what is no request for a WebSocket."""
+        """Answer bytes that are not a valid request for an upgrade."""
         source = connection.remote or self._address
         self._report(("malformed", connection.entry.who), f"bad request from {source}: {problem}")
         connection.refuse(HTTPStatus.BAD_REQUEST, problem)
 
     def no_upgrade(self, connection: _Connection) -> None:
-        """Answer other HTTP than an upgrade."""
+        """Answer an HTTP request that is not an upgrade."""
         connection.refuse(HTTPStatus.NOT_FOUND, "only WebSocket is spoken here")
 
     def requested(self, connection: _Connection, request: Request) -> None:
@@ -209,10 +209,10 @@ class Listener:
             self._report(connection.entry.who, f"refused {connection.remote}: it has shown no certificate")
             connection.refuse(HTTPStatus.FORBIDDEN, NO_CERTIFICATE, {REFUSAL: NO_CERTIFICATE})
         elif first(headers, ENDPOINT_FIELD) == self._endpoint_id:
-            # What we say would come back to us, and each request be worked on twice.
+            # Our own events would come back to us, and each request would be handled twice.
             connection.refuse(HTTPStatus.CONFLICT, "you have connected to yourself")
         elif connection.is_applicant:
-            # It goes on counting as a handshake: it has little time, and gives way to newer ones.
+            # It still counts as a handshake: it has little time, and gives way to newer ones.
             connection.grant(request, own_fields(self._name, connection.frame_bytes))
         elif problem := self.admit(connection):
             connection.refuse(HTTPStatus.SERVICE_UNAVAILABLE, problem, {REFUSAL: problem})
@@ -264,7 +264,7 @@ class Listener:
         )
 
     def _refuse_certificate(self, connection: _Connection, owner: CertificateOwner) -> None:
-        """Refuse the owner of a certificate who is not served here. The log says whose it is, the answer does not."""
+        """Refuse a certificate whose owner is not served here. The log names the owner, the answer does not."""
         whose = str(owner.identity) if owner.identity is not None else "nobody: it names no role"
         self.metrics.strangers_refused += 1
         self._report(connection.entry.who, f"refused {connection.remote}: its certificate is that of {whose}")
@@ -275,14 +275,14 @@ class _Connection(WebSocketStream, Served):
     """An accepted socket; it is dropped when over the limit, or without an upgrade by the deadline.
 
     Args:
-        listener: whose it is.
-        peer: who has connected, as far as the socket tells.
-        entry: how it is counted.
-        shows_certificate: whether the peer had to show a certificate, or could.
+        listener: the listener that has accepted it.
+        peer: the peer, as far as the socket tells.
+        entry: its entry in the connection limits.
+        shows_certificate: whether the peer had to show a certificate, or could show one.
 
     Attributes:
-        owner: whose certificate the peer has shown; None if it has shown none.
-        is_applicant: whether it could have shown one. Then it has until the deadline for all that it wants.
+        owner: the owner of the certificate that the peer has shown; None if it has shown none.
+        is_applicant: whether the peer could have shown a certificate, but did not. Then the deadline is not lifted.
     """
 
     deadline: Deadline
@@ -338,15 +338,15 @@ class _Connection(WebSocketStream, Served):
             self._listener.malformed(self, problem)
 
     def grant(self, request: Request, fields: Mapping[str, str]) -> None:
-        """Answer an upgrade, if the request is as it should be.
+        """Grant an upgrade, if the request is valid.
 
         Args:
-            request: the peer's.
-            fields: what to tell about ourselves.
+            request: the peer's request.
+            fields: our headers.
         """
         response = self._server.accept(request)
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            return  # what is wrong stands in the protocol's error
+            return  # the library keeps the error and reports it later
         response.headers.update(fields)
         self._server.send_response(response)
         self._is_answered = True
@@ -357,7 +357,7 @@ class _Connection(WebSocketStream, Served):
 
     @property
     def remote(self) -> str:
-        """Who has connected, for the log; empty for a unix socket."""
+        """The peer's address, for the log; empty for a Unix socket."""
         remote = self.transport.get_extra_info("peername")
         return str(remote[0]) if isinstance(remote, tuple) else ""
 
@@ -379,7 +379,7 @@ class _Connection(WebSocketStream, Served):
 
 
 def _whose(entry: Entry) -> str:
-    """Whose connection this is, for the log."""
+    """The peer of a connection, for the log."""
     return f"user {name_of(entry.who)}" if isinstance(entry.who, int) else str(entry.who)
 
 
