@@ -19,7 +19,9 @@ from zeekfleet.agent.views import Views
 from zeekfleet.broker import topics
 from zeekfleet.broker.events import agent, checks, releases, stops, supervisor
 from zeekfleet.broker.events.base import Event, Request
+from zeekfleet.broker.events.certificates import RenewalRequest
 from zeekfleet.broker.generations import FIRST, SECOND, Generation
+from zeekfleet.controller.certificates import Certificates
 from zeekfleet.controller.deployment_requests import DeploymentRequests
 from zeekfleet.controller.notifications import NotificationKeeper
 from zeekfleet.controller.presence import Presence
@@ -294,7 +296,7 @@ async def test_a_first_generation_configuration_without_an_id_is_not_answered() 
 
 DAEMONS = (
     (Permission, Orders, Views, ConfigurationCheck),
-    (ClientRequests, DeploymentRequests, Presence, NotificationKeeper),
+    (ClientRequests, DeploymentRequests, Presence, NotificationKeeper, Certificates),
     (SupervisorControl,),
 )
 
@@ -304,7 +306,9 @@ def test_each_request_of_the_protocol_has_one_handler() -> None:
     handled = [event for daemon in DAEMONS for part in daemon for event, _ in handlers_of(object.__new__(part))]
     assert len(handled) == len(set(handled))
     events = {*SECOND.events.values(), *FIRST.events.values()}
-    assert {event for event in events if issubclass(event, Request)} <= set(handled)
+    # An agent asks for its renewal on its own topic, where no service listens.
+    elsewhere = {RenewalRequest}
+    assert {event for event in events if issubclass(event, Request)} <= set(handled) | elsewhere
 
 
 @pytest.mark.parametrize("module", [module for daemon in DAEMONS for part in daemon for module in [part.__module__]])

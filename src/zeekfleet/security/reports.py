@@ -13,14 +13,16 @@ REMEMBERED_MAX = 1000
 
 
 class Reports:
-    """Decides what is logged: each refusal at once, then at most once a minute.
+    """Decides what is logged: the first refusals of a minute at once, and the others are counted.
 
     Args:
         clock: monotonic, in seconds.
+        burst: how many of the same are logged in a minute.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, burst: int = 1) -> None:
         self._clock = clock
+        self._burst = burst
         self._told: dict[Hashable, tuple[float, int]] = {}
 
     def line(self, key: Hashable, text: Callable[[], str]) -> str:
@@ -31,11 +33,13 @@ class Reports:
             text: makes the line; called only if it is logged.
         """
         now = self._clock()
-        last, untold = self._told.get(key, (None, 0))
-        if last is not None and now - last < TELL_AGAIN_AFTER:
-            self._told[key] = last, untold + 1
-            return ""
-        if len(self._told) >= REMEMBERED_MAX:
+        since, count = self._told.get(key, (now, 0))
+        untold = 0
+        if now - since >= TELL_AGAIN_AFTER:
+            since, count, untold = now, 0, max(0, count - self._burst)
+        if not count and len(self._told) >= REMEMBERED_MAX:
             self._told.clear()
-        self._told[key] = now, 0
+        self._told[key] = since, count + 1
+        if count >= self._burst:
+            return ""
         return f"{text()}; {untold} more since the last such line" if untold else text()

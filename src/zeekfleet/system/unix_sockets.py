@@ -10,7 +10,10 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from pathlib import Path
+
+TYPE_CHECKING = False  # defined here, because importing ``typing`` takes time; type checkers know the name
+if TYPE_CHECKING:
+    from pathlib import Path  # simulated nodes, which import this, start without it
 
 
 @contextlib.contextmanager

@@ -185,5 +185,5 @@ def _report_forbidden(router: Router, link: Link, what: Hashable, context: str) 
     """Count it, and log it unless the same user did the same a short time ago."""
     router.metrics.forbidden += 1
     key = link.peer.host, link.peer.uid, what
-    if text := router.reports.line(key, lambda: f"{link}: {TOPIC_FORBIDDEN}: {context}"):
+    if text := router.refusals.line(key, lambda: f"{link}: {TOPIC_FORBIDDEN}: {context}"):
         logger.warning("%s", text, extra={"address": link.peer.place, "error": context})

@@ -30,7 +30,7 @@ from zeekfleet.transport.deadline import Deadline
 from zeekfleet.transport.encryption import ServerTls
 from zeekfleet.transport.exchange import serve
 from zeekfleet.transport.forbidden import LINGER, REFUSALS_MAX, Forbidden
-from zeekfleet.transport.router import Router
+from zeekfleet.transport.router import REPORTED_BURST, Router
 from zeekfleet.transport.settings import TransportSettings
 from zeekfleet.transport.upgrade import ENDPOINT as ENDPOINT_FIELD
 from zeekfleet.transport.upgrade import REFUSAL, first, frame_limit, own_fields, refusal
@@ -90,7 +90,7 @@ class Listener:
         self._access = access
         self._tls: ServerTls | None = None
         self._limits = ConnectionLimits(settings.connections, settings.connections_each, settings.handshakes)
-        self._reports = Reports()
+        self._reports = Reports(burst=REPORTED_BURST)
         self._refusals: set[Forbidden] = set()
         self._acceptor: Acceptor | None = None
 

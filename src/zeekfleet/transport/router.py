@@ -36,6 +36,9 @@ from zeekfleet.transport.unfinished_frames import UnfinishedFrames
 
 logger = logging.getLogger(__name__)
 
+REPORTED_BURST = 1000
+"""Lines a minute about the same kind of fault of the same peer: whoever looks for its cause wants to see some."""
+
 
 class Router:
     """Passes events between the links that are ready, waiting requests, and the reader.
@@ -44,7 +47,8 @@ class Router:
         metrics: the bus's counters.
         inbox: the events that wait for the reader.
         requests: the requests that wait for their responses.
-        reports: limits how often the same refusal is logged.
+        reports: limits how often the same fault is logged.
+        refusals: limits how often the same refusal is logged.
     """
 
     def __init__(self, settings: TransportSettings, metrics: TransportMetrics) -> None:
@@ -58,7 +62,8 @@ class Router:
         self._linked_twice: frozenset[str] = frozenset()
         self._revoked: Container[int] = ()
         self._peer_ids = itertools.count(1)
-        self.reports = Reports()
+        self.reports = Reports(burst=REPORTED_BURST)
+        self.refusals = Reports()
 
     @property
     def subscriptions(self) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ async def test_closed_streams_and_lost_terminals_change_no_exit_code(controller,
     for verb, by_manner in codes.items():
         assert set(by_manner.values()) == {by_manner["plain"]}, (verb, by_manner)
     assert {verb for verb, by_manner in codes.items() if by_manner["plain"]} == {
-        *("get-id-value", "set-option", "net-stats", "peer-stats", "diag")
+        *("get-id-value", "set-option", "net-stats", "peer-stats", "diag", "token")
     }
 
 
