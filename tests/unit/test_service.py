@@ -32,7 +32,7 @@ from zeekfleet.model.supervisor import NodeConfig
 from zeekfleet.supervisor.control import SupervisorControl
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.bus import Bus, Delivery, Peer
-from zeekfleet.transport.service import OVERHEARD_BURST, Context, Service, handler, handlers_of
+from zeekfleet.transport.service import Context, Service, handler, handlers_of
 
 TOPIC = topics.agent("a1")
 PEER = Peer(1, "c", "127.0.0.1", "127.0.0.1:1")
@@ -314,15 +314,3 @@ def test_each_request_of_the_protocol_has_one_handler() -> None:
 @pytest.mark.parametrize("module", [module for daemon in DAEMONS for part in daemon for module in [part.__module__]])
 def test_handlers_get_what_they_declare_and_need_not_assert_it(module: str) -> None:
     assert "assert isinstance" not in inspect.getsource(sys.modules[module])
-
-
-async def test_others_hear_answers_but_not_those_of_a_flood() -> None:
-    async with scene() as made:
-        for number in range(int(OVERHEARD_BURST) + 10):
-            await made.hear(agent.AgentWelcomeRequest(str(number)))
-        heard_by = [to for _, _, _, to in made.bus.published]
-        assert heard_by[: int(OVERHEARD_BURST)] == [None] * int(OVERHEARD_BURST)
-        assert heard_by[-5:] == [PEER] * 5
-        other = Peer(2, "d", "127.0.0.1", "127.0.0.1:2")
-        await made.hear(agent.AgentWelcomeRequest("r"), peer=other)
-        assert made.bus.published[-1][3] is None

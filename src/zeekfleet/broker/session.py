@@ -37,15 +37,12 @@ from zeekfleet.broker.messages import (
 )
 from zeekfleet.errors import FrameError, ProtocolError
 
-APPLICATION_NAME = re.compile(r"[-/_.=:*@a-zA-Z0-9]{1,256}")
+APPLICATION_NAME = re.compile(r"[-/_.=:*@a-zA-Z0-9]+")
 
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 
 SUBSCRIPTIONS_MAX = 1000
-TOPIC_MAX = 1000
-"""Characters of a topic, or of a prefix. The longest topic that is used has two names of 64, or a request's id."""
-
 EARLY_FRAMES_MAX = 1000
 EARLY_BYTES_MAX = 64 * 1024 * 1024
 _CONTEXT_MAX = 1000
@@ -164,15 +161,11 @@ class ServerSession:
             raise FrameError(f"the first frame must be an array of topic prefixes: {error}") from None
         if len(subscriptions) > self._subscriptions_max:
             raise FrameError(f"{len(subscriptions)} subscriptions are more than the {self._subscriptions_max} allowed")
-        if (longest := max(map(len, subscriptions), default=0)) > TOPIC_MAX:
-            raise FrameError(f"a topic prefix of {longest} characters is longer than the {TOPIC_MAX} allowed")
         self.ready = True
         return Send(self._ack), Ready(subscriptions)
 
     def _data(self, frame: bytes) -> tuple[Output, ...]:
         message = decode_data(frame)
-        if len(message.topic) > TOPIC_MAX:
-            raise FrameError(f"a topic of {len(message.topic)} characters is longer than the {TOPIC_MAX} allowed")
         event, generation = decode_event(message)
         return (Deliver(message.topic, event, generation, frame),)
 

@@ -113,7 +113,7 @@ class Agents:
             case api.NotifyAgentHello(instance=name) | api.FirstNotifyAgentHello(instance=name) if (
                 name != sender or name_problem(name)
             ):
-                _log_wrong_name(sender, name, delivery.peer.place)
+                _log_wrong_name(sender, name)
             case api.NotifyAgentHello(instance=name, connecting=connecting, api_version=version):
                 self._hello(delivery, name, connecting, version, delivery.event.id)
             case api.FirstNotifyAgentHello(instance=name, api_version=version):
@@ -244,8 +244,8 @@ class Agents:
         self._keeper.gone(name, reason)
 
 
-def _log_wrong_name(sender: str, name: str, place: str) -> None:
+def _log_wrong_name(sender: str, name: str) -> None:
     reason = f"; its name {problem}" if (problem := name_problem(name)) else ""
     name, sender = name[:LONGEST_NAME_LOGGED], sender[:LONGEST_NAME_LOGGED]
-    facts = {"instance": name, "error": reason, "address": place}
+    facts = {"instance": name, "error": reason}
     logger.warning("a hello of instance %r on the topic of %r is ignored%s", name, sender, reason, extra=facts)

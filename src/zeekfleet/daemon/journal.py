@@ -20,7 +20,6 @@ from typing import Any
 import msgspec
 
 from zeekfleet.logs.handlers import FIELDS, fields_of
-from zeekfleet.logs.peer_lines import PEER_LINES
 from zeekfleet.system.unix_sockets import short_path
 
 SOCKET = "journal.sock"
@@ -59,7 +58,6 @@ class _Forwarder(logging.Handler):
 
     def __init__(self, path: Path, process: str, role: str) -> None:
         super().__init__()
-        self.addFilter(PEER_LINES)
         self._path = path
         self._process = process
         self._role = role

@@ -19,7 +19,6 @@ from typing import IO, ClassVar, Literal
 
 from zeekfleet.errors import StateDirectoryError
 from zeekfleet.logs.file import ManagementFile
-from zeekfleet.logs.peer_lines import PEER_LINES
 from zeekfleet.model.enums import Role
 from zeekfleet.model.texts import one_line
 
@@ -49,7 +48,6 @@ def configure(log_format: Literal["text", "json"], level: str, stream: IO[str] |
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Json() if log_format == "json" else _Text(coloured=stream.isatty()))
-    handler.addFilter(PEER_LINES)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -145,7 +143,6 @@ class ManagementLog(logging.Handler):
         file = ManagementFile(str(directory), name, role.name, log_format, limit=limit, kept=kept)
         super().__init__()  # after the file: logging calls ``close`` of every handler at the end of the process
         self._file = file
-        self.addFilter(PEER_LINES)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""

@@ -418,11 +418,6 @@ class Permissions:
         """The actors that the peer counts as. An agent or node without a name gets the first one that it uses."""
         return self._actors
 
-    @property
-    def is_client(self) -> bool:
-        """Whether the peer can be nothing but a client."""
-        return all(actor.role in CLIENTS for actor in self._actors)
-
     def may_say(self, event: Event, topic: str) -> bool:
         """Whether the peer may say this."""
         speaker = "" if self.relays else speaker_of(event)

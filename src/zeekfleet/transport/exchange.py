@@ -114,14 +114,10 @@ async def _run(
     router: Router, link: Link, session: Session, on_ready: Callable[[Ready], None], refused: Refused | None
 ) -> None:
     inbox, metrics = router.inbox, router.metrics
-    # A client that does not read its answers may ask no more. With other peers, both sides might wait for ever.
-    is_client = link.permissions is not None and link.permissions.is_client
     while True:
-        if not inbox.has_room(link.peer.id) or (is_client and link.is_behind):
+        if not inbox.has_room(link.peer.id):
             link.hold(True)
             await inbox.room(link.peer.id)
-            if is_client:
-                await link.caught_up()
             link.hold(False)
         frame = await link.receive()
         metrics.frames_in += 1

@@ -16,9 +16,6 @@ A reader that awaits a response reads nothing else, and the response may be
 behind frames that fill the queue. So connections are still read, up to this limit.
 """
 
-EXPECTANT_EACH = 64
-"""How many events of one peer may wait meanwhile, at least."""
-
 
 class Inbox(AsyncIterator[BusEvent]):
     """The events that were received. Peers take turns, so that a peer that sends much does not delay the others.
@@ -56,7 +53,7 @@ class Inbox(AsyncIterator[BusEvent]):
         if self._waiting_bytes >= self._size * self._factor:
             return False
         queue = self._queues.get(peer)
-        return not queue or (len(queue) < self._of_a_peer and self._waiting < self._count * self._factor)
+        return not queue or (len(queue) < self._each * self._factor and self._waiting < self._count * self._factor)
 
     async def room(self, peer: int) -> None:
         """Wait until the connection of this peer may read."""
@@ -90,9 +87,6 @@ class Inbox(AsyncIterator[BusEvent]):
         return self
 
     async def __anext__(self) -> BusEvent:
-        if self._queues:
-            # Connections are read between two events: what a peer has just sent need not wait for all of another's.
-            await asyncio.sleep(0)
         while not self._queues:
             if self._closed:
                 raise StopAsyncIteration
@@ -108,14 +102,9 @@ class Inbox(AsyncIterator[BusEvent]):
         self._count_in(-1, -size)
         if was_full and not self._is_full:
             self._let_go(*self._held_back)
-        elif len(queue) <= self._of_a_peer // 2:  # not at each event, so that it reads several at a time
+        elif len(queue) <= self._each * self._factor // 2:  # not at each event, so that it reads several at a time
             self._let_go(peer)
         return received
-
-    @property
-    def _of_a_peer(self) -> int:
-        """How many events of one peer may wait now."""
-        return self._each if self._factor == 1 else max(EXPECTANT_EACH, self._each * self._factor)
 
     @property
     def _is_full(self) -> bool:

@@ -63,15 +63,6 @@ class Link(abc.ABC):
             TransportError: the connection is over; the error says why.
         """
 
-    @property
-    @abc.abstractmethod
-    def is_behind(self) -> bool:
-        """Whether the peer has much to read yet of what it was sent."""
-
-    @abc.abstractmethod
-    async def caught_up(self) -> None:
-        """Wait until the peer is not behind any more, or the connection is over."""
-
     @abc.abstractmethod
     def hold(self, held: bool) -> None:
         """Note that we stop reading, or continue. While we do not read, the peer's silence means nothing."""

@@ -63,14 +63,6 @@ class MemoryLink(Link):
         self._inbox_bytes -= len(frame)
         return frame
 
-    @property
-    def is_behind(self) -> bool:
-        """No: what is sent is there."""
-        return False
-
-    async def caught_up(self) -> None:
-        """Return at once."""
-
     def hold(self, held: bool) -> None:
         """Do nothing: there are no pings to wait for."""
 

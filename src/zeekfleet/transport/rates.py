@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 
 class Rate:
@@ -35,32 +35,3 @@ class Rate:
     def give_back(self) -> None:
         """Put the last token back."""
         self._tokens = min(self._burst, self._tokens + 1)
-
-
-class Rates:
-    """The same rate for each of many, which are told apart by a key.
-
-    Args:
-        per_second: as of :class:`Rate`.
-        burst: as of :class:`Rate`.
-        most: how many are remembered; when there are more, all begin anew.
-        clock: monotonic, in seconds.
-    """
-
-    def __init__(
-        self, per_second: float, burst: float, most: int = 10_000, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._per_second = per_second
-        self._burst = burst
-        self._most = most
-        self._clock = clock
-        self._rates: dict[Hashable, Rate] = {}
-
-    def take(self, key: Hashable) -> bool:
-        """Whether it may happen once more now for this key; if it may, it counts."""
-        rate = self._rates.get(key)
-        if rate is None:
-            if len(self._rates) >= self._most:
-                self._rates.clear()
-            rate = self._rates[key] = Rate(self._per_second, self._burst, self._clock)
-        return rate.take()

@@ -59,13 +59,8 @@ from zeekfleet.broker.generations import SECOND, Generation
 from zeekfleet.errors import ConfigurationError, RequestFailedError, ZeekfleetError
 from zeekfleet.transport.admission import Admission
 from zeekfleet.transport.bus import Bus, Delivery, Peer
-from zeekfleet.transport.rates import Rates
 
 logger = logging.getLogger(__name__)
-
-OVERHEARD_PER_SECOND, OVERHEARD_BURST = 20.0, 100.0
-"""How many answers to one peer all others hear as well. This is for people who watch; if a peer floods us, they and all
-other clients would be sent as much as that peer."""
 
 S = TypeVar("S")
 E = TypeVar("E", bound=Event)
@@ -160,7 +155,6 @@ class Service:
         self._rule = rule
         self._instance = instance
         self._witness = witness
-        self._overheard = Rates(OVERHEARD_PER_SECOND, OVERHEARD_BURST)
         self._handlers: dict[type[Event], Callable[[Any, Context], Any]] = {}
         for holder in holders:
             for event, method in handlers_of(holder):
@@ -230,15 +224,10 @@ class Service:
         return event.response.failure(event.reqid, sendable, self._instance)
 
     def _reply(self, delivery: Delivery, response: Response | None, to: Peer | None = None) -> None:
-        """Answer a request.
-
-        Others hear that, too, if they may and it does not become too much: ``zeek-client monitor`` shows answers.
-        """
+        """Answer a request. Others hear that, too, if they may: ``zeek-client monitor`` shows all answers."""
         if self._witness is not None:
             self._witness.answered(delivery.event, delivery.peer, response)
         if response is not None and isinstance(delivery.event, Request) and delivery.event.wants_answer:
-            if to is None and not self._overheard.take(delivery.peer.id):
-                to = delivery.peer
             self._bus.reply(delivery, response, to=to)
 
 

@@ -45,7 +45,7 @@ class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions: int = SUBSCRIPTIONS_MAX
     inbox_events: int = 1024
     inbox_bytes: int = 64 * MEBIBYTE
-    inbox_each: int = 2
+    inbox_each: int = 4
     handshake_timeout: float = 10.0
     ping_interval: float = 5.0
     pong_timeout: float = 20.0

@@ -53,13 +53,6 @@ class WebSocketLink(Link):
             self.faulty = self.faulty or self._stream.faulty
             raise
 
-    @property
-    def is_behind(self) -> bool:
-        return self._stream.is_behind
-
-    async def caught_up(self) -> None:
-        await self._stream.caught_up()
-
     def hold(self, held: bool) -> None:
         self._held = held
         self._stream.heard = self._loop.time()

@@ -31,9 +31,6 @@ LIBRARY.setLevel(logging.ERROR)
 READ_AHEAD = 128 * 1024
 """If so many bytes of received messages wait to be taken, the socket is not read any more."""
 
-TURN = 1
-"""Messages that are taken at a time, if more have arrived, before other connections have their turn."""
-
 MESSAGE_COST = 128
 """The bytes that a waiting message counts in addition to its content."""
 
@@ -64,7 +61,6 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
     Attributes:
         frame_bytes: the largest message that is accepted.
         heard: when the peer last answered a ping, in the loop's time.
-        is_behind: whether so much waits for the peer to read it that the transport asks us to send no more.
         faulty: whether the connection ended by the peer's fault.
     """
 
@@ -74,7 +70,6 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self, protocol: Protocol, settings: TransportSettings, metrics: TransportMetrics, unfinished: UnfinishedFrames
     ) -> None:
         self.faulty = False
-        self.is_behind = False
         self._protocol = protocol
         self._is_masked = protocol.side is Side.CLIENT
         self._settings = settings
@@ -100,11 +95,9 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._waiting = 0
         self._is_paused = False
         self._taker: asyncio.Future[None] | None = None
-        self._taken_in_turn = 0
         self._end = ""
         self._goodbye: list[bytes] = []
         self._gone = asyncio.Event()
-        self._caught_up = asyncio.Event()
 
     def accept_up_to(self, size: int) -> None:
         """Accept messages of at most this size."""
@@ -193,22 +186,6 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         self._drop_unfinished()
         self._note_unfinished()
 
-    def pause_writing(self) -> None:
-        """The peer reads more slowly than we write."""
-        self.is_behind = True
-        self._caught_up.clear()
-
-    def resume_writing(self) -> None:
-        """The peer has read nearly all."""
-        self.is_behind = False
-        self._caught_up.set()
-
-    async def caught_up(self) -> None:
-        """Wait until the peer is not behind any more, or the connection is over."""
-        while self.is_behind and not self._end:
-            self._caught_up.clear()
-            await self._caught_up.wait()
-
     def send(self, content: bytes) -> None:
         """Send a text message without waiting; a peer that does not read is cut off.
 
@@ -252,17 +229,12 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
         Raises:
             TransportError: the connection is over; the error says why.
         """
-        if self._taken_in_turn >= TURN:
-            self._taken_in_turn = 0
-            await asyncio.sleep(0)
         while not self._messages:
             if self._end:
                 self._say_goodbye()
                 raise TransportError(self._end)
             self._taker = self._loop.create_future()
             await self._taker
-            self._taken_in_turn = 0
-        self._taken_in_turn += 1
         message = self._messages.popleft()
         self._waiting -= _cost(message)
         if self._is_paused and self._waiting <= READ_AHEAD:
@@ -364,7 +336,6 @@ class WebSocketStream(asyncio.Protocol, abc.ABC):
     def _ended(self, why: str) -> None:
         """Take no further messages. If this is called several times, the first reason counts."""
         self._end = self._end or why
-        self._caught_up.set()
         self._wake()
 
     def _wake(self) -> None:

@@ -150,18 +150,3 @@ async def test_fragments_without_content_take_no_memory():
         peer.writer.write(b"\x00\x84" + bytes(4) + b"oops" + b"\x80\x80" + bytes(4))
         assert (await peer.message())["code"] == "deserialization_failed"
         assert hub.metrics.frames_abandoned == 0
-
-
-async def test_topics_and_names_are_bounded():
-    async with listening() as (_, port):
-        async with RawPeer(port) as peer:
-            refused = await peer.subscribe("zeek/management/agent/" + "x" * 1000)
-            assert refused["code"] == "deserialization_failed"
-            assert "a topic prefix of 1022 characters is longer than the 1000 allowed" in refused["context"]
-            peer.text(f'["{A1}"]')
-            assert (await peer.message())["type"] == "ack"
-            peer.text(encode_event(A1 + "x" * 1000, agent.NotifyLog("a1", "hello")))
-            assert "is longer than the 1000 allowed" in (await peer.message())["context"]
-        async with RawPeer(port) as peer:
-            await peer.upgrade(X_Application_Name="x" * 257)
-            assert (await peer.message())["code"] == "invalid_application_name"
