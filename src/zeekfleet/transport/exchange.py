@@ -142,9 +142,10 @@ async def _run(
 
 
 def _tell(router: Router, link: Link, problem: Problem) -> None:
-    """Log a problem, unless the same user had one of its kind a short time ago; count and answer it."""
+    """Log the first problem of a connection, within what is logged of a peer; count and answer it."""
+    link.problems += 1
     key = link.peer.host, link.peer.uid, problem.code
-    if text := router.reports.line(key, lambda: f"{link}: {problem.code}: {problem.context}"):
+    if link.problems == 1 and (text := router.reports.line(key, lambda: f"{link}: {problem.code}: {problem.context}")):
         logger.warning("%s", text, extra={"address": link.peer.place, "error": problem.context})
     if problem.received:
         router.metrics.errors_received += 1

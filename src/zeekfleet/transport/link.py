@@ -22,6 +22,7 @@ class Link(abc.ABC):
         serial: the number of the certificate that the peer has shown; None if it has shown none.
         frame_limit: the largest frame that the peer accepts, in bytes; None if it did not say.
         reason: why the connection ended; for a person.
+        problems: how many of the peer's messages could not be understood.
         faulty: whether it ended by the peer's fault: it did not read, gave no sign of life, or broke the protocol.
     """
 
@@ -34,6 +35,7 @@ class Link(abc.ABC):
         self.frame_limit: int | None = None
         self.reason = ""
         self.faulty = False
+        self.problems = 0
 
     def hears(self, event: type[Event], topic: str, on_wire: str) -> bool:
         """Whether a peer that dialled us has subscribed to this event, and may hear it.

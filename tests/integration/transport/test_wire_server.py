@@ -131,7 +131,9 @@ async def test_a_head_without_end_is_refused_long_before_it_takes_much_memory():
         await served(port)
 
 
-async def test_who_errs_again_and_again_does_not_fill_the_log(caplog):
+async def test_who_errs_again_and_again_does_not_fill_the_log(caplog, monkeypatch):
+    for module in ("router", "listener"):
+        monkeypatch.setattr(f"zeekfleet.transport.{module}.REPORTED_BURST", 1)
     async with listening() as (_, port):
         for _ in range(5):
             async with RawPeer(port) as peer:
